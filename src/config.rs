@@ -1,0 +1,226 @@
+//! Every setting: read once at the start, from flags, the environment and `.env`, in that order.
+//! Nothing else reads the environment.
+
+mod database;
+mod value;
+
+use crate::store::Target;
+use clap::{Parser, ValueEnum};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+/// Whether callers are believed or must sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Auth {
+    /// Everyone is who they say they are, as in the original: for a developer's own machine.
+    Open,
+    /// Everyone signs in.
+    Required,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+/// A chat server that never loses, doubles or reorders an acknowledged message.
+///
+/// Every setting is a flag, a variable of the environment, or a line in ./.env; the first of these
+/// that names it counts. Without any, the server listens on 127.0.0.1:8080 and keeps its data in
+/// ./data/messaging.db.
+#[derive(Clone, Parser)]
+#[command(name = "messaging-api", version)]
+pub struct Config {
+    /// Address to listen on: an IP address or "localhost"
+    #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = value::host)]
+    pub host: IpAddr,
+
+    /// TCP port to listen on; 0 takes any free one
+    #[arg(long, env = "PORT", default_value_t = 8080)]
+    pub port: u16,
+
+    /// Where the data is.
+    #[command(flatten)]
+    pub database: database::Settings,
+
+    /// Whether callers are believed or must sign in. By default: open on a loopback address,
+    /// required on any other
+    #[arg(long, env = "AUTH", value_enum, ignore_case = true)]
+    pub auth: Option<Auth>,
+
+    /// Fill an empty database with the sample users, chats and messages (true or false). By
+    /// default: true for the embedded database in open mode, else false
+    #[arg(long, env = "DEMO_DATA", num_args = 0..=1, default_missing_value = "true",
+          value_parser = clap::builder::BoolishValueParser::new())]
+    pub demo_data: Option<bool>,
+
+    /// Limit how fast one caller may be
+    #[arg(
+        long,
+        env = "RATE_LIMIT",
+        value_enum,
+        ignore_case = true,
+        default_value = "off"
+    )]
+    pub rate_limit: Switch,
+
+    /// Web origins, besides the server's own, whose pages may use the API: exact, separated by
+    /// commas, such as https://chat.example.com
+    #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = value::origin)]
+    pub cors_allowed_origins: Vec<String>,
+
+    /// What to log: error, warn, info, debug, trace, or a filter such as messaging_api=debug
+    #[arg(long, env = "LOG", default_value = "info", value_parser = value::log_filter)]
+    pub log: String,
+
+    /// How log lines look. By default: text on a terminal, else json
+    #[arg(long, env = "LOG_FORMAT", value_enum, ignore_case = true)]
+    pub log_format: Option<LogFormat>,
+
+    /// Most connections open at once; more are refused
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 50_000,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: u32,
+
+    /// Most chats one socket may be connected to at once
+    #[arg(long, env = "MAX_CHATS_PER_SOCKET", default_value_t = 100,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_chats_per_socket: u32,
+
+    /// Largest request body, in bytes
+    #[arg(long, env = "MAX_BODY_BYTES", default_value_t = 256 * 1024,
+          value_parser = clap::value_parser!(u32).range(1024..=64 * 1024 * 1024))]
+    pub max_body_bytes: u32,
+
+    /// Largest WebSocket message, in bytes
+    #[arg(long, env = "MAX_FRAME_BYTES", default_value_t = 64 * 1024,
+          value_parser = clap::value_parser!(u32).range(1024..=16 * 1024 * 1024))]
+    pub max_frame_bytes: u32,
+
+    /// How long a request may take, in seconds
+    #[arg(long, env = "REQUEST_SECONDS", default_value = "15", value_parser = value::seconds)]
+    pub request_limit: Duration,
+
+    /// How long a new connection may take to send its request's head, and a new socket to connect
+    /// to a chat, in seconds
+    #[arg(long, env = "HANDSHAKE_SECONDS", default_value = "10", value_parser = value::seconds)]
+    pub handshake_limit: Duration,
+
+    /// How often a socket is pinged and told the heads of its chats, in seconds; it is closed
+    /// after twice that without a pong
+    #[arg(long, env = "PING_SECONDS", default_value = "30", value_parser = value::seconds)]
+    pub ping_interval: Duration,
+
+    /// How long a socket may take to accept what it is sent, in seconds
+    #[arg(long, env = "WRITE_SECONDS", default_value = "30", value_parser = value::seconds)]
+    pub write_limit: Duration,
+
+    /// How long a stopping server waits for its sockets and requests, in seconds
+    #[arg(long, env = "SHUTDOWN_SECONDS", default_value = "10", value_parser = value::seconds)]
+    pub shutdown_limit: Duration,
+
+    /// Most passwords hashed at once; each takes 19 MiB and a core. By default: half the cores
+    #[arg(long, env = "HASHES_AT_ONCE", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub hashes_at_once: Option<u32>,
+}
+
+impl Config {
+    /// Reads `.env`, the environment and the command line; ends the process with a message where
+    /// they are wrong, or where only help was asked for.
+    ///
+    /// # Errors
+    /// A sentence, where `.env` cannot be read.
+    pub fn read() -> Result<Self, String> {
+        match dotenvy::dotenv() {
+            Ok(_) => {}
+            Err(e) if e.not_found() => {}
+            Err(e) => {
+                return Err(format!(
+                    "cannot read .env: {e}; each line must be NAME=value"
+                ));
+            }
+        }
+        Ok(Self::parse())
+    }
+
+    /// The address to listen on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+
+    /// Open or required, as said or by the address.
+    #[must_use]
+    pub fn auth(&self) -> Auth {
+        let by_address = if self.host.is_loopback() {
+            Auth::Open
+        } else {
+            Auth::Required
+        };
+        self.auth.unwrap_or(by_address)
+    }
+
+    /// Where the data is.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong with the database's settings.
+    pub fn target(&self) -> Result<Target, String> {
+        self.database.target()
+    }
+
+    /// Whether to fill an empty database with sample data.
+    #[must_use]
+    pub fn demo_data(&self) -> bool {
+        let by_default = self.database.is_default() && self.auth() == Auth::Open;
+        self.demo_data.unwrap_or(by_default)
+    }
+
+    /// Most passwords hashed at once.
+    #[must_use]
+    pub fn hashes_at_once(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        self.hashes_at_once
+            .map_or((cores / 2).max(1), |n| n as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_are_well_formed() {
+        Config::command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_stands_in_the_example() {
+        let example = include_str!("../.env.example");
+        for arg in Config::command().get_arguments() {
+            let Some(name) = arg.get_env().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            let listed = example.lines().any(|line| {
+                line.trim_start_matches(['#', ' '])
+                    .starts_with(&format!("{name}="))
+            });
+            assert!(listed, "{name} is missing in .env.example");
+        }
+    }
+}

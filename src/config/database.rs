@@ -1,0 +1,150 @@
+//! Where the data is: one URL, or the original's six variables, or the embedded default.
+
+use crate::store::{PgConnectOptions, Target};
+use clap::Args;
+use sqlx::postgres::PgSslMode;
+use std::path::PathBuf;
+
+/// The embedded database where nothing else is said.
+const DEFAULT_FILE: &str = "data/messaging.db";
+
+/// The settings of the database.
+#[derive(Clone, Args)]
+pub struct Settings {
+    /// Where the data is: postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite://PATH. By default:
+    /// the DB_* settings if any is given, else sqlite://data/messaging.db
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// Host of a Postgres server
+    #[arg(long, env = "DB_HOST")]
+    pub db_host: Option<String>,
+
+    /// TCP port of the Postgres server; 5432 by default
+    #[arg(long, env = "DB_PORT")]
+    pub db_port: Option<u16>,
+
+    /// User on the Postgres server
+    #[arg(long, env = "DB_USER")]
+    pub db_user: Option<String>,
+
+    /// Password on the Postgres server
+    #[arg(long, env = "DB_PASS", hide_env_values = true)]
+    pub db_pass: Option<String>,
+
+    /// Name of the database on the Postgres server
+    #[arg(long, env = "DB_NAME")]
+    pub db_name: Option<String>,
+
+    /// TLS to the Postgres server: disable, allow, prefer, require, verify-ca or verify-full;
+    /// prefer by default
+    #[arg(long, env = "DB_SSLMODE")]
+    pub db_sslmode: Option<String>,
+
+    /// Most connections to the database
+    #[arg(long, env = "DB_CONNECTIONS", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub db_connections: u32,
+}
+
+impl Settings {
+    /// Whether nothing was said, so that the embedded default serves.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.database_url.is_none() && !self.names_parts()
+    }
+
+    fn names_parts(&self) -> bool {
+        let texts = [
+            &self.db_host,
+            &self.db_user,
+            &self.db_pass,
+            &self.db_name,
+            &self.db_sslmode,
+        ];
+        self.db_port.is_some() || texts.iter().any(|text| text.is_some())
+    }
+
+    pub(super) fn target(&self) -> Result<Target, String> {
+        match &self.database_url {
+            Some(url) => from_url(url),
+            None if self.names_parts() => self.parts(),
+            None => Ok(Target::Sqlite(PathBuf::from(DEFAULT_FILE))),
+        }
+    }
+
+    fn parts(&self) -> Result<Target, String> {
+        let needed = |value: &Option<String>, name: &str| {
+            let missing = format!("{name} is missing: it goes with the other DB_* settings");
+            value
+                .clone()
+                .filter(|value| !value.is_empty())
+                .ok_or(missing)
+        };
+        let mut options = PgConnectOptions::new_without_pgpass()
+            .host(&needed(&self.db_host, "DB_HOST")?)
+            .port(self.db_port.unwrap_or(5432))
+            .username(&needed(&self.db_user, "DB_USER")?)
+            .database(&needed(&self.db_name, "DB_NAME")?)
+            .ssl_mode(ssl_mode(self.db_sslmode.as_deref().unwrap_or("prefer"))?);
+        if let Some(password) = &self.db_pass {
+            options = options.password(password);
+        }
+        Ok(Target::Postgres(Box::new(options)))
+    }
+}
+
+fn ssl_mode(text: &str) -> Result<PgSslMode, String> {
+    text.parse().map_err(|_| {
+        "DB_SSLMODE must be disable, allow, prefer, require, verify-ca or verify-full".to_owned()
+    })
+}
+
+fn from_url(url: &str) -> Result<Target, String> {
+    const EXPECTED: &str = "DATABASE_URL must be postgres://USER:PASSWORD@HOST:PORT/NAME or \
+                            sqlite://PATH";
+    if let Some(path) = url.strip_prefix("sqlite://") {
+        let plain = !path.is_empty() && !path.starts_with(':') && !path.contains('?');
+        return plain
+            .then(|| Target::Sqlite(PathBuf::from(path)))
+            .ok_or_else(|| EXPECTED.to_owned());
+    }
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(EXPECTED.to_owned());
+    }
+    // The parser's own message would show the URL, and the password with it.
+    let options: PgConnectOptions = url.parse().map_err(|_| EXPECTED.to_owned())?;
+    Ok(Target::Postgres(Box::new(options)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_one_of_two_stores() {
+        assert!(
+            matches!(from_url("sqlite://a/b.db"), Ok(Target::Sqlite(p)) if p == PathBuf::from("a/b.db"))
+        );
+        assert!(
+            matches!(from_url("sqlite:///b.db"), Ok(Target::Sqlite(p)) if p == PathBuf::from("/b.db"))
+        );
+        assert!(matches!(
+            from_url("postgres://u:p@h:1/n"),
+            Ok(Target::Postgres(_))
+        ));
+        for wrong in [
+            "",
+            "mysql://h",
+            "sqlite://",
+            "sqlite://:memory:",
+            "postgres://h:port/x",
+        ] {
+            let refused = from_url(wrong).err();
+            assert!(
+                refused.is_some_and(|e| e.starts_with("DATABASE_URL must be")),
+                "{wrong}"
+            );
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The one error: cut by what the caller can do about it. Causes are logged, never sent.
+
+use crate::model::{ChatId, MessageId, UserId};
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+use std::{error::Error as Cause, fmt};
+
+/// What went wrong, as a client's program reads it. The names are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The body or frame is not JSON.
+    InvalidJson,
+    /// A field, parameter or setting is missing, of the wrong type or over its limit.
+    InvalidField,
+    /// There is no such route.
+    NotFound,
+    /// The route exists, the method does not.
+    MethodNotAllowed,
+    /// The body is not `application/json`.
+    UnsupportedMediaType,
+    /// The route speaks WebSocket only.
+    UpgradeRequired,
+    /// There is no such user.
+    UserNotFound,
+    /// There is no such chat, or the caller must not know of it.
+    ChatNotFound,
+    /// The user does not belong to the chat.
+    MemberNotFound,
+    /// There is no such message, or it is deleted.
+    MessageNotFound,
+    /// Another user has this name.
+    UsernameTaken,
+    /// Nobody is signed in, or not validly.
+    Unauthorized,
+    /// The caller may not do this.
+    Forbidden,
+    /// A web page of another site asked for something with an effect.
+    CrossSite,
+    /// The body, frame or content is over its limit.
+    TooLarge,
+    /// The caller is too fast.
+    RateLimited,
+    /// The store, or room in a queue, is not to be had right now.
+    Unavailable,
+    /// A fault of the server.
+    Internal,
+    /// A WebSocket frame of a type that does not exist.
+    UnknownType,
+    /// The socket is not connected to that chat.
+    NotConnected,
+}
+
+impl Code {
+    /// The stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.parts().0
+    }
+
+    /// The HTTP status that goes with it.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        self.parts().1
+    }
+
+    fn parts(self) -> (&'static str, StatusCode) {
+        match self {
+            Self::InvalidJson => ("invalid_json", StatusCode::BAD_REQUEST),
+            Self::InvalidField => ("invalid_field", StatusCode::BAD_REQUEST),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
+            Self::UnsupportedMediaType => {
+                ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            }
+            Self::UpgradeRequired => ("upgrade_required", StatusCode::UPGRADE_REQUIRED),
+            Self::UserNotFound => ("user_not_found", StatusCode::NOT_FOUND),
+            Self::ChatNotFound => ("chat_not_found", StatusCode::NOT_FOUND),
+            Self::MemberNotFound => ("member_not_found", StatusCode::NOT_FOUND),
+            Self::MessageNotFound => ("message_not_found", StatusCode::NOT_FOUND),
+            Self::UsernameTaken => ("username_taken", StatusCode::CONFLICT),
+            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
+            Self::CrossSite => ("cross_site", StatusCode::FORBIDDEN),
+            Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS),
+            Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::UnknownType => ("unknown_type", StatusCode::BAD_REQUEST),
+            Self::NotConnected => ("not_connected", StatusCode::BAD_REQUEST),
+        }
+    }
+}
+
+/// What the caller is told, and beside it the cause that only the log sees.
+#[derive(Debug)]
+pub struct Error {
+    code: Code,
+    message: String,
+    cause: Option<Box<dyn Cause + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `code` that says `message` to the caller.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            cause: None,
+        }
+    }
+
+    /// A field that is missing or wrong, and what would be right.
+    #[must_use]
+    pub fn invalid_field(field: &str, expected: &str) -> Self {
+        Self::new(Code::InvalidField, format!("{field} must be {expected}"))
+    }
+
+    /// There is no user of that id.
+    #[must_use]
+    pub fn user_not_found(id: UserId) -> Self {
+        Self::new(Code::UserNotFound, format!("User {id} does not exist"))
+    }
+
+    /// There is no chat of that id.
+    #[must_use]
+    pub fn chat_not_found(id: ChatId) -> Self {
+        Self::new(Code::ChatNotFound, format!("Chat {id} does not exist"))
+    }
+
+    /// The user does not belong to the chat.
+    #[must_use]
+    pub fn member_not_found(user: UserId, chat: ChatId) -> Self {
+        Self::new(
+            Code::MemberNotFound,
+            format!("User {user} is not a member of chat {chat}"),
+        )
+    }
+
+    /// There is no message of that id, or it is deleted.
+    #[must_use]
+    pub fn message_not_found(id: MessageId) -> Self {
+        Self::new(
+            Code::MessageNotFound,
+            format!("Message {id} does not exist or is deleted"),
+        )
+    }
+
+    /// The socket is not connected to the chat.
+    #[must_use]
+    pub fn not_connected(chat: ChatId) -> Self {
+        let message = format!("This socket is not connected to chat {chat}: send connect-chat");
+        Self::new(Code::NotConnected, message)
+    }
+
+    /// Something is over its limit.
+    #[must_use]
+    pub fn too_large(what: &str, limit: usize) -> Self {
+        Self::new(
+            Code::TooLarge,
+            format!("{what} must be at most {limit} bytes"),
+        )
+    }
+
+    /// The caller may not do this.
+    #[must_use]
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(Code::Forbidden, message)
+    }
+
+    /// Refused before anything was written.
+    #[must_use]
+    pub fn unavailable() -> Self {
+        let message = "The server cannot store this right now; nothing was stored, try again";
+        Self::new(Code::Unavailable, message)
+    }
+
+    /// Asked to write, and not told whether it happened.
+    #[must_use]
+    pub fn in_doubt() -> Self {
+        let message = "The server could not learn whether this was stored; \
+                       with a clientMessageId it is safe to send again";
+        Self::new(Code::Unavailable, message)
+    }
+
+    /// A fault of the server, with its cause for the log.
+    #[must_use]
+    pub fn internal(cause: impl Into<Box<dyn Cause + Send + Sync>>) -> Self {
+        let message = "A fault of the server; its log has the request's x-request-id";
+        Self {
+            code: Code::Internal,
+            message: message.to_owned(),
+            cause: Some(cause.into()),
+        }
+    }
+
+    /// What kind of error this is.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What the caller is told.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Logs the cause, where there is one. Called once, where the error is answered.
+    pub fn log(&self) {
+        match (&self.cause, self.code) {
+            (Some(cause), Code::Internal) => tracing::error!(%cause, "internal error"),
+            (Some(cause), _) => tracing::warn!(%cause, "store unavailable"),
+            (None, _) => {}
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Cause for Error {
+    fn source(&self) -> Option<&(dyn Cause + 'static)> {
+        self.cause
+            .as_deref()
+            .map(|cause| cause as &(dyn Cause + 'static))
+    }
+}
+
+/// Whether a store's own error says that it is away, full or busy rather than that we are wrong:
+/// Postgres' classes 08 (connection), 53 (resources), 57 (operator: shutdown, cancel) and 40
+/// (rolled back, may be tried again); SQLite's BUSY (5), LOCKED (6), IOERR (10) and FULL (13).
+fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(e) => e.code().is_some_and(|code| match code.len() {
+            5 => ["08", "53", "57", "40"]
+                .iter()
+                .any(|class| code.starts_with(class)),
+            _ => code
+                .parse::<u32>()
+                .is_ok_and(|n| matches!(n & 0xff, 5 | 6 | 10 | 13)),
+        }),
+        _ => false,
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if is_passing(&error) {
+            Self {
+                cause: Some(error.into()),
+                ..Self::unavailable()
+            }
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+/// Turns a broken constraint into the error that the caller understands.
+pub trait OnConstraint<T> {
+    /// Answers `error` where a unique constraint refused the row.
+    ///
+    /// # Errors
+    /// `error`, or whatever else the store said.
+    fn on_unique(self, error: impl FnOnce() -> Error) -> Result<T, Error>;
+}
+
+impl<T> OnConstraint<T> for Result<T, sqlx::Error> {
+    fn on_unique(self, error: impl FnOnce() -> Error) -> Result<T, Error> {
+        self.map_err(|e| match e.as_database_error() {
+            Some(cause) if cause.is_unique_violation() => error(),
+            _ => e.into(),
+        })
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        self.log();
+        let body = json!({ "error": self.message, "code": self.code.as_str() });
+        let mut response = (self.code.status(), Json(body)).into_response();
+        let extra = match self.code {
+            Code::UpgradeRequired => Some((header::UPGRADE, "websocket")),
+            Code::Unavailable => Some((header::RETRY_AFTER, "1")),
+            Code::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            _ => None,
+        };
+        if let Some((name, value)) = extra {
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}

@@ -1,0 +1,159 @@
+//! Ids as types of their own, so that a user's id is never taken for a chat's.
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+use std::{fmt, str::FromStr};
+
+/// Reads a positive 64-bit integer as it is written in a path or a query: digits only, no sign,
+/// no leading zero.
+fn parse_positive(text: &str) -> Option<i64> {
+    let canonical = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+    text.parse().ok().filter(|_| canonical)
+}
+
+struct IntegerFrom(i64);
+
+impl de::Visitor<'_> for IntegerFrom {
+    type Value = i64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("an integer from 0"),
+            _ => f.write_str("a positive integer"),
+        }
+    }
+
+    fn visit_u64<E: de::Error>(self, n: u64) -> Result<i64, E> {
+        match i64::try_from(n) {
+            Ok(n) if n >= self.0 => Ok(n),
+            _ => Err(E::invalid_value(de::Unexpected::Unsigned(n), &self)),
+        }
+    }
+
+    fn visit_i64<E: de::Error>(self, n: i64) -> Result<i64, E> {
+        match n {
+            n if n >= self.0 => Ok(n),
+            n => Err(E::invalid_value(de::Unexpected::Signed(n), &self)),
+        }
+    }
+}
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident, from $least:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::Type)]
+        #[serde(transparent)]
+        #[sqlx(transparent)]
+        pub struct $name(pub i64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+                input.deserialize_i64(IntegerFrom($least)).map(Self)
+            }
+        }
+    };
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        number!($(#[$doc])* $name, from 1);
+
+        impl FromStr for $name {
+            type Err = ();
+
+            fn from_str(text: &str) -> Result<Self, ()> {
+                parse_positive(text).map(Self).ok_or(())
+            }
+        }
+    };
+}
+
+id!(
+    /// A user's id (the original's `customer_id`): positive, never used again.
+    UserId
+);
+id!(
+    /// A chat's id: positive, never used again.
+    ChatId
+);
+id!(
+    /// A message's id: positive, growing in commit order within a chat, never used again.
+    MessageId
+);
+number!(
+    /// The number of a change within its chat: 1, 2, 3 … in commit order, without a gap. 0 stands
+    /// before the first change.
+    Seq, from 0
+);
+
+impl Seq {
+    /// The number of the change that follows.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl FromStr for Seq {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "0" => Ok(Self(0)),
+            _ => parse_positive(text).map(Self).ok_or(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_positive_integer_in_digits() {
+        assert_eq!("7".parse(), Ok(UserId(7)));
+        assert_eq!("9223372036854775807".parse(), Ok(ChatId(i64::MAX)));
+        for wrong in [
+            "",
+            "0",
+            "-1",
+            "+1",
+            "01",
+            "1.0",
+            "1e3",
+            " 1",
+            "x",
+            "9223372036854775808",
+        ] {
+            assert_eq!(wrong.parse::<UserId>(), Err(()), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn json_ids_are_positive_integers() {
+        assert_eq!(serde_json::from_str::<ChatId>("3").ok(), Some(ChatId(3)));
+        for wrong in [
+            "0",
+            "-3",
+            "1.5",
+            "\"3\"",
+            "null",
+            "9223372036854775808",
+            "[1]",
+        ] {
+            assert!(serde_json::from_str::<ChatId>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_seq_may_be_zero() {
+        assert_eq!("0".parse(), Ok(Seq(0)));
+        assert_eq!(serde_json::from_str::<Seq>("0").ok(), Some(Seq(0)));
+        assert!("-1".parse::<Seq>().is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! Who belongs to a chat, and as what.
+
+use super::{ChatId, Timestamp, User, UserId};
+use serde::{Deserialize, Serialize};
+
+/// What a member may do: an admin also renames, deletes and decides who belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Runs the chat.
+    Admin,
+    /// Takes part.
+    Participant,
+}
+
+impl Role {
+    /// As the database keeps it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Participant => "participant",
+        }
+    }
+}
+
+/// The original's column takes any text: what is not an admin takes part.
+impl From<String> for Role {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "admin" => Self::Admin,
+            _ => Self::Participant,
+        }
+    }
+}
+
+/// That a user belongs to a chat.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// Who.
+    pub customer_id: UserId,
+    /// Where.
+    pub chat_id: ChatId,
+    /// As what.
+    #[sqlx(try_from = "String")]
+    pub role: Role,
+    /// Since when.
+    pub joined_at: Timestamp,
+}
+
+/// A user as a member of a chat.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatMember {
+    /// The user.
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub user: User,
+    /// As what they belong to the chat.
+    #[sqlx(try_from = "String")]
+    pub role: Role,
+    /// Since when.
+    pub joined_at: Timestamp,
+}
+
+/// Whether a user may use a chat.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Access {
+    /// True for a member; false for everyone else and for what does not exist.
+    pub has_access: bool,
+}

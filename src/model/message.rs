@@ -1,0 +1,38 @@
+//! A message.
+
+use super::{ChatId, MessageId, Seq, Timestamp, UserId};
+use serde::Serialize;
+
+/// A message in its present state. A deleted one stays as a tombstone without content.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// The message's id.
+    pub message_id: MessageId,
+    /// The chat it was sent to.
+    pub chat_id: ChatId,
+    /// Its author; null once the author was deleted.
+    pub customer_id: Option<UserId>,
+    /// The author's stored name; null once the author was deleted.
+    pub username: Option<String>,
+    /// The text; null once deleted.
+    pub content: Option<String>,
+    /// The number of its latest change in the chat.
+    pub seq: Seq,
+    /// When it was stored.
+    pub sent_at: Timestamp,
+    /// When it was last edited.
+    pub edited_at: Option<Timestamp>,
+    /// When it was deleted.
+    pub deleted_at: Option<Timestamp>,
+    /// The message it answers, in the same chat.
+    pub reply_to: Option<MessageId>,
+    /// The name its sender gave it.
+    pub client_message_id: Option<String>,
+    /// The number of the change that sent it: tells a resuming client's new messages from edits.
+    #[serde(skip)]
+    pub sent_seq: Seq,
+    /// Who deleted it.
+    #[serde(skip)]
+    pub deleted_by: Option<UserId>,
+}

@@ -1,0 +1,17 @@
+//! What the service is about, as types that cannot hold a wrong value.
+
+mod chat;
+mod id;
+mod member;
+mod message;
+mod text;
+mod time;
+mod user;
+
+pub use chat::Chat;
+pub use id::{ChatId, MessageId, Seq, UserId};
+pub use member::{Access, ChatMember, Member, Role};
+pub use message::Message;
+pub use text::{ChatName, ClientMessageId, Content, Password, Username};
+pub use time::Timestamp;
+pub use user::User;

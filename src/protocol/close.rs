@@ -1,0 +1,42 @@
+//! Why a socket is closed.
+
+/// A reason to close a socket, as its close frame tells it (RFC 6455, section 7.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// The client closed, or is gone.
+    Normal,
+    /// A frame broke the WebSocket protocol.
+    Protocol,
+    /// A binary frame came; only text is understood.
+    Binary,
+    /// A text frame was not UTF-8.
+    NotText,
+    /// Nobody connected to a chat in time, or no pong came back.
+    Policy,
+    /// A message was over its limit.
+    TooLarge,
+    /// The client does not read what it is sent.
+    TooSlow,
+    /// The server stops; come back and resume.
+    Restart,
+    /// The session or its user is gone.
+    SessionEnded,
+}
+
+impl Close {
+    /// The status code and the reason of the close frame.
+    #[must_use]
+    pub fn frame(self) -> (u16, &'static str) {
+        match self {
+            Self::Normal => (1000, ""),
+            Self::Protocol => (1002, "broken frame"),
+            Self::Binary => (1003, "text frames only"),
+            Self::NotText => (1007, "text must be UTF-8"),
+            Self::Policy => (1008, "too late"),
+            Self::TooLarge => (1009, "message too large"),
+            Self::TooSlow => (1013, "too slow, resume with since"),
+            Self::Restart => (1012, "restart, resume with since"),
+            Self::SessionEnded => (4001, "session ended"),
+        }
+    }
+}

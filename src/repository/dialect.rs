@@ -1,0 +1,323 @@
+//! What the two databases say differently: lists of rows as parameters (arrays and `unnest` on
+//! Postgres, JSON and `json_each` on SQLite), row locks (SQLite has one writer and needs none),
+//! text search. Each statement stands in both forms, side by side.
+
+use super::{Head, Keyed, NewMessage, Person, message::select_messages};
+use crate::{
+    model::{ChatId, Message, MessageId, Timestamp, UserId},
+    store::{Store, StoreTransaction},
+};
+use serde::Serialize;
+use sqlx::{Result, query, query_as, query_scalar};
+
+/// One column of many rows, as an array for Postgres.
+fn column<'a, T, U>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> Vec<U> {
+    rows.iter().map(value).collect()
+}
+
+/// Many rows, as JSON for SQLite.
+fn json<'a, T, U: Serialize>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> String {
+    let rows: Vec<U> = rows.iter().map(value).collect();
+    // Numbers and texts: there is nothing in them that JSON could not hold.
+    serde_json::to_string(&rows).unwrap_or_default()
+}
+
+pub(super) async fn lock_chats(tx: &mut StoreTransaction, chats: &[ChatId]) -> Result<Vec<Head>> {
+    const POSTGRES: &str = "SELECT chat_id, seq FROM chat WHERE chat_id = ANY($1) \
+                            ORDER BY chat_id FOR NO KEY UPDATE";
+    const SQLITE: &str = "SELECT chat_id, seq FROM chat \
+                          WHERE chat_id IN (SELECT value FROM json_each($1))";
+    match tx {
+        StoreTransaction::Postgres(tx) => {
+            query_as(POSTGRES)
+                .bind(column(chats, |c| c.0))
+                .fetch_all(&mut **tx)
+                .await
+        }
+        StoreTransaction::Sqlite(tx) => {
+            query_as(SQLITE)
+                .bind(json(chats, |c| c.0))
+                .fetch_all(&mut **tx)
+                .await
+        }
+    }
+}
+
+/// Locks a user against every writer; false where there is none.
+pub(super) async fn lock_user(tx: &mut StoreTransaction, user: UserId) -> Result<bool> {
+    const POSTGRES: &str = "SELECT customer_id FROM customer WHERE customer_id = $1 FOR UPDATE";
+    const SQLITE: &str = "SELECT customer_id FROM customer WHERE customer_id = $1";
+    let found: Option<i64> = match tx {
+        StoreTransaction::Postgres(tx) => {
+            query_scalar(POSTGRES)
+                .bind(user)
+                .fetch_optional(&mut **tx)
+                .await
+        }
+        StoreTransaction::Sqlite(tx) => {
+            query_scalar(SQLITE)
+                .bind(user)
+                .fetch_optional(&mut **tx)
+                .await
+        }
+    }?;
+    Ok(found.is_some())
+}
+
+pub(super) async fn people(
+    tx: &mut StoreTransaction,
+    users: &[UserId],
+    chats: &[ChatId],
+) -> Result<Vec<Person>> {
+    const POSTGRES: &str = "SELECT u.customer_id, u.username, m.chat_id, m.role FROM customer u \
+                            LEFT JOIN customer_chat m \
+                            ON m.customer_id = u.customer_id AND m.chat_id = ANY($2) \
+                            WHERE u.customer_id = ANY($1) ORDER BY u.customer_id \
+                            FOR KEY SHARE OF u";
+    const SQLITE: &str = "SELECT u.customer_id, u.username, m.chat_id, m.role FROM customer u \
+                          LEFT JOIN customer_chat m ON m.customer_id = u.customer_id \
+                          AND m.chat_id IN (SELECT value FROM json_each($2)) \
+                          WHERE u.customer_id IN (SELECT value FROM json_each($1))";
+    match tx {
+        StoreTransaction::Postgres(tx) => {
+            let query = query_as(POSTGRES).bind(column(users, |u| u.0));
+            query
+                .bind(column(chats, |c| c.0))
+                .fetch_all(&mut **tx)
+                .await
+        }
+        StoreTransaction::Sqlite(tx) => {
+            let query = query_as(SQLITE).bind(json(users, |u| u.0));
+            query.bind(json(chats, |c| c.0)).fetch_all(&mut **tx).await
+        }
+    }
+}
+
+pub(super) async fn messages(tx: &mut StoreTransaction, ids: &[MessageId]) -> Result<Vec<Message>> {
+    const POSTGRES: &str = select_messages!("WHERE m.message_id = ANY($1)");
+    const SQLITE: &str =
+        select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
+    match tx {
+        StoreTransaction::Postgres(tx) => {
+            query_as(POSTGRES)
+                .bind(column(ids, |id| id.0))
+                .fetch_all(&mut **tx)
+                .await
+        }
+        StoreTransaction::Sqlite(tx) => {
+            query_as(SQLITE)
+                .bind(json(ids, |id| id.0))
+                .fetch_all(&mut **tx)
+                .await
+        }
+    }
+}
+
+pub(super) async fn duplicates(tx: &mut StoreTransaction, keys: &[Keyed]) -> Result<Vec<Message>> {
+    const POSTGRES: &str = select_messages!(
+        "JOIN unnest($1::bigint[], $2::bigint[], $3::text[]) AS k (chat, author, key) \
+         ON m.chat_id = k.chat AND m.customer_id = k.author AND m.client_message_id = k.key"
+    );
+    const SQLITE: &str = select_messages!(
+        "JOIN json_each($1) AS k ON m.chat_id = k.value ->> 0 \
+         AND m.customer_id = k.value ->> 1 AND m.client_message_id = k.value ->> 2"
+    );
+    match tx {
+        StoreTransaction::Postgres(tx) => {
+            query_as(POSTGRES)
+                .bind(column(keys, |k| k.chat.0))
+                .bind(column(keys, |k| k.author.0))
+                .bind(column(keys, |k| k.key.as_str()))
+                .fetch_all(&mut **tx)
+                .await
+        }
+        StoreTransaction::Sqlite(tx) => {
+            let rows = json(keys, |k| (k.chat.0, k.author.0, k.key.as_str()));
+            query_as(SQLITE).bind(rows).fetch_all(&mut **tx).await
+        }
+    }
+}
+
+pub(super) async fn insert(
+    tx: &mut StoreTransaction,
+    rows: &[NewMessage],
+    now: Timestamp,
+) -> Result<Vec<MessageId>> {
+    const POSTGRES: &str = "INSERT INTO message (chat_id, customer_id, content, sent_at, seq, \
+            sent_seq, reply_to, client_message_id) \
+        SELECT chat, author, content, $1, seq, seq, reply_to, key \
+        FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[]) \
+            WITH ORDINALITY AS r (chat, author, content, seq, reply_to, key, n) \
+        ORDER BY n RETURNING message_id";
+    const SQLITE: &str = "INSERT INTO message (chat_id, customer_id, content, sent_at, seq, \
+            sent_seq, reply_to, client_message_id) \
+        SELECT value ->> 0, value ->> 1, value ->> 2, $1, value ->> 3, value ->> 3, value ->> 4, \
+            value ->> 5 \
+        FROM json_each($2) ORDER BY key RETURNING message_id";
+    match tx {
+        StoreTransaction::Postgres(tx) => {
+            query_scalar(POSTGRES)
+                .bind(now.get())
+                .bind(column(rows, |r| r.chat.0))
+                .bind(column(rows, |r| r.author.0))
+                .bind(column(rows, |r| r.content.as_str()))
+                .bind(column(rows, |r| r.seq.0))
+                .bind(column(rows, |r| r.reply_to.map(|id| id.0)))
+                .bind(column(rows, |r| r.key.as_ref().map(|key| key.as_str())))
+                .fetch_all(&mut **tx)
+                .await
+        }
+        StoreTransaction::Sqlite(tx) => {
+            let rows = json(rows, |r| {
+                let key = r.key.as_ref().map(|key| key.as_str());
+                (
+                    r.chat.0,
+                    r.author.0,
+                    r.content.as_str(),
+                    r.seq.0,
+                    r.reply_to.map(|id| id.0),
+                    key,
+                )
+            });
+            query_scalar(SQLITE)
+                .bind(now.get())
+                .bind(rows)
+                .fetch_all(&mut **tx)
+                .await
+        }
+    }
+}
+
+pub(super) async fn update(tx: &mut StoreTransaction, rows: &[Message]) -> Result<()> {
+    const POSTGRES: &str = "UPDATE message AS m SET content = r.content, seq = r.seq, \
+            edited_at = r.edited_at, deleted_at = r.deleted_at, deleted_by = r.deleted_by \
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], \
+            $5::timestamptz[], $6::bigint[]) \
+            AS r (id, content, seq, edited_at, deleted_at, deleted_by) \
+        WHERE m.message_id = r.id";
+    const SQLITE: &str = "UPDATE message SET content = r.value ->> 1, seq = r.value ->> 2, \
+            edited_at = r.value ->> 3, deleted_at = r.value ->> 4, deleted_by = r.value ->> 5 \
+        FROM json_each($1) AS r WHERE message_id = r.value ->> 0";
+    match tx {
+        StoreTransaction::Postgres(tx) => {
+            query(POSTGRES)
+                .bind(column(rows, |m| m.message_id.0))
+                .bind(column(rows, |m| m.content.as_deref()))
+                .bind(column(rows, |m| m.seq.0))
+                .bind(column(rows, |m| m.edited_at.map(Timestamp::get)))
+                .bind(column(rows, |m| m.deleted_at.map(Timestamp::get)))
+                .bind(column(rows, |m| m.deleted_by.map(|user| user.0)))
+                .execute(&mut **tx)
+                .await?;
+        }
+        StoreTransaction::Sqlite(tx) => {
+            let rows = json(rows, |m| {
+                let edited = m.edited_at.map(Timestamp::to_column_text);
+                let deleted = m.deleted_at.map(Timestamp::to_column_text);
+                let by = m.deleted_by.map(|user| user.0);
+                (
+                    m.message_id.0,
+                    m.content.as_deref(),
+                    m.seq.0,
+                    edited,
+                    deleted,
+                    by,
+                )
+            });
+            query(SQLITE).bind(rows).execute(&mut **tx).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn advance(tx: &mut StoreTransaction, heads: &[Head]) -> Result<()> {
+    const POSTGRES: &str = "UPDATE chat AS c SET seq = r.seq \
+        FROM unnest($1::bigint[], $2::bigint[]) AS r (id, seq) WHERE c.chat_id = r.id";
+    const SQLITE: &str = "UPDATE chat SET seq = r.value ->> 1 FROM json_each($1) AS r \
+                          WHERE chat_id = r.value ->> 0";
+    match tx {
+        StoreTransaction::Postgres(tx) => {
+            let query = query(POSTGRES).bind(column(heads, |h| h.chat_id.0));
+            query
+                .bind(column(heads, |h| h.seq.0))
+                .execute(&mut **tx)
+                .await?;
+        }
+        StoreTransaction::Sqlite(tx) => {
+            let rows = json(heads, |h| (h.chat_id.0, h.seq.0));
+            query(SQLITE).bind(rows).execute(&mut **tx).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves the chats' heads to the last number that their messages have.
+pub(super) async fn advance_to_last(tx: &mut StoreTransaction, chats: &[ChatId]) -> Result<()> {
+    const POSTGRES: &str = "UPDATE chat SET seq = (SELECT max(seq) FROM message m \
+        WHERE m.chat_id = chat.chat_id) WHERE chat_id = ANY($1)";
+    const SQLITE: &str = "UPDATE chat SET seq = (SELECT max(seq) FROM message m \
+        WHERE m.chat_id = chat.chat_id) WHERE chat_id IN (SELECT value FROM json_each($1))";
+    match tx {
+        StoreTransaction::Postgres(tx) => {
+            query(POSTGRES)
+                .bind(column(chats, |c| c.0))
+                .execute(&mut **tx)
+                .await?;
+        }
+        StoreTransaction::Sqlite(tx) => {
+            query(SQLITE)
+                .bind(json(chats, |c| c.0))
+                .execute(&mut **tx)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is neither a user nor a chat; no other server makes one before the commit.
+pub(super) async fn lock_if_empty(tx: &mut StoreTransaction) -> Result<bool> {
+    const EMPTY: &str =
+        "SELECT count(*) FROM (SELECT 1 FROM customer UNION ALL SELECT 1 FROM chat) t";
+    let rows: i64 = match tx {
+        StoreTransaction::Postgres(tx) => {
+            query("LOCK TABLE customer, chat IN SHARE ROW EXCLUSIVE MODE")
+                .execute(&mut **tx)
+                .await?;
+            query_scalar(EMPTY).fetch_one(&mut **tx).await?
+        }
+        StoreTransaction::Sqlite(tx) => query_scalar(EMPTY).fetch_one(&mut **tx).await?,
+    };
+    Ok(rows == 0)
+}
+
+pub(super) async fn search(
+    store: &Store,
+    chat: ChatId,
+    text: &str,
+    before: MessageId,
+    limit: i64,
+) -> Result<Vec<Message>> {
+    const POSTGRES: &str = select_messages!(
+        "WHERE m.chat_id = $1 AND m.message_id < $2 AND m.content ILIKE $3 ESCAPE '!' \
+         ORDER BY m.message_id DESC LIMIT $4"
+    );
+    const SQLITE: &str = select_messages!(
+        "WHERE m.chat_id = $1 AND m.message_id < $2 AND m.content LIKE $3 ESCAPE '!' \
+         ORDER BY m.message_id DESC LIMIT $4"
+    );
+    let literal = text
+        .replace('!', "!!")
+        .replace('%', "!%")
+        .replace('_', "!_");
+    let pattern = format!("%{literal}%");
+    match store {
+        Store::Postgres(pool) => {
+            let query = query_as(POSTGRES).bind(chat).bind(before).bind(pattern);
+            query.bind(limit).fetch_all(pool).await
+        }
+        Store::Sqlite(embedded) => {
+            let query = query_as(SQLITE).bind(chat).bind(before).bind(pattern);
+            query.bind(limit).fetch_all(embedded.readers()).await
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Memberships.
+
+use crate::{
+    error::Error,
+    model::{ChatId, ChatMember, Member, Role, Seq, Timestamp, UserId},
+    store::{Store, on},
+};
+use sqlx::{query, query_as, query_scalar};
+
+/// How a user stands to a chat.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Standing {
+    /// The user's stored name; none where there is no such user.
+    pub username: Option<String>,
+    /// The chat's latest change; none where there is no such chat.
+    pub head: Option<Seq>,
+    /// The user's role; none where they do not belong to the chat.
+    pub role: Option<String>,
+}
+
+/// Reads and writes who belongs to which chat.
+#[derive(Clone)]
+pub struct MemberRepository(Store);
+
+impl MemberRepository {
+    /// On this store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self(store)
+    }
+
+    /// Up to `limit` members of a chat with user ids over `after`, by user id.
+    pub async fn list(
+        &self,
+        chat: ChatId,
+        after: UserId,
+        limit: i64,
+    ) -> Result<Vec<ChatMember>, Error> {
+        const SQL: &str = "SELECT u.customer_id, u.username, u.created_at, m.role, m.joined_at \
+                           FROM customer_chat m JOIN customer u ON u.customer_id = m.customer_id \
+                           WHERE m.chat_id = $1 AND m.customer_id > $2 \
+                           ORDER BY m.customer_id LIMIT $3";
+        Ok(on!(read & self.0, |db| query_as(SQL)
+            .bind(chat)
+            .bind(after)
+            .bind(limit)
+            .fetch_all(db)
+            .await)?)
+    }
+
+    /// The membership, where there is one.
+    pub async fn find(&self, user: UserId, chat: ChatId) -> Result<Option<Member>, Error> {
+        const SQL: &str = "SELECT customer_id, chat_id, role, joined_at FROM customer_chat \
+                           WHERE customer_id = $1 AND chat_id = $2";
+        Ok(on!(read & self.0, |db| query_as(SQL)
+            .bind(user)
+            .bind(chat)
+            .fetch_optional(db)
+            .await)?)
+    }
+
+    /// How a user stands to a chat: one read that answers whether they may connect, under which
+    /// name, and from which change on.
+    pub async fn standing(&self, user: UserId, chat: ChatId) -> Result<Standing, Error> {
+        const SQL: &str = "SELECT \
+            (SELECT username FROM customer WHERE customer_id = $1) AS username, \
+            (SELECT seq FROM chat WHERE chat_id = $2) AS head, \
+            (SELECT role FROM customer_chat WHERE customer_id = $1 AND chat_id = $2) AS role";
+        Ok(on!(read & self.0, |db| query_as(SQL)
+            .bind(user)
+            .bind(chat)
+            .fetch_one(db)
+            .await)?)
+    }
+
+    /// The number of the chat's latest change; none where there is no such chat.
+    pub async fn head(&self, chat: ChatId) -> Result<Option<Seq>, Error> {
+        const SQL: &str = "SELECT seq FROM chat WHERE chat_id = $1";
+        Ok(on!(read & self.0, |db| query_scalar(SQL)
+            .bind(chat)
+            .fetch_optional(db)
+            .await)?)
+    }
+
+    /// Makes a user a member; none where they are one already, or where user or chat is gone.
+    pub async fn add(
+        &self,
+        user: UserId,
+        chat: ChatId,
+        role: Role,
+    ) -> Result<Option<Member>, Error> {
+        const SQL: &str = "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at) \
+                           VALUES ($1, $2, $3, $4) ON CONFLICT (customer_id, chat_id) DO NOTHING \
+                           RETURNING customer_id, chat_id, role, joined_at";
+        let added = on!(write & self.0, |db| query_as(SQL)
+            .bind(user)
+            .bind(chat)
+            .bind(role.as_str())
+            .bind(Timestamp::now())
+            .fetch_optional(db)
+            .await);
+        match added {
+            Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => Ok(None),
+            added => Ok(added?),
+        }
+    }
+
+    /// Gives a member another role.
+    pub async fn set_role(
+        &self,
+        user: UserId,
+        chat: ChatId,
+        role: Role,
+    ) -> Result<Option<Member>, Error> {
+        const SQL: &str = "UPDATE customer_chat SET role = $3 \
+                           WHERE customer_id = $1 AND chat_id = $2 \
+                           RETURNING customer_id, chat_id, role, joined_at";
+        Ok(on!(write & self.0, |db| query_as(SQL)
+            .bind(user)
+            .bind(chat)
+            .bind(role.as_str())
+            .fetch_optional(db)
+            .await)?)
+    }
+
+    /// Ends a membership; false where there was none.
+    pub async fn remove(&self, user: UserId, chat: ChatId) -> Result<bool, Error> {
+        const SQL: &str = "DELETE FROM customer_chat WHERE customer_id = $1 AND chat_id = $2";
+        let gone = on!(write & self.0, |db| query(SQL)
+            .bind(user)
+            .bind(chat)
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(gone > 0)
+    }
+}

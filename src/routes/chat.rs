@@ -1,0 +1,190 @@
+//! `/chat`
+
+use super::{
+    extract::{Body, Id, Ids, Params},
+    origin, reply,
+};
+use crate::{
+    auth::Caller,
+    error::Error,
+    model::{Access, Chat, ChatId, ChatName, Role, UserId},
+    service::Seated,
+    state::AppState,
+};
+use axum::{
+    Json, Router,
+    extract::{FromRequest, Request, State},
+    http::StatusCode,
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, put},
+};
+use http_body::Body as _;
+use serde::Deserialize;
+
+pub(super) fn router(state: &AppState) -> Router<AppState> {
+    // The original adds a member by GET, which a page of another site could make a browser do.
+    let guard = middleware::from_fn_with_state(state.clone(), origin::guard);
+    Router::new()
+        .route("/chat", get(list).post(create))
+        .route("/chat/{id}", get(find).put(rename).delete(remove))
+        .route(
+            "/chat/user/{user_id}",
+            get(add_member)
+                .layer(guard)
+                .head(no_head)
+                .delete(remove_member),
+        )
+        .route(
+            "/chat/{chat_id}/user/{user_id}",
+            put(put_member).delete(remove_member_by_path),
+        )
+        .route("/chat/user/{user_id}/chat/{chat_id}/access", get(access))
+}
+
+#[derive(Deserialize)]
+struct ChatBody {
+    #[serde(rename = "chatName", alias = "chat_name")]
+    name: String,
+}
+
+#[derive(Default, Deserialize)]
+struct MemberBody {
+    role: Option<Role>,
+}
+
+async fn list(
+    caller: Caller,
+    params: Params,
+    State(state): State<AppState>,
+) -> Result<Response, Error> {
+    let limit = params.limit()?;
+    let page = state
+        .chats
+        .list(caller, params.after_chat()?, limit)
+        .await?;
+    let next = |chat: &Chat| format!("/chat?limit={}&after={}", limit.get(), chat.chat_id);
+    Ok(reply::list(page, next))
+}
+
+async fn find(
+    caller: Caller,
+    Id(id): Id<ChatId>,
+    State(state): State<AppState>,
+) -> Result<Json<Chat>, Error> {
+    state.chats.find(caller, id).await.map(Json)
+}
+
+async fn create(
+    caller: Caller,
+    State(state): State<AppState>,
+    Body(body): Body<ChatBody>,
+) -> Result<Response, Error> {
+    let chat = state
+        .chats
+        .create(caller, ChatName::parse(body.name)?)
+        .await?;
+    Ok(reply::created(&format!("/chat/{}", chat.chat_id), chat))
+}
+
+async fn rename(
+    caller: Caller,
+    Id(id): Id<ChatId>,
+    State(state): State<AppState>,
+    Body(body): Body<ChatBody>,
+) -> Result<Json<Chat>, Error> {
+    state
+        .chats
+        .rename(caller, id, ChatName::parse(body.name)?)
+        .await
+        .map(Json)
+}
+
+async fn remove(
+    caller: Caller,
+    Id(id): Id<ChatId>,
+    State(state): State<AppState>,
+) -> Result<StatusCode, Error> {
+    state
+        .chats
+        .delete(caller, id)
+        .await
+        .map(|()| StatusCode::NO_CONTENT)
+}
+
+async fn add_member(
+    caller: Caller,
+    Id(user): Id<UserId>,
+    params: Params,
+    State(state): State<AppState>,
+) -> Result<Response, Error> {
+    let seated = state
+        .members
+        .add(caller, user, params.chat()?, None)
+        .await?;
+    Ok(seated_reply(seated))
+}
+
+async fn put_member(
+    caller: Caller,
+    Ids(chat, user): Ids<ChatId, UserId>,
+    State(state): State<AppState>,
+    request: Request,
+) -> Result<Response, Error> {
+    // The role may be left out, and the body with it.
+    let empty = request.body().is_end_stream();
+    let Body(body) = match empty {
+        true => Body(MemberBody::default()),
+        false => Body::from_request(request, &state).await?,
+    };
+    let seated = state.members.add(caller, user, chat, body.role).await?;
+    Ok(seated_reply(seated))
+}
+
+fn seated_reply(seated: Seated) -> Response {
+    let status = if seated.new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    (status, Json(seated.member)).into_response()
+}
+
+async fn remove_member(
+    caller: Caller,
+    Id(user): Id<UserId>,
+    params: Params,
+    State(state): State<AppState>,
+) -> Result<StatusCode, Error> {
+    let chat = params.chat()?;
+    state
+        .members
+        .remove(caller, user, chat)
+        .await
+        .map(|()| StatusCode::NO_CONTENT)
+}
+
+async fn remove_member_by_path(
+    caller: Caller,
+    Ids(chat, user): Ids<ChatId, UserId>,
+    State(state): State<AppState>,
+) -> Result<StatusCode, Error> {
+    state
+        .members
+        .remove(caller, user, chat)
+        .await
+        .map(|()| StatusCode::NO_CONTENT)
+}
+
+async fn access(
+    caller: Caller,
+    Ids(user, chat): Ids<UserId, ChatId>,
+    State(state): State<AppState>,
+) -> Result<Json<Access>, Error> {
+    state.members.access(caller, user, chat).await.map(Json)
+}
+
+/// HEAD would add the member and not say so.
+async fn no_head(method: axum::http::Method, uri: axum::http::Uri) -> Error {
+    super::no_method(method, uri).await
+}

@@ -1,0 +1,277 @@
+//! What handlers take: bodies, ids and parameters that are right, and who calls.
+
+use crate::{
+    auth::Caller,
+    error::{Code, Error},
+    model::{ChatId, MessageId, Seq, UserId},
+    service::Limit,
+    state::AppState,
+};
+use axum::{
+    extract::{
+        FromRequest, FromRequestParts, Query, RawPathParams, Request,
+        rejection::{BytesRejection, FailedToBufferBody},
+    },
+    http::{HeaderMap, header, request::Parts},
+};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use std::{collections::HashMap, convert::Infallible, str::FromStr};
+
+/// A JSON body, read whole.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Error> {
+        if !is_json(request.headers()) {
+            let message = "The body must be JSON, with Content-Type: application/json";
+            return Err(Error::new(Code::UnsupportedMediaType, message));
+        }
+        let bytes =
+            Bytes::from_request(request, state)
+                .await
+                .map_err(|rejection| match rejection {
+                    BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+                        Error::too_large("The body", state.limits.body)
+                    }
+                    _ => Error::new(Code::InvalidJson, "The body did not arrive whole"),
+                })?;
+        read_json(&bytes).map(Self)
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let essence = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+    essence.is_some_and(|essence| {
+        let essence = essence.to_ascii_lowercase();
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    })
+}
+
+/// Reads JSON, and names the field that is wrong.
+fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let mut input = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut input).map_err(|e| {
+        let path = e.path().to_string();
+        let inner = e.into_inner();
+        match inner.classify() {
+            serde_json::error::Category::Data => {
+                let place = if path == "." { "The body" } else { &path };
+                Error::new(Code::InvalidField, format!("{place}: {inner}"))
+            }
+            _ => Error::new(Code::InvalidJson, format!("The body is not JSON: {inner}")),
+        }
+    })?;
+    let not_json = |e| Error::new(Code::InvalidJson, format!("The body is not JSON: {e}"));
+    input.end().map_err(not_json)?;
+    Ok(value)
+}
+
+/// The id in the path.
+pub(super) struct Id<T>(pub(super) T);
+
+impl<T: FromStr> FromRequestParts<AppState> for Id<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        let params = path_params(parts, state).await?;
+        let mut params = params.iter();
+        Ok(Self(next_id(&mut params)?))
+    }
+}
+
+/// The two ids in the path, in its order.
+pub(super) struct Ids<A, B>(pub(super) A, pub(super) B);
+
+impl<A: FromStr, B: FromStr> FromRequestParts<AppState> for Ids<A, B> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        let params = path_params(parts, state).await?;
+        let mut params = params.iter();
+        Ok(Self(next_id(&mut params)?, next_id(&mut params)?))
+    }
+}
+
+async fn path_params(parts: &mut Parts, state: &AppState) -> Result<RawPathParams, Error> {
+    let params = RawPathParams::from_request_parts(parts, state).await;
+    params.map_err(|_| Error::invalid_field("The path", "percent-encoded UTF-8"))
+}
+
+fn next_id<'a, T: FromStr>(
+    params: &mut impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<T, Error> {
+    let (name, text) = params.next().unwrap_or(("id", ""));
+    text.parse()
+        .map_err(|_| Error::invalid_field(name, "a positive integer"))
+}
+
+/// The text in the path.
+pub(super) struct Name(pub(super) String);
+
+impl FromRequestParts<AppState> for Name {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        let params = path_params(parts, state).await?;
+        let text = params
+            .iter()
+            .next()
+            .map(|(_, text)| text)
+            .unwrap_or_default();
+        match text.contains('\0') {
+            false => Ok(Self(text.to_owned())),
+            true => Err(Error::invalid_field("username", "without U+0000")),
+        }
+    }
+}
+
+/// The query string.
+pub(super) struct Params(HashMap<String, String>);
+
+impl FromRequestParts<AppState> for Params {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        let query = Query::from_request_parts(parts, state).await;
+        let Query(map) =
+            query.map_err(|_| Error::invalid_field("The query string", "name=value&…"))?;
+        Ok(Self(map))
+    }
+}
+
+impl Params {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// How many rows are wanted.
+    pub(super) fn limit(&self) -> Result<Limit, Error> {
+        Limit::parse(self.get("limit"))
+    }
+
+    fn id<T: FromStr>(&self, name: &str) -> Result<Option<T>, Error> {
+        let wrong = |_| Error::invalid_field(name, "a positive integer");
+        self.get(name)
+            .map(|text| text.parse().map_err(wrong))
+            .transpose()
+    }
+
+    /// The user after whom a list begins; before the first where none is given.
+    pub(super) fn after_user(&self) -> Result<UserId, Error> {
+        Ok(self.after()?.unwrap_or(UserId(0)))
+    }
+
+    /// The chat after which a list begins; before the first where none is given.
+    pub(super) fn after_chat(&self) -> Result<ChatId, Error> {
+        Ok(self.after()?.unwrap_or(ChatId(0)))
+    }
+
+    fn after<T: FromStr>(&self) -> Result<Option<T>, Error> {
+        match self.get("after") {
+            Some("0") => Ok(None),
+            _ => self.id("after"),
+        }
+    }
+
+    /// The chat that the request is about.
+    pub(super) fn chat(&self) -> Result<ChatId, Error> {
+        let chat = match self.id("chat_id")? {
+            Some(chat) => Some(chat),
+            None => self.id("chatId")?,
+        };
+        chat.ok_or_else(|| Error::invalid_field("chat_id", "given in the query: ?chat_id=1"))
+    }
+
+    /// Who acts, if the request says so.
+    pub(super) fn user(&self) -> Result<Option<UserId>, Error> {
+        match self.id("customerId")? {
+            Some(user) => Ok(Some(user)),
+            None => self.id("customer_id"),
+        }
+    }
+
+    /// The message before which a page ends.
+    pub(super) fn before(&self) -> Result<Option<MessageId>, Error> {
+        self.id("before")
+    }
+
+    /// The change after which a list of changes begins.
+    pub(super) fn since(&self) -> Result<Option<Seq>, Error> {
+        let wrong = |()| Error::invalid_field("since", "an integer from 0");
+        self.get("since")
+            .map(|text| text.parse().map_err(wrong))
+            .transpose()
+    }
+
+    /// The text that is looked for.
+    pub(super) fn text(&self) -> Result<Option<&str>, Error> {
+        match self.get("q") {
+            Some(text) if text.is_empty() || text.contains('\0') => {
+                Err(Error::invalid_field("q", "some text, without U+0000"))
+            }
+            text => Ok(text),
+        }
+    }
+}
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
+        Ok(state.anonymous)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Thing {
+        chat_id: ChatId,
+    }
+
+    #[test]
+    fn a_wrong_body_has_its_code_and_names_the_field() {
+        let code = |text: &str| {
+            read_json::<Thing>(text.as_bytes()).map_or_else(
+                |e| (e.code().as_str(), e.to_string()),
+                |t| ("ok", t.chat_id.to_string()),
+            )
+        };
+        assert_eq!(code(r#"{"chatId":1,"more":2}"#).0, "ok");
+        assert_eq!(code("").0, "invalid_json");
+        assert_eq!(code(r#"{"chatId":1"#).0, "invalid_json");
+        assert_eq!(code(r#"{"chatId":1} x"#).0, "invalid_json");
+        assert_eq!(code("[1]").0, "invalid_field");
+        assert_eq!(code("{}").0, "invalid_field");
+        let (wrong, message) = code(r#"{"chatId":"1"}"#);
+        assert_eq!(wrong, "invalid_field");
+        assert!(message.starts_with("chatId: "), "{message}");
+    }
+
+    #[test]
+    fn json_has_several_names() {
+        let typed = |kind: &'static str| {
+            is_json(&HeaderMap::from_iter([(
+                header::CONTENT_TYPE,
+                kind.parse().ok()?,
+            )]))
+            .into()
+        };
+        assert_eq!(typed("application/json"), Some(true));
+        assert_eq!(typed("Application/JSON; charset=utf-8"), Some(true));
+        assert_eq!(typed("application/merge-patch+json"), Some(true));
+        assert_eq!(typed("text/plain"), Some(false));
+        assert!(!is_json(&HeaderMap::new()));
+    }
+}

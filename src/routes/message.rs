@@ -1,0 +1,150 @@
+//! `/chat/{chat_id}/message` and `/message`
+
+use super::{
+    extract::{Body, Id, Params},
+    reply,
+};
+use crate::{
+    auth::Caller,
+    error::Error,
+    model::{ChatId, ClientMessageId, Content, Message, MessageId, UserId},
+    service::{Answer, Post, Which},
+    state::AppState,
+};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Deserialize;
+
+pub(super) fn router() -> Router<AppState> {
+    Router::new()
+        .route("/chat/{chat_id}/message", get(list).post(send))
+        .route("/message/{message_id}", get(find).put(edit).delete(remove))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NewMessage {
+    content: String,
+    #[serde(alias = "customerd", default)]
+    customer_id: Option<UserId>,
+    client_message_id: Option<String>,
+    reply_to: Option<MessageId>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Edit {
+    content: String,
+    #[serde(alias = "customerd", default)]
+    customer_id: Option<UserId>,
+}
+
+async fn list(
+    caller: Caller,
+    Id(chat): Id<ChatId>,
+    params: Params,
+    State(state): State<AppState>,
+) -> Result<Response, Error> {
+    let limit = params.limit()?;
+    let (before, since, text) = (params.before()?, params.since()?, params.text()?);
+    if let Some(since) = since {
+        if before.is_some() || text.is_some() {
+            return Err(Error::invalid_field("since", "given without before and q"));
+        }
+        let page = state.messages.since(caller, chat, since, limit).await?;
+        return Ok(reply::list(page, |message| {
+            format!(
+                "/chat/{chat}/message?limit={}&since={}",
+                limit.get(),
+                message.seq
+            )
+        }));
+    }
+    let page = state
+        .messages
+        .page(caller, chat, before, text, limit)
+        .await?;
+    let text = text
+        .map(|text| format!("&q={}", form_encoded(text)))
+        .unwrap_or_default();
+    Ok(reply::list_back(page, |message| {
+        let (limit, before) = (limit.get(), message.message_id);
+        format!("/chat/{chat}/message?limit={limit}&before={before}{text}")
+    }))
+}
+
+fn form_encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+async fn send(
+    caller: Caller,
+    Id(chat): Id<ChatId>,
+    State(state): State<AppState>,
+    Body(body): Body<NewMessage>,
+) -> Result<Response, Error> {
+    let post = Post {
+        author: body.customer_id,
+        chat,
+        content: Content::parse(body.content)?,
+        key: body
+            .client_message_id
+            .map(ClientMessageId::parse)
+            .transpose()?,
+        reply_to: body.reply_to,
+    };
+    match state.messages.send(caller, post)?.answer().await? {
+        Answer::Repeated(message) => Ok(Json(message).into_response()),
+        answer => {
+            let message = answer.into_message()?;
+            Ok(reply::created(
+                &format!("/message/{}", message.message_id),
+                message,
+            ))
+        }
+    }
+}
+
+async fn find(
+    caller: Caller,
+    Id(id): Id<MessageId>,
+    State(state): State<AppState>,
+) -> Result<Json<Message>, Error> {
+    state.messages.find(caller, id).await.map(Json)
+}
+
+async fn edit(
+    caller: Caller,
+    Id(id): Id<MessageId>,
+    State(state): State<AppState>,
+    Body(body): Body<Edit>,
+) -> Result<Json<Message>, Error> {
+    let content = Content::parse(body.content)?;
+    let chat = state.messages.chat_of(id).await?;
+    let which = Which::Message(id);
+    let mut pending = state
+        .messages
+        .edit(caller, body.customer_id, chat, which, content)?;
+    pending.answer().await?.into_message().map(Json)
+}
+
+async fn remove(
+    caller: Caller,
+    Id(id): Id<MessageId>,
+    params: Params,
+    State(state): State<AppState>,
+) -> Result<StatusCode, Error> {
+    let actor = params.user()?;
+    let chat = state.messages.chat_of(id).await?;
+    state
+        .messages
+        .delete(caller, actor, chat, id)?
+        .answer()
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}

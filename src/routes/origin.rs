@@ -1,0 +1,187 @@
+//! Which web pages may use this server. A browser says where a request comes from (`Origin`,
+//! `Sec-Fetch-Site`) and under which name it looked the server up (`Host`); other clients say
+//! nothing and are not held to it.
+
+use crate::{
+    error::{Code, Error},
+    state::AppState,
+};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use std::{net::IpAddr, time::Duration};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// How long a browser may remember what a page is allowed.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
+
+/// Refuses other sites' pages wherever something would change.
+pub(super) async fn guard_changes(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match *request.method() {
+        Method::GET | Method::HEAD | Method::OPTIONS => next.run(request).await,
+        _ => guard(State(state), request, next).await,
+    }
+}
+
+/// Refuses other sites' pages: for GET routes that have an effect.
+pub(super) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    if is_welcome(request.headers(), &state.origins) {
+        return next.run(request).await;
+    }
+    let message = "A page of another site may not do this; \
+                   its origin must be listed in CORS_ALLOWED_ORIGINS";
+    Error::new(Code::CrossSite, message).into_response()
+}
+
+/// Refuses requests for another name than a loopback one, where only those are ours.
+pub(super) async fn guard_host(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let host = request.headers().get(header::HOST);
+    if !state.loopback_only || host.is_none_or(is_loopback_name) {
+        return next.run(request).await;
+    }
+    let message = "In open mode this server answers to localhost, 127.0.0.1 and [::1] only";
+    Error::new(Code::CrossSite, message).into_response()
+}
+
+/// Lets pages of the allowed origins read the answers.
+pub(super) fn cors(origins: &[String]) -> CorsLayer {
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter_map(|origin| HeaderValue::from_str(origin).ok())
+        .collect();
+    let layer = CorsLayer::new().allow_origin(AllowOrigin::list(origins));
+    layer
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("x-request-id"),
+        ])
+        .expose_headers([
+            header::LINK,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            HeaderName::from_static("x-request-id"),
+        ])
+        .max_age(PREFLIGHT_AGE)
+}
+
+fn is_welcome(headers: &HeaderMap, allowed: &[String]) -> bool {
+    if let Some(origin) = headers.get(header::ORIGIN) {
+        let Ok(origin) = origin.to_str() else {
+            return false;
+        };
+        let own = headers
+            .get(header::HOST)
+            .is_some_and(|host| is_same(origin, host));
+        return own
+            || allowed
+                .iter()
+                .any(|allowed| allowed.eq_ignore_ascii_case(origin));
+    }
+    match headers.get(SEC_FETCH_SITE) {
+        // What the user typed or a page of our own asked for; no header: not a browser.
+        Some(site) => site == "same-origin" || site == "none",
+        None => true,
+    }
+}
+
+fn is_same(origin: &str, host: &HeaderValue) -> bool {
+    let place = origin.split_once("://").map(|(_, place)| place);
+    place.is_some_and(|place| host.as_bytes().eq_ignore_ascii_case(place.as_bytes()))
+}
+
+fn is_loopback_name(host: &HeaderValue) -> bool {
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else {
+        return false;
+    };
+    let name = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_ascii_lowercase();
+    let name = name.strip_suffix('.').unwrap_or(&name);
+    let by_name = name == "localhost" || name.ends_with(".localhost");
+    by_name || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&str, &str)| {
+            Some((
+                HeaderName::try_from(*name).ok()?,
+                HeaderValue::try_from(*value).ok()?,
+            ))
+        };
+        list.iter().filter_map(pair).collect()
+    }
+
+    #[test]
+    fn only_own_and_allowed_pages_are_welcome() {
+        let allowed = vec!["https://chat.example.com".to_owned()];
+        let host = ("host", "localhost:8080");
+        for good in [
+            vec![host],
+            vec![host, ("origin", "http://localhost:8080")],
+            vec![
+                host,
+                ("origin", "https://chat.example.com"),
+                ("sec-fetch-site", "cross-site"),
+            ],
+            vec![host, ("sec-fetch-site", "none")],
+            vec![host, ("sec-fetch-site", "same-origin")],
+        ] {
+            assert!(is_welcome(&headers(&good), &allowed), "{good:?}");
+        }
+        for wrong in [
+            vec![host, ("origin", "null")],
+            vec![host, ("origin", "http://localhost:3000")],
+            vec![host, ("origin", "https://chat.example.com.evil.example")],
+            vec![host, ("sec-fetch-site", "cross-site")],
+            vec![host, ("sec-fetch-site", "same-site")],
+        ] {
+            assert!(!is_welcome(&headers(&wrong), &allowed), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn loopback_has_many_names() {
+        for good in [
+            "localhost",
+            "LOCALHOST:8080",
+            "a.localhost",
+            "127.0.0.1:1",
+            "127.1.2.3",
+            "[::1]:8080",
+        ] {
+            assert!(is_loopback_name(&HeaderValue::from_static(good)), "{good}");
+        }
+        for wrong in [
+            "evil.example",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "",
+            "[::2]",
+        ] {
+            assert!(
+                !is_loopback_name(&HeaderValue::from_static(wrong)),
+                "{wrong}"
+            );
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A socket as the session sees it: frames out, many to a system call; texts in.
+
+use crate::protocol::{Close, Frame};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures_util::SinkExt;
+use std::time::Duration;
+use tokio::time;
+use tungstenite::error::{CapacityError, Error as WsError};
+
+/// How long the other side may take to answer a close frame, or to make room for one.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// An open socket.
+pub(super) struct Line {
+    socket: WebSocket,
+    /// How long the other side may take to accept what it is sent.
+    write_limit: Duration,
+}
+
+/// What comes in.
+pub(super) enum Incoming {
+    /// A text frame.
+    Text(Utf8Bytes),
+    /// A sign of life.
+    Pong,
+    /// Something that needs no answer.
+    Other,
+}
+
+impl Line {
+    pub(super) fn new(socket: WebSocket, write_limit: Duration) -> Self {
+        Self {
+            socket,
+            write_limit,
+        }
+    }
+
+    /// Waits for what comes in; nothing is lost where this is broken off.
+    pub(super) async fn receive(&mut self) -> Result<Incoming, Close> {
+        match self.socket.recv().await {
+            Some(Ok(Message::Text(text))) => Ok(Incoming::Text(text)),
+            Some(Ok(Message::Pong(_))) => Ok(Incoming::Pong),
+            Some(Ok(Message::Ping(_))) => Ok(Incoming::Other),
+            Some(Ok(Message::Binary(_))) => Err(Close::Binary),
+            Some(Ok(Message::Close(_))) | None => Err(Close::Normal),
+            Some(Err(error)) => Err(reason(error)),
+        }
+    }
+
+    /// Gathers a frame, to be written with those that follow.
+    pub(super) async fn gather(&mut self, frame: Frame) -> Result<(), Close> {
+        // Frames are JSON that this server made, so UTF-8: the check costs little and fails never.
+        let text = Utf8Bytes::try_from(frame.into_bytes()).map_err(|_| Close::Normal)?;
+        self.feed(Message::Text(text)).await
+    }
+
+    /// Gathers a ping.
+    pub(super) async fn ping(&mut self) -> Result<(), Close> {
+        self.feed(Message::Ping(Default::default())).await
+    }
+
+    async fn feed(&mut self, message: Message) -> Result<(), Close> {
+        let fed = time::timeout(self.write_limit, self.socket.feed(message)).await;
+        fed.map_err(|_| Close::TooSlow)?.map_err(|_| Close::Normal)
+    }
+
+    /// Writes what was gathered.
+    pub(super) async fn flush(&mut self) -> Result<(), Close> {
+        let flushed = time::timeout(self.write_limit, self.socket.flush()).await;
+        flushed
+            .map_err(|_| Close::TooSlow)?
+            .map_err(|_| Close::Normal)
+    }
+
+    /// Writes one frame.
+    pub(super) async fn send(&mut self, frame: Frame) -> Result<(), Close> {
+        self.gather(frame).await?;
+        self.flush().await
+    }
+
+    /// Says why, and waits a moment for the other side to say goodbye too.
+    pub(super) async fn close(mut self, close: Close) {
+        let (code, reason) = close.frame();
+        let frame = CloseFrame {
+            code,
+            reason: Utf8Bytes::from_static(reason),
+        };
+        let goodbye = async {
+            if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.recv().await {}
+            }
+        };
+        let _ = time::timeout(CLOSE_LIMIT, goodbye).await;
+    }
+}
+
+/// Why reading failed, as the other side is told.
+fn reason(error: axum::Error) -> Close {
+    match error.into_inner().downcast::<WsError>().map(|error| *error) {
+        Ok(WsError::Capacity(CapacityError::MessageTooLong { .. })) => Close::TooLarge,
+        Ok(WsError::Utf8(_)) => Close::NotText,
+        Ok(WsError::Protocol(_)) => Close::Protocol,
+        _ => Close::Normal,
+    }
+}

@@ -1,0 +1,437 @@
+//! A socket whose user is known: one task, one `select!`, whose arms are all that can happen.
+
+use super::line::{Incoming, Line};
+use crate::{
+    auth::Caller,
+    error::Error,
+    model::{ChatId, UserId},
+    protocol::{
+        Close, Command, Connect, Frame, Online, Request, RequestId, SendMessage, UpdateMessage,
+    },
+    service::{Answer, Arrival, Delivery, Feed, Opened, Pending, Post, Which},
+    state::AppState,
+};
+use futures_util::FutureExt;
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use tokio::{
+    select,
+    time::{self, Instant, Interval, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Changes of one socket that may be on their way at once; with more, it is not read until one is
+/// answered.
+const IN_FLIGHT: usize = 64;
+/// Events after which a busy socket is written to although more is ready.
+const UNFLUSHED: usize = 64;
+/// How long a question to the store may take before the client hears `unavailable`.
+const STORE_LIMIT: Duration = Duration::from_secs(5);
+
+/// A socket whose user is known.
+pub(super) struct Session {
+    line: Line,
+    feed: Feed,
+    user: UserId,
+    /// Who the socket was opened by: in open mode, anyone who connects becomes a member.
+    caller: Caller,
+    state: AppState,
+    /// Done when the user's sockets must close.
+    ended: CancellationToken,
+    /// Changes that were handed in, in order; their answers come in that order too.
+    pending: VecDeque<Awaited>,
+    /// Whether the client is one that checks heartbeats.
+    heartbeat: bool,
+    /// Pings that were sent since the last pong.
+    unanswered: u32,
+}
+
+/// A change that was handed in, and how to answer it.
+struct Awaited {
+    id: Option<RequestId>,
+    ack: fn(&RequestId, Answer) -> Result<Frame, Error>,
+    pending: Pending,
+}
+
+/// A `connect-chat` that was accepted and is to be answered.
+pub(super) struct Admitted {
+    id: Option<RequestId>,
+    chat: ChatId,
+    who: Online,
+    opened: Opened,
+    resumes: bool,
+}
+
+/// What can happen.
+enum Event {
+    Arrival(Arrival),
+    Incoming(Incoming),
+    Answer(Result<Answer, Error>),
+    Tick,
+    Stopping,
+    Ended,
+}
+
+/// Lets a user into a chat and opens its feed. Nothing is sent yet.
+pub(super) async fn admit(
+    feed: &mut Feed,
+    state: &AppState,
+    caller: Caller,
+    id: Option<RequestId>,
+    connect: Connect,
+) -> Result<Admitted, Error> {
+    let Connect {
+        chat,
+        username,
+        since,
+        ..
+    } = connect;
+    if !feed.is_in(chat) && feed.chats() >= state.limits.chats_per_socket {
+        let most = state.limits.chats_per_socket;
+        return Err(Error::forbidden(format!(
+            "A socket connects to at most {most} chats"
+        )));
+    }
+    let user = feed.user();
+    let admitting = async {
+        let stored = state.members.connect(caller, user, chat).await?;
+        let opened = feed.open(chat, since).await?;
+        Ok((stored, opened))
+    };
+    let admitted = time::timeout(STORE_LIMIT, admitting).await;
+    let (stored, opened) = admitted.unwrap_or_else(|_| Err(Error::unavailable()))?;
+    let claimed = username.filter(|_| !caller.members_only());
+    let username = claimed.map_or(stored, |name| name.as_str().to_owned());
+    let who = Online {
+        customer_id: user,
+        username,
+    };
+    Ok(Admitted {
+        id,
+        chat,
+        who,
+        opened,
+        resumes: since.is_some(),
+    })
+}
+
+impl Session {
+    pub(super) fn new(line: Line, feed: Feed, caller: Caller, state: AppState) -> Self {
+        let (user, ended) = (feed.user(), feed.ended());
+        Self {
+            line,
+            feed,
+            user,
+            caller,
+            state,
+            ended,
+            pending: VecDeque::new(),
+            heartbeat: false,
+            unanswered: 0,
+        }
+    }
+
+    /// Serves the socket until it closes, and tells why it did.
+    pub(super) async fn run(mut self, first: Admitted) -> Close {
+        let Err(close) = self.live(first).await;
+        self.line.close(close).await;
+        close
+    }
+
+    async fn live(&mut self, first: Admitted) -> Result<Infallible, Close> {
+        Box::pin(self.greet(first)).await?;
+        let period = self.state.limits.ping;
+        let mut ticks = time::interval_at(Instant::now() + period, period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unflushed = 0;
+        loop {
+            let ready = if unflushed < UNFLUSHED {
+                self.event(&mut ticks).now_or_never()
+            } else {
+                None
+            };
+            let event = match ready {
+                Some(event) => event?,
+                None => {
+                    self.line.flush().await?;
+                    unflushed = 0;
+                    self.event(&mut ticks).await?
+                }
+            };
+            unflushed += 1;
+            match event {
+                Event::Arrival(arrival) => self.deliver(arrival).await?,
+                Event::Incoming(Incoming::Text(text)) => self.handle(&text).await?,
+                Event::Incoming(Incoming::Pong) => self.unanswered = 0,
+                Event::Incoming(Incoming::Other) => {}
+                Event::Answer(answer) => self.answer(answer).await?,
+                Event::Tick => self.tick().await?,
+                Event::Stopping => return Box::pin(self.finish()).await,
+                Event::Ended => return Err(Close::SessionEnded),
+            }
+        }
+    }
+
+    /// Waits for whatever happens next; nothing is lost where this is broken off.
+    async fn event(&mut self, ticks: &mut Interval) -> Result<Event, Close> {
+        let reading = self.pending.len() < IN_FLIGHT;
+        Ok(select! {
+            Some(arrival) = self.feed.arrival() => Event::Arrival(arrival),
+            incoming = self.line.receive(), if reading => Event::Incoming(incoming?),
+            Some(answer) = next_answer(&mut self.pending) => Event::Answer(answer),
+            _ = ticks.tick() => Event::Tick,
+            () = self.state.stopping.cancelled() => Event::Stopping,
+            () = self.ended.cancelled() => Event::Ended,
+        })
+    }
+
+    /// Sends what happened in a chat.
+    async fn deliver(&mut self, arrival: Arrival) -> Result<(), Close> {
+        match self.feed.take(arrival) {
+            Delivery::Changes(batch, skip) => {
+                for (_, frame) in batch.iter().skip(skip) {
+                    self.line.gather(frame.clone()).await?;
+                }
+                Ok(())
+            }
+            Delivery::Frame(frame) => self.line.gather(frame).await,
+            Delivery::Behind(chat) => Box::pin(self.catch_up(chat)).await,
+            Delivery::Nothing => Ok(()),
+        }
+    }
+
+    /// Sends what the socket has missed, from the database. Where that is not to be had, the
+    /// client must come back and resume.
+    async fn catch_up(&mut self, chat: ChatId) -> Result<(), Close> {
+        loop {
+            let page = time::timeout(STORE_LIMIT, self.feed.catch_up(chat)).await;
+            let frames = match page.unwrap_or_else(|_| Err(Error::unavailable())) {
+                Ok(Some(frames)) => frames,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    error.log();
+                    return Err(Close::TooSlow);
+                }
+            };
+            for frame in frames {
+                self.line.gather(frame).await?;
+            }
+            self.line.flush().await?;
+        }
+    }
+
+    /// Answers an accepted `connect-chat`: what was missed, the `join`, the ack.
+    async fn greet(&mut self, admitted: Admitted) -> Result<(), Close> {
+        let Admitted {
+            id,
+            chat,
+            who,
+            opened,
+            resumes,
+        } = admitted;
+        self.heartbeat |= resumes || id.is_some();
+        self.catch_up(chat).await?;
+        if let Some(join) = self.feed.announce(chat, who) {
+            self.line.gather(join).await?;
+        }
+        drop(opened.previous);
+        match id {
+            Some(id) if self.feed.is_in(chat) => {
+                let online = self.feed.online(chat);
+                let seen = self.feed.seen(chat);
+                self.line
+                    .gather(Frame::connected(&id, chat, seen, &online, opened.truncated))
+                    .await
+            }
+            Some(id) => {
+                self.line
+                    .gather(Frame::error(Some(&id), &Error::chat_not_found(chat)))
+                    .await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn handle(&mut self, text: &str) -> Result<(), Close> {
+        let Request { id, command } = Request::parse(text);
+        let done = match command {
+            Ok(Command::Send(send)) => self.send(id.clone(), send),
+            Ok(Command::Update(update)) => self.update(id.clone(), update),
+            Ok(Command::Leave(chat)) => return self.leave(id, chat).await,
+            Ok(Command::Delete(delete)) => {
+                Box::pin(self.delete(id.clone(), delete.message)).await?
+            }
+            Ok(Command::Connect(connect)) => {
+                match Box::pin(self.connect(id.clone(), connect)).await {
+                    Ok(admitted) => return Box::pin(self.greet(admitted)).await,
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => Ok(()),
+            Err(error) => self.refuse(id.as_ref(), &error).await,
+        }
+    }
+
+    async fn refuse(&mut self, id: Option<&RequestId>, error: &Error) -> Result<(), Close> {
+        error.log();
+        self.line.gather(Frame::error(id, error)).await
+    }
+
+    async fn connect(
+        &mut self,
+        id: Option<RequestId>,
+        connect: Connect,
+    ) -> Result<Admitted, Error> {
+        Caller::User(self.user).acting_as(connect.user)?;
+        admit(&mut self.feed, &self.state, self.caller, id, connect).await
+    }
+
+    fn send(&mut self, id: Option<RequestId>, send: SendMessage) -> Result<(), Error> {
+        self.must_be_in(send.chat)?;
+        let post = Post {
+            author: send.user,
+            chat: send.chat,
+            content: send.content,
+            key: send.client_message_id,
+            reply_to: send.reply_to,
+        };
+        let pending = self.state.messages.send(Caller::User(self.user), post)?;
+        self.pending.push_back(Awaited {
+            id,
+            ack: ack_sent,
+            pending,
+        });
+        Ok(())
+    }
+
+    fn update(&mut self, id: Option<RequestId>, update: UpdateMessage) -> Result<(), Error> {
+        let UpdateMessage {
+            message,
+            chat,
+            user,
+            content,
+        } = update;
+        self.must_be_in(chat)?;
+        let which = message.map_or(Which::LatestOf(self.user), Which::Message);
+        let caller = Caller::User(self.user);
+        let pending = self
+            .state
+            .messages
+            .edit(caller, user, chat, which, content)?;
+        self.pending.push_back(Awaited {
+            id,
+            ack: ack_edited,
+            pending,
+        });
+        Ok(())
+    }
+
+    async fn delete(
+        &mut self,
+        id: Option<RequestId>,
+        message: crate::model::MessageId,
+    ) -> Result<Result<(), Error>, Close> {
+        self.line.flush().await?;
+        let finding = self.state.messages.chat_for(self.user, message);
+        let found = time::timeout(STORE_LIMIT, finding).await;
+        Ok(found
+            .unwrap_or_else(|_| Err(Error::unavailable()))
+            .and_then(|chat| {
+                self.must_be_in(chat)?;
+                let caller = Caller::User(self.user);
+                let pending = self.state.messages.delete(caller, None, chat, message)?;
+                self.pending.push_back(Awaited {
+                    id,
+                    ack: ack_deleted,
+                    pending,
+                });
+                Ok(())
+            }))
+    }
+
+    async fn leave(&mut self, id: Option<RequestId>, chat: ChatId) -> Result<(), Close> {
+        let Some(who) = self.feed.leave(chat) else {
+            return self.refuse(id.as_ref(), &Error::not_connected(chat)).await;
+        };
+        if let Some(who) = who {
+            self.line.gather(Frame::leave(chat, &who)).await?;
+        }
+        match id {
+            Some(id) => self.line.gather(Frame::left(&id, chat)).await,
+            None => Ok(()),
+        }
+    }
+
+    fn must_be_in(&self, chat: ChatId) -> Result<(), Error> {
+        match self.feed.is_in(chat) {
+            true => Ok(()),
+            false => Err(Error::not_connected(chat)),
+        }
+    }
+
+    /// Answers the change that was handed in first.
+    async fn answer(&mut self, answer: Result<Answer, Error>) -> Result<(), Close> {
+        let Some(Awaited { id, ack, .. }) = self.pending.pop_front() else {
+            return Ok(());
+        };
+        let frame = match (answer, id) {
+            (Ok(answer), Some(id)) => match ack(&id, answer) {
+                Ok(frame) => frame,
+                Err(error) => return self.refuse(Some(&id), &error).await,
+            },
+            (Err(error), id) => return self.refuse(id.as_ref(), &error).await,
+            // Without a name the broadcast is the answer.
+            (Ok(_), None) => return Ok(()),
+        };
+        self.line.gather(frame).await
+    }
+
+    /// Asks for a sign of life, and tells how far the socket is.
+    async fn tick(&mut self) -> Result<(), Close> {
+        if self.unanswered >= 2 {
+            return Err(Close::Policy);
+        }
+        self.unanswered += 1;
+        if self.heartbeat {
+            self.line
+                .gather(Frame::heartbeat(&self.feed.heads()))
+                .await?;
+        }
+        self.line.ping().await
+    }
+
+    /// The server stops: what was handed in is answered, what has arrived is sent.
+    async fn finish(&mut self) -> Result<Infallible, Close> {
+        while let Some(answer) = next_answer(&mut self.pending).await {
+            self.answer(answer).await?;
+        }
+        while let Some(Some(arrival)) = self.feed.arrival().now_or_never() {
+            self.deliver(arrival).await?;
+        }
+        self.line.flush().await?;
+        Err(Close::Restart)
+    }
+}
+
+/// The answer to the change that was handed in first; none where there is none.
+async fn next_answer(pending: &mut VecDeque<Awaited>) -> Option<Result<Answer, Error>> {
+    match pending.front_mut() {
+        Some(first) => Some(first.pending.answer().await),
+        None => None,
+    }
+}
+
+fn ack_sent(id: &RequestId, answer: Answer) -> Result<Frame, Error> {
+    let duplicate = matches!(answer, Answer::Repeated(_));
+    Ok(Frame::sent(id, &answer.into_message()?, duplicate))
+}
+
+fn ack_edited(id: &RequestId, answer: Answer) -> Result<Frame, Error> {
+    Ok(Frame::edited(id, &answer.into_message()?))
+}
+
+fn ack_deleted(id: &RequestId, answer: Answer) -> Result<Frame, Error> {
+    Ok(Frame::deleted(id, &answer.into_message()?))
+}

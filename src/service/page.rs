@@ -1,0 +1,93 @@
+//! Lists in pages.
+
+use crate::error::Error;
+
+/// Rows of a list where the caller names no number.
+const DEFAULT: i64 = 100;
+/// Most rows of a list at once; more is taken as this.
+const MOST: i64 = 1000;
+
+/// One page of a list, and whether more follows.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Whether there are more in the direction of the list.
+    pub more: bool,
+}
+
+/// How many rows a caller wants: 100 where they say nothing, at most 1,000.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit(i64);
+
+impl Limit {
+    /// Reads a number of rows.
+    ///
+    /// # Errors
+    /// `invalid_field` for anything but a positive integer.
+    pub fn parse(text: Option<&str>) -> Result<Self, Error> {
+        let Some(text) = text else {
+            return Ok(Self(DEFAULT));
+        };
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        match text.parse::<i64>().unwrap_or(MOST) {
+            n if digits && n > 0 => Ok(Self(n.min(MOST))),
+            _ => Err(Error::invalid_field("limit", "an integer from 1 to 1000")),
+        }
+    }
+
+    /// The rows themselves.
+    #[must_use]
+    pub fn get(self) -> i64 {
+        self.0
+    }
+
+    /// One row more than wanted: whether it is there tells whether more follows.
+    #[must_use]
+    pub(super) fn and_one(self) -> i64 {
+        self.0 + 1
+    }
+
+    /// Makes a page of rows that were read with `and_one`, the extra one last.
+    pub(super) fn page<T>(self, mut rows: Vec<T>) -> Page<T> {
+        let wanted = self.0 as usize;
+        let more = rows.len() > wanted;
+        rows.truncate(wanted);
+        Page { rows, more }
+    }
+
+    /// The same for rows in descending pages, the extra one first.
+    pub(super) fn page_back<T>(self, mut rows: Vec<T>) -> Page<T> {
+        let extra = rows.len().saturating_sub(self.0 as usize);
+        rows.drain(..extra);
+        Page {
+            rows,
+            more: extra > 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_positive_and_at_most_1000() {
+        let limit = |text| Limit::parse(text).map(Limit::get).ok();
+        assert_eq!(limit(None), Some(100));
+        assert_eq!(limit(Some("5")), Some(5));
+        assert_eq!(limit(Some("5000")), Some(1000));
+        assert_eq!(limit(Some("99999999999999999999")), Some(1000));
+        for wrong in ["", "0", "-1", "+1", "1.5", "ten"] {
+            assert_eq!(limit(Some(wrong)), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_extra_row_tells_of_more() {
+        let three = Limit::parse(Some("3")).map(|limit| limit.page(vec![1, 2, 3, 4]));
+        assert!(three.is_ok_and(|page| page.more && page.rows == [1, 2, 3]));
+        let back = Limit::parse(Some("3")).map(|limit| limit.page_back(vec![1, 2, 3, 4]));
+        assert!(back.is_ok_and(|page| page.more && page.rows == [2, 3, 4]));
+    }
+}

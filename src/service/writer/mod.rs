@@ -1,0 +1,82 @@
+//! The one road of every change to the log: a bounded queue, and a worker that commits what is
+//! waiting in one transaction, publishes it in order, then answers. Alone, a change waits for
+//! nobody; under load, many share a commit. Nothing is seen before it is committed.
+
+mod batch;
+mod change;
+mod worker;
+
+use crate::{error::Error, hub::Hub, repository::LogRepository};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+pub(super) use change::Change;
+pub use change::{Answer, Which};
+use worker::Worker;
+
+/// Changes that may wait. At some ten thousand a second this is under half a second of work; a
+/// sender that finds it full hears `unavailable` at once instead of waiting.
+const QUEUE: usize = 4096;
+/// Most changes in one transaction: far enough that the commit's cost is shared out, near enough
+/// that a batch takes milliseconds.
+const BATCH: usize = 512;
+/// A change that waited longer is refused unstored: with the limit of the transaction behind it,
+/// every sender is answered within 5 s.
+const WAIT_LIMIT: Duration = Duration::from_millis(2500);
+/// How long a transaction may take before its outcome counts as unknown.
+const COMMIT_LIMIT: Duration = Duration::from_secs(2);
+/// How often the store is asked about commits whose outcome is unknown.
+const RECHECK: Duration = Duration::from_millis(500);
+
+/// Where changes are handed in. Cloning shares the queue.
+#[derive(Clone)]
+pub struct Writer {
+    queue: mpsc::Sender<Job>,
+}
+
+/// A change on its way, with the place for its answer.
+struct Job {
+    change: Change,
+    reply: oneshot::Sender<Result<Answer, Error>>,
+    since: Instant,
+}
+
+/// The answer to a change that was handed in: it comes within 5 s.
+pub struct Pending(oneshot::Receiver<Result<Answer, Error>>);
+
+impl Writer {
+    /// A queue and the worker that empties it until `stop`, and then what is left in it.
+    #[must_use]
+    pub fn new(log: LogRepository, hub: Hub, stop: CancellationToken) -> (Self, Worker) {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        (Self { queue }, Worker::new(waiting, log, hub, stop))
+    }
+
+    /// Hands a change in.
+    ///
+    /// # Errors
+    /// `unavailable` where the queue is full or the server is stopping; nothing is stored then.
+    pub fn submit(&self, change: Change) -> Result<Pending, Error> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            change,
+            reply,
+            since: Instant::now(),
+        };
+        self.queue.try_send(job).map_err(|_| Error::unavailable())?;
+        Ok(Pending(answer))
+    }
+}
+
+impl Pending {
+    /// Waits for the answer. May be dropped and called again.
+    ///
+    /// # Errors
+    /// Why the change was refused; `unavailable` where it could not be stored.
+    pub async fn answer(&mut self) -> Result<Answer, Error> {
+        (&mut self.0)
+            .await
+            .unwrap_or_else(|_| Err(Error::in_doubt()))
+    }
+}

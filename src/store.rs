@@ -1,0 +1,153 @@
+//! The database: Postgres, or the embedded SQLite file. Pools, migrations, and the one place that
+//! knows which of the two it is.
+
+mod embedded;
+mod postgres;
+
+use crate::error::Error;
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use std::{path::PathBuf, time::Duration};
+
+pub use embedded::Embedded;
+pub use sqlx::postgres::PgConnectOptions;
+
+/// How long a query may wait for a connection before the caller hears `unavailable`.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
+/// How long an unused connection may have gone before it is asked whether it still works: a
+/// restarted Postgres leaves dead ones behind, and asking every time would double each query.
+const TRUSTED_IDLE: Duration = Duration::from_secs(5);
+
+/// Where the data is.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A Postgres server.
+    Postgres(Box<PgConnectOptions>),
+    /// An SQLite file, made where it does not exist.
+    Sqlite(PathBuf),
+}
+
+/// An open database. Cloning shares it.
+#[derive(Clone)]
+pub enum Store {
+    /// A pool of connections to Postgres.
+    Postgres(PgPool),
+    /// One writing connection and several reading ones.
+    Sqlite(Embedded),
+}
+
+/// A transaction on either store; dropped without a commit, it is undone.
+pub enum StoreTransaction {
+    /// On Postgres.
+    Postgres(Transaction<'static, Postgres>),
+    /// On the writing connection of SQLite.
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+/// Runs one expression on whichever database it is: on its connections for reading (`read`) or
+/// writing (`write`), or inside a transaction (`tx`).
+macro_rules! on {
+    (read $store:expr, |$db:ident| $body:expr) => {
+        match $store {
+            $crate::store::Store::Postgres($db) => $body,
+            $crate::store::Store::Sqlite(embedded) => {
+                let $db = embedded.readers();
+                $body
+            }
+        }
+    };
+    (write $store:expr, |$db:ident| $body:expr) => {
+        match $store {
+            $crate::store::Store::Postgres($db) => $body,
+            $crate::store::Store::Sqlite(embedded) => {
+                let $db = embedded.writer();
+                $body
+            }
+        }
+    };
+    (tx $tx:expr, |$db:ident| $body:expr) => {
+        match $tx {
+            $crate::store::StoreTransaction::Postgres(tx) => {
+                let $db = &mut **tx;
+                $body
+            }
+            $crate::store::StoreTransaction::Sqlite(tx) => {
+                let $db = &mut **tx;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use on;
+
+impl Store {
+    /// Opens the database and brings its tables up to date. Several servers may do so at once on
+    /// one Postgres; an SQLite file belongs to one process.
+    ///
+    /// # Errors
+    /// A sentence for whoever starts the server: unreachable, in use, or too new.
+    pub async fn open(target: &Target, connections: u32) -> Result<Self, String> {
+        match target {
+            Target::Postgres(options) => {
+                let pool = postgres::open(options, connections).await?;
+                Ok(Self::Postgres(pool))
+            }
+            Target::Sqlite(path) => Embedded::open(path, connections).await.map(Self::Sqlite),
+        }
+    }
+
+    /// Begins a transaction that writes.
+    ///
+    /// # Errors
+    /// `unavailable` where no connection is to be had.
+    pub async fn begin(&self) -> Result<StoreTransaction, Error> {
+        match self {
+            Self::Postgres(pool) => Ok(StoreTransaction::Postgres(pool.begin().await?)),
+            // Deferred, it would fail at its first write if another had written since its first
+            // read, instead of waiting.
+            Self::Sqlite(embedded) => {
+                let tx = embedded.writer().begin_with("BEGIN IMMEDIATE").await?;
+                Ok(StoreTransaction::Sqlite(tx))
+            }
+        }
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// `unavailable` where there is none.
+    pub async fn ping(&self) -> Result<(), Error> {
+        on!(read self, |db| sqlx::query("SELECT 1").execute(db).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Closes every connection, after whatever is running on it.
+    pub async fn close(&self) {
+        match self {
+            Self::Postgres(pool) => pool.close().await,
+            Self::Sqlite(embedded) => embedded.close().await,
+        }
+    }
+}
+
+impl StoreTransaction {
+    /// Makes it last.
+    ///
+    /// # Errors
+    /// What the store says; after a lost connection nobody knows whether it happened.
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Postgres(tx) => tx.commit().await,
+            Self::Sqlite(tx) => tx.commit().await,
+        }
+    }
+}
+
+/// What a store's readers need, whichever driver: a bounded wait and a bound on connections.
+fn pool<DB: sqlx::Database>(connections: u32) -> sqlx::pool::PoolOptions<DB> {
+    sqlx::pool::PoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_LIMIT)
+}
+
+/// The pool of the writing side of SQLite: exactly one connection.
+type OneWriter = SqlitePool;

@@ -1,0 +1,112 @@
+//! The embedded SQLite file: nothing to install, one process at a time.
+
+use super::{OneWriter, pool};
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+use std::{
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// SQLite's own wait for a lock that a checkpoint or a backup may hold for a moment.
+const BUSY_LIMIT: Duration = Duration::from_secs(2);
+/// Most reading connections: each is a thread with a page cache of its own.
+const MAX_READERS: u32 = 4;
+
+/// An open SQLite file: WAL, synchronous FULL, foreign keys on. One connection writes: with more,
+/// they would wait for each other's locks by polling. The others only read.
+#[derive(Clone)]
+pub struct Embedded {
+    writer: OneWriter,
+    readers: SqlitePool,
+    /// Held until the last clone is gone, so that no second process opens the file.
+    _lock: Arc<File>,
+}
+
+impl Embedded {
+    /// Opens the file, makes it where it is missing, and migrates it.
+    ///
+    /// # Errors
+    /// A sentence: the folder cannot be made, another process has the file, or it is not ours.
+    pub async fn open(path: &Path, connections: u32) -> Result<Self, String> {
+        let shown = path.display();
+        if let Some(folder) = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
+            fs::create_dir_all(folder)
+                .map_err(|e| format!("cannot make the folder of {shown}: {e}"))?;
+        }
+        let lock = lock(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_LIMIT);
+        let open_error = |e: sqlx::Error| format!("cannot open the database {shown}: {e}");
+        let writer = pool(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(open_error)?;
+        sqlx::migrate!("migrations/sqlite")
+            .run(&writer)
+            .await
+            .map_err(|e| format!("cannot migrate the database {shown}: {e}"))?;
+        let readers = pool(connections.min(MAX_READERS))
+            .connect_with(options.read_only(true).create_if_missing(false))
+            .await
+            .map_err(open_error)?;
+        Ok(Self {
+            writer,
+            readers,
+            _lock: Arc::new(lock),
+        })
+    }
+
+    /// The connection that writes.
+    #[must_use]
+    pub fn writer(&self) -> &OneWriter {
+        &self.writer
+    }
+
+    /// The connections that only read.
+    #[must_use]
+    pub fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// Closes the readers, then the writer, which folds the log into the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// Takes the lock file beside the database. SQLite itself would let a second process in, and two
+/// servers that number one chat's changes would not know of each other.
+fn lock(path: &Path) -> Result<File, String> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|e| format!("cannot open the lock file {}: {e}", name.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(format!(
+            "the database {} is in use by another messaging-api; \
+             stop that one, or name another file: DATABASE_URL=sqlite://PATH",
+            path.display()
+        )),
+        Err(TryLockError::Error(e)) => Err(format!("cannot lock {}: {e}", name.display())),
+    }
+}

@@ -1,0 +1,72 @@
+//! Postgres, 13 and later.
+
+use super::{TRUSTED_IDLE, pool};
+use sqlx::{
+    ConnectOptions, Connection, PgConnection, PgPool, Row,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use std::time::Duration;
+
+/// The oldest Postgres that this is tested to understand, as `server_version_num` has it.
+const OLDEST: i32 = 13_00_00;
+/// How long one statement of a running server may take; the migrations are not bound by it.
+const STATEMENT_LIMIT: &str = "10s";
+/// How long a server that starts waits for Postgres to answer.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Opens a pool on a database whose tables are up to date.
+pub(super) async fn open(options: &PgConnectOptions, connections: u32) -> Result<PgPool, String> {
+    let place = format!(
+        "{}:{}/{}",
+        options.get_host(),
+        options.get_port(),
+        options.get_database().unwrap_or_default()
+    );
+    let connect = tokio::time::timeout(CONNECT_LIMIT, options.connect());
+    let connection = match connect.await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(e)) => return Err(format!("cannot reach Postgres at {place}: {e}")),
+        Err(_) => return Err(format!("Postgres at {place} does not answer")),
+    };
+    migrate(connection)
+        .await
+        .map_err(|e| format!("cannot prepare the database {place}: {e}"))?;
+    Ok(runtime_pool(options, connections))
+}
+
+/// Brings the tables up to date. The migrator holds an advisory lock while it works, so that
+/// servers which start together do so one after the other.
+async fn migrate(mut connection: PgConnection) -> Result<(), Box<dyn std::error::Error>> {
+    let row = sqlx::query("SELECT current_setting('server_version_num')::int")
+        .fetch_one(&mut connection)
+        .await?;
+    let version: i32 = row.try_get(0)?;
+    if version < OLDEST {
+        return Err(format!(
+            "Postgres {} is too old; 13 or later is needed",
+            version / 10_000
+        )
+        .into());
+    }
+    sqlx::migrate!("migrations/postgres")
+        .run(&mut connection)
+        .await?;
+    connection.close().await?;
+    Ok(())
+}
+
+fn runtime_pool(options: &PgConnectOptions, connections: u32) -> PgPool {
+    let options = options
+        .clone()
+        .options([("statement_timeout", STATEMENT_LIMIT)]);
+    let pool: PgPoolOptions = pool(connections).test_before_acquire(false);
+    pool.before_acquire(|connection, meta| {
+        Box::pin(async move {
+            if meta.idle_for > TRUSTED_IDLE {
+                connection.ping().await?;
+            }
+            Ok(true)
+        })
+    })
+    .connect_lazy_with(options)
+}
