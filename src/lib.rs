@@ -12,7 +12,7 @@
 //!        │
 //!      store             Postgres or the embedded SQLite
 //!
-//!  model, error, protocol, auth: what all of them speak in
+//!  model, error, json, protocol, auth: what all of them speak in
 //! ```
 
 pub mod app;
@@ -20,6 +20,7 @@ pub mod auth;
 pub mod config;
 pub mod error;
 pub mod hub;
+pub mod json;
 pub mod model;
 pub mod protocol;
 pub mod repository;

@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Code, Error},
+    json,
     model::{ChatId, ClientMessageId, Content, MessageId, Seq, UserId, Username},
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -146,7 +147,14 @@ impl Request {
     /// Reads a text frame.
     #[must_use]
     pub fn parse(text: &str) -> Self {
+        let object = text.trim_ascii_start().starts_with('{');
         let envelope: Envelope<'_> = match serde_json::from_str(text) {
+            Ok(_) if !object => {
+                return Self {
+                    id: None,
+                    command: Err(not_a_frame()),
+                };
+            }
             Ok(envelope) => envelope,
             Err(e) if e.is_data() => {
                 let error = "A frame must be an object {\"type\":…,\"content\":…,\"id\"?:…}, \
@@ -175,6 +183,11 @@ impl Request {
             },
         }
     }
+}
+
+fn not_a_frame() -> Error {
+    let shape = "A frame must be an object {\"type\":…,\"content\":…,\"id\"?:…}, each key once";
+    Error::new(Code::InvalidField, shape)
 }
 
 fn request_id(raw: Option<&RawValue>) -> Result<Option<RequestId>, Error> {
@@ -207,19 +220,9 @@ fn command(kind: Option<&RawValue>, content: Option<&RawValue>) -> Result<Comman
     }
 }
 
-/// Reads a content, and names the field that is wrong.
 fn read<T: DeserializeOwned>(content: Option<&RawValue>) -> Result<T, Error> {
     let content = content.ok_or_else(|| Error::invalid_field("content", "given"))?;
-    let mut input = serde_json::Deserializer::from_str(content.get());
-    serde_path_to_error::deserialize(&mut input).map_err(|e| {
-        let path = e.path().to_string();
-        let place = if path == "." {
-            "content".to_owned()
-        } else {
-            format!("content.{path}")
-        };
-        Error::new(Code::InvalidField, format!("{place}: {}", e.into_inner()))
-    })
+    json::read_object(content.get().as_bytes(), "content")
 }
 
 /// Reads a content that is an id by itself, or an object that holds one.
@@ -229,8 +232,9 @@ where
     T: DeserializeOwned,
 {
     match content {
-        Some(raw) if raw.get().starts_with('{') => read(content).map(id),
-        _ => read(content),
+        Some(raw) if !raw.get().starts_with('{') => serde_json::from_str(raw.get())
+            .map_err(|e| Error::new(Code::InvalidField, format!("content: {e}"))),
+        content => read(content).map(id),
     }
 }
 
@@ -340,7 +344,9 @@ mod tests {
             .map(drop)
             .map_err(|e| e.to_string());
         assert!(
-            error.is_err_and(|e| e.contains("content.chatId") && e.contains("positive integer"))
+            error.is_err_and(
+                |e| e.starts_with("content, chatId: ") && e.contains("positive integer")
+            )
         );
     }
 }

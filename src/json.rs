@@ -1,0 +1,94 @@
+//! JSON from clients: read strictly, with errors that name the field.
+
+use crate::error::{Code, Error};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use serde_json::error::Category;
+use std::{fmt, marker::PhantomData};
+
+/// Reads an object. `place` is what the caller knows it as: "The body", "content".
+///
+/// # Errors
+/// `invalid_json` where it is not JSON; `invalid_field` where it is, but not what is asked for.
+pub fn read_object<T: DeserializeOwned>(json: &[u8], place: &str) -> Result<T, Error> {
+    let not_json =
+        |e: &dyn fmt::Display| Error::new(Code::InvalidJson, format!("{place} is not JSON: {e}"));
+    let mut input = serde_json::Deserializer::from_slice(json);
+    let Object(value) = serde_path_to_error::deserialize(&mut input).map_err(|e| {
+        let path = e.path().to_string();
+        let cause = e.into_inner();
+        match cause.classify() {
+            Category::Data if path == "." => {
+                Error::new(Code::InvalidField, format!("{place}: {cause}"))
+            }
+            Category::Data => Error::new(Code::InvalidField, format!("{place}, {path}: {cause}")),
+            Category::Syntax | Category::Eof | Category::Io => not_json(&cause),
+        }
+    })?;
+    input.end().map_err(|e| not_json(&e))?;
+    Ok(value)
+}
+
+/// An object, and not the array of its fields that serde would take as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        input.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ChatId;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Thing {
+        chat_id: ChatId,
+    }
+
+    #[test]
+    fn what_is_wrong_has_its_code_and_names_the_field() {
+        let read = |text: &str| {
+            let thing = read_object::<Thing>(text.as_bytes(), "The body");
+            thing.map_or_else(
+                |e| (e.code().as_str(), e.to_string()),
+                |thing| ("ok", thing.chat_id.to_string()),
+            )
+        };
+        assert_eq!(read(r#"{"chatId":1,"more":2}"#).0, "ok");
+        for wrong in [
+            "",
+            r#"{"chatId":1"#,
+            r#"{"chatId":1} x"#,
+            "hello",
+            "\u{feff}{}",
+        ] {
+            assert_eq!(read(wrong).0, "invalid_json", "{wrong}");
+        }
+        for wrong in ["[1]", "{}", "null", "7", r#"{"chatId":1,"chatId":2}"#] {
+            assert_eq!(read(wrong).0, "invalid_field", "{wrong}");
+        }
+        let (code, message) = read(r#"{"chatId":"1"}"#);
+        assert_eq!(code, "invalid_field");
+        assert!(message.starts_with("The body, chatId: "), "{message}");
+    }
+}

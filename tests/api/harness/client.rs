@@ -1,0 +1,130 @@
+//! A REST client.
+
+use reqwest::{Method, RequestBuilder, header::HeaderMap};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+
+/// Asks one server.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+}
+
+/// What it answered.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body as JSON; null where it was empty or something else.
+    pub body: Value,
+}
+
+impl Reply {
+    /// Checks the status and gives the body.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{:?}", self.body);
+        self.body
+    }
+
+    /// Checks that this is an error as the contract has them: the status, the code, and a sentence.
+    #[track_caller]
+    pub fn expect_error(self, status: u16, code: &str) -> Value {
+        assert_eq!(
+            (self.status, self.body["code"].as_str()),
+            (status, Some(code)),
+            "{self:?}"
+        );
+        let sentence = self.body["error"].as_str().unwrap_or_default();
+        assert!(
+            sentence.len() > 10,
+            "an error says what would be right: {self:?}"
+        );
+        self.body
+    }
+
+    /// A header, empty where it is missing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+}
+
+impl Client {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        Self {
+            http: reqwest::Client::new(),
+            base: format!("http://{address}"),
+        }
+    }
+
+    /// Builds a request of any kind.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    /// Sends a request that was built.
+    pub async fn send(&self, request: RequestBuilder) -> Reply {
+        let response = super::patiently("an answer", request.send())
+            .await
+            .expect("an answer");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.bytes().await.expect("a whole answer");
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Reply {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// GET
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// POST with a JSON body.
+    pub async fn post(&self, path: &str, body: Value) -> Reply {
+        self.send(self.request(Method::POST, path).json(&body))
+            .await
+    }
+
+    /// PUT with a JSON body.
+    pub async fn put(&self, path: &str, body: Value) -> Reply {
+        self.send(self.request(Method::PUT, path).json(&body)).await
+    }
+
+    /// DELETE
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.send(self.request(Method::DELETE, path)).await
+    }
+
+    /// Makes a user and gives their id.
+    pub async fn new_user(&self, name: &str) -> i64 {
+        let body = json!({ "username": name, "password": "correct horse" });
+        let user = self.post("/user", body).await.expect(201);
+        user["customerId"].as_i64().expect("an id")
+    }
+
+    /// Makes a chat and gives its id.
+    pub async fn new_chat(&self, name: &str) -> i64 {
+        let chat = self
+            .post("/chat", json!({ "chatName": name }))
+            .await
+            .expect(201);
+        chat["chatId"].as_i64().expect("an id")
+    }
+
+    /// Sends a message by REST and gives it.
+    pub async fn say(&self, user: i64, chat: i64, text: &str) -> Value {
+        let body = json!({ "customerId": user, "content": text });
+        self.post(&format!("/chat/{chat}/message"), body)
+            .await
+            .expect(201)
+    }
+}

@@ -1,0 +1,46 @@
+//! What the tests share: a server with a database of its own, clients, and the two stores.
+
+mod client;
+mod database;
+mod process;
+mod server;
+mod socket;
+
+pub use client::{Client, Reply};
+pub use database::{Database, Store};
+pub use process::Process;
+pub use server::Server;
+pub use socket::Socket;
+
+use std::{future::Future, time::Duration};
+
+/// How long a test waits for what must happen. Far over what anything takes, so that only a fault
+/// meets it.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for what must happen; fails the test where it does not.
+pub async fn patiently<T>(what: &str, event: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, event).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {PATIENCE:?} for {what}"),
+    }
+}
+
+/// Makes a test of each function, once on each store.
+macro_rules! on_both_stores {
+    ($($test:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::harness::Store::Sqlite).await;
+            })*
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::harness::Store::Postgres).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both_stores;

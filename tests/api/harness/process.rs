@@ -1,0 +1,107 @@
+//! The binary itself, as a process: for what happens at its start and end.
+
+use super::{Client, Socket, patiently};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::{ExitStatus, Stdio},
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
+
+/// A running binary. Dropping it kills it.
+pub struct Process {
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Child,
+    /// Held open: a process whose log cannot be written may end.
+    _log: Lines<BufReader<ChildStdout>>,
+}
+
+/// The binary with nothing in its environment but what is given, in its own folder.
+fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_messaging-api"));
+    command
+        .env_clear()
+        .current_dir(folder)
+        .envs(settings.iter().copied());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+impl Process {
+    /// Starts it, and waits until it listens. Without a PORT among the settings it takes a free one.
+    pub async fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut all = vec![("PORT", "0")];
+        all.extend_from_slice(settings);
+        let mut child = command(folder, &all).spawn().expect("the binary");
+        let mut log = BufReader::new(child.stdout.take().expect("its log")).lines();
+        let address = patiently("the binary to listen", async {
+            while let Some(line) = log.next_line().await.expect("a line of the log") {
+                if let Some((_, rest)) = line.split_once("listening on http://") {
+                    let end = rest.find(['"', ' ']).unwrap_or(rest.len());
+                    return rest[..end].parse().expect("an address");
+                }
+            }
+            let mut complaint = String::new();
+            let errors = child.stderr.as_mut().expect("its errors");
+            errors
+                .read_to_string(&mut complaint)
+                .await
+                .expect("its errors");
+            panic!("the binary ended before it listened: {complaint}");
+        });
+        let address = address.await;
+        Self {
+            address,
+            child,
+            _log: log,
+        }
+    }
+
+    /// Starts it where it must refuse to; gives how it ended and what it said on standard error.
+    pub async fn refused(folder: &Path, settings: &[(&str, &str)]) -> (ExitStatus, String) {
+        let output = patiently("the binary to refuse", command(folder, settings).output()).await;
+        let output = output.expect("the binary");
+        (
+            output.status,
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    }
+
+    /// Runs it to its end with these arguments; gives its standard output.
+    pub async fn output(folder: &Path, args: &[&str]) -> String {
+        let output = patiently(
+            "the binary to end",
+            command(folder, &[]).args(args).output(),
+        )
+        .await;
+        String::from_utf8_lossy(&output.expect("the binary").stdout).into_owned()
+    }
+
+    /// A REST client.
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// A new socket, connected to no chat.
+    pub async fn socket(&self) -> Socket {
+        Socket::open(self.address).await
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("a running process")
+    }
+
+    /// Kills it at once (SIGKILL) and waits until it is gone.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("a killed process");
+    }
+}

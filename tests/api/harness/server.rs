@@ -1,0 +1,102 @@
+//! The server, inside the test's process but behind a real listener.
+
+use super::{Client, Database, Socket, Store, patiently};
+use clap::Parser;
+use messaging_api::{App, Census, Config};
+use std::{net::SocketAddr, time::Duration};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+/// A running server with a database of its own. Dropping it stops it.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it runs on; a second server may be started on the same.
+    pub database: Database,
+    config: Config,
+    census: Box<dyn Fn() -> Census + Send + Sync>,
+    stop: Option<oneshot::Sender<()>>,
+    stopped: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts one on a new, empty database.
+    pub async fn start(store: Store) -> Self {
+        Self::start_with(store, &[]).await
+    }
+
+    /// Starts one on a new, empty database, with flags such as `--ping-seconds=1`.
+    pub async fn start_with(store: Store, flags: &[&str]) -> Self {
+        Self::start_on(Database::new(store).await, flags).await
+    }
+
+    /// Starts one on an existing database.
+    pub async fn start_on(database: Database, flags: &[&str]) -> Self {
+        let fixed = [
+            "messaging-api",
+            "--port=0",
+            "--auth=open",
+            "--demo-data=false",
+        ];
+        let url = format!("--database-url={}", database.url);
+        let flags = fixed
+            .iter()
+            .chain(flags)
+            .map(|flag| (*flag).to_owned())
+            .chain([url]);
+        let config = Config::parse_from(flags);
+        let app = App::start(&config).await.expect("a server that starts");
+        let census = Box::new(app.census());
+        let listener = TcpListener::bind(config.address())
+            .await
+            .expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopping) = oneshot::channel();
+        let stopped = tokio::spawn(app.serve(listener, async {
+            let _ = stopping.await;
+        }));
+        Self {
+            address,
+            database,
+            config,
+            census,
+            stop: Some(stop),
+            stopped,
+        }
+    }
+
+    /// A REST client.
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// A new socket, connected to no chat.
+    pub async fn socket(&self) -> Socket {
+        Socket::open(self.address).await
+    }
+
+    /// How much the hub holds.
+    pub fn census(&self) -> Census {
+        (self.census)()
+    }
+
+    /// How often sockets are pinged.
+    pub fn ping_interval(&self) -> Duration {
+        self.config.ping_interval
+    }
+
+    /// Tells the server to stop, and does not wait.
+    pub fn begin_stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+
+    /// Stops the server, waits until it is gone, and gives its database back.
+    pub async fn stop(mut self) -> Database {
+        self.begin_stop();
+        patiently("the server to stop", &mut self.stopped)
+            .await
+            .expect("a clean stop");
+        self.database
+    }
+}

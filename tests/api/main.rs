@@ -1,0 +1,8 @@
+//! The whole server through its front door: HTTP and WebSocket against a real listener, every test
+//! on both stores.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, unreachable_pub)]
+
+mod harness;
+
+mod smoke;
