@@ -5,4 +5,12 @@
 
 mod harness;
 
+mod chats;
+mod members;
+mod message_lists;
+mod messages;
+mod repeats;
+
 mod smoke;
+
+mod users;
