@@ -146,14 +146,11 @@ impl Config {
     /// # Errors
     /// A sentence, where `.env` cannot be read.
     pub fn read() -> Result<Self, String> {
-        match dotenvy::dotenv() {
-            Ok(_) => {}
+        // Of this folder alone: a file further up is another program's.
+        match dotenvy::from_path(".env") {
+            Ok(()) => {}
             Err(e) if e.not_found() => {}
-            Err(e) => {
-                return Err(format!(
-                    "cannot read .env: {e}; each line must be NAME=value"
-                ));
-            }
+            Err(e) => return Err(unreadable(&e)),
         }
         Ok(Self::parse())
     }
@@ -197,6 +194,18 @@ impl Config {
         self.hashes_at_once
             .map_or((cores / 2).max(1), |n| n as usize)
     }
+}
+
+/// What is wrong with `.env`; of a broken line only the name, because its value may be a secret.
+fn unreadable(error: &dotenvy::Error) -> String {
+    let cause = match error {
+        dotenvy::Error::LineParse(line, _) => match line.split_once('=') {
+            Some((name, _)) => format!("the value of {} is broken", name.trim()),
+            None => "there is a line without =".to_owned(),
+        },
+        other => other.to_string(),
+    };
+    format!("cannot read .env: {cause}; each line must be NAME=value")
 }
 
 #[cfg(test)]
