@@ -1,6 +1,7 @@
 //! What goes with a user who is deleted, and what stays.
 
 use crate::harness::{Server, Store, assert_now, field, on_both_stores};
+use futures_util::future::{join, join_all};
 use serde_json::json;
 
 on_both_stores!(
@@ -8,6 +9,7 @@ on_both_stores!(
     a_deleted_users_memberships_go,
     a_deleted_users_messages_become_tombstones_with_numbers_of_their_own,
     deleting_a_user_of_very_many_messages_leaves_no_gap,
+    messages_sent_while_their_author_is_deleted_leave_no_gap,
 );
 
 async fn a_deleted_user_is_gone_for_ever(store: Store) {
@@ -105,4 +107,33 @@ async fn deleting_a_user_of_very_many_messages_leaves_no_gap(store: Store) {
         client.say(sigmund, chat, "Gone?").await["seq"],
         2 * MANY + 1
     );
+}
+
+async fn messages_sent_while_their_author_is_deleted_leave_no_gap(store: Store) {
+    let server = Server::start(store).await;
+    let client = server.client();
+    let carl = client.new_user("carl").await;
+    let sigmund = client.new_user("sigmund").await;
+    let chat = client.new_chat("general").await;
+    let path = format!("/chat/{chat}/message");
+    let body = json!({ "customerId": carl, "content": "Hi." });
+    client.say_many(carl, chat, 20).await;
+    let sending = join_all((0..40).map(|_| client.post(&path, body.clone())));
+    let user = format!("/user/{carl}");
+    let (replies, deleted) = join(sending, client.delete(&user)).await;
+    deleted.expect(204);
+    let (sent, refused): (Vec<_>, Vec<_>) = replies.into_iter().partition(|r| r.status == 201);
+    for reply in refused {
+        reply.expect_error(404, "user_not_found");
+    }
+    let buried = client.list(&format!("{path}?since=0")).await;
+    let count = sent.len() + 20;
+    let numbers: Vec<usize> = (count + 1..=2 * count).collect();
+    assert_eq!(
+        field(&buried, "seq"),
+        numbers,
+        "each was sent once and deleted once"
+    );
+    let next = client.say(sigmund, chat, "Gone?").await;
+    assert_eq!(next["seq"], 2 * count + 1);
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 
 on_both_stores!(
     getting_the_original_route_adds_a_member_once,
+    of_many_who_add_a_member_at_once_one_did,
     the_chat_is_named_by_either_spelling,
     putting_adds_a_member_with_a_role_and_changes_it,
     putting_without_a_role_keeps_the_role,
@@ -188,4 +189,16 @@ async fn a_slash_at_the_end_is_ignored(store: Store) {
         .delete(&format!("/chat/{chat}/user/{user}/"))
         .await
         .expect(204);
+}
+
+async fn of_many_who_add_a_member_at_once_one_did(store: Store) {
+    let (_server, client, user, chat) = world(store).await;
+    let path = format!("/chat/user/{user}?chat_id={chat}");
+    let replies = futures_util::future::join_all((0..16).map(|_| client.get(&path))).await;
+    let new = replies.iter().filter(|reply| reply.status == 201).count();
+    assert_eq!(new, 1);
+    for reply in &replies {
+        assert!(matches!(reply.status, 200 | 201), "{reply:?}");
+        assert_eq!(reply.body, replies[0].body);
+    }
 }

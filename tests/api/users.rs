@@ -10,6 +10,7 @@ on_both_stores!(
     a_user_is_found_by_name,
     a_change_keeps_what_it_leaves_out,
     a_taken_name_is_a_conflict,
+    of_many_who_take_a_name_at_once_one_gets_it,
     a_name_may_have_255_characters,
     unknown_keys_and_a_slash_at_the_end_are_ignored,
 );
@@ -160,4 +161,18 @@ async fn unknown_keys_and_a_slash_at_the_end_are_ignored(store: Store) {
     assert_eq!(client.get(&path).await.expect(200), user);
     assert_eq!(client.get("/user/username/carl/").await.expect(200), user);
     assert_eq!(client.list("/user/").await, [user]);
+}
+
+async fn of_many_who_take_a_name_at_once_one_gets_it(store: Store) {
+    let server = Server::start(store).await;
+    let client = server.client();
+    let body = json!({ "username": "carl", "password": "secret" });
+    let asking = (0..8).map(|_| client.post("/user", body.clone()));
+    let replies = futures_util::future::join_all(asking).await;
+    let (new, refused): (Vec<_>, Vec<_>) = replies.into_iter().partition(|r| r.status == 201);
+    assert_eq!(new.len(), 1);
+    for reply in refused {
+        reply.expect_error(409, "username_taken");
+    }
+    assert_eq!(client.list("/user").await, [new[0].body.clone()]);
 }

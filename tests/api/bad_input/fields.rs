@@ -15,6 +15,7 @@ on_both_stores!(
     a_client_message_id_outside_its_limits_is_named,
     a_role_that_does_not_exist_is_named,
     u_0000_is_refused_everywhere,
+    half_a_character_is_refused,
 );
 
 /// The fields that a route cannot do without. `customerId` says who sends where nobody is signed in.
@@ -204,4 +205,21 @@ async fn u_0000_is_refused_everywhere(store: Store) {
         let request = world.client.request(Method::GET, path);
         world.refuses(request, 400, "invalid_field", path).await;
     }
+}
+
+async fn half_a_character_is_refused(store: Store) {
+    let world = World::new(store).await;
+    for (method, path, body) in routes_with_a_body() {
+        for (field, right) in body.as_object().expect("an object") {
+            if right.is_string() {
+                let mut body = body.clone();
+                body[field] = json!("here");
+                let text = body.to_string().replace("\"here\"", "\"\\ud800\"");
+                let case = format!("{method} {path} {text}");
+                let request = world.with_text(&method, path, text);
+                world.refuses(request, 400, "invalid_json", &case).await;
+            }
+        }
+    }
+    world.is_unchanged().await;
 }
