@@ -65,8 +65,7 @@ pub struct Config {
 
     /// Fill an empty database with the sample users, chats and messages (true or false). By
     /// default: true for the embedded database in open mode, else false
-    #[arg(long, env = "DEMO_DATA", num_args = 0..=1, default_missing_value = "true",
-          value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, env = "DEMO_DATA", num_args = 0..=1, default_missing_value = "true")]
     pub demo_data: Option<bool>,
 
     /// Limit how fast one caller may be
@@ -113,25 +112,30 @@ pub struct Config {
     pub max_frame_bytes: u32,
 
     /// How long a request may take, in seconds
-    #[arg(long, env = "REQUEST_SECONDS", default_value = "15", value_parser = value::seconds)]
+    #[arg(long = "request-seconds", env = "REQUEST_SECONDS", default_value = "15",
+          value_name = "SECONDS", value_parser = value::seconds)]
     pub request_limit: Duration,
 
     /// How long a new connection may take to send its request's head, and a new socket to connect
     /// to a chat, in seconds
-    #[arg(long, env = "HANDSHAKE_SECONDS", default_value = "10", value_parser = value::seconds)]
+    #[arg(long = "handshake-seconds", env = "HANDSHAKE_SECONDS", default_value = "10",
+          value_name = "SECONDS", value_parser = value::seconds)]
     pub handshake_limit: Duration,
 
     /// How often a socket is pinged and told the heads of its chats, in seconds; it is closed
     /// after twice that without a pong
-    #[arg(long, env = "PING_SECONDS", default_value = "30", value_parser = value::seconds)]
+    #[arg(long = "ping-seconds", env = "PING_SECONDS", default_value = "30",
+          value_name = "SECONDS", value_parser = value::seconds)]
     pub ping_interval: Duration,
 
     /// How long a socket may take to accept what it is sent, in seconds
-    #[arg(long, env = "WRITE_SECONDS", default_value = "30", value_parser = value::seconds)]
+    #[arg(long = "write-seconds", env = "WRITE_SECONDS", default_value = "30",
+          value_name = "SECONDS", value_parser = value::seconds)]
     pub write_limit: Duration,
 
     /// How long a stopping server waits for its sockets and requests, in seconds
-    #[arg(long, env = "SHUTDOWN_SECONDS", default_value = "10", value_parser = value::seconds)]
+    #[arg(long = "shutdown-seconds", env = "SHUTDOWN_SECONDS", default_value = "10",
+          value_name = "SECONDS", value_parser = value::seconds)]
     pub shutdown_limit: Duration,
 
     /// Most passwords hashed at once; each takes 19 MiB and a core. By default: half the cores
@@ -146,14 +150,11 @@ impl Config {
     /// # Errors
     /// A sentence, where `.env` cannot be read.
     pub fn read() -> Result<Self, String> {
-        match dotenvy::dotenv() {
-            Ok(_) => {}
+        // Of this folder alone: a file further up is another program's.
+        match dotenvy::from_path(".env") {
+            Ok(()) => {}
             Err(e) if e.not_found() => {}
-            Err(e) => {
-                return Err(format!(
-                    "cannot read .env: {e}; each line must be NAME=value"
-                ));
-            }
+            Err(e) => return Err(unreadable(&e)),
         }
         Ok(Self::parse())
     }
@@ -197,6 +198,18 @@ impl Config {
         self.hashes_at_once
             .map_or((cores / 2).max(1), |n| n as usize)
     }
+}
+
+/// What is wrong with `.env`; of a broken line only the name, because its value may be a secret.
+fn unreadable(error: &dotenvy::Error) -> String {
+    let cause = match error {
+        dotenvy::Error::LineParse(line, _) => match line.split_once('=') {
+            Some((name, _)) => format!("the value of {} is broken", name.trim()),
+            None => "there is a line without =".to_owned(),
+        },
+        other => other.to_string(),
+    };
+    format!("cannot read .env: {cause}; each line must be NAME=value")
 }
 
 #[cfg(test)]

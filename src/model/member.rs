@@ -1,10 +1,10 @@
 //! Who belongs to a chat, and as what.
 
 use super::{ChatId, Timestamp, User, UserId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// What a member may do: an admin also renames, deletes and decides who belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Runs the chat.
@@ -21,6 +21,17 @@ impl Role {
             Self::Admin => "admin",
             Self::Participant => "participant",
         }
+    }
+}
+
+/// By hand: serde's own takes an object for a role, and a number for no JSON at all.
+impl<'de> Deserialize<'de> for Role {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(input)?;
+        [Self::Admin, Self::Participant]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| de::Error::unknown_variant(&text, &["admin", "participant"]))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
 use axum::{
     Json, Router,
     extract::{FromRequest, Request, State},
-    http::StatusCode,
+    http::{Method, StatusCode, Uri, header},
     middleware,
     response::{IntoResponse, Response},
     routing::{get, put},
@@ -185,6 +185,7 @@ async fn access(
 }
 
 /// HEAD would add the member and not say so.
-async fn no_head(method: axum::http::Method, uri: axum::http::Uri) -> Error {
-    super::no_method(method, uri).await
+async fn no_head(method: Method, uri: Uri) -> impl IntoResponse {
+    let allowed = [(header::ALLOW, "GET,DELETE")];
+    (allowed, super::no_method(method, uri).await)
 }

@@ -19,6 +19,10 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::{collections::HashMap, convert::Infallible, str::FromStr};
 
+/// Longest text to look for, in bytes: no message holds a longer one, and a pattern has its limit
+/// in SQLite.
+const TEXT_BYTES: usize = 16 * 1024;
+
 /// A JSON body, read whole.
 pub(super) struct Body<T>(pub(super) T);
 
@@ -195,8 +199,9 @@ impl Params {
     /// The text that is looked for.
     pub(super) fn text(&self) -> Result<Option<&str>, Error> {
         match self.get("q") {
-            Some(text) if text.is_empty() || text.contains('\0') => {
-                Err(Error::invalid_field("q", "some text, without U+0000"))
+            Some(text) if text.is_empty() || text.len() > TEXT_BYTES || text.contains('\0') => {
+                let expected = "1 byte to 16 KiB of text, without U+0000";
+                Err(Error::invalid_field("q", expected))
             }
             text => Ok(text),
         }

@@ -5,4 +5,19 @@
 
 mod harness;
 
+mod bad_input;
+mod browsers;
+mod chats;
+mod deleted_users;
+mod members;
+mod message_changes;
+mod message_lists;
+mod messages;
+mod passwords;
+mod repeats;
+mod request_ids;
+mod settings;
 mod smoke;
+mod start;
+mod takeover;
+mod users;

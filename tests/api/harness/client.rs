@@ -1,8 +1,12 @@
 //! A REST client.
 
+use futures_util::{StreamExt, stream};
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+
+/// How many requests `say_many` has under way: enough for the writer to gather batches.
+const SENDING_AT_ONCE: usize = 32;
 
 /// Asks one server.
 #[derive(Clone)]
@@ -126,5 +130,13 @@ impl Client {
         self.post(&format!("/chat/{chat}/message"), body)
             .await
             .expect(201)
+    }
+
+    /// Sends so many messages, several at a time, in no particular order.
+    pub async fn say_many(&self, user: i64, chat: i64, count: usize) {
+        let texts: Vec<String> = (0..count).map(|n| format!("message {n}")).collect();
+        let sending = texts.iter().map(|text| self.say(user, chat, text));
+        let sent = stream::iter(sending).buffer_unordered(SENDING_AT_ONCE);
+        assert_eq!(sent.count().await, count);
     }
 }

@@ -2,12 +2,14 @@
 
 mod client;
 mod database;
+mod look;
 mod process;
 mod server;
 mod socket;
 
 pub use client::{Client, Reply};
 pub use database::{Database, Store};
+pub use look::{assert_keys, assert_now, field};
 pub use process::Process;
 pub use server::Server;
 pub use socket::Socket;

@@ -9,6 +9,7 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
+    task::JoinHandle,
 };
 
 /// A running binary. Dropping it kills it.
@@ -16,8 +17,8 @@ pub struct Process {
     /// Where it listens.
     pub address: SocketAddr,
     child: Child,
-    /// Held open: a process whose log cannot be written may end.
-    _log: Lines<BufReader<ChildStdout>>,
+    /// The rest of its log, read as it comes: a process whose log is full stands still.
+    log: JoinHandle<String>,
 }
 
 /// The binary with nothing in its environment but what is given, in its own folder.
@@ -38,9 +39,17 @@ fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
 impl Process {
     /// Starts it, and waits until it listens. Without a PORT among the settings it takes a free one.
     pub async fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::start_with(folder, settings, &[]).await
+    }
+
+    /// The same with arguments.
+    pub async fn start_with(folder: &Path, settings: &[(&str, &str)], args: &[&str]) -> Self {
         let mut all = vec![("PORT", "0")];
         all.extend_from_slice(settings);
-        let mut child = command(folder, &all).spawn().expect("the binary");
+        let mut child = command(folder, &all)
+            .args(args)
+            .spawn()
+            .expect("the binary");
         let mut log = BufReader::new(child.stdout.take().expect("its log")).lines();
         let address = patiently("the binary to listen", async {
             while let Some(line) = log.next_line().await.expect("a line of the log") {
@@ -61,7 +70,7 @@ impl Process {
         Self {
             address,
             child,
-            _log: log,
+            log: tokio::spawn(read_on(log)),
         }
     }
 
@@ -77,11 +86,13 @@ impl Process {
 
     /// Runs it to its end with these arguments; gives its standard output.
     pub async fn output(folder: &Path, args: &[&str]) -> String {
-        let output = patiently(
-            "the binary to end",
-            command(folder, &[]).args(args).output(),
-        )
-        .await;
+        Self::output_with(folder, &[], args).await
+    }
+
+    /// The same with settings.
+    pub async fn output_with(folder: &Path, settings: &[(&str, &str)], args: &[&str]) -> String {
+        let output = command(folder, settings).args(args).output();
+        let output = patiently("the binary to end", output).await;
         String::from_utf8_lossy(&output.expect("the binary").stdout).into_owned()
     }
 
@@ -104,4 +115,24 @@ impl Process {
     pub async fn kill(mut self) {
         self.child.kill().await.expect("a killed process");
     }
+
+    /// Asks it to stop (SIGTERM) and waits until it is gone; gives how it ended, and its log from
+    /// when it listened.
+    pub async fn stop(mut self) -> (ExitStatus, String) {
+        let id = self.id().to_string();
+        let kill = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(kill.expect("kill").success());
+        let status = patiently("the binary to stop", self.child.wait()).await;
+        let log = patiently("the end of its log", self.log).await;
+        (status.expect("how it ended"), log.expect("its log"))
+    }
+}
+
+async fn read_on(mut lines: Lines<BufReader<ChildStdout>>) -> String {
+    let mut log = String::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        log.push_str(&line);
+        log.push('\n');
+    }
+    log
 }

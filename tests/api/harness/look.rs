@@ -1,0 +1,91 @@
+//! What tests look at: the shape of JSON, lists page by page, and the database itself.
+
+use super::{Client, Database};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{Connection, PgConnection, SqliteConnection};
+
+/// Checks that this is an object with exactly these keys.
+#[track_caller]
+pub fn assert_keys(value: &Value, keys: &[&str]) {
+    let object = value.as_object();
+    let mut present: Vec<&str> = object
+        .unwrap_or_else(|| panic!("an object was expected: {value}"))
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let mut expected = keys.to_vec();
+    present.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(present, expected, "{value}");
+}
+
+/// Checks that this is a time as the contract has them (RFC 3339, UTC, milliseconds), and that it
+/// was just now.
+#[track_caller]
+pub fn assert_now(value: &Value) {
+    let text = value.as_str().unwrap_or_default();
+    let time: DateTime<Utc> = text
+        .parse()
+        .unwrap_or_else(|_| panic!("a time was expected: {value}"));
+    assert_eq!(
+        text,
+        time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        "a time in UTC with milliseconds was expected"
+    );
+    let age = Utc::now().signed_duration_since(time);
+    assert!(age.num_seconds().abs() < 60, "{value} is not now");
+}
+
+/// One field of every object in a list.
+pub fn field(list: &[Value], name: &str) -> Vec<Value> {
+    list.iter().map(|value| value[name].clone()).collect()
+}
+
+impl Client {
+    /// A list's pages, from `path` along the links to its end.
+    pub async fn pages(&self, path: &str) -> Vec<Vec<Value>> {
+        let mut pages = Vec::new();
+        let mut next = Some(path.to_owned());
+        while let Some(path) = next {
+            let reply = self.get(&path).await;
+            next = next_link(reply.header("link"));
+            let page = reply.expect(200);
+            pages.push(page.as_array().expect("a list").clone());
+            assert!(pages.len() < 1000, "the links of {path} do not end");
+        }
+        pages
+    }
+
+    /// A list that fits on one page.
+    pub async fn list(&self, path: &str) -> Vec<Value> {
+        let pages = self.pages(path).await;
+        assert_eq!(pages.len(), 1, "{path} has more pages");
+        pages.concat()
+    }
+}
+
+fn next_link(header: &str) -> Option<String> {
+    if header.is_empty() {
+        return None;
+    }
+    let path = header
+        .strip_prefix('<')
+        .and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
+    Some(path.expect("a link to the next page").to_owned())
+}
+
+impl Database {
+    /// What the database keeps of passwords, by user.
+    pub async fn stored_passwords(&self) -> Vec<(i64, String)> {
+        const SQL: &str = "SELECT customer_id, password FROM customer ORDER BY customer_id";
+        let rows = if self.url.starts_with("postgres") {
+            let mut connection = PgConnection::connect(&self.url).await.expect("Postgres");
+            sqlx::query_as(SQL).fetch_all(&mut connection).await
+        } else {
+            let mut connection = SqliteConnection::connect(&self.url).await.expect("SQLite");
+            sqlx::query_as(SQL).fetch_all(&mut connection).await
+        };
+        rows.expect("passwords")
+    }
+}

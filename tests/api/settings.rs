@@ -1,0 +1,218 @@
+//! What the binary is told: flags, variables, `.env`; and what it says to what is wrong.
+
+use crate::harness::Process;
+use std::{fs, path::Path};
+use tempfile::TempDir;
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// Checks that these settings stop the start, and that all of these words say why.
+async fn refuses(folder: &Path, settings: &[(&str, &str)], words: &[&str]) {
+    let (status, complaint) = Process::refused(folder, settings).await;
+    assert!(!status.success(), "{settings:?} were taken");
+    for word in words {
+        assert!(
+            complaint.contains(word),
+            "{settings:?}: {word:?} is not said: {complaint}"
+        );
+    }
+    assert!(
+        !complaint.contains("hunter2"),
+        "a password is shown: {complaint}"
+    );
+    assert!(!complaint.contains("panicked"), "{complaint}");
+}
+
+#[tokio::test]
+async fn a_wrong_setting_stops_the_start_and_is_told_what_would_be_right() {
+    let folder = folder();
+    for (name, value, words) in [
+        ("PORT", "abc", ["--port", "abc"]),
+        ("PORT", "65536", ["--port", "0..=65535"]),
+        ("HOST", "x", ["--host", "must be an IP address"]),
+        ("AUTH", "maybe", ["--auth", "open, required"]),
+        ("DEMO_DATA", "perhaps", ["--demo-data", "true, false"]),
+        ("RATE_LIMIT", "slow", ["--rate-limit", "on, off"]),
+        (
+            "CORS_ALLOWED_ORIGINS",
+            "*",
+            ["--cors-allowed-origins", "https://chat.example.com"],
+        ),
+        (
+            "CORS_ALLOWED_ORIGINS",
+            "https://a.example/x",
+            ["--cors-allowed-origins", "path"],
+        ),
+        (
+            "PING_SECONDS",
+            "0",
+            ["--ping-seconds", "a number of seconds"],
+        ),
+        (
+            "PING_SECONDS",
+            "soon",
+            ["--ping-seconds", "a number of seconds"],
+        ),
+        ("LOG", "loud=very=much", ["--log", "error, warn, info"]),
+        ("LOG_FORMAT", "xml", ["--log-format", "text, json"]),
+        ("MAX_CONNECTIONS", "0", ["--max-connections", "0"]),
+        ("DB_CONNECTIONS", "1", ["--db-connections", "2..=1000"]),
+        (
+            "DATABASE_URL",
+            "mysql://me:hunter2@x/y",
+            ["DATABASE_URL", "postgres://USER"],
+        ),
+        (
+            "DATABASE_URL",
+            "postgres://me:hunter2@h:port/y",
+            ["DATABASE_URL", "sqlite://PATH"],
+        ),
+        ("DATABASE_URL", "", ["DATABASE_URL", "sqlite://PATH"]),
+        ("DB_HOST", "localhost", ["DB_USER", "missing"]),
+        ("DB_PASS", "hunter2", ["DB_HOST", "missing"]),
+    ] {
+        refuses(folder.path(), &[(name, value)], &words).await;
+    }
+    assert!(
+        !folder.path().join("data").exists(),
+        "nothing is made before all is right"
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_tls_mode_stops_the_start_and_is_told_what_would_be_right() {
+    let folder = folder();
+    let settings = [
+        ("DB_HOST", "127.0.0.1"),
+        ("DB_USER", "me"),
+        ("DB_PASS", "hunter2"),
+        ("DB_NAME", "chats"),
+        ("DB_SSLMODE", "x"),
+    ];
+    refuses(
+        folder.path(),
+        &settings,
+        &["DB_SSLMODE", "disable, allow, prefer, require"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_broken_line_in_env_stops_the_start() {
+    let folder = folder();
+    fs::write(folder.path().join(".env"), "PORT=0\nDB_PASS = \"hunter2\n").expect("a file");
+    refuses(folder.path(), &[], &[".env", "DB_PASS", "NAME=value"]).await;
+    fs::write(folder.path().join(".env"), "hunter2\n").expect("a file");
+    refuses(folder.path(), &[], &[".env", "without =", "NAME=value"]).await;
+}
+
+#[tokio::test]
+async fn env_is_read_of_its_own_folder_only() {
+    let outer = folder();
+    fs::write(
+        outer.path().join(".env"),
+        "DATABASE_URL=mysql://elsewhere\n",
+    )
+    .expect("a file");
+    let inner = outer.path().join("inner");
+    fs::create_dir(&inner).expect("a folder");
+    let process = Process::start(&inner, &[]).await;
+    assert!(inner.join("data/messaging.db").is_file());
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_for_everyone_is_refused_while_nobody_signs_in() {
+    let folder = folder();
+    for host in ["0.0.0.0", "::"] {
+        refuses(
+            folder.path(),
+            &[("HOST", host), ("PORT", "0")],
+            &["AUTH=required", "AUTH=open"],
+        )
+        .await;
+    }
+    refuses(
+        folder.path(),
+        &[("AUTH", "required"), ("PORT", "0")],
+        &["AUTH=required"],
+    )
+    .await;
+    let settings = [("HOST", "0.0.0.0"), ("AUTH", "open")];
+    let process = Process::start(folder.path(), &settings).await;
+    assert!(process.address.ip().is_unspecified());
+}
+
+#[tokio::test]
+async fn env_counts_the_environment_counts_more_and_a_flag_most() {
+    let folder = folder();
+    let made = |name: &str| folder.path().join(name).exists();
+    fs::write(
+        folder.path().join(".env"),
+        "DATABASE_URL=sqlite://by_line.db\n",
+    )
+    .expect("a file");
+    Process::start(folder.path(), &[]).await.stop().await;
+    assert!(made("by_line.db") && !made("data"));
+
+    let variable = [("DATABASE_URL", "sqlite://by_variable.db")];
+    fs::remove_file(folder.path().join("by_line.db")).expect("the file");
+    Process::start(folder.path(), &variable).await.stop().await;
+    assert!(made("by_variable.db") && !made("by_line.db"));
+
+    fs::remove_file(folder.path().join("by_variable.db")).expect("the file");
+    let flag = ["--database-url=sqlite://by_flag.db"];
+    Process::start_with(folder.path(), &variable, &flag)
+        .await
+        .stop()
+        .await;
+    assert!(made("by_flag.db") && !made("by_variable.db") && !made("by_line.db"));
+}
+
+#[tokio::test]
+async fn the_example_of_all_settings_is_itself_a_right_env() {
+    let folder = folder();
+    let example = include_str!("../../.env.example");
+    fs::write(folder.path().join(".env"), example).expect("a file");
+    // Process asks for a free port, which counts more than the one in the file.
+    let process = Process::start(folder.path(), &[]).await;
+    process.client().get("/health/ready").await.expect(200);
+}
+
+#[tokio::test]
+async fn help_names_every_variable_of_the_example() {
+    let folder = folder();
+    let help = Process::output(folder.path(), &["--help"]).await;
+    let mut names = 0;
+    for line in include_str!("../../.env.example").lines() {
+        let line = line.trim_start_matches(['#', ' ']);
+        let Some((name, _)) = line.split_once('=') else {
+            continue;
+        };
+        let is_name = name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        if is_name {
+            names += 1;
+            assert!(
+                help.contains(&format!("[env: {name}")),
+                "{name} is not in the help"
+            );
+        }
+    }
+    assert!(names > 20, "only {names} variables in the example");
+}
+
+#[tokio::test]
+async fn help_shows_no_password_of_the_environment() {
+    let folder = folder();
+    let settings = [
+        ("DATABASE_URL", "postgres://me:hunter2@h/n"),
+        ("DB_PASS", "hunter2"),
+    ];
+    let help = Process::output_with(folder.path(), &settings, &["--help"]).await;
+    assert!(help.contains("DATABASE_URL") && help.contains("DB_PASS"));
+    assert!(!help.contains("hunter2"), "{help}");
+}
