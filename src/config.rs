@@ -4,7 +4,7 @@
 mod database;
 mod value;
 
-use crate::store::Target;
+use crate::{store::Target, telemetry::LogFormat};
 use clap::{Parser, ValueEnum};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -18,15 +18,6 @@ pub enum Auth {
     Open,
     /// Everyone signs in.
     Required,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// On or off.

@@ -1,19 +1,29 @@
 //! The log.
 
-use crate::config::{Config, LogFormat};
+use clap::ValueEnum;
 use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// Starts logging to standard output, once for the process.
-pub fn start(config: &Config) {
-    let filter = EnvFilter::new(&config.log);
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts logging to standard output, once for the process; without a format, one that suits
+/// whoever reads it.
+pub fn start(filter: &str, format: Option<LogFormat>) {
+    let filter = EnvFilter::new(filter);
     let by_default = if std::io::stdout().is_terminal() {
         LogFormat::Text
     } else {
         LogFormat::Json
     };
     let lines = fmt().with_env_filter(filter).with_target(false);
-    match config.log_format.unwrap_or(by_default) {
+    match format.unwrap_or(by_default) {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
