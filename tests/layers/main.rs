@@ -111,7 +111,8 @@ impl Layer {
         if head == "crate" {
             let module = path.get(1).map_or("", String::as_str);
             // A repository works for itself; what needs two is a service's.
-            let of_another = self.name == "repository" && path.iter().any(is_repository);
+            let of_another =
+                self.name == "repository" && path.iter().any(|name| name.ends_with("Repository"));
             return (module == self.name || self.modules.contains(&module)) && !of_another;
         }
         let whole = path.join("::");
@@ -122,10 +123,6 @@ impl Layer {
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
             })
     }
-}
-
-fn is_repository(name: &String) -> bool {
-    name.ends_with("Repository")
 }
 
 /// `routes/ws/mod.rs` is `["routes", "ws"]`.
