@@ -70,8 +70,8 @@ pub struct Config {
     )]
     pub rate_limit: Switch,
 
-    /// Web origins, besides the server's own, whose pages may use the API: exact, separated by
-    /// commas, such as https://chat.example.com
+    /// Web origins, besides the server's own, whose pages may use the API: scheme, name and port,
+    /// separated by commas
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = value::origin)]
     pub cors_allowed_origins: Vec<String>,
 
