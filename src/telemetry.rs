@@ -17,12 +17,19 @@ pub enum LogFormat {
 /// whoever reads it.
 pub fn start(filter: &str, format: Option<LogFormat>) {
     let filter = EnvFilter::new(filter);
-    let by_default = if std::io::stdout().is_terminal() {
+    let terminal = std::io::stdout().is_terminal();
+    let by_default = if terminal {
         LogFormat::Text
     } else {
         LogFormat::Json
     };
     let lines = fmt().with_env_filter(filter).with_target(false);
+    // Colours are for people; in a file they are noise.
+    let lines = if terminal {
+        lines
+    } else {
+        lines.with_ansi(false)
+    };
     match format.unwrap_or(by_default) {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
