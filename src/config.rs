@@ -4,7 +4,7 @@
 mod database;
 mod value;
 
-use crate::store::Target;
+use crate::{store::Target, telemetry::LogFormat};
 use clap::{Parser, ValueEnum};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -18,15 +18,6 @@ pub enum Auth {
     Open,
     /// Everyone signs in.
     Required,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// On or off.
@@ -78,8 +69,8 @@ pub struct Config {
     )]
     pub rate_limit: Switch,
 
-    /// Web origins, besides the server's own, whose pages may use the API: exact, separated by
-    /// commas, such as https://chat.example.com
+    /// Web origins, besides the server's own, whose pages may use the API: scheme, name and port,
+    /// separated by commas
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = value::origin)]
     pub cors_allowed_origins: Vec<String>,
 

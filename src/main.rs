@@ -7,7 +7,7 @@ use tokio::{net::TcpListener, select, signal::unix};
 fn main() -> ExitCode {
     // Before any thread: reading .env writes to the process's environment.
     let result = Config::read().and_then(|config| {
-        telemetry::start(&config);
+        telemetry::start(&config.log, config.log_format);
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

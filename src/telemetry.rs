@@ -1,19 +1,36 @@
 //! The log.
 
-use crate::config::{Config, LogFormat};
+use clap::ValueEnum;
 use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// Starts logging to standard output, once for the process.
-pub fn start(config: &Config) {
-    let filter = EnvFilter::new(&config.log);
-    let by_default = if std::io::stdout().is_terminal() {
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts logging to standard output, once for the process; without a format, one that suits
+/// whoever reads it.
+pub fn start(filter: &str, format: Option<LogFormat>) {
+    let filter = EnvFilter::new(filter);
+    let terminal = std::io::stdout().is_terminal();
+    let by_default = if terminal {
         LogFormat::Text
     } else {
         LogFormat::Json
     };
     let lines = fmt().with_env_filter(filter).with_target(false);
-    match config.log_format.unwrap_or(by_default) {
+    // Colours are for people; in a file they are noise.
+    let lines = if terminal {
+        lines
+    } else {
+        lines.with_ansi(false)
+    };
+    match format.unwrap_or(by_default) {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }

@@ -1,0 +1,224 @@
+//! Keeps the layers: what each module may name of the others, and where HTTP and SQL may appear.
+
+#![allow(clippy::expect_used, unreachable_pub)]
+
+mod source;
+
+use std::{fs, path::Path};
+
+/// A module of the crate and what it may name.
+struct Layer {
+    name: &'static str,
+    /// Other modules of the crate.
+    modules: &'static [&'static str],
+    /// Paths of the crates in `BOUND`, and what lies under them.
+    outside: &'static [&'static str],
+}
+
+/// Crates that belong to certain layers alone: those for HTTP and WebSocket, and the one for SQL.
+/// Every other crate may be used anywhere.
+const BOUND: &[&str] = &[
+    "axum",
+    "http_body",
+    "hyper",
+    "hyper_util",
+    "tower",
+    "tower_http",
+    "tungstenite",
+    "sqlx",
+];
+
+const fn layer(
+    name: &'static str,
+    modules: &'static [&'static str],
+    outside: &'static [&'static str],
+) -> Layer {
+    Layer {
+        name,
+        modules,
+        outside,
+    }
+}
+
+/// From the ground up. `app`, `main` and `lib` put the parts together and may name everything.
+const LAYERS: &[Layer] = &[
+    layer("model", &["error"], &["sqlx::Type", "sqlx::FromRow"]),
+    // It is answered over HTTP and made of what the store says: the one type that knows both.
+    layer(
+        "error",
+        &["model"],
+        &["axum::Json", "axum::http", "axum::response", "sqlx"],
+    ),
+    layer("json", &["error", "model"], &[]),
+    layer("telemetry", &[], &[]),
+    // Reads into the types of the parts that it is for. They do not know it: no row has it.
+    layer(
+        "config",
+        &["store", "telemetry"],
+        &["sqlx::postgres::PgSslMode"],
+    ),
+    layer("protocol", &["model", "error", "json"], &[]),
+    layer("auth", &["model", "error"], &[]),
+    layer("store", &["error"], &["sqlx"]),
+    layer("repository", &["model", "error", "store"], &["sqlx"]),
+    layer("hub", &["model", "protocol"], &[]),
+    layer(
+        "service",
+        &["model", "error", "protocol", "auth", "repository", "hub"],
+        &[],
+    ),
+    layer("state", &["auth", "service"], &[]),
+    layer(
+        "routes",
+        &[
+            "model", "error", "json", "protocol", "auth", "service", "state",
+        ],
+        &[
+            "axum",
+            "http_body",
+            "hyper",
+            "tower",
+            "tower_http",
+            "tungstenite",
+        ],
+    ),
+];
+
+const TOP: &[&str] = &["app", "main", "lib"];
+
+/// What a file under `src/` names and may not. `file` is its path from there.
+fn violations(file: &str, text: &str) -> Vec<String> {
+    let module = module_of(file);
+    let name = module.first().map_or("lib", |name| *name);
+    if TOP.contains(&name) {
+        return Vec::new();
+    }
+    let Some(layer) = LAYERS.iter().find(|layer| layer.name == name) else {
+        return vec![format!("{file}: {name} has no place in the table")];
+    };
+    let mut wrong: Vec<String> = source::paths(&module, text)
+        .into_iter()
+        .filter(|path| !layer.may_name(path))
+        .map(|path| format!("{file}: {name} names {}", path.join("::")))
+        .collect();
+    wrong.dedup();
+    wrong
+}
+
+impl Layer {
+    fn may_name(&self, path: &[String]) -> bool {
+        let head = path.first().map_or("", String::as_str);
+        if head == "crate" {
+            let module = path.get(1).map_or("", String::as_str);
+            // A repository works for itself; what needs two is a service's.
+            let of_another =
+                self.name == "repository" && path.iter().any(|name| name.ends_with("Repository"));
+            return (module == self.name || self.modules.contains(&module)) && !of_another;
+        }
+        let whole = path.join("::");
+        !BOUND.contains(&head)
+            || self.outside.iter().any(|allowed| {
+                whole
+                    .strip_prefix(allowed)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+            })
+    }
+}
+
+/// `routes/ws/mod.rs` is `["routes", "ws"]`.
+fn module_of(file: &str) -> Vec<&str> {
+    let path = file.trim_end_matches(".rs").trim_end_matches("/mod");
+    path.split('/').collect()
+}
+
+/// Every source under `folder`: its path from `src/`, and its text.
+fn sources(folder: &Path, prefix: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry of the folder").path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = format!("{prefix}{}", name.expect("a name in UTF-8"));
+        if path.is_dir() {
+            found.extend(sources(&path, &format!("{name}/")));
+        } else if name.ends_with(".rs") {
+            let text = fs::read_to_string(&path).expect("a source in UTF-8");
+            found.push((name, text));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_layer_names_what_it_may_not() {
+    let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "");
+    for layer in LAYERS {
+        let lives = sources
+            .iter()
+            .any(|(file, _)| module_of(file).first() == Some(&layer.name));
+        assert!(lives, "{} is in the table and nowhere else", layer.name);
+    }
+    let wrong: Vec<String> = sources
+        .iter()
+        .flat_map(|(file, text)| violations(file, text))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// File, source, and what is wrong with it.
+const WRONG: &str = r##"
+hub/mod.rs         | use crate::service::Feed;                                | service::Feed
+hub/mod.rs         | use crate::{model::{UserId}, service::{self, Feed}};     | service
+hub/mod.rs         | use crate::{service as other};                           | service
+hub/mod.rs         | use super::service::Feed;                                | service::Feed
+hub.rs             | use super::service::*;                                   | service::*
+hub.rs             | use crate::*;                                            | crate::*
+hub.rs             | use crate::App;                                          | crate::App
+hub.rs             | mod a { mod b { use super::super::super::state::X; } }   | state::X
+hub.rs             | mod a { use super::Hub; } use super::state::X;           | state::X
+hub.rs             | fn f() { crate::routes::f::<u8>() }                      | routes::f
+hub.rs             | macro_rules! m { () => { $crate::state::f() } }          | state::f
+hub.rs             | #[cfg(test)] mod tests { use crate::config::Config; }    | config::Config
+hub.rs             | const C: char = '"'; use sqlx::query; const D: u8 = b'"'; | sqlx::query
+hub.rs             | const A: &str = r#"""#; use sqlx::query; // "            | sqlx::query
+auth/caller.rs     | fn f(r: &::axum::extract::Request) {}                    | axum::extract
+service/chat.rs    | pub use axum;                                            | axum
+error.rs           | use axum::{Json, Router};                                | axum::Router
+model/id.rs        | #[derive(sqlx::Encode)] struct A;                        | sqlx::Encode
+model/id.rs        | use sqlx::TypeInfo;                                      | sqlx::TypeInfo
+routes/ws/mod.rs   | use sqlx::PgPool;                                        | sqlx::PgPool
+repository/chat.rs | fn f() { super::user::UserRepository::new() }            | UserRepository
+novel.rs           | fn f() {}                                                | no place
+"##;
+
+const RIGHT: &str = r##"
+hub/mod.rs   | use super::hub::A; use self::b::C; use crate::model::D;
+hub.rs       | mod tests { use super::*; } fn f() -> impl use<> Fn() {}
+hub.rs       | /* sqlx::a /* axum::b */ sqlx::c */ // crate::state
+hub.rs       | const A: &str = "\"crate::state"; const B: &[u8] = br#"" axum::x"#;
+hub.rs       | impl<'a> A<'a> { pub(super) fn f() -> char { '\'' } }
+hub.rs       | fn f() { serde::axum(); Sql::sqlx::<u8>() }
+error.rs     | use axum::http::StatusCode;
+app/serve.rs | use crate::routes; use sqlx::query; use axum::Router;
+"##;
+
+#[test]
+fn each_way_to_name_something_is_seen() {
+    for line in WRONG.trim().lines() {
+        let (file, rest) = line.split_once('|').expect("a file");
+        let (text, seen) = rest.rsplit_once('|').expect("what is wrong");
+        // As rustfmt would break it.
+        let text = text.replace('{', "{\n    ");
+        let wrong = violations(file.trim(), &text);
+        let all = wrong.iter().all(|line| line.contains(seen.trim()));
+        assert!(!wrong.is_empty() && all, "{line}: {wrong:?}");
+    }
+}
+
+#[test]
+fn what_is_right_or_only_mentioned_is_passed_over() {
+    for line in RIGHT.trim().lines() {
+        let (file, text) = line.split_once('|').expect("a file");
+        let wrong = violations(file.trim(), text);
+        assert_eq!(wrong, Vec::<String>::new(), "{line}");
+    }
+}
