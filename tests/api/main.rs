@@ -5,4 +5,11 @@
 
 mod harness;
 
+mod bad_frames;
+mod delivery;
+mod frames;
+mod hub;
+mod limits;
+mod original;
 mod smoke;
+mod sockets;

@@ -36,6 +36,14 @@ impl Socket {
         self.stream.send(message).await.expect("an open socket");
     }
 
+    /// Sends a frame on a socket that may be closing; tells whether it went out.
+    pub async fn try_send(&mut self, frame: Value) -> bool {
+        self.stream
+            .send(Message::text(frame.to_string()))
+            .await
+            .is_ok()
+    }
+
     /// The next WebSocket message, of whatever kind; none at the end.
     pub async fn next_raw(&mut self) -> Option<Message> {
         match patiently("a frame", self.stream.next()).await {
