@@ -1,6 +1,6 @@
 //! A chat with two people, and what their sockets do in it.
 
-use super::{Client, Server, Socket, Store};
+use super::{Client, Server, Socket, Store, patiently};
 use serde_json::{Value, json};
 
 /// Frames of one socket that are sent before their acks are awaited: more could fill the buffers
@@ -181,14 +181,14 @@ impl Socket {
     /// All frames up to the one that is the last, this one included.
     pub async fn frames_until(&mut self, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
         let mut frames = Vec::new();
-        loop {
-            let frame = self.next().await;
-            let last = is_last(&frame);
-            frames.push(frame);
-            if last {
-                return frames;
+        // Heartbeats may go on for ever, so the whole is waited for, not each frame.
+        let gathering = async {
+            while frames.last().is_none_or(|frame| !is_last(frame)) {
+                frames.push(self.next().await);
             }
-        }
+        };
+        patiently("the last of some frames", gathering).await;
+        frames
     }
 
     /// All frames up to the message of this text, without it. What happens in a chat comes in

@@ -74,12 +74,16 @@ impl Socket {
 
     /// The next frame of this type, passing over others.
     pub async fn until(&mut self, kind: &str) -> Value {
-        loop {
-            let frame = self.next().await;
-            if frame["type"] == kind {
-                return frame;
+        // Heartbeats may go on for ever, so the whole is waited for, not each frame.
+        let searching = async {
+            loop {
+                let frame = self.next().await;
+                if frame["type"] == kind {
+                    return frame;
+                }
             }
-        }
+        };
+        patiently(kind, searching).await
     }
 
     /// The next frame, which must be an error of this code.
