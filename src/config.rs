@@ -113,25 +113,25 @@ pub struct Config {
     pub max_frame_bytes: u32,
 
     /// How long a request may take, in seconds
-    #[arg(long, env = "REQUEST_SECONDS", default_value = "15", value_parser = value::seconds)]
+    #[arg(long = "request-seconds", env = "REQUEST_SECONDS", default_value = "15", value_parser = value::seconds)]
     pub request_limit: Duration,
 
     /// How long a new connection may take to send its request's head, and a new socket to connect
     /// to a chat, in seconds
-    #[arg(long, env = "HANDSHAKE_SECONDS", default_value = "10", value_parser = value::seconds)]
+    #[arg(long = "handshake-seconds", env = "HANDSHAKE_SECONDS", default_value = "10", value_parser = value::seconds)]
     pub handshake_limit: Duration,
 
     /// How often a socket is pinged and told the heads of its chats, in seconds; it is closed
     /// after twice that without a pong
-    #[arg(long, env = "PING_SECONDS", default_value = "30", value_parser = value::seconds)]
+    #[arg(long = "ping-seconds", env = "PING_SECONDS", default_value = "30", value_parser = value::seconds)]
     pub ping_interval: Duration,
 
     /// How long a socket may take to accept what it is sent, in seconds
-    #[arg(long, env = "WRITE_SECONDS", default_value = "30", value_parser = value::seconds)]
+    #[arg(long = "write-seconds", env = "WRITE_SECONDS", default_value = "30", value_parser = value::seconds)]
     pub write_limit: Duration,
 
     /// How long a stopping server waits for its sockets and requests, in seconds
-    #[arg(long, env = "SHUTDOWN_SECONDS", default_value = "10", value_parser = value::seconds)]
+    #[arg(long = "shutdown-seconds", env = "SHUTDOWN_SECONDS", default_value = "10", value_parser = value::seconds)]
     pub shutdown_limit: Duration,
 
     /// Most passwords hashed at once; each takes 19 MiB and a core. By default: half the cores
