@@ -110,7 +110,7 @@ impl Feeds {
 impl Feed {
     /// Connects to a chat that the user belongs to. With `since`, what came after it is to be sent
     /// first: `catch_up` gives it. The hub is joined before the database is read, so that nothing
-    /// falls between the two.
+    /// falls between the two. Connecting again goes on from where the socket was.
     ///
     /// # Errors
     /// `chat_not_found`; `invalid_field` for a `since` beyond the head; `unavailable`.
@@ -127,6 +127,7 @@ impl Feed {
             Some(since) => self.is_too_much(chat, since, head).await?,
             None => false,
         };
+        let since = since.or_else(|| self.places.get(&chat).map(|place| place.seen));
         let since = since.filter(|since| !truncated && *since < head);
         let behind = since.map(|since| Behind {
             since,

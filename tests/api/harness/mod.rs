@@ -4,15 +4,19 @@ mod client;
 mod database;
 mod look;
 mod process;
+mod room;
 mod server;
 mod socket;
+mod wire;
 
 pub use client::{Client, Reply};
 pub use database::{Database, Store};
 pub use look::{assert_keys, assert_now, field};
 pub use process::Process;
+pub use room::{Room, change, history, number};
 pub use server::Server;
 pub use socket::Socket;
+pub use wire::{Wire, masked};
 
 use std::{future::Future, time::Duration};
 

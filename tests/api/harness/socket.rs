@@ -36,6 +36,14 @@ impl Socket {
         self.stream.send(message).await.expect("an open socket");
     }
 
+    /// Sends a frame on a socket that may be closing; tells whether it went out.
+    pub async fn try_send(&mut self, frame: Value) -> bool {
+        self.stream
+            .send(Message::text(frame.to_string()))
+            .await
+            .is_ok()
+    }
+
     /// The next WebSocket message, of whatever kind; none at the end.
     pub async fn next_raw(&mut self) -> Option<Message> {
         match patiently("a frame", self.stream.next()).await {
@@ -66,12 +74,16 @@ impl Socket {
 
     /// The next frame of this type, passing over others.
     pub async fn until(&mut self, kind: &str) -> Value {
-        loop {
-            let frame = self.next().await;
-            if frame["type"] == kind {
-                return frame;
+        // Heartbeats may go on for ever, so the whole is waited for, not each frame.
+        let searching = async {
+            loop {
+                let frame = self.next().await;
+                if frame["type"] == kind {
+                    return frame;
+                }
             }
-        }
+        };
+        patiently(kind, searching).await
     }
 
     /// The next frame, which must be an error of this code.

@@ -1,0 +1,205 @@
+//! A chat with two people, and what their sockets do in it.
+
+use super::{Client, Server, Socket, Store, patiently};
+use serde_json::{Value, json};
+
+/// Frames of one socket that are sent before their acks are awaited: more could fill the buffers
+/// of both sides while neither reads.
+const BURST: usize = 50;
+
+/// A server, one chat, and two users who do not belong to it yet.
+pub struct Room {
+    /// The server.
+    pub server: Server,
+    /// Its REST client.
+    pub client: Client,
+    /// The chat.
+    pub chat: i64,
+    /// A user called carl.
+    pub carl: i64,
+    /// A user called sigmund.
+    pub sigmund: i64,
+}
+
+impl Room {
+    /// Opens one.
+    pub async fn open(store: Store) -> Self {
+        Self::open_with(store, &[]).await
+    }
+
+    /// Opens one on a server with these flags.
+    pub async fn open_with(store: Store, flags: &[&str]) -> Self {
+        let server = Server::start_with(store, flags).await;
+        let client = server.client();
+        let carl = client.new_user("carl").await;
+        let sigmund = client.new_user("sigmund").await;
+        let chat = client.new_chat("general").await;
+        Self {
+            server,
+            client,
+            chat,
+            carl,
+            sigmund,
+        }
+    }
+
+    /// A new socket of a user, connected to the chat.
+    pub async fn enter(&self, user: i64) -> Socket {
+        let mut socket = self.server.socket().await;
+        socket.enter(user, self.chat).await;
+        socket
+    }
+
+    /// A new socket of a user that resumes after `since`: what it was sent up to its ack, without
+    /// its own `join`, and the ack's content.
+    pub async fn resume(&self, user: i64, since: i64) -> (Socket, Vec<Value>, Value) {
+        let mut socket = self.server.socket().await;
+        let content = json!({ "customerId": user, "chatId": self.chat, "since": since });
+        socket
+            .send(json!({ "type": "connect-chat", "id": "resume", "content": content }))
+            .await;
+        let mut frames = socket.frames_until(|frame| frame["id"] == "resume").await;
+        let ack = frames.pop().expect("the ack");
+        assert_eq!(ack["type"], "ack", "{ack}");
+        frames.retain(|frame| frame["type"] != "join");
+        (socket, frames, ack["content"].clone())
+    }
+
+    /// Carl sends a message by REST.
+    pub async fn say(&self, text: &str) -> Value {
+        self.client.say(self.carl, self.chat, text).await
+    }
+
+    /// Every message of the chat in its present state, by `seq`.
+    pub async fn history(&self) -> Vec<Value> {
+        history(&self.client, self.chat).await
+    }
+
+    /// Stops the server.
+    pub async fn close(self) {
+        self.server.stop().await;
+    }
+}
+
+/// Every message of a chat in its present state, by `seq`, as a client pages them.
+pub async fn history(client: &Client, chat: i64) -> Vec<Value> {
+    let mut all: Vec<Value> = Vec::new();
+    loop {
+        let since = all.last().map_or(0, |message| number(message, "seq"));
+        let path = format!("/chat/{chat}/message?since={since}&limit=1000");
+        let page = client.get(&path).await.expect(200);
+        let page = page.as_array().expect("a list");
+        all.extend_from_slice(page);
+        if page.len() < 1000 {
+            return all;
+        }
+    }
+}
+
+/// A number of an object.
+pub fn number(object: &Value, field: &str) -> i64 {
+    object[field]
+        .as_i64()
+        .unwrap_or_else(|| panic!("no number {field} in {object}"))
+}
+
+/// The number of the change that a broadcast tells of; none where it tells of another thing.
+pub fn change(frame: &Value) -> Option<i64> {
+    match frame["type"].as_str()? {
+        "send-message" | "update-message" => frame["content"]["seq"].as_i64(),
+        "delete-message" => frame["seq"].as_i64(),
+        _ => None,
+    }
+}
+
+impl Socket {
+    /// Connects to a chat and waits for the ack and the own `join`, which come in either order;
+    /// gives the ack's content.
+    pub async fn enter(&mut self, user: i64, chat: i64) -> Value {
+        let content = json!({ "customerId": user, "chatId": chat });
+        self.enter_with(content).await
+    }
+
+    /// The same, with this content of `connect-chat`.
+    pub async fn enter_with(&mut self, content: Value) -> Value {
+        let (user, chat) = (content["customerId"].clone(), content["chatId"].clone());
+        self.send(json!({ "type": "connect-chat", "id": "enter", "content": content }))
+            .await;
+        let (mut ack, mut joined) = (None, false);
+        loop {
+            let frame = self.next().await;
+            let own = frame["customerId"] == user && frame["chatId"] == chat;
+            joined |= own && frame["type"] == "join";
+            if frame["id"] == "enter" {
+                assert_eq!(frame["type"], "ack", "{frame}");
+                ack = Some(frame["content"].clone());
+            }
+            match ack.take() {
+                Some(ack) if joined => return ack,
+                waiting => ack = waiting,
+            }
+        }
+    }
+
+    /// Sends a message and waits for its ack; gives the message.
+    pub async fn say(&mut self, chat: i64, text: &str) -> Value {
+        self.ask("send-message", json!({ "chatId": chat, "content": text }))
+            .await
+    }
+
+    /// Sends many messages, each before the ones in front of it are acked; gives the acks' contents.
+    pub async fn say_all(&mut self, chat: i64, texts: &[String]) -> Vec<Value> {
+        let mut acks = Vec::with_capacity(texts.len());
+        for texts in texts.chunks(BURST) {
+            for text in texts {
+                let content = json!({ "chatId": chat, "content": text });
+                self.send(json!({ "type": "send-message", "id": text, "content": content }))
+                    .await;
+            }
+            for text in texts {
+                let ack = self.until("ack").await;
+                assert_eq!(ack["id"], *text, "acks come in the order of the frames");
+                acks.push(ack["content"].clone());
+            }
+        }
+        acks
+    }
+
+    /// Sends a frame with an id that must be refused with this code, passing over broadcasts.
+    pub async fn refused(&mut self, kind: &str, content: Value, code: &str) {
+        self.send(json!({ "type": kind, "id": "refused", "content": content }))
+            .await;
+        let frames = self.frames_until(|frame| frame["id"] == "refused").await;
+        let answer = frames.last().expect("an answer");
+        assert_eq!(
+            (&answer["type"], &answer["content"]["code"]),
+            (&json!("error"), &json!(code)),
+            "{kind} {content}: {answer}"
+        );
+    }
+
+    /// All frames up to the one that is the last, this one included.
+    pub async fn frames_until(&mut self, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let mut frames = Vec::new();
+        // Heartbeats may go on for ever, so the whole is waited for, not each frame.
+        let gathering = async {
+            while frames.last().is_none_or(|frame| !is_last(frame)) {
+                frames.push(self.next().await);
+            }
+        };
+        patiently("the last of some frames", gathering).await;
+        frames
+    }
+
+    /// All frames up to the message of this text, without it. What happens in a chat comes in
+    /// order, so that nothing of what was before the message is still to come.
+    pub async fn frames_before(&mut self, text: &str) -> Vec<Value> {
+        let mut frames = self
+            .frames_until(|frame| {
+                frame["type"] == "send-message" && frame["content"]["content"] == text
+            })
+            .await;
+        frames.pop();
+        frames
+    }
+}
