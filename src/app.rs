@@ -45,7 +45,8 @@ impl App {
     /// A sentence for whoever starts the server.
     pub async fn start(config: &Config) -> Result<Self, String> {
         check(config)?;
-        let store = Store::open(&config.target()?, config.database.db_connections).await?;
+        let connections = config.database.db_connections;
+        let store = Store::open(&config.target()?, connections).await?;
         let passwords = PasswordHasher::new(config.hashes_at_once());
         prepare(config, &store, &passwords).await?;
 
@@ -59,13 +60,19 @@ impl App {
         let members = MemberRepository::new(store.clone());
         let messages = MessageRepository::new(store.clone());
         let users = UserRepository::new(store.clone());
+        let member_service = MemberService::new(
+            members.clone(),
+            users.clone(),
+            messages.clone(),
+            hub.clone(),
+        );
         let state = AppState::new(Shared {
             health: HealthService::new(HealthRepository::new(store.clone())),
             users: UserService::new(users, passwords, writer.clone()),
             chats: ChatService::new(ChatRepository::new(store.clone()), writer.clone()),
-            members: MemberService::new(members.clone(), hub.clone()),
+            members: member_service.clone(),
             messages: MessageService::new(messages.clone(), members.clone(), writer),
-            feeds: Feeds::new(hub.clone(), members, messages),
+            feeds: Feeds::new(hub.clone(), member_service, messages, connections as usize),
             anonymous: Caller::Open,
             origins: config.cors_allowed_origins.clone(),
             loopback_only: config.auth() == Auth::Open && config.host.is_loopback(),

@@ -57,6 +57,9 @@ WHERE chat.chat_id = heads.chat_id;
 
 ALTER TABLE message ALTER COLUMN seq SET NOT NULL, ALTER COLUMN sent_seq SET NOT NULL;
 
+-- How far a member has read.
+ALTER TABLE customer_chat ADD COLUMN last_read_message_id bigint;
+
 -- A deleted user's messages stay as tombstones of nobody; a cascade would tear holes into the log.
 DO $$
 DECLARE

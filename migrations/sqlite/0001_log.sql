@@ -20,6 +20,8 @@ CREATE TABLE customer_chat (
     chat_id INTEGER NOT NULL REFERENCES chat ON DELETE CASCADE ON UPDATE CASCADE,
     role TEXT NOT NULL DEFAULT 'participant',
     joined_at TEXT NOT NULL,
+    -- How far the member has read.
+    last_read_message_id INTEGER,
     PRIMARY KEY (customer_id, chat_id)
 ) WITHOUT ROWID;
 

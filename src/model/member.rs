@@ -1,6 +1,6 @@
 //! Who belongs to a chat, and as what.
 
-use super::{ChatId, Timestamp, User, UserId};
+use super::{Chat, ChatId, Message, MessageId, Timestamp, User, UserId};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// What a member may do: an admin also renames, deletes and decides who belongs.
@@ -73,6 +73,23 @@ pub struct ChatMember {
     pub role: Role,
     /// Since when.
     pub joined_at: Timestamp,
+}
+
+/// A chat as one of its members sees it in their list.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserChat {
+    /// The chat.
+    #[serde(flatten)]
+    pub chat: Chat,
+    /// As what they belong to it.
+    pub role: Role,
+    /// What was sent last; null in a chat without messages.
+    pub last_message: Option<Message>,
+    /// Messages of others after the one read last, counted up to 1,000.
+    pub unread: i64,
+    /// The message read last; null where none was.
+    pub last_read_message_id: Option<MessageId>,
 }
 
 /// Whether a user may use a chat.

@@ -10,7 +10,7 @@ mod user;
 
 pub use chat::Chat;
 pub use id::{ChatId, MessageId, Seq, UserId};
-pub use member::{Access, ChatMember, Member, Role};
+pub use member::{Access, ChatMember, Member, Role, UserChat};
 pub use message::Message;
 pub use text::{ChatName, ClientMessageId, Content, Password, Username};
 pub use time::Timestamp;

@@ -93,22 +93,38 @@ pub(super) async fn people(
     }
 }
 
+const MESSAGES_POSTGRES: &str = select_messages!("WHERE m.message_id = ANY($1)");
+const MESSAGES_SQLITE: &str =
+    select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
+
 pub(super) async fn messages(tx: &mut StoreTransaction, ids: &[MessageId]) -> Result<Vec<Message>> {
-    const POSTGRES: &str = select_messages!("WHERE m.message_id = ANY($1)");
-    const SQLITE: &str =
-        select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
     match tx {
         StoreTransaction::Postgres(tx) => {
-            query_as(POSTGRES)
+            query_as(MESSAGES_POSTGRES)
                 .bind(column(ids, |id| id.0))
                 .fetch_all(&mut **tx)
                 .await
         }
         StoreTransaction::Sqlite(tx) => {
-            query_as(SQLITE)
+            query_as(MESSAGES_SQLITE)
                 .bind(json(ids, |id| id.0))
                 .fetch_all(&mut **tx)
                 .await
+        }
+    }
+}
+
+pub(super) async fn read_messages(store: &Store, ids: &[MessageId]) -> Result<Vec<Message>> {
+    match store {
+        Store::Postgres(pool) => {
+            query_as(MESSAGES_POSTGRES)
+                .bind(column(ids, |id| id.0))
+                .fetch_all(pool)
+                .await
+        }
+        Store::Sqlite(embedded) => {
+            let query = query_as(MESSAGES_SQLITE).bind(json(ids, |id| id.0));
+            query.fetch_all(embedded.readers()).await
         }
     }
 }

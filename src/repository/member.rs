@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    model::{ChatId, ChatMember, Member, Role, Seq, Timestamp, UserId},
+    model::{Chat, ChatId, ChatMember, Member, MessageId, Role, Seq, Timestamp, UserId},
     store::{Store, on},
 };
 use sqlx::{query, query_as, query_scalar};
@@ -16,6 +16,23 @@ pub struct Standing {
     pub head: Option<Seq>,
     /// The user's role; none where they do not belong to the chat.
     pub role: Option<String>,
+}
+
+/// A row of a user's list of chats.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct ListedChat {
+    /// The chat.
+    #[sqlx(flatten)]
+    pub chat: Chat,
+    /// As what the user belongs to it.
+    #[sqlx(try_from = "String")]
+    pub role: Role,
+    /// The message sent last; 0 where there is none.
+    pub last_message_id: MessageId,
+    /// The message read last.
+    pub last_read_message_id: Option<MessageId>,
+    /// Messages of others after the one read last, counted up to 1,000.
+    pub unread: i64,
 }
 
 /// Reads and writes who belongs to which chat.
@@ -42,6 +59,35 @@ impl MemberRepository {
                            ORDER BY m.customer_id LIMIT $3";
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(chat)
+            .bind(after)
+            .bind(limit)
+            .fetch_all(db)
+            .await)?)
+    }
+
+    /// Up to `limit` of a user's chats, the latest active first, after the chat `after`.
+    pub async fn chats_of(
+        &self,
+        user: UserId,
+        after: ChatId,
+        limit: i64,
+    ) -> Result<Vec<ListedChat>, Error> {
+        const SQL: &str = "WITH mine AS ( \
+                SELECT c.chat_id, c.chat_name, c.created_at, m.role, m.last_read_message_id, \
+                    coalesce((SELECT max(x.message_id) FROM message x \
+                        WHERE x.chat_id = c.chat_id), 0) AS last_message_id \
+                FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id \
+                WHERE m.customer_id = $1) \
+            SELECT mine.*, (SELECT count(*) FROM (SELECT 1 FROM message x \
+                WHERE x.chat_id = mine.chat_id AND x.deleted_at IS NULL \
+                    AND x.message_id > coalesce(mine.last_read_message_id, 0) \
+                    AND (x.customer_id IS NULL OR x.customer_id <> $1) \
+                LIMIT 1000) AS unread) AS unread \
+            FROM mine WHERE $2 = 0 OR (mine.last_message_id, mine.chat_id) < \
+                (SELECT a.last_message_id, a.chat_id FROM mine a WHERE a.chat_id = $2) \
+            ORDER BY mine.last_message_id DESC, mine.chat_id DESC LIMIT $3";
+        Ok(on!(read & self.0, |db| query_as(SQL)
+            .bind(user)
             .bind(after)
             .bind(limit)
             .fetch_all(db)

@@ -50,6 +50,11 @@ impl MessageRepository {
             .await)?)
     }
 
+    /// The messages of those ids, in no particular order.
+    pub async fn find_all(&self, ids: &[MessageId]) -> Result<Vec<Message>, Error> {
+        Ok(dialect::read_messages(&self.0, ids).await?)
+    }
+
     /// The chat a message was sent to, which never changes.
     pub async fn chat_of(&self, id: MessageId) -> Result<Option<ChatId>, Error> {
         const SQL: &str = "SELECT chat_id FROM message WHERE message_id = $1";

@@ -14,7 +14,7 @@ mod user;
 pub use chat::ChatRepository;
 pub use health::HealthRepository;
 pub use log::{Burial, Keyed, LogRepository, LogTransaction, NewMessage, Person, Tombstone};
-pub use member::{MemberRepository, Standing};
+pub use member::{ListedChat, MemberRepository, Standing};
 pub use message::{Head, MessageRepository};
 pub use sample::SampleRepository;
 pub use takeover::TakeoverRepository;

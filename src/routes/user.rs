@@ -19,6 +19,7 @@ pub(super) fn router() -> Router<AppState> {
         .route("/user/{id}", get(find).put(update).delete(remove))
         .route("/user/username/{username}", get(find_by_name))
         .route("/user/chat/{chat_id}", get(of_chat))
+        .route("/user/{id}/chat", get(chats))
 }
 
 #[derive(Deserialize)]
@@ -116,5 +117,25 @@ async fn of_chat(
     Ok(reply::list(page, |member| {
         let after = member.user.customer_id;
         format!("/user/chat/{chat}?limit={}&after={after}", limit.get())
+    }))
+}
+
+async fn chats(
+    caller: Caller,
+    Id(user): Id<UserId>,
+    params: Params,
+    State(state): State<AppState>,
+) -> Result<Response, Error> {
+    let limit = params.limit()?;
+    let page = state
+        .members
+        .chats_of(caller, user, params.after_chat()?, limit)
+        .await?;
+    Ok(reply::list(page, |listed| {
+        format!(
+            "/user/{user}/chat?limit={}&after={}",
+            limit.get(),
+            listed.chat.chat_id
+        )
     }))
 }

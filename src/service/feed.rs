@@ -2,14 +2,21 @@
 //! something, or the socket was away, from the database. Whatever a socket is sent of its chats
 //! comes through here.
 
+use super::member::{Connected, MemberService};
 use crate::{
+    auth::Caller,
     error::Error,
     hub::{Batch, Event, Hub, Registration, Seat, Signal},
-    model::{ChatId, MessageId, Seq, UserId},
+    model::{ChatId, Message, MessageId, Seq, UserId},
     protocol::{Frame, Online},
-    repository::{MemberRepository, MessageRepository, Standing},
+    repository::{MessageRepository, Standing},
 };
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{sync::Semaphore, time};
 use tokio_stream::{
     StreamExt, StreamMap,
     wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
@@ -22,12 +29,22 @@ const PAGE: i64 = 200;
 /// Most messages replayed on a socket; the rest is paged by REST.
 const REPLAY_LIMIT: i64 = 1000;
 
-/// Builds feeds, and answers for the chats they begin in.
+/// How long a socket waits for its turn to read: when many thousands come back at once, the last
+/// of them waits for all the others.
+const TURN_LIMIT: Duration = Duration::from_secs(20);
+/// How long a read may take once its turn has come.
+const READ_LIMIT: Duration = Duration::from_secs(5);
+
+/// Builds feeds, and reads what they begin with.
 #[derive(Clone)]
 pub struct Feeds {
     hub: Hub,
-    members: MemberRepository,
+    members: MemberService,
     messages: MessageRepository,
+    /// As many sockets read at once as there are connections to the database. The others wait
+    /// here, where waiting takes a few bytes, instead of in front of the pool with all that a
+    /// query takes.
+    turns: Arc<Semaphore>,
 }
 
 /// The frames of all chats that one socket is connected to, for one user.
@@ -36,18 +53,20 @@ pub struct Feed {
     user: UserId,
     registration: Registration,
     streams: StreamMap<ChatId, BroadcastStream<Signal>>,
-    places: BTreeMap<ChatId, Place>,
+    /// Few, and mostly one: a list takes a tenth of what a map would, ten thousand times.
+    places: Vec<Place>,
 }
 
 /// How far one chat's frames have been sent.
 struct Place {
+    chat: ChatId,
     seat: Seat,
     /// The last change that was sent.
     seen: Seq,
     /// The last lasting event that was taken note of.
     mark: u64,
     /// Reading from the database: what the socket had before, and what it has got since.
-    behind: Option<Behind>,
+    behind: Option<Box<Behind>>,
 }
 
 /// A replay under way. A message changed while its replay is under way may turn up twice: the
@@ -75,6 +94,8 @@ pub enum Delivery {
 
 /// How a socket begins in a chat.
 pub struct Opened {
+    /// The user's stored name.
+    pub username: String,
     /// Whether what came before must be paged by REST.
     pub truncated: bool,
     /// The socket's seat from an earlier connect to the same chat, to be given up once the new one
@@ -83,13 +104,20 @@ pub struct Opened {
 }
 
 impl Feeds {
-    /// For sockets of this hub.
+    /// For sockets of this hub, `at_once` of which read from the database at a time.
     #[must_use]
-    pub fn new(hub: Hub, members: MemberRepository, messages: MessageRepository) -> Self {
+    pub fn new(
+        hub: Hub,
+        members: MemberService,
+        messages: MessageRepository,
+        at_once: usize,
+    ) -> Self {
+        let turns = Arc::new(Semaphore::new(at_once));
         Self {
             hub,
             members,
             messages,
+            turns,
         }
     }
 
@@ -97,72 +125,76 @@ impl Feeds {
     #[must_use]
     pub fn feed(&self, user: UserId) -> Feed {
         let (feeds, registration) = (self.clone(), self.hub.register(user));
+        let (streams, places) = (StreamMap::new(), Vec::new());
         Feed {
             feeds,
             user,
             registration,
-            streams: StreamMap::new(),
-            places: BTreeMap::new(),
+            streams,
+            places,
         }
+    }
+
+    /// Reads when it is this socket's turn.
+    async fn in_turn<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let turn = time::timeout(TURN_LIMIT, self.turns.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err(Error::unavailable());
+        };
+        // Boxed only now: whoever waits holds next to nothing.
+        let read = time::timeout(READ_LIMIT, Box::pin(read)).await;
+        read.unwrap_or_else(|_| Err(Error::unavailable()))
     }
 }
 
 impl Feed {
-    /// Connects to a chat that the user belongs to. With `since`, what came after it is to be sent
-    /// first: `catch_up` gives it. The hub is joined before the database is read, so that nothing
-    /// falls between the two. Connecting again goes on from where the socket was.
+    /// Connects to a chat. With `since`, what came after it is to be sent first: `catch_up` gives
+    /// it. The hub is joined before the database is read, so that nothing falls between the two.
+    /// Connecting again goes on from where the socket was.
     ///
     /// # Errors
-    /// `chat_not_found`; `invalid_field` for a `since` beyond the head; `unavailable`.
-    pub async fn open(&mut self, chat: ChatId, since: Option<Seq>) -> Result<Opened, Error> {
+    /// `user_not_found`, `chat_not_found`; `invalid_field` for a `since` beyond the head;
+    /// `unavailable`.
+    pub async fn open(
+        &mut self,
+        caller: Caller,
+        chat: ChatId,
+        since: Option<Seq>,
+    ) -> Result<Opened, Error> {
         let (seat, receiver) = self.feeds.hub.enter(chat);
         let mark = seat.mark();
-        let head = self.feeds.messages.head(chat).await?;
-        let head = head.ok_or_else(|| Error::chat_not_found(chat))?;
-        let truncated = match since {
-            Some(since) if since > head => {
-                let expected = format!("at most {head}, the chat's latest change");
-                return Err(Error::invalid_field("content.since", &expected));
-            }
-            Some(since) => self.is_too_much(chat, since, head).await?,
-            None => false,
-        };
-        let since = since.or_else(|| self.places.get(&chat).map(|place| place.seen));
-        let since = since.filter(|since| !truncated && *since < head);
-        let behind = since.map(|since| Behind {
-            since,
-            sent: HashSet::new(),
-        });
-        let seen = since.unwrap_or(head);
-        self.streams.insert(chat, BroadcastStream::new(receiver));
-        let previous = self.places.insert(
-            chat,
-            Place {
-                seat,
-                seen,
-                mark,
-                behind,
-            },
-        );
-        Ok(Opened {
+        let feeds = self.feeds.clone();
+        let reading = feeds.first_look(caller, self.user, chat, since);
+        let FirstLook {
+            username,
+            head,
             truncated,
-            previous: previous.map(|place| place.seat),
+        } = feeds.in_turn(reading).await?;
+        let since = since.or_else(|| self.place(chat).map(|place| place.seen));
+        let since = since.filter(|since| !truncated && *since < head);
+        let behind = since.map(Behind::new);
+        let seen = since.unwrap_or(head);
+        let previous = self.leave(chat);
+        self.streams.insert(chat, BroadcastStream::new(receiver));
+        self.places.reserve_exact(1);
+        self.places.push(Place {
+            chat,
+            seat,
+            seen,
+            mark,
+            behind,
+        });
+        Ok(Opened {
+            username,
+            truncated,
+            previous,
         })
-    }
-
-    async fn is_too_much(&self, chat: ChatId, since: Seq, head: Seq) -> Result<bool, Error> {
-        // There are at most as many changed messages as there were changes.
-        if head.0 - since.0 <= REPLAY_LIMIT {
-            return Ok(false);
-        }
-        let messages = &self.feeds.messages;
-        Ok(messages.count_since(chat, since, REPLAY_LIMIT + 1).await? > REPLAY_LIMIT)
     }
 
     /// Tells the chat who is here; gives the frame that this socket alone must be sent.
     #[must_use]
     pub fn announce(&mut self, chat: ChatId, who: Online) -> Option<Frame> {
-        self.places.get_mut(&chat)?.seat.announce(who)
+        self.place_mut(chat)?.seat.announce(who)
     }
 
     /// Who is in the chat.
@@ -171,12 +203,19 @@ impl Feed {
         self.feeds.hub.online(chat)
     }
 
-    /// Leaves a chat: under which name the socket was announced there; none where it was not in it.
-    pub fn leave(&mut self, chat: ChatId) -> Option<Option<Online>> {
+    /// Leaves a chat; gives the seat to give up, none where the socket was not in it.
+    pub fn leave(&mut self, chat: ChatId) -> Option<Seat> {
+        let place = self.places.iter().position(|place| place.chat == chat)?;
         self.streams.remove(&chat);
-        self.places
-            .remove(&chat)
-            .map(|place| place.seat.who().cloned())
+        Some(self.places.swap_remove(place).seat)
+    }
+
+    fn place(&self, chat: ChatId) -> Option<&Place> {
+        self.places.iter().find(|place| place.chat == chat)
+    }
+
+    fn place_mut(&mut self, chat: ChatId) -> Option<&mut Place> {
+        self.places.iter_mut().find(|place| place.chat == chat)
     }
 
     /// Whose socket it is.
@@ -194,7 +233,7 @@ impl Feed {
     /// Whether the socket is connected to the chat.
     #[must_use]
     pub fn is_in(&self, chat: ChatId) -> bool {
-        self.places.contains_key(&chat)
+        self.place(chat).is_some()
     }
 
     /// How many chats the socket is in.
@@ -208,14 +247,14 @@ impl Feed {
     pub fn heads(&self) -> BTreeMap<ChatId, Seq> {
         self.places
             .iter()
-            .map(|(chat, place)| (*chat, place.seen))
+            .map(|place| (place.chat, place.seen))
             .collect()
     }
 
     /// The last change that was sent of a chat.
     #[must_use]
     pub fn seen(&self, chat: ChatId) -> Seq {
-        self.places.get(&chat).map_or(Seq(0), |place| place.seen)
+        self.place(chat).map_or(Seq(0), |place| place.seen)
     }
 
     /// Waits for the next thing to happen; none while the socket is in no chat. Nothing is lost
@@ -226,7 +265,7 @@ impl Feed {
 
     /// Decides what is to be sent about an arrival.
     pub fn take(&mut self, (chat, signal): Arrival) -> Delivery {
-        let Some(place) = self.places.get_mut(&chat) else {
+        let Some(place) = self.place_mut(chat) else {
             return Delivery::Nothing;
         };
         let Ok(Signal { mark, event }) = signal else {
@@ -254,35 +293,88 @@ impl Feed {
     /// # Errors
     /// `unavailable` where the store is; the socket is as far as it was.
     pub async fn catch_up(&mut self, chat: ChatId) -> Result<Option<Vec<Frame>>, Error> {
-        let Some(place) = self.places.get_mut(&chat) else {
+        let user = self.user;
+        let Some(place) = self.place(chat).filter(|place| place.behind.is_some()) else {
             return Ok(None);
         };
-        let Some(behind) = &mut place.behind else {
-            return Ok(None);
+        let seen = place.seen;
+        let feeds = self.feeds.clone();
+        let read = feeds.in_turn(feeds.next_look(user, chat, seen)).await?;
+        match (read, self.place_mut(chat)) {
+            (NextLook::Page(page), Some(place)) => Ok(Some(place.replay(&page))),
+            (NextLook::Gone(frame), _) => {
+                self.leave(chat);
+                Ok(Some(vec![frame]))
+            }
+            (NextLook::Page(_), None) => Ok(None),
+        }
+    }
+}
+
+/// What a socket must know before it is in a chat.
+struct FirstLook {
+    username: String,
+    head: Seq,
+    truncated: bool,
+}
+
+/// What a socket that is behind finds in the database.
+enum NextLook {
+    /// The messages that changed next, by change.
+    Page(Vec<Message>),
+    /// The chat is gone for this user: their last frame of it.
+    Gone(Frame),
+}
+
+impl Feeds {
+    async fn first_look(
+        &self,
+        caller: Caller,
+        user: UserId,
+        chat: ChatId,
+        since: Option<Seq>,
+    ) -> Result<FirstLook, Error> {
+        let Connected { username, head } = self.members.connect(caller, user, chat).await?;
+        let truncated = match since {
+            Some(since) if since > head => {
+                let expected = format!("at most {head}, the chat's latest change");
+                return Err(Error::invalid_field("content, since,", &expected));
+            }
+            // There are at most as many changed messages as there were changes.
+            Some(since) if head.0 - since.0 > REPLAY_LIMIT => {
+                self.messages
+                    .count_since(chat, since, REPLAY_LIMIT + 1)
+                    .await?
+                    > REPLAY_LIMIT
+            }
+            _ => false,
         };
-        match self.feeds.members.standing(self.user, chat).await? {
-            Standing { head: None, .. } => {
-                self.leave(chat);
-                return Ok(Some(vec![Frame::chat_deleted(chat)]));
-            }
-            Standing { role: None, .. } => {
-                self.leave(chat);
-                return Ok(Some(vec![Frame::removed(chat)]));
-            }
-            Standing { .. } => {}
+        Ok(FirstLook {
+            username,
+            head,
+            truncated,
+        })
+    }
+
+    async fn next_look(&self, user: UserId, chat: ChatId, seen: Seq) -> Result<NextLook, Error> {
+        match self.members.standing(user, chat).await? {
+            Standing { head: None, .. } => Ok(NextLook::Gone(Frame::chat_deleted(chat))),
+            Standing { role: None, .. } => Ok(NextLook::Gone(Frame::removed(chat))),
+            Standing { .. } => self
+                .messages
+                .since(chat, seen, PAGE)
+                .await
+                .map(NextLook::Page),
         }
-        let page = self.feeds.messages.since(chat, place.seen, PAGE).await?;
-        let mut frames = Vec::with_capacity(page.len());
-        for message in &page {
-            let known = !behind.sent.insert(message.message_id);
-            let since = if known { message.seq } else { behind.since };
-            frames.push(Frame::replayed(message, since));
-            place.seen = message.seq;
-        }
-        if (page.len() as i64) < PAGE {
-            place.behind = None;
-        }
-        Ok(Some(frames))
+    }
+}
+
+impl Behind {
+    fn new(since: Seq) -> Box<Self> {
+        Box::new(Self {
+            since,
+            sent: HashSet::new(),
+        })
     }
 }
 
@@ -311,10 +403,25 @@ impl Place {
 
     fn fall_behind(&mut self, chat: ChatId) -> Delivery {
         let since = self.seen;
-        self.behind.get_or_insert_with(|| Behind {
-            since,
-            sent: HashSet::new(),
-        });
+        self.behind.get_or_insert_with(|| Behind::new(since));
         Delivery::Behind(chat)
+    }
+
+    /// The frames of a page from the database. A page that is not full is the last one.
+    fn replay(&mut self, page: &[Message]) -> Vec<Frame> {
+        let Some(behind) = &mut self.behind else {
+            return Vec::new();
+        };
+        let mut frames = Vec::with_capacity(page.len());
+        for message in page {
+            let known = !behind.sent.insert(message.message_id);
+            let since = if known { message.seq } else { behind.since };
+            frames.push(Frame::replayed(message, since));
+            self.seen = message.seq;
+        }
+        if (page.len() as i64) < PAGE {
+            self.behind = None;
+        }
+        frames
     }
 }

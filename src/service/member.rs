@@ -5,14 +5,17 @@ use crate::{
     auth::Caller,
     error::Error,
     hub::{Event, Hub},
-    model::{Access, ChatId, ChatMember, Member, Role, UserId},
-    repository::{MemberRepository, Standing},
+    model::{Access, ChatId, ChatMember, Member, Message, MessageId, Role, Seq, UserChat, UserId},
+    repository::{ListedChat, MemberRepository, MessageRepository, Standing, UserRepository},
 };
+use std::collections::HashMap;
 
 /// The rules about memberships.
 #[derive(Clone)]
 pub struct MemberService {
     members: MemberRepository,
+    users: UserRepository,
+    messages: MessageRepository,
     hub: Hub,
 }
 
@@ -25,11 +28,30 @@ pub struct Seated {
     pub new: bool,
 }
 
+/// A user who may connect to a chat.
+#[derive(Debug)]
+pub struct Connected {
+    /// Their stored name.
+    pub username: String,
+    /// The chat's latest change.
+    pub head: Seq,
+}
+
 impl MemberService {
     /// On these parts.
     #[must_use]
-    pub fn new(members: MemberRepository, hub: Hub) -> Self {
-        Self { members, hub }
+    pub fn new(
+        members: MemberRepository,
+        users: UserRepository,
+        messages: MessageRepository,
+        hub: Hub,
+    ) -> Self {
+        Self {
+            members,
+            users,
+            messages,
+            hub,
+        }
     }
 
     /// The chat's members with user ids over `after`, by user id; `chat_not_found`.
@@ -45,6 +67,38 @@ impl MemberService {
             return Err(Error::chat_not_found(chat));
         }
         Ok(page)
+    }
+
+    /// A user's chats, the latest active first, after the chat `after`; `user_not_found`.
+    pub async fn chats_of(
+        &self,
+        caller: Caller,
+        user: UserId,
+        after: ChatId,
+        limit: Limit,
+    ) -> Result<Page<UserChat>, Error> {
+        caller.acting_as(Some(user))?;
+        let page = limit.page(self.members.chats_of(user, after, limit.and_one()).await?);
+        if page.rows.is_empty() && self.users.find(user).await?.is_none() {
+            return Err(Error::user_not_found(user));
+        }
+        let ids: Vec<MessageId> = page.rows.iter().map(|row| row.last_message_id).collect();
+        let last = self.messages.find_all(&ids).await?;
+        let mut last: HashMap<MessageId, Message> = last
+            .into_iter()
+            .map(|message| (message.message_id, message))
+            .collect();
+        let seen = |row: ListedChat| UserChat {
+            chat: row.chat,
+            role: row.role,
+            last_message: last.remove(&row.last_message_id),
+            unread: row.unread,
+            last_read_message_id: row.last_read_message_id,
+        };
+        Ok(Page {
+            rows: page.rows.into_iter().map(seen).collect(),
+            more: page.more,
+        })
     }
 
     /// Makes a user a member, with a role if one is given; `user_not_found`, `chat_not_found`.
@@ -92,43 +146,45 @@ impl MemberService {
         })
     }
 
-    /// Lets a user connect to a chat, and gives their stored name. In open mode connecting makes
-    /// one a member; otherwise one must be; `user_not_found`, `chat_not_found`.
+    /// Lets a user connect to a chat. In open mode connecting makes one a member; otherwise one
+    /// must be; `user_not_found`, `chat_not_found`.
     pub async fn connect(
         &self,
         caller: Caller,
         user: UserId,
         chat: ChatId,
-    ) -> Result<String, Error> {
+    ) -> Result<Connected, Error> {
         let standing = self.members.standing(user, chat).await?;
-        let name = present(&standing, user, chat)?;
+        let connected = present(standing.clone(), user, chat)?;
         if standing.role.is_none() {
             if caller.members_only() {
                 return Err(Error::chat_not_found(chat));
             }
             self.add(caller, user, chat, None).await?;
         }
-        Ok(name)
+        Ok(connected)
+    }
+
+    /// How a user stands to a chat.
+    pub async fn standing(&self, user: UserId, chat: ChatId) -> Result<Standing, Error> {
+        self.members.standing(user, chat).await
     }
 
     /// What is missing where there is no membership.
     async fn missing(&self, user: UserId, chat: ChatId) -> Result<Error, Error> {
         let standing = self.members.standing(user, chat).await?;
-        Ok(match present(&standing, user, chat) {
+        Ok(match present(standing, user, chat) {
             Ok(_) => Error::member_not_found(user, chat),
             Err(missing) => missing,
         })
     }
 }
 
-/// The user's name, if user and chat exist.
-fn present(standing: &Standing, user: UserId, chat: ChatId) -> Result<String, Error> {
-    let name = standing
+/// What a standing says where both user and chat exist.
+fn present(standing: Standing, user: UserId, chat: ChatId) -> Result<Connected, Error> {
+    let username = standing
         .username
-        .clone()
         .ok_or_else(|| Error::user_not_found(user))?;
-    standing
-        .head
-        .map(|_| name)
-        .ok_or_else(|| Error::chat_not_found(chat))
+    let head = standing.head.ok_or_else(|| Error::chat_not_found(chat))?;
+    Ok(Connected { username, head })
 }

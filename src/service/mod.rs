@@ -13,7 +13,7 @@ mod writer;
 pub use chat::ChatService;
 pub use feed::{Arrival, Delivery, Feed, Feeds, Opened};
 pub use health::HealthService;
-pub use member::{MemberService, Seated};
+pub use member::{Connected, MemberService, Seated};
 pub use message::{MessageService, Post};
 pub use page::{Limit, Page};
 pub use start::Start;

@@ -11,7 +11,10 @@ use crate::{
     service::Feed,
     state::AppState,
 };
-use tokio::{select, time};
+use tokio::{
+    select,
+    time::{self, Instant},
+};
 
 /// A socket that understands `connect-chat` only, and not for long.
 pub(super) struct Handshake {
@@ -32,15 +35,14 @@ impl Handshake {
     /// Waits for the first successful `connect-chat`; closes the socket where none comes in time.
     pub(super) async fn identify(mut self) -> Result<(Session, Admitted), Close> {
         let stopping = self.state.stopping.clone();
-        let limit = self.state.limits.handshake;
+        let deadline = Instant::now() + self.state.limits.handshake;
         let close = select! {
-            connected = time::timeout(limit, self.connect()) => match connected {
-                Ok(Ok((feed, admitted))) => {
+            connected = self.connect(deadline) => match connected {
+                Ok((feed, admitted)) => {
                     let session = Session::new(self.line, feed, self.caller, self.state);
                     return Ok((session, admitted));
                 }
-                Ok(Err(close)) => close,
-                Err(_) => Close::Policy,
+                Err(close) => close,
             },
             () = stopping.cancelled() => Close::Restart,
         };
@@ -48,9 +50,11 @@ impl Handshake {
         Err(close)
     }
 
-    async fn connect(&mut self) -> Result<(Feed, Admitted), Close> {
+    /// The deadline is the client's: what the server takes to answer does not count.
+    async fn connect(&mut self, deadline: Instant) -> Result<(Feed, Admitted), Close> {
         loop {
-            let Incoming::Text(text) = self.line.receive().await? else {
+            let received = time::timeout_at(deadline, self.line.receive()).await;
+            let Incoming::Text(text) = received.map_err(|_| Close::Policy)?? else {
                 continue;
             };
             let request = Request::parse(&text);

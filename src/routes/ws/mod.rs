@@ -54,8 +54,9 @@ async fn upgrade(
     let session = state.sessions.token();
     Ok(upgrade.on_upgrade(async move |socket| {
         let line = Line::new(socket, state.limits.write);
-        let close = match Handshake::new(line, caller, &state).identify().await {
-            Ok((session, admitted)) => session.run(admitted).await,
+        // Boxed, each while it lasts: an open socket holds no room for its handshake.
+        let close = match Box::pin(Handshake::new(line, caller, &state).identify()).await {
+            Ok((session, admitted)) => Box::pin(session.run(admitted)).await,
             Err(close) => close,
         };
         tracing::info!(peer = %connection.peer, code = close.frame().0, "socket closed");

@@ -92,15 +92,9 @@ pub(super) async fn admit(
         )));
     }
     let user = feed.user();
-    let admitting = async {
-        let stored = state.members.connect(caller, user, chat).await?;
-        let opened = feed.open(chat, since).await?;
-        Ok((stored, opened))
-    };
-    let admitted = time::timeout(STORE_LIMIT, admitting).await;
-    let (stored, opened) = admitted.unwrap_or_else(|_| Err(Error::unavailable()))?;
+    let opened = feed.open(caller, chat, since).await?;
     let claimed = username.filter(|_| !caller.members_only());
-    let username = claimed.map_or(stored, |name| name.as_str().to_owned());
+    let username = claimed.map_or_else(|| opened.username.clone(), |name| name.to_string());
     let who = Online {
         customer_id: user,
         username,
@@ -203,8 +197,7 @@ impl Session {
     /// client must come back and resume.
     async fn catch_up(&mut self, chat: ChatId) -> Result<(), Close> {
         loop {
-            let page = time::timeout(STORE_LIMIT, self.feed.catch_up(chat)).await;
-            let frames = match page.unwrap_or_else(|_| Err(Error::unavailable())) {
+            let frames = match self.feed.catch_up(chat).await {
                 Ok(Some(frames)) => frames,
                 Ok(None) => return Ok(()),
                 Err(error) => {
@@ -352,9 +345,11 @@ impl Session {
     }
 
     async fn leave(&mut self, id: Option<RequestId>, chat: ChatId) -> Result<(), Close> {
-        let Some(who) = self.feed.leave(chat) else {
+        let Some(seat) = self.feed.leave(chat) else {
             return self.refuse(id.as_ref(), &Error::not_connected(chat)).await;
         };
+        let who = seat.who().cloned();
+        drop(seat);
         if let Some(who) = who {
             self.line.gather(Frame::leave(chat, &who)).await?;
         }
