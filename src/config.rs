@@ -11,6 +11,9 @@ use std::{
     time::Duration,
 };
 
+/// Settings in a file, for a developer's own machine.
+const ENV_FILE: &str = ".env";
+
 /// Whether callers are believed or must sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Auth {
@@ -142,7 +145,7 @@ impl Config {
     /// A sentence, where `.env` cannot be read.
     pub fn read() -> Result<Self, String> {
         // Of this folder alone: a file further up is another program's.
-        match dotenvy::from_path(".env") {
+        match dotenvy::from_path(ENV_FILE) {
             Ok(()) => {}
             Err(e) if e.not_found() => {}
             Err(e) => return Err(unreadable(&e)),
@@ -191,16 +194,23 @@ impl Config {
     }
 }
 
-/// What is wrong with `.env`; of a broken line only the name, because its value may be a secret.
+/// What is wrong with `.env`. A broken line is told by the one before it and not shown: it may
+/// hold a password.
 fn unreadable(error: &dotenvy::Error) -> String {
     let cause = match error {
-        dotenvy::Error::LineParse(line, _) => match line.split_once('=') {
-            Some((name, _)) => format!("the value of {} is broken", name.trim()),
-            None => "there is a line without =".to_owned(),
-        },
+        dotenvy::Error::LineParse(..) => {
+            let lines = dotenvy::from_path_iter(ENV_FILE).into_iter().flatten();
+            match lines.map_while(Result::ok).last() {
+                Some((name, _)) => format!("the line after {name} is broken"),
+                None => "its first line is broken".to_owned(),
+            }
+        }
         other => other.to_string(),
     };
-    format!("cannot read .env: {cause}; each line must be NAME=value")
+    format!(
+        "cannot read {ENV_FILE}: {cause}; each line must be NAME=value, \
+         with a value that holds a space, a quote or a $ in single quotes"
+    )
 }
 
 #[cfg(test)]

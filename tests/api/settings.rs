@@ -100,12 +100,35 @@ async fn a_wrong_tls_mode_stops_the_start_and_is_told_what_would_be_right() {
 }
 
 #[tokio::test]
-async fn a_broken_line_in_env_stops_the_start() {
+async fn a_broken_line_in_env_stops_the_start_and_is_not_shown() {
     let folder = folder();
-    fs::write(folder.path().join(".env"), "PORT=0\nDB_PASS = \"hunter2\n").expect("a file");
-    refuses(folder.path(), &[], &[".env", "DB_PASS", "NAME=value"]).await;
-    fs::write(folder.path().join(".env"), "hunter2\n").expect("a file");
-    refuses(folder.path(), &[], &[".env", "without =", "NAME=value"]).await;
+    for (lines, place) in [
+        ("LOG=info\nDB_PASS=\"hunter2\n", "the line after LOG"),
+        ("LOG=info\nPORT=0\nhunter2\n", "the line after PORT"),
+        (
+            "LOG=info\nDB_PASS=hunter2=secret hunter2\n",
+            "the line after LOG",
+        ),
+        ("DB_PASS=hunter2 hunter2\n", "its first line"),
+    ] {
+        fs::write(folder.path().join(".env"), lines).expect("a file");
+        refuses(
+            folder.path(),
+            &[],
+            &[".env", place, "NAME=value", "single quotes"],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_value_in_single_quotes_is_taken_as_it_is() {
+    let folder = folder();
+    let line = "DATABASE_URL='sqlite://a $HOME #1.db'\n";
+    fs::write(folder.path().join(".env"), line).expect("a file");
+    let process = Process::start(folder.path(), &[]).await;
+    assert!(folder.path().join("a $HOME #1.db").is_file());
+    process.stop().await;
 }
 
 #[tokio::test]
