@@ -27,4 +27,5 @@ mod smoke;
 mod sockets;
 mod start;
 mod takeover;
+mod user_chats;
 mod users;
