@@ -2,8 +2,12 @@
 
 use crate::protocol::{Close, Frame};
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use futures_util::SinkExt;
-use std::time::Duration;
+use bytes::Bytes;
+use futures_util::{FutureExt, SinkExt, future::BoxFuture};
+use std::{
+    future::{Future, poll_fn},
+    time::Duration,
+};
 use tokio::time;
 use tungstenite::error::{CapacityError, Error as WsError};
 
@@ -12,7 +16,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// An open socket.
 pub(super) struct Line {
-    socket: WebSocket,
+    /// Boxed, because a task keeps room for every place that a value was moved through.
+    socket: Box<WebSocket>,
     /// How long the other side may take to accept what it is sent.
     write_limit: Duration,
 }
@@ -29,6 +34,7 @@ pub(super) enum Incoming {
 
 impl Line {
     pub(super) fn new(socket: WebSocket, write_limit: Duration) -> Self {
+        let socket = Box::new(socket);
         Self {
             socket,
             write_limit,
@@ -56,20 +62,21 @@ impl Line {
 
     /// Gathers a ping.
     pub(super) async fn ping(&mut self) -> Result<(), Close> {
-        self.feed(Message::Ping(Default::default())).await
+        self.feed(Message::Ping(Bytes::new())).await
     }
 
     async fn feed(&mut self, message: Message) -> Result<(), Close> {
-        let fed = time::timeout(self.write_limit, self.socket.feed(message)).await;
-        fed.map_err(|_| Close::TooSlow)?.map_err(|_| Close::Normal)
+        let limit = self.write_limit;
+        within(limit, poll_fn(|cx| self.socket.poll_ready_unpin(cx))).await?;
+        self.socket
+            .start_send_unpin(message)
+            .map_err(|_| Close::Normal)
     }
 
     /// Writes what was gathered.
     pub(super) async fn flush(&mut self) -> Result<(), Close> {
-        let flushed = time::timeout(self.write_limit, self.socket.flush()).await;
-        flushed
-            .map_err(|_| Close::TooSlow)?
-            .map_err(|_| Close::Normal)
+        let limit = self.write_limit;
+        within(limit, poll_fn(|cx| self.socket.poll_flush_unpin(cx))).await
     }
 
     /// Writes one frame.
@@ -92,6 +99,22 @@ impl Line {
         };
         let _ = time::timeout(CLOSE_LIMIT, goodbye).await;
     }
+}
+
+/// Waits for the other side to accept what it is sent. Mostly it does at once: only where it does
+/// not, a timer is made.
+async fn within<F>(limit: Duration, mut writing: F) -> Result<(), Close>
+where
+    F: Future<Output = Result<(), axum::Error>> + Unpin + Send,
+{
+    let written = match (&mut writing).now_or_never() {
+        Some(written) => written,
+        None => {
+            let waiting: BoxFuture<'_, _> = Box::pin(time::timeout(limit, writing));
+            waiting.await.map_err(|_| Close::TooSlow)?
+        }
+    };
+    written.map_err(|_| Close::Normal)
 }
 
 /// Why reading failed, as the other side is told.

@@ -25,7 +25,7 @@ use line::Line;
 
 /// What a socket reads at once, in bytes: a frame of ordinary size; larger ones grow the buffer
 /// while they last.
-const READ_BUFFER: usize = 1024;
+const READ_BUFFER: usize = 512;
 /// What a socket gathers before it writes without being asked to, in bytes.
 const WRITE_BUFFER: usize = 16 * 1024;
 
