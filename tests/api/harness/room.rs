@@ -151,14 +151,14 @@ impl Socket {
     pub async fn say_all(&mut self, chat: i64, texts: &[String]) -> Vec<Value> {
         let mut acks = Vec::with_capacity(texts.len());
         for texts in texts.chunks(BURST) {
-            for text in texts {
+            for (n, text) in texts.iter().enumerate() {
                 let content = json!({ "chatId": chat, "content": text });
-                self.send(json!({ "type": "send-message", "id": text, "content": content }))
+                self.send(json!({ "type": "send-message", "id": n, "content": content }))
                     .await;
             }
-            for text in texts {
+            for n in 0..texts.len() {
                 let ack = self.until("ack").await;
-                assert_eq!(ack["id"], *text, "acks come in the order of the frames");
+                assert_eq!(ack["id"], n, "acks come in the order of the frames");
                 acks.push(ack["content"].clone());
             }
         }

@@ -13,7 +13,8 @@ pub struct Socket {
 }
 
 impl Socket {
-    pub(super) async fn open(address: SocketAddr) -> Self {
+    /// Opens one.
+    pub async fn open(address: SocketAddr) -> Self {
         let url = format!("ws://{address}/ws");
         let (stream, _) = patiently("a socket", connect_async(url))
             .await
