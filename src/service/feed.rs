@@ -113,17 +113,13 @@ impl Feed {
     /// falls between the two. Connecting again goes on from where the socket was.
     ///
     /// # Errors
-    /// `chat_not_found`; `invalid_field` for a `since` beyond the head; `unavailable`.
+    /// `chat_not_found`; `unavailable`.
     pub async fn open(&mut self, chat: ChatId, since: Option<Seq>) -> Result<Opened, Error> {
         let (seat, receiver) = self.feeds.hub.enter(chat);
         let mark = seat.mark();
         let head = self.feeds.messages.head(chat).await?;
         let head = head.ok_or_else(|| Error::chat_not_found(chat))?;
         let truncated = match since {
-            Some(since) if since > head => {
-                let expected = format!("at most {head}, the chat's latest change");
-                return Err(Error::invalid_field("content.since", &expected));
-            }
             Some(since) => self.is_too_much(chat, since, head).await?,
             None => false,
         };

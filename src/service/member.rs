@@ -5,7 +5,7 @@ use crate::{
     auth::Caller,
     error::Error,
     hub::{Event, Hub},
-    model::{Access, ChatId, ChatMember, Member, Role, UserId},
+    model::{Access, ChatId, ChatMember, Member, Role, Seq, UserId},
     repository::{MemberRepository, Standing},
 };
 
@@ -93,15 +93,21 @@ impl MemberService {
     }
 
     /// Lets a user connect to a chat, and gives their stored name. In open mode connecting makes
-    /// one a member; otherwise one must be; `user_not_found`, `chat_not_found`.
+    /// one a member; otherwise one must be; `user_not_found`, `chat_not_found`; `invalid_field` for
+    /// a `since` beyond the head, which never goes back.
     pub async fn connect(
         &self,
         caller: Caller,
         user: UserId,
         chat: ChatId,
+        since: Option<Seq>,
     ) -> Result<String, Error> {
         let standing = self.members.standing(user, chat).await?;
         let name = present(&standing, user, chat)?;
+        if let Some(head) = standing.head.filter(|head| since > Some(*head)) {
+            let expected = format!("at most {head}, the chat's latest change");
+            return Err(Error::invalid_field("content.since", &expected));
+        }
         if standing.role.is_none() {
             if caller.members_only() {
                 return Err(Error::chat_not_found(chat));

@@ -93,7 +93,7 @@ pub(super) async fn admit(
     }
     let user = feed.user();
     let admitting = async {
-        let stored = state.members.connect(caller, user, chat).await?;
+        let stored = state.members.connect(caller, user, chat, since).await?;
         let opened = feed.open(chat, since).await?;
         Ok((stored, opened))
     };

@@ -98,6 +98,9 @@ async fn since_beyond_the_head_is_refused(store: Store) {
         .await;
     let text = json!({ "chatId": room.chat, "content": "x" });
     socket.refused("send-message", text, "not_connected").await;
+    let path = format!("/chat/user/{}/chat/{}/access", room.carl, room.chat);
+    let access = room.client.get(&path).await.expect(200);
+    assert_eq!(access["hasAccess"], false, "it has made nobody a member");
     room.close().await;
 }
 
