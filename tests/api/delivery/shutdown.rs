@@ -59,8 +59,8 @@ async fn send_until_closed(mut socket: Socket, chat: i64, name: usize) -> Accoun
 
 async fn a_stopping_server_acks_what_it_stored_and_closes_every_socket_1012(store: Store) {
     let mut room = Room::open(store).await;
-    // Each sender has a chat of its own but shares the writer with all others, so that the test
-    // moves no more frames than it must.
+    // Four share the watched chat; the others have one each, so that the test moves no more frames
+    // than it must. All share the writer.
     let mut watcher = room.enter(room.sigmund).await;
     let mut senders = Vec::new();
     let mut chats = Vec::new();
