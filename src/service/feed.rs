@@ -334,12 +334,8 @@ impl Feeds {
         chat: ChatId,
         since: Option<Seq>,
     ) -> Result<FirstLook, Error> {
-        let Connected { username, head } = self.members.connect(caller, user, chat).await?;
+        let Connected { username, head } = self.members.connect(caller, user, chat, since).await?;
         let truncated = match since {
-            Some(since) if since > head => {
-                let expected = format!("at most {head}, the chat's latest change");
-                return Err(Error::invalid_field("content, since,", &expected));
-            }
             // There are at most as many changed messages as there were changes.
             Some(since) if head.0 - since.0 > REPLAY_LIMIT => {
                 self.messages

@@ -146,20 +146,27 @@ impl MemberService {
         })
     }
 
-    /// Lets a user connect to a chat. In open mode connecting makes one a member; otherwise one
-    /// must be; `user_not_found`, `chat_not_found`.
+    /// Lets a user connect to a chat who has seen its changes up to `since`. In open mode connecting
+    /// makes one a member; otherwise one must be; `user_not_found`, `chat_not_found`;
+    /// `invalid_field` for a `since` beyond the head, which never goes back.
     pub async fn connect(
         &self,
         caller: Caller,
         user: UserId,
         chat: ChatId,
+        since: Option<Seq>,
     ) -> Result<Connected, Error> {
         let standing = self.members.standing(user, chat).await?;
-        let connected = present(standing.clone(), user, chat)?;
-        if standing.role.is_none() {
-            if caller.members_only() {
-                return Err(Error::chat_not_found(chat));
-            }
+        let member = standing.role.is_some();
+        let connected = present(standing, user, chat)?;
+        if !member && caller.members_only() {
+            return Err(Error::chat_not_found(chat));
+        }
+        if since > Some(connected.head) {
+            let expected = format!("at most {}, the chat's latest change", connected.head);
+            return Err(Error::invalid_field("content, since,", &expected));
+        }
+        if !member {
             self.add(caller, user, chat, None).await?;
         }
         Ok(connected)

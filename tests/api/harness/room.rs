@@ -125,20 +125,20 @@ impl Socket {
         let (user, chat) = (content["customerId"].clone(), content["chatId"].clone());
         self.send(json!({ "type": "connect-chat", "id": "enter", "content": content }))
             .await;
-        let (mut ack, mut joined) = (None, false);
-        loop {
-            let frame = self.next().await;
-            let own = frame["customerId"] == user && frame["chatId"] == chat;
-            joined |= own && frame["type"] == "join";
-            if frame["id"] == "enter" {
-                assert_eq!(frame["type"], "ack", "{frame}");
-                ack = Some(frame["content"].clone());
-            }
-            match ack.take() {
-                Some(ack) if joined => return ack,
-                waiting => ack = waiting,
-            }
+        let own = |frame: &Value| {
+            frame["type"] == "join" && frame["customerId"] == user && frame["chatId"] == chat
+        };
+        let (mut acks, mut joined) = (Vec::new(), false);
+        while acks.is_empty() || !joined {
+            let mut frames = self
+                .frames_until(|frame| frame["id"] == "enter" || own(frame))
+                .await;
+            joined |= frames.last().is_some_and(own);
+            acks.extend(frames.pop().filter(|frame| frame["id"] == "enter"));
         }
+        let ack = acks.remove(0);
+        assert_eq!(ack["type"], "ack", "{ack}");
+        ack["content"].clone()
     }
 
     /// Sends a message and waits for its ack; gives the message.
@@ -151,14 +151,14 @@ impl Socket {
     pub async fn say_all(&mut self, chat: i64, texts: &[String]) -> Vec<Value> {
         let mut acks = Vec::with_capacity(texts.len());
         for texts in texts.chunks(BURST) {
-            for text in texts {
+            for (n, text) in texts.iter().enumerate() {
                 let content = json!({ "chatId": chat, "content": text });
-                self.send(json!({ "type": "send-message", "id": text, "content": content }))
+                self.send(json!({ "type": "send-message", "id": n, "content": content }))
                     .await;
             }
-            for text in texts {
+            for n in 0..texts.len() {
                 let ack = self.until("ack").await;
-                assert_eq!(ack["id"], *text, "acks come in the order of the frames");
+                assert_eq!(ack["id"], n, "acks come in the order of the frames");
                 acks.push(ack["content"].clone());
             }
         }

@@ -3,7 +3,7 @@
 use super::{Client, Database, Socket, Store, patiently};
 use clap::Parser;
 use messaging_api::{App, Census, Config};
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 /// A running server with a database of its own. Dropping it stops it.
@@ -12,7 +12,6 @@ pub struct Server {
     pub address: SocketAddr,
     /// What it runs on; a second server may be started on the same.
     pub database: Database,
-    config: Config,
     census: Box<dyn Fn() -> Census + Send + Sync>,
     stop: Option<oneshot::Sender<()>>,
     stopped: JoinHandle<()>,
@@ -57,7 +56,6 @@ impl Server {
         Self {
             address,
             database,
-            config,
             census,
             stop: Some(stop),
             stopped,
@@ -77,11 +75,6 @@ impl Server {
     /// How much the hub holds.
     pub fn census(&self) -> Census {
         (self.census)()
-    }
-
-    /// How often sockets are pinged.
-    pub fn ping_interval(&self) -> Duration {
-        self.config.ping_interval
     }
 
     /// Tells the server to stop, and does not wait.

@@ -13,7 +13,8 @@ pub struct Socket {
 }
 
 impl Socket {
-    pub(super) async fn open(address: SocketAddr) -> Self {
+    /// Opens one.
+    pub async fn open(address: SocketAddr) -> Self {
         let url = format!("ws://{address}/ws");
         let (stream, _) = patiently("a socket", connect_async(url))
             .await
@@ -103,13 +104,16 @@ impl Socket {
         let id = uuid::Uuid::new_v4().to_string();
         self.send(json!({ "type": kind, "id": id, "content": content }))
             .await;
-        loop {
-            let frame = self.next().await;
-            if frame["id"] == id {
-                assert_eq!(frame["type"], "ack", "{frame}");
-                return frame["content"].clone();
+        let searching = async {
+            loop {
+                let frame = self.next().await;
+                if frame["id"] == id {
+                    assert_eq!(frame["type"], "ack", "{frame}");
+                    return frame["content"].clone();
+                }
             }
-        }
+        };
+        patiently("an ack", searching).await
     }
 
     /// Connects to a chat and waits for the ack; gives its content.
@@ -124,14 +128,17 @@ impl Socket {
     /// The code of the close frame that comes, passing over other frames; 1006 where the socket
     /// ends without one.
     pub async fn closed(&mut self) -> u16 {
-        loop {
-            match self.next_raw().await {
-                Some(Message::Close(Some(close))) => return close.code.into(),
-                Some(Message::Close(None)) => return 1005,
-                Some(_) => {}
-                None => return 1006,
+        let draining = async {
+            loop {
+                match self.next_raw().await {
+                    Some(Message::Close(Some(close))) => return close.code.into(),
+                    Some(Message::Close(None)) => return 1005,
+                    Some(_) => {}
+                    None => return 1006,
+                }
             }
-        }
+        };
+        patiently("the end of a socket", draining).await
     }
 
     /// Says goodbye and waits for the other side to do so.

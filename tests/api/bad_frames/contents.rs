@@ -1,0 +1,197 @@
+//! Every type of frame with every wrong content.
+
+use super::{prepared, unharmed};
+use crate::harness::{Room, Socket, Store, on_both_stores};
+use serde_json::{Value, json};
+
+on_both_stores!(
+    a_wrong_connect_chat_is_refused,
+    a_wrong_send_message_is_refused,
+    a_wrong_update_message_is_refused,
+    a_wrong_delete_message_is_refused,
+    a_wrong_leave_chat_is_refused,
+);
+
+/// What stands in the place of a positive integer.
+fn no_ids() -> Vec<Value> {
+    let mut wrong = vec![json!("1"), json!(""), json!(0), json!(-1), json!(1.5)];
+    wrong.extend([json!(true), json!([1]), json!({ "id": 1 })]);
+    wrong.push(json!(9_223_372_036_854_775_808_u64));
+    wrong
+}
+
+/// What stands in the place of a string.
+fn no_strings() -> Vec<Value> {
+    vec![json!(7), json!(true), json!(["x"]), json!({ "text": "x" })]
+}
+
+/// Wrong contents of a type whose content must be an object, with this right one.
+fn wrong_objects(right: &Value) -> Vec<(Value, &'static str)> {
+    let mut wrong = vec![json!(null), json!("x"), json!(7), json!([]), json!({})];
+    wrong.push(without(right, "chatId"));
+    wrong.push(with(right, "chatId", json!(null)));
+    for field in ["chatId", "customerId"] {
+        wrong.extend(no_ids().into_iter().map(|value| with(right, field, value)));
+    }
+    wrong
+        .into_iter()
+        .map(|content| (content, "invalid_field"))
+        .collect()
+}
+
+/// Wrong contents of a type that carries a text.
+fn wrong_texts(right: &Value) -> Vec<(Value, &'static str)> {
+    let mut wrong = no_strings();
+    wrong.extend([json!(null), json!(""), json!(" \n\t"), json!("\u{3000}")]);
+    wrong.push(json!("a\0b"));
+    let mut cases = vec![(without(right, "content"), "invalid_field")];
+    cases.extend(
+        wrong
+            .into_iter()
+            .map(|text| (with(right, "content", text), "invalid_field")),
+    );
+    let long = json!("x".repeat(16 * 1024 + 1));
+    cases.push((with(right, "content", long), "too_large"));
+    let wide = json!("ü".repeat(8 * 1024 + 1));
+    cases.push((with(right, "content", wide), "too_large"));
+    cases
+}
+
+/// Wrong contents of a type whose content is an id, or an object that holds one in this field.
+fn wrong_ids(field: &str) -> Vec<(Value, &'static str)> {
+    let mut wrong = no_ids();
+    wrong.extend([json!(null), json!({}), json!({ "other": 1 }), json!([])]);
+    wrong.push(json!({ field: null }));
+    wrong.extend(no_ids().into_iter().map(|id| json!({ field: id })));
+    wrong
+        .into_iter()
+        .map(|content| (content, "invalid_field"))
+        .collect()
+}
+
+/// The same content with another value in one field.
+fn with(content: &Value, field: &str, value: Value) -> Value {
+    let mut content = content.clone();
+    content[field] = value;
+    content
+}
+
+/// The same content without one field.
+fn without(content: &Value, field: &str) -> Value {
+    let mut content = content.clone();
+    content.as_object_mut().expect("an object").remove(field);
+    content
+}
+
+/// Sends each content with an id and without; each must be refused with its code.
+async fn refuse_all(socket: &mut Socket, kind: &str, cases: Vec<(Value, &str)>) {
+    for (n, (content, code)) in cases.into_iter().enumerate() {
+        let bare = json!({ "type": kind, "content": content });
+        socket.send(with(&bare, "id", json!(n))).await;
+        let error = socket.expect_error(code).await;
+        assert_eq!(error["id"], n, "{kind} {content}: {error}");
+        socket.send(bare).await;
+        let error = socket.expect_error(code).await;
+        assert_eq!(error.get("id"), None, "{kind} {content}: {error}");
+    }
+    // The content is missing altogether.
+    socket.send(json!({ "type": kind, "id": "bare" })).await;
+    assert_eq!(socket.expect_error("invalid_field").await["id"], "bare");
+}
+
+async fn a_wrong_connect_chat_is_refused(store: Store) {
+    let room = Room::open(store).await;
+    let message = room.say("the only one").await;
+    let mut socket = room.server.socket().await;
+    let right = json!({ "customerId": room.carl, "chatId": room.chat });
+    let mut cases = wrong_objects(&right);
+    cases.push((without(&right, "customerId"), "invalid_field"));
+    let unknown = json!(999_999);
+    cases.push((
+        with(&right, "customerId", unknown.clone()),
+        "user_not_found",
+    ));
+    cases.push((with(&right, "chatId", unknown), "chat_not_found"));
+    let mut names = no_strings();
+    names.extend([json!(""), json!(" "), json!("a\0b"), json!("a\nb")]);
+    names.push(json!("x".repeat(256)));
+    cases.extend(
+        names
+            .into_iter()
+            .map(|name| (with(&right, "username", name), "invalid_field")),
+    );
+    let tokens = no_strings().into_iter();
+    cases.extend(tokens.map(|token| (with(&right, "token", token), "invalid_field")));
+    let since = [json!("0"), json!(-1), json!(0.5), json!(true), json!([])];
+    cases.extend(
+        since
+            .into_iter()
+            .map(|since| (with(&right, "since", since), "invalid_field")),
+    );
+    refuse_all(&mut socket, "connect-chat", cases).await;
+    let members = format!("/user/chat/{}", room.chat);
+    assert_eq!(room.client.get(&members).await.expect(200), json!([]));
+    socket.enter(room.carl, room.chat).await;
+    unharmed(room, socket, message).await;
+}
+
+async fn a_wrong_send_message_is_refused(store: Store) {
+    let (room, mut socket, message) = prepared(store).await;
+    let right = json!({ "chatId": room.chat, "content": "x" });
+    let mut cases = wrong_objects(&right);
+    cases.extend(wrong_texts(&right));
+    cases.push((with(&right, "chatId", json!(999_999)), "not_connected"));
+    let mut keys = no_strings();
+    keys.extend([json!(""), json!(" "), json!("a\0b"), json!("a\nb")]);
+    keys.push(json!("x".repeat(65)));
+    cases.extend(
+        keys.into_iter()
+            .map(|key| (with(&right, "clientMessageId", key), "invalid_field")),
+    );
+    let mut replies = no_ids();
+    replies.push(json!(999_999));
+    cases.extend(
+        replies
+            .into_iter()
+            .map(|id| (with(&right, "replyTo", id), "invalid_field")),
+    );
+    refuse_all(&mut socket, "send-message", cases).await;
+    unharmed(room, socket, message).await;
+}
+
+async fn a_wrong_update_message_is_refused(store: Store) {
+    let (room, mut socket, message) = prepared(store).await;
+    let right = json!({
+        "messageId": message["messageId"], "chatId": room.chat, "content": "edited"
+    });
+    let mut cases = wrong_objects(&right);
+    cases.extend(wrong_texts(&right));
+    cases.push((with(&right, "chatId", json!(999_999)), "not_connected"));
+    cases.extend(
+        no_ids()
+            .into_iter()
+            .map(|id| (with(&right, "messageId", id), "invalid_field")),
+    );
+    let unknown = with(&right, "messageId", json!(999_999));
+    cases.push((unknown, "message_not_found"));
+    refuse_all(&mut socket, "update-message", cases).await;
+    unharmed(room, socket, message).await;
+}
+
+async fn a_wrong_delete_message_is_refused(store: Store) {
+    let (room, mut socket, message) = prepared(store).await;
+    let mut cases = wrong_ids("messageId");
+    cases.push((json!(999_999), "message_not_found"));
+    cases.push((json!({ "messageId": 999_999 }), "message_not_found"));
+    refuse_all(&mut socket, "delete-message", cases).await;
+    unharmed(room, socket, message).await;
+}
+
+async fn a_wrong_leave_chat_is_refused(store: Store) {
+    let (room, mut socket, message) = prepared(store).await;
+    let mut cases = wrong_ids("chatId");
+    cases.push((json!(999_999), "not_connected"));
+    cases.push((json!({ "chatId": 999_999 }), "not_connected"));
+    refuse_all(&mut socket, "leave-chat", cases).await;
+    unharmed(room, socket, message).await;
+}

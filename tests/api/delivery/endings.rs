@@ -1,0 +1,139 @@
+//! What everyone learns when a user, a chat or a membership ends.
+
+use crate::harness::{Room, Store, change, on_both_stores};
+use serde_json::{Value, json};
+
+on_both_stores!(
+    a_deleted_users_messages_become_tombstones_for_everyone,
+    a_deleted_user_with_thousands_of_messages_leaves_a_tombstone_each,
+    who_was_away_learns_of_a_deleted_users_tombstones,
+    a_deleted_users_sockets_close_4001,
+    a_deleted_chat_closes_for_everyone,
+    a_removed_member_hears_so_and_then_nothing,
+);
+
+/// Deletes by REST what must be there.
+async fn delete(room: &Room, path: String) {
+    room.client.delete(&path).await.expect(204);
+}
+
+async fn a_deleted_users_messages_become_tombstones_for_everyone(store: Store) {
+    let room = Room::open(store).await;
+    let mut sigmund = room.enter(room.sigmund).await;
+    let (one, two) = (room.say("one").await, room.say("two").await);
+    let kept = room.client.say(room.sigmund, room.chat, "sigmund's").await;
+    sigmund.frames_until(|frame| change(frame) == Some(3)).await;
+    delete(&room, format!("/user/{}", room.carl)).await;
+    for (message, seq) in [(&one, 4), (&two, 5)] {
+        let expected = json!({
+            "type": "delete-message", "content": message["messageId"], "chatId": room.chat,
+            "customerId": room.carl, "seq": seq
+        });
+        assert_eq!(sigmund.next().await, expected);
+    }
+    let history = room.history().await;
+    assert_eq!(history[0], kept);
+    for tombstone in &history[1..] {
+        for field in ["content", "customerId", "username"] {
+            assert_eq!(tombstone[field], Value::Null, "{tombstone}");
+        }
+    }
+    assert_eq!(sigmund.say(room.chat, "on we go").await["seq"], 6);
+    room.close().await;
+}
+
+async fn a_deleted_user_with_thousands_of_messages_leaves_a_tombstone_each(store: Store) {
+    let room = Room::open(store).await;
+    let mut carl = room.enter(room.carl).await;
+    let texts: Vec<String> = (1..=1100).map(|n| n.to_string()).collect();
+    carl.say_all(room.chat, &texts).await;
+    let mut sigmund = room.enter(room.sigmund).await;
+    delete(&room, format!("/user/{}", room.carl)).await;
+    let frames = sigmund
+        .frames_until(|frame| change(frame) == Some(2200))
+        .await;
+    let seqs: Vec<i64> = frames.iter().filter_map(change).collect();
+    assert_eq!(seqs, (1101..=2200).collect::<Vec<i64>>());
+    assert_eq!(carl.closed().await, 4001);
+    room.close().await;
+}
+
+async fn who_was_away_learns_of_a_deleted_users_tombstones(store: Store) {
+    let room = Room::open(store).await;
+    let id = room.say("carl's").await["messageId"].clone();
+    delete(&room, format!("/user/{}", room.carl)).await;
+    let (_socket, frames, ack) = room.resume(room.sigmund, 1).await;
+    let expected = json!({
+        "type": "delete-message", "content": id, "chatId": room.chat,
+        "customerId": room.carl, "seq": 2, "replay": true
+    });
+    assert_eq!(frames, [expected]);
+    assert_eq!(ack["seq"], 2);
+    room.close().await;
+}
+
+async fn a_deleted_users_sockets_close_4001(store: Store) {
+    let room = Room::open(store).await;
+    let mut watcher = room.enter(room.sigmund).await;
+    let mut sockets = [room.enter(room.carl).await, room.enter(room.carl).await];
+    delete(&room, format!("/user/{}", room.carl)).await;
+    for socket in &mut sockets {
+        assert_eq!(socket.closed().await, 4001);
+    }
+    assert_eq!(watcher.until("leave").await["customerId"], room.carl);
+    let mut again = room.server.socket().await;
+    let content = json!({ "customerId": room.carl, "chatId": room.chat });
+    again
+        .refused("connect-chat", content, "user_not_found")
+        .await;
+    room.close().await;
+}
+
+async fn a_deleted_chat_closes_for_everyone(store: Store) {
+    let room = Room::open(store).await;
+    let other = room.client.new_chat("random").await;
+    let mut carl = room.enter(room.carl).await;
+    carl.enter(room.carl, other).await;
+    let mut sigmund = room.enter(room.sigmund).await;
+    carl.expect("join").await;
+    delete(&room, format!("/chat/{}", room.chat)).await;
+    let expected = json!({ "type": "delete-chat", "content": room.chat });
+    for socket in [&mut carl, &mut sigmund] {
+        assert_eq!(socket.next().await, expected);
+        let text = json!({ "chatId": room.chat, "content": "anybody?" });
+        socket.refused("send-message", text, "not_connected").await;
+    }
+    let content = json!({ "customerId": room.sigmund, "chatId": room.chat });
+    sigmund
+        .refused("connect-chat", content, "chat_not_found")
+        .await;
+    assert_eq!(carl.say(other, "still open").await["seq"], 1);
+    room.close().await;
+}
+
+async fn a_removed_member_hears_so_and_then_nothing(store: Store) {
+    let room = Room::open(store).await;
+    let mut carl = room.enter(room.carl).await;
+    let mut sockets = [
+        room.enter(room.sigmund).await,
+        room.enter(room.sigmund).await,
+    ];
+    let path = format!("/chat/user/{}?chat_id={}", room.sigmund, room.chat);
+    delete(&room, path).await;
+    room.say("between us").await;
+    for socket in &mut sockets {
+        let expected = json!({ "type": "leave-chat", "content": room.chat });
+        assert_eq!(socket.next().await, expected);
+        let text = json!({ "chatId": room.chat, "content": "me too" });
+        socket
+            .send(json!({ "type": "send-message", "id": 1, "content": text }))
+            .await;
+        let answer = socket.expect_error("not_connected").await;
+        assert_eq!(answer["id"], 1, "nothing comes before the answer");
+    }
+    carl.until("leave").await;
+    let heard = carl.until("send-message").await;
+    assert_eq!(heard["content"]["content"], "between us");
+    assert_eq!(carl.say(room.chat, "go on").await["seq"], 2);
+    room.close().await;
+}

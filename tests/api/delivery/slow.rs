@@ -1,0 +1,90 @@
+//! Sockets that read slowly, or not at all.
+
+use crate::harness::{Room, Store, Wire, change, on_both_stores, patiently};
+use serde_json::{Value, json};
+
+on_both_stores!(
+    a_slow_reader_gets_every_change_once_and_in_order_and_delays_nobody,
+    who_never_reads_is_closed_and_the_others_get_everything,
+);
+
+/// So many messages that neither the buffers between server and client nor the chat's channel can
+/// hold them for a client that does not read.
+const MESSAGES: i64 = 2000;
+/// Messages that share a commit at most: few, so that there are many commits.
+const AT_ONCE: usize = 5;
+
+fn long_text(n: i64) -> String {
+    format!("{n} {}", "x".repeat(8 * 1024))
+}
+
+async fn a_slow_reader_gets_every_change_once_and_in_order_and_delays_nobody(store: Store) {
+    let room = Room::open_with(store, &["--write-seconds=120"]).await;
+    let chat = room.chat;
+    let mut slow = Wire::open(room.server.address).await;
+    slow.connect(room.sigmund, chat).await;
+    let mut quick = room.enter(room.carl).await;
+    let mut sender = room.enter(room.carl).await;
+    let reading = tokio::spawn(async move {
+        quick
+            .frames_until(|frame| change(frame) == Some(MESSAGES))
+            .await
+    });
+    let texts: Vec<String> = (1..=MESSAGES).map(long_text).collect();
+    for texts in texts.chunks(AT_ONCE) {
+        sender.say_all(chat, texts).await;
+    }
+    // The others have everything while the slow one has not read a byte.
+    let expected: Vec<i64> = (1..=MESSAGES).collect();
+    let quick = reading.await.expect("the quick reader");
+    let seen: Vec<i64> = quick.iter().filter_map(change).collect();
+    assert_eq!(seen, expected);
+
+    let (mut seen, mut replayed) = (Vec::new(), 0);
+    while seen.last() != Some(&MESSAGES) {
+        let frame = slow.next_text().await;
+        seen.extend(change(&frame));
+        replayed += i64::from(frame["replay"] == true);
+    }
+    assert_eq!(seen, expected);
+    assert!(
+        0 < replayed && replayed < MESSAGES,
+        "live first, then read back: {replayed} of {MESSAGES}"
+    );
+    room.say("live again").await;
+    let frame = slow.next_text().await;
+    assert_eq!(
+        (change(&frame), frame.get("replay")),
+        (Some(MESSAGES + 1), None)
+    );
+    room.close().await;
+}
+
+async fn who_never_reads_is_closed_and_the_others_get_everything(store: Store) {
+    let room = Room::open_with(store, &["--write-seconds=0.5"]).await;
+    let mut deaf = Wire::open(room.server.address).await;
+    deaf.connect(room.sigmund, room.chat).await;
+    let mut carl = room.enter(room.carl).await;
+    let text = long_text(0);
+    let left = |frame: &Value| frame["type"] == "leave" && frame["customerId"] == room.sigmund;
+    let sending = async {
+        let mut sent = 0;
+        loop {
+            let content = json!({ "chatId": room.chat, "content": text });
+            carl.send(json!({ "type": "send-message", "content": content }))
+                .await;
+            sent += 1;
+            // Each message comes back, in order, whatever the other does.
+            let frames = carl.frames_until(|frame| change(frame).is_some()).await;
+            assert_eq!(frames.last().and_then(change), Some(sent));
+            if frames.iter().any(left) {
+                return;
+            }
+        }
+    };
+    patiently("the server to give up on who never reads", sending).await;
+    // Its buffers are full, so that most often not even a close frame has got through.
+    let code = deaf.closed().await;
+    assert!(matches!(code, 1013 | 1006), "{code}");
+    room.close().await;
+}
