@@ -8,6 +8,7 @@ use super::{Connection, origin};
 use crate::{
     auth::Caller,
     error::{Code, Error},
+    protocol::Close,
     state::AppState,
 };
 use axum::{
@@ -51,15 +52,24 @@ async fn upgrade(
         .max_frame_size(state.limits.frame)
         .max_message_size(state.limits.frame);
     // Counted from here on, so that a stopping server waits for it.
-    let session = state.sessions.token();
+    let counted = state.sessions.token();
     Ok(upgrade.on_upgrade(async move |socket| {
         let line = Line::new(socket, state.limits.write);
-        // Boxed, each while it lasts: an open socket holds no room for its handshake.
-        let close = match Box::pin(Handshake::new(line, caller, &state).identify()).await {
-            Ok((session, admitted)) => Box::pin(session.run(admitted)).await,
-            Err(close) => close,
-        };
-        tracing::info!(peer = %connection.peer, code = close.frame().0, "socket closed");
-        drop(session);
+        let identified = Box::pin(Handshake::new(line, caller, &state).identify()).await;
+        match identified {
+            // In a task of its own: an open socket holds no room for its upgrade and handshake.
+            Ok((session, admitted)) => {
+                state.sessions.spawn(async move {
+                    let close = session.run(admitted).await;
+                    log_closed(&connection, close);
+                });
+            }
+            Err(close) => log_closed(&connection, close),
+        }
+        drop(counted);
     }))
+}
+
+fn log_closed(connection: &Connection, close: Close) {
+    tracing::info!(peer = %connection.peer, code = close.frame().0, "socket closed");
 }

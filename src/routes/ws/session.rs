@@ -127,7 +127,10 @@ impl Session {
     /// Serves the socket until it closes, and tells why it did.
     pub(super) async fn run(mut self, first: Admitted) -> Close {
         let Err(close) = self.live(first).await;
-        self.line.close(close).await;
+        let Self { line, feed, .. } = self;
+        // Gone from its chats at once, however long the goodbye takes.
+        drop(feed);
+        Box::pin(line.close(close)).await;
         close
     }
 
