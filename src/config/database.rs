@@ -123,12 +123,8 @@ mod tests {
 
     #[test]
     fn a_url_names_one_of_two_stores() {
-        assert!(
-            matches!(from_url("sqlite://a/b.db"), Ok(Target::Sqlite(p)) if p == *"a/b.db")
-        );
-        assert!(
-            matches!(from_url("sqlite:///b.db"), Ok(Target::Sqlite(p)) if p == *"/b.db")
-        );
+        assert!(matches!(from_url("sqlite://a/b.db"), Ok(Target::Sqlite(p)) if p == *"a/b.db"));
+        assert!(matches!(from_url("sqlite:///b.db"), Ok(Target::Sqlite(p)) if p == *"/b.db"));
         assert!(matches!(
             from_url("postgres://u:p@h:1/n"),
             Ok(Target::Postgres(_))

@@ -1,0 +1,217 @@
+//! Every change that anybody knows of: from acks, from frames, from the store. Two that disagree
+//! about a number, or a change that the store does not have, were told too early or are lost.
+
+use super::Evidence;
+use crate::record::{
+    ChatId, Event, FrameKind, Kind, MessageId, Op, Outcome, Seq, State, Violation,
+};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Who told of a change.
+#[derive(Clone, Copy, Debug)]
+pub enum Source {
+    Ack { client: u32 },
+    Frame { client: u32, socket: u32 },
+    Store,
+}
+
+/// A change of a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    pub message: MessageId,
+    pub state: State,
+    pub source: Source,
+}
+
+/// The known changes of each chat, by number; and for each message its numbers.
+#[derive(Default)]
+pub struct Known {
+    pub changes: BTreeMap<ChatId, BTreeMap<Seq, Change>>,
+    pub sent: HashMap<(ChatId, MessageId), Seq>,
+}
+
+/// Gathers what is known, and finds what disagrees.
+pub fn gather(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) -> Known {
+    let mut known = Known::default();
+    for op in evidence.ops() {
+        for ack in &op.acks {
+            let state = ack
+                .state
+                .or(matches!(op.kind, Kind::Delete(_)).then_some(State::Deleted));
+            if let (Some(seq), Some(state)) = (ack.seq, state) {
+                let source = Source::Ack {
+                    client: op.id.client,
+                };
+                let message = ack.message;
+                known.add(
+                    op.chat,
+                    seq,
+                    Change {
+                        message,
+                        state,
+                        source,
+                    },
+                    violations,
+                );
+            }
+        }
+    }
+    for segment in evidence.journals.iter().flat_map(|j| &j.segments) {
+        for event in &segment.events {
+            let Event::Frame(frame) = event else { continue };
+            let source = Source::Frame {
+                client: segment.client,
+                socket: segment.socket,
+            };
+            let (message, state) = (frame.message, frame.state);
+            known.add(
+                segment.chat,
+                frame.seq,
+                Change {
+                    message,
+                    state,
+                    source,
+                },
+                violations,
+            );
+        }
+    }
+    for (chat, rows) in evidence.rows {
+        for row in rows {
+            let (message, state, source) = (row.message, row.state, Source::Store);
+            known.add(
+                *chat,
+                row.seq,
+                Change {
+                    message,
+                    state,
+                    source,
+                },
+                violations,
+            );
+        }
+    }
+    known.find_sent(evidence);
+    known
+}
+
+impl Known {
+    fn add(&mut self, chat: ChatId, seq: Seq, change: Change, violations: &mut Vec<Violation>) {
+        let known = *self
+            .changes
+            .entry(chat)
+            .or_default()
+            .entry(seq)
+            .or_insert(change);
+        if (known.message, known.state) != (change.message, change.state) {
+            let text = format!("chat {chat} seq {seq} is two changes: {known:?} and {change:?}");
+            violations.push(Violation::new("reused", text));
+        }
+    }
+
+    /// Notes with which number each message was sent, where that is known.
+    fn find_sent(&mut self, evidence: &Evidence<'_>) {
+        for (&chat, changes) in &self.changes {
+            for (&seq, change) in changes {
+                let State::Text(id) = change.state else {
+                    continue;
+                };
+                if evidence.op(id).is_some_and(|op| op.kind == Kind::Send) {
+                    self.sent.entry((chat, change.message)).or_insert(seq);
+                }
+            }
+        }
+    }
+}
+
+/// Every known change was asked for, is stored, and has survived.
+pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violation>) {
+    let deletes = deletes(evidence);
+    for (&chat, changes) in &known.changes {
+        for (&seq, change) in changes {
+            let mut report = |kind, what: &str| {
+                let text = format!("chat {chat} seq {seq} {change:?}: {what}");
+                violations.push(Violation::new(kind, text));
+            };
+            let Some(row) = evidence.row(chat, change.message) else {
+                report("uncommitted", "the store has no such message");
+                continue;
+            };
+            if row.seq < seq || evidence.head(chat) < seq {
+                report("uncommitted", &format!("the store is only at {row:?}"));
+            }
+            let asked = match change.state {
+                State::Text(id) => match evidence.op(id) {
+                    Some(op) => explains(op, chat, seq, change.message, row.user),
+                    None => Err("an operation that does not exist"),
+                },
+                State::Deleted if deletes.contains(&(chat, change.message)) => Ok(()),
+                State::Deleted => Err("nobody deleted it"),
+                State::Strange => Err("a text that nobody sent"),
+            };
+            if let Err(why) = asked {
+                report("unexplained", why);
+            }
+        }
+    }
+    kinds(evidence, violations);
+}
+
+/// The messages that somebody may have deleted.
+fn deletes(evidence: &Evidence<'_>) -> HashSet<(ChatId, MessageId)> {
+    let possible = evidence.ops().filter(|op| op.outcome() != Outcome::Refused);
+    let target = |op: &Op| match op.kind {
+        Kind::Delete(message) => Some((op.chat, message)),
+        _ => None,
+    };
+    possible.filter_map(target).collect()
+}
+
+/// Whether an operation can have made this change.
+fn explains(
+    op: &Op,
+    chat: ChatId,
+    seq: Seq,
+    message: MessageId,
+    user: Option<i64>,
+) -> Result<(), &'static str> {
+    let target = match op.kind {
+        Kind::Send => op.acks.first().is_none_or(|ack| ack.message == message),
+        Kind::Edit(Some(target)) => target == message,
+        Kind::Edit(None) => true,
+        Kind::Delete(_) => false,
+    };
+    if op.chat != chat || !target || user != Some(op.user) {
+        return Err("the operation was about another message");
+    }
+    if op.outcome() == Outcome::Refused {
+        return Err("the operation was refused");
+    }
+    if op.seq().is_some_and(|acked| acked != seq) {
+        return Err("the operation was acknowledged with another seq");
+    }
+    Ok(())
+}
+
+/// A live frame is of the type of the operation that made it.
+fn kinds(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) {
+    for segment in evidence.journals.iter().flat_map(|j| &j.segments) {
+        for event in &segment.events {
+            let Event::Frame(frame) = event else { continue };
+            let right = match frame.state {
+                State::Text(id) => match evidence.op(id).map(|op| op.kind) {
+                    Some(Kind::Send) => frame.replay || frame.kind == FrameKind::Sent,
+                    Some(Kind::Edit(_)) => frame.replay || frame.kind == FrameKind::Edited,
+                    _ => true,
+                },
+                State::Deleted => frame.kind == FrameKind::Deleted,
+                State::Strange => true,
+            };
+            if !right {
+                let (client, socket) = (segment.client, segment.socket);
+                let text = format!("client {client} socket {socket}: of the wrong type: {frame:?}");
+                violations.push(Violation::new("kind", text));
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! One WebSocket of one client. Whatever comes is written down as it comes.
+
+use crate::{
+    record::{ChatId, Event, Frame, Journal, OpId, Segment, Seq},
+    wire::{self, Incoming},
+};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    time::Duration,
+};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+    time,
+};
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+
+/// How long opening a socket, or writing to it, may take before it is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Small, so that a client which does not read is soon felt by the server.
+const RECEIVE_BUFFER: u32 = 4096;
+
+/// The socket ended, or was given up.
+#[derive(Debug)]
+pub struct Gone;
+
+/// What a frame was about whose answer is awaited.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Op(OpId),
+    Connect(ChatId),
+}
+
+/// A chat that the socket is connected to.
+struct Place {
+    segment: usize,
+    since: Option<Seq>,
+    /// All changes up to this one came, counted from where the segment began.
+    position: Option<Seq>,
+    connected: bool,
+}
+
+/// An open socket.
+pub struct Socket {
+    stream: WebSocketStream<TcpStream>,
+    number: u32,
+    places: BTreeMap<ChatId, Place>,
+    pending: HashMap<u64, Asked>,
+    next_id: u64,
+    /// Chats whose replay was cut: the rest is to be paged by REST.
+    pub truncated: Vec<(ChatId, Seq)>,
+}
+
+impl Socket {
+    pub async fn open(address: SocketAddr, journal: &mut Journal) -> Result<Self, Gone> {
+        let opening = async {
+            let tcp = TcpSocket::new_v4().map_err(|_| Gone)?;
+            tcp.set_recv_buffer_size(RECEIVE_BUFFER).map_err(|_| Gone)?;
+            let tcp = tcp.connect(address).await.map_err(|_| Gone)?;
+            tcp.set_nodelay(true).map_err(|_| Gone)?;
+            let url = format!("ws://{address}/ws");
+            client_async(url, tcp).await.map_err(|_| Gone)
+        };
+        let (stream, _) = time::timeout(PATIENCE, opening).await.map_err(|_| Gone)??;
+        journal.sockets += 1;
+        Ok(Self {
+            stream,
+            number: journal.sockets,
+            places: BTreeMap::new(),
+            pending: HashMap::new(),
+            next_id: 0,
+            truncated: Vec::new(),
+        })
+    }
+
+    /// Sends connect-chat; the answer comes later.
+    pub async fn connect(
+        &mut self,
+        journal: &mut Journal,
+        chat: ChatId,
+        since: Option<Seq>,
+    ) -> Result<(), Gone> {
+        self.places.insert(
+            chat,
+            Place {
+                segment: journal.segments.len(),
+                since,
+                position: since,
+                connected: false,
+            },
+        );
+        journal.segments.push(Segment {
+            client: journal.client,
+            socket: self.number,
+            chat,
+            since,
+            events: Vec::new(),
+        });
+        let mut content = json!({ "customerId": journal.user, "chatId": chat });
+        if let Some(since) = since {
+            content["since"] = since.into();
+        }
+        self.ask("connect-chat", content, Asked::Connect(chat))
+            .await
+    }
+
+    /// Sends an operation; the answer comes later.
+    pub async fn submit(
+        &mut self,
+        journal: &mut Journal,
+        op: OpId,
+        kind: &str,
+        content: Value,
+    ) -> Result<(), Gone> {
+        let sent = self.ask(kind, content, Asked::Op(op)).await;
+        if sent.is_err() {
+            journal.op(op).doubt = true;
+        }
+        sent
+    }
+
+    async fn ask(&mut self, kind: &str, content: Value, asked: Asked) -> Result<(), Gone> {
+        self.next_id += 1;
+        let frame = json!({ "type": kind, "id": self.next_id, "content": content });
+        self.pending.insert(self.next_id, asked);
+        let sending = self.stream.send(Message::text(frame.to_string()));
+        let sent = time::timeout(PATIENCE, sending).await;
+        sent.map_err(|_| Gone)?.map_err(|_| Gone)
+    }
+
+    /// Waits for one frame and takes note of it. Nothing is lost where this is broken off.
+    pub async fn step(&mut self, journal: &mut Journal) -> Result<(), Gone> {
+        let text = match self.stream.next().await {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+            _ => return Err(Gone),
+        };
+        match wire::read(&text) {
+            Incoming::Change(chat, frame) => self.change(journal, chat, frame),
+            Incoming::Answer(id, answer) => return self.answer(journal, id, answer),
+            Incoming::Heartbeat(heads) => {
+                for (chat, seq) in heads {
+                    if let Some(place) = self.places.get(&chat) {
+                        let segment = &mut journal.segments[place.segment];
+                        segment.events.push(Event::Heartbeat(seq));
+                    }
+                }
+            }
+            Incoming::Passing => {}
+            Incoming::Strange => journal.violate("protocol", format!("a strange frame: {text}")),
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, journal: &mut Journal, chat: ChatId, frame: Frame) {
+        let Some(place) = self.places.get_mut(&chat) else {
+            journal.violate(
+                "protocol",
+                format!("a frame of chat {chat}, which it is not in"),
+            );
+            return;
+        };
+        let segment = &mut journal.segments[place.segment];
+        segment.events.push(Event::Frame(frame));
+        let view = journal.views.entry(chat).or_default();
+        view.apply(frame.message, frame.seq, frame.state);
+        if let Some(position) = place.position {
+            if position <= view.seen {
+                view.seen = view.seen.max(frame.seq);
+            }
+            place.position = Some(frame.seq);
+        }
+    }
+
+    fn answer(
+        &mut self,
+        journal: &mut Journal,
+        id: u64,
+        answer: Result<Value, (String, String)>,
+    ) -> Result<(), Gone> {
+        match (self.pending.remove(&id), answer) {
+            (None, _) => {
+                journal.violate("protocol", format!("frame {id} was answered twice"));
+                Ok(())
+            }
+            (Some(Asked::Connect(chat)), Ok(content)) => self.connected(journal, chat, &content),
+            (Some(Asked::Connect(chat)), Err((code, sentence))) => {
+                if code != "unavailable" {
+                    let text = format!("connecting to chat {chat} was refused: {code}: {sentence}");
+                    journal.violate("lost", text);
+                }
+                Err(Gone)
+            }
+            (Some(Asked::Op(op)), Ok(content)) => {
+                match wire::ack(&content) {
+                    Some(ack) => journal.op(op).acks.push(ack),
+                    None => journal.violate("protocol", format!("a strange ack: {content}")),
+                }
+                Ok(())
+            }
+            (Some(Asked::Op(op)), Err((code, _))) => {
+                journal.refuse(op, &code);
+                Ok(())
+            }
+        }
+    }
+
+    fn connected(
+        &mut self,
+        journal: &mut Journal,
+        chat: ChatId,
+        content: &Value,
+    ) -> Result<(), Gone> {
+        let (Some(place), Some(seq)) = (self.places.get_mut(&chat), content["seq"].as_i64()) else {
+            journal.violate("protocol", format!("a strange ack: {content}"));
+            return Err(Gone);
+        };
+        let truncated = content["truncated"] == true;
+        let segment = &mut journal.segments[place.segment];
+        segment.events.push(Event::Connected { seq, truncated });
+        let view = journal.views.entry(chat).or_default();
+        if truncated {
+            self.truncated.push((chat, seq));
+        } else if place.since.is_some_and(|since| since <= view.seen) {
+            view.seen = view.seen.max(seq);
+        }
+        place.position = Some(seq);
+        place.connected = true;
+        Ok(())
+    }
+
+    /// How far a chat has come, counted from where it began on this socket.
+    pub fn position(&self, chat: ChatId) -> Option<Seq> {
+        self.places.get(&chat)?.position
+    }
+
+    /// The chats the socket is in.
+    pub fn chats(&self) -> Vec<ChatId> {
+        self.places.keys().copied().collect()
+    }
+
+    /// Whether the chats' connect-chats are all answered.
+    pub fn is_connected(&self) -> bool {
+        self.places.values().all(|place| place.connected)
+    }
+
+    /// Whether nothing is left to be answered.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// The socket is over: what was not answered stays in doubt.
+    pub fn give_up(self, journal: &mut Journal) -> WebSocketStream<TcpStream> {
+        for asked in self.pending.into_values() {
+            if let Asked::Op(op) = asked {
+                journal.op(op).doubt = true;
+            }
+        }
+        self.stream
+    }
+
+    /// Says goodbye and goes on reading until the other side has done so.
+    pub async fn close(mut self, journal: &mut Journal) {
+        let closing = async {
+            let _ = self.stream.close(None).await;
+            while self.step(journal).await.is_ok() {}
+        };
+        let _ = time::timeout(PATIENCE, closing).await;
+        self.give_up(journal);
+    }
+
+    /// Writes the first half of a frame, then ends the connection.
+    pub async fn tear(self, journal: &mut Journal, frame: &Value) {
+        let payload = frame.to_string();
+        // A masked text frame of a two-byte length; a mask of zeros leaves the text as it is.
+        let length = (payload.len() as u16).to_be_bytes();
+        let mut bytes = vec![0x81, 0x80 | 126, length[0], length[1], 0, 0, 0, 0];
+        bytes.extend_from_slice(&payload.as_bytes()[..payload.len() / 2]);
+        let mut stream = self.give_up(journal);
+        let writing = stream.get_mut().write_all(&bytes);
+        let _ = time::timeout(PATIENCE, writing).await;
+    }
+}
