@@ -92,6 +92,13 @@ impl Nemesis {
         }
     }
 
+    /// So many milliseconds: long ones are as bad as short ones, but leave less time for others.
+    fn pause(&mut self, least: u64, most: u64) -> Duration {
+        let (a, b) = (self.rng.u64(least..most), self.rng.u64(least..most));
+        let c = self.rng.u64(least..most);
+        Duration::from_millis(a.min(b).min(c))
+    }
+
     async fn kill(&mut self) -> Result<(), String> {
         self.faults.kills += 1;
         self.server.kill().await?;
@@ -111,7 +118,7 @@ impl Nemesis {
 
     async fn freeze(&mut self) -> Result<(), String> {
         self.faults.freezes += 1;
-        let pause = Duration::from_millis(self.rng.u64(200..7000));
+        let pause = self.pause(200, 7000);
         self.server.freeze(true)?;
         time::sleep(pause).await;
         self.server.freeze(false)
@@ -126,7 +133,7 @@ impl Nemesis {
     }
 
     async fn stop_database(&mut self) -> Result<(), String> {
-        let pause = Duration::from_millis(self.rng.u64(1000..4000));
+        let pause = self.pause(1000, 4000);
         let Some(postgres) = &self.postgres else {
             return Ok(());
         };
@@ -137,7 +144,7 @@ impl Nemesis {
     }
 
     async fn freeze_database(&mut self) -> Result<(), String> {
-        let pause = Duration::from_millis(self.rng.u64(1000..6000));
+        let pause = self.pause(1000, 6000);
         // Now and then the server dies beside a database that does not answer.
         let kill = self.rng.u32(0..4) == 0;
         let Some(postgres) = &self.postgres else {

@@ -5,22 +5,48 @@ use super::Evidence;
 use crate::record::{
     ChatId, Event, FrameKind, Kind, MessageId, Op, Outcome, Seq, State, Violation,
 };
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+};
 
 /// Who told of a change.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Source {
     Ack { client: u32 },
     Frame { client: u32, socket: u32 },
     Store,
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ack { client } => write!(f, "acked to client {client}"),
+            Self::Frame { client, socket } => {
+                write!(f, "seen by client {client} on socket {socket}")
+            }
+            Self::Store => f.write_str("in the store"),
+        }
+    }
+}
+
 /// A change of a message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Change {
     pub message: MessageId,
     pub state: State,
     pub source: Source,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            message,
+            state,
+            source,
+        } = self;
+        write!(f, "message {message} {state:?} ({source})")
+    }
 }
 
 /// The known changes of each chat, by number; and for each message its numbers.
@@ -104,7 +130,7 @@ impl Known {
             .entry(seq)
             .or_insert(change);
         if (known.message, known.state) != (change.message, change.state) {
-            let text = format!("chat {chat} seq {seq} is two changes: {known:?} and {change:?}");
+            let text = format!("chat {chat} seq {seq} is two changes: {known} and {change}");
             violations.push(Violation::new("reused", text));
         }
     }
@@ -130,7 +156,7 @@ pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violat
     for (&chat, changes) in &known.changes {
         for (&seq, change) in changes {
             let mut report = |kind, what: &str| {
-                let text = format!("chat {chat} seq {seq} {change:?}: {what}");
+                let text = format!("chat {chat} seq {seq} {change}: {what}");
                 violations.push(Violation::new(kind, text));
             };
             let Some(row) = evidence.row(chat, change.message) else {

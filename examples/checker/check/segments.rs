@@ -146,9 +146,11 @@ impl Walk<'_> {
                 missing.push((seq, *change));
             }
         }
-        if let Some(first) = missing.first() {
+        if let Some((seq, change)) = missing.first() {
             let (from, count) = (run.from, missing.len());
-            let text = format!("a replay from {from} to {position} left out {count}: {first:?}");
+            let text = format!(
+                "a replay from {from} to {position} left out {count}, the first: {seq} {change}"
+            );
             self.report("hole", text);
         }
     }

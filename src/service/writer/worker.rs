@@ -144,6 +144,13 @@ impl Worker {
             let outcome = batch::write(&mut tx, changes).await?;
             if !outcome.news.is_empty() {
                 committing = true;
+                #[cfg(feature = "planted-faults")]
+                if crate::planted::broadcasts_before_commit() {
+                    self.publish(&outcome.news);
+                    if crate::planted::fails_this_commit() {
+                        return Err(Error::unavailable());
+                    }
+                }
                 tx.commit().await?;
             }
             Ok::<Outcome, Error>(outcome)
