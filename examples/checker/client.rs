@@ -54,6 +54,11 @@ impl Client {
         let mut socket = Socket::open(self.address, &mut self.journal).await?;
         let mut chats = self.chats.clone();
         self.rng.shuffle(&mut chats);
+        // One chat is busier than the others: there, who does not read soon has something to miss.
+        if self.rng.bool() {
+            chats.retain(|chat| *chat != self.chats[0]);
+            chats.insert(0, self.chats[0]);
+        }
         chats.truncate(if self.rng.u32(0..6) == 0 { 2 } else { 1 });
         for &chat in &chats {
             let since = self.since(chat);

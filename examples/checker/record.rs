@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+/// One in so many clients is slow at times.
+const SLOW: u32 = 4;
+
 pub type ChatId = i64;
 pub type MessageId = i64;
 pub type Seq = i64;
@@ -233,6 +236,11 @@ impl Journal {
             violations: Vec::new(),
             sockets: 0,
         }
+    }
+
+    /// Whether this client is slow at times: few are, so that there is something to miss.
+    pub fn is_slow(&self) -> bool {
+        self.client.is_multiple_of(SLOW)
     }
 
     /// Writes down that something is about to be asked.

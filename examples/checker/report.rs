@@ -37,6 +37,8 @@ pub struct Report {
     pub truncated: usize,
     pub live_frames: usize,
     pub replayed_frames: usize,
+    /// Times that an open socket had missed something and was sent it after all.
+    pub healings: usize,
     pub faults: Faults,
     /// Numbers that only an operation in doubt can explain.
     pub unexplained_seqs: usize,
@@ -79,11 +81,21 @@ impl Report {
         for segment in &journal.segments {
             self.connects += 1;
             self.resumes += usize::from(segment.since.is_some());
+            let mut live = false;
             for event in &segment.events {
                 match event {
-                    Event::Frame(frame) if frame.replay => self.replayed_frames += 1,
-                    Event::Frame(_) => self.live_frames += 1,
-                    Event::Connected { truncated, .. } => self.truncated += usize::from(*truncated),
+                    Event::Frame(frame) if frame.replay => {
+                        self.replayed_frames += 1;
+                        self.healings += usize::from(std::mem::take(&mut live));
+                    }
+                    Event::Frame(_) => {
+                        self.live_frames += 1;
+                        live = true;
+                    }
+                    Event::Connected { truncated, .. } => {
+                        self.truncated += usize::from(*truncated);
+                        live = true;
+                    }
                     Event::Heartbeat(_) => {}
                 }
             }
@@ -148,8 +160,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "frames       {} live, {} replayed",
-            self.live_frames, self.replayed_frames
+            "frames       {} live, {} replayed; {} slow sockets healed",
+            self.live_frames, self.replayed_frames, self.healings
         )?;
         writeln!(
             f,

@@ -6,6 +6,7 @@ use crate::{
 };
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use socket2::SockRef;
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
@@ -20,8 +21,10 @@ use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 /// How long opening a socket, or writing to it, may take before it is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Small, so that a client which does not read is soon felt by the server.
-const RECEIVE_BUFFER: u32 = 4096;
+/// Small, so that the server soon feels a client which does not read: on loopback the kernel would
+/// hold megabytes for it.
+const SLOW_BUFFER: u32 = 8192;
+const SLOW_SEGMENT: u32 = 1400;
 
 /// The socket ended, or was given up.
 #[derive(Debug)]
@@ -58,7 +61,11 @@ impl Socket {
     pub async fn open(address: SocketAddr, journal: &mut Journal) -> Result<Self, Gone> {
         let opening = async {
             let tcp = TcpSocket::new_v4().map_err(|_| Gone)?;
-            tcp.set_recv_buffer_size(RECEIVE_BUFFER).map_err(|_| Gone)?;
+            if journal.is_slow() {
+                tcp.set_recv_buffer_size(SLOW_BUFFER).map_err(|_| Gone)?;
+                let segment = SockRef::from(&tcp).set_tcp_mss(SLOW_SEGMENT);
+                segment.map_err(|_| Gone)?;
+            }
             let tcp = tcp.connect(address).await.map_err(|_| Gone)?;
             tcp.set_nodelay(true).map_err(|_| Gone)?;
             let url = format!("ws://{address}/ws");

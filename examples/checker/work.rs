@@ -52,9 +52,9 @@ impl Client {
                 Ok(())
             }
             85..88 => self.retry(socket).await,
-            88..91 => {
+            88..96 if self.journal.is_slow() => {
                 // Does not read at all: the server must hold back, and heal it afterwards.
-                let pause = Duration::from_millis(self.rng.u64(500..2500));
+                let pause = Duration::from_millis(self.rng.u64(500..6000));
                 time::sleep(pause).await;
                 Ok(())
             }
@@ -64,7 +64,7 @@ impl Client {
 
     /// Only listens, for a moment.
     async fn listen(&mut self, socket: &mut Socket) -> Result<(), Gone> {
-        let until = Instant::now() + Duration::from_millis(self.rng.u64(1..300));
+        let until = Instant::now() + Duration::from_millis(self.rng.u64(1..100));
         loop {
             match time::timeout_at(until, socket.step(&mut self.journal)).await {
                 Ok(stepped) => stepped?,

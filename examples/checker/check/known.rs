@@ -54,6 +54,8 @@ impl fmt::Display for Change {
 pub struct Known {
     pub changes: BTreeMap<ChatId, BTreeMap<Seq, Change>>,
     pub sent: HashMap<(ChatId, MessageId), Seq>,
+    /// Changes whose number is also another's.
+    others: Vec<(ChatId, Seq, Change)>,
 }
 
 /// Gathers what is known, and finds what disagrees.
@@ -132,7 +134,21 @@ impl Known {
         if (known.message, known.state) != (change.message, change.state) {
             let text = format!("chat {chat} seq {seq} is two changes: {known} and {change}");
             violations.push(Violation::new("reused", text));
+            self.others.push((chat, seq, change));
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (ChatId, Seq, &Change)> {
+        let first = self.changes.iter().flat_map(|(&chat, changes)| {
+            changes
+                .iter()
+                .map(move |(&seq, change)| (chat, seq, change))
+        });
+        first.chain(
+            self.others
+                .iter()
+                .map(|(chat, seq, change)| (*chat, *seq, change)),
+        )
     }
 
     /// Notes with which number each message was sent, where that is known.
@@ -153,31 +169,30 @@ impl Known {
 /// Every known change was asked for, is stored, and has survived.
 pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violation>) {
     let deletes = deletes(evidence);
-    for (&chat, changes) in &known.changes {
-        for (&seq, change) in changes {
-            let mut report = |kind, what: &str| {
-                let text = format!("chat {chat} seq {seq} {change}: {what}");
-                violations.push(Violation::new(kind, text));
-            };
-            let Some(row) = evidence.row(chat, change.message) else {
-                report("uncommitted", "the store has no such message");
-                continue;
-            };
-            if row.seq < seq || evidence.head(chat) < seq {
-                report("uncommitted", &format!("the store is only at {row:?}"));
-            }
-            let asked = match change.state {
-                State::Text(id) => match evidence.op(id) {
-                    Some(op) => explains(op, chat, seq, change.message, row.user),
-                    None => Err("an operation that does not exist"),
-                },
-                State::Deleted if deletes.contains(&(chat, change.message)) => Ok(()),
-                State::Deleted => Err("nobody deleted it"),
-                State::Strange => Err("a text that nobody sent"),
-            };
-            if let Err(why) = asked {
-                report("unexplained", why);
-            }
+    for (chat, seq, change) in known.all() {
+        let mut report = |kind, what: &str| {
+            let text = format!("chat {chat} seq {seq} {change}: {what}");
+            violations.push(Violation::new(kind, text));
+        };
+        let Some(row) = evidence.row(chat, change.message) else {
+            report("uncommitted", "the store has no such message");
+            continue;
+        };
+        let other = row.seq == seq && row.state != change.state;
+        if other || row.seq < seq || evidence.head(chat) < seq {
+            report("uncommitted", &format!("the store has {row:?}"));
+        }
+        let asked = match change.state {
+            State::Text(id) => match evidence.op(id) {
+                Some(op) => explains(op, chat, seq, change.message, row.user),
+                None => Err("an operation that does not exist"),
+            },
+            State::Deleted if deletes.contains(&(chat, change.message)) => Ok(()),
+            State::Deleted => Err("nobody deleted it"),
+            State::Strange => Err("a text that nobody sent"),
+        };
+        if let Err(why) = asked {
+            report("unexplained", why);
         }
     }
     kinds(evidence, violations);
