@@ -19,6 +19,11 @@ static SELECTED: LazyLock<Option<String>> = LazyLock::new(|| {
     selected
 });
 
+/// Says loudly what this server is.
+pub fn announce() {
+    LazyLock::force(&SELECTED);
+}
+
 fn is_selected(fault: &str) -> bool {
     SELECTED.as_deref() == Some(fault)
 }

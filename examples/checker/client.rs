@@ -1,8 +1,9 @@
 //! One client: connects, works, breaks its own connection, comes back, until the run is over.
 
 use crate::{
+    journal::Journal,
     phase::Phase,
-    record::{ChatId, Journal, Seq},
+    record::{ChatId, Seq},
     rest::Rest,
     socket::{Gone, Socket},
 };
@@ -74,7 +75,7 @@ impl Client {
             _ => ANSWER_LIMIT,
         };
         let answered = time::timeout(patience, async {
-            while !socket.is_connected() {
+            while !socket.places.are_connected() {
                 socket.step(&mut self.journal).await?;
             }
             Ok::<(), Gone>(())
@@ -106,7 +107,7 @@ impl Client {
     /// Where a replay was too long, reads it by REST, as a client must. If that fails it comes with
     /// the next resume.
     async fn page_the_rest(&mut self, socket: &mut Socket) {
-        for (chat, head) in std::mem::take(&mut socket.truncated) {
+        for (chat, head) in std::mem::take(&mut socket.places.truncated) {
             let seen = self.journal.views.entry(chat).or_default().seen;
             let Ok(rows) = self.rest.log(chat, seen).await else {
                 continue;
@@ -155,8 +156,8 @@ impl Client {
             }
         };
         let is_behind = |socket: &Socket| {
-            let mut chats = socket.chats().into_iter();
-            chats.any(|chat| socket.position(chat) < lasts.get(&chat).copied())
+            let mut chats = socket.places.chats().into_iter();
+            chats.any(|chat| socket.places.position(chat) < lasts.get(&chat).copied())
         };
         let listening = async {
             while is_behind(&socket) {
@@ -165,8 +166,8 @@ impl Client {
             Ok::<(), Gone>(())
         };
         if time::timeout(LAST_LIMIT, listening).await.is_err() {
-            let chats: Vec<_> = (socket.chats().into_iter())
-                .map(|chat| (chat, socket.position(chat), lasts.get(&chat)))
+            let chats: Vec<_> = (socket.places.chats().into_iter())
+                .map(|chat| (chat, socket.places.position(chat), lasts.get(&chat)))
                 .collect();
             let text = format!("an open socket is deaf: (chat, got, last) {chats:?}");
             self.journal.violate("deaf", text);
@@ -195,12 +196,12 @@ impl Client {
         };
         let since = self.journal.views.entry(chat).or_default().seen;
         let mut going = socket.connect(&mut self.journal, chat, Some(since)).await;
-        while going.is_ok() && !socket.is_connected() {
+        while going.is_ok() && !socket.places.are_connected() {
             going = socket.step(&mut self.journal).await;
         }
         if going.is_ok() {
             self.page_the_rest(&mut socket).await;
-            if let Some(seq) = socket.position(chat) {
+            if let Some(seq) = socket.places.position(chat) {
                 self.journal.finals.insert(chat, seq);
             }
         }

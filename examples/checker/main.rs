@@ -17,9 +17,11 @@
 
 mod check;
 mod client;
+mod journal;
 mod nemesis;
 mod options;
 mod phase;
+mod places;
 mod postgres;
 mod record;
 mod report;
@@ -31,11 +33,12 @@ mod work;
 
 use clap::Parser;
 use client::Client;
+use journal::Journal;
 use nemesis::{Faults, Nemesis};
 use options::{Options, StoreKind};
 use phase::Phase;
 use postgres::Postgres;
-use record::{ChatId, Journal, Kind, Outcome, Violation};
+use record::{ChatId, Kind, Outcome, Violation};
 use report::Report;
 use rest::{Rest, Row};
 use serde_json::json;

@@ -2,9 +2,10 @@
 
 use crate::{
     check::Verdict,
+    journal::Journal,
     nemesis::Faults,
     options::Options,
-    record::{Event, Journal, Kind, Outcome, Violation},
+    record::{Event, Kind, Outcome, Violation},
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};

@@ -1,7 +1,8 @@
 //! The same server over REST.
 
 use crate::{
-    record::{Ack, ChatId, Journal, MessageId, OpId, Seq, State},
+    journal::Journal,
+    record::{Ack, ChatId, MessageId, OpId, Seq, State},
     wire,
 };
 use reqwest::{RequestBuilder, StatusCode};

@@ -1,17 +1,15 @@
 //! One WebSocket of one client. Whatever comes is written down as it comes.
 
 use crate::{
-    record::{ChatId, Event, Frame, Journal, OpId, Segment, Seq},
+    journal::Journal,
+    places::Places,
+    record::{ChatId, OpId, Seq},
     wire::{self, Incoming},
 };
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use socket2::SockRef;
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpSocket, TcpStream},
@@ -37,24 +35,13 @@ enum Asked {
     Connect(ChatId),
 }
 
-/// A chat that the socket is connected to.
-struct Place {
-    segment: usize,
-    since: Option<Seq>,
-    /// All changes up to this one came, counted from where the segment began.
-    position: Option<Seq>,
-    connected: bool,
-}
-
 /// An open socket.
 pub struct Socket {
     stream: WebSocketStream<TcpStream>,
-    number: u32,
-    places: BTreeMap<ChatId, Place>,
+    /// The chats it is connected to.
+    pub places: Places,
     pending: HashMap<u64, Asked>,
     next_id: u64,
-    /// Chats whose replay was cut: the rest is to be paged by REST.
-    pub truncated: Vec<(ChatId, Seq)>,
 }
 
 impl Socket {
@@ -75,11 +62,9 @@ impl Socket {
         journal.sockets += 1;
         Ok(Self {
             stream,
-            number: journal.sockets,
-            places: BTreeMap::new(),
+            places: Places::new(journal.sockets),
             pending: HashMap::new(),
             next_id: 0,
-            truncated: Vec::new(),
         })
     }
 
@@ -90,22 +75,7 @@ impl Socket {
         chat: ChatId,
         since: Option<Seq>,
     ) -> Result<(), Gone> {
-        self.places.insert(
-            chat,
-            Place {
-                segment: journal.segments.len(),
-                since,
-                position: since,
-                connected: false,
-            },
-        );
-        journal.segments.push(Segment {
-            client: journal.client,
-            socket: self.number,
-            chat,
-            since,
-            events: Vec::new(),
-        });
+        self.places.begin(journal, chat, since);
         let mut content = json!({ "customerId": journal.user, "chatId": chat });
         if let Some(since) = since {
             content["since"] = since.into();
@@ -146,40 +116,13 @@ impl Socket {
             _ => return Err(Gone),
         };
         match wire::read(&text) {
-            Incoming::Change(chat, frame) => self.change(journal, chat, frame),
+            Incoming::Change(chat, frame) => self.places.change(journal, chat, frame),
             Incoming::Answer(id, answer) => return self.answer(journal, id, answer),
-            Incoming::Heartbeat(heads) => {
-                for (chat, seq) in heads {
-                    if let Some(place) = self.places.get(&chat) {
-                        let segment = &mut journal.segments[place.segment];
-                        segment.events.push(Event::Heartbeat(seq));
-                    }
-                }
-            }
+            Incoming::Heartbeat(heads) => self.places.heartbeat(journal, heads),
             Incoming::Passing => {}
             Incoming::Strange => journal.violate("protocol", format!("a strange frame: {text}")),
         }
         Ok(())
-    }
-
-    fn change(&mut self, journal: &mut Journal, chat: ChatId, frame: Frame) {
-        let Some(place) = self.places.get_mut(&chat) else {
-            journal.violate(
-                "protocol",
-                format!("a frame of chat {chat}, which it is not in"),
-            );
-            return;
-        };
-        let segment = &mut journal.segments[place.segment];
-        segment.events.push(Event::Frame(frame));
-        let view = journal.views.entry(chat).or_default();
-        view.apply(frame.message, frame.seq, frame.state);
-        if let Some(position) = place.position {
-            if position <= view.seen {
-                view.seen = view.seen.max(frame.seq);
-            }
-            place.position = Some(frame.seq);
-        }
     }
 
     fn answer(
@@ -193,7 +136,9 @@ impl Socket {
                 journal.violate("protocol", format!("frame {id} was answered twice"));
                 Ok(())
             }
-            (Some(Asked::Connect(chat)), Ok(content)) => self.connected(journal, chat, &content),
+            (Some(Asked::Connect(chat)), Ok(content)) => {
+                self.places.connected(journal, chat, &content)
+            }
             (Some(Asked::Connect(chat)), Err((code, sentence))) => {
                 if code != "unavailable" {
                     let text = format!("connecting to chat {chat} was refused: {code}: {sentence}");
@@ -213,45 +158,6 @@ impl Socket {
                 Ok(())
             }
         }
-    }
-
-    fn connected(
-        &mut self,
-        journal: &mut Journal,
-        chat: ChatId,
-        content: &Value,
-    ) -> Result<(), Gone> {
-        let (Some(place), Some(seq)) = (self.places.get_mut(&chat), content["seq"].as_i64()) else {
-            journal.violate("protocol", format!("a strange ack: {content}"));
-            return Err(Gone);
-        };
-        let truncated = content["truncated"] == true;
-        let segment = &mut journal.segments[place.segment];
-        segment.events.push(Event::Connected { seq, truncated });
-        let view = journal.views.entry(chat).or_default();
-        if truncated {
-            self.truncated.push((chat, seq));
-        } else if place.since.is_some_and(|since| since <= view.seen) {
-            view.seen = view.seen.max(seq);
-        }
-        place.position = Some(seq);
-        place.connected = true;
-        Ok(())
-    }
-
-    /// How far a chat has come, counted from where it began on this socket.
-    pub fn position(&self, chat: ChatId) -> Option<Seq> {
-        self.places.get(&chat)?.position
-    }
-
-    /// The chats the socket is in.
-    pub fn chats(&self) -> Vec<ChatId> {
-        self.places.keys().copied().collect()
-    }
-
-    /// Whether the chats' connect-chats are all answered.
-    pub fn is_connected(&self) -> bool {
-        self.places.values().all(|place| place.connected)
     }
 
     /// Whether nothing is left to be answered.

@@ -31,7 +31,7 @@ impl Client {
 
     /// Does one thing.
     async fn act(&mut self, socket: &mut Socket) -> Result<(), Gone> {
-        let chats = socket.chats();
+        let chats = socket.places.chats();
         let chat = chats[self.rng.usize(0..chats.len())];
         match self.rng.u32(0..100) {
             0..55 => {
@@ -172,7 +172,7 @@ impl Client {
             .collect();
         for op in again {
             let chat = self.journal.op(op).chat;
-            if socket.chats().contains(&chat) {
+            if socket.places.chats().contains(&chat) {
                 self.submit_op(socket, op).await?;
             } else if self.rng.u32(0..4) == 0 {
                 self.rest.send(&mut self.journal, op).await;

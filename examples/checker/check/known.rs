@@ -62,80 +62,59 @@ pub struct Known {
 pub fn gather(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) -> Known {
     let mut known = Known::default();
     for op in evidence.ops() {
+        let source = Source::Ack {
+            client: op.id.client,
+        };
         for ack in &op.acks {
-            let state = ack
-                .state
-                .or(matches!(op.kind, Kind::Delete(_)).then_some(State::Deleted));
-            if let (Some(seq), Some(state)) = (ack.seq, state) {
-                let source = Source::Ack {
-                    client: op.id.client,
-                };
-                let message = ack.message;
-                known.add(
-                    op.chat,
-                    seq,
-                    Change {
-                        message,
-                        state,
-                        source,
-                    },
-                    violations,
-                );
+            let deleted = matches!(op.kind, Kind::Delete(_)).then_some(State::Deleted);
+            if let (Some(seq), Some(state)) = (ack.seq, ack.state.or(deleted)) {
+                let change = Change::new(ack.message, state, source);
+                violations.extend(known.add(op.chat, seq, change));
             }
         }
     }
     for segment in evidence.journals.iter().flat_map(|j| &j.segments) {
+        let source = Source::Frame {
+            client: segment.client,
+            socket: segment.socket,
+        };
         for event in &segment.events {
             let Event::Frame(frame) = event else { continue };
-            let source = Source::Frame {
-                client: segment.client,
-                socket: segment.socket,
-            };
-            let (message, state) = (frame.message, frame.state);
-            known.add(
-                segment.chat,
-                frame.seq,
-                Change {
-                    message,
-                    state,
-                    source,
-                },
-                violations,
-            );
+            let change = Change::new(frame.message, frame.state, source);
+            violations.extend(known.add(segment.chat, frame.seq, change));
         }
     }
-    for (chat, rows) in evidence.rows {
+    for (&chat, rows) in evidence.rows {
         for row in rows {
-            let (message, state, source) = (row.message, row.state, Source::Store);
-            known.add(
-                *chat,
-                row.seq,
-                Change {
-                    message,
-                    state,
-                    source,
-                },
-                violations,
-            );
+            let change = Change::new(row.message, row.state, Source::Store);
+            violations.extend(known.add(chat, row.seq, change));
         }
     }
     known.find_sent(evidence);
     known
 }
 
-impl Known {
-    fn add(&mut self, chat: ChatId, seq: Seq, change: Change, violations: &mut Vec<Violation>) {
-        let known = *self
-            .changes
-            .entry(chat)
-            .or_default()
-            .entry(seq)
-            .or_insert(change);
-        if (known.message, known.state) != (change.message, change.state) {
-            let text = format!("chat {chat} seq {seq} is two changes: {known} and {change}");
-            violations.push(Violation::new("reused", text));
-            self.others.push((chat, seq, change));
+impl Change {
+    fn new(message: MessageId, state: State, source: Source) -> Self {
+        Self {
+            message,
+            state,
+            source,
         }
+    }
+}
+
+impl Known {
+    /// Adds a change; one that disagrees with another must not be.
+    fn add(&mut self, chat: ChatId, seq: Seq, change: Change) -> Option<Violation> {
+        let changes = self.changes.entry(chat).or_default();
+        let known = *changes.entry(seq).or_insert(change);
+        if (known.message, known.state) == (change.message, change.state) {
+            return None;
+        }
+        self.others.push((chat, seq, change));
+        let text = format!("chat {chat} seq {seq} is two changes: {known} and {change}");
+        Some(Violation::new("reused", text))
     }
 
     fn all(&self) -> impl Iterator<Item = (ChatId, Seq, &Change)> {

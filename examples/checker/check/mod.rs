@@ -7,7 +7,8 @@ mod segments;
 mod views;
 
 use crate::{
-    record::{ChatId, Journal, MessageId, Op, OpId, Seq, Violation},
+    journal::Journal,
+    record::{ChatId, MessageId, Op, OpId, Seq, Violation},
     rest::Row,
 };
 use known::Known;
