@@ -22,6 +22,8 @@ pub mod error;
 pub mod hub;
 pub mod json;
 pub mod model;
+#[cfg(feature = "planted-faults")]
+pub mod planted;
 pub mod protocol;
 pub mod repository;
 pub mod routes;

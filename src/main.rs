@@ -13,6 +13,8 @@ fn main() -> ExitCode {
     // Before any thread: reading .env writes to the process's environment.
     let result = Config::read().and_then(|config| {
         telemetry::start(&config.log, config.log_format);
+        #[cfg(feature = "planted-faults")]
+        messaging_api::planted::announce();
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

@@ -224,6 +224,12 @@ impl Ledger {
             author,
             key: key.clone(),
         });
+        #[cfg(feature = "planted-faults")]
+        let (key, keyed) = match &keyed {
+            // Without the name, because the store itself would refuse it a second time.
+            Some(known) if crate::planted::loses_dedupe() && self.is_known(known) => (None, None),
+            _ => (key, keyed),
+        };
         if let Some(keyed) = &keyed {
             if let Some(message) = self.known.get(keyed).and_then(|id| self.messages.get(id)) {
                 return Ok(Verdict::Again(Box::new(message.clone())));
@@ -254,6 +260,11 @@ impl Ledger {
             key,
         });
         Ok(Verdict::New(place))
+    }
+
+    #[cfg(feature = "planted-faults")]
+    fn is_known(&self, keyed: &Keyed) -> bool {
+        self.known.contains_key(keyed) || self.new_keys.contains_key(keyed)
     }
 
     fn edit(

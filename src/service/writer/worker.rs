@@ -14,7 +14,11 @@ use crate::{
     repository::{Burial, LogRepository, Tombstone},
 };
 use std::collections::{BTreeMap, BTreeSet};
-use tokio::{select, sync::mpsc, time};
+use tokio::{
+    select,
+    sync::mpsc,
+    time::{self, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Owns the queue's far end and all that is in flight.
@@ -54,6 +58,9 @@ impl Worker {
     /// Works until `stop`; then refuses new changes and finishes those that wait.
     pub async fn run(mut self) {
         let mut jobs = Vec::with_capacity(BATCH);
+        // Runs on while others are busy: a sleep begun anew for each batch would never end.
+        let mut rechecks = time::interval(RECHECK);
+        rechecks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let taken = select! {
                 biased;
@@ -61,7 +68,7 @@ impl Worker {
                     self.queue.close();
                     continue;
                 }
-                () = time::sleep(RECHECK), if !self.doubtful.is_empty() => {
+                _ = rechecks.tick(), if !self.doubtful.is_empty() => {
                     self.recheck().await;
                     continue;
                 }
@@ -144,6 +151,13 @@ impl Worker {
             let outcome = batch::write(&mut tx, changes).await?;
             if !outcome.news.is_empty() {
                 committing = true;
+                #[cfg(feature = "planted-faults")]
+                if crate::planted::broadcasts_before_commit() {
+                    self.publish(&outcome.news);
+                    if crate::planted::fails_this_commit() {
+                        return Err(Error::unavailable());
+                    }
+                }
                 tx.commit().await?;
             }
             Ok::<Outcome, Error>(outcome)

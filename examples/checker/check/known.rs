@@ -1,0 +1,237 @@
+//! Every change that anybody knows of: from acks, from frames, from the store. Two that disagree
+//! about a number, or a change that the store does not have, were told too early or are lost.
+
+use super::Evidence;
+use crate::record::{
+    ChatId, Event, FrameKind, Kind, MessageId, Op, Outcome, Seq, State, Violation,
+};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+};
+
+/// Who told of a change.
+#[derive(Clone, Copy)]
+pub enum Source {
+    Ack { client: u32 },
+    Frame { client: u32, socket: u32 },
+    Store,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ack { client } => write!(f, "acked to client {client}"),
+            Self::Frame { client, socket } => {
+                write!(f, "seen by client {client} on socket {socket}")
+            }
+            Self::Store => f.write_str("in the store"),
+        }
+    }
+}
+
+/// A change of a message.
+#[derive(Clone, Copy)]
+pub struct Change {
+    pub message: MessageId,
+    pub state: State,
+    pub source: Source,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            message,
+            state,
+            source,
+        } = self;
+        write!(f, "message {message} {state:?} ({source})")
+    }
+}
+
+/// The known changes of each chat, by number; and for each message its numbers.
+#[derive(Default)]
+pub struct Known {
+    pub changes: BTreeMap<ChatId, BTreeMap<Seq, Change>>,
+    pub sent: HashMap<(ChatId, MessageId), Seq>,
+    /// Changes whose number is also another's.
+    others: Vec<(ChatId, Seq, Change)>,
+}
+
+/// Gathers what is known, and finds what disagrees.
+pub fn gather(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) -> Known {
+    let mut known = Known::default();
+    for op in evidence.ops() {
+        let source = Source::Ack {
+            client: op.id.client,
+        };
+        for ack in &op.acks {
+            let deleted = matches!(op.kind, Kind::Delete(_)).then_some(State::Deleted);
+            if let (Some(seq), Some(state)) = (ack.seq, ack.state.or(deleted)) {
+                let change = Change::new(ack.message, state, source);
+                violations.extend(known.add(op.chat, seq, change));
+            }
+        }
+    }
+    for segment in evidence.journals.iter().flat_map(|j| &j.segments) {
+        let source = Source::Frame {
+            client: segment.client,
+            socket: segment.socket,
+        };
+        for event in &segment.events {
+            let Event::Frame(frame) = event else { continue };
+            let change = Change::new(frame.message, frame.state, source);
+            violations.extend(known.add(segment.chat, frame.seq, change));
+        }
+    }
+    for (&chat, rows) in evidence.rows {
+        for row in rows {
+            let change = Change::new(row.message, row.state, Source::Store);
+            violations.extend(known.add(chat, row.seq, change));
+        }
+    }
+    known.find_sent(evidence);
+    known
+}
+
+impl Change {
+    fn new(message: MessageId, state: State, source: Source) -> Self {
+        Self {
+            message,
+            state,
+            source,
+        }
+    }
+}
+
+impl Known {
+    /// Adds a change; one that disagrees with another must not be.
+    fn add(&mut self, chat: ChatId, seq: Seq, change: Change) -> Option<Violation> {
+        let changes = self.changes.entry(chat).or_default();
+        let known = *changes.entry(seq).or_insert(change);
+        if (known.message, known.state) == (change.message, change.state) {
+            return None;
+        }
+        self.others.push((chat, seq, change));
+        let text = format!("chat {chat} seq {seq} is two changes: {known} and {change}");
+        Some(Violation::new("reused", text))
+    }
+
+    fn all(&self) -> impl Iterator<Item = (ChatId, Seq, &Change)> {
+        let first = self.changes.iter().flat_map(|(&chat, changes)| {
+            changes
+                .iter()
+                .map(move |(&seq, change)| (chat, seq, change))
+        });
+        first.chain(
+            self.others
+                .iter()
+                .map(|(chat, seq, change)| (*chat, *seq, change)),
+        )
+    }
+
+    /// Notes with which number each message was sent, where that is known.
+    fn find_sent(&mut self, evidence: &Evidence<'_>) {
+        for (&chat, changes) in &self.changes {
+            for (&seq, change) in changes {
+                let State::Text(id) = change.state else {
+                    continue;
+                };
+                if evidence.op(id).is_some_and(|op| op.kind == Kind::Send) {
+                    self.sent.entry((chat, change.message)).or_insert(seq);
+                }
+            }
+        }
+    }
+}
+
+/// Every known change was asked for, is stored, and has survived.
+pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violation>) {
+    let deletes = deletes(evidence);
+    for (chat, seq, change) in known.all() {
+        let mut report = |kind, what: &str| {
+            let text = format!("chat {chat} seq {seq} {change}: {what}");
+            violations.push(Violation::new(kind, text));
+        };
+        let Some(row) = evidence.row(chat, change.message) else {
+            report("uncommitted", "the store has no such message");
+            continue;
+        };
+        let other = row.seq == seq && row.state != change.state;
+        if other || row.seq < seq || evidence.head(chat) < seq {
+            report("uncommitted", &format!("the store has {row:?}"));
+        }
+        let asked = match change.state {
+            State::Text(id) => match evidence.op(id) {
+                Some(op) => explains(op, chat, seq, change.message, row.user),
+                None => Err("an operation that does not exist"),
+            },
+            State::Deleted if deletes.contains(&(chat, change.message)) => Ok(()),
+            State::Deleted => Err("nobody deleted it"),
+            State::Strange => Err("a text that nobody sent"),
+        };
+        if let Err(why) = asked {
+            report("unexplained", why);
+        }
+    }
+    kinds(evidence, violations);
+}
+
+/// The messages that somebody may have deleted.
+fn deletes(evidence: &Evidence<'_>) -> HashSet<(ChatId, MessageId)> {
+    let possible = evidence.ops().filter(|op| op.outcome() != Outcome::Refused);
+    let target = |op: &Op| match op.kind {
+        Kind::Delete(message) => Some((op.chat, message)),
+        _ => None,
+    };
+    possible.filter_map(target).collect()
+}
+
+/// Whether an operation can have made this change.
+fn explains(
+    op: &Op,
+    chat: ChatId,
+    seq: Seq,
+    message: MessageId,
+    user: Option<i64>,
+) -> Result<(), &'static str> {
+    let target = match op.kind {
+        Kind::Send => op.acks.first().is_none_or(|ack| ack.message == message),
+        Kind::Edit(Some(target)) => target == message,
+        Kind::Edit(None) => true,
+        Kind::Delete(_) => false,
+    };
+    if op.chat != chat || !target || user != Some(op.user) {
+        return Err("the operation was about another message");
+    }
+    if op.outcome() == Outcome::Refused {
+        return Err("the operation was refused");
+    }
+    if op.seq().is_some_and(|acked| acked != seq) {
+        return Err("the operation was acknowledged with another seq");
+    }
+    Ok(())
+}
+
+/// A live frame is of the type of the operation that made it.
+fn kinds(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) {
+    for segment in evidence.journals.iter().flat_map(|j| &j.segments) {
+        for event in &segment.events {
+            let Event::Frame(frame) = event else { continue };
+            let right = match frame.state {
+                State::Text(id) => match evidence.op(id).map(|op| op.kind) {
+                    Some(Kind::Send) => frame.replay || frame.kind == FrameKind::Sent,
+                    Some(Kind::Edit(_)) => frame.replay || frame.kind == FrameKind::Edited,
+                    _ => true,
+                },
+                State::Deleted => frame.kind == FrameKind::Deleted,
+                State::Strange => true,
+            };
+            if !right {
+                let (client, socket) = (segment.client, segment.socket);
+                let text = format!("client {client} socket {socket}: of the wrong type: {frame:?}");
+                violations.push(Violation::new("kind", text));
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What was acknowledged is stored, once; what was refused is not; nothing is there that nobody sent.
+
+use super::Evidence;
+use crate::record::{ChatId, Kind, MessageId, Op, OpId, Outcome, State, Violation};
+use std::collections::HashMap;
+
+/// Checks the store's messages against the operations.
+pub fn check(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) {
+    let stored = stored(evidence, violations);
+    for op in evidence.ops() {
+        match op.kind {
+            Kind::Send => send(op, stored.get(&op.id).copied(), violations),
+            Kind::Edit(_) | Kind::Delete(_) => change(evidence, op, violations),
+        }
+    }
+    twice(evidence, violations);
+}
+
+/// The message of each send, by the name its sender gave it.
+fn stored(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) -> HashMap<OpId, MessageId> {
+    let mut stored = HashMap::new();
+    for (chat, rows) in evidence.rows {
+        for row in rows {
+            let op = row.key.as_deref().and_then(OpId::from_key);
+            let op = op.and_then(|id| evidence.op(id)).filter(|op| {
+                op.kind == Kind::Send && op.chat == *chat && row.user == Some(op.user)
+            });
+            let Some(op) = op else {
+                let text = format!("chat {chat}: nobody sent {row:?}");
+                violations.push(Violation::new("unexplained", text));
+                continue;
+            };
+            if let Some(other) = stored.insert(op.id, row.message) {
+                let text = format!("chat {chat}: message {other} has the same name as {row:?}");
+                violations.push(Violation::new("doubled", text));
+            }
+        }
+    }
+    stored
+}
+
+fn send(op: &Op, stored: Option<MessageId>, violations: &mut Vec<Violation>) {
+    let mut report = |kind, what: &str| {
+        violations.push(Violation::new(
+            kind,
+            format!("{what}: {op:?}, stored as {stored:?}"),
+        ));
+    };
+    match (op.outcome(), stored) {
+        (Outcome::Acked, None) => report("lost", "an acknowledged message is not stored"),
+        (Outcome::Refused, Some(_)) => report("unexplained", "a refused message is stored"),
+        _ => {}
+    }
+    if op.acks.iter().any(|ack| Some(ack.message) != stored) && stored.is_some() {
+        report(
+            "doubled",
+            "an ack names another message than the stored one",
+        );
+    }
+    if op.acks.iter().filter(|ack| !ack.duplicate).count() > 1 {
+        report("doubled", "it was new more than once");
+    }
+}
+
+/// An acknowledged edit or deletion has happened, and has not been undone.
+fn change(evidence: &Evidence<'_>, op: &Op, violations: &mut Vec<Violation>) {
+    for ack in &op.acks {
+        let row = evidence.row(op.chat, ack.message);
+        let there = row.is_some_and(|row| {
+            let deleted = row.state == State::Deleted;
+            let late = ack.seq.is_none_or(|seq| row.seq >= seq);
+            late && (deleted || !matches!(op.kind, Kind::Delete(_)))
+        });
+        if !there {
+            let text = format!("an acknowledged change is not stored: {op:?}, stored: {row:?}");
+            violations.push(Violation::new("lost", text));
+        }
+    }
+}
+
+/// No operation's text is in the store twice, whatever the name it is stored under.
+fn twice(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) {
+    let mut texts: HashMap<State, (ChatId, MessageId)> = HashMap::new();
+    for (&chat, rows) in evidence.rows {
+        for row in rows.iter().filter(|row| row.state != State::Deleted) {
+            if let Some(other) = texts.insert(row.state, (chat, row.message)) {
+                let text =
+                    format!("the same text as (chat, message) {other:?}: chat {chat} {row:?}");
+                violations.push(Violation::new("doubled", text));
+            }
+        }
+    }
+}

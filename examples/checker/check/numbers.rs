@@ -1,0 +1,66 @@
+//! The numbers of a chat run from 1 to its head without a hole, and none is used twice.
+
+use super::{Evidence, Known};
+use crate::record::{ChatId, Kind, Outcome, Seq, Violation};
+use std::collections::HashMap;
+
+/// Checks the numbers; gives how many only an operation in doubt can explain.
+pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violation>) -> usize {
+    acked_once(evidence, violations);
+    let mut all = 0;
+    for &chat in evidence.rows.keys() {
+        let head = evidence.head(chat);
+        let changes = known.changes.get(&chat);
+        let missing: Vec<Seq> = (1..=head)
+            .filter(|seq| changes.is_none_or(|changes| !changes.contains_key(seq)))
+            .collect();
+        let possible = in_doubt(evidence, known, chat);
+        if missing.len() > possible {
+            let first = &missing[..missing.len().min(10)];
+            let text = format!(
+                "chat {chat}: {} numbers up to {head} are of no known change, only {possible} \
+                 operations are in doubt; the first: {first:?}",
+                missing.len()
+            );
+            violations.push(Violation::new("hole", text));
+        }
+        all += missing.len();
+    }
+    all
+}
+
+/// How many changes there may have been that nobody was told of: edits and deletions in doubt, and
+/// messages whose sending was in doubt and that were edited before anybody saw them.
+fn in_doubt(evidence: &Evidence<'_>, known: &Known, chat: ChatId) -> usize {
+    let ops = evidence
+        .ops()
+        .filter(|op| op.chat == chat && op.outcome() == Outcome::Doubt);
+    let changes = ops.filter(|op| op.kind != Kind::Send).count();
+    let rows = evidence.rows.get(&chat).into_iter().flatten();
+    let unseen = rows
+        .filter(|row| !known.sent.contains_key(&(chat, row.message)))
+        .count();
+    changes + unseen
+}
+
+/// No two operations were acknowledged with the same number.
+fn acked_once(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) {
+    let mut acked = HashMap::new();
+    for op in evidence.ops() {
+        let Some(seq) = op.seq() else { continue };
+        if let Some(other) = acked.insert((op.chat, seq), op.id) {
+            let text = format!(
+                "chat {} seq {seq} was acknowledged to {other:?} and {:?}",
+                op.chat, op.id
+            );
+            violations.push(Violation::new("reused", text));
+        }
+        if seq > evidence.head(op.chat) {
+            let text = format!(
+                "chat {} seq {seq} was acknowledged and is over the head",
+                op.chat
+            );
+            violations.push(Violation::new("lost", text));
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! One client: connects, works, breaks its own connection, comes back, until the run is over.
+
+use crate::{
+    journal::Journal,
+    phase::Phase,
+    record::{ChatId, Seq},
+    rest::Rest,
+    socket::{Gone, Socket},
+};
+use serde_json::json;
+use std::{net::SocketAddr, time::Duration};
+use tokio::{sync::watch, time};
+
+/// How long an answer may take. The server's own limit is 5 s; freezes may come one after another.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(45);
+/// How long an open socket may take to get a chat's last message when nothing breaks any more.
+const LAST_LIMIT: Duration = Duration::from_secs(30);
+/// How far back a random `since` goes, at most.
+const BACK: Seq = 1500;
+
+/// A client with all that it knows.
+pub struct Client {
+    pub address: SocketAddr,
+    pub rest: Rest,
+    pub chats: Vec<ChatId>,
+    pub rng: fastrand::Rng,
+    pub phase: watch::Receiver<Phase>,
+    pub journal: Journal,
+}
+
+impl Client {
+    /// Works until the run is over and the last messages have come; does not resume yet.
+    pub async fn run(mut self) -> Self {
+        while self.is_working() {
+            let Ok(mut socket) = self.connect().await else {
+                time::sleep(Duration::from_millis(self.rng.u64(10..200))).await;
+                continue;
+            };
+            let worked = self.visit(&mut socket).await;
+            if worked.is_ok() && !self.is_working() {
+                self.listen_to_the_end(socket).await;
+            } else {
+                self.end(socket, worked).await;
+            }
+        }
+        self
+    }
+
+    pub fn is_working(&self) -> bool {
+        *self.phase.borrow() == Phase::Working
+    }
+
+    /// Opens a socket and connects to a chat, now and then to two.
+    async fn connect(&mut self) -> Result<Socket, Gone> {
+        let mut socket = Socket::open(self.address, &mut self.journal).await?;
+        let mut chats = self.chats.clone();
+        self.rng.shuffle(&mut chats);
+        // One chat is busier than the others: there, who does not read soon has something to miss.
+        if self.rng.bool() {
+            chats.retain(|chat| *chat != self.chats[0]);
+            chats.insert(0, self.chats[0]);
+        }
+        chats.truncate(if self.rng.u32(0..6) == 0 { 2 } else { 1 });
+        for &chat in &chats {
+            let since = self.since(chat);
+            let asked = socket.connect(&mut self.journal, chat, since).await;
+            if asked.is_err() {
+                socket.give_up(&mut self.journal);
+                return Err(Gone);
+            }
+        }
+        // Now and then it is gone before the replay is over.
+        let patience = match self.rng.u32(0..15) {
+            0 => Duration::from_millis(self.rng.u64(0..20)),
+            _ => ANSWER_LIMIT,
+        };
+        let answered = time::timeout(patience, async {
+            while !socket.places.are_connected() {
+                socket.step(&mut self.journal).await?;
+            }
+            Ok::<(), Gone>(())
+        });
+        let answered = answered.await;
+        if answered.is_err() && patience == ANSWER_LIMIT {
+            let text = format!("connecting to {chats:?} was not answered within {patience:?}");
+            self.journal.violate("unanswered", text);
+        }
+        if !matches!(answered, Ok(Ok(()))) {
+            socket.give_up(&mut self.journal);
+            return Err(Gone);
+        }
+        self.page_the_rest(&mut socket).await;
+        Ok(socket)
+    }
+
+    /// What it has seen, mostly.
+    fn since(&mut self, chat: ChatId) -> Option<Seq> {
+        let seen = self.journal.views.get(&chat).map_or(0, |view| view.seen);
+        match self.rng.u32(0..10) {
+            0 => None,
+            1 => Some(0),
+            2 | 3 => Some((seen - self.rng.i64(0..BACK)).max(0)),
+            _ => Some(seen),
+        }
+    }
+
+    /// Where a replay was too long, reads it by REST, as a client must. If that fails it comes with
+    /// the next resume.
+    async fn page_the_rest(&mut self, socket: &mut Socket) {
+        for (chat, head) in std::mem::take(&mut socket.places.truncated) {
+            let seen = self.journal.views.entry(chat).or_default().seen;
+            let Ok(rows) = self.rest.log(chat, seen).await else {
+                continue;
+            };
+            let view = self.journal.views.entry(chat).or_default();
+            for row in rows {
+                view.apply(row.message, row.seq, row.state);
+            }
+            view.seen = view.seen.max(head);
+        }
+    }
+
+    /// Ends a socket in one of the ways in which sockets end.
+    async fn end(&mut self, socket: Socket, worked: Result<(), Gone>) {
+        let journal = &mut self.journal;
+        match self.rng.u32(0..3) {
+            _ if worked.is_err() => drop(socket.give_up(journal)),
+            0 => socket.close(journal).await,
+            1 => drop(socket.give_up(journal)),
+            _ => {
+                let chat = self.chats[0];
+                let op = journal.begin(chat, crate::record::Kind::Send);
+                journal.refuse(op, "torn");
+                let content = json!({
+                    "chatId": chat, "content": op.text(), "clientMessageId": op.key()
+                });
+                let frame = json!({ "type": "send-message", "id": 0, "content": content });
+                socket.tear(journal, &frame).await;
+            }
+        }
+    }
+
+    /// Nothing breaks any more: a socket that stays open must get each chat's last message.
+    async fn listen_to_the_end(&mut self, mut socket: Socket) {
+        let mut phase = self.phase.clone();
+        let lasts = loop {
+            if let Phase::Closing(lasts) = &*phase.borrow_and_update() {
+                break lasts.clone();
+            }
+            tokio::select! {
+                stepped = socket.step(&mut self.journal) => if stepped.is_err() {
+                    socket.give_up(&mut self.journal);
+                    return;
+                },
+                _ = phase.changed() => {}
+            }
+        };
+        let is_behind = |socket: &Socket| {
+            let mut chats = socket.places.chats().into_iter();
+            chats.any(|chat| socket.places.position(chat) < lasts.get(&chat).copied())
+        };
+        let listening = async {
+            while is_behind(&socket) {
+                socket.step(&mut self.journal).await?;
+            }
+            Ok::<(), Gone>(())
+        };
+        if time::timeout(LAST_LIMIT, listening).await.is_err() {
+            let chats: Vec<_> = (socket.places.chats().into_iter())
+                .map(|chat| (chat, socket.places.position(chat), lasts.get(&chat)))
+                .collect();
+            let text = format!("an open socket is deaf: (chat, got, last) {chats:?}");
+            self.journal.violate("deaf", text);
+        }
+        socket.close(&mut self.journal).await;
+    }
+
+    /// Resumes every chat from what was seen last, and waits until it is live.
+    pub async fn resume_all(&mut self) {
+        for chat in self.chats.clone() {
+            let resuming = time::timeout(ANSWER_LIMIT, async {
+                while !self.resume(chat).await {
+                    time::sleep(Duration::from_millis(100)).await;
+                }
+            });
+            if resuming.await.is_err() {
+                let text = format!("the final resume of chat {chat} was not answered");
+                self.journal.violate("unanswered", text);
+            }
+        }
+    }
+
+    async fn resume(&mut self, chat: ChatId) -> bool {
+        let Ok(mut socket) = Socket::open(self.address, &mut self.journal).await else {
+            return false;
+        };
+        let since = self.journal.views.entry(chat).or_default().seen;
+        let mut going = socket.connect(&mut self.journal, chat, Some(since)).await;
+        while going.is_ok() && !socket.places.are_connected() {
+            going = socket.step(&mut self.journal).await;
+        }
+        if going.is_ok() {
+            self.page_the_rest(&mut socket).await;
+            if let Some(seq) = socket.places.position(chat) {
+                self.journal.finals.insert(chat, seq);
+            }
+        }
+        socket.close(&mut self.journal).await;
+        going.is_ok()
+    }
+}

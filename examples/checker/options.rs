@@ -1,0 +1,77 @@
+//! What the checker can be told.
+
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+
+/// Which database the server runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StoreKind {
+    /// The embedded file.
+    Sqlite,
+    /// A new database on the server that TEST_POSTGRES_URL names.
+    Postgres,
+}
+
+/// Breaks the server in every way while clients use it, then proves from what they saw that no
+/// acknowledged change was lost, doubled or reordered.
+///
+/// On Postgres, run it through scripts/with-postgres.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "checker")]
+pub struct Options {
+    /// The database that the server runs on
+    #[arg(long, value_enum, default_value = "sqlite")]
+    pub store: StoreKind,
+
+    /// How long to use and break it, in seconds
+    #[arg(long, default_value_t = 60)]
+    pub seconds: u64,
+
+    /// How many clients
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(2..=500))]
+    pub clients: u32,
+
+    /// How many chats
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub chats: u32,
+
+    /// What decides every choice of clients and faults; by default a new one each time
+    #[arg(long)]
+    pub seed: Option<u64>,
+
+    /// The server's binary; by default the one that was built with this program
+    #[arg(long)]
+    pub server: Option<PathBuf>,
+
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    /// Keep the temporary folder with the database and the server's log
+    #[arg(long)]
+    pub keep: bool,
+
+    /// No faults but those of the clients: no kills, stops or freezes
+    #[arg(long)]
+    pub calm: bool,
+}
+
+impl Options {
+    /// The server's binary: as told, or beside the folder of this example.
+    pub fn server(&self) -> Result<PathBuf, String> {
+        if let Some(path) = &self.server {
+            return Ok(path.clone());
+        }
+        let own = std::env::current_exe().map_err(|e| e.to_string())?;
+        let path = own
+            .parent()
+            .and_then(|examples| examples.parent())
+            .map(|profile| profile.join("messaging-api"))
+            .filter(|path| path.is_file());
+        path.ok_or_else(|| {
+            "the server's binary is missing: run cargo build with the same profile, \
+             or name it with --server"
+                .to_owned()
+        })
+    }
+}

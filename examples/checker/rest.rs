@@ -1,0 +1,146 @@
+//! The same server over REST.
+
+use crate::{
+    journal::Journal,
+    record::{Ack, ChatId, MessageId, OpId, Seq, State},
+    wire,
+};
+use reqwest::{RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use std::{net::SocketAddr, time::Duration};
+
+/// How long a request may take: more than the server's own 15 s and the longest freeze.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The largest page.
+const PAGE: usize = 1000;
+
+/// A REST client.
+#[derive(Clone)]
+pub struct Rest {
+    http: reqwest::Client,
+    base: String,
+}
+
+/// A message as the store has it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub message: MessageId,
+    pub user: Option<i64>,
+    pub seq: Seq,
+    pub state: State,
+    pub key: Option<String>,
+}
+
+impl Rest {
+    pub fn new(address: SocketAddr) -> Result<Self, String> {
+        let http = reqwest::Client::builder().timeout(PATIENCE).build();
+        Ok(Self {
+            http: http.map_err(|e| e.to_string())?,
+            base: format!("http://{address}"),
+        })
+    }
+
+    /// Makes a user or a chat, and gives the field of the answer.
+    pub async fn make(&self, path: &str, body: Value, field: &str) -> Result<i64, String> {
+        let asking = self.http.post(self.url(path)).json(&body).send();
+        let answer = asking.await.map_err(|e| e.to_string())?;
+        let answer: Value = answer.json().await.map_err(|e| e.to_string())?;
+        answer[field]
+            .as_i64()
+            .ok_or_else(|| format!("{path} answered {answer}"))
+    }
+
+    pub async fn send(&self, journal: &mut Journal, op: OpId) {
+        let chat = journal.op(op).chat;
+        let url = self.url(&format!("/chat/{chat}/message"));
+        let body = json!({
+            "customerId": journal.user, "content": op.text(), "clientMessageId": op.key()
+        });
+        self.ask(journal, op, self.http.post(url).json(&body)).await;
+    }
+
+    pub async fn edit(&self, journal: &mut Journal, op: OpId, message: MessageId) {
+        let url = self.url(&format!("/message/{message}"));
+        let body = json!({ "customerId": journal.user, "content": op.text() });
+        self.ask(journal, op, self.http.put(url).json(&body)).await;
+    }
+
+    pub async fn delete(&self, journal: &mut Journal, op: OpId, message: MessageId) {
+        let user = journal.user;
+        let url = self.url(&format!("/message/{message}?customerId={user}"));
+        let deleted = self.ask(journal, op, self.http.delete(url)).await;
+        if deleted == Some(StatusCode::NO_CONTENT) {
+            journal.op(op).acks.push(Ack {
+                message,
+                seq: None,
+                state: None,
+                duplicate: false,
+            });
+        }
+    }
+
+    /// Asks, and takes note of the answer where it has a body.
+    async fn ask(
+        &self,
+        journal: &mut Journal,
+        op: OpId,
+        request: RequestBuilder,
+    ) -> Option<StatusCode> {
+        let answer = async {
+            let answer = request.send().await.ok()?;
+            let status = answer.status();
+            if status == StatusCode::NO_CONTENT {
+                return Some((status, Value::Null));
+            }
+            Some((status, answer.json::<Value>().await.ok()?))
+        };
+        let Some((status, body)) = answer.await else {
+            journal.op(op).doubt = true;
+            return None;
+        };
+        if !status.is_success() {
+            journal.refuse(op, body["code"].as_str().unwrap_or("unavailable"));
+        } else if let Some(mut ack) = wire::ack(&body) {
+            // A send that is new answers 201; a 200 repeats an earlier one.
+            let send = matches!(journal.op(op).kind, crate::record::Kind::Send);
+            ack.duplicate = send && status == StatusCode::OK;
+            journal.op(op).acks.push(ack);
+        }
+        Some(status)
+    }
+
+    /// Everything that changed in a chat after `since`, by number.
+    pub async fn log(&self, chat: ChatId, mut since: Seq) -> Result<Vec<Row>, String> {
+        let mut rows = Vec::new();
+        loop {
+            let url = self.url(&format!("/chat/{chat}/message?since={since}&limit={PAGE}"));
+            let answer = self.http.get(url).send().await.map_err(|e| e.to_string())?;
+            let page: Value = answer.json().await.map_err(|e| e.to_string())?;
+            let page = page
+                .as_array()
+                .ok_or_else(|| format!("not a page: {page}"))?;
+            for message in page {
+                let row = row(message).ok_or_else(|| format!("not a message: {message}"))?;
+                since = row.seq;
+                rows.push(row);
+            }
+            if page.len() < PAGE {
+                return Ok(rows);
+            }
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+}
+
+fn row(message: &Value) -> Option<Row> {
+    Some(Row {
+        message: message["messageId"].as_i64()?,
+        user: message["customerId"].as_i64(),
+        seq: message["seq"].as_i64()?,
+        state: State::of(message["content"].as_str()),
+        key: message["clientMessageId"].as_str().map(ToOwned::to_owned),
+    })
+}

@@ -1,0 +1,142 @@
+//! The server, as a process that may be killed, stopped and frozen.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    fs::File,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+use tokio::{
+    process::{Child, Command},
+    time::{self, Instant},
+};
+
+/// How long a server may take to start, its database included.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long a server may take to stop when it is told to: its own limits add up to 30 s.
+const STOP_LIMIT: Duration = Duration::from_secs(40);
+
+/// A server's binary, its settings, and the process while there is one.
+pub struct Server {
+    /// Where it listens, always the same.
+    pub address: SocketAddr,
+    binary: PathBuf,
+    folder: PathBuf,
+    database_url: String,
+    http: reqwest::Client,
+    child: Option<Child>,
+}
+
+impl Server {
+    /// On a free port, not started.
+    pub fn new(binary: PathBuf, folder: &Path, database_url: String) -> Result<Self, String> {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.map_err(|e| format!("no free port: {e}"))?;
+        Ok(Self {
+            address,
+            binary,
+            folder: folder.to_owned(),
+            database_url,
+            http: reqwest::Client::new(),
+            child: None,
+        })
+    }
+
+    /// Starts it and waits until it is ready. One that ends meanwhile is started again, because its
+    /// database may be away.
+    pub async fn start(&mut self) -> Result<(), String> {
+        let begun = Instant::now();
+        while begun.elapsed() < START_LIMIT {
+            let ended = match &mut self.child {
+                Some(child) => child.try_wait().map_err(|e| e.to_string())?.is_some(),
+                None => true,
+            };
+            if ended {
+                self.child = Some(self.spawn()?);
+            }
+            if self.is_ready().await {
+                return Ok(());
+            }
+            time::sleep(Duration::from_millis(50)).await;
+        }
+        Err(format!("the server was not ready within {START_LIMIT:?}"))
+    }
+
+    fn spawn(&self) -> Result<Child, String> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("server.log"))
+            .map_err(|e| format!("cannot write the server's log: {e}"))?;
+        let errors = log.try_clone().map_err(|e| e.to_string())?;
+        Command::new(&self.binary)
+            .current_dir(&self.folder)
+            .env("HOST", "127.0.0.1")
+            .env("PORT", self.address.port().to_string())
+            .env("DATABASE_URL", &self.database_url)
+            .env("AUTH", "open")
+            .env("DEMO_DATA", "false")
+            .env("LOG", "warn")
+            // Heartbeats often, to hold the server to each.
+            .env("PING_SECONDS", "3")
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| format!("cannot start {}: {e}", self.binary.display()))
+    }
+
+    async fn is_ready(&self) -> bool {
+        let asked = self
+            .http
+            .get(format!("http://{}/health/ready", self.address))
+            .timeout(Duration::from_secs(2))
+            .send()
+            .await;
+        asked.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// Kills it (SIGKILL) and waits until it is gone.
+    pub async fn kill(&mut self) -> Result<(), String> {
+        match self.child.take() {
+            Some(mut child) => child.kill().await.map_err(|e| e.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells it to stop (SIGTERM) and waits until it has; gives its status, none where it had to be
+    /// killed.
+    pub async fn terminate(&mut self) -> Result<Option<ExitStatus>, String> {
+        self.signal(Signal::TERM)?;
+        let Some(mut child) = self.child.take() else {
+            return Ok(None);
+        };
+        match time::timeout(STOP_LIMIT, child.wait()).await {
+            Ok(status) => status.map(Some).map_err(|e| e.to_string()),
+            Err(_) => {
+                child.kill().await.map_err(|e| e.to_string())?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Stops its process in its tracks (SIGSTOP), or lets it go on (SIGCONT).
+    pub fn freeze(&self, frozen: bool) -> Result<(), String> {
+        self.signal(if frozen { Signal::STOP } else { Signal::CONT })
+    }
+
+    /// Its status, where it ended without being told to.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut()?.try_wait().ok().flatten()
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), String> {
+        let id = self.child.as_ref().and_then(Child::id);
+        let pid = id.and_then(|id| Pid::from_raw(id as i32));
+        let pid = pid.ok_or("the server is not running")?;
+        kill_process(pid, signal).map_err(|e| format!("cannot signal the server: {e}"))
+    }
+}

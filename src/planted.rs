@@ -1,0 +1,54 @@
+//! FAULTS, PLANTED ON PURPOSE: compiled only with the feature `planted-faults`, never for real use.
+//! They break the server's promise in known ways, to show that the checker notices. The variable
+//! PLANTED_FAULT selects one; without it the server behaves as ever.
+
+use std::{
+    env,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+static SELECTED: LazyLock<Option<String>> = LazyLock::new(|| {
+    let selected = env::var("PLANTED_FAULT").ok();
+    tracing::error!(
+        ?selected,
+        "built with planted-faults: this server may lose, double and reorder messages"
+    );
+    selected
+});
+
+/// Says loudly what this server is.
+pub fn announce() {
+    LazyLock::force(&SELECTED);
+}
+
+fn is_selected(fault: &str) -> bool {
+    SELECTED.as_deref() == Some(fault)
+}
+
+/// Whether changes are told before they are committed.
+#[must_use]
+pub fn broadcasts_before_commit() -> bool {
+    is_selected("broadcast_before_commit")
+}
+
+/// Whether this commit, told already, fails: one in fifty does.
+#[must_use]
+pub fn fails_this_commit() -> bool {
+    static COMMITS: AtomicU64 = AtomicU64::new(1);
+    COMMITS.fetch_add(1, Ordering::Relaxed).is_multiple_of(50)
+}
+
+/// Whether a slow socket goes on where the hub is, without what it missed.
+#[must_use]
+pub fn skips_lagged() -> bool {
+    is_selected("skip_lagged")
+}
+
+/// Whether a repeated send is stored again.
+#[must_use]
+pub fn loses_dedupe() -> bool {
+    is_selected("lost_dedupe")
+}
