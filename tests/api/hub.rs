@@ -43,7 +43,7 @@ async fn the_census_counts_chats_and_users(store: Store) {
 
 /// How a socket comes, and how it goes again.
 enum Guest {
-    Polite(Socket),
+    Polite(Box<Socket>),
     Abrupt(Wire),
 }
 
@@ -52,7 +52,7 @@ impl Guest {
         if n.is_multiple_of(2) {
             let mut socket = Socket::open(address).await;
             socket.connect(user, chat).await;
-            return Self::Polite(socket);
+            return Self::Polite(Box::new(socket));
         }
         let mut wire = Wire::open(address).await;
         wire.connect(user, chat).await;

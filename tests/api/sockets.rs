@@ -132,7 +132,7 @@ async fn leaving_is_acked_and_told_to_everyone(store: Store) {
         let leave = json!({
             "type": "leave", "content": "carl", "chatId": room.chat, "customerId": room.carl
         });
-        assert_eq!(frames, [leave.clone()], "its own leave");
+        assert_eq!(frames, std::slice::from_ref(&leave), "its own leave");
         assert_eq!(watcher.next().await, leave);
     }
     room.close().await;
