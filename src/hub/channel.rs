@@ -4,7 +4,7 @@ use crate::{
     model::{Seq, UserId},
     protocol::Frame,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
 /// How many signals a slow socket may be behind before it reads from the database instead. Small,
@@ -44,14 +44,27 @@ pub struct Signal {
 pub(super) struct Channel {
     sender: broadcast::Sender<Signal>,
     /// A std lock around counting and sending together, so that marks are sent in order.
-    mark: Mutex<u64>,
+    told: Mutex<Told>,
+}
+
+/// What a chat has been told.
+#[derive(Clone, Copy)]
+struct Told {
+    /// How many lasting events.
+    mark: u64,
+    /// Up to which change.
+    head: Seq,
 }
 
 impl Default for Channel {
     fn default() -> Self {
+        let told = Mutex::new(Told {
+            mark: 0,
+            head: Seq(0),
+        });
         Self {
             sender: broadcast::Sender::new(RING),
-            mark: Mutex::new(0),
+            told,
         }
     }
 }
@@ -62,23 +75,42 @@ impl Channel {
     }
 
     pub(super) fn mark(&self) -> u64 {
-        *self.mark.lock().unwrap_or_else(PoisonError::into_inner)
+        self.told().mark
     }
 
-    /// Sends what must not be lost.
+    /// Sends what must not be lost. That the chat is behind is news only where it has not been
+    /// told of that change.
     pub(super) fn post(&self, event: Event) {
-        let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
-        *mark += 1;
+        let mut told = self.told();
+        match &event {
+            Event::Behind(head) if *head <= told.head => return,
+            Event::Behind(head) => told.head = *head,
+            Event::Changes(batch) => {
+                told.head = batch
+                    .last()
+                    .map_or(told.head, |(seq, _)| told.head.max(*seq));
+            }
+            Event::Removed(_) | Event::Closed | Event::Passing(_) => {}
+        }
+        told.mark += 1;
         // Without a receiver there is nobody to tell.
-        let _ = self.sender.send(Signal { mark: *mark, event });
+        let _ = self.sender.send(Signal {
+            mark: told.mark,
+            event,
+        });
     }
 
     /// Sends what may be lost.
     pub(super) fn pass(&self, frame: Frame) {
-        let mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = self.told();
+        let mark = told.mark;
         let _ = self.sender.send(Signal {
-            mark: *mark,
+            mark,
             event: Event::Passing(frame),
         });
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -112,6 +112,12 @@ impl Hub {
         online
     }
 
+    /// The chats that somebody is in.
+    #[must_use]
+    pub fn occupied(&self) -> Vec<ChatId> {
+        self.rooms().keys().copied().collect()
+    }
+
     /// Whether somebody is in the chat.
     #[must_use]
     pub fn is_occupied(&self, chat: ChatId) -> bool {

@@ -43,6 +43,27 @@ pub(super) async fn lock_chats(tx: &mut StoreTransaction, chats: &[ChatId]) -> R
     }
 }
 
+/// The heads of chats as they are committed; those that do not exist are left out.
+pub(super) async fn heads(store: &Store, chats: &[ChatId]) -> Result<Vec<Head>> {
+    const POSTGRES: &str = "SELECT chat_id, seq FROM chat WHERE chat_id = ANY($1)";
+    const SQLITE: &str = "SELECT chat_id, seq FROM chat \
+                          WHERE chat_id IN (SELECT value FROM json_each($1))";
+    match store {
+        Store::Postgres(pool) => {
+            query_as(POSTGRES)
+                .bind(column(chats, |c| c.0))
+                .fetch_all(pool)
+                .await
+        }
+        Store::Sqlite(embedded) => {
+            query_as(SQLITE)
+                .bind(json(chats, |c| c.0))
+                .fetch_all(embedded.readers())
+                .await
+        }
+    }
+}
+
 /// Locks a user against every writer; false where there is none.
 pub(super) async fn lock_user(tx: &mut StoreTransaction, user: UserId) -> Result<bool> {
     const POSTGRES: &str = "SELECT customer_id FROM customer WHERE customer_id = $1 FOR UPDATE";

@@ -104,6 +104,11 @@ impl LogRepository {
         self.0.begin().await.map(LogTransaction)
     }
 
+    /// The heads of chats as they are committed; those that do not exist are left out.
+    pub async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
+        Ok(dialect::heads(&self.0, chats).await?)
+    }
+
     /// Turns a user's messages into numbered tombstones, so many in one transaction, and with the
     /// last of them deletes the user and their memberships. None where there is no such user.
     pub async fn delete_user(&self, user: UserId, now: Timestamp) -> Result<Option<Burial>, Error> {

@@ -26,8 +26,9 @@ const BATCH: usize = 512;
 const WAIT_LIMIT: Duration = Duration::from_millis(2500);
 /// How long a transaction may take before its outcome counts as unknown.
 const COMMIT_LIMIT: Duration = Duration::from_secs(2);
-/// How often the store is asked about commits whose outcome is unknown.
-const RECHECK: Duration = Duration::from_millis(500);
+/// How often what the chats have been told is compared with what is stored: a change that was
+/// committed without this server knowing reaches its chat this much later.
+const COMPARE: Duration = Duration::from_secs(3);
 
 /// Where changes are handed in. Cloning shares the queue.
 #[derive(Clone)]

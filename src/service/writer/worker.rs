@@ -2,7 +2,7 @@
 //! chat's changes in the order of their numbers.
 
 use super::{
-    BATCH, COMMIT_LIMIT, Job, RECHECK, WAIT_LIMIT,
+    BATCH, COMMIT_LIMIT, COMPARE, Job, WAIT_LIMIT,
     batch::{self, Outcome},
     change::{Answer, Change},
 };
@@ -13,7 +13,7 @@ use crate::{
     protocol::{self, Frame},
     repository::{Burial, LogRepository, Tombstone},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use tokio::{
     select,
     sync::mpsc,
@@ -27,8 +27,6 @@ pub struct Worker {
     log: LogRepository,
     hub: Hub,
     stop: CancellationToken,
-    /// Chats with a commit whose outcome is unknown: their heads are read again.
-    doubtful: BTreeSet<ChatId>,
 }
 
 /// Why a transaction did not succeed for certain.
@@ -51,16 +49,14 @@ impl Worker {
             log,
             hub,
             stop,
-            doubtful: BTreeSet::new(),
         }
     }
 
     /// Works until `stop`; then refuses new changes and finishes those that wait.
     pub async fn run(mut self) {
         let mut jobs = Vec::with_capacity(BATCH);
-        // Runs on while others are busy: a sleep begun anew for each batch would never end.
-        let mut rechecks = time::interval(RECHECK);
-        rechecks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut compare = time::interval(COMPARE);
+        compare.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let taken = select! {
                 biased;
@@ -68,8 +64,8 @@ impl Worker {
                     self.queue.close();
                     continue;
                 }
-                _ = rechecks.tick(), if !self.doubtful.is_empty() => {
-                    self.recheck().await;
+                _ = compare.tick(), if !self.queue.is_closed() => {
+                    self.compare_heads().await;
                     continue;
                 }
                 taken = self.queue.recv_many(&mut jobs, BATCH) => taken,
@@ -110,23 +106,22 @@ impl Worker {
             .unzip();
         let answers = match self.commit(&changes).await {
             Ok(answers) => answers,
-            Err(Failure::Undone(error)) if error.code() == Code::Internal && changes.len() > 1 => {
-                error.log();
-                self.one_by_one(&changes).await
+            Err(Failure::Undone(error)) if error.code() == Code::Internal => {
+                self.one_by_one(&changes, error).await
             }
             Err(Failure::Undone(error)) => refuse_all(&changes, &error, Error::unavailable),
-            Err(Failure::Unknown(error)) => {
-                self.doubtful
-                    .extend(changes.iter().filter_map(Change::chat));
-                refuse_all(&changes, &error, Error::in_doubt)
-            }
+            Err(Failure::Unknown(error)) => refuse_all(&changes, &error, Error::in_doubt),
         };
         for ((reply, _), answer) in replies.into_iter().zip(answers) {
             let _ = reply.send(answer);
         }
     }
 
-    async fn one_by_one(&mut self, changes: &[Change]) -> Vec<Result<Answer, Error>> {
+    async fn one_by_one(&mut self, changes: &[Change], error: Error) -> Vec<Result<Answer, Error>> {
+        if changes.len() == 1 {
+            return vec![Err(error)];
+        }
+        error.log();
         let mut answers = Vec::with_capacity(changes.len());
         for change in changes {
             let mut one = match self.commit(std::slice::from_ref(change)).await {
@@ -134,7 +129,6 @@ impl Worker {
                 Err(Failure::Undone(error)) => vec![Err(error)],
                 Err(Failure::Unknown(error)) => {
                     error.log();
-                    self.doubtful.extend(change.chat());
                     vec![Err(Error::in_doubt())]
                 }
             };
@@ -204,7 +198,11 @@ impl Worker {
         let deleting = self.log.delete_user(user, Timestamp::now());
         let done = time::timeout(COMMIT_LIMIT, deleting).await;
         let burial = done.unwrap_or_else(|_| Err(Error::in_doubt()))?;
-        let Burial { tombstones, done } = burial.ok_or_else(|| Error::user_not_found(user))?;
+        let Some(Burial { tombstones, done }) = burial else {
+            // Perhaps gone by an earlier deletion that was never confirmed.
+            self.hub.end(user);
+            return Err(Error::user_not_found(user));
+        };
         for chat in tombstones.chunk_by(|a, b| a.chat_id == b.chat_id) {
             let frame =
                 |t: &Tombstone| (t.seq, Frame::buried(t.chat_id, t.message_id, t.seq, user));
@@ -238,20 +236,24 @@ impl Worker {
         Ok(Answer::Gone)
     }
 
-    /// Learns what became of commits that nobody confirmed. Their locks make this wait until each
-    /// has happened or not; then whoever listens reads what there is.
-    async fn recheck(&mut self) {
-        let chats: Vec<ChatId> = self.doubtful.iter().copied().collect();
-        let asking = async { self.log.begin().await?.lock_chats(&chats).await };
-        match time::timeout(COMMIT_LIMIT, asking).await {
-            Ok(Ok(heads)) => {
-                self.doubtful.clear();
-                for head in heads {
-                    self.hub.post(head.chat_id, Event::Behind(head.seq));
-                }
-            }
-            Ok(Err(error)) => error.log(),
-            Err(_) => tracing::warn!("the store does not answer"),
+    /// Compares what the chats have been told with what is stored, and tells them where they are
+    /// behind: after a commit that was never confirmed, by this server or one before it.
+    async fn compare_heads(&self) {
+        let chats = self.hub.occupied();
+        if chats.is_empty() {
+            return;
+        }
+        let heads = match time::timeout(COMMIT_LIMIT, self.log.heads(&chats)).await {
+            Ok(Ok(heads)) => heads,
+            Ok(Err(error)) => return error.log(),
+            Err(_) => return tracing::warn!("the store does not answer"),
+        };
+        let stored: HashSet<ChatId> = heads.iter().map(|head| head.chat_id).collect();
+        for head in heads {
+            self.hub.post(head.chat_id, Event::Behind(head.seq));
+        }
+        for gone in chats.into_iter().filter(|chat| !stored.contains(chat)) {
+            self.hub.post(gone, Event::Closed);
         }
     }
 }
