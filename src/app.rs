@@ -12,8 +12,8 @@ use crate::{
     },
     routes,
     service::{
-        ChatService, Feeds, HealthService, MemberService, MessageService, Start, UserService,
-        Writer,
+        ChatService, Feeds, HealthService, MemberService, MessageService, Standings, Start,
+        UserService, Writer,
     },
     state::{AppState, Limits, Shared},
     store::Store,
@@ -60,10 +60,15 @@ impl App {
         let members = MemberRepository::new(store.clone());
         let messages = MessageRepository::new(store.clone());
         let users = UserRepository::new(store.clone());
+        // Half of the connections, so that sockets that come back leave some to everyone else.
+        let reading = (connections / 2).max(1) as usize;
+        let (standings, answering) = Standings::new(members.clone());
+        tokio::spawn(answering);
         let member_service = MemberService::new(
             members.clone(),
             users.clone(),
             messages.clone(),
+            standings,
             hub.clone(),
         );
         let state = AppState::new(Shared {
@@ -72,7 +77,7 @@ impl App {
             chats: ChatService::new(ChatRepository::new(store.clone()), writer.clone()),
             members: member_service.clone(),
             messages: MessageService::new(messages.clone(), members.clone(), writer),
-            feeds: Feeds::new(hub.clone(), member_service, messages, connections as usize),
+            feeds: Feeds::new(hub.clone(), member_service, messages, reading),
             anonymous: Caller::Open,
             origins: config.cors_allowed_origins.clone(),
             loopback_only: config.auth() == Auth::Open && config.host.is_loopback(),

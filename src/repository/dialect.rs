@@ -2,7 +2,7 @@
 //! Postgres, JSON and `json_each` on SQLite), row locks (SQLite has one writer and needs none),
 //! text search. Each statement stands in both forms, side by side.
 
-use super::{Head, Keyed, NewMessage, Person, message::select_messages};
+use super::{Head, Keyed, NewMessage, Person, Standing, message::select_messages};
 use crate::{
     model::{ChatId, Message, MessageId, Timestamp, UserId},
     store::{Store, StoreTransaction},
@@ -39,6 +39,34 @@ pub(super) async fn lock_chats(tx: &mut StoreTransaction, chats: &[ChatId]) -> R
                 .bind(json(chats, |c| c.0))
                 .fetch_all(&mut **tx)
                 .await
+        }
+    }
+}
+
+/// How users stand to chats, in the order of the pairs.
+pub(super) async fn standings(store: &Store, pairs: &[(UserId, ChatId)]) -> Result<Vec<Standing>> {
+    const POSTGRES: &str = "SELECT \
+        (SELECT username FROM customer WHERE customer_id = k.u) AS username, \
+        (SELECT seq FROM chat WHERE chat_id = k.c) AS head, \
+        (SELECT role FROM customer_chat WHERE customer_id = k.u AND chat_id = k.c) AS role \
+        FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS k (u, c, n) ORDER BY k.n";
+    const SQLITE: &str = "SELECT \
+        (SELECT username FROM customer WHERE customer_id = k.value ->> 0) AS username, \
+        (SELECT seq FROM chat WHERE chat_id = k.value ->> 1) AS head, \
+        (SELECT role FROM customer_chat WHERE customer_id = k.value ->> 0 \
+            AND chat_id = k.value ->> 1) AS role \
+        FROM json_each($1) AS k ORDER BY k.key";
+    match store {
+        Store::Postgres(pool) => {
+            let query = query_as(POSTGRES).bind(column(pairs, |(user, _)| user.0));
+            query
+                .bind(column(pairs, |(_, chat)| chat.0))
+                .fetch_all(pool)
+                .await
+        }
+        Store::Sqlite(embedded) => {
+            let query = query_as(SQLITE).bind(json(pairs, |(user, chat)| (user.0, chat.0)));
+            query.fetch_all(embedded.readers()).await
         }
     }
 }

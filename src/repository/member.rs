@@ -1,5 +1,6 @@
 //! Memberships.
 
+use super::dialect;
 use crate::{
     error::Error,
     model::{Chat, ChatId, ChatMember, Member, MessageId, Role, Seq, Timestamp, UserId},
@@ -105,18 +106,10 @@ impl MemberRepository {
             .await)?)
     }
 
-    /// How a user stands to a chat: one read that answers whether they may connect, under which
-    /// name, and from which change on.
-    pub async fn standing(&self, user: UserId, chat: ChatId) -> Result<Standing, Error> {
-        const SQL: &str = "SELECT \
-            (SELECT username FROM customer WHERE customer_id = $1) AS username, \
-            (SELECT seq FROM chat WHERE chat_id = $2) AS head, \
-            (SELECT role FROM customer_chat WHERE customer_id = $1 AND chat_id = $2) AS role";
-        Ok(on!(read & self.0, |db| query_as(SQL)
-            .bind(user)
-            .bind(chat)
-            .fetch_one(db)
-            .await)?)
+    /// How users stand to chats, in the order of the pairs: one read that answers whether each may
+    /// connect, under which name, and from which change on.
+    pub async fn standings(&self, pairs: &[(UserId, ChatId)]) -> Result<Vec<Standing>, Error> {
+        Ok(dialect::standings(&self.0, pairs).await?)
     }
 
     /// The number of the chat's latest change; none where there is no such chat.

@@ -164,12 +164,11 @@ impl Feed {
         let (seat, receiver) = self.feeds.hub.enter(chat);
         let mark = seat.mark();
         let feeds = self.feeds.clone();
-        let reading = feeds.first_look(caller, self.user, chat, since);
         let FirstLook {
             username,
             head,
             truncated,
-        } = feeds.in_turn(reading).await?;
+        } = feeds.first_look(caller, self.user, chat, since).await?;
         let since = since.or_else(|| self.place(chat).map(|place| place.seen));
         let since = since.filter(|since| !truncated && *since < head);
         let behind = since.map(Behind::new);
@@ -299,7 +298,7 @@ impl Feed {
         };
         let seen = place.seen;
         let feeds = self.feeds.clone();
-        let read = feeds.in_turn(feeds.next_look(user, chat, seen)).await?;
+        let read = feeds.next_look(user, chat, seen).await?;
         match (read, self.place_mut(chat)) {
             (NextLook::Page(page), Some(place)) => Ok(Some(place.replay(&page))),
             (NextLook::Gone(frame), _) => {
@@ -338,10 +337,8 @@ impl Feeds {
         let truncated = match since {
             // There are at most as many changed messages as there were changes.
             Some(since) if head.0 - since.0 > REPLAY_LIMIT => {
-                self.messages
-                    .count_since(chat, since, REPLAY_LIMIT + 1)
-                    .await?
-                    > REPLAY_LIMIT
+                let counting = self.messages.count_since(chat, since, REPLAY_LIMIT + 1);
+                self.in_turn(counting).await? > REPLAY_LIMIT
             }
             _ => false,
         };
@@ -356,11 +353,10 @@ impl Feeds {
         match self.members.standing(user, chat).await? {
             Standing { head: None, .. } => Ok(NextLook::Gone(Frame::chat_deleted(chat))),
             Standing { role: None, .. } => Ok(NextLook::Gone(Frame::removed(chat))),
-            Standing { .. } => self
-                .messages
-                .since(chat, seen, PAGE)
-                .await
-                .map(NextLook::Page),
+            Standing { .. } => {
+                let page = self.messages.since(chat, seen, PAGE);
+                self.in_turn(page).await.map(NextLook::Page)
+            }
         }
     }
 }

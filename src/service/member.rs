@@ -1,6 +1,9 @@
 //! Who belongs to which chat.
 
-use super::page::{Limit, Page};
+use super::{
+    page::{Limit, Page},
+    standings::Standings,
+};
 use crate::{
     auth::Caller,
     error::Error,
@@ -16,6 +19,7 @@ pub struct MemberService {
     members: MemberRepository,
     users: UserRepository,
     messages: MessageRepository,
+    standings: Standings,
     hub: Hub,
 }
 
@@ -44,12 +48,14 @@ impl MemberService {
         members: MemberRepository,
         users: UserRepository,
         messages: MessageRepository,
+        standings: Standings,
         hub: Hub,
     ) -> Self {
         Self {
             members,
             users,
             messages,
+            standings,
             hub,
         }
     }
@@ -156,7 +162,7 @@ impl MemberService {
         chat: ChatId,
         since: Option<Seq>,
     ) -> Result<Connected, Error> {
-        let standing = self.members.standing(user, chat).await?;
+        let standing = self.standings.ask(user, chat).await?;
         let member = standing.role.is_some();
         let connected = present(standing, user, chat)?;
         if !member && caller.members_only() {
@@ -174,12 +180,12 @@ impl MemberService {
 
     /// How a user stands to a chat.
     pub async fn standing(&self, user: UserId, chat: ChatId) -> Result<Standing, Error> {
-        self.members.standing(user, chat).await
+        self.standings.ask(user, chat).await
     }
 
     /// What is missing where there is no membership.
     async fn missing(&self, user: UserId, chat: ChatId) -> Result<Error, Error> {
-        let standing = self.members.standing(user, chat).await?;
+        let standing = self.standings.ask(user, chat).await?;
         Ok(match present(standing, user, chat) {
             Ok(_) => Error::member_not_found(user, chat),
             Err(missing) => missing,
