@@ -99,7 +99,7 @@ impl Crowd {
             .await
             .map_err(|e| format!("not everyone could connect: {e}"))?;
         ledger.quiet(QUIET).await;
-        ledger.check_joined()?;
+        ledger.check_connections()?;
         Ok(Self {
             joining: (ledger.last.get() - begin).as_secs_f64(),
             clients,

@@ -77,7 +77,7 @@ pub async fn joins(store: Store) -> Turn {
 /// Waits until the server has closed all but so many files, and for its memory to settle. Its
 /// database may have opened a few connections meanwhile.
 async fn emptied(server: &mut Process, files: usize) -> Result<(), String> {
-    const OF_THE_DATABASE: usize = 64;
+    const OF_THE_DATABASE: usize = 32;
     let deadline = Instant::now() + LEAVE_LIMIT;
     while server.open_files() > files + OF_THE_DATABASE {
         if Instant::now() > deadline {
