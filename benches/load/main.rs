@@ -128,10 +128,14 @@ async fn run(args: &Args) -> Result<(), String> {
             .collect(),
         Some(one) => vec![one],
     };
+    let mut wrong = Vec::new();
     for scenario in chosen {
-        measure(scenario, args).await?;
+        wrong.extend(measure(scenario, args).await.err());
     }
-    Ok(())
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(wrong.join("\nload: ")),
+    }
 }
 
 async fn measure(scenario: Scenario, args: &Args) -> Result<(), String> {

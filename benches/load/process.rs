@@ -69,7 +69,7 @@ impl Process {
     }
 
     /// Checks that it has not ended.
-    fn must_run(&mut self) -> Result<(), String> {
+    pub fn must_run(&mut self) -> Result<(), String> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => Err(format!("a server ended by itself: {status}")),

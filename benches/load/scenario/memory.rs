@@ -29,7 +29,7 @@ pub async fn idle(store: Store) -> Turn {
         stalled: false,
         at_once: 200,
     };
-    let stand = Stand::new(store, plan.chats, plan.clients).await?;
+    let mut stand = Stand::new(store, plan.chats, plan.clients).await?;
     let empty = stand.server.resident();
     let crowd = stand.gather(plan, SILENT).await?;
     tokio::time::sleep(SETTLE).await;

@@ -41,9 +41,13 @@ impl Stand {
         Ok(Self { database, server })
     }
 
-    /// Connects everyone to the server.
-    async fn gather(&self, plan: Plan, pace: Pace) -> Result<Crowd, String> {
-        Crowd::gather(self.server.port, plan, pace, true).await
+    /// Connects everyone to the server; says so where the server itself did not live through it.
+    async fn gather(&mut self, plan: Plan, pace: Pace) -> Result<Crowd, String> {
+        let crowd = Crowd::gather(self.server.port, plan, pace, true).await;
+        if crowd.is_err() {
+            self.server.must_run()?;
+        }
+        crowd
     }
 
     /// Checks that the server is well and that the database has so many messages; ends both.
@@ -69,7 +73,7 @@ async fn load(
     pace: Pace,
     lasts: Duration,
 ) -> Result<(Outcome, f64), String> {
-    let stand = Stand::new(store, plan.chats, plan.clients).await?;
+    let mut stand = Stand::new(store, plan.chats, plan.clients).await?;
     let crowd = stand.gather(plan, pace).await?;
     let outcome = crowd.drive(pace, lasts, &stand.server).await?;
     let resident = stand.server.resident();
