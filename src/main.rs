@@ -1,13 +1,15 @@
 //! Reads the settings, starts the server, and waits for a signal.
 
 use messaging_api::{App, Config, telemetry};
-use std::process::ExitCode;
-use tokio::{net::TcpListener, select, signal::unix};
+use std::{io, net::SocketAddr, process::ExitCode};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    select,
+    signal::unix,
+};
 
-/// Gives memory back after a crowd has left, and keeps tens of thousands of small sockets close
-/// together; the system's allocator does neither well.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+/// Connections that may wait to be accepted; the kernel takes less where it is told to.
+const BACKLOG: u32 = 4096;
 
 fn main() -> ExitCode {
     // Before any thread: reading .env writes to the process's environment.
@@ -43,13 +45,24 @@ async fn run(config: &Config) -> Result<(), String> {
     }
     let app = App::start(config).await?;
     let address = config.address();
-    let listener = TcpListener::bind(address)
-        .await
+    let listener = listen(address)
         .map_err(|e| format!("cannot listen on {address}: {e}; choose another HOST or PORT"))?;
     let bound = listener.local_addr().map_err(|e| e.to_string())?;
     tracing::info!("listening on http://{bound}");
     app.serve(listener, signal()?).await;
     Ok(())
+}
+
+/// Listens with room for a crowd: when a server restarts, all of its clients come back at once, and
+/// the usual 128 places would turn most of them away.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Waits for SIGTERM or SIGINT.

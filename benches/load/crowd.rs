@@ -1,0 +1,203 @@
+//! The clients of a load, and what they do together.
+
+use super::{
+    client::{Client, Connected, Seat},
+    ledger::Ledger,
+    process::Process,
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+/// How long nothing may come before joining counts as over.
+const QUIET: Duration = Duration::from_millis(300);
+/// How long what is missing is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a load at a fixed rate sends what is due.
+const STEP: Duration = Duration::from_millis(1);
+/// A message that goes out later than this counts from when it was due: a server that holds up its
+/// senders cannot hide it.
+const LATE: Duration = Duration::from_millis(4);
+
+/// Who connects.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    /// How many chats, with ids from 1.
+    pub chats: usize,
+    /// How many clients in each.
+    pub clients: usize,
+    /// How many of them send.
+    pub senders: usize,
+    /// Whether the last client of each chat stops reading.
+    pub stalled: bool,
+    /// Most connections that are being made at once.
+    pub at_once: usize,
+}
+
+/// How they send.
+#[derive(Clone, Copy)]
+pub enum Pace {
+    /// Each sender has so many messages under way.
+    Window(u32),
+    /// So many messages a second in all.
+    Rate(u32),
+}
+
+/// Everyone who is connected.
+pub struct Crowd {
+    /// From the first connection to the last thing that came of it, in seconds.
+    pub joining: f64,
+    clients: Vec<Connected>,
+    plan: Plan,
+    ledger: Rc<Ledger>,
+}
+
+/// What came of a load.
+pub struct Outcome {
+    /// Messages that were sent.
+    pub sent: u64,
+    /// Messages that came, counted once per receiver.
+    pub delivered: u64,
+    /// From the first sending to the last receiving, in seconds.
+    pub seconds: f64,
+    /// What the server's process used meanwhile, in seconds.
+    pub cpu: f64,
+    /// From sending to receiving, in microseconds, in order.
+    latencies: Vec<u32>,
+}
+
+impl Outcome {
+    /// The latency that so many of a thousand deliveries do not exceed, in milliseconds.
+    pub fn latency(&self, per_mille: usize) -> f64 {
+        let at = (self.latencies.len() * per_mille / 1000).min(self.latencies.len() - 1);
+        f64::from(self.latencies[at]) / 1000.0
+    }
+}
+
+impl Crowd {
+    /// Connects everyone, and to their chats if `joins`; waits until the joining is over.
+    pub async fn gather(port: u16, plan: Plan, pace: Pace, joins: bool) -> Result<Self, String> {
+        let begin = Instant::now();
+        let ledger = Rc::new(Ledger::new());
+        let seats = (0..plan.chats * plan.clients).map(|n| {
+            let place = n % plan.clients;
+            Seat {
+                chat: (n / plan.clients + 1) as u16,
+                user: n + 1,
+                place: place as u16,
+                senders: plan.senders as u16,
+                echo: matches!(pace, Pace::Window(_)),
+                stalls: plan.stalled && place + 1 == plan.clients,
+            }
+        });
+        let clients = stream::iter(seats)
+            .map(|seat| Client::connect(port, seat, joins, Rc::clone(&ledger)))
+            .buffered(plan.at_once)
+            .try_collect()
+            .await
+            .map_err(|e| format!("not everyone could connect: {e}"))?;
+        ledger.quiet(QUIET).await;
+        ledger.check_connections()?;
+        Ok(Self {
+            joining: (ledger.last.get() - begin).as_secs_f64(),
+            clients,
+            plan,
+            ledger,
+        })
+    }
+
+    /// Sends for so long, waits for what is under way, and checks it.
+    pub async fn drive(
+        &self,
+        pace: Pace,
+        lasts: Duration,
+        server: &Process,
+    ) -> Result<Outcome, String> {
+        let cpu = server.cpu();
+        let begin = Instant::now();
+        self.ledger.going.set(true);
+        match pace {
+            Pace::Window(window) => {
+                for sender in self.senders() {
+                    sender.send(window, Instant::now());
+                }
+                tokio::time::sleep(lasts).await;
+            }
+            Pace::Rate(rate) => self.keep_up(rate, begin, lasts).await,
+        }
+        self.ledger.going.set(false);
+        self.settle().await;
+        let cpu = server.cpu() - cpu;
+        self.check()?;
+        let mut latencies = self.ledger.latencies.take();
+        latencies.sort_unstable();
+        Ok(Outcome {
+            sent: self.ledger.sent.get(),
+            delivered: self.ledger.delivered.get(),
+            seconds: (self.ledger.last.get() - begin).as_secs_f64(),
+            cpu,
+            latencies,
+        })
+    }
+
+    fn senders(&self) -> impl Iterator<Item = &Rc<Client>> + Clone {
+        let (clients, senders) = (self.plan.clients, self.plan.senders);
+        let sends = move |(n, _): &(usize, &Connected)| n % clients < senders;
+        self.clients
+            .iter()
+            .enumerate()
+            .filter(sends)
+            .map(|(_, c)| &c.client)
+    }
+
+    /// Sends what is due, each sender in turn.
+    async fn keep_up(&self, rate: u32, begin: Instant, lasts: Duration) {
+        let total = (f64::from(rate) * lasts.as_secs_f64()) as u32;
+        let due = |n: u32| begin + Duration::from_secs_f64(f64::from(n) / f64::from(rate));
+        let mut turns = self.senders().cycle();
+        let mut sent = 0;
+        while sent < total {
+            let now = Instant::now();
+            while sent < total && due(sent) <= now {
+                let late = now - due(sent) > LATE;
+                if let Some(sender) = turns.next() {
+                    sender.send(1, if late { due(sent) } else { now });
+                }
+                sent += 1;
+            }
+            tokio::time::sleep(STEP).await;
+        }
+    }
+
+    /// How many get each message. Those who have stopped reading are not asked.
+    fn receivers(&self) -> usize {
+        self.plan.clients - usize::from(self.plan.stalled)
+    }
+
+    async fn settle(&self) {
+        let expected = || self.ledger.sent.get() * self.receivers() as u64;
+        let since = Instant::now();
+        let waits = || self.ledger.last.get().max(since).elapsed() < PATIENCE;
+        while self.ledger.delivered.get() < expected() && waits() {
+            tokio::time::sleep(STEP).await;
+        }
+        // What comes twice comes late.
+        self.ledger.quiet(QUIET).await;
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.ledger.check(self.receivers() as u64)?;
+        for chat in self.clients.chunks(self.plan.clients) {
+            let seen = chat.iter().take(self.receivers()).map(|c| c.client.seen());
+            let (least, most) = (seen.clone().min(), seen.max());
+            if least != most {
+                return Err(format!(
+                    "members of one chat saw {least:?} to {most:?} messages"
+                ));
+            }
+        }
+        Ok(())
+    }
+}

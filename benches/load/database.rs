@@ -1,0 +1,132 @@
+//! A database of its own for every run, filled by SQL: no load on the server before it is measured.
+
+use clap::ValueEnum;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+
+/// Where a server keeps its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Store {
+    /// The embedded file.
+    Sqlite,
+    /// A database on the server that TEST_POSTGRES_URL names.
+    Postgres,
+}
+
+/// An empty database. The folder goes with it; a database on Postgres has to be dropped.
+pub struct Database {
+    /// What `DATABASE_URL` would be.
+    pub url: String,
+    /// A folder that only this run uses.
+    pub folder: TempDir,
+    store: Store,
+}
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+impl Database {
+    /// Makes one.
+    pub async fn new(store: Store) -> std::result::Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|e| format!("no temporary folder: {e}"))?;
+        let url = match store {
+            Store::Sqlite => format!("sqlite://{}/messaging.db", folder.path().display()),
+            Store::Postgres => {
+                let server = postgres()?;
+                let nanos = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
+                let name = format!("load_{}", nanos.as_nanos());
+                execute(&server, &format!("CREATE DATABASE {name}"))
+                    .await
+                    .map_err(|e| format!("no database at TEST_POSTGRES_URL: {e}"))?;
+                let (base, _) = server.rsplit_once('/').unwrap_or((&server, ""));
+                format!("{base}/{name}")
+            }
+        };
+        Ok(Self { url, folder, store })
+    }
+
+    /// Makes chats and their members, where a server has made the tables. User and chat ids begin
+    /// at 1; the users stand in the order of their chats.
+    pub async fn fill(&self, chats: usize, members: usize) -> Result<()> {
+        let users = chats * members;
+        let numbers = |to: usize| {
+            format!(
+                "WITH RECURSIVE number(n) AS \
+                 (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {to})"
+            )
+        };
+        let since = "'2026-01-01T00:00:00.000+00:00'";
+        let statements = [
+            format!(
+                "INSERT INTO customer (customer_id, username, password, created_at) {} \
+                 SELECT n, 'user' || n, 'none', {since} FROM number",
+                numbers(users)
+            ),
+            format!(
+                "INSERT INTO chat (chat_id, chat_name, created_at) {} \
+                 SELECT n, 'chat' || n, {since} FROM number",
+                numbers(chats)
+            ),
+            format!(
+                "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at) {} \
+                 SELECT n, (n - 1) / {members} + 1, 'participant', {since} FROM number",
+                numbers(users)
+            ),
+        ];
+        for statement in &statements {
+            execute(&self.url, statement).await?;
+        }
+        Ok(())
+    }
+
+    /// How many messages are stored.
+    pub async fn messages(&self) -> Result<u64> {
+        const COUNT: &str = "SELECT count(*) FROM message";
+        let count: i64 = match self.store {
+            Store::Sqlite => {
+                let mut connection = SqliteConnection::connect(&self.url).await?;
+                sqlx::query_scalar(COUNT).fetch_one(&mut connection).await?
+            }
+            Store::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await?;
+                sqlx::query_scalar(COUNT).fetch_one(&mut connection).await?
+            }
+        };
+        Ok(count.unsigned_abs())
+    }
+
+    /// Drops it.
+    pub async fn remove(self) -> Result<()> {
+        match (self.store, self.url.rsplit_once('/'), postgres()) {
+            (Store::Postgres, Some((_, name)), Ok(server)) => {
+                execute(&server, &format!("DROP DATABASE {name} WITH (FORCE)")).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn postgres() -> std::result::Result<String, String> {
+    let missing =
+        "TEST_POSTGRES_URL is missing: run this beside a Postgres, by scripts/with-postgres";
+    std::env::var("TEST_POSTGRES_URL").map_err(|_| missing.to_owned())
+}
+
+/// Executes statements on a connection of their own.
+async fn execute(url: &str, statement: &str) -> Result<()> {
+    let query = sqlx::raw_sql(AssertSqlSafe(statement));
+    match url.starts_with("sqlite:") {
+        true => {
+            let mut connection = SqliteConnection::connect(url).await?;
+            query.execute(&mut connection).await?;
+            connection.close().await
+        }
+        false => {
+            let mut connection = PgConnection::connect(url).await?;
+            query.execute(&mut connection).await?;
+            connection.close().await
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! As much of HTTP as a load needs: GET on a connection that stays open.
+
+use std::io;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// Room for an answer, in bytes; a larger one grows it.
+const ANSWER: usize = 4 * 1024;
+
+/// A connection.
+pub struct Http {
+    stream: TcpStream,
+    /// The latest answer.
+    answer: Vec<u8>,
+}
+
+impl Http {
+    /// Opens one.
+    pub async fn open(port: u16) -> io::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.set_nodelay(true)?;
+        let answer = Vec::with_capacity(ANSWER);
+        Ok(Self { stream, answer })
+    }
+
+    /// Asks, and gives the body; an answer that is not 200 is an error.
+    pub async fn get(&mut self, path: &str) -> io::Result<&[u8]> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        self.stream.write_all(request.as_bytes()).await?;
+        self.answer.clear();
+        let body = loop {
+            if self.stream.read_buf(&mut self.answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if let Some(body) = whole(&self.answer) {
+                break body;
+            }
+        };
+        match self.answer.starts_with(b"HTTP/1.1 200 ") {
+            true => Ok(&self.answer[body..]),
+            false => Err(io::Error::other(
+                String::from_utf8_lossy(&self.answer).into_owned(),
+            )),
+        }
+    }
+}
+
+/// Where the body begins, once the answer is there to its end.
+fn whole(answer: &[u8]) -> Option<usize> {
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let lines = std::str::from_utf8(&answer[..head]).ok()?.lines();
+    let length = lines
+        .filter_map(|line| line.split_once(": "))
+        .find_map(|(name, value)| {
+            name.eq_ignore_ascii_case("content-length")
+                .then(|| value.parse().ok())?
+        });
+    let body = head + 4;
+    (answer.len() >= body + length.unwrap_or(0_usize)).then_some(body)
+}

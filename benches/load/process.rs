@@ -1,0 +1,114 @@
+//! A server under load, as a process of its own: this project's, or the reference.
+
+use super::{database::Database, http::Http, procfs};
+use std::{
+    fs::File,
+    io,
+    net::{Ipv4Addr, TcpListener},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// How long a server may take to listen.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// How often it is asked whether it does.
+const ASK: Duration = Duration::from_millis(10);
+
+/// A running server. Dropping it kills it.
+pub struct Process {
+    /// Where it listens, on 127.0.0.1.
+    pub port: u16,
+    child: Child,
+}
+
+impl Process {
+    /// This project's server on a database, waiting until it listens. What it complains of goes to
+    /// a file beside the database.
+    pub async fn server(database: &Database) -> Result<Self, String> {
+        let folder = database.folder.path();
+        let log = || File::create(folder.join("log"));
+        let start = |port: u16| -> io::Result<Child> {
+            Command::new(env!("CARGO_BIN_EXE_messaging-api"))
+                .env_clear()
+                .current_dir(folder)
+                .envs([("LOG", "warn"), ("AUTH", "open"), ("DEMO_DATA", "false")])
+                .env("DATABASE_URL", &database.url)
+                .env("PORT", port.to_string())
+                .stdin(Stdio::null())
+                .stdout(log()?)
+                .stderr(Stdio::inherit())
+                .spawn()
+        };
+        Self::listening(start).await
+    }
+
+    /// The reference, waiting until it listens.
+    pub async fn reference() -> Result<Self, String> {
+        let start = |port: u16| {
+            Command::new(std::env::current_exe()?)
+                .args(["--reference", &port.to_string()])
+                .stdin(Stdio::null())
+                .spawn()
+        };
+        Self::listening(start).await
+    }
+
+    async fn listening(start: impl Fn(u16) -> io::Result<Child>) -> Result<Self, String> {
+        let port = free_port().map_err(|e| format!("no free port: {e}"))?;
+        let child = start(port).map_err(|e| format!("cannot start a server: {e}"))?;
+        let mut process = Self { port, child };
+        let deadline = Instant::now() + START_LIMIT;
+        while Http::open(port).await.is_err() {
+            process.must_run()?;
+            if Instant::now() > deadline {
+                return Err("a server does not listen".to_owned());
+            }
+            tokio::time::sleep(ASK).await;
+        }
+        Ok(process)
+    }
+
+    /// Checks that it has not ended.
+    pub fn must_run(&mut self) -> Result<(), String> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(format!("a server ended by itself: {status}")),
+            Err(e) => Err(format!("a server cannot be waited for: {e}")),
+        }
+    }
+
+    /// Checks that it runs and answers.
+    pub async fn must_answer(&mut self) -> Result<(), String> {
+        self.must_run()?;
+        let unwell = |e: io::Error| format!("the server does not answer: {e}");
+        let mut http = Http::open(self.port).await.map_err(unwell)?;
+        http.get("/health/live").await.map(drop).map_err(unwell)
+    }
+
+    /// CPU seconds it has used.
+    pub fn cpu(&self) -> f64 {
+        procfs::cpu(self.child.id())
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn resident(&self) -> f64 {
+        procfs::resident(self.child.id())
+    }
+
+    /// How many files and sockets it has open.
+    pub fn open_files(&self) -> usize {
+        procfs::open_files(self.child.id())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> io::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
+}

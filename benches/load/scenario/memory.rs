@@ -1,0 +1,90 @@
+//! What connections cost in memory, and whether it is given back.
+
+use super::{
+    super::{
+        crowd::{Pace, Plan},
+        database::Store,
+        process::Process,
+        report::figure,
+    },
+    MIB, Stand, Turn,
+};
+use std::time::{Duration, Instant};
+
+/// Nobody sends.
+const SILENT: Pace = Pace::Window(0);
+/// How long an allocator may take to give back what is free.
+const SETTLE: Duration = Duration::from_secs(2);
+/// How long a server may take to notice that everyone has left.
+const LEAVE_LIMIT: Duration = Duration::from_secs(30);
+/// How often all come and go.
+const WAVES: usize = 10;
+
+/// Ten thousand connections in a thousand chats.
+pub async fn idle(store: Store) -> Turn {
+    let plan = Plan {
+        chats: 1000,
+        clients: 10,
+        senders: 0,
+        stalled: false,
+        at_once: 200,
+    };
+    let mut stand = Stand::new(store, plan.chats, plan.clients).await?;
+    let empty = stand.server.resident();
+    let crowd = stand.gather(plan, SILENT).await?;
+    tokio::time::sleep(SETTLE).await;
+    let full = stand.server.resident();
+    drop(crowd);
+    stand.take_down(0).await?;
+    let connections = (plan.chats * plan.clients) as f64;
+    Ok(vec![
+        figure("bytes per connection", (full - empty) / connections),
+        figure("resident MiB empty", empty / MIB),
+        figure("resident MiB full", full / MIB),
+    ])
+}
+
+/// A thousand clients join one chat at once and leave at once, ten times.
+pub async fn joins(store: Store) -> Turn {
+    let plan = Plan {
+        chats: 1,
+        clients: 1000,
+        senders: 0,
+        stalled: false,
+        at_once: 1000,
+    };
+    let mut stand = Stand::new(store, plan.chats, plan.clients).await?;
+    let (files, empty) = (stand.server.open_files(), stand.server.resident());
+    let mut resident = Vec::with_capacity(WAVES);
+    let mut slowest = 0.0_f64;
+    for _ in 0..WAVES {
+        let crowd = stand.gather(plan, SILENT).await?;
+        slowest = slowest.max(crowd.joining);
+        drop(crowd);
+        emptied(&mut stand.server, files).await?;
+        resident.push(stand.server.resident());
+    }
+    stand.take_down(0).await?;
+    Ok(vec![
+        figure("slowest wave s", slowest),
+        figure("resident MiB empty", empty / MIB),
+        figure("after wave 1", resident[0] / MIB),
+        figure("after wave 5", resident[WAVES / 2 - 1] / MIB),
+        figure("after wave 10", resident[WAVES - 1] / MIB),
+    ])
+}
+
+/// Waits until the server has closed all but so many files, and for its memory to settle. Its
+/// database may have opened a few connections meanwhile.
+async fn emptied(server: &mut Process, files: usize) -> Result<(), String> {
+    const OF_THE_DATABASE: usize = 32;
+    let deadline = Instant::now() + LEAVE_LIMIT;
+    while server.open_files() > files + OF_THE_DATABASE {
+        if Instant::now() > deadline {
+            return Err("the server keeps sockets whose clients are gone".to_owned());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(SETTLE).await;
+    server.must_answer().await
+}
