@@ -2,13 +2,13 @@
 //! Postgres, JSON and `json_each` on SQLite), row locks (SQLite has one writer and needs none),
 //! text search. Each statement stands in both forms, side by side.
 
-use super::{Draft, Head, Judged, Keyed, NewMessage, Person, Standing, message::select_messages};
+use super::{Head, Keyed, NewMessage, Person, Standing, message::select_messages};
 use crate::{
     model::{ChatId, Message, MessageId, Timestamp, UserId},
     store::{Store, StoreTransaction},
 };
 use serde::Serialize;
-use sqlx::{PgPool, Result, query, query_as, query_scalar};
+use sqlx::{Result, query, query_as, query_scalar};
 
 /// One column of many rows, as an array for Postgres.
 fn column<'a, T, U>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> Vec<U> {
@@ -178,14 +178,18 @@ pub(super) async fn read_messages(store: &Store, ids: &[MessageId]) -> Result<Ve
     }
 }
 
+/// The messages that are stored under these names. `IS NOT NULL` lets Postgres use the index on
+/// them, which has no others.
 pub(super) async fn duplicates(tx: &mut StoreTransaction, keys: &[Keyed]) -> Result<Vec<Message>> {
     const POSTGRES: &str = select_messages!(
         "JOIN unnest($1::bigint[], $2::bigint[], $3::text[]) AS k (chat, author, key) \
-         ON m.chat_id = k.chat AND m.customer_id = k.author AND m.client_message_id = k.key"
+         ON m.chat_id = k.chat AND m.customer_id = k.author AND m.client_message_id = k.key \
+         AND m.client_message_id IS NOT NULL"
     );
     const SQLITE: &str = select_messages!(
         "JOIN json_each($1) AS k ON m.chat_id = k.value ->> 0 \
-         AND m.customer_id = k.value ->> 1 AND m.client_message_id = k.value ->> 2"
+         AND m.customer_id = k.value ->> 1 AND m.client_message_id = k.value ->> 2 \
+         AND m.client_message_id IS NOT NULL"
     );
     match tx {
         StoreTransaction::Postgres(tx) => {
@@ -251,55 +255,6 @@ pub(super) async fn insert(
                 .await
         }
     }
-}
-
-/// Judges, numbers and stores new messages in one statement. The chats' rows are locked first, in
-/// one order, so that numbers and message ids are drawn under the lock.
-pub(super) async fn append(
-    pool: &PgPool,
-    rows: &[Draft<'_>],
-    now: Timestamp,
-) -> Result<Vec<Judged>> {
-    const SQL: &str = "WITH draft AS ( \
-            SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bool[]) \
-            WITH ORDINALITY AS d (chat, author, content, key, members_only, n)), \
-        locked AS MATERIALIZED ( \
-            SELECT chat_id, seq FROM chat WHERE chat_id = ANY($1) \
-            ORDER BY chat_id FOR NO KEY UPDATE), \
-        judged AS MATERIALIZED ( \
-            SELECT d.*, l.seq AS head, u.username, l.chat_id IS NOT NULL AS chat_exists, \
-                m.role IS NOT NULL AS is_member, k.message_id AS known, \
-                l.chat_id IS NOT NULL AND u.customer_id IS NOT NULL AND k.message_id IS NULL \
-                    AND (m.role IS NOT NULL OR NOT d.members_only) AS admitted \
-            FROM draft d LEFT JOIN locked l ON l.chat_id = d.chat \
-            LEFT JOIN customer u ON u.customer_id = d.author \
-            LEFT JOIN customer_chat m ON m.customer_id = d.author AND m.chat_id = d.chat \
-            LEFT JOIN message k ON k.chat_id = d.chat AND k.customer_id = d.author \
-                AND k.client_message_id = d.key), \
-        numbered AS MATERIALIZED ( \
-            SELECT *, head + row_number() OVER (PARTITION BY chat ORDER BY n) AS seq \
-            FROM judged WHERE admitted), \
-        moved AS ( \
-            UPDATE chat SET seq = t.seq \
-            FROM (SELECT chat, max(seq) AS seq FROM numbered GROUP BY chat) t \
-            WHERE chat.chat_id = t.chat), \
-        stored AS ( \
-            INSERT INTO message (chat_id, customer_id, content, sent_at, seq, sent_seq, \
-                client_message_id) \
-            SELECT chat, author, content, $6, seq, seq, key FROM numbered ORDER BY n \
-            RETURNING message_id, chat_id, seq) \
-        SELECT j.chat_exists, j.username, j.is_member, j.known, s.message_id, t.seq \
-        FROM judged j LEFT JOIN numbered t ON t.n = j.n \
-        LEFT JOIN stored s ON s.chat_id = t.chat AND s.seq = t.seq ORDER BY j.n";
-    query_as(SQL)
-        .bind(column(rows, |d| d.chat.0))
-        .bind(column(rows, |d| d.author.0))
-        .bind(column(rows, |d| d.content.as_str()))
-        .bind(column(rows, |d| d.key.map(|key| key.as_str())))
-        .bind(column(rows, |d| d.members_only))
-        .bind(now.get())
-        .fetch_all(pool)
-        .await
 }
 
 pub(super) async fn update(tx: &mut StoreTransaction, rows: &[Message]) -> Result<()> {

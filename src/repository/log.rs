@@ -72,38 +72,6 @@ pub struct NewMessage {
     pub key: Option<ClientMessageId>,
 }
 
-/// A message to judge and store.
-#[derive(Clone, Copy, Debug)]
-pub struct Draft<'a> {
-    /// Where.
-    pub chat: ChatId,
-    /// Who.
-    pub author: UserId,
-    /// Whether the author must belong to the chat.
-    pub members_only: bool,
-    /// What.
-    pub content: &'a Content,
-    /// The sender's own name for it.
-    pub key: Option<&'a ClientMessageId>,
-}
-
-/// What became of a draft.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct Judged {
-    /// Whether there is such a chat.
-    pub chat_exists: bool,
-    /// The author's stored name; none where there is no such user.
-    pub username: Option<String>,
-    /// Whether the author belongs to the chat.
-    pub is_member: bool,
-    /// The message that has the sender's name for this one already.
-    pub known: Option<MessageId>,
-    /// The new message, where the draft was admitted.
-    pub message_id: Option<MessageId>,
-    /// Its number.
-    pub seq: Option<Seq>,
-}
-
 /// A user's deletion, or a part of it.
 #[derive(Clone, Debug)]
 pub struct Burial {
@@ -139,34 +107,6 @@ impl LogRepository {
     /// The heads of chats as they are committed; those that do not exist are left out.
     pub async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
         Ok(dialect::heads(&self.0, chats).await?)
-    }
-
-    /// The messages of those ids, as they are committed.
-    pub async fn messages(&self, ids: &[MessageId]) -> Result<Vec<Message>, Error> {
-        Ok(dialect::read_messages(&self.0, ids).await?)
-    }
-
-    /// Judges, numbers and stores a batch of new messages in one statement, which is a transaction
-    /// by itself: one round trip where a transaction of several statements takes six. The rows come
-    /// back in their order. Names for messages must be unique within the batch. None where nothing
-    /// was stored: only Postgres has this road (SQLite has no round trips to save), and a row that
-    /// the tables refuse (somebody was deleted, a name was used at the same moment) fails all.
-    ///
-    /// # Errors
-    /// `unavailable` where nobody knows whether it was stored.
-    pub async fn append(
-        &self,
-        rows: &[Draft<'_>],
-        now: Timestamp,
-    ) -> Result<Option<Vec<Judged>>, Error> {
-        let Store::Postgres(pool) = &self.0 else {
-            return Ok(None);
-        };
-        match dialect::append(pool, rows, now).await {
-            Ok(judged) => Ok(Some(judged)),
-            Err(sqlx::Error::Database(_) | sqlx::Error::PoolTimedOut) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Turns a user's messages into numbered tombstones, so many in one transaction, and with the

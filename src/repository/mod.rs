@@ -13,9 +13,7 @@ mod user;
 
 pub use chat::ChatRepository;
 pub use health::HealthRepository;
-pub use log::{
-    Burial, Draft, Judged, Keyed, LogRepository, LogTransaction, NewMessage, Person, Tombstone,
-};
+pub use log::{Burial, Keyed, LogRepository, LogTransaction, NewMessage, Person, Tombstone};
 pub use member::{ListedChat, MemberRepository, Standing};
 pub use message::{Head, MessageRepository};
 pub use sample::SampleRepository;

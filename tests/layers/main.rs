@@ -59,12 +59,22 @@ const LAYERS: &[Layer] = &[
     ),
     layer("protocol", &["model", "error", "json"], &[]),
     layer("auth", &["model", "error"], &[]),
+    // Compiled only to show that the checker notices faults.
+    layer("planted", &[], &[]),
     layer("store", &["error"], &["sqlx"]),
     layer("repository", &["model", "error", "store"], &["sqlx"]),
     layer("hub", &["model", "protocol"], &[]),
     layer(
         "service",
-        &["model", "error", "protocol", "auth", "repository", "hub"],
+        &[
+            "model",
+            "error",
+            "protocol",
+            "auth",
+            "planted",
+            "repository",
+            "hub",
+        ],
         &[],
     ),
     layer("state", &["auth", "service"], &[]),

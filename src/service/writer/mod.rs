@@ -2,7 +2,6 @@
 //! waiting in one transaction, publishes it in order, then answers. Alone, a change waits for
 //! nobody; under load, many share a commit. Nothing is seen before it is committed.
 
-mod append;
 mod batch;
 mod change;
 mod worker;

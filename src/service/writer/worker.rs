@@ -3,7 +3,6 @@
 
 use super::{
     BATCH, COMMIT_LIMIT, COMPARE, Job, WAIT_LIMIT,
-    append::{self, Appended},
     batch::{self, Outcome},
     change::{Answer, Change},
 };
@@ -140,14 +139,8 @@ impl Worker {
 
     /// One transaction, published when it is committed.
     async fn commit(&mut self, changes: &[Change]) -> Result<Vec<Result<Answer, Error>>, Failure> {
-        // From here to its end the short road may have committed at any moment.
-        let mut committing = true;
+        let mut committing = false;
         let transaction = async {
-            match append::append(&self.log, changes).await {
-                Appended::Done(outcome) => return Ok(outcome),
-                Appended::Unknown(error) => return Err(error),
-                Appended::Unfit => committing = false,
-            }
             let mut tx = self.log.begin().await?;
             let outcome = batch::write(&mut tx, changes).await?;
             if !outcome.news.is_empty() {
