@@ -2,20 +2,19 @@
 //! something, or the socket was away, from the database. Whatever a socket is sent of its chats
 //! comes through here.
 
+mod place;
+
 use super::member::{Connected, MemberService};
 use crate::{
     auth::Caller,
     error::Error,
     hub::{Batch, Event, Hub, Registration, Seat, Signal},
-    model::{ChatId, Message, MessageId, Seq, UserId},
+    model::{ChatId, Message, Seq, UserId},
     protocol::{Frame, Online},
     repository::{MessageRepository, Standing},
 };
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use place::{Behind, Place};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time};
 use tokio_stream::{
     StreamExt, StreamMap,
@@ -55,25 +54,6 @@ pub struct Feed {
     streams: StreamMap<ChatId, BroadcastStream<Signal>>,
     /// Few, and mostly one: a list takes a tenth of what a map would, ten thousand times.
     places: Vec<Place>,
-}
-
-/// How far one chat's frames have been sent.
-struct Place {
-    chat: ChatId,
-    seat: Seat,
-    /// The last change that was sent.
-    seen: Seq,
-    /// The last lasting event that was taken note of.
-    mark: u64,
-    /// Reading from the database: what the socket had before, and what it has got since.
-    behind: Option<Box<Behind>>,
-}
-
-/// A replay under way. A message changed while its replay is under way may turn up twice: the
-/// second time it is an edit, because the socket has it.
-struct Behind {
-    since: Seq,
-    sent: HashSet<MessageId>,
 }
 
 /// Something that happened in a chat, as it comes from the hub.
@@ -358,71 +338,5 @@ impl Feeds {
                 self.in_turn(page).await.map(NextLook::Page)
             }
         }
-    }
-}
-
-impl Behind {
-    fn new(since: Seq) -> Box<Self> {
-        Box::new(Self {
-            since,
-            sent: HashSet::new(),
-        })
-    }
-}
-
-impl Place {
-    fn changes(&mut self, chat: ChatId, batch: Batch) -> Delivery {
-        let skip = batch.partition_point(|(seq, _)| *seq <= self.seen);
-        let (Some((first, _)), Some((last, _))) = (batch.get(skip), batch.last()) else {
-            return Delivery::Nothing;
-        };
-        #[cfg(feature = "planted-faults")]
-        if crate::planted::skips_lagged() {
-            self.seen = *last;
-            return Delivery::Changes(batch, skip);
-        }
-        if self.behind.is_some() || *first != self.seen.next() {
-            return self.fall_behind(chat);
-        }
-        self.seen = *last;
-        Delivery::Changes(batch, skip)
-    }
-
-    /// The channel went on without this socket: what lasts is read from the database.
-    fn overrun(&mut self, chat: ChatId) -> Delivery {
-        #[cfg(feature = "planted-faults")]
-        if crate::planted::skips_lagged() {
-            return Delivery::Nothing;
-        }
-        let mark = self.seat.mark();
-        if mark == self.mark {
-            return Delivery::Nothing;
-        }
-        self.mark = mark;
-        self.fall_behind(chat)
-    }
-
-    fn fall_behind(&mut self, chat: ChatId) -> Delivery {
-        let since = self.seen;
-        self.behind.get_or_insert_with(|| Behind::new(since));
-        Delivery::Behind(chat)
-    }
-
-    /// The frames of a page from the database. A page that is not full is the last one.
-    fn replay(&mut self, page: &[Message]) -> Vec<Frame> {
-        let Some(behind) = &mut self.behind else {
-            return Vec::new();
-        };
-        let mut frames = Vec::with_capacity(page.len());
-        for message in page {
-            let known = !behind.sent.insert(message.message_id);
-            let since = if known { message.seq } else { behind.since };
-            frames.push(Frame::replayed(message, since));
-            self.seen = message.seq;
-        }
-        if (page.len() as i64) < PAGE {
-            self.behind = None;
-        }
-        frames
     }
 }

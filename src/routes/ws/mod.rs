@@ -2,6 +2,7 @@
 
 mod handshake;
 mod line;
+mod requests;
 mod session;
 
 use super::{Connection, origin};

@@ -5,14 +5,12 @@ use crate::{
     auth::Caller,
     error::Error,
     model::{ChatId, UserId},
-    protocol::{
-        Close, Command, Connect, Frame, Online, Request, RequestId, SendMessage, UpdateMessage,
-    },
-    service::{Answer, Arrival, Delivery, Feed, Opened, Pending, Post, Which},
+    protocol::{Close, Connect, Frame, Online, RequestId},
+    service::{Answer, Arrival, Delivery, Feed, Opened, Pending},
     state::AppState,
 };
 use futures_util::FutureExt;
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{collections::VecDeque, convert::Infallible};
 use tokio::{
     select,
     time::{self, Instant, Interval, MissedTickBehavior},
@@ -24,32 +22,30 @@ use tokio_util::sync::CancellationToken;
 const IN_FLIGHT: usize = 64;
 /// Events after which a busy socket is written to although more is ready.
 const UNFLUSHED: usize = 64;
-/// How long a question to the store may take before the client hears `unavailable`.
-const STORE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A socket whose user is known.
 pub(super) struct Session {
-    line: Line,
-    feed: Feed,
-    user: UserId,
+    pub(super) line: Line,
+    pub(super) feed: Feed,
+    pub(super) user: UserId,
     /// Who the socket was opened by: in open mode, anyone who connects becomes a member.
-    caller: Caller,
-    state: AppState,
+    pub(super) caller: Caller,
+    pub(super) state: AppState,
     /// Done when the user's sockets must close.
-    ended: CancellationToken,
+    pub(super) ended: CancellationToken,
     /// Changes that were handed in, in order; their answers come in that order too.
-    pending: VecDeque<Awaited>,
+    pub(super) pending: VecDeque<Awaited>,
     /// Whether the client is one that checks heartbeats.
-    heartbeat: bool,
+    pub(super) heartbeat: bool,
     /// Pings that were sent since the last pong.
-    unanswered: u32,
+    pub(super) unanswered: u32,
 }
 
 /// A change that was handed in, and how to answer it.
-struct Awaited {
-    id: Option<RequestId>,
-    ack: fn(&RequestId, Answer) -> Result<Frame, Error>,
-    pending: Pending,
+pub(super) struct Awaited {
+    pub(super) id: Option<RequestId>,
+    pub(super) ack: fn(&RequestId, Answer) -> Result<Frame, Error>,
+    pub(super) pending: Pending,
 }
 
 /// A `connect-chat` that was accepted and is to be answered.
@@ -216,7 +212,7 @@ impl Session {
     }
 
     /// Answers an accepted `connect-chat`: what was missed, the `join`, the ack.
-    async fn greet(&mut self, admitted: Admitted) -> Result<(), Close> {
+    pub(super) async fn greet(&mut self, admitted: Admitted) -> Result<(), Close> {
         let Admitted {
             id,
             chat,
@@ -244,128 +240,6 @@ impl Session {
                     .await
             }
             None => Ok(()),
-        }
-    }
-
-    async fn handle(&mut self, text: &str) -> Result<(), Close> {
-        let Request { id, command } = Request::parse(text);
-        let done = match command {
-            Ok(Command::Send(send)) => self.send(id.clone(), send),
-            Ok(Command::Update(update)) => self.update(id.clone(), update),
-            Ok(Command::Leave(chat)) => return self.leave(id, chat).await,
-            Ok(Command::Delete(delete)) => {
-                Box::pin(self.delete(id.clone(), delete.message)).await?
-            }
-            Ok(Command::Connect(connect)) => {
-                match Box::pin(self.connect(id.clone(), connect)).await {
-                    Ok(admitted) => return Box::pin(self.greet(admitted)).await,
-                    Err(error) => Err(error),
-                }
-            }
-            Err(error) => Err(error),
-        };
-        match done {
-            Ok(()) => Ok(()),
-            Err(error) => self.refuse(id.as_ref(), &error).await,
-        }
-    }
-
-    async fn refuse(&mut self, id: Option<&RequestId>, error: &Error) -> Result<(), Close> {
-        error.log();
-        self.line.gather(Frame::error(id, error)).await
-    }
-
-    async fn connect(
-        &mut self,
-        id: Option<RequestId>,
-        connect: Connect,
-    ) -> Result<Admitted, Error> {
-        Caller::User(self.user).acting_as(connect.user)?;
-        admit(&mut self.feed, &self.state, self.caller, id, connect).await
-    }
-
-    fn send(&mut self, id: Option<RequestId>, send: SendMessage) -> Result<(), Error> {
-        self.must_be_in(send.chat)?;
-        let post = Post {
-            author: send.user,
-            chat: send.chat,
-            content: send.content,
-            key: send.client_message_id,
-            reply_to: send.reply_to,
-        };
-        let pending = self.state.messages.send(Caller::User(self.user), post)?;
-        self.pending.push_back(Awaited {
-            id,
-            ack: ack_sent,
-            pending,
-        });
-        Ok(())
-    }
-
-    fn update(&mut self, id: Option<RequestId>, update: UpdateMessage) -> Result<(), Error> {
-        let UpdateMessage {
-            message,
-            chat,
-            user,
-            content,
-        } = update;
-        self.must_be_in(chat)?;
-        let which = message.map_or(Which::LatestOf(self.user), Which::Message);
-        let caller = Caller::User(self.user);
-        let pending = self
-            .state
-            .messages
-            .edit(caller, user, chat, which, content)?;
-        self.pending.push_back(Awaited {
-            id,
-            ack: ack_edited,
-            pending,
-        });
-        Ok(())
-    }
-
-    async fn delete(
-        &mut self,
-        id: Option<RequestId>,
-        message: crate::model::MessageId,
-    ) -> Result<Result<(), Error>, Close> {
-        self.line.flush().await?;
-        let finding = self.state.messages.chat_for(self.user, message);
-        let found = time::timeout(STORE_LIMIT, finding).await;
-        Ok(found
-            .unwrap_or_else(|_| Err(Error::unavailable()))
-            .and_then(|chat| {
-                self.must_be_in(chat)?;
-                let caller = Caller::User(self.user);
-                let pending = self.state.messages.delete(caller, None, chat, message)?;
-                self.pending.push_back(Awaited {
-                    id,
-                    ack: ack_deleted,
-                    pending,
-                });
-                Ok(())
-            }))
-    }
-
-    async fn leave(&mut self, id: Option<RequestId>, chat: ChatId) -> Result<(), Close> {
-        let Some(seat) = self.feed.leave(chat) else {
-            return self.refuse(id.as_ref(), &Error::not_connected(chat)).await;
-        };
-        let who = seat.who().cloned();
-        drop(seat);
-        if let Some(who) = who {
-            self.line.gather(Frame::leave(chat, &who)).await?;
-        }
-        match id {
-            Some(id) => self.line.gather(Frame::left(&id, chat)).await,
-            None => Ok(()),
-        }
-    }
-
-    fn must_be_in(&self, chat: ChatId) -> Result<(), Error> {
-        match self.feed.is_in(chat) {
-            true => Ok(()),
-            false => Err(Error::not_connected(chat)),
         }
     }
 
@@ -419,17 +293,4 @@ async fn next_answer(pending: &mut VecDeque<Awaited>) -> Option<Result<Answer, E
         Some(first) => Some(first.pending.answer().await),
         None => None,
     }
-}
-
-fn ack_sent(id: &RequestId, answer: Answer) -> Result<Frame, Error> {
-    let duplicate = matches!(answer, Answer::Repeated(_));
-    Ok(Frame::sent(id, &answer.into_message()?, duplicate))
-}
-
-fn ack_edited(id: &RequestId, answer: Answer) -> Result<Frame, Error> {
-    Ok(Frame::edited(id, &answer.into_message()?))
-}
-
-fn ack_deleted(id: &RequestId, answer: Answer) -> Result<Frame, Error> {
-    Ok(Frame::deleted(id, &answer.into_message()?))
 }

@@ -4,6 +4,7 @@
 
 mod batch;
 mod change;
+mod decide;
 mod worker;
 
 use crate::{error::Error, hub::Hub, repository::LogRepository};

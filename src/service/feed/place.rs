@@ -1,0 +1,94 @@
+//! How far one chat's frames have been sent on one socket, and what comes next.
+
+use super::{Delivery, PAGE};
+use crate::{
+    hub::{Batch, Seat},
+    model::{ChatId, Message, MessageId, Seq},
+    protocol::Frame,
+};
+use std::collections::HashSet;
+
+/// How far one chat's frames have been sent.
+pub(super) struct Place {
+    pub(super) chat: ChatId,
+    pub(super) seat: Seat,
+    /// The last change that was sent.
+    pub(super) seen: Seq,
+    /// The last lasting event that was taken note of.
+    pub(super) mark: u64,
+    /// Reading from the database: what the socket had before, and what it has got since.
+    pub(super) behind: Option<Box<Behind>>,
+}
+
+/// A replay under way. A message changed while its replay is under way may turn up twice: the
+/// second time it is an edit, because the socket has it.
+pub(super) struct Behind {
+    since: Seq,
+    sent: HashSet<MessageId>,
+}
+
+impl Behind {
+    pub(super) fn new(since: Seq) -> Box<Self> {
+        Box::new(Self {
+            since,
+            sent: HashSet::new(),
+        })
+    }
+}
+
+impl Place {
+    pub(super) fn changes(&mut self, chat: ChatId, batch: Batch) -> Delivery {
+        let skip = batch.partition_point(|(seq, _)| *seq <= self.seen);
+        let (Some((first, _)), Some((last, _))) = (batch.get(skip), batch.last()) else {
+            return Delivery::Nothing;
+        };
+        #[cfg(feature = "planted-faults")]
+        if crate::planted::skips_lagged() {
+            self.seen = *last;
+            return Delivery::Changes(batch, skip);
+        }
+        if self.behind.is_some() || *first != self.seen.next() {
+            return self.fall_behind(chat);
+        }
+        self.seen = *last;
+        Delivery::Changes(batch, skip)
+    }
+
+    /// The channel went on without this socket: what lasts is read from the database.
+    pub(super) fn overrun(&mut self, chat: ChatId) -> Delivery {
+        #[cfg(feature = "planted-faults")]
+        if crate::planted::skips_lagged() {
+            return Delivery::Nothing;
+        }
+        let mark = self.seat.mark();
+        if mark == self.mark {
+            return Delivery::Nothing;
+        }
+        self.mark = mark;
+        self.fall_behind(chat)
+    }
+
+    pub(super) fn fall_behind(&mut self, chat: ChatId) -> Delivery {
+        let since = self.seen;
+        self.behind.get_or_insert_with(|| Behind::new(since));
+        Delivery::Behind(chat)
+    }
+
+    /// The frames of a page from the database. A page that is not full is the last one.
+    pub(super) fn replay(&mut self, page: &[Message]) -> Vec<Frame> {
+        let Some(behind) = &mut self.behind else {
+            return Vec::new();
+        };
+        let mut frames = Vec::with_capacity(page.len());
+        for message in page {
+            let known = !behind.sent.insert(message.message_id);
+            let since = if known { message.seq } else { behind.since };
+            frames.push(Frame::replayed(message, since));
+            self.seen = message.seq;
+        }
+        if (page.len() as i64) < PAGE {
+            self.behind = None;
+        }
+        frames
+    }
+}
