@@ -23,8 +23,8 @@ const MAX_READERS: u32 = 4;
 pub struct Embedded {
     writer: OneWriter,
     readers: SqlitePool,
-    /// Held until the last clone is gone, so that no second process opens the file.
-    _lock: Arc<File>,
+    /// Held until the database is closed, so that no second process opens the file.
+    lock: Arc<File>,
 }
 
 impl Embedded {
@@ -65,7 +65,7 @@ impl Embedded {
         Ok(Self {
             writer,
             readers,
-            _lock: Arc::new(lock),
+            lock: Arc::new(lock),
         })
     }
 
@@ -81,10 +81,13 @@ impl Embedded {
         &self.readers
     }
 
-    /// Closes the readers, then the writer, which folds the log into the file.
+    /// Closes the readers, then the writer, which folds the log into the file, and lets others in.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "cannot unlock the database; it is free when this process ends");
+        }
     }
 }
 
