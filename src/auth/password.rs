@@ -13,8 +13,8 @@ const LANES: u32 = 1;
 /// How long a caller waits for their turn before hearing `unavailable`.
 const TURN_LIMIT: Duration = Duration::from_secs(5);
 
-/// Hashes passwords on blocking threads, a bounded number at a time: each takes 19 MiB and some
-/// 20 ms of a core, which a crowd of callers must not multiply. Cloning shares the bound.
+/// Hashes passwords on blocking threads, a bounded number at a time: each takes 19 MiB and a core
+/// for a while, which a crowd of callers must not multiply. Cloning shares the bound.
 #[derive(Clone)]
 pub struct PasswordHasher {
     turns: Arc<Semaphore>,
