@@ -1,0 +1,25 @@
+// A chat in the terminal: prints what was and is said, sends what one types.
+//
+//   node examples/node.mjs [CHAT] [USER]     (Node.js 20: node --experimental-websocket …)
+
+import { createInterface } from "node:readline";
+import { Messaging } from "../web/messaging.js";
+
+const [chat = 1, user = 1] = process.argv.slice(2).map(Number);
+const url = process.env.MESSAGING_URL ?? "http://127.0.0.1:8080";
+const client = new Messaging({ url, customerId: user });
+
+client.on("message", ({ username, content }) => console.log(`${username ?? "somebody"}: ${content}`));
+client.on("update", ({ username, content }) => console.log(`${username ?? "somebody"}, edited: ${content}`));
+client.on("join", ({ username }) => console.log(`* ${username} is here`));
+client.on("leave", ({ username }) => console.log(`* ${username} is gone`));
+client.on("state", ({ state }) => console.error(`(${state})`));
+
+await client.connect(chat, { since: 0 });
+const sent = [];
+for await (const line of createInterface({ input: process.stdin })) {
+  const { stored } = client.send(chat, line);
+  sent.push(stored.catch((error) => console.error(`not sent: ${line}: ${error.message}`)));
+}
+await Promise.all(sent);
+client.close();

@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Prints a chat, says something, and ends once that is stored; a broken connection is resumed.
+
+    pip install -r examples/requirements.txt
+    python examples/python.py [CHAT] [USER] [TEXT]
+"""
+
+import http.client
+import json
+import os
+import random
+import sys
+import time
+import urllib.request
+import uuid
+
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+
+URL = os.environ.get("MESSAGING_URL", "http://127.0.0.1:8080")
+CHAT, USER, TEXT = (sys.argv[1:] + ["1", "1", "Hello from Python."][len(sys.argv) - 1 :])[:3]
+NAME = str(uuid.uuid4())  # The message's own: sent again after a lost answer, it is stored once.
+
+seen = 0  # The last change that was printed; after a lost connection, the next ones are asked for.
+
+
+def show(kind, seq, text):
+    """Prints a change, unless it was printed before."""
+    global seen
+    if seq > seen:
+        seen = seq
+        print(f"{seq} {kind}: {text}", flush=True)
+
+
+def take(message):
+    """Prints a message in its present state."""
+    kind = "deleted" if message["deletedAt"] else "edited" if message["editedAt"] else "sent"
+    show(kind, message["seq"], f"{message['username']}: {message['content']}")
+
+
+def fill(head):
+    """Reads over REST what was too much for the socket."""
+    while seen < head:
+        with urllib.request.urlopen(f"{URL}/chat/{CHAT}/message?limit=1000&since={seen}") as answer:
+            for message in json.load(answer):
+                take(message)
+
+
+def talk(socket):
+    """Connects, catches up, sends; true once the message is stored and printed."""
+    stored = None
+
+    def ask(kind, content):
+        socket.send(json.dumps({"type": kind, "content": content, "id": kind}))
+
+    ask("connect-chat", {"chatId": int(CHAT), "customerId": int(USER), "since": seen})
+    for frame in map(json.loads, socket):
+        kind, content = frame["type"], frame["content"]
+        if kind == "error":
+            sys.exit(content["error"])
+        if kind in ("send-message", "update-message"):
+            take(content)
+        if kind == "delete-message":
+            show("deleted", frame["seq"], content)
+        if kind == "ack" and frame["id"] == "connect-chat":
+            fill(content["seq"])
+            ask("send-message", {"chatId": int(CHAT), "content": TEXT, "clientMessageId": NAME})
+        if kind == "ack" and frame["id"] == "send-message":
+            stored = content["seq"]
+        if stored is not None and seen >= stored:
+            return True
+    return False
+
+
+for failures in range(20):
+    try:
+        with connect(URL.replace("http", "ws", 1) + "/ws") as socket:
+            if talk(socket):
+                sys.exit()
+    except (OSError, http.client.HTTPException, WebSocketException) as error:
+        print(f"({error})", file=sys.stderr)
+    time.sleep(random.uniform(0, min(30, 0.5 * 2**failures)))
+sys.exit("the server does not answer")

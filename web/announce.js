@@ -1,0 +1,27 @@
+// What a screen reader is told without being asked. Two live regions stand in the page from the
+// start: a polite one for what happens, an urgent one for what went wrong (which is also shown).
+
+import { h, text } from "./dom.js";
+
+const polite = document.getElementById("polite");
+const urgent = document.getElementById("urgent");
+/** How long a warning is shown. */
+const SHOWN_MS = 6_000;
+let timer = null;
+
+/** Says something when there is time for it. */
+export function say(words) {
+  // The same words again are said again only if the text changes in between.
+  text(polite, polite.textContent === words ? `${words}\u00a0` : words);
+}
+
+/** Says and shows that something went wrong. */
+export function warn(words) {
+  text(urgent, urgent.textContent === words ? `${words}\u00a0` : words);
+  document.querySelector(".toast")?.remove();
+  const toast = h("div", { class: "toast", "aria-hidden": true }, words);
+  // A dialog lies over everything but its own children.
+  (document.querySelector("dialog[open]") ?? document.body).append(toast);
+  clearTimeout(timer);
+  timer = setTimeout(() => toast.remove(), SHOWN_MS);
+}

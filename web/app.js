@@ -1,0 +1,101 @@
+// The page: who one is, then the chats. Puts the views together and follows the address.
+
+import * as acts from "./acts.js";
+import { say } from "./announce.js";
+import * as chats from "./chats.js";
+import { composerView } from "./composer.js";
+import { connectionView } from "./connection.js";
+import { h } from "./dom.js";
+import { shortcuts } from "./keyboard.js";
+import { messagesView } from "./messages.js";
+import { headingView, mayRun, peopleView } from "./people.js";
+import * as questions from "./questions.js";
+import * as session from "./session.js";
+import { sidebarView } from "./sidebar.js";
+import { changed, currentChat, on, state } from "./store.js";
+import { welcomeView } from "./welcome.js";
+
+const page = document.getElementById("page");
+const view = {};
+let root = null;
+
+/** The views are made once, when they are first needed. */
+function chatPage() {
+  const mayDelete = () => mayRun(currentChat());
+  view.mayDelete = mayDelete;
+  view.messages = messagesView({
+    edit: (message) => view.composer.edit(message),
+    remove: (message) => questions.removeMessage(currentChat(), message),
+    retry: acts.retry,
+    discard: (clientMessageId) => acts.discard(currentChat(), clientMessageId),
+    mayDelete,
+  }, acts.markRead);
+  view.composer = composerView(view.messages.toEnd, () => view.messages.scroller.focus());
+  const nothing = h("div", { class: "blank nothing" }, h("h2", {}, "Pick a chat"), h("p", {}, "Or press ", h("kbd", {}, "?"), " to see what the keyboard can do."));
+  const chat = h("main", { class: "chat" }, headingView(), view.messages.root, view.composer.root, nothing);
+  const shell = h("div", { class: "shell" }, connectionView(), sidebarView({ newChat: questions.newChat, help: questions.shortcuts, leave }), chat, peopleView());
+  on("current", () => {
+    const shown = Boolean(currentChat());
+    shell.classList.toggle("in-chat", shown);
+    for (const part of chat.children) part.hidden = part === nothing ? shown : !shown;
+  });
+  on(["people", "current"], () => shell.classList.toggle("with-panel", state.panel && Boolean(currentChat())));
+  shortcuts(view);
+  return shell;
+}
+
+/** Shows the chat that the address names. */
+function follow() {
+  if (!state.me) return;
+  const id = Number(/^#\/chat\/(\d+)$/u.exec(location.hash)?.[1] ?? NaN);
+  const next = state.chats.has(id) ? id : null;
+  if (next === state.current && next !== null) return;
+  state.current = next;
+  changed("current", "timeline", "people", "typing", "chats");
+  if (next === null) return;
+  if (matchMedia("(max-width: 760px)").matches) state.panel = false;
+  chats.open(next);
+  say(`${currentChat().chatName}`);
+  if (matchMedia("(hover: hover)").matches) requestAnimationFrame(view.composer.focus);
+}
+
+async function enter() {
+  root ??= chatPage();
+  page.replaceChildren(root);
+  changed("who", "chats", "current", "connection");
+  await chats.begin(session.currentToken(), ended);
+  // With room for it, one begins where something happened last.
+  if (!location.hash.startsWith("#/chat/") && state.chats.size > 0 && matchMedia("(min-width: 761px)").matches) {
+    const [first] = [...state.chats.keys()];
+    history.replaceState(null, "", `#/chat/${first}`);
+  }
+  follow();
+}
+
+function welcome(notice) {
+  page.replaceChildren(welcomeView(enter, notice));
+  document.title = "Messages";
+  page.querySelector(state.mode === "open" ? "h1" : "input")?.focus();
+}
+
+async function leave() {
+  chats.stop();
+  await session.logOut();
+  history.replaceState(null, "", "#/");
+  welcome();
+}
+
+/** The session is over: it ended elsewhere, or its time was up. */
+function ended() {
+  if (!state.me) return;
+  chats.stop();
+  session.end();
+  welcome("Your session has ended. Log in again.");
+}
+
+addEventListener("hashchange", follow);
+// The chat that is shown may have gone, or the one that the address names may have come.
+on("chats", () => state.ready && follow());
+session.whenEnded(ended);
+if (await session.resume()) enter();
+else welcome();

@@ -1,0 +1,13 @@
+// The round sign of a person, and the square one of a chat.
+
+import { h } from "./dom.js";
+import { hue, initial } from "./format.js";
+
+/** A circle with the first letter of a name; `online` adds a dot. Decoration: the name stands beside it. */
+export function avatar(id, name, { online = false, small = false } = {}) {
+  const element = h("span", { class: `avatar${small ? " small" : ""}`, "aria-hidden": true }, initial(name));
+  // By the object model: a strict policy lets no style attribute through.
+  element.style.setProperty("--hue", hue(id ?? 0));
+  if (online) element.append(h("span", { class: "dot" }));
+  return element;
+}

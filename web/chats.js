@@ -1,0 +1,156 @@
+// The chats of whoever uses the page: what REST lists and what the socket tells, brought together.
+
+import * as api from "./api.js";
+import { warn } from "./announce.js";
+import { listen } from "./events.js";
+import { Messaging } from "./messaging.js";
+import { state, changed } from "./store.js";
+import { Timeline } from "./timeline.js";
+
+/** Most chats that are followed from the start: a socket takes 100, and some must be left to open. */
+const FOLLOWED = 80;
+/** How often the list is compared with the server's: nobody is told by socket of a new membership. */
+const REFRESH_MS = 10_000;
+/** How many messages are loaded at a time. */
+const PAGE = 100;
+
+let client = null;
+let timer = null;
+let refreshing = null;
+
+/** Begins for the present user. `ended` is called when the session is over. */
+export function begin(token, ended) {
+  const { customerId, username } = state.me;
+  const who = token === null ? { customerId, username } : { customerId, token };
+  client = new Messaging({ ...who, storage: sessionStorage, maxBackoffMs: 10_000 });
+  listen(client, { ended, refresh, drop, people, history });
+  timer = setInterval(() => !document.hidden && state.connection.phase !== "waiting" && refresh(), REFRESH_MS);
+  return refresh();
+}
+
+/** Ends everything, when another takes over. */
+export function stop() {
+  clearInterval(timer);
+  client?.close();
+  client = null;
+}
+
+/** The connection of the present user. */
+export const connection = () => client;
+
+/** Brings the list up to date; several at once are one. */
+export function refresh() {
+  refreshing ??= load().finally(() => (refreshing = null));
+  return refreshing;
+}
+
+async function load() {
+  const mine = client;
+  let rows;
+  let all = [];
+  try {
+    rows = await api.chatsOf(state.me.customerId);
+    if (state.mode === "open") all = await api.chats();
+  } catch (error) {
+    if (error.code === "unreachable" && mine === client && !state.ready) setTimeout(() => mine === client && refresh(), 2_000);
+    return;
+  }
+  if (mine !== client) return;
+  const listed = new Set(rows.map((row) => row.chatId));
+  for (const id of state.chats.keys()) if (!listed.has(id)) drop(id);
+  for (const row of rows) take(row);
+  state.others = all.filter((chat) => !listed.has(chat.chatId));
+  state.ready = true;
+  for (const row of rows.slice(0, FOLLOWED)) follow(row.chatId);
+  changed("chats", "current");
+}
+
+function take(row) {
+  let chat = state.chats.get(row.chatId);
+  if (!chat) {
+    chat = { timeline: new Timeline(), online: new Map(), typing: new Map(), reads: new Map(), members: null, recent: [], divider: null, draft: "", note: null };
+    state.chats.set(row.chatId, chat);
+  }
+  const last = row.lastMessage;
+  const newer = chat.lastMessage && last && chat.lastMessage.messageId > last.messageId ? chat.lastMessage : last;
+  chat.recent = chat.recent.filter((id) => id > (last?.messageId ?? 0));
+  Object.assign(chat, row, { lastMessage: newer, unread: (row.unread ?? 0) + chat.recent.length });
+}
+
+function follow(chatId) {
+  const chat = state.chats.get(chatId);
+  if (chat.followed) return chat.followed;
+  chat.followed = client.connect(chatId).catch((error) => {
+    chat.followed = null;
+    if (error.code === "chat_not_found") drop(chatId);
+  });
+  return chat.followed;
+}
+
+/** Takes a chat out of the list. */
+export function drop(chatId) {
+  if (!state.chats.delete(chatId)) return;
+  client?.leave(chatId).catch(() => {});
+  changed("chats", "current");
+}
+
+/** Loads what is needed to show a chat: its newest messages, its people. */
+export async function open(chatId) {
+  const chat = state.chats.get(chatId);
+  chat.divider = chat.unread > 0 ? (chat.lastReadMessageId ?? 0) : null;
+  changed("current", "timeline", "people", "typing");
+  await Promise.all([follow(chatId), history(chat), people(chat)]);
+}
+
+/** Loads the newest page at once, and again once connected: what happens from then on comes by socket. */
+async function history(chat) {
+  if (chat.timeline.settled || chat.loading) return;
+  chat.loading = true;
+  const connected = chat.seenConnected;
+  await newest(chat, connected);
+  if (!connected) {
+    await chat.followed;
+    await newest(chat, true);
+  }
+  chat.loading = false;
+  changed("timeline");
+}
+
+async function newest(chat, settled) {
+  try {
+    const page = await api.messages(chat.chatId, null, PAGE);
+    chat.timeline.load(page, page.length < PAGE, settled);
+    chat.problem = null;
+  } catch (error) {
+    chat.problem = error.message;
+  }
+  changed("timeline");
+}
+
+/** Loads a page of older messages. */
+export async function older(chat) {
+  const { timeline } = chat;
+  if (!timeline.settled || timeline.complete || chat.loading) return;
+  chat.loading = true;
+  changed("timeline");
+  try {
+    const page = await api.messages(chat.chatId, timeline.messages[0]?.messageId, PAGE);
+    timeline.prepend(page, page.length < PAGE);
+  } catch (error) {
+    // Not again by itself: one scrolls, or the connection comes back.
+    chat.stalled = true;
+    warn(error.message);
+  }
+  chat.loading = false;
+  changed("timeline");
+}
+
+/** Loads who belongs to the chat. */
+export async function people(chat) {
+  try {
+    chat.members = await api.members(chat.chatId);
+    changed("people", "current");
+  } catch {
+    // What was known stays; the next event asks again.
+  }
+}

@@ -1,0 +1,124 @@
+// Questions: the browser's own modal dialog, with a heading, fields, what went wrong, and two buttons.
+
+import { h, iconButton, text } from "./dom.js";
+
+/** Opens a dialog with these contents; it is gone when it closes, and the focus is where it was. */
+export function open(title, contents, kind = "") {
+  const name = `dialog-${Date.now()}`;
+  const heading = h("h2", { id: name, dir: "auto", tabindex: "-1" }, title);
+  const dialog = h("dialog", { class: kind, "aria-labelledby": name });
+  const close = () => dialog.close();
+  dialog.append(h("header", {}, heading, iconButton("close", "Close", close)), ...contents(close));
+  dialog.addEventListener("close", () => dialog.remove());
+  // A click beside it closes it.
+  dialog.addEventListener("pointerdown", (event) => event.target === dialog && close());
+  document.body.append(dialog);
+  dialog.showModal();
+  // Unless the caller has a better place for it.
+  heading.focus();
+  return dialog;
+}
+
+/** A text field with its label above it. */
+export function field(label, name, props = {}) {
+  return h("label", { class: "field" }, h("span", {}, label), h("input", { name, required: true, autocomplete: "off", dir: "auto", ...props }));
+}
+
+/**
+ * A form that calls `act` with what was typed, shows what went wrong, and is done when that is. Its
+ * last button says `button`.
+ */
+export function form(fields, button, act, { danger = false, cancel = null } = {}) {
+  const problem = h("p", { class: "problem", role: "alert" });
+  const submit = h("button", { type: "submit", class: danger ? "main danger" : "main" }, button);
+  const element = h("form", { novalidate: true }, fields, problem,
+    h("div", { class: "buttons" }, cancel && h("button", { type: "button", onclick: cancel }, "Cancel"), submit));
+  element.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const empty = [...element.querySelectorAll("input[required]")].find((input) => input.value.trim() === "");
+    if (empty) {
+      text(problem, "Please fill this in.");
+      empty.focus();
+      return;
+    }
+    text(problem, "");
+    submit.disabled = true;
+    try {
+      await act(Object.fromEntries(new FormData(element)));
+    } catch (error) {
+      text(problem, error.message);
+    }
+    submit.disabled = false;
+  });
+  return element;
+}
+
+/** Asks for one text, such as a name. */
+export function askText(title, label, value, button, act) {
+  open(title, (close) => [
+    form([field(label, "text", { value, maxlength: "255" })], button, async (typed) => {
+      await act(typed.text);
+      close();
+    }, { cancel: close }),
+  ]).querySelector("input").select();
+}
+
+/** Asks whether something that cannot be undone should be done. */
+export function confirm(title, words, button, act) {
+  open(title, (close) => [
+    h("p", {}, words),
+    form([], button, async () => {
+      await act();
+      close();
+    }, { danger: true, cancel: close }),
+  ]).querySelector("[type=submit]").focus();
+}
+
+/**
+ * Lets one pick from a list that is narrowed by typing. `rows` are {key, name, detail?, sign?};
+ * `act` gets the one that was picked. Arrows move, Enter picks.
+ */
+export function pick(title, label, rows, act, none) {
+  open(title, (close) => {
+    const list = h("ul", { class: "picks", role: "listbox", "aria-label": title, id: "picks" });
+    const problem = h("p", { class: "problem", role: "alert" });
+    const nothing = h("p", { class: "note", role: "status" });
+    const input = h("input", { type: "search", "aria-label": label, placeholder: label, autocomplete: "off", dir: "auto", role: "combobox", "aria-controls": "picks", "aria-expanded": "true", "aria-autocomplete": "list" });
+    let shown = [];
+    let chosen = 0;
+    const choose = async (row) => {
+      try {
+        await act(row);
+        close();
+      } catch (error) {
+        text(problem, error.message);
+      }
+    };
+    const draw = () => {
+      const typed = input.value.trim().toLocaleLowerCase();
+      shown = rows.filter((row) => row.name.toLocaleLowerCase().includes(typed)).slice(0, 50);
+      chosen = Math.max(0, Math.min(chosen, shown.length - 1));
+      list.replaceChildren(...shown.map((row, n) => h("li", { role: "option", id: `pick-${n}`, "aria-selected": String(n === chosen), onclick: () => choose(row) },
+        row.sign?.(), h("bdi", {}, row.name), row.detail && h("span", { class: "detail" }, row.detail))));
+      if (shown.length > 0) input.setAttribute("aria-activedescendant", `pick-${chosen}`);
+      else input.removeAttribute("aria-activedescendant");
+      text(nothing, shown.length === 0 ? none : "");
+      list.hidden = shown.length === 0;
+      list.children[chosen]?.scrollIntoView({ block: "nearest" });
+    };
+    input.addEventListener("input", () => {
+      chosen = 0;
+      draw();
+    });
+    input.addEventListener("keydown", (event) => {
+      const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (event.key === "Enter" && shown[chosen]) choose(shown[chosen]);
+      else if (by) chosen += by;
+      else return;
+      event.preventDefault();
+      draw();
+    });
+    draw();
+    return [input, list, nothing, problem];
+  }, "picker").querySelector("input").focus();
+}

@@ -1,0 +1,162 @@
+// What the socket tells, written into what the page knows.
+
+import { say } from "./announce.js";
+import { oneLine } from "./format.js";
+import { state, changed, currentChat } from "./store.js";
+
+/** How long somebody counts as typing after the last sign of it. */
+const TYPING_MS = 5_000;
+/** How long a note that somebody came or left is shown. */
+const NOTE_MS = 6_000;
+
+/** Listens to a client. `go` has what else must happen: ended, refresh, drop, people, history. */
+export function listen(client, go) {
+  const on = (type, act) => client.on(type, (event, info) => {
+    const chat = state.chats.get(event.chatId ?? info?.chatId);
+    if (chat) act(chat, event, info);
+  });
+  on("message", received);
+  on("update", edited);
+  on("delete", deleted);
+  on("join", (chat, who) => came(chat, who, go));
+  on("leave", left);
+  on("typing", typing);
+  on("read", (chat, read) => hasRead(chat, read, go));
+  on("connected", (chat, { online }) => connected(chat, online, go));
+  on("caught-up", () => changed("timeline"));
+  on("outgoing", (chat, local) => outgoing(chat, local));
+  on("reset", (chat) => reset(chat, go));
+  client.on("removed", ({ chatId }) => gone(chatId, "You are no longer a member of", go));
+  client.on("deleted-chat", ({ chatId }) => gone(chatId, "This chat was deleted:", go));
+  client.on("state", connection);
+  client.on("signed-out", () => go.ended());
+}
+
+function received(chat, message, info) {
+  const mine = message.customerId === state.me.customerId;
+  chat.timeline.put(message);
+  if (message.messageId > (chat.lastMessage?.messageId ?? 0)) {
+    chat.lastMessage = message;
+    if (!mine) {
+      chat.unread += 1;
+      chat.recent.push(message.messageId);
+    }
+  }
+  quiet(chat, message.customerId);
+  if (!mine && chat === currentChat() && !info?.replay) say(`${message.username}: ${oneLine(message.content)}`);
+  changed("timeline", "chats");
+}
+
+function edited(chat, message) {
+  chat.timeline.put(message);
+  if (chat.lastMessage?.messageId === message.messageId) chat.lastMessage = message;
+  changed("timeline", "chats");
+}
+
+function deleted(chat, { messageId, seq }) {
+  chat.timeline.bury(messageId, seq);
+  const last = chat.lastMessage;
+  if (last?.messageId === messageId) chat.lastMessage = { ...last, content: null, deletedAt: new Date().toISOString() };
+  changed("timeline", "chats");
+}
+
+function came(chat, { customerId, username }, go) {
+  const again = chat.online.has(customerId);
+  chat.online.set(customerId, username);
+  if (chat.members && !chat.members.some((one) => one.customerId === customerId)) go.people(chat);
+  if (!again && customerId !== state.me.customerId) note(chat, `${username} is here`);
+  changed("people", "current");
+}
+
+function left(chat, { customerId, username }) {
+  if (customerId === state.me.customerId) return;
+  chat.online.delete(customerId);
+  quiet(chat, customerId);
+  note(chat, `${username} has left`);
+  changed("people", "current");
+}
+
+/** Shows for a moment that somebody came or left. */
+function note(chat, words) {
+  chat.note = words;
+  clearTimeout(chat.noteTimer);
+  chat.noteTimer = setTimeout(() => {
+    chat.note = null;
+    changed("typing");
+  }, NOTE_MS);
+  if (chat === currentChat()) say(words);
+  changed("typing");
+}
+
+function typing(chat, { customerId, username }) {
+  if (customerId === state.me.customerId) return;
+  clearTimeout(chat.typing.get(customerId)?.timer);
+  const timer = setTimeout(() => quiet(chat, customerId), TYPING_MS);
+  chat.typing.set(customerId, { username, timer });
+  changed("typing");
+}
+
+/** Somebody types no longer. */
+function quiet(chat, customerId) {
+  clearTimeout(chat.typing.get(customerId)?.timer);
+  if (chat.typing.delete(customerId)) changed("typing");
+}
+
+function hasRead(chat, { customerId, messageId }, go) {
+  if (messageId <= (chat.reads.get(customerId) ?? 0)) return;
+  chat.reads.set(customerId, messageId);
+  if (customerId === state.me.customerId) {
+    chat.lastReadMessageId = messageId;
+    chat.recent = chat.recent.filter((id) => id > messageId);
+    // Read up to the end, perhaps in another window; else the server knows what is left.
+    if (messageId >= (chat.lastMessage?.messageId ?? 0)) chat.unread = 0;
+    else go.refresh();
+  }
+  changed("timeline", "chats");
+}
+
+function connected(chat, online, go) {
+  chat.online = new Map(online.map((one) => [one.customerId, one.username]));
+  chat.typing.clear();
+  // After an absence the list and the people may be others.
+  if (chat.seenConnected) go.refresh();
+  if (chat.seenConnected && chat.members) go.people(chat);
+  chat.seenConnected = true;
+  chat.stalled = false;
+  if (chat === currentChat()) go.history(chat);
+  changed("people", "current", "typing");
+}
+
+function outgoing(chat, local) {
+  const { pending } = chat.timeline;
+  const known = pending.findIndex((one) => one.clientMessageId === local.clientMessageId);
+  if (local.state === "sent") {
+    if (local.message) chat.timeline.put(local.message);
+    chat.timeline.confirm(local.clientMessageId);
+  } else if (known < 0) pending.push(local);
+  changed("timeline");
+}
+
+/** The server has another chat than we knew: everything is read again. */
+function reset(chat, go) {
+  chat.timeline = new chat.timeline.constructor();
+  chat.lastMessage = null;
+  chat.recent = [];
+  go.refresh();
+  if (chat === currentChat()) go.history(chat);
+}
+
+function gone(chatId, words, go) {
+  const chat = state.chats.get(chatId);
+  if (!chat) return;
+  say(`${words} ${chat.chatName}`);
+  go.drop(chatId);
+  go.refresh();
+}
+
+function connection({ state: phase, retryInMs }) {
+  const before = state.connection.phase;
+  const retryAt = retryInMs === null ? null : Date.now() + retryInMs;
+  state.connection = { phase, retryAt, restored: phase === "online" && state.connection.lost, lost: phase !== "online" && (before === "online" || state.connection.lost) };
+  changed("connection");
+}

@@ -1,0 +1,64 @@
+// The shortcuts. Single letters work only where one is not writing; those with Ctrl or Alt everywhere.
+
+import * as acts from "./acts.js";
+import { togglePanel } from "./people.js";
+import * as questions from "./questions.js";
+import { sorted } from "./sidebar.js";
+import { state, currentChat } from "./store.js";
+import { toggleTheme } from "./theme-switch.js";
+
+/** Listens to the whole page; `view` has the composer and the messages. */
+export function shortcuts(view) {
+  document.addEventListener("keydown", (event) => {
+    if (!state.me || event.isComposing || document.querySelector("dialog[open]")) return;
+    const act = everywhere(event) ?? (isWriting(event.target) || event.ctrlKey || event.metaKey || event.altKey ? null : elsewhere(event, view));
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+}
+
+const isWriting = (element) => element instanceof Element && element.closest("input, textarea") !== null;
+
+function everywhere({ key, ctrlKey, metaKey, altKey, shiftKey }) {
+  if ((ctrlKey || metaKey) && !altKey && !shiftKey && key === "k") return questions.switchChat;
+  if (!altKey || ctrlKey || metaKey) return null;
+  if (key === "ArrowDown") return () => neighbour(1);
+  if (key === "ArrowUp") return () => neighbour(-1);
+  return null;
+}
+
+function elsewhere({ key, target }, view) {
+  const chat = currentChat();
+  if (key === "?") return questions.shortcuts;
+  if (key === "n") return questions.newChat;
+  if (key === "t") return toggleTheme;
+  if (!chat) return null;
+  const message = chat.timeline.get(Number(target.closest?.(".message")?.dataset.id));
+  if (message) return onMessage(key, chat, message, view);
+  if (key === "p") return () => togglePanel();
+  if (key === "i") return view.composer.focus;
+  if (target !== view.messages.scroller) return null;
+  if (key === "ArrowUp" || key === "ArrowDown") return () => view.messages.step(key === "ArrowUp" ? -1 : 1);
+  return key === "End" ? view.messages.toEnd : null;
+}
+
+function onMessage(key, chat, message, view) {
+  const mine = message.customerId === state.me.customerId && message.deletedAt === null;
+  if (key === "ArrowUp") return () => view.messages.step(-1);
+  if (key === "ArrowDown") return () => view.messages.step(1);
+  if (key === "e" && mine) return () => view.composer.edit(message);
+  if (key === "Delete" && message.deletedAt === null && (mine || view.mayDelete())) return () => questions.removeMessage(chat, message);
+  if (key === "End") return view.messages.toEnd;
+  if (key === "i" || key === "Escape") return view.composer.focus;
+  if (key === "p") return () => togglePanel();
+  return null;
+}
+
+/** Goes to the next or the previous chat of the list. */
+function neighbour(by) {
+  const chats = sorted();
+  const at = chats.findIndex((chat) => chat.chatId === state.current);
+  const next = at < 0 ? chats[0] : chats[(at + by + chats.length) % chats.length];
+  if (next) acts.show(next.chatId);
+}

@@ -1,0 +1,184 @@
+// The list of messages. However many there are, only a window of them is in the page: it moves as
+// one scrolls, and what one looks at stays where it is.
+
+import { older } from "./chats.js";
+import { h, icon, reconcile, text } from "./dom.js";
+import { count, since } from "./format.js";
+import { drawRow, makeRow } from "./row.js";
+import { currentChat, changed, on, state } from "./store.js";
+
+/** Most rows in the page. */
+const MOST = 160;
+/** Rows at first, and rows added at a time. */
+const FIRST = 60;
+const STEP = 50;
+/** How near to an end of the window one may come, in pixels, before it moves. */
+const EDGE = 900;
+/** How far from the end still counts as at the end. */
+const NEAR = 48;
+
+/** Makes the list; `act` has what rows can do, `atEnd` is called when one sees the newest message. */
+export function messagesView(act, atEnd) {
+  const list = h("ol", { class: "messages" });
+  const head = h("div", { class: "beginning" }, h("h2", { dir: "auto" }), h("p"));
+  const scroller = h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Messages" }, head, list);
+  const latest = h("button", { type: "button", class: "latest", hidden: true, onclick: toEnd }, icon("down"), h("span"));
+  const blank = h("div", { class: "blank", hidden: true });
+  const root = h("div", { class: "timeline" }, scroller, blank, latest);
+  // The window: from and to are ids of messages; null is the first that is shown by itself, the end.
+  let [chat, from, to, stuck, seen] = [null, null, null, true, 0];
+
+  function bounds(timeline) {
+    const { messages } = timeline;
+    let end = to === null ? messages.length : timeline.indexOf(to) + 1;
+    let start = from === null ? Math.max(0, end - FIRST) : timeline.indexOf(from);
+    if (end - start > MOST && stuck) start = end - FIRST;
+    if (end - start > MOST) {
+      end = start + MOST;
+      to = messages[end - 1].messageId;
+    }
+    from = messages[start]?.messageId ?? null;
+    return { start, end };
+  }
+
+  function items({ messages, pending }, { start, end }) {
+    const me = state.me.customerId;
+    const own = chat.timeline.lastOf(me);
+    const readers = readersByRow(chat);
+    const divider = chat.divider === null ? -1 : messages.findIndex((one) => one.messageId > chat.divider && one.customerId !== me);
+    const rows = messages.slice(start, end).map((message, n) => ({
+      message,
+      before: messages[start + n - 1],
+      divider: start + n === divider,
+      readers: readers.get(message.messageId) ?? [],
+      last: message === own && message === messages.at(-1) && pending.length === 0,
+    }));
+    if (to !== null) return rows;
+    let before = messages[end - 1];
+    for (const local of pending) {
+      const message = { ...local, messageId: null, customerId: me, username: state.me.username, sentAt: new Date(local.createdAt).toISOString(), deletedAt: null, editedAt: null };
+      rows.push({ message, before, divider: false, readers: [], last: false });
+      before = message;
+    }
+    return rows;
+  }
+
+  function draw() {
+    const shown = currentChat() ?? null;
+    if (shown !== chat) {
+      [chat, from, to, stuck, seen] = [shown, null, null, true, 0];
+      list.replaceChildren();
+    }
+    if (!chat) return;
+    const { timeline } = chat;
+    const anchor = stuck ? null : anchored();
+    const range = bounds(timeline);
+    const rows = items(timeline, range);
+    reconcile(list, rows, key, makeRow, (row, item) => drawRow(row, item, state.me.customerId, act));
+    drawBeginning(timeline, range.start);
+    drawBlank(rows.length);
+    if (stuck) scroller.scrollTop = scroller.scrollHeight;
+    else if (anchor?.row.isConnected) scroller.scrollTop += anchor.row.offsetTop - anchor.top;
+    // At the very top nothing scrolls any more, so nothing else would ask for what is above.
+    moveWindow();
+    mark();
+  }
+
+  function drawBeginning(timeline, start) {
+    const begins = timeline.complete && start === 0 && timeline.messages.length > 0;
+    text(head.firstElementChild, begins ? chat.chatName : "");
+    text(head.lastElementChild, begins ? `This is where it begins. The chat was made ${since(chat.createdAt)}.` : chat.loading && timeline.loaded ? "Loading older messages…" : "");
+  }
+
+  function drawBlank(rows) {
+    blank.hidden = rows > 0;
+    const words = chat.timeline.loaded ? ["No messages yet", "Write the first one."] : chat.problem ? ["The messages could not be loaded", chat.problem] : ["", "Loading…"];
+    if (rows === 0) blank.replaceChildren(h("h2", {}, words[0]), h("p", {}, words[1]));
+  }
+
+  /** The first row that is in sight, and where it stands. */
+  function anchored() {
+    const line = scroller.scrollTop;
+    for (const row of list.children) if (row.offsetTop + row.offsetHeight > line) return { row, top: row.offsetTop };
+    return null;
+  }
+
+  const lastInSight = () => [...list.children].findLast((row) => row.offsetTop < scroller.scrollTop + scroller.clientHeight - NEAR);
+
+  const toBottom = () => scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop;
+
+  /** What is new below, and whether the newest is in sight. */
+  function mark() {
+    const newest = chat.timeline.messages.at(-1)?.messageId ?? 0;
+    if (stuck) seen = newest;
+    if (stuck && newest > 0 && document.visibilityState === "visible" && document.hasFocus()) atEnd(chat);
+    const below = chat.timeline.messages.length - chat.timeline.indexOf(seen + 1);
+    latest.hidden = stuck || toBottom() < 2 * NEAR && to === null;
+    text(latest.lastElementChild, below > 0 ? count(below, "new message") : "Latest");
+  }
+
+  function scrolled() {
+    if (!chat) return;
+    stuck = to === null && toBottom() < NEAR;
+    chat.stalled = false;
+    moveWindow();
+    mark();
+  }
+
+  /** Near an end of the window it moves there; at the oldest known message more is loaded. */
+  function moveWindow() {
+    const { messages, complete } = chat.timeline;
+    const start = chat.timeline.indexOf(from ?? 0);
+    const end = to === null ? messages.length : chat.timeline.indexOf(to) + 1;
+    if (scroller.scrollTop < EDGE && start > 0) {
+      from = messages[Math.max(0, start - STEP)].messageId;
+      const last = chat.timeline.indexOf(from) + MOST;
+      if (last < end) to = messages[last - 1].messageId;
+      changed("timeline");
+    } else if (scroller.scrollTop < EDGE && !complete && !chat.stalled) older(chat);
+    if (to !== null && toBottom() < EDGE) {
+      const last = Math.min(messages.length, end + STEP);
+      to = last === messages.length ? null : messages[last - 1].messageId;
+      from = messages[Math.max(chat.timeline.indexOf(from ?? 0), last - MOST)].messageId;
+      changed("timeline");
+    }
+  }
+
+  /** Shows the newest message. */
+  function toEnd() {
+    [from, to, stuck] = [null, null, true];
+    draw();
+  }
+
+  /** Moves the focus to the next or the one before; from elsewhere to the last in sight. */
+  function step(by) {
+    const row = document.activeElement?.closest?.(".message");
+    const next = row && list.contains(row) ? (by < 0 ? row.previousElementSibling : row.nextElementSibling) : lastInSight();
+    next?.focus();
+    next?.scrollIntoView({ block: "nearest" });
+    return Boolean(next);
+  }
+
+  scroller.addEventListener("scroll", scrolled, { passive: true });
+  new ResizeObserver(() => stuck && (scroller.scrollTop = scroller.scrollHeight)).observe(scroller);
+  for (const type of ["focus", "visibilitychange"]) (type === "focus" ? window : document).addEventListener(type, () => chat && mark());
+  on(["timeline", "current"], draw);
+  return { root, scroller, toEnd, step };
+}
+
+/** One's own rows keep their element when the server confirms them. */
+const key = ({ message }) => (message.clientMessageId ? `${message.customerId}:${message.clientMessageId}` : message.messageId);
+
+/** Who has read up to which message, by name. */
+function readersByRow(chat) {
+  const rows = new Map();
+  for (const [customerId, messageId] of chat.reads) {
+    if (customerId === state.me.customerId) continue;
+    const name = chat.members?.find((one) => one.customerId === customerId)?.username ?? chat.online.get(customerId);
+    const at = chat.timeline.messages[chat.timeline.indexOf(messageId + 1) - 1];
+    // That somebody has read what they wrote themselves says nothing.
+    if (!name || !at || at.customerId === customerId) continue;
+    rows.set(at.messageId, [...(rows.get(at.messageId) ?? []), name]);
+  }
+  return rows;
+}

@@ -1,0 +1,333 @@
+/**
+ * A client for messaging-api: a chat that is complete and in order, whatever the network does.
+ *
+ *     import { Messaging } from "/messaging.js";
+ *     const chat = new Messaging({ customerId: 1, username: "carl" });
+ *     chat.on("message", (message) => console.log(message.username, message.content));
+ *     await chat.connect(1);
+ *     await chat.send(1, "Hi world.").stored;
+ *
+ * For browsers and for Node.js 20 or later, without dependencies. (Node.js 20 has its WebSocket
+ * behind `--experimental-websocket`; or pass one as `WebSocket`.)
+ *
+ * What it promises, as long as the client is not closed:
+ * - Every change of a connected chat (message, update, delete) reaches the listeners once, in the
+ *   order of `seq`, across lost connections, restarts of the server and absences of any length. Of
+ *   a message that changed several times while the client was away, its present state comes once.
+ * - A sent message is stored once, in the order of the calls within its chat, however often the
+ *   connection breaks; or its promise is rejected and its state is "failed".
+ * - No promise is left unhandled, no listener is required, and `close()` leaves no timer behind.
+ */
+
+/** A stored message, as the server gives it. */
+export interface Message {
+  messageId: number;
+  chatId: number;
+  /** Its author; null once the author was deleted. */
+  customerId: number | null;
+  username: string | null;
+  /** Null once the message was deleted. */
+  content: string | null;
+  /** The number of its latest change in the chat. */
+  seq: number;
+  sentAt: string;
+  editedAt: string | null;
+  deletedAt: string | null;
+  replyTo: number | null;
+  clientMessageId: string | null;
+}
+
+/** A message on its way. The object stays the same; its `state` changes. */
+export interface LocalMessage {
+  /** The name under which it is sent, and under which the stored message comes back. */
+  readonly clientMessageId: string;
+  readonly chatId: number;
+  readonly content: string;
+  readonly replyTo: number | null;
+  /** When `send` was called; milliseconds since 1970, different for each message. */
+  readonly createdAt: number;
+  /** "sending" until it is stored, also while there is no connection. */
+  state: "sending" | "sent" | "failed";
+  /** The stored message, once it is sent. */
+  message: Message | null;
+  /** Why it failed. */
+  error: MessagingError | null;
+}
+
+/** What `send` and `retry` return. */
+export interface Sending {
+  /** To be shown at once. */
+  local: LocalMessage;
+  /**
+   * The stored message, once the server has it. Rejected where it failed, and by `close()`. Nobody
+   * has to handle the rejection.
+   */
+  stored: Promise<Message>;
+}
+
+/** Somebody who is connected to a chat. */
+export interface Online {
+  customerId: number;
+  username: string;
+}
+
+/** How a chat was connected. */
+export interface Connected {
+  chatId: number;
+  /** The last change before everything is live. */
+  seq: number;
+  /** Who is here, oneself among them. */
+  online: Online[];
+  /** Whether what was missed is still being fetched; "caught-up" tells when it is there. */
+  truncated: boolean;
+}
+
+/** What the connection is doing. */
+export type State =
+  /** A socket is being opened, or its first chat being connected. */
+  | "connecting"
+  /** Connected: at least one chat is. */
+  | "online"
+  /** Lost; it is tried again in `retryInMs`. */
+  | "waiting"
+  /**
+   * Nothing is open: there is nothing to connect to yet, or the browser says that there is no
+   * network (`retryInMs` is then given: it is tried anyway, servers on one's own machine exist).
+   */
+  | "offline"
+  /** Ended by `close()`, or signed out. */
+  | "closed";
+
+/** The events, and what their listeners get. */
+export interface Events {
+  /**
+   * A message that is new to this client, one's own too. One's own is recognised by its
+   * `clientMessageId`; this may come before or after the "outgoing" event of state "sent".
+   */
+  message: [message: Message, info: ChangeInfo];
+  /**
+   * A message that was edited. While away it may have been sent *and* edited: put a message that
+   * you do not know where it belongs (messages of a chat are ordered by `messageId`).
+   */
+  update: [message: Message, info: ChangeInfo];
+  /** A message that was deleted, perhaps one that this client never saw. */
+  delete: [deleted: Deleted, info: ChangeInfo];
+  /** Somebody came. */
+  join: [who: Presence];
+  /** Somebody left. */
+  leave: [who: Presence];
+  /** Somebody is typing; comes every few seconds while they do. */
+  typing: [who: Presence];
+  /** Somebody has read up to a message. */
+  read: [read: Read];
+  /** This user does not belong to the chat any more; nothing more comes of it. */
+  removed: [chat: { chatId: number }];
+  /**
+   * The chat is gone; nothing more comes of it. Where only members see a chat, one who was removed
+   * while away gets this too: to them, it does not exist.
+   */
+  "deleted-chat": [chat: { chatId: number }];
+  /** A chat is connected, the first time and after every lost connection. Refresh who is online. */
+  connected: [connected: Connected];
+  /** Everything up to `seq` was delivered; from here on it is live. Follows every "connected". */
+  "caught-up": [chat: { chatId: number; seq: number }];
+  /**
+   * The server's chat is not the one this client knows (it has fewer changes: a restored backup).
+   * It is connected again from its present head: load its messages anew.
+   */
+  reset: [chat: { chatId: number }];
+  /** A message on its way was added or changed its state. */
+  outgoing: [local: LocalMessage];
+  /** The state of the connection changed. */
+  state: [change: StateChange];
+  /**
+   * The session ended, or was refused. The client does not try again by itself: after a new
+   * log-in, call `connect` again, or make a new client.
+   */
+  "signed-out": [error: MessagingError];
+  /** Something failed that no promise tells. */
+  error: [error: MessagingError];
+}
+
+/** Where a change comes from. */
+export interface ChangeInfo {
+  chatId: number;
+  seq: number;
+  /** Whether it happened while this client was away. */
+  replay: boolean;
+}
+
+export interface Deleted {
+  messageId: number;
+  chatId: number;
+  /** Who deleted it; null where that is not known. */
+  customerId: number | null;
+  seq: number;
+}
+
+export interface Presence {
+  chatId: number;
+  customerId: number;
+  username: string;
+}
+
+export interface Read {
+  chatId: number;
+  customerId: number;
+  messageId: number;
+}
+
+export interface StateChange {
+  state: State;
+  /** How long until the next try, where there is one, in milliseconds. */
+  retryInMs: number | null;
+}
+
+/** What can be set. Only who one is, is needed. */
+export interface Options {
+  /** The server, such as "http://127.0.0.1:8080"; by default where the page comes from. */
+  url?: string;
+  /** Who one is. Not needed with a token. */
+  customerId?: number;
+  /** The name for "join" and "leave", in open mode; by default the stored one. */
+  username?: string;
+  /**
+   * The session's token, in required mode; or a function that gives it, called whenever one is
+   * needed. It goes into frames and headers, never into a URL.
+   */
+  token?: string | null | (() => string | null | Promise<string | null>);
+  /**
+   * Where unsent messages survive a reload, such as `localStorage`; by default nowhere. What is
+   * found there is sent once its chat is connected; `outgoing()` lists it.
+   */
+  storage?: StorageLike;
+  /** Most messages that wait to be sent, failed ones included; 100 by default. */
+  maxQueued?: number;
+  /** How long an answer may take, in milliseconds; 15,000 by default. */
+  requestMs?: number;
+  /** How often the server sends a heartbeat, in milliseconds; 30,000 by default. */
+  heartbeatMs?: number;
+  /** The first wait after a lost connection is random up to this, in milliseconds; 500 by default. */
+  backoffMs?: number;
+  /** The longest wait, in milliseconds; 30,000 by default. */
+  maxBackoffMs?: number;
+  /** A WebSocket constructor, where there is no global one. */
+  WebSocket?: new (url: string) => WebSocket;
+  /** A fetch, where there is no global one. */
+  fetch?: typeof fetch;
+}
+
+/** The part of the Web Storage interface that is used. */
+export interface StorageLike {
+  readonly length: number;
+  key(index: number): string | null;
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+  removeItem(key: string): void;
+}
+
+/**
+ * What goes wrong. `code` is the server's (`chat_not_found`, `forbidden`, `too_large`,
+ * `rate_limited`, `unavailable` …) or one of the client's own:
+ * - `offline`: the chat was not connected in time; nothing was asked of the server
+ * - `connection_lost`: the answer did not come; what was asked may have happened
+ * - `timeout`: the same, because it took too long
+ * - `queue_full`: too many messages wait already
+ * - `closed`: the client is closed
+ * - `socket_closed`: the server closed the socket for a reason of its own, see `closeCode`
+ * - `storage`: unsent messages could not be kept
+ * - `bad_answer`: what answered is not a messaging-api
+ */
+export class MessagingError extends Error {
+  constructor(code: string, message: string, more?: Partial<MessagingError>);
+  readonly code: string;
+  /** The HTTP status, over REST. */
+  readonly status: number | null;
+  /** How long to wait before another try, where the server says so, in milliseconds. */
+  readonly retryAfterMs: number | null;
+  /** The socket's close code, where that is what happened. */
+  readonly closeCode: number | null;
+  /** The chat that it is about, where it is about one. */
+  readonly chatId: number | null;
+}
+
+/** One user's connection to the server: many chats over one socket. */
+export class Messaging {
+  constructor(options?: Options);
+
+  /** What the connection is doing. */
+  readonly state: State;
+
+  /**
+   * Connects to a chat, and keeps it connected until `leave` or `close`. Resolves once the server
+   * has said so, for as long as that takes; rejected where it refuses (`chat_not_found`,
+   * `forbidden` …), and by `leave` and `close`. A chat that is connected already resolves with how
+   * it was connected last.
+   *
+   * `since`: the highest `seq` the caller has seen of the chat. Every change after it is delivered
+   * first. To show a chat: `request("GET", "/chat/1/message")`, draw it, then connect with the
+   * highest `seq` on that page (0 where it is empty). Without `since` only what happens from now on
+   * comes.
+   */
+  connect(chatId: number, options?: { since?: number }): Promise<Connected>;
+
+  /**
+   * Sends a message, now or as soon as its chat is connected. It has a clientMessageId from the
+   * start, so it can be sent as often as it takes and is stored once. One message of a chat is on
+   * its way at a time: that keeps them in order. Never throws: what cannot be sent is "failed", and
+   * what was not even queued (`not_connected`, `queue_full`) is forgotten at once.
+   */
+  send(chatId: number, text: string, options?: { replyTo?: number | null }): Sending;
+
+  /**
+   * Sends a failed message again, under its clientMessageId: it is stored once even where the
+   * failed try was stored after all. One that is on its way is left alone. Null where there is no
+   * such message.
+   */
+  retry(clientMessageId: string): Sending | null;
+
+  /** Forgets a failed message. False where there is none of that name. */
+  discard(clientMessageId: string): boolean;
+
+  /** The messages that are not sent yet, failed ones included, oldest first. */
+  outgoing(chatId?: number): LocalMessage[];
+
+  /**
+   * Edits a message; without a messageId, this user's latest in the chat. Waits for a connection
+   * no longer than an answer may take.
+   */
+  update(chatId: number, messageId: number | null, text: string): Promise<Message>;
+
+  /** Deletes a message. Waits like `update`. */
+  delete(chatId: number, messageId: number): Promise<{ messageId: number; chatId: number; seq: number }>;
+
+  /** Leaves a chat, without ending the membership. Its queued messages wait for the next `connect`. */
+  leave(chatId: number): Promise<void>;
+
+  /** Tells the others that this user is typing: call it at every key, it is sent every few seconds. */
+  typing(chatId: number): void;
+
+  /** Tells how far this user has read. Kept until it can be sent; it only moves forward. */
+  markRead(chatId: number, messageId: number): void;
+
+  /** The highest `seq` delivered of a chat; null where there is none yet. */
+  seen(chatId: number): number | null;
+
+  /**
+   * Asks the REST API, with the token. `path` begins with a slash; `body` is sent as JSON. Resolves
+   * with the answer's JSON, null where it is empty; rejected with a MessagingError.
+   */
+  request<T = any>(method: string, path: string, body?: unknown): Promise<T>;
+
+  /** Listens to an event; the returned function ends that. */
+  on<K extends keyof Events>(type: K, listener: (...args: Events[K]) => void): () => void;
+
+  /** Ends listening. */
+  off<K extends keyof Events>(type: K, listener: (...args: Events[K]) => void): void;
+
+  /** Tries at once where a next try is waited for. Browsers that come online do it by themselves. */
+  reconnect(): void;
+
+  /** Ends everything. What was not sent stays in `storage`. */
+  close(): void;
+}

@@ -1,0 +1,993 @@
+// The client library: see messaging.d.ts for the whole interface and what it promises.
+//
+// How it keeps the promise: the server numbers the changes of a chat 1, 2, 3 … (`seq`). Each chat
+// here remembers the last one it delivered and takes the next one only. After a lost connection it
+// connects with `since`, and the server first sends what was missed; what is too much for that is
+// paged over REST while live frames are held back. Messages go out one at a time per chat, under a
+// clientMessageId that the server knows again, so each can be sent as often as it takes.
+
+/** @import * as api from "./messaging.js" */
+
+/** Messages asked for at once over REST: few enough that a bad line gets through some of them. */
+const PAGE = 200;
+/** Most changes of a chat held back while it is paged; more are read again. */
+const HELD = 1000;
+/** How often a typing user is announced; less often than others forget it. */
+const TYPING_MS = 3000;
+/** The longest wait after the server said that it restarts: soon, but not everyone in one instant. */
+const RESTART_MS = 500;
+/** How often a message is tried that the server cannot store for now. */
+const TRIES = 8;
+/** Largest frame that the server takes, in bytes. */
+const MAX_FRAME = 65_536;
+/** Refusals that may be over at another try. */
+const PASSING = new Set(["unavailable", "internal", "rate_limited"]);
+/** What ends a request together with its socket; the next socket does it again. */
+const LOST = new Set(["connection_lost", "timeout", "closed"]);
+/** Close codes that tell of something wrong, rather than of a connection that ended. */
+const WRONG = new Set([1003, 1008, 1009]);
+
+export class MessagingError extends Error {
+  /** @param {string} code @param {string} message @param {Partial<api.MessagingError>} more */
+  constructor(code, message, more = {}) {
+    super(message);
+    this.name = "MessagingError";
+    this.code = code;
+    this.status = more.status ?? null;
+    this.retryAfterMs = more.retryAfterMs ?? null;
+    this.closeCode = more.closeCode ?? null;
+    this.chatId = more.chatId ?? null;
+  }
+}
+
+/** Makes it nobody's duty to handle a rejection. @template T @param {Promise<T>} promise */
+function quiet(promise) {
+  promise.catch(() => {});
+  return promise;
+}
+
+/** A promise to be settled from outside. @template T */
+class Deferred {
+  constructor() {
+    /** @type {Promise<T>} */
+    this.promise = quiet(
+      new Promise((resolve, reject) => {
+        /** @type {(value: T) => void} */
+        this.resolve = resolve;
+        /** @type {(error: Error) => void} */
+        this.reject = reject;
+      }),
+    );
+  }
+}
+
+/** A chat that is to be connected: how far it was delivered, and what is under way for it. */
+class Room {
+  /** @param {number} chatId @param {number | null} since */
+  constructor(chatId, since) {
+    this.chatId = chatId;
+    /** The last change delivered; null until the first ack tells where live begins. */
+    this.seen = since;
+    /** Asked for on the present socket. */
+    this.asked = false;
+    /** Connected on the present socket. */
+    this.live = false;
+    /** How it was connected last. @type {api.Connected | null} */
+    this.connected = null;
+    /** What `connect` returned. @type {Deferred<api.Connected>} */
+    this.ready = new Deferred();
+    /** Requests that wait for the chat to be live. @type {Set<Deferred<void>>} */
+    this.waiting = new Set();
+    /** Being paged over REST. */
+    this.filling = false;
+    /** Changes that came before their turn. @type {Change[]} */
+    this.held = [];
+    /** Whether more came than could be held. */
+    this.spilled = false;
+    /** Messages are being sent. */
+    this.pumping = false;
+    /** Refused tries to connect since the last that worked. */
+    this.tries = 0;
+    this.typedAt = -Infinity;
+    /** Read up to here; told up to there. */
+    this.read = 0;
+    this.readTold = 0;
+    this.telling = false;
+  }
+
+  /** Whether this change is the next one. Replays leave out what was superseded. @param {Change} c */
+  isNext(c) {
+    return this.seen !== null && c.seq > this.seen && (c.replay || c.seq === this.seen + 1);
+  }
+
+  /** Keeps a change until its turn; what does not fit is read over REST later. @param {Change} c */
+  hold(c) {
+    if (this.held.length < HELD && !this.spilled) this.held.push(c);
+    else this.spilled = true;
+  }
+
+  /** Its socket is gone. */
+  lose() {
+    this.asked = this.live = this.filling = false;
+    this.held = [];
+    this.spilled = false;
+  }
+
+  /** Nothing more comes of it. @param {MessagingError} error */
+  end(error) {
+    this.lose();
+    this.ready.reject(error);
+    for (const waiting of this.waiting) waiting.reject(error);
+  }
+}
+
+/**
+ * A change of a chat, as its event tells it.
+ * @typedef {{ type: "message" | "update", seq: number, replay: boolean, what: api.Message }
+ *   | { type: "delete", seq: number, replay: boolean, what: api.Deleted }} Change
+ */
+
+/**
+ * A request on the socket: its answer, its size, and how its time limit is ended and begun anew.
+ * @typedef {{ answer: Deferred<any>, bytes: number, stop: () => void, extend: () => void }} Request
+ */
+
+/** A change from a REST page. @param {api.Message} message @returns {Change} */
+function replayed(message) {
+  const { chatId, messageId, seq, editedAt, deletedAt } = message;
+  if (deletedAt !== null) {
+    return { type: "delete", seq, replay: true, what: { messageId, chatId, customerId: null, seq } };
+  }
+  return { type: editedAt === null ? "message" : "update", seq, replay: true, what: message };
+}
+
+/** Messages that are not sent yet, in memory and in a Storage, each under a key of its own: so two
+ * tabs with one Storage do not lose each other's. */
+class Outbox {
+  /** @param {api.StorageLike | undefined} storage @param {string} prefix */
+  constructor(storage, prefix) {
+    this.storage = storage;
+    this.prefix = prefix;
+    /** @type {api.LocalMessage[]} */
+    this.list = [];
+    /** The promises of those that are not settled. @type {Map<string, Deferred<api.Message>>} */
+    this.stored = new Map();
+  }
+
+  /** Takes over what an earlier page left. */
+  load() {
+    for (let i = 0; i < (this.storage?.length ?? 0); i++) {
+      const key = this.storage?.key(i);
+      if (!key?.startsWith(this.prefix)) continue;
+      try {
+        const { chatId, content, replyTo, createdAt, error } = JSON.parse(this.storage?.getItem(key) ?? "");
+        const local = newLocal(key.slice(this.prefix.length), chatId, content, replyTo, createdAt);
+        if (error) Object.assign(local, { state: "failed", error: new MessagingError(error[0], error[1]) });
+        else this.stored.set(local.clientMessageId, new Deferred());
+        this.list.push(local);
+      } catch {
+        // Not ours, or broken: left alone.
+      }
+    }
+    this.list.sort((a, b) => a.createdAt - b.createdAt);
+  }
+
+  /** @param {api.LocalMessage} local */
+  save(local) {
+    const { clientMessageId, chatId, content, replyTo, createdAt, error } = local;
+    const why = error && [error.code, error.message];
+    const text = JSON.stringify({ chatId, content, replyTo, createdAt, error: why });
+    this.storage?.setItem(this.prefix + clientMessageId, text);
+  }
+
+  /** @param {api.LocalMessage} local */
+  forget(local) {
+    this.list = this.list.filter((other) => other !== local);
+    this.storage?.removeItem(this.prefix + local.clientMessageId);
+  }
+
+  /** The chat's next message to send. @param {number} chatId */
+  next(chatId) {
+    return this.list.find((local) => local.chatId === chatId && local.state === "sending");
+  }
+
+  /** @param {string} clientMessageId */
+  find(clientMessageId) {
+    return this.list.find((local) => local.clientMessageId === clientMessageId);
+  }
+}
+
+/** @returns {api.LocalMessage} */
+function newLocal(clientMessageId, chatId, content, replyTo, createdAt) {
+  return { clientMessageId, chatId, content, replyTo, createdAt, state: "sending", message: null, error: null };
+}
+
+/** A name that nobody else gives a message. (`randomUUID` exists on secure pages only.) */
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+const isId = (/** @type {unknown} */ id) => Number.isSafeInteger(id) && Number(id) > 0;
+
+/** @implements {api.Messaging} */
+export class Messaging {
+  #options;
+  #base;
+  #outbox;
+  /** @type {Map<number, Room>} */
+  #rooms = new Map();
+  /** Chats that are being left. @type {Map<number, Promise<void>>} */
+  #leaving = new Map();
+  /** @type {Map<string, Set<Function>>} */
+  #listeners = new Map();
+  /** @type {Set<ReturnType<typeof setTimeout>>} */
+  #timers = new Set();
+  /** REST requests under way. @type {Set<AbortController>} */
+  #fetches = new Set();
+  /** Requests on the socket. @type {Map<number, Request>} */
+  #requests = new Map();
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** A number for each attempt to connect: what belongs to an older one is out of date. */
+  #attempt = 0;
+  /** Attempts since the last that worked. */
+  #failures = 0;
+  /** The next try. @type {ReturnType<typeof setTimeout> | null} */
+  #retry = null;
+  /** The next look at whether the socket is alive. @type {ReturnType<typeof setTimeout> | null} */
+  #watching = null;
+  #lastId = 0;
+  #lastCreated = 0;
+  /** When something was received last. */
+  #heard = 0;
+  /** @type {api.State} */
+  #state = "offline";
+  #ended = false;
+  /** Ends listening to the browser. */
+  #unlisten;
+
+  /** @param {api.Options} options */
+  constructor(options = {}) {
+    const defaults = {
+      url: globalThis.location?.origin,
+      maxQueued: 100,
+      requestMs: 15_000,
+      heartbeatMs: 30_000,
+      backoffMs: 500,
+      maxBackoffMs: 30_000,
+      WebSocket: globalThis.WebSocket,
+      fetch: globalThis.fetch?.bind(globalThis),
+    };
+    const given = Object.entries(options).filter(([, value]) => value !== undefined);
+    this.#options = { ...options, ...defaults, ...Object.fromEntries(given) };
+    const { url, storage, customerId, WebSocket: Socket, fetch: fetcher } = this.#options;
+    if (!/^https?:\/\//.test(url ?? "")) throw wrong("url", "an http or https address");
+    if (!Socket || !fetcher) throw wrong("WebSocket and fetch", "given where they are not built in");
+    // What one user left must not go out in another's name.
+    if (storage && !isId(customerId)) throw wrong("customerId", "given where there is a storage");
+    this.#base = url.replace(/\/+$/, "");
+    this.#outbox = new Outbox(storage, `messaging-api ${this.#base} ${customerId} `);
+    this.#keep(() => this.#outbox.load());
+    this.#lastCreated = this.#outbox.list.at(-1)?.createdAt ?? 0;
+    this.#unlisten = this.#listenToBrowser();
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  // ---- events
+
+  on(type, listener) {
+    if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
+    this.#listeners.get(type)?.add(listener);
+    return () => this.off(type, listener);
+  }
+
+  off(type, listener) {
+    this.#listeners.get(type)?.delete(listener);
+  }
+
+  /** A listener that throws harms nobody else. */
+  #emit(type, ...args) {
+    for (const listener of [...(this.#listeners.get(type) ?? [])]) {
+      try {
+        listener(...args);
+      } catch (error) {
+        (globalThis.reportError ?? console.error)(error);
+      }
+    }
+  }
+
+  /** @param {api.State} state @param {number | null} retryInMs */
+  #become(state, retryInMs = null) {
+    if (state === this.#state && retryInMs === null) return;
+    this.#state = state;
+    this.#emit("state", { state, retryInMs });
+  }
+
+  // ---- chats
+
+  /** @param {number} chatId @param {{ since?: number }} options */
+  connect(chatId, { since } = {}) {
+    if (this.#ended) return quiet(Promise.reject(closed()));
+    if (!isId(chatId)) return quiet(Promise.reject(wrong("chatId", "a positive integer")));
+    if (since !== undefined && since !== 0 && !isId(since)) {
+      return quiet(Promise.reject(wrong("since", "a seq: 0 or a positive integer")));
+    }
+    const known = this.#rooms.get(chatId);
+    if (known) return known.connected ? Promise.resolve(known.connected) : known.ready.promise;
+    const room = new Room(chatId, since ?? null);
+    this.#rooms.set(chatId, room);
+    if (this.#socket?.readyState === 1) this.#enter(room);
+    else if (!this.#socket) this.#open();
+    return room.ready.promise;
+  }
+
+  leave(chatId) {
+    const room = this.#rooms.get(chatId);
+    if (!room) return Promise.resolve();
+    const { asked } = room;
+    this.#rooms.delete(chatId);
+    room.end(new MessagingError("not_connected", `Chat ${chatId} was left`, { chatId }));
+    if (!asked) return Promise.resolve(this.#rest());
+    // An error says that the server does not know it connected: gone with its socket, or refused.
+    const left = this.#ask("leave-chat", { chatId }).catch(() => {});
+    this.#leaving.set(chatId, left);
+    return left.then(() => {
+      if (this.#leaving.get(chatId) === left) this.#leaving.delete(chatId);
+      this.#rest();
+    });
+  }
+
+  seen(chatId) {
+    return this.#rooms.get(chatId)?.seen ?? null;
+  }
+
+  /** Connects a chat on the open socket. @param {Room} room */
+  async #enter(room) {
+    const { chatId } = room;
+    const { customerId, username } = this.#options;
+    const attempt = this.#attempt;
+    const isOurs = () => attempt === this.#attempt && this.#rooms.get(chatId) === room;
+    try {
+      // What still comes of an earlier stay is not part of this one.
+      await this.#leaving.get(chatId);
+      const token = await this.#token();
+      if (!isOurs()) return;
+      room.asked = true;
+      const since = room.seen ?? undefined;
+      const ack = await this.#ask("connect-chat", { chatId, customerId, username, token, since });
+      if (isOurs()) this.#entered(room, ack);
+    } catch (error) {
+      if (isOurs()) this.#refused(room, asError(error));
+    }
+  }
+
+  /** @param {Room} room @param {{ seq: number, online: api.Online[], truncated?: boolean }} ack */
+  #entered(room, { seq, online, truncated = false }) {
+    const { chatId } = room;
+    room.live = true;
+    room.tries = 0;
+    room.seen ??= seq;
+    room.connected = { chatId, seq, online, truncated };
+    this.#failures = 0;
+    this.#become("online");
+    room.ready.resolve(room.connected);
+    this.#emit("connected", room.connected);
+    // A listener may have left.
+    if (!room.live) return;
+    for (const waiting of room.waiting) waiting.resolve();
+    // Truncated, or a hole: either way there is more than came.
+    if (seq > room.seen || !this.#drain(room)) this.#fill(room);
+    else this.#emit("caught-up", { chatId, seq: room.seen });
+    this.#pump(room);
+    this.#tellRead(room);
+  }
+
+  /** @param {Room} room @param {MessagingError} error */
+  #refused(room, error) {
+    const { chatId } = room;
+    error.chatId ??= chatId;
+    if (LOST.has(error.code)) return;
+    if (error.code === "unauthorized") return this.#signOut(error);
+    if (error.code === "invalid_field" && room.seen !== null) {
+      // Beyond the head: this is another chat than the one we saw.
+      room.seen = null;
+      this.#emit("reset", { chatId });
+      return this.#enter(room);
+    }
+    if (PASSING.has(error.code)) {
+      const attempt = this.#attempt;
+      const wait = error.retryAfterMs ?? this.#backoff(room.tries++);
+      this.#later(wait, () => attempt === this.#attempt && this.#enter(room));
+      return;
+    }
+    if (room.connected && error.code === "chat_not_found") this.#emit("deleted-chat", { chatId });
+    else if (room.connected) this.#emit("error", error);
+    this.#remove(room, error);
+  }
+
+  /** A chat is gone for us; what was to be sent there cannot be. @param {Room} room @param {MessagingError} error */
+  #remove(room, error) {
+    if (this.#rooms.get(room.chatId) !== room) return;
+    this.#rooms.delete(room.chatId);
+    room.end(error);
+    for (const local of this.outgoing(room.chatId)) if (local.state === "sending") this.#fail(local, error);
+    this.#rest();
+  }
+
+  // ---- changes, in order
+
+  /** @param {number} chatId @param {Change} change */
+  #arrive(chatId, change) {
+    const room = this.#rooms.get(chatId);
+    if (!room?.asked || (room.seen !== null && change.seq <= room.seen)) return;
+    if (!room.filling && room.isNext(change) && room.held.length === 0) return this.#deliver(room, change);
+    room.hold(change);
+    // Before the ack, what is missing may still come.
+    if (room.live && !room.filling) this.#fill(room);
+  }
+
+  /** @param {Room} room @param {Change} change */
+  #deliver(room, { type, seq, replay, what }) {
+    room.seen = seq;
+    this.#emit(type, what, { chatId: room.chatId, seq, replay });
+  }
+
+  /** Delivers what was held back; false where something is missing before it. @param {Room} room */
+  #drain(room) {
+    while (room.held.length > 0) {
+      const [change] = room.held;
+      if (room.seen !== null && change.seq > room.seen) {
+        if (!room.isNext(change)) return false;
+        this.#deliver(room, change);
+      }
+      room.held.shift();
+    }
+    const complete = !room.spilled;
+    room.spilled = false;
+    return complete;
+  }
+
+  /** Reads what is missing over REST, while live frames are held back. @param {Room} room */
+  async #fill(room) {
+    const attempt = this.#attempt;
+    const isOurs = () => attempt === this.#attempt && room.live;
+    room.filling = true;
+    for (let tries = 0, done = false; !done && isOurs(); ) {
+      try {
+        const path = `/chat/${room.chatId}/message?limit=${PAGE}&since=${room.seen}`;
+        /** @type {api.Message[]} */
+        const page = await this.#request("GET", path);
+        for (const message of page) {
+          if (isOurs() && room.seen !== null && message.seq > room.seen) this.#deliver(room, replayed(message));
+        }
+        if (!isOurs() || page.length === PAGE) continue;
+        done = this.#drain(room);
+        // A hole that REST does not know either: the socket's account is wrong.
+        if (!done && page.length === 0) return this.#drop();
+      } catch (error) {
+        if (!isOurs()) break;
+        await this.#pause(asError(error).retryAfterMs ?? this.#backoff(tries++));
+      }
+    }
+    if (!isOurs()) return;
+    room.filling = false;
+    this.#emit("caught-up", { chatId: room.chatId, seq: room.seen });
+  }
+
+  // ---- sending
+
+  send(chatId, text, { replyTo = null } = {}) {
+    this.#lastCreated = Math.max(Date.now(), this.#lastCreated + 1);
+    const local = newLocal(newId(), chatId, String(text), replyTo, this.#lastCreated);
+    const stored = new Deferred();
+    this.#outbox.stored.set(local.clientMessageId, stored);
+    const refusal = this.#refusal(chatId);
+    if (refusal) {
+      this.#fail(local, refusal);
+    } else {
+      this.#outbox.list.push(local);
+      this.#queued(local);
+    }
+    return { local, stored: stored.promise };
+  }
+
+  /** Why a message cannot even wait. @param {number} chatId */
+  #refusal(chatId) {
+    if (this.#ended) return closed();
+    if (!this.#rooms.has(chatId)) return notConnected(chatId);
+    if (this.#outbox.list.length < this.#options.maxQueued) return null;
+    return new MessagingError("queue_full", "Too many messages wait to be sent", { chatId });
+  }
+
+  /** A message has begun to wait. @param {api.LocalMessage} local */
+  #queued(local) {
+    this.#keep(() => this.#outbox.save(local));
+    this.#emit("outgoing", local);
+    const room = this.#rooms.get(local.chatId);
+    if (room) this.#pump(room);
+  }
+
+  retry(clientMessageId) {
+    const local = this.#outbox.find(clientMessageId);
+    if (!local || this.#ended) return null;
+    if (local.state === "failed") {
+      Object.assign(local, { state: "sending", error: null });
+      this.#outbox.stored.set(clientMessageId, new Deferred());
+      this.#queued(local);
+    }
+    const stored = /** @type {Deferred<api.Message>} */ (this.#outbox.stored.get(clientMessageId));
+    return { local, stored: stored.promise };
+  }
+
+  discard(clientMessageId) {
+    const local = this.#outbox.find(clientMessageId);
+    if (local?.state !== "failed") return false;
+    this.#keep(() => this.#outbox.forget(local));
+    return true;
+  }
+
+  outgoing(chatId) {
+    return this.#outbox.list.filter((local) => chatId === undefined || local.chatId === chatId);
+  }
+
+  /** Sends a chat's messages, one after the other: so they stay in order. @param {Room} room */
+  async #pump(room) {
+    if (room.pumping) return;
+    room.pumping = true;
+    let tries = 0;
+    for (let local; room.live && (local = this.#outbox.next(room.chatId)); ) {
+      const { chatId, content, clientMessageId, replyTo } = local;
+      try {
+        const request = { chatId, content, clientMessageId, replyTo: replyTo ?? undefined };
+        const { duplicate: _, ...message } = await this.#ask("send-message", request);
+        this.#sent(local, message);
+        tries = 0;
+      } catch (thrown) {
+        const error = asError(thrown);
+        // Lost with the socket: the next one sends it again.
+        if (LOST.has(error.code)) break;
+        const again = error.code === "rate_limited" || (PASSING.has(error.code) && ++tries < TRIES);
+        if (again) await this.#pause(error.retryAfterMs ?? this.#backoff(tries));
+        else this.#fail(local, error);
+      }
+    }
+    room.pumping = false;
+  }
+
+  /** @param {api.LocalMessage} local @param {api.Message} message */
+  #sent(local, message) {
+    Object.assign(local, { state: "sent", message, error: null });
+    this.#keep(() => this.#outbox.forget(local));
+    this.#emit("outgoing", local);
+    this.#settled(local).resolve(message);
+  }
+
+  /** @param {api.LocalMessage} local @param {MessagingError} error */
+  #fail(local, error) {
+    Object.assign(local, { state: "failed", error });
+    if (this.#outbox.list.includes(local)) this.#keep(() => this.#outbox.save(local));
+    this.#emit("outgoing", local);
+    this.#settled(local).reject(error);
+  }
+
+  /** @param {api.LocalMessage} local @returns {Deferred<api.Message>} */
+  #settled({ clientMessageId }) {
+    const stored = this.#outbox.stored.get(clientMessageId) ?? new Deferred();
+    this.#outbox.stored.delete(clientMessageId);
+    return stored;
+  }
+
+  /** A storage that is full or forbidden costs what it keeps, not the message. @param {() => void} write */
+  #keep(write) {
+    try {
+      write();
+    } catch (error) {
+      this.#emit("error", new MessagingError("storage", `Unsent messages are not kept: ${error}`));
+    }
+  }
+
+  update(chatId, messageId, text) {
+    const content = { chatId, messageId: messageId ?? undefined, content: text };
+    return quiet(this.#askLive(chatId, "update-message", content));
+  }
+
+  delete(chatId, messageId) {
+    return quiet(this.#askLive(chatId, "delete-message", { messageId }));
+  }
+
+  typing(chatId) {
+    const room = this.#rooms.get(chatId);
+    if (!room?.live || Date.now() - room.typedAt < TYPING_MS) return;
+    room.typedAt = Date.now();
+    this.#socket?.send(JSON.stringify({ type: "start-typing", content: { chatId } }));
+  }
+
+  markRead(chatId, messageId) {
+    const room = this.#rooms.get(chatId);
+    if (!room || messageId <= room.read) return;
+    room.read = messageId;
+    this.#tellRead(room);
+  }
+
+  /** Tells how far was read; once that is told, how far it is by then. @param {Room} room */
+  async #tellRead(room) {
+    const { chatId, read } = room;
+    if (!room.live || room.telling || room.readTold >= read) return;
+    room.telling = true;
+    try {
+      await this.#ask("mark-read", { chatId, messageId: read });
+      room.readTold = read;
+    } catch (error) {
+      if (!LOST.has(asError(error).code)) {
+        room.readTold = read;
+        this.#emit("error", asError(error));
+      }
+    }
+    room.telling = false;
+    if (room.readTold === read) this.#tellRead(room);
+  }
+
+  // ---- requests
+
+  /** Asks on the socket once the chat is live, if that is soon. */
+  async #askLive(chatId, type, content) {
+    const room = this.#rooms.get(chatId);
+    if (!room) throw notConnected(chatId);
+    if (!room.live) {
+      /** @type {Deferred<void>} */
+      const waiting = new Deferred();
+      const offline = new MessagingError("offline", "There is no connection", { chatId });
+      const timer = this.#later(this.#options.requestMs, () => waiting.reject(offline));
+      room.waiting.add(waiting);
+      try {
+        await waiting.promise;
+      } finally {
+        this.#stop(timer);
+        room.waiting.delete(waiting);
+      }
+    }
+    return this.#ask(type, content);
+  }
+
+  /** Asks on the open socket. An answer that does not come means that the socket is dead. */
+  #ask(type, content) {
+    /** @type {Deferred<any>} */
+    const answer = new Deferred();
+    const id = ++this.#lastId;
+    const text = JSON.stringify({ type, content, id });
+    const bytes = new TextEncoder().encode(text).length;
+    if (bytes > MAX_FRAME) {
+      answer.reject(new MessagingError("too_large", `A frame must be at most ${MAX_FRAME} bytes`));
+      return answer.promise;
+    }
+    if (this.#socket?.readyState !== 1) {
+      answer.reject(new MessagingError("connection_lost", "The connection is lost"));
+      return answer.promise;
+    }
+    const start = () => this.#later(this.#options.requestMs, () => this.#drop("timeout"));
+    let timer = start();
+    const stop = () => this.#stop(timer);
+    const extend = () => {
+      stop();
+      timer = start();
+    };
+    // A connect-chat is answered after its replay, however long that takes to arrive.
+    this.#requests.set(id, { answer, bytes, stop, extend: type === "connect-chat" ? extend : () => {} });
+    this.#socket.send(text);
+    return answer.promise;
+  }
+
+  request(method, path, body) {
+    return quiet(this.#request(method, path, body));
+  }
+
+  /** @returns {Promise<any>} */
+  async #request(method, path, body = undefined) {
+    if (this.#ended) throw closed();
+    if (!path.startsWith("/")) throw wrong("path", "begun with a slash");
+    const abort = new AbortController();
+    let timer;
+    this.#fetches.add(abort);
+    try {
+      /** @type {Record<string, string>} */
+      const headers = {};
+      const token = await this.#token();
+      if (token) headers.Authorization = `Bearer ${token}`;
+      if (body !== undefined) headers["Content-Type"] = "application/json";
+      timer = this.#later(this.#options.requestMs, () => abort.abort());
+      const init = { method, headers, body: body === undefined ? null : JSON.stringify(body) };
+      const response = await this.#options.fetch(this.#base + path, { ...init, signal: abort.signal });
+      return read(response, await response.text());
+    } catch (error) {
+      if (error instanceof MessagingError) throw error;
+      if (this.#ended) throw closed();
+      if (abort.signal.aborted) throw new MessagingError("timeout", "The answer took too long");
+      throw new MessagingError("connection_lost", `No answer: ${error}`);
+    } finally {
+      this.#stop(timer);
+      this.#fetches.delete(abort);
+    }
+  }
+
+  /** @returns {Promise<string | undefined>} */
+  async #token() {
+    const { token } = this.#options;
+    return (typeof token === "function" ? await token() : token) ?? undefined;
+  }
+
+  // ---- the socket
+
+  async #open() {
+    if (this.#ended || this.#socket || this.#rooms.size === 0) return;
+    this.#stop(this.#retry);
+    this.#retry = null;
+    const attempt = ++this.#attempt;
+    this.#become("connecting");
+    if (attempt !== this.#attempt) return;
+    try {
+      const socket = new this.#options.WebSocket(`${this.#base.replace(/^http/, "ws")}/ws`);
+      this.#socket = socket;
+      this.#heard = Date.now();
+      socket.onopen = () => this.#rooms.forEach((room) => this.#enter(room));
+      socket.onmessage = ({ data }) => this.#receive(data);
+      socket.onclose = ({ code }) => this.#lost(code);
+      // A close follows, except in Node.js 20 where the socket never opened.
+      socket.onerror = () => this.#socket === socket && socket.readyState === 0 && this.#lost(1006);
+      this.#watch(Math.min(this.#options.requestMs, this.#silence()));
+    } catch (error) {
+      this.#emit("error", new MessagingError("socket_closed", `No socket: ${error}`));
+      this.#wait(this.#backoff(this.#failures++));
+    }
+  }
+
+  /** Gives a silent socket up: one that does not open, or on which two heartbeats are missing. */
+  #watch(limit) {
+    this.#watching = this.#later(limit, () => {
+      const left = this.#heard + this.#silence() - Date.now();
+      if (this.#socket?.readyState !== 1 || left <= 0) this.#drop();
+      else this.#watch(left);
+    });
+  }
+
+  #silence() {
+    return 2 * this.#options.heartbeatMs;
+  }
+
+  /** @param {string} text */
+  #receive(text) {
+    this.#heard = Date.now();
+    for (const request of this.#requests.values()) request.extend();
+    try {
+      this.#take(JSON.parse(text));
+    } catch {
+      this.#emit("error", new MessagingError("bad_answer", "What the server sent makes no sense"));
+    }
+  }
+
+  #take({ type, content, id, chatId, customerId, seq, replay = false }) {
+    const known = this.#rooms.has(chatId);
+    switch (type) {
+      case "ack":
+      case "error":
+        return this.#answered(type, content, id);
+      case "send-message":
+      case "update-message": {
+        const change = type === "send-message" ? "message" : "update";
+        return this.#arrive(content.chatId, { type: change, seq: content.seq, replay, what: content });
+      }
+      case "delete-message": {
+        const what = { messageId: content, chatId, customerId: customerId ?? null, seq };
+        return this.#arrive(chatId, { type: "delete", seq, replay, what });
+      }
+      case "join":
+      case "leave":
+      case "start-typing": {
+        const event = type === "start-typing" ? "typing" : type;
+        return known && this.#emit(event, { chatId, customerId, username: content });
+      }
+      case "read":
+        return known && this.#emit("read", { chatId, customerId, messageId: content });
+      case "heartbeat":
+        return this.#compare(content);
+      case "leave-chat":
+        return this.#gone(content, "removed", "not_connected", "You were removed from the chat");
+      case "delete-chat":
+        return this.#gone(content, "deleted-chat", "chat_not_found", "The chat was deleted");
+    }
+  }
+
+  #answered(type, content, id) {
+    const request = this.#requests.get(id);
+    const error = type === "error" && new MessagingError(content.code, content.error, content);
+    if (request) {
+      request.stop();
+      this.#requests.delete(id);
+      if (error) request.answer.reject(error);
+      else request.answer.resolve(content);
+    } else if (error) {
+      this.#emit("error", error);
+    }
+  }
+
+  /** The heads of the chats: where one is beyond what was seen, something was lost. */
+  #compare(heads) {
+    for (const room of this.#rooms.values()) {
+      const head = heads[room.chatId] ?? 0;
+      if (room.live && !room.filling && room.seen !== null && head > room.seen) return this.#drop();
+    }
+  }
+
+  #gone(chatId, event, code, message) {
+    const room = this.#rooms.get(chatId);
+    if (!room) return;
+    this.#emit(event, { chatId });
+    this.#remove(room, new MessagingError(code, message, { chatId }));
+  }
+
+  /** Leaves the socket, which may be dead, and begins anew. */
+  #drop(code = "connection_lost") {
+    this.#detach(code);
+    this.#wait(this.#backoff(this.#failures++));
+  }
+
+  /** Ends what depends on the socket. */
+  #detach(code = "connection_lost") {
+    const socket = this.#socket;
+    this.#attempt++;
+    this.#socket = null;
+    this.#stop(this.#watching);
+    if (socket) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      if (socket.readyState <= 1) socket.close();
+    }
+    for (const room of this.#rooms.values()) room.lose();
+    const message = code === "timeout" ? "The answer took too long" : "The connection is lost";
+    for (const { answer, stop } of this.#requests.values()) {
+      stop();
+      answer.reject(new MessagingError(code, message));
+    }
+    this.#requests.clear();
+  }
+
+  /** The socket closed. @param {number} code */
+  #lost(code) {
+    if (code === 1009) {
+      // It does not say which: the largest.
+      const [largest] = [...this.#requests.values()].sort((a, b) => b.bytes - a.bytes);
+      const message = "The server takes no message of this size";
+      largest?.answer.reject(new MessagingError("too_large", message, { closeCode: code }));
+    }
+    this.#detach();
+    if (code === 4001) {
+      return this.#signOut(new MessagingError("unauthorized", "The session ended", { closeCode: code }));
+    }
+    if (WRONG.has(code)) {
+      this.#emit("error", new MessagingError("socket_closed", `The server closed: ${code}`, { closeCode: code }));
+    }
+    if (code === 1012) this.#failures = 0;
+    this.#wait(code === 1012 ? Math.random() * RESTART_MS : this.#backoff(this.#failures++));
+  }
+
+  /** Tries again after a while. @param {number} ms */
+  #wait(ms) {
+    if (this.#ended || this.#socket || this.#retry) return;
+    if (this.#rooms.size === 0) return this.#become("offline");
+    this.#retry = this.#later(ms, () => {
+      this.#retry = null;
+      this.#open();
+    });
+    this.#become(globalThis.navigator?.onLine === false ? "offline" : "waiting", Math.round(ms));
+  }
+
+  /** A random wait, the longer the more tries failed: so not everyone comes back at once. */
+  #backoff(tries) {
+    const { backoffMs, maxBackoffMs } = this.#options;
+    return Math.random() * Math.min(maxBackoffMs, backoffMs * 2 ** tries);
+  }
+
+  /** Without chats there is no reason for a socket; the server would close it. */
+  #rest() {
+    if (this.#rooms.size > 0 || this.#ended) return;
+    this.#detach();
+    this.#stop(this.#retry);
+    this.#retry = null;
+    this.#become("offline");
+  }
+
+  /** @param {MessagingError} error */
+  #signOut(error) {
+    const rooms = [...this.#rooms.values()];
+    this.#rooms.clear();
+    this.#detach();
+    for (const room of rooms) room.end(error);
+    this.#become("closed");
+    this.#emit("signed-out", error);
+  }
+
+  reconnect() {
+    if (this.#retry) this.#open();
+  }
+
+  #listenToBrowser() {
+    const browser = globalThis.document && globalThis;
+    const online = () => this.reconnect();
+    const visible = () => document.visibilityState === "visible" && this.reconnect();
+    // A socket without a network would seem open for a minute.
+    const offline = () => this.#socket && this.#drop();
+    browser?.addEventListener("online", online);
+    browser?.addEventListener("offline", offline);
+    browser?.document.addEventListener("visibilitychange", visible);
+    return () => {
+      browser?.removeEventListener("online", online);
+      browser?.removeEventListener("offline", offline);
+      browser?.document.removeEventListener("visibilitychange", visible);
+    };
+  }
+
+  close() {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#unlisten();
+    const rooms = [...this.#rooms.values()];
+    this.#rooms.clear();
+    this.#detach("closed");
+    for (const room of rooms) room.end(closed());
+    for (const stored of this.#outbox.stored.values()) stored.reject(closed());
+    for (const abort of this.#fetches) abort.abort();
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+    this.#become("closed");
+  }
+
+  // ---- time
+
+  /** @param {number} ms @param {() => void} then */
+  #later(ms, then) {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      then();
+    }, ms);
+    this.#timers.add(timer);
+    return timer;
+  }
+
+  #stop(timer) {
+    clearTimeout(timer);
+    this.#timers.delete(timer);
+  }
+
+  /** @param {number} ms @returns {Promise<void>} */
+  #pause(ms) {
+    return new Promise((resolve) => this.#later(ms, resolve));
+  }
+}
+
+/** What a REST answer says. @param {Response} response @param {string} text */
+function read(response, text) {
+  const { ok, status } = response;
+  /** @type {any} */
+  let body = null;
+  try {
+    if (text !== "") body = JSON.parse(text);
+  } catch {
+    throw new MessagingError("bad_answer", `The answer is not JSON (status ${status})`, { status });
+  }
+  if (ok) return body;
+  const seconds = Number(response.headers.get("Retry-After") ?? NaN);
+  const retryAfterMs = body?.retryAfterMs ?? (Number.isFinite(seconds) ? seconds * 1000 : null);
+  throw new MessagingError(body?.code ?? "bad_answer", body?.error ?? `Status ${status}`, { status, retryAfterMs });
+}
+
+const wrong = (field, expected) => new MessagingError("invalid_field", `${field} must be ${expected}`);
+const notConnected = (chatId) =>
+  new MessagingError("not_connected", `Chat ${chatId} is not connected`, { chatId });
+const closed = () => new MessagingError("closed", "The client is closed");
+
+/** What a token function or a socket threw is an error like any other. @returns {MessagingError} */
+function asError(error) {
+  return error instanceof MessagingError ? error : new MessagingError("internal", String(error));
+}

@@ -1,0 +1,79 @@
+// The chat's heading, and beside the messages its people and what can be done with the chat.
+
+import * as acts from "./acts.js";
+import { avatar } from "./avatar.js";
+import { attr, h, icon, iconButton, reconcile, text } from "./dom.js";
+import { count } from "./format.js";
+import { changed, currentChat, on, state } from "./store.js";
+import * as questions from "./questions.js";
+
+/** Whether one may rename, add, remove and delete here: in open mode everyone may. */
+export const mayRun = (chat) => state.mode === "open" || chat.role === "admin";
+
+/** Shows the people, or not. */
+export function togglePanel(to = !state.panel) {
+  state.panel = to;
+  changed("people", "current");
+}
+
+/** The heading over the messages. */
+export function headingView() {
+  const name = h("h1", { dir: "auto" });
+  const about = h("p");
+  const toggle = iconButton("people", "People and settings", () => togglePanel(), { "aria-controls": "people" });
+  const root = h("header", { class: "heading" },
+    iconButton("back", "All chats", () => acts.show(null), { class: "icon-button back" }),
+    h("div", { class: "title" }, name, about), toggle);
+  on(["current", "people"], () => {
+    const chat = currentChat();
+    if (!chat) return;
+    text(name, chat.chatName);
+    const members = chat.members ? `${count(chat.members.length, "person", "people")}, ` : "";
+    text(about, `${members}${chat.online.size} online`);
+    attr(toggle, "aria-expanded", String(state.panel));
+  });
+  return root;
+}
+
+/** The people, and what can be done with the chat. */
+export function peopleView() {
+  const list = h("ul", { class: "people" });
+  const title = h("h2", {}, "People");
+  const add = h("button", { type: "button", class: "wide", onclick: () => questions.addPeople(currentChat()) }, icon("add"), "Add people");
+  const rename = h("button", { type: "button", class: "wide", onclick: () => questions.rename(currentChat()) }, icon("edit"), "Rename chat");
+  const leave = h("button", { type: "button", class: "wide", onclick: () => questions.leave(currentChat()) }, icon("leave"), "Leave chat");
+  const bin = h("button", { type: "button", class: "wide danger", onclick: () => questions.deleteChat(currentChat()) }, icon("bin"), "Delete chat");
+  const root = h("aside", { class: "panel", id: "people", "aria-label": "People and settings" },
+    h("header", {}, title, iconButton("close", "Close people", () => togglePanel(false))),
+    h("div", { class: "roll", tabindex: "-1" }, list, add),
+    h("footer", {}, rename, leave, bin));
+
+  function draw() {
+    const chat = currentChat();
+    root.hidden = !state.panel || !chat;
+    if (root.hidden) return;
+    const runs = mayRun(chat);
+    for (const button of [add, rename, bin]) button.hidden = !runs;
+    const here = (one) => chat.online.has(one.customerId);
+    const order = (a, b) => here(b) - here(a) || a.username.localeCompare(b.username);
+    const people = [...(chat.members ?? [])].sort(order);
+    reconcile(list, people, (one) => one.customerId, () => h("li"), (row, one) => drawPerson(row, one, here(one), runs, chat));
+  }
+
+  on(["people", "current"], draw);
+  return root;
+}
+
+function drawPerson(row, person, online, runs, chat) {
+  const me = person.customerId === state.me.customerId;
+  const signature = [person.username, person.role, online, runs, chat.chatId].join("|");
+  if (row.signature === signature) return;
+  row.signature = signature;
+  const remove = runs && !me && iconButton("close", `Remove ${person.username}`, () => questions.removePerson(chat, person));
+  row.replaceChildren(...[
+    avatar(person.customerId, person.username, { online, small: true }),
+    h("div", {}, h("bdi", { class: "name" }, person.username), me && " (you)",
+      h("p", {}, [online ? "Online" : "Offline", person.role === "admin" && "admin"].filter(Boolean).join(", "))),
+    remove,
+  ].filter(Boolean));
+}

@@ -1,0 +1,97 @@
+// The chats one belongs to, how the connection is, and who one is.
+
+import * as acts from "./acts.js";
+import { warn } from "./announce.js";
+import { avatar } from "./avatar.js";
+import { attr, h, iconButton, reconcile, text } from "./dom.js";
+import { badge, count, oneLine, short } from "./format.js";
+import { on, state } from "./store.js";
+import { themeButton } from "./theme-switch.js";
+
+/** The latest active chat first. */
+export function sorted() {
+  const at = (chat) => chat.lastMessage?.sentAt ?? chat.createdAt;
+  return [...state.chats.values()].sort((a, b) => (at(a) < at(b) ? 1 : at(a) > at(b) ? -1 : a.chatId - b.chatId));
+}
+
+/** Makes the sidebar; `act` has newChat, help and leave (log out, or be somebody else). */
+export function sidebarView(act) {
+  const list = h("ul", { class: "chats" });
+  const others = h("ul", { class: "chats" });
+  const more = h("section", { "aria-labelledby": "others", hidden: true }, h("h2", { id: "others" }, "Chats to join"), others);
+  const none = h("div", { class: "blank", hidden: true });
+  const who = h("div", { class: "who" });
+  const words = h("span");
+  const leave = state.mode === "open" ? "Be somebody else" : "Log out";
+  const root = h("nav", { class: "sidebar", "aria-label": "Chats" },
+    h("header", {}, h("h1", {}, "Chats"), iconButton("add", "New chat", act.newChat)),
+    h("div", { class: "roll", tabindex: "-1" }, none, list, more),
+    h("footer", {},
+      h("div", { class: "connected" }, h("span", { class: "dot" }), words),
+      h("div", { class: "me" }, who, themeButton(), iconButton("key", "Keyboard shortcuts", act.help), iconButton("leave", leave, act.leave))));
+
+  function draw() {
+    if (!state.me) return;
+    const chats = sorted();
+    reconcile(list, chats, (chat) => chat.chatId, makeRow, drawRow);
+    reconcile(others, state.others, (chat) => chat.chatId, (chat) => h("li", {}, joinButton(chat)));
+    more.hidden = state.others.length === 0;
+    none.hidden = chats.length > 0;
+    const blank = state.ready ? ["No chats yet", state.others.length > 0 ? "Join one below, or begin your own." : "Begin one with the + above."] : ["", "Loading…"];
+    if (chats.length === 0) none.replaceChildren(h("h2", {}, blank[0]), h("p", {}, blank[1]));
+    const unread = chats.reduce((sum, chat) => sum + chat.unread, 0);
+    document.title = `${unread > 0 ? `(${badge(unread)}) ` : ""}${state.chats.get(state.current)?.chatName ?? "Messages"}`;
+  }
+
+  function drawWho() {
+    if (state.me) who.replaceChildren(avatar(state.me.customerId, state.me.username, { small: true }), h("bdi", {}, state.me.username));
+  }
+
+  function drawConnection() {
+    const { phase, retryAt } = state.connection;
+    // Without a chat there is nothing to be connected to.
+    const idle = phase === "offline" && !retryAt && state.ready;
+    root.dataset.phase = idle ? "online" : phase;
+    text(words, idle ? "Ready" : phase === "online" ? "Connected" : phase === "connecting" ? "Connecting…" : "Not connected");
+  }
+
+  on("chats", draw);
+  on("current", draw);
+  on("who", drawWho);
+  on(["connection", "chats"], drawConnection);
+  drawWho();
+  drawConnection();
+  draw();
+  return root;
+}
+
+function makeRow(chat) {
+  return h("li", {}, h("a", { href: `#/chat/${chat.chatId}` },
+    h("bdi", { class: "name" }), h("time", {}), h("span", { class: "preview", dir: "auto" }), h("span", { class: "badge" })));
+}
+
+function drawRow(row, chat) {
+  const link = row.firstElementChild;
+  const [name, when, preview, unread] = link.children;
+  const last = chat.lastMessage;
+  text(name, chat.chatName);
+  text(when, last ? short(last.sentAt) : "");
+  text(preview, last ? said(last) : "No messages yet");
+  text(unread, chat.unread > 0 ? badge(chat.unread) : "");
+  unread.hidden = chat.unread === 0;
+  if (chat.unread > 0) attr(unread, "aria-label", count(chat.unread, "unread message"));
+  attr(unread, "role", chat.unread > 0 ? "img" : null);
+  attr(link, "aria-current", chat.chatId === state.current ? "page" : null);
+  link.classList.toggle("unread", chat.unread > 0);
+}
+
+function said({ username, customerId, content }) {
+  const author = customerId === state.me.customerId ? "You" : username ?? "Someone";
+  return `${author}: ${content === null ? "message deleted" : oneLine(content)}`;
+}
+
+function joinButton(chat) {
+  const button = h("button", { type: "button", class: "join" }, h("bdi", { class: "name" }, chat.chatName), h("span", {}, "Join"));
+  button.addEventListener("click", () => acts.join(chat.chatId).catch((error) => warn(error.message)));
+  return button;
+}
