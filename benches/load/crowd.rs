@@ -62,7 +62,7 @@ pub struct Outcome {
     pub delivered: u64,
     /// From the first sending to the last receiving, in seconds.
     pub seconds: f64,
-    /// What the server's process used meanwhile, in seconds.
+    /// What the servers' processes used meanwhile, in seconds.
     pub cpu: f64,
     /// From sending to receiving, in microseconds, in order.
     latencies: Vec<u32>,
@@ -77,8 +77,14 @@ impl Outcome {
 }
 
 impl Crowd {
-    /// Connects everyone, and to their chats if `joins`; waits until the joining is over.
-    pub async fn gather(port: u16, plan: Plan, pace: Pace, joins: bool) -> Result<Self, String> {
+    /// Connects everyone to one of the ports, by their place in their chat, and to their chats if
+    /// `joins`; waits until the joining is over.
+    pub async fn gather(
+        ports: &[u16],
+        plan: Plan,
+        pace: Pace,
+        joins: bool,
+    ) -> Result<Self, String> {
         let begin = Instant::now();
         let ledger = Rc::new(Ledger::new());
         let seats = (0..plan.chats * plan.clients).map(|n| {
@@ -93,7 +99,10 @@ impl Crowd {
             }
         });
         let clients = stream::iter(seats)
-            .map(|seat| Client::connect(port, seat, joins, Rc::clone(&ledger)))
+            .map(|seat| {
+                let port = ports[usize::from(seat.place) % ports.len()];
+                Client::connect(port, seat, joins, Rc::clone(&ledger))
+            })
             .buffered(plan.at_once)
             .try_collect()
             .await
@@ -113,9 +122,10 @@ impl Crowd {
         &self,
         pace: Pace,
         lasts: Duration,
-        server: &Process,
+        servers: &[&Process],
     ) -> Result<Outcome, String> {
-        let cpu = server.cpu();
+        let used = || servers.iter().map(|server| server.cpu()).sum::<f64>();
+        let cpu = used();
         let begin = Instant::now();
         self.ledger.going.set(true);
         match pace {
@@ -129,7 +139,7 @@ impl Crowd {
         }
         self.ledger.going.set(false);
         self.settle().await;
-        let cpu = server.cpu() - cpu;
+        let cpu = used() - cpu;
         self.check()?;
         let mut latencies = self.ledger.latencies.take();
         latencies.sort_unstable();

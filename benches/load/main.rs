@@ -56,7 +56,7 @@ struct Args {
     bench: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, ValueEnum)]
 enum Scenario {
     /// One sender, a thousand receivers
     Fanout,
@@ -74,7 +74,13 @@ enum Scenario {
     Stalled,
     /// GET /user/{id}
     Rest,
-    /// All of these
+    /// One server and several that are linked, on Postgres
+    Nodes,
+    /// From one linked server to another, on Postgres
+    Hop,
+    /// What a linked server pays for chats that nobody on it is in, on Postgres
+    Bystander,
+    /// All of these but those of several servers
     All,
 }
 
@@ -89,6 +95,9 @@ impl Scenario {
             Self::Joins => scenario::joins(args.store).await,
             Self::Stalled => scenario::stalled(args.store).await,
             Self::Rest => scenario::rest(args.store).await,
+            Self::Nodes => scenario::nodes().await,
+            Self::Hop => scenario::hop().await,
+            Self::Bystander => scenario::bystander().await,
             Self::All => Ok(Vec::new()),
         }
     }
@@ -123,7 +132,7 @@ async fn run(args: &Args) -> Result<(), String> {
     let chosen: Vec<Scenario> = match args.scenario {
         Some(Scenario::All) | None => Scenario::value_variants()
             .iter()
-            .filter(|scenario| **scenario != Scenario::All)
+            .filter(|scenario| **scenario < Scenario::Nodes)
             .copied()
             .collect(),
         Some(one) => vec![one],

@@ -25,6 +25,11 @@ impl Process {
     /// This project's server on a database, waiting until it listens. What it complains of goes to
     /// a file beside the database.
     pub async fn server(database: &Database) -> Result<Self, String> {
+        Self::linked(database, None).await
+    }
+
+    /// The same, linked to others by the NATS at this URL.
+    pub async fn linked(database: &Database, nats: Option<&str>) -> Result<Self, String> {
         let folder = database.folder.path();
         let log = || File::create(folder.join("log"));
         let start = |port: u16| -> io::Result<Child> {
@@ -33,6 +38,7 @@ impl Process {
                 .current_dir(folder)
                 .envs([("LOG", "warn"), ("AUTH", "open"), ("DEMO_DATA", "false")])
                 .env("DATABASE_URL", &database.url)
+                .envs(nats.map(|url| ("NATS_URL", url)))
                 .env("PORT", port.to_string())
                 .stdin(Stdio::null())
                 .stdout(log()?)
@@ -51,6 +57,40 @@ impl Process {
                 .spawn()
         };
         Self::listening(start).await
+    }
+
+    /// A nats-server.
+    pub async fn nats() -> Result<Self, String> {
+        let start = |program: &'static str| {
+            move |port: u16| {
+                Command::new(program)
+                    .args(["--addr", "127.0.0.1", "--port", &port.to_string()])
+                    .stdin(Stdio::null())
+                    .stderr(Stdio::null())
+                    .spawn()
+            }
+        };
+        // Debian puts it where only root looks.
+        match Self::listening(start("nats-server")).await {
+            Ok(nats) => Ok(nats),
+            Err(_) => Self::listening(start("/usr/sbin/nats-server")).await,
+        }
+    }
+
+    /// Waits until the server is linked, where it is to be.
+    pub async fn until_linked(&self, linked: bool, limit: Duration) -> Result<(), String> {
+        let state: &[u8] = if linked { b"\"up\"" } else { b"\"none\"" };
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            if let Ok(mut http) = Http::open(self.port).await
+                && let Ok(body) = http.get("/health/ready").await
+                && body.windows(state.len()).any(|part| part == state)
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(ASK).await;
+        }
+        Err("the servers are not linked".to_owned())
     }
 
     async fn listening(start: impl Fn(u16) -> io::Result<Child>) -> Result<Self, String> {

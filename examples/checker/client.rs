@@ -20,7 +20,8 @@ const BACK: Seq = 1500;
 
 /// A client with all that it knows.
 pub struct Client {
-    pub address: SocketAddr,
+    /// The servers: any of them will do.
+    pub addresses: Vec<SocketAddr>,
     pub rest: Rest,
     pub chats: Vec<ChatId>,
     pub rng: fastrand::Rng,
@@ -52,7 +53,7 @@ impl Client {
 
     /// Opens a socket and connects to a chat, now and then to two.
     async fn connect(&mut self) -> Result<Socket, Gone> {
-        let mut socket = Socket::open(self.address, &mut self.journal).await?;
+        let mut socket = self.open().await?;
         let mut chats = self.chats.clone();
         self.rng.shuffle(&mut chats);
         // One chat is busier than the others: there, who does not read soon has something to miss.
@@ -91,6 +92,12 @@ impl Client {
         }
         self.page_the_rest(&mut socket).await;
         Ok(socket)
+    }
+
+    /// Opens a socket to any server: who comes back may be anywhere.
+    async fn open(&mut self) -> Result<Socket, Gone> {
+        let address = self.addresses[self.rng.usize(0..self.addresses.len())];
+        Socket::open(address, &mut self.journal).await
     }
 
     /// What it has seen, mostly.
@@ -191,7 +198,7 @@ impl Client {
     }
 
     async fn resume(&mut self, chat: ChatId) -> bool {
-        let Ok(mut socket) = Socket::open(self.address, &mut self.journal).await else {
+        let Ok(mut socket) = self.open().await else {
             return false;
         };
         let since = self.journal.views.entry(chat).or_default().seen;

@@ -6,6 +6,7 @@
 //! cargo build --release
 //! cargo run --release --example checker -- --seconds 60
 //! scripts/with-postgres cargo run --release --example checker -- --store postgres
+//! scripts/with-postgres cargo run --release --example checker -- --store postgres --nodes 3
 //! ```
 
 #![allow(
@@ -18,11 +19,16 @@
 mod check;
 mod client;
 mod journal;
+mod nats;
 mod nemesis;
+mod network;
 mod options;
 mod phase;
 mod places;
 mod postgres;
+// The tests break links with the same one.
+#[path = "../../tests/api/harness/proxy.rs"]
+mod proxy;
 mod record;
 mod report;
 mod rest;
@@ -35,6 +41,7 @@ use clap::Parser;
 use client::Client;
 use journal::Journal;
 use nemesis::{Faults, Nemesis};
+use network::Network;
 use options::{Options, StoreKind};
 use phase::Phase;
 use postgres::Postgres;
@@ -43,7 +50,10 @@ use report::Report;
 use rest::{Rest, Row};
 use serde_json::json;
 use server::Server;
-use std::{collections::BTreeMap, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, net::SocketAddr, path::Path, process::ExitCode, sync::Arc,
+    time::Duration,
+};
 use tokio::{sync::watch, task::JoinSet, time};
 
 /// How often the final resumes are repeated because the store moved on meanwhile.
@@ -84,16 +94,19 @@ async fn run(options: &Options, seed: u64) -> Result<Report, String> {
         folder.disable_cleanup(true);
         eprintln!("checker: keeping {}", folder.path().display());
     }
-    let mut server = start(options, folder.path()).await?;
-    server.start().await?;
-    let rest = Rest::new(server.address)?;
+    let (mut servers, network) = prepare(options, folder.path()).await?;
+    for server in &mut servers {
+        server.start().await?;
+    }
+    let addresses: Vec<SocketAddr> = servers.iter().map(|server| server.address).collect();
+    let rest = Rest::new(&addresses)?;
     let mut rng = fastrand::Rng::with_seed(seed);
     let (phases, phase) = watch::channel(Phase::Working);
     let chats = make_chats(&rest, options.chats).await?;
     let mut clients = JoinSet::new();
     for index in 0..options.clients {
         let client = Client {
-            address: server.address,
+            addresses: addresses.clone(),
             rest: rest.clone(),
             chats: chats.clone(),
             rng: rng.fork(),
@@ -104,12 +117,15 @@ async fn run(options: &Options, seed: u64) -> Result<Report, String> {
     }
     let mut closer = Journal::new(options.clients, make_user(&rest, options.clients).await?);
     let nemesis = Nemesis {
-        server,
+        servers,
+        network,
         postgres: (options.store == StoreKind::Postgres)
             .then(Postgres::from_environment)
             .flatten(),
         rng: rng.fork(),
         faults: Faults::default(),
+        mends: Vec::new(),
+        clocks: options.faketime.is_some(),
         violations: Vec::new(),
     };
     let nemesis = tokio::spawn(nemesis.run(phase, options.calm));
@@ -128,19 +144,34 @@ async fn run(options: &Options, seed: u64) -> Result<Report, String> {
     Ok(judge(
         options,
         seed,
-        nemesis.faults,
+        nemesis.all_faults(),
         nemesis.violations,
         journals,
         &rows,
     ))
 }
 
-async fn start(options: &Options, folder: &Path) -> Result<Server, String> {
+/// The servers, not started, and what links them, which is.
+async fn prepare(
+    options: &Options,
+    folder: &Path,
+) -> Result<(Vec<Server>, Option<Network>), String> {
     let url = match options.store {
+        StoreKind::Sqlite if options.nodes > 1 => {
+            return Err("several servers need --store postgres".to_owned());
+        }
         StoreKind::Sqlite => format!("sqlite://{}/messaging.db", folder.display()),
         StoreKind::Postgres => postgres::new_database().await?,
     };
-    Server::new(options.server()?, folder, url)
+    let server = || Server::new(options.server()?, folder, &url);
+    if options.nodes == 1 {
+        return Ok((vec![server()?], None));
+    }
+    let network = Network::new(options.nodes, folder).await?;
+    let servers = (0..options.nodes as usize)
+        .map(|n| Ok(server()?.linked(n, network.url(n), options.faketime.clone())));
+    let servers = servers.collect::<Result<Vec<Server>, String>>()?;
+    Ok((servers, Some(network)))
 }
 
 async fn make_chats(rest: &Rest, count: u32) -> Result<Vec<ChatId>, String> {

@@ -1,9 +1,18 @@
 //! Whoever breaks things: one fault after another while the clients work.
 
-use crate::{phase::Phase, postgres::Postgres, record::Violation, server::Server};
+use crate::{
+    network::{LinkFaults, Network},
+    phase::Phase,
+    postgres::Postgres,
+    record::Violation,
+    server::Server,
+};
 use serde::Serialize;
 use std::time::Duration;
-use tokio::{sync::watch, time};
+use tokio::{
+    sync::watch,
+    time::{self, Instant},
+};
 
 /// What was done to the server and its database.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -21,6 +30,11 @@ pub struct Faults {
     pub database_stops: u32,
     /// Postgres was frozen for a while.
     pub database_freezes: u32,
+    /// A server's clock jumped.
+    pub clock_jumps: u32,
+    /// What was done to the link between several servers.
+    #[serde(flatten)]
+    pub link: LinkFaults,
 }
 
 impl Faults {
@@ -32,24 +46,50 @@ impl Faults {
             + self.database_restarts
             + self.database_stops
             + self.database_freezes
+            + self.clock_jumps
+            + self.link.total()
     }
 }
 
 /// The breaker, with all that it can break.
 pub struct Nemesis {
-    /// The server.
-    pub server: Server,
+    /// The servers.
+    pub servers: Vec<Server>,
+    /// What links them, where they are several.
+    pub network: Option<Network>,
     /// Its database, where that can be broken.
     pub postgres: Option<Postgres>,
     /// What decides.
     pub rng: fastrand::Rng,
-    /// What was done.
+    /// What was done, but to the link.
     pub faults: Faults,
+    /// Whether clocks can be moved.
+    pub clocks: bool,
+    /// What is broken while others break, and until when.
+    pub mends: Vec<(Instant, Mend)>,
     /// What went wrong with the server's process itself.
     pub violations: Vec<Violation>,
 }
 
+/// What is to be put right later.
+#[derive(Clone, Copy, Debug)]
+pub enum Mend {
+    /// This server goes on.
+    Thaw(usize),
+    /// This server's link works again.
+    Link(usize),
+}
+
 impl Nemesis {
+    /// What was done.
+    pub fn all_faults(&self) -> Faults {
+        let network = self.network.as_ref();
+        Faults {
+            link: network.map_or_else(LinkFaults::default, |network| network.faults.clone()),
+            ..self.faults.clone()
+        }
+    }
+
     /// Breaks things while the clients work, then sees to it that everything runs.
     pub async fn run(
         mut self,
@@ -57,39 +97,111 @@ impl Nemesis {
         calm: bool,
     ) -> Result<Self, String> {
         loop {
-            let pause = Duration::from_millis(self.rng.u64(300..3000));
+            // Of several, one may break while another is broken.
+            let most = if self.network.is_some() { 1500 } else { 3000 };
+            let pause = Duration::from_millis(self.rng.u64(300..most));
             let over = time::timeout(pause, phase.wait_for(|phase| *phase != Phase::Working));
             if over.await.is_ok() {
                 break;
             }
-            self.notice_crash();
+            self.notice_crashes();
+            self.mend(Instant::now())?;
             if !calm {
                 self.fault().await?;
             }
         }
-        self.notice_crash();
-        self.server.start().await?;
+        self.notice_crashes();
+        let all = self.mends.iter().map(|(at, _)| *at).max();
+        self.mend(all.unwrap_or_else(Instant::now))?;
+        for server in &mut self.servers {
+            server.start().await?;
+        }
         Ok(self)
     }
 
+    /// Puts right what was to be put right by then.
+    fn mend(&mut self, by: Instant) -> Result<(), String> {
+        for (_, mend) in self.mends.extract_if(.., |(at, _)| *at <= by) {
+            match (mend, &self.network) {
+                (Mend::Thaw(server), _) => self.servers[server].thaw()?,
+                (Mend::Link(server), Some(network)) => network.mend(server),
+                (Mend::Link(_), None) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// A server that ends by itself is a fault of its own.
-    fn notice_crash(&mut self) {
-        if let Some(status) = self.server.ended() {
-            let text = format!("the server ended by itself: {status}");
-            self.violations.push(Violation::new("crash", text));
+    fn notice_crashes(&mut self) {
+        for server in &mut self.servers {
+            if let Some(status) = server.ended() {
+                let text = format!("a server ended by itself: {status}");
+                self.violations.push(Violation::new("crash", text));
+            }
         }
     }
 
     async fn fault(&mut self) -> Result<(), String> {
-        let kinds = if self.postgres.is_some() { 6 } else { 3 };
+        let kinds = match (&self.postgres, &self.network) {
+            (None, _) => 3,
+            (Some(_), None) => 6,
+            (Some(_), Some(_)) if self.clocks => 13,
+            (Some(_), Some(_)) => 12,
+        };
         match self.rng.u32(0..kinds) {
             0 => self.kill().await,
             1 => self.stop().await,
             2 => self.freeze().await,
             3 => self.restart_database().await,
             4 => self.stop_database().await,
-            _ => self.freeze_database().await,
+            5 => self.freeze_database().await,
+            6 => self.kill_nats().await,
+            7 => self.freeze_nats().await,
+            12 => self.move_clock(),
+            how => self.break_link(how - 8),
         }
+    }
+
+    /// A server, and one that runs.
+    fn any(&mut self) -> Result<usize, String> {
+        let server = self.rng.usize(0..self.servers.len());
+        self.servers[server].thaw()?;
+        Ok(server)
+    }
+
+    fn break_link(&mut self, how: u32) -> Result<(), String> {
+        let server = self.rng.usize(0..self.servers.len());
+        let until = Instant::now() + self.pause(500, 20_000);
+        if let Some(network) = &mut self.network {
+            network.break_link(server, how);
+        }
+        self.mends.push((until, Mend::Link(server)));
+        Ok(())
+    }
+
+    fn move_clock(&mut self) -> Result<(), String> {
+        self.faults.clock_jumps += 1;
+        let server = self.rng.usize(0..self.servers.len());
+        // By up to a day, or by little.
+        let most = [86_400, 10][self.rng.usize(0..2)];
+        let seconds = self.rng.i64(-most..most);
+        self.servers[server].set_clock(seconds)
+    }
+
+    async fn kill_nats(&mut self) -> Result<(), String> {
+        let pause = self.pause(0, 5000);
+        match &mut self.network {
+            Some(network) => network.kill(pause).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn freeze_nats(&mut self) -> Result<(), String> {
+        let pause = self.pause(500, 9000);
+        if let Some(network) = &mut self.network {
+            network.freeze(pause).await;
+        }
+        Ok(())
     }
 
     /// So many milliseconds: long ones are as bad as short ones, but leave less time for others.
@@ -101,27 +213,39 @@ impl Nemesis {
 
     async fn kill(&mut self) -> Result<(), String> {
         self.faults.kills += 1;
-        self.server.kill().await?;
-        self.server.start().await
+        let server = self.any()?;
+        self.servers[server].kill().await?;
+        self.servers[server].start().await
     }
 
     async fn stop(&mut self) -> Result<(), String> {
         self.faults.stops += 1;
-        let status = self.server.terminate().await?;
+        let server = self.any()?;
+        let status = self.servers[server].terminate().await?;
         if !status.is_some_and(|status| status.success()) {
             let how = status.map_or("had to be killed".to_owned(), |status| status.to_string());
             let text = format!("the server did not stop well when told to: {how}");
             self.violations.push(Violation::new("crash", text));
         }
-        self.server.start().await
+        self.servers[server].start().await
     }
 
     async fn freeze(&mut self) -> Result<(), String> {
         self.faults.freezes += 1;
-        let pause = self.pause(200, 7000);
-        self.server.freeze(true)?;
-        time::sleep(pause).await;
-        self.server.freeze(false)
+        let server = self.any()?;
+        self.servers[server].freeze(true)?;
+        if self.network.is_none() {
+            time::sleep(self.pause(200, 7000)).await;
+            return self.servers[server].thaw();
+        }
+        // Meanwhile the others go on; now and then for longer than they believe that it lives.
+        let pause = match self.rng.u32(0..3) {
+            0 => Duration::from_millis(self.rng.u64(11_000..16_000)),
+            _ => self.pause(200, 7000),
+        };
+        let until = Instant::now() + pause;
+        self.mends.push((until, Mend::Thaw(server)));
+        Ok(())
     }
 
     async fn restart_database(&mut self) -> Result<(), String> {
@@ -147,6 +271,7 @@ impl Nemesis {
         let pause = self.pause(1000, 6000);
         // Now and then the server dies beside a database that does not answer.
         let kill = self.rng.u32(0..4) == 0;
+        let server = self.any()?;
         let Some(postgres) = &self.postgres else {
             return Ok(());
         };
@@ -155,11 +280,11 @@ impl Nemesis {
         time::sleep(pause).await;
         if kill {
             self.faults.kills += 1;
-            self.server.kill().await?;
+            self.servers[server].kill().await?;
         }
         postgres.thaw(&frozen);
         if kill {
-            self.server.start().await?;
+            self.servers[server].start().await?;
         }
         Ok(())
     }

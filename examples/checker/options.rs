@@ -23,6 +23,11 @@ pub struct Options {
     #[arg(long, value_enum, default_value = "sqlite")]
     pub store: StoreKind,
 
+    /// How many servers share the database, linked by NATS; more than one need Postgres, and
+    /// nats-server installed
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=9))]
+    pub nodes: u32,
+
     /// How long to use and break it, in seconds
     #[arg(long, default_value_t = 60)]
     pub seconds: u64,
@@ -50,6 +55,11 @@ pub struct Options {
     /// Keep the temporary folder with the database and the server's log
     #[arg(long)]
     pub keep: bool,
+
+    /// Let the clocks of several servers jump too: the path of libfaketime.so.1 (on Debian the
+    /// package libfaketime)
+    #[arg(long)]
+    pub faketime: Option<PathBuf>,
 
     /// No faults but those of the clients: no kills, stops or freezes
     #[arg(long)]

@@ -18,6 +18,7 @@ const SHOWN: usize = 20;
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     pub store: String,
+    pub nodes: u32,
     pub seed: u64,
     pub seconds: u64,
     pub operations: usize,
@@ -52,6 +53,7 @@ impl Report {
     pub fn new(options: &Options, seed: u64, faults: Faults) -> Self {
         Self {
             store: format!("{:?}", options.store).to_lowercase(),
+            nodes: options.nodes,
             seed,
             seconds: options.seconds,
             faults,
@@ -133,8 +135,8 @@ impl fmt::Display for Report {
         let Self { faults, .. } = self;
         writeln!(
             f,
-            "{} for {} s, --seed {}",
-            self.store, self.seconds, self.seed
+            "{} for {} s, {} of this server, --seed {}",
+            self.store, self.seconds, self.nodes, self.seed
         )?;
         writeln!(
             f,
@@ -175,6 +177,21 @@ impl fmt::Display for Report {
             faults.database_stops,
             faults.database_freezes
         )?;
+        if self.nodes > 1 {
+            let link = &faults.link;
+            writeln!(
+                f,
+                "             NATS: {} kills, {} freezes; links: {} one way, {} both ways, {} cut; \
+                 {} clock jumps; {} faults in all",
+                link.nats_kills,
+                link.nats_freezes,
+                link.one_way,
+                link.both_ways,
+                link.cuts,
+                faults.clock_jumps,
+                faults.total()
+            )?;
+        }
         writeln!(
             f,
             "violations   {} {:?}",

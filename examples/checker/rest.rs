@@ -7,7 +7,14 @@ use crate::{
 };
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 /// How long a request may take: more than the server's own 15 s and the longest freeze.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -18,7 +25,9 @@ const PAGE: usize = 1000;
 #[derive(Clone)]
 pub struct Rest {
     http: reqwest::Client,
-    base: String,
+    /// The servers, asked in turn.
+    bases: Vec<String>,
+    turn: Arc<AtomicUsize>,
 }
 
 /// A message as the store has it.
@@ -32,11 +41,12 @@ pub struct Row {
 }
 
 impl Rest {
-    pub fn new(address: SocketAddr) -> Result<Self, String> {
+    pub fn new(addresses: &[SocketAddr]) -> Result<Self, String> {
         let http = reqwest::Client::builder().timeout(PATIENCE).build();
         Ok(Self {
             http: http.map_err(|e| e.to_string())?,
-            base: format!("http://{address}"),
+            bases: addresses.iter().map(|a| format!("http://{a}")).collect(),
+            turn: Arc::default(),
         })
     }
 
@@ -131,7 +141,8 @@ impl Rest {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.bases.len();
+        format!("{}{path}", self.bases[turn])
     }
 }
 

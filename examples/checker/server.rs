@@ -25,23 +25,41 @@ pub struct Server {
     binary: PathBuf,
     folder: PathBuf,
     database_url: String,
+    nats_url: Option<String>,
+    faketime: Option<PathBuf>,
+    log: String,
+    frozen: bool,
     http: reqwest::Client,
     child: Option<Child>,
 }
 
 impl Server {
     /// On a free port, not started.
-    pub fn new(binary: PathBuf, folder: &Path, database_url: String) -> Result<Self, String> {
+    pub fn new(binary: PathBuf, folder: &Path, database_url: &str) -> Result<Self, String> {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.map_err(|e| format!("no free port: {e}"))?;
         Ok(Self {
             address,
             binary,
             folder: folder.to_owned(),
-            database_url,
+            database_url: database_url.to_owned(),
+            nats_url: None,
+            faketime: None,
+            log: "server.log".to_owned(),
+            frozen: false,
             http: reqwest::Client::new(),
             child: None,
         })
+    }
+
+    /// The same as one of several, of this number.
+    pub fn linked(self, number: usize, nats_url: String, faketime: Option<PathBuf>) -> Self {
+        Self {
+            nats_url: Some(nats_url),
+            faketime,
+            log: format!("server{number}.log"),
+            ..self
+        }
     }
 
     /// Starts it and waits until it is ready. One that ends meanwhile is started again, because its
@@ -68,10 +86,21 @@ impl Server {
         let log = File::options()
             .create(true)
             .append(true)
-            .open(self.folder.join("server.log"))
+            .open(self.folder.join(&self.log))
             .map_err(|e| format!("cannot write the server's log: {e}"))?;
         let errors = log.try_clone().map_err(|e| e.to_string())?;
-        Command::new(&self.binary)
+        let link = self.nats_url.iter().map(|url| ("NATS_URL", url));
+        let mut command = Command::new(&self.binary);
+        if let Some(library) = &self.faketime {
+            command
+                .env("LD_PRELOAD", library)
+                .env("FAKETIME_TIMESTAMP_FILE", self.clock())
+                .env("FAKETIME_NO_CACHE", "1")
+                // Intervals are measured by a clock that does not jump.
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        command
+            .envs(link)
             .current_dir(&self.folder)
             .env("HOST", "127.0.0.1")
             .env("PORT", self.address.port().to_string())
@@ -89,6 +118,16 @@ impl Server {
             .map_err(|e| format!("cannot start {}: {e}", self.binary.display()))
     }
 
+    /// Puts its clock forward or back, by so many seconds from what is right.
+    pub fn set_clock(&self, seconds: i64) -> Result<(), String> {
+        std::fs::write(self.clock(), format!("{seconds:+}s")).map_err(|e| e.to_string())
+    }
+
+    /// The file from which its clock is read.
+    fn clock(&self) -> PathBuf {
+        self.folder.join(format!("{}.clock", self.log))
+    }
+
     async fn is_ready(&self) -> bool {
         let asked = self
             .http
@@ -101,6 +140,7 @@ impl Server {
 
     /// Kills it (SIGKILL) and waits until it is gone.
     pub async fn kill(&mut self) -> Result<(), String> {
+        self.frozen = false;
         match self.child.take() {
             Some(mut child) => child.kill().await.map_err(|e| e.to_string()),
             None => Ok(()),
@@ -124,8 +164,17 @@ impl Server {
     }
 
     /// Stops its process in its tracks (SIGSTOP), or lets it go on (SIGCONT).
-    pub fn freeze(&self, frozen: bool) -> Result<(), String> {
+    pub fn freeze(&mut self, frozen: bool) -> Result<(), String> {
+        self.frozen = frozen;
         self.signal(if frozen { Signal::STOP } else { Signal::CONT })
+    }
+
+    /// Lets its process go on, if it does not.
+    pub fn thaw(&mut self) -> Result<(), String> {
+        match self.frozen {
+            true => self.freeze(false),
+            false => Ok(()),
+        }
     }
 
     /// Its status, where it ended without being told to.

@@ -3,11 +3,13 @@
 
 mod latency;
 mod memory;
+mod nodes;
 mod rest;
 mod throughput;
 
 pub use latency::{modest, rooms, stalled};
 pub use memory::{idle, joins};
+pub use nodes::{bystander, hop, nodes};
 pub use rest::rest;
 pub use throughput::{durable, fanout};
 
@@ -43,7 +45,7 @@ impl Stand {
 
     /// Connects everyone to the server; says so where the server itself did not live through it.
     async fn gather(&mut self, plan: Plan, pace: Pace) -> Result<Crowd, String> {
-        let crowd = Crowd::gather(self.server.port, plan, pace, true).await;
+        let crowd = Crowd::gather(&[self.server.port], plan, pace, true).await;
         if crowd.is_err() {
             self.server.must_run()?;
         }
@@ -75,7 +77,7 @@ async fn load(
 ) -> Result<(Outcome, f64), String> {
     let mut stand = Stand::new(store, plan.chats, plan.clients).await?;
     let crowd = stand.gather(plan, pace).await?;
-    let outcome = crowd.drive(pace, lasts, &stand.server).await?;
+    let outcome = crowd.drive(pace, lasts, &[&stand.server]).await?;
     let resident = stand.server.resident();
     drop(crowd);
     stand.take_down(outcome.sent).await?;
@@ -85,6 +87,6 @@ async fn load(
 /// The same load on the reference.
 async fn reference(plan: Plan, pace: Pace, lasts: Duration) -> Result<Outcome, String> {
     let process = Process::reference().await?;
-    let crowd = Crowd::gather(process.port, plan, pace, false).await?;
-    crowd.drive(pace, lasts, &process).await
+    let crowd = Crowd::gather(&[process.port], plan, pace, false).await?;
+    crowd.drive(pace, lasts, &[&process]).await
 }

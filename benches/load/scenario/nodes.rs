@@ -1,0 +1,229 @@
+//! Several servers on one Postgres, linked by NATS: what the link costs, and how long it takes.
+
+use super::{
+    super::{
+        crowd::{Crowd, Outcome, Pace, Plan},
+        database::{Database, Store},
+        process::Process,
+        report::figure,
+    },
+    Turn,
+};
+use crate::client::{Client, Seat};
+use crate::ledger::Ledger;
+use std::{rc::Rc, time::Duration};
+
+/// Ten chats of thirty, two senders in each.
+const PLAN: Plan = Plan {
+    chats: 10,
+    clients: 30,
+    senders: 2,
+    stalled: false,
+    at_once: 100,
+};
+/// One chat of ten, one sender: for the way from one server to another.
+const SMALL: Plan = Plan {
+    chats: 1,
+    clients: 10,
+    senders: 1,
+    stalled: false,
+    at_once: 10,
+};
+const LASTS: Duration = Duration::from_secs(4);
+/// Messages a second that every layout manages, so that what they use can be compared.
+const STEADY: Pace = Pace::Rate(400);
+const SLOW: Pace = Pace::Rate(100);
+/// How long the servers may take to hear each other.
+const LINK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Servers on one database.
+struct Fleet {
+    database: Database,
+    servers: Vec<Process>,
+    /// Kept as long as the servers.
+    _nats: Option<Process>,
+}
+
+impl Fleet {
+    /// So many servers, with so many chats of `PLAN`'s size.
+    async fn new(count: usize, linked: bool, chats: usize) -> Result<Self, String> {
+        let database = Database::new(Store::Postgres).await?;
+        let nats = match linked {
+            true => Some(Process::nats().await?),
+            false => None,
+        };
+        let url = nats
+            .as_ref()
+            .map(|n| format!("nats://127.0.0.1:{}", n.port));
+        let mut servers = Vec::new();
+        for _ in 0..count {
+            servers.push(Process::linked(&database, url.as_deref()).await?);
+        }
+        let filled = database.fill(chats, PLAN.clients).await;
+        filled.map_err(|e| format!("the database cannot be filled: {e}"))?;
+        for server in &servers {
+            server.until_linked(linked, LINK_LIMIT).await?;
+        }
+        let _nats = nats;
+        Ok(Self {
+            database,
+            servers,
+            _nats,
+        })
+    }
+
+    /// A load whose clients connect to these servers, by their place in their chat.
+    async fn load(&self, plan: Plan, pace: Pace, spread: &[usize]) -> Result<Outcome, String> {
+        let ports: Vec<u16> = spread.iter().map(|n| self.servers[*n].port).collect();
+        let crowd = Crowd::gather(&ports, plan, pace, true).await?;
+        let servers: Vec<&Process> = self.servers.iter().collect();
+        crowd.drive(pace, LASTS, &servers).await
+    }
+
+    async fn take_down(self, messages: u64) -> Result<(), String> {
+        let stored = self.database.messages().await.map_err(|e| e.to_string())?;
+        drop(self.servers);
+        self.database.remove().await.map_err(|e| e.to_string())?;
+        match stored == messages {
+            true => Ok(()),
+            false => Err(format!(
+                "{messages} messages were sent, {stored} are stored"
+            )),
+        }
+    }
+}
+
+/// A layout: how many servers, whether they are linked, and the names of its figures.
+type Layout = (usize, bool, [&'static str; 3]);
+
+const LAYOUTS: [Layout; 4] = [
+    (
+        1,
+        false,
+        [
+            "1 alone: messages/s",
+            "1 alone: deliveries/s",
+            "1 alone: CPU us per delivery at 400/s",
+        ],
+    ),
+    (
+        1,
+        true,
+        [
+            "1 linked: messages/s",
+            "1 linked: deliveries/s",
+            "1 linked: CPU us per delivery at 400/s",
+        ],
+    ),
+    (
+        2,
+        true,
+        [
+            "2 linked: messages/s",
+            "2 linked: deliveries/s",
+            "2 linked: CPU us per delivery at 400/s",
+        ],
+    ),
+    (
+        3,
+        true,
+        [
+            "3 linked: messages/s",
+            "3 linked: deliveries/s",
+            "3 linked: CPU us per delivery at 400/s",
+        ],
+    ),
+];
+
+/// The same load on one server and on several that share the machine.
+pub async fn nodes() -> Turn {
+    let mut figures = Vec::new();
+    for (count, linked, names) in LAYOUTS {
+        let fleet = Fleet::new(count, linked, PLAN.chats).await?;
+        let spread: Vec<usize> = (0..count).collect();
+        let most = fleet.load(PLAN, Pace::Window(16), &spread).await?;
+        let steady = fleet.load(PLAN, STEADY, &spread).await?;
+        fleet.take_down(most.sent + steady.sent).await?;
+        figures.push(figure(names[0], most.sent as f64 / most.seconds));
+        figures.push(figure(names[1], most.delivered as f64 / most.seconds));
+        figures.push(figure(names[2], steady.cpu * 1e6 / steady.delivered as f64));
+    }
+    Ok(figures)
+}
+
+/// From sending to receiving on the sender's own server and on another.
+pub async fn hop() -> Turn {
+    let fleet = Fleet::new(2, true, SMALL.chats).await?;
+    let near = fleet.load(SMALL, SLOW, &[0]).await?;
+    // The sender is the first of its chat.
+    let mut spread = [1; SMALL.clients];
+    spread[0] = 0;
+    let far = fleet.load(SMALL, SLOW, &spread).await?;
+    fleet.take_down(near.sent + far.sent).await?;
+    Ok(vec![
+        figure("same server: p50 ms", near.latency(500)),
+        figure("same server: p99 ms", near.latency(990)),
+        figure("another server: p50 ms", far.latency(500)),
+        figure("another server: p99 ms", far.latency(990)),
+    ])
+}
+
+/// What a server pays for chats that nobody on it is in: first where it listens to none of their
+/// shards, then where it listens to all of them.
+pub async fn bystander() -> Turn {
+    let partners: Vec<u16> = (1..=PLAN.chats as u16).map(partner).collect();
+    let chats = partners.iter().max().copied().unwrap_or_default();
+    let fleet = Fleet::new(2, true, chats.into()).await?;
+    let idle = fleet.servers[1].cpu();
+    tokio::time::sleep(LASTS).await;
+    let idle = fleet.servers[1].cpu() - idle;
+    let (deaf, first) = watch(&fleet).await?;
+    let ledger = Rc::new(Ledger::new());
+    let mut seated = Vec::new();
+    for chat in partners {
+        let seat = Seat {
+            chat,
+            user: usize::from(chat - 1) * PLAN.clients + 1,
+            place: 0,
+            senders: 1,
+            echo: false,
+            stalls: false,
+        };
+        let client = Client::connect(fleet.servers[1].port, seat, true, Rc::clone(&ledger));
+        seated.push(client.await.map_err(|e| e.to_string())?);
+    }
+    let (hears, second) = watch(&fleet).await?;
+    drop(seated);
+    fleet.take_down(first + second).await?;
+    let per_message = |cpu: f64, messages: u64| (cpu - idle).max(0.0) * 1e6 / messages as f64;
+    Ok(vec![
+        figure("messages", second as f64),
+        figure("other shards: CPU us per message", per_message(deaf, first)),
+        figure(
+            "same shards: CPU us per message",
+            per_message(hears, second),
+        ),
+    ])
+}
+
+/// A load on the first server; gives what the second uses meanwhile, and how many messages.
+async fn watch(fleet: &Fleet) -> Result<(f64, u64), String> {
+    let before = fleet.servers[1].cpu();
+    let outcome = fleet.load(PLAN, Pace::Window(4), &[0]).await?;
+    Ok((fleet.servers[1].cpu() - before, outcome.sent))
+}
+
+/// The first chat after those of the load that is in the same shard as this one.
+fn partner(chat: u16) -> u16 {
+    let after = PLAN.chats as u16 + 1..u16::MAX;
+    let mut same = after.filter(|other| shard(*other) == shard(chat));
+    same.next().unwrap_or(chat)
+}
+
+/// The shard of a chat, as the server has it.
+fn shard(chat: u16) -> u64 {
+    let n = u64::from(chat).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (n ^ (n >> 31)) % 1024
+}

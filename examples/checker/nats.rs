@@ -1,0 +1,61 @@
+//! The NATS between several servers, which can be killed and frozen.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::{io, net::TcpListener, path::Path, process::Stdio};
+use tokio::process::{Child, Command};
+
+/// A nats-server that belongs to this run.
+pub struct Nats {
+    /// Where it listens, always the same.
+    pub port: u16,
+    child: Option<Child>,
+}
+
+impl Nats {
+    /// Starts one on a free port.
+    pub fn start(folder: &Path) -> Result<Self, String> {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = free.map_err(|e| format!("no free port: {e}"))?.port();
+        let mut nats = Self { port, child: None };
+        nats.restart(folder)?;
+        Ok(nats)
+    }
+
+    /// Starts it again. Whoever needs it waits for it.
+    pub fn restart(&mut self, folder: &Path) -> Result<(), String> {
+        let spawn = |program: &str| {
+            Command::new(program)
+                .args(["--addr", "127.0.0.1", "--port", &self.port.to_string()])
+                .current_dir(folder)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .kill_on_drop(true)
+                .spawn()
+        };
+        // Debian puts it where only root looks.
+        let spawned = match spawn("nats-server") {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => spawn("/usr/sbin/nats-server"),
+            spawned => spawned,
+        };
+        self.child = Some(spawned.map_err(|e| format!("cannot start nats-server: {e}"))?);
+        Ok(())
+    }
+
+    /// Kills it (SIGKILL) and waits until it is gone.
+    pub async fn kill(&mut self) -> Result<(), String> {
+        match self.child.take() {
+            Some(mut child) => child.kill().await.map_err(|e| e.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops its process in its tracks (SIGSTOP), or lets it go on (SIGCONT).
+    pub fn freeze(&self, frozen: bool) {
+        let id = self.child.as_ref().and_then(Child::id);
+        if let Some(pid) = id.and_then(|id| Pid::from_raw(id as i32)) {
+            // One that is gone needs no signal.
+            let _ = kill_process(pid, if frozen { Signal::STOP } else { Signal::CONT });
+        }
+    }
+}
