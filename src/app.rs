@@ -1,39 +1,57 @@
 //! Wires the parts, serves, and stops in the right order.
 
+mod limits;
+mod readings;
 mod serve;
+mod stream;
 
 use crate::{
-    auth::{Caller, PasswordHasher},
-    config::{Auth, Config, Switch},
-    hub::{Census, Hub},
+    auth::{FixedToken, Mode, PasswordHasher, PasswordRules},
+    config::{Auth, Config},
+    hub::{Census, Hub, LinkOptions, LinkWork},
+    limit::{Places, Proxies},
+    metrics::{Exposition, Metrics},
     repository::{
         ChatRepository, HealthRepository, LogRepository, MemberRepository, MessageRepository,
-        SampleRepository, TakeoverRepository, UserRepository,
+        PositionRepository, RosterRepository, SampleRepository, SessionRepository,
+        TakeoverRepository, UserRepository,
     },
     routes,
     service::{
-        ChatService, Feeds, HealthService, MemberService, MessageService, Standings, Start,
+        ChatService, Comparer, ComparerParts, Feeds, HealthService, Lifetimes, MemberParts,
+        MemberService, MessageService, ReadService, SessionParts, SessionService, Standings, Start,
         UserService, Writer,
     },
-    state::{AppState, Limits, Shared},
-    store::Store,
+    state::{AppState, Shared},
+    store::{Store, Target},
 };
-use std::{future::Future, time::Duration};
-use tokio::{net::TcpListener, task::JoinHandle, time};
+use readings::Sources;
+use std::{future::Future, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long the writer may take for what is left in its queue when the server stops: each change
 /// in it is answered within 5 s.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long the link may take for its last words when the server stops.
+const LINK_LIMIT: Duration = Duration::from_secs(3);
+
+/// Shortest token for the metrics: shorter ones are guessed.
+const SHORTEST_TOKEN: usize = 16;
+
 /// A server that is ready to serve.
 pub struct App {
     state: AppState,
     store: Store,
     hub: Hub,
-    /// The writer's worker, and the token that tells it to finish.
+    /// The writer's worker, the sessions' keeper, and the token that tells both to finish.
     writing: JoinHandle<()>,
+    keeping: JoinHandle<()>,
     stop_writing: CancellationToken,
+    /// The link's work, where there is one, and the token that tells it to finish.
+    linking: Option<JoinHandle<()>>,
+    stop_linking: CancellationToken,
     bounds: serve::Bounds,
     shutdown_limit: Duration,
 }
@@ -45,58 +63,109 @@ impl App {
     /// A sentence for whoever starts the server.
     pub async fn start(config: &Config) -> Result<Self, String> {
         check(config)?;
-        let connections = config.database.db_connections;
-        let store = Store::open(&config.target()?, connections).await?;
-        let passwords = PasswordHasher::new(config.hashes_at_once());
+        let store = Store::open(&config.target()?, config.database.db_connections).await?;
+        let passwords = PasswordHasher::new(config.hashes_at_once(), password_rules(config));
         prepare(config, &store, &passwords).await?;
 
-        let hub = Hub::default();
+        let (hub, link) = hub(config, &store).await?;
         let stop_writing = CancellationToken::new();
+        let metrics = Metrics::default();
+        let rosters = RosterRepository::new(store.clone());
         let (writer, worker) = Writer::new(
             LogRepository::new(store.clone()),
+            rosters.clone(),
             hub.clone(),
+            metrics.writer.clone(),
             stop_writing.clone(),
         );
         let members = MemberRepository::new(store.clone());
         let messages = MessageRepository::new(store.clone());
         let users = UserRepository::new(store.clone());
-        // Half of the connections, so that sockets that come back leave some to everyone else.
-        let reading = (connections / 2).max(1) as usize;
+        tokio::spawn(comparer(&store, &hub).run(stop_writing.clone()));
         let (standings, answering) = Standings::new(members.clone());
         tokio::spawn(answering);
-        let member_service = MemberService::new(
-            members.clone(),
-            users.clone(),
-            messages.clone(),
+        let positions = PositionRepository::new(store.clone());
+        let (reads, marking) = ReadService::new(positions, standings.clone(), hub.clone());
+        tokio::spawn(marking);
+        let member_service = MemberService::new(MemberParts {
+            members: members.clone(),
+            users: users.clone(),
+            messages: messages.clone(),
+            rosters: rosters.clone(),
             standings,
-            hub.clone(),
-        );
+            writer: writer.clone(),
+        });
+        let chats = ChatRepository::new(store.clone());
+        let logins = logins(config, &store, &hub, &passwords);
+        let keeper = logins.keeper(config.session_sweep);
+        let paces = limits::CallerPaces::new(config);
+        let room = Arc::new(Semaphore::new(config.max_connections as usize));
+        let sessions = TaskTracker::new();
+        let sources = Sources {
+            hub: hub.clone(),
+            store: store.clone(),
+            writer: writer.clone(),
+            sockets: sessions.clone(),
+            room: room.clone(),
+            most_connections: config.max_connections as usize,
+        };
         let state = AppState::new(Shared {
-            health: HealthService::new(HealthRepository::new(store.clone())),
-            users: UserService::new(users, passwords, writer.clone()),
-            chats: ChatService::new(ChatRepository::new(store.clone()), writer.clone()),
+            health: HealthService::new(HealthRepository::new(store.clone()), hub.clone()),
+            users: UserService::new(users, passwords, hub.clone(), writer.clone()),
+            chats: ChatService::new(chats, members.clone(), rosters, writer.clone()),
             members: member_service.clone(),
-            messages: MessageService::new(messages.clone(), members.clone(), writer),
-            feeds: Feeds::new(hub.clone(), member_service, messages, reading),
-            anonymous: Caller::Open,
+            messages: MessageService::new(
+                messages.clone(),
+                members.clone(),
+                writer,
+                paces.messages.clone(),
+            ),
+            reads,
+            feeds: Feeds::new(
+                hub.clone(),
+                member_service,
+                messages,
+                reading(config),
+                metrics.feeds.clone(),
+            ),
+            logins,
             origins: config.cors_allowed_origins.clone(),
             loopback_only: config.auth() == Auth::Open && config.host.is_loopback(),
-            limits: limits(config),
-            sessions: TaskTracker::new(),
+            limits: limits::limits(config),
+            proxies: Proxies::new(config.limits.trusted_proxies.clone()),
+            requests: paces.requests.clone(),
+            passwords: paces.passwords.clone(),
+            connections: Places::new(limits::only_with(
+                config,
+                config.limits.max_connections_per_address,
+            )),
+            sockets: Places::new(limits::only_with(
+                config,
+                config.limits.max_sockets_per_user,
+            )),
+            exposition: Exposition::new(&metrics, move || sources.read()),
+            metrics: metrics.routes,
+            metrics_token: config.metrics_token.as_deref().map(FixedToken::new),
+            sessions,
             stopping: CancellationToken::new(),
         });
         let writing = tokio::spawn(worker.run());
-        let bounds = serve::Bounds {
-            connections: config.max_connections as usize,
-            head_limit: config.handshake_limit,
-        };
+        let stop_linking = CancellationToken::new();
+        let linking = link.map(|link| tokio::spawn(link.run(hub.clone(), stop_linking.clone())));
+        let keeping = tokio::spawn(keeper.run(stop_writing.clone()));
+        let stopping = state.stopping.clone();
+        tokio::spawn(async move { stopping.run_until_cancelled(paces.sweep()).await });
+        let bounds = limits::bounds(config, &state, room);
         let shutdown_limit = config.shutdown_limit;
         Ok(Self {
             state,
             store,
             hub,
             writing,
+            keeping,
             stop_writing,
+            linking,
+            stop_linking,
             bounds,
             shutdown_limit,
         })
@@ -109,20 +178,13 @@ impl App {
     }
 
     /// Serves until `shutdown`, then stops: no new connections; requests and sockets finish, each
-    /// accepted change committed and answered; the writer's last commit; the database.
+    /// accepted change committed and answered; the writer's last commit; the link; the database.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let service = routes::service(self.state.clone());
         let connections = TaskTracker::new();
         let stopping = self.state.stopping.clone();
-        serve::accept(
-            listener,
-            service,
-            self.bounds,
-            shutdown,
-            &stopping,
-            &connections,
-        )
-        .await;
+        let door = serve::Door::new(service, self.bounds, stopping.clone(), connections.clone());
+        door.accept(listener, shutdown).await;
 
         tracing::info!("stopping");
         stopping.cancel();
@@ -140,6 +202,16 @@ impl App {
         if time::timeout(DRAIN_LIMIT, self.writing).await.is_err() {
             tracing::warn!("gave up waiting for the last commit");
         }
+        // After the last commit, so that it is still published.
+        self.stop_linking.cancel();
+        if let Some(linking) = self.linking
+            && time::timeout(LINK_LIMIT, linking).await.is_err()
+        {
+            tracing::warn!("gave up waiting for the link to the other servers");
+        }
+        if time::timeout(DRAIN_LIMIT, self.keeping).await.is_err() {
+            tracing::warn!("gave up waiting for the sessions' last use");
+        }
         if time::timeout(DRAIN_LIMIT, self.store.close())
             .await
             .is_err()
@@ -152,20 +224,56 @@ impl App {
 
 /// Refuses what cannot be served.
 fn check(config: &Config) -> Result<(), String> {
-    if config.auth() == Auth::Required {
+    if config.nats_url.is_some() && matches!(config.target()?, Target::Sqlite(_)) {
         return Err(
-            "AUTH=required is not available yet; listen on a loopback address, or say \
-                    AUTH=open to let everyone who reaches this server do everything"
+            "NATS_URL links several servers, which must share one Postgres: name it in \
+             DATABASE_URL, or leave NATS_URL out to run one server on the embedded database"
                 .to_owned(),
         );
     }
-    if config.rate_limit == Switch::On {
-        return Err("RATE_LIMIT=on is not available yet; leave it off".to_owned());
+    let token = config.metrics_token.as_deref();
+    if token.is_some_and(|token| token.len() < SHORTEST_TOKEN || token.contains(' ')) {
+        return Err(format!(
+            "METRICS_TOKEN must be at least {SHORTEST_TOKEN} characters without a space; \
+             leave it out to show the metrics to nobody in required mode"
+        ));
     }
-    tracing::warn!(
-        "open mode: whoever reaches this server is believed to be who they say they are"
-    );
+    if config.auth() == Auth::Open {
+        tracing::warn!(
+            "open mode: whoever reaches this server is believed to be who they say they are"
+        );
+    }
     Ok(())
+}
+
+/// Who is connected: to this server alone, or to all that share the database.
+async fn hub(config: &Config, store: &Store) -> Result<(Hub, Option<LinkWork>), String> {
+    let Some(urls) = config.nats_url.clone() else {
+        return Ok((Hub::default(), None));
+    };
+    let named = store.deployment().await.map_err(|e| {
+        e.log();
+        format!("cannot name the link to the other servers: {e}")
+    })?;
+    let options = LinkOptions {
+        urls,
+        credentials: config.nats_credentials.clone(),
+        authorities: config.nats_ca.clone(),
+        deployment: named.ok_or("several servers need Postgres")?,
+    };
+    let (hub, link) = Hub::linked(&options).await?;
+    Ok((hub, Some(link)))
+}
+
+/// What sees to it that whoever is connected misses nothing.
+fn comparer(store: &Store, hub: &Hub) -> Comparer {
+    Comparer::new(ComparerParts {
+        hub: hub.clone(),
+        log: LogRepository::new(store.clone()),
+        members: MemberRepository::new(store.clone()),
+        users: UserRepository::new(store.clone()),
+        sessions: SessionRepository::new(store.clone()),
+    })
 }
 
 /// Brings the data into shape.
@@ -186,14 +294,35 @@ async fn prepare(config: &Config, store: &Store, passwords: &PasswordHasher) -> 
     Ok(())
 }
 
-fn limits(config: &Config) -> Limits {
-    Limits {
-        body: config.max_body_bytes as usize,
-        frame: config.max_frame_bytes as usize,
-        chats_per_socket: config.max_chats_per_socket as usize,
-        request: config.request_limit,
-        handshake: config.handshake_limit,
-        ping: config.ping_interval,
-        write: config.write_limit,
+/// What new passwords must be: on a developer's own machine anything.
+fn password_rules(config: &Config) -> PasswordRules {
+    match config.auth() {
+        Auth::Open => PasswordRules::Any,
+        Auth::Required => PasswordRules::Strong,
     }
+}
+
+/// Half of the connections read for sockets and tokens, so that a crowd that comes back leaves some
+/// to everyone else.
+fn reading(config: &Config) -> usize {
+    (config.database.db_connections / 2).max(1) as usize
+}
+
+fn logins(config: &Config, store: &Store, hub: &Hub, passwords: &PasswordHasher) -> SessionService {
+    let mode = match config.auth() {
+        Auth::Open => Mode::Open,
+        Auth::Required => Mode::Required,
+    };
+    SessionService::new(SessionParts {
+        mode,
+        sessions: SessionRepository::new(store.clone()),
+        users: UserRepository::new(store.clone()),
+        passwords: passwords.clone(),
+        hub: hub.clone(),
+        lifetimes: Lifetimes {
+            absolute: config.session_limit,
+            idle: config.session_idle_limit,
+        },
+        at_once: reading(config),
+    })
 }

@@ -2,12 +2,14 @@
 //! Nothing else reads the environment.
 
 mod database;
+mod limits;
 mod value;
 
 use crate::{store::Target, telemetry::LogFormat};
 use clap::{Parser, ValueEnum};
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -52,6 +54,20 @@ pub struct Config {
     #[command(flatten)]
     pub database: database::Settings,
 
+    /// Links the servers of one Postgres: nats://HOST:PORT or tls://HOST:PORT, with USER:PASSWORD@ or
+    /// TOKEN@ before the host where NATS asks for them; several servers of one NATS cluster are
+    /// separated by commas. Without it this server is alone
+    #[arg(long, env = "NATS_URL", hide_env_values = true)]
+    pub nats_url: Option<String>,
+
+    /// File with credentials for NATS
+    #[arg(long, env = "NATS_CREDENTIALS", requires = "nats_url")]
+    pub nats_credentials: Option<PathBuf>,
+
+    /// File with certificates of authorities that are trusted for NATS besides the system's
+    #[arg(long, env = "NATS_CA", requires = "nats_url")]
+    pub nats_ca: Option<PathBuf>,
+
     /// Whether callers are believed or must sign in. By default: open on a loopback address,
     /// required on any other
     #[arg(long, env = "AUTH", value_enum, ignore_case = true)]
@@ -62,15 +78,24 @@ pub struct Config {
     #[arg(long, env = "DEMO_DATA", num_args = 0..=1, default_missing_value = "true")]
     pub demo_data: Option<bool>,
 
-    /// Limit how fast one caller may be
-    #[arg(
-        long,
-        env = "RATE_LIMIT",
-        value_enum,
-        ignore_case = true,
-        default_value = "off"
-    )]
-    pub rate_limit: Switch,
+    /// How long a login lasts, in days, however much it is used
+    #[arg(long = "session-days", env = "SESSION_DAYS", default_value = "30",
+          value_name = "DAYS", value_parser = value::days)]
+    pub session_limit: Duration,
+
+    /// How long an unused login lasts, in days; one with an open socket is in use
+    #[arg(long = "session-idle-days", env = "SESSION_IDLE_DAYS", default_value = "7",
+          value_name = "DAYS", value_parser = value::days)]
+    pub session_idle_limit: Duration,
+
+    /// How often expired logins are ended, and the use of the others is noted, in seconds
+    #[arg(long = "session-sweep-seconds", env = "SESSION_SWEEP_SECONDS", default_value = "60",
+          value_name = "SECONDS", value_parser = value::seconds)]
+    pub session_sweep: Duration,
+
+    /// How much and how fast.
+    #[command(flatten)]
+    pub limits: limits::CallerLimits,
 
     /// Web origins, besides the server's own, whose pages may use the API: scheme, name and port,
     /// separated by commas
@@ -84,6 +109,11 @@ pub struct Config {
     /// How log lines look. By default: text on a terminal, else json
     #[arg(long, env = "LOG_FORMAT", value_enum, ignore_case = true)]
     pub log_format: Option<LogFormat>,
+
+    /// What /metrics is to be asked with, as a bearer token: at least 16 characters. Without it the
+    /// metrics are for everyone in open mode, and for nobody in required mode
+    #[arg(long, env = "METRICS_TOKEN", hide_env_values = true)]
+    pub metrics_token: Option<String>,
 
     /// Most connections open at once; more are refused
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 50_000,
@@ -183,6 +213,17 @@ impl Config {
     pub fn demo_data(&self) -> bool {
         let by_default = self.database.is_default() && self.auth() == Auth::Open;
         self.demo_data.unwrap_or(by_default)
+    }
+
+    /// Whether callers are held to a pace: not in open mode on a loopback address, where all of
+    /// them are one developer, unless that was said.
+    #[must_use]
+    pub fn rate_limit(&self) -> bool {
+        let own_machine = self.auth() == Auth::Open && self.host.is_loopback();
+        match self.limits.rate_limit {
+            Some(said) => said == Switch::On,
+            None => !own_machine,
+        }
     }
 
     /// Most passwords hashed at once.

@@ -7,10 +7,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
-use std::{error::Error as Cause, fmt};
+use std::{error::Error as Cause, fmt, time::Duration};
+use utoipa::ToSchema;
 
 /// What went wrong, as a client's program reads it. The names are stable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum Code {
     /// The body or frame is not JSON.
     InvalidJson,
@@ -32,6 +34,8 @@ pub enum Code {
     MemberNotFound,
     /// There is no such message, or it is deleted.
     MessageNotFound,
+    /// The user has no such session.
+    SessionNotFound,
     /// Another user has this name.
     UsernameTaken,
     /// Nobody is signed in, or not validly.
@@ -81,6 +85,7 @@ impl Code {
             Self::ChatNotFound => ("chat_not_found", StatusCode::NOT_FOUND),
             Self::MemberNotFound => ("member_not_found", StatusCode::NOT_FOUND),
             Self::MessageNotFound => ("message_not_found", StatusCode::NOT_FOUND),
+            Self::SessionNotFound => ("session_not_found", StatusCode::NOT_FOUND),
             Self::UsernameTaken => ("username_taken", StatusCode::CONFLICT),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
@@ -101,6 +106,8 @@ pub struct Error {
     code: Code,
     message: String,
     cause: Option<Box<dyn Cause + Send + Sync>>,
+    /// How long to wait before the same may succeed.
+    retry_after: Option<Duration>,
 }
 
 impl Error {
@@ -111,6 +118,7 @@ impl Error {
             code,
             message: message.into(),
             cause: None,
+            retry_after: None,
         }
     }
 
@@ -172,6 +180,38 @@ impl Error {
         Self::new(Code::Forbidden, message)
     }
 
+    /// Nobody is signed in where somebody must be.
+    #[must_use]
+    pub fn not_signed_in() -> Self {
+        let message = "Sign in first: POST /login gives a token to send as Authorization: Bearer, \
+                       on a WebSocket as the token of connect-chat";
+        Self::new(Code::Unauthorized, message)
+    }
+
+    /// What the caller has shown to prove who they are proves nothing.
+    #[must_use]
+    pub fn invalid_token() -> Self {
+        let message = "The token is not valid: it is not whole, or its session has ended; \
+                       sign in again with POST /login";
+        Self::new(Code::Unauthorized, message)
+    }
+
+    /// The caller is too fast; they may come back after this long.
+    #[must_use]
+    pub fn rate_limited(message: impl Into<String>, retry_after: Duration) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(Code::RateLimited, message)
+        }
+    }
+
+    /// Too many passwords are being hashed; nothing was done.
+    #[must_use]
+    pub fn busy() -> Self {
+        let message = "Too many sign-ups and logins at once; nothing was done, try again";
+        Self::new(Code::Unavailable, message)
+    }
+
     /// Refused before anything was written.
     #[must_use]
     pub fn unavailable() -> Self {
@@ -195,6 +235,7 @@ impl Error {
             code: Code::Internal,
             message: message.to_owned(),
             cause: Some(cause.into()),
+            retry_after: None,
         }
     }
 
@@ -204,17 +245,29 @@ impl Error {
         self.code
     }
 
+    /// How many milliseconds to wait before the same may succeed, where that is known: rounded up,
+    /// and at least 1.
+    #[must_use]
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        let nanos = self.retry_after?.as_nanos();
+        u64::try_from(nanos.div_ceil(1_000_000).max(1)).ok()
+    }
+
     /// What the caller is told.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Logs the cause, where there is one. Called once, where the error is answered.
+    /// Logs the cause, where there is one, and what was refused for who asked. Called once, where
+    /// the error is answered.
     pub fn log(&self) {
         match (&self.cause, self.code) {
             (Some(cause), Code::Internal) => tracing::error!(%cause, "internal error"),
             (Some(cause), _) => tracing::warn!(%cause, "store unavailable"),
+            (None, Code::Unauthorized | Code::Forbidden | Code::CrossSite | Code::RateLimited) => {
+                tracing::info!(code = self.code.as_str(), why = self.message, "refused");
+            }
             (None, _) => {}
         }
     }
@@ -291,7 +344,11 @@ impl<T> OnConstraint<T> for Result<T, sqlx::Error> {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         self.log();
-        let body = json!({ "error": self.message, "code": self.code.as_str() });
+        let mut body = json!({ "error": self.message, "code": self.code.as_str() });
+        let wait = self.retry_after_ms();
+        if let Some(wait) = wait {
+            body["retryAfterMs"] = wait.into();
+        }
         let mut response = (self.code.status(), Json(body)).into_response();
         let extra = match self.code {
             Code::UpgradeRequired => Some((header::UPGRADE, "websocket")),
@@ -299,10 +356,15 @@ impl IntoResponse for Error {
             Code::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer")),
             _ => None,
         };
+        // For who counts refusals.
+        response.extensions_mut().insert(self.code);
+        let headers = response.headers_mut();
         if let Some((name, value)) = extra {
-            response
-                .headers_mut()
-                .insert(name, HeaderValue::from_static(value));
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if let Some(wait) = wait {
+            // In whole seconds, as HTTP has it.
+            headers.insert(header::RETRY_AFTER, wait.div_ceil(1000).into());
         }
         response
     }

@@ -91,4 +91,23 @@ mod tests {
         assert_eq!(code, "invalid_field");
         assert!(message.starts_with("The body, chatId: "), "{message}");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes: Vec<u8>, text in "[\\[\\]{}\",:0-9a-zI]{0,40}") {
+            for bytes in [&bytes, text.as_bytes()] {
+                if let Err(error) = read_object::<Thing>(bytes, "The body") {
+                    assert!(matches!(error.code(), Code::InvalidJson | Code::InvalidField));
+                    assert!(error.to_string().starts_with("The body"), "{error}");
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_right_is_read(id in 1..=i64::MAX, space in "[ \\t\\r\\n]{0,5}") {
+            let text = format!("{space}{{{space}\"chatId\"{space}:{space}{id}{space}}}{space}");
+            let thing = read_object::<Thing>(text.as_bytes(), "The body");
+            assert_eq!(thing.ok().map(|thing| thing.chat_id), Some(ChatId(id)));
+        }
+    }
 }

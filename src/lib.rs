@@ -12,8 +12,10 @@
 //!        │
 //!      store             Postgres or the embedded SQLite
 //!
-//!  model, error, json, protocol, auth: what all of them speak in
+//!  model, error, json, limit, metrics, protocol, auth: what all of them speak in
 //! ```
+
+#![forbid(unsafe_code)]
 
 pub mod app;
 pub mod auth;
@@ -21,6 +23,8 @@ pub mod config;
 pub mod error;
 pub mod hub;
 pub mod json;
+pub mod limit;
+pub mod metrics;
 pub mod model;
 #[cfg(feature = "planted-faults")]
 pub mod planted;

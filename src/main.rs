@@ -1,5 +1,7 @@
 //! Reads the settings, starts the server, and waits for a signal.
 
+#![forbid(unsafe_code)]
+
 use messaging_api::{App, Config, telemetry};
 use std::{io, net::SocketAddr, process::ExitCode};
 use tokio::{

@@ -1,10 +1,16 @@
 //! What the routes get, and nothing else.
 
 use crate::{
-    auth::Caller,
-    service::{ChatService, Feeds, HealthService, MemberService, MessageService, UserService},
+    auth::FixedToken,
+    limit::{Paces, Places, Proxies, Rate},
+    metrics::{Exposition, RouteMetrics},
+    model::UserId,
+    service::{
+        ChatService, Feeds, HealthService, MemberService, MessageService, ReadService,
+        SessionService, UserService,
+    },
 };
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What the routes get. Cloning shares it.
@@ -23,16 +29,34 @@ pub struct Shared {
     pub members: MemberService,
     /// Messages.
     pub messages: MessageService,
+    /// How far members have read.
+    pub reads: ReadService,
     /// What sockets are sent.
     pub feeds: Feeds,
-    /// Who calls without having signed in.
-    pub anonymous: Caller,
+    /// Who is signed in.
+    pub logins: SessionService,
     /// Web origins whose pages may use the API.
     pub origins: Vec<String>,
     /// Whether only loopback names are taken for this server's own.
     pub loopback_only: bool,
     /// What callers are held to.
     pub limits: Limits,
+    /// Whose word about their clients is believed.
+    pub proxies: Proxies,
+    /// How fast each address may ask.
+    pub requests: Paces<IpAddr>,
+    /// How fast addresses may choose and try passwords.
+    pub passwords: Paces<IpAddr>,
+    /// How many connections each address may have.
+    pub connections: Places<IpAddr>,
+    /// How many sockets each user may have.
+    pub sockets: Places<UserId>,
+    /// What is counted of requests and sockets.
+    pub metrics: RouteMetrics,
+    /// All that is counted, for who may see it.
+    pub exposition: Exposition,
+    /// What those show who may; none is none but anyone in open mode.
+    pub metrics_token: Option<FixedToken>,
     /// The sockets that are open.
     pub sessions: TaskTracker,
     /// Done when the server stops.
@@ -42,10 +66,18 @@ pub struct Shared {
 /// What callers are held to.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Largest head of a request, in bytes.
+    pub head: usize,
+    /// Most headers of a request.
+    pub headers: usize,
+    /// Longest path and query of a request, in bytes.
+    pub url: usize,
     /// Largest request body, in bytes.
     pub body: usize,
     /// Largest WebSocket message, in bytes.
     pub frame: usize,
+    /// How many frames a socket may send.
+    pub frames: Option<Rate>,
     /// Most chats a socket may be connected to.
     pub chats_per_socket: usize,
     /// How long a request may take.

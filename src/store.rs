@@ -5,8 +5,10 @@ mod embedded;
 mod postgres;
 
 use crate::error::Error;
+use chrono::NaiveDateTime;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use std::{path::PathBuf, time::Duration};
+use uuid::Uuid;
 
 pub use embedded::Embedded;
 pub use sqlx::postgres::PgConnectOptions;
@@ -79,6 +81,17 @@ macro_rules! on {
 }
 pub(crate) use on;
 
+/// The connections to a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Open now.
+    pub open: usize,
+    /// Of these, the ones that do nothing.
+    pub idle: usize,
+    /// Most that there may be.
+    pub most: usize,
+}
+
 impl Store {
     /// Opens the database and brings its tables up to date. Several servers may do so at once on
     /// one Postgres; an SQLite file belongs to one process.
@@ -111,6 +124,25 @@ impl Store {
         }
     }
 
+    /// A name that all servers on this database have in common, and those on others do not: its
+    /// name, and the moment at which its tables were made. None for a file, which has one server.
+    ///
+    /// # Errors
+    /// `unavailable` where the database does not answer.
+    pub async fn deployment(&self) -> Result<Option<String>, Error> {
+        const SQL: &str = "SELECT current_database()::text AS name, \
+                           installed_on AT TIME ZONE 'UTC' AS made \
+                           FROM _sqlx_migrations ORDER BY version LIMIT 1";
+        let Self::Postgres(pool) = self else {
+            return Ok(None);
+        };
+        let (name, made): (String, NaiveDateTime) = sqlx::query_as(SQL).fetch_one(pool).await?;
+        let micros = made.and_utc().timestamp_micros();
+        // The hash is the same on every server, and keeps the database's name out of NATS.
+        let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{name} {micros}").as_bytes());
+        Ok(Some(hash.simple().to_string()))
+    }
+
     /// Asks the database for a sign of life.
     ///
     /// # Errors
@@ -120,11 +152,38 @@ impl Store {
         Ok(())
     }
 
+    /// How many connections there are; of SQLite, those that read and the one that writes.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        match self {
+            Self::Postgres(pool) => Connections::of(pool),
+            Self::Sqlite(embedded) => {
+                let (readers, writer) = (embedded.readers(), embedded.writer());
+                let (readers, writer) = (Connections::of(readers), Connections::of(writer));
+                Connections {
+                    open: readers.open + writer.open,
+                    idle: readers.idle + writer.idle,
+                    most: readers.most + writer.most,
+                }
+            }
+        }
+    }
+
     /// Closes every connection, after whatever is running on it.
     pub async fn close(&self) {
         match self {
             Self::Postgres(pool) => pool.close().await,
             Self::Sqlite(embedded) => embedded.close().await,
+        }
+    }
+}
+
+impl Connections {
+    fn of<DB: sqlx::Database>(pool: &sqlx::Pool<DB>) -> Self {
+        Self {
+            open: pool.size() as usize,
+            idle: pool.num_idle(),
+            most: pool.options().get_max_connections() as usize,
         }
     }
 }

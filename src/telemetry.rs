@@ -2,7 +2,10 @@
 
 use clap::ValueEnum;
 use std::io::IsTerminal;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -23,15 +26,21 @@ pub fn start(filter: &str, format: Option<LogFormat>) {
     } else {
         LogFormat::Json
     };
-    let lines = fmt().with_env_filter(filter).with_target(false);
     // Colours are for people; in a file they are noise.
-    let lines = if terminal {
-        lines
-    } else {
-        lines.with_ansi(false)
+    let lines = fmt::layer().with_target(false).with_ansi(terminal);
+    let lines = match format.unwrap_or(by_default) {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    match format.unwrap_or(by_default) {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
+    let lines = lines.with_filter(filter_fn(tells_no_secrets));
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .init();
+}
+
+/// Whether a line may be logged at any level. Below warnings the WebSocket library logs the frames
+/// themselves: the texts of messages, and the tokens of whoever connects.
+fn tells_no_secrets(line: &Metadata<'_>) -> bool {
+    *line.level() <= Level::WARN || !line.target().starts_with("tungstenite")
 }

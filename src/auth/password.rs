@@ -1,9 +1,15 @@
 //! How passwords are kept: argon2id, never as they came.
 
 use crate::{error::Error, model::Password};
-use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
+use argon2::{
+    Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier, Version,
+    password_hash::phc::PasswordHash,
+};
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::Semaphore, task, time};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task, time,
+};
 
 /// OWASP's first recommendation for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes,
 /// one lane.
@@ -12,20 +18,75 @@ const PASSES: u32 = 2;
 const LANES: u32 = 1;
 /// How long a caller waits for their turn before hearing `unavailable`.
 const TURN_LIMIT: Duration = Duration::from_secs(5);
+/// Callers that may wait for each turn; the next one hears `unavailable` at once. A turn takes some
+/// 20 ms, so whoever waits gets theirs within the limit.
+const WAITING_PER_TURN: usize = 128;
+/// Shortest password where one is needed at all, in bytes (NIST SP 800-63B, section 5.1.1.2).
+const SHORTEST: usize = 8;
+/// Fewest guesses that a password must be worth: everything that guessers try first, with the usual
+/// disguises, is far below.
+const FEWEST_GUESSES: u64 = 1_000_000;
+
+/// What a new password must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordRules {
+    /// Anything: on a developer's own machine, as in the original.
+    Any,
+    /// At least 8 bytes, and none of those that are tried first.
+    Strong,
+}
+
+impl PasswordRules {
+    /// Checks a password that a user of this name wants.
+    ///
+    /// # Errors
+    /// `invalid_field`, with what would be right.
+    fn check(self, password: &Password, username: &str) -> Result<(), Error> {
+        let Self::Strong = self else {
+            return Ok(());
+        };
+        if password.as_bytes().len() < SHORTEST {
+            return Err(Error::invalid_field("password", "at least 8 bytes long"));
+        }
+        let estimate = zxcvbn::zxcvbn(password.as_str(), &[username]);
+        if estimate.guesses() < FEWEST_GUESSES {
+            let expected = "harder to guess: this one is among the first that are tried; \
+                            several words that do not belong together are good";
+            return Err(Error::invalid_field("password", expected));
+        }
+        Ok(())
+    }
+}
+
+/// What became of a password that was to be proved.
+#[derive(Debug)]
+pub enum Proof {
+    /// It is not the one.
+    Wrong,
+    /// It is the one.
+    Right {
+        /// Its hash by the present parameters, where the stored one has others.
+        rehashed: Option<String>,
+    },
+}
 
 /// Hashes passwords on blocking threads, a bounded number at a time: each takes 19 MiB and a core
 /// for a while, which a crowd of callers must not multiply. Cloning shares the bound.
 #[derive(Clone)]
 pub struct PasswordHasher {
     turns: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    rules: PasswordRules,
 }
 
 impl PasswordHasher {
-    /// At most `at_once` hashes at a time.
+    /// At most `at_once` hashes at a time, of passwords that keep the rules.
     #[must_use]
-    pub fn new(at_once: usize) -> Self {
+    pub fn new(at_once: usize, rules: PasswordRules) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(at_once)),
+            waiting: Arc::new(Semaphore::new(at_once * (1 + WAITING_PER_TURN))),
+            rules,
         }
     }
 
@@ -34,24 +95,149 @@ impl PasswordHasher {
     /// # Errors
     /// `unavailable` where no turn comes within 5 s.
     pub async fn hash(&self, password: Password) -> Result<String, Error> {
-        let turn = time::timeout(TURN_LIMIT, self.turns.clone().acquire_owned());
-        let Ok(Ok(turn)) = turn.await else {
-            return Err(Error::unavailable());
-        };
-        let hashing = task::spawn_blocking(move || {
-            let hash = hash(&password);
+        self.in_turn(move || hash(&password)).await
+    }
+
+    /// The same of a password that a user of this name chose.
+    ///
+    /// # Errors
+    /// `invalid_field` where it breaks the rules; `unavailable` as above.
+    pub async fn hash_chosen(&self, password: Password, username: &str) -> Result<String, Error> {
+        let (rules, username) = (self.rules, username.to_owned());
+        self.in_turn(move || {
+            rules.check(&password, &username)?;
+            hash(&password)
+        })
+        .await
+    }
+
+    /// Whether this is the password that was stored so. Where nothing is stored, or nothing that a
+    /// password could match, it takes as long and is wrong.
+    ///
+    /// # Errors
+    /// `unavailable` as above.
+    pub async fn verify(&self, password: Password, stored: Option<String>) -> Result<Proof, Error> {
+        self.in_turn(move || verify(&password, stored.as_deref()))
+            .await
+    }
+
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let turn = self.turn().await?;
+        let working = task::spawn_blocking(move || {
+            let done = work();
             drop(turn);
-            hash
+            done
         });
-        hashing.await.map_err(Error::internal)?
+        working.await.map_err(Error::internal)?
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let _place = self.waiting.try_acquire().map_err(|_| Error::busy())?;
+        match time::timeout(TURN_LIMIT, self.turns.clone().acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Error::busy()),
+        }
     }
 }
 
-fn hash(password: &Password) -> Result<String, Error> {
+fn argon2() -> Result<Argon2<'static>, Error> {
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(Error::internal)?;
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    let hash = argon2
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+fn hash(password: &Password) -> Result<String, Error> {
+    let hash = argon2()?
         .hash_password(password.as_bytes())
         .map_err(Error::internal)?;
     Ok(hash.to_string())
+}
+
+fn verify(password: &Password, stored: Option<&str>) -> Result<Proof, Error> {
+    let Some(stored) = stored.and_then(|stored| PasswordHash::new(stored).ok()) else {
+        let nobodys = PasswordHash::new(&nobodys_hash()).map_err(Error::internal)?;
+        let _ = argon2()?.verify_password(password.as_bytes(), &nobodys);
+        return Ok(Proof::Wrong);
+    };
+    if argon2()?
+        .verify_password(password.as_bytes(), &stored)
+        .is_err()
+    {
+        return Ok(Proof::Wrong);
+    }
+    let rehashed = match is_present(&stored) {
+        true => None,
+        false => Some(hash(password)?),
+    };
+    Ok(Proof::Right { rehashed })
+}
+
+/// A hash by the present parameters that no password has.
+fn nobodys_hash() -> String {
+    let (salt, output) = ("A".repeat(22), "A".repeat(43));
+    format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${salt}${output}")
+}
+
+/// Whether a stored hash was made by the present parameters.
+fn is_present(stored: &PasswordHash) -> bool {
+    let present = format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$");
+    stored.to_string().starts_with(&present)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn password(text: &str) -> Password {
+        Password::taken_over(text.to_owned())
+    }
+
+    #[test]
+    fn nobodys_hash_is_a_hash_by_the_present_parameters() {
+        let nobodys = PasswordHash::new(&nobodys_hash());
+        assert!(nobodys.is_ok_and(|hash| is_present(&hash)));
+    }
+
+    #[test]
+    fn a_hash_by_other_parameters_is_made_anew() {
+        let old = Params::new(8 * 1024, 1, 1, None)
+            .map(|params| Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+            .ok()
+            .and_then(|argon2| argon2.hash_password(b"correct horse").ok())
+            .map(|hash| hash.to_string());
+        let proof = verify(&password("correct horse"), old.as_deref());
+        let Ok(Proof::Right {
+            rehashed: Some(new),
+        }) = proof
+        else {
+            panic!("{proof:?}");
+        };
+        let again = verify(&password("correct horse"), Some(&new));
+        assert!(matches!(again, Ok(Proof::Right { rehashed: None })));
+        let wrong = verify(&password("correct cow"), Some(&new));
+        assert!(matches!(wrong, Ok(Proof::Wrong)));
+    }
+
+    #[test]
+    fn what_guessers_try_first_is_refused() {
+        let check = |text| PasswordRules::Strong.check(&password(text), "ferdinand");
+        for good in ["correct horse", "Zug um halb neun", "x8$kQp0!vw"] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        for wrong in [
+            "short",
+            "password",
+            "P@ssw0rd",
+            "12345678",
+            "qwertyuiop",
+            "iloveyou1",
+            "aaaaaaaaaaaa",
+            "ferdinand1",
+        ] {
+            assert!(check(wrong).is_err(), "{wrong}");
+            assert!(PasswordRules::Any.check(&password(wrong), "x").is_ok());
+        }
+    }
 }

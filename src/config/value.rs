@@ -1,5 +1,6 @@
 //! Readers of single settings; what they refuse, they say how to put right.
 
+use ipnet::IpNet;
 use std::{
     net::{IpAddr, Ipv4Addr},
     time::Duration,
@@ -23,6 +24,14 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be a number of seconds from 0.01 to 86400".to_owned())
 }
 
+pub(super) fn days(text: &str) -> Result<Duration, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|n| (0.000_001..=3_650.0).contains(n))
+        .map(|n| Duration::from_secs_f64(n * 86_400.0))
+        .ok_or_else(|| "must be a number of days from 0.000001 to 3650".to_owned())
+}
+
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text)
         .map(|_| text.to_owned())
@@ -41,9 +50,23 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     Ok(format!("{scheme}://{}", place.to_ascii_lowercase()))
 }
 
+/// An address alone, or a network. Bits beyond the prefix are taken for a slip of the pen: somebody
+/// would be trusted who was not meant.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => Some(IpNet::from(address.to_canonical())),
+        Err(_) => text.parse().ok().filter(|net: &IpNet| *net == net.trunc()),
+    };
+    network.ok_or_else(|| {
+        "must be an address such as 127.0.0.1, or a network such as 10.0.0.0/8 or fd00::/8".into()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn an_origin_is_exact() {
@@ -64,10 +87,68 @@ mod tests {
     }
 
     #[test]
+    fn days_are_bounded() {
+        assert_eq!(days("0.5"), Ok(Duration::from_secs(43_200)));
+        for wrong in ["0", "-1", "NaN", "inf", "x", "1e9"] {
+            assert!(days(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn seconds_are_bounded() {
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
         for wrong in ["0", "-1", "NaN", "inf", "x", "1e9"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_an_address_or_has_a_length() {
+        for (text, expected) in [
+            ("127.0.0.1", "127.0.0.1/32"),
+            (" 10.0.0.0/8 ", "10.0.0.0/8"),
+            ("::ffff:10.0.0.1", "10.0.0.1/32"),
+            ("fd00::/8", "fd00::/8"),
+        ] {
+            let read = network(text).map(|network| network.to_string());
+            assert_eq!(read.as_deref(), Ok(expected));
+        }
+        for wrong in [
+            "",
+            "*",
+            "10.0.0.1/8",
+            "10.0.0.0/33",
+            "proxy.example",
+            "10.0.0",
+        ] {
+            assert!(network(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Whatever is said: what is taken means the same when it is written down and read again,
+        /// what is refused is told what would be right.
+        #[test]
+        fn any_value_is_taken_or_told_what_would_be_right(text in prop_oneof![
+            any::<String>(),
+            "(http|https|ftp|HTTP)://[ -~]{0,20}",
+            "[0-9a-f.:]{0,20}(/[0-9]{1,3})?",
+            "-?[0-9]{0,7}(\\.[0-9]{0,4})?(e[0-9])?",
+            "[a-z_:=,]{0,20}",
+        ]) {
+            let told = |error: String| error.starts_with("must be");
+            let right = [
+                host(&text).map(|value| host(&value.to_string()) == Ok(value)),
+                seconds(&text).map(|value| (0.01..=86_400.0).contains(&value.as_secs_f64())),
+                origin(&text).map(|value| origin(&value) == Ok(value.clone())),
+                network(&text).map(|value| network(&value.to_string()) == Ok(value)),
+                log_filter(&text).map(|value| value == text),
+            ];
+            for result in right {
+                prop_assert!(result.unwrap_or_else(told), "{}", text);
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One chat's broadcast channel.
 
+use super::early::Early;
 use crate::{
     model::{Seq, UserId},
     protocol::Frame,
@@ -10,7 +11,7 @@ use tokio::sync::broadcast;
 /// How many signals a slow socket may be behind before it reads from the database instead. Small,
 /// because every chat that somebody is in has a ring of this size; a signal carries all changes of
 /// one commit, so that a busy chat does not use it up faster than a quiet one.
-const RING: usize = 64;
+const RING: usize = 32;
 
 /// Changes of one commit, by number, without a gap.
 pub type Batch = Arc<[(Seq, Frame)]>;
@@ -48,12 +49,24 @@ pub(super) struct Channel {
 }
 
 /// What a chat has been told.
-#[derive(Clone, Copy)]
 struct Told {
     /// How many lasting events.
     mark: u64,
     /// Up to which change.
     head: Seq,
+    /// Changes whose turn has not come.
+    early: Early,
+}
+
+/// What became of changes that came from one of several nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// They were sent, or had been before.
+    Taken,
+    /// They wait for those before them.
+    Held,
+    /// They were sent although those before them are missing.
+    Skipped,
 }
 
 impl Default for Channel {
@@ -61,6 +74,7 @@ impl Default for Channel {
         let told = Mutex::new(Told {
             mark: 0,
             head: Seq(0),
+            early: Early::default(),
         });
         Self {
             sender: broadcast::Sender::new(RING),
@@ -78,10 +92,61 @@ impl Channel {
         self.told().mark
     }
 
+    /// Up to which change the chat has been told.
+    pub(super) fn head(&self) -> Seq {
+        self.told().head
+    }
+
     /// Sends what must not be lost. That the chat is behind is news only where it has not been
     /// told of that change.
     pub(super) fn post(&self, event: Event) {
+        self.send(&mut self.told(), event);
+    }
+
+    /// Sends changes when it is their turn: of several nodes that commit to one chat, the second
+    /// may be heard before the first.
+    pub(super) fn in_turn(&self, batch: Batch) -> Turn {
+        let (Some((first, _)), Some((last, _))) = (batch.first(), batch.last()) else {
+            return Turn::Taken;
+        };
         let mut told = self.told();
+        if *last <= told.head {
+            return Turn::Taken;
+        }
+        // Of a chat that has not been told of anything nobody knows what comes next.
+        let early = told.head > Seq(0) && *first > told.head.next();
+        if early && !told.early.is_full() {
+            told.early.hold(batch);
+            return Turn::Held;
+        }
+        self.send(&mut told, Event::Changes(batch));
+        self.send_ready(&mut told);
+        match early {
+            true => Turn::Skipped,
+            false => Turn::Taken,
+        }
+    }
+
+    /// Sends what has waited long enough, although something before it is missing: whoever
+    /// receives it reads that from the database.
+    pub(super) fn release(&self) -> Turn {
+        let mut told = self.told();
+        self.send_ready(&mut told);
+        let Some(batch) = told.early.first() else {
+            return Turn::Taken;
+        };
+        self.send(&mut told, Event::Changes(batch));
+        self.send_ready(&mut told);
+        Turn::Skipped
+    }
+
+    fn send_ready(&self, told: &mut Told) {
+        while let Some(batch) = told.early.ready(told.head) {
+            self.send(told, Event::Changes(batch));
+        }
+    }
+
+    fn send(&self, told: &mut Told, event: Event) {
         match &event {
             Event::Behind(head) if *head <= told.head => return,
             Event::Behind(head) => told.head = *head,
@@ -112,5 +177,56 @@ impl Channel {
 
     fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(seqs: impl IntoIterator<Item = i64>) -> Batch {
+        let frame = || Frame::from_bytes(bytes::Bytes::from_static(b"{}"));
+        seqs.into_iter().map(|seq| (Seq(seq), frame())).collect()
+    }
+
+    fn heard(receiver: &mut broadcast::Receiver<Signal>) -> Vec<i64> {
+        let mut heard = Vec::new();
+        while let Ok(signal) = receiver.try_recv() {
+            if let Event::Changes(batch) = signal.event {
+                heard.extend(batch.iter().map(|(seq, _)| seq.0));
+            }
+        }
+        heard
+    }
+
+    #[test]
+    fn what_crossed_on_its_way_is_put_in_order() {
+        let channel = Channel::default();
+        let mut receiver = channel.subscribe();
+        assert_eq!(channel.in_turn(batch([5])), Turn::Taken);
+        assert_eq!(channel.in_turn(batch([9])), Turn::Held);
+        assert_eq!(channel.in_turn(batch([7, 8])), Turn::Held);
+        assert_eq!(heard(&mut receiver), [5]);
+        assert_eq!(channel.in_turn(batch([6])), Turn::Taken);
+        assert_eq!(heard(&mut receiver), [6, 7, 8, 9]);
+        assert_eq!(channel.in_turn(batch([8, 9])), Turn::Taken);
+        assert_eq!(channel.release(), Turn::Taken);
+        assert!(heard(&mut receiver).is_empty());
+    }
+
+    #[test]
+    fn what_waits_in_vain_is_sent_with_its_hole() {
+        let channel = Channel::default();
+        let mut receiver = channel.subscribe();
+        channel.in_turn(batch([1]));
+        assert_eq!(channel.in_turn(batch([3])), Turn::Held);
+        assert_eq!(channel.release(), Turn::Skipped);
+        assert_eq!(channel.in_turn(batch([2])), Turn::Taken);
+        assert_eq!(channel.in_turn(batch([4])), Turn::Taken);
+        assert_eq!(heard(&mut receiver), [1, 3, 4]);
+        assert_eq!(channel.in_turn(batch([6])), Turn::Held);
+        channel.post(Event::Behind(Seq(6)));
+        assert_eq!(channel.in_turn(batch([7])), Turn::Taken);
+        assert_eq!(heard(&mut receiver), [7]);
     }
 }

@@ -1,21 +1,32 @@
 //! Who is connected where, and how frames reach them: one broadcast channel per chat that somebody
-//! is in, gone with the last one. Nothing here is stored; the database is the truth.
+//! is in, gone with the last one. Nothing here is stored; the database is the truth. Where several
+//! servers share it, a link tells each what happens on the others.
 
 mod channel;
+mod early;
+mod elsewhere;
+mod link;
+mod nodes;
+mod seat;
 mod sockets;
 
 use crate::{
-    model::{ChatId, UserId},
+    model::{ChatId, Seq, SessionId, UserId},
     protocol::{Frame, Online},
 };
-use channel::Channel;
+use channel::{Channel, Turn};
+use elsewhere::Elsewhere;
+use link::{Link, Note, Shards};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 use tokio::sync::broadcast;
 
 pub use channel::{Batch, Event, Signal};
+pub use link::{Figures, LinkOptions, LinkState, LinkWork};
+pub use seat::Seat;
 pub use sockets::Registration;
 
 /// The chats that somebody is connected to. Cloning shares them.
@@ -26,8 +37,18 @@ pub struct Hub(Arc<Shared>);
 struct Shared {
     /// A std lock: held for a few map operations and never across an await. Whoever comes, goes or
     /// is announced does so in one critical section, so that nobody misses or doubles a `join`.
-    rooms: Mutex<HashMap<ChatId, Room>>,
+    rooms: Mutex<Rooms>,
     sockets: sockets::Sockets,
+    /// None where this server is alone.
+    link: Option<Link>,
+}
+
+#[derive(Default)]
+struct Rooms {
+    here: HashMap<ChatId, Room>,
+    /// The same by shard, for the other nodes.
+    shards: Shards,
+    elsewhere: Elsewhere,
 }
 
 /// A chat that somebody is in.
@@ -42,6 +63,8 @@ struct Room {
 struct Present {
     sockets: usize,
     username: String,
+    /// When the chat was told that they type.
+    typed: Option<Instant>,
 }
 
 /// How much the hub holds.
@@ -53,157 +76,173 @@ pub struct Census {
     pub users: usize,
 }
 
-/// A socket's place in a chat. Dropping it is leaving.
-pub struct Seat {
-    hub: Hub,
-    chat: ChatId,
-    channel: Arc<Channel>,
-    who: Option<Online>,
-}
-
 impl Hub {
     /// Takes a place in a chat: from here on the receiver gets all that happens there. Nobody is
     /// told yet.
     #[must_use]
     pub fn enter(&self, chat: ChatId) -> (Seat, broadcast::Receiver<Signal>) {
         let mut rooms = self.rooms();
-        let room = rooms.entry(chat).or_insert_with(|| Room {
-            channel: Arc::default(),
-            seats: 0,
-            present: HashMap::new(),
+        let Rooms { here, shards, .. } = &mut *rooms;
+        let room = here.entry(chat).or_insert_with(|| {
+            if shards.open(chat) {
+                self.want();
+            }
+            Room {
+                channel: Arc::default(),
+                seats: 0,
+                present: HashMap::new(),
+            }
         });
         room.seats += 1;
         let channel = Arc::clone(&room.channel);
         let receiver = channel.subscribe();
-        (
-            Seat {
-                hub: self.clone(),
-                chat,
-                channel,
-                who: None,
-            },
-            receiver,
-        )
+        (Seat::new(self.clone(), chat, channel), receiver)
     }
 
-    /// Tells a chat what happened, in the order of the calls. Where nobody is, nobody is told.
+    /// Tells a chat what happened, on every node, in the order of the calls. Where nobody is,
+    /// nobody is told.
     pub fn post(&self, chat: ChatId, event: Event) {
-        let channel = self
-            .rooms()
-            .get(&chat)
-            .map(|room| Arc::clone(&room.channel));
-        if let Some(channel) = channel {
-            channel.post(event);
+        if let Some(link) = &self.0.link {
+            link.publish(chat, &event);
         }
+        self.deliver(chat, event);
+    }
+
+    /// Passes on something of the moment, on every node: it may be lost.
+    pub fn pass(&self, chat: ChatId, frame: Frame) {
+        self.post(chat, Event::Passing(frame));
+    }
+
+    /// Tells those who are in the chat on this node.
+    pub fn deliver(&self, chat: ChatId, event: Event) {
+        let Some(channel) = self.channel(chat) else {
+            return;
+        };
+        match (event, &self.0.link) {
+            (Event::Passing(frame), _) => channel.pass(frame),
+            (Event::Changes(batch), Some(link)) => {
+                let turn = channel.in_turn(batch);
+                if turn == Turn::Held && !link.hold(chat) {
+                    self.release(chat);
+                } else if turn == Turn::Skipped {
+                    link.counters().healed();
+                }
+            }
+            (event, _) => channel.post(event),
+        }
+    }
+
+    fn channel(&self, chat: ChatId) -> Option<Arc<Channel>> {
+        let rooms = self.rooms();
+        let room = rooms.here.get(&chat)?;
+        Some(Arc::clone(&room.channel))
     }
 
     /// Who is announced in the chat, by id.
     #[must_use]
     pub fn online(&self, chat: ChatId) -> Vec<Online> {
         let rooms = self.rooms();
-        let present = rooms.get(&chat).into_iter().flat_map(|room| &room.present);
-        let mut online: Vec<Online> = present
-            .map(|(&customer_id, p)| Online {
-                customer_id,
-                username: p.username.clone(),
-            })
+        let elsewhere = rooms.elsewhere.online(chat);
+        let mut online: BTreeMap<UserId, String> = elsewhere
+            .map(|who| (who.customer_id, who.username))
             .collect();
-        online.sort_unstable_by_key(|who| who.customer_id);
-        online
+        let here = rooms.here.get(&chat);
+        let here = here.into_iter().flat_map(|room| &room.present);
+        online.extend(here.map(|(&user, present)| (user, present.username.clone())));
+        let online = online.into_iter().map(|(customer_id, username)| Online {
+            customer_id,
+            username,
+        });
+        online.collect()
     }
 
-    /// The chats that somebody is in.
+    /// The chats that somebody is in, on this node.
     #[must_use]
     pub fn occupied(&self) -> Vec<ChatId> {
-        self.rooms().keys().copied().collect()
+        self.rooms().here.keys().copied().collect()
     }
 
-    /// Whether somebody is in the chat.
+    /// Everyone who is announced, with their chat, on this node.
     #[must_use]
-    pub fn is_occupied(&self, chat: ChatId) -> bool {
-        self.rooms().contains_key(&chat)
+    pub fn seated(&self) -> Vec<(UserId, ChatId)> {
+        let rooms = self.rooms();
+        let everyone = rooms.here.iter().flat_map(|(&chat, room)| {
+            let users = room.present.keys();
+            users.map(move |&user| (user, chat))
+        });
+        everyone.collect()
     }
 
-    /// Registers a socket as its user's, so that it can be closed with them.
+    /// The users with a socket on this node.
     #[must_use]
-    pub fn register(&self, user: UserId) -> Registration {
-        Registration::new(self.clone(), user)
+    pub fn users(&self) -> Vec<UserId> {
+        self.0.sockets.everyone()
     }
 
-    /// Closes every socket of a user.
-    pub fn end(&self, user: UserId) {
-        self.0.sockets.end(user);
+    /// Up to which change a chat has been told; none where nobody is in it.
+    #[must_use]
+    pub fn told(&self, chat: ChatId) -> Option<Seq> {
+        Some(self.channel(chat)?.head())
+    }
+
+    /// Whether somebody is in the chat, on this node.
+    fn is_occupied(&self, chat: ChatId) -> bool {
+        self.rooms().here.contains_key(&chat)
+    }
+
+    /// Whether somebody may hear what happens in the chat, here or on another node.
+    #[must_use]
+    pub fn is_heard(&self, chat: ChatId) -> bool {
+        let linked = self.0.link.as_ref().is_some_and(Link::is_up);
+        linked || self.is_occupied(chat)
+    }
+
+    /// Registers a socket as its user's and, where they signed in, its session's, so that it can be
+    /// closed with either. Who ends one does so in the database first: a socket registers, then reads.
+    #[must_use]
+    pub fn register(&self, user: UserId, session: Option<SessionId>) -> Registration {
+        Registration::new(self.clone(), user, session)
+    }
+
+    /// Closes every socket of a user, on every node: they are gone.
+    pub fn end_user(&self, user: UserId) {
+        self.tell_all(&Note::UserEnded { user });
+        self.end_user_here(user);
+    }
+
+    /// The same on this node.
+    pub fn end_user_here(&self, user: UserId) {
+        self.0.sockets.end_user(user);
+    }
+
+    /// Closes every socket of a session, on every node: it has ended.
+    pub fn end_session(&self, session: SessionId) {
+        self.tell_all(&Note::SessionEnded { session });
+        self.end_session_here(session);
+    }
+
+    /// The same on this node.
+    pub fn end_session_here(&self, session: SessionId) {
+        self.0.sockets.end_session(session);
+    }
+
+    /// The sessions that have a socket on this node.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionId> {
+        self.0.sockets.sessions()
     }
 
     /// How much the hub holds at this moment.
     #[must_use]
     pub fn census(&self) -> Census {
         Census {
-            chats: self.rooms().len(),
+            chats: self.rooms().here.len(),
             users: self.0.sockets.users(),
         }
     }
 
-    fn rooms(&self) -> MutexGuard<'_, HashMap<ChatId, Room>> {
+    fn rooms(&self) -> MutexGuard<'_, Rooms> {
         // Every critical section leaves the map whole, even one that panicked.
         self.0.rooms.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Seat {
-    /// Announces who sits here: to everyone in the chat where it is their first socket, to this
-    /// one alone otherwise, by the frame that is returned.
-    #[must_use]
-    pub fn announce(&mut self, who: Online) -> Option<Frame> {
-        let mut rooms = self.hub.rooms();
-        let room = rooms.get_mut(&self.chat)?;
-        let join = Frame::join(self.chat, &who);
-        let username = who.username.clone();
-        let present = room.present.entry(who.customer_id).or_insert(Present {
-            sockets: 0,
-            username,
-        });
-        present.sockets += 1;
-        let first = present.sockets == 1;
-        self.who = Some(who);
-        if first {
-            room.channel.pass(join);
-            return None;
-        }
-        Some(join)
-    }
-
-    /// Who was announced here.
-    #[must_use]
-    pub fn who(&self) -> Option<&Online> {
-        self.who.as_ref()
-    }
-
-    /// How many lasting events the chat has seen since it has somebody in it.
-    #[must_use]
-    pub fn mark(&self) -> u64 {
-        self.channel.mark()
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut rooms = self.hub.rooms();
-        let Some(room) = rooms.get_mut(&self.chat) else {
-            return;
-        };
-        room.seats -= 1;
-        if let Some(who) = &self.who
-            && let Some(present) = room.present.get_mut(&who.customer_id)
-        {
-            present.sockets -= 1;
-            if present.sockets == 0 {
-                room.present.remove(&who.customer_id);
-                room.channel.pass(Frame::leave(self.chat, who));
-            }
-        }
-        if room.seats == 0 {
-            rooms.remove(&self.chat);
-        }
     }
 }

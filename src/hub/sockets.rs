@@ -1,19 +1,27 @@
-//! Which sockets are whose, so that they end with their user.
+//! Which sockets are whose, and by which session, so that they end with their user or their session.
 
 use super::Hub;
-use crate::model::UserId;
+use crate::model::{SessionId, UserId};
 use std::{
     collections::HashMap,
+    hash::Hash,
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tokio_util::sync::CancellationToken;
 
-/// Every signed-in user's sockets.
+/// Every user's sockets, and every session's.
 #[derive(Default)]
-pub(super) struct Sockets(Mutex<HashMap<UserId, Entry>>);
+pub(super) struct Sockets(Mutex<Tables>);
 
-/// One user's sockets: how many, and the token that closes them all.
+#[derive(Default)]
+struct Tables {
+    users: HashMap<UserId, Entry>,
+    /// Of those that signed in; each token is a child of its user's.
+    sessions: HashMap<SessionId, Entry>,
+}
+
+/// Sockets that end together: how many, and the token that closes them all.
 #[derive(Default)]
 struct Entry {
     sockets: usize,
@@ -22,40 +30,73 @@ struct Entry {
 
 impl Sockets {
     /// Closes a user's sockets. One that registers later is a new one.
-    pub(super) fn end(&self, user: UserId) {
-        if let Some(entry) = self.lock().get_mut(&user) {
+    pub(super) fn end_user(&self, user: UserId) {
+        if let Some(entry) = self.lock().users.get_mut(&user) {
             mem::take(&mut entry.end).cancel();
         }
     }
 
-    pub(super) fn users(&self) -> usize {
-        self.lock().len()
+    /// Closes a session's sockets.
+    pub(super) fn end_session(&self, session: SessionId) {
+        // Its user's other sockets go on, so that its token is no parent of theirs.
+        if let Some(entry) = self.lock().sessions.get(&session) {
+            entry.end.cancel();
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Entry>> {
+    pub(super) fn users(&self) -> usize {
+        self.lock().users.len()
+    }
+
+    pub(super) fn everyone(&self) -> Vec<UserId> {
+        self.lock().users.keys().copied().collect()
+    }
+
+    pub(super) fn sessions(&self) -> Vec<SessionId> {
+        self.lock().sessions.keys().copied().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tables> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A socket's entry under its user. Dropping it removes it.
+/// A socket's entry under its user and session. Dropping it removes it.
 pub struct Registration {
     hub: Hub,
     user: UserId,
+    session: Option<SessionId>,
     end: CancellationToken,
 }
 
 impl Registration {
-    pub(super) fn new(hub: Hub, user: UserId) -> Self {
+    pub(super) fn new(hub: Hub, user: UserId, session: Option<SessionId>) -> Self {
         let end = {
-            let mut sockets = hub.0.sockets.lock();
-            let entry = sockets.entry(user).or_default();
-            entry.sockets += 1;
-            entry.end.clone()
+            let mut tables = hub.0.sockets.lock();
+            let of_user = tables.users.entry(user).or_default();
+            of_user.sockets += 1;
+            let of_user = of_user.end.clone();
+            match session {
+                None => of_user,
+                Some(session) => {
+                    let entry = tables.sessions.entry(session).or_insert_with(|| Entry {
+                        sockets: 0,
+                        end: of_user.child_token(),
+                    });
+                    entry.sockets += 1;
+                    entry.end.clone()
+                }
+            }
         };
-        Self { hub, user, end }
+        Self {
+            hub,
+            user,
+            session,
+            end,
+        }
     }
 
-    /// Done when the user's sockets must close.
+    /// Done when the user's or the session's sockets must close.
     #[must_use]
     pub fn ended(&self) -> CancellationToken {
         self.end.clone()
@@ -64,12 +105,19 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut sockets = self.hub.0.sockets.lock();
-        if let Some(entry) = sockets.get_mut(&self.user) {
-            entry.sockets -= 1;
-            if entry.sockets == 0 {
-                sockets.remove(&self.user);
-            }
+        let mut tables = self.hub.0.sockets.lock();
+        leave(&mut tables.users, &self.user);
+        if let Some(session) = &self.session {
+            leave(&mut tables.sessions, session);
+        }
+    }
+}
+
+fn leave<K: Eq + Hash>(entries: &mut HashMap<K, Entry>, key: &K) {
+    if let Some(entry) = entries.get_mut(key) {
+        entry.sockets -= 1;
+        if entry.sockets == 0 {
+            entries.remove(key);
         }
     }
 }

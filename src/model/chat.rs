@@ -2,9 +2,10 @@
 
 use super::{ChatId, Timestamp};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A chat, without its members and messages.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Chat {
     /// The chat's id.

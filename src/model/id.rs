@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{fmt, str::FromStr};
+use utoipa::ToSchema;
 
 /// Reads a positive 64-bit integer as it is written in a path or a query: digits only, no sign,
 /// no leading zero.
@@ -38,9 +39,10 @@ impl de::Visitor<'_> for IntegerFrom {
 }
 
 macro_rules! number {
-    ($(#[$doc:meta])* $name:ident, from $least:literal) => {
+    ($(#[$doc:meta])* $name:ident, from $least:tt) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::Type)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::Type, ToSchema)]
+        #[schema(minimum = $least, maximum = 9_223_372_036_854_775_807_i64)]
         #[serde(transparent)]
         #[sqlx(transparent)]
         pub struct $name(pub i64);
@@ -84,6 +86,10 @@ id!(
 id!(
     /// A message's id: positive, growing in commit order within a chat, never used again.
     MessageId
+);
+id!(
+    /// The id of a user's session: positive, never used again. It is no secret; the token is.
+    SessionId
 );
 number!(
     /// The number of a change within its chat: 1, 2, 3 … in commit order, without a gap. 0 stands

@@ -2,9 +2,10 @@
 
 use super::{Chat, ChatId, Message, MessageId, Timestamp, User, UserId};
 use serde::{Deserialize, Deserializer, Serialize, de};
+use utoipa::ToSchema;
 
 /// What a member may do: an admin also renames, deletes and decides who belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Runs the chat.
@@ -46,7 +47,7 @@ impl From<String> for Role {
 }
 
 /// That a user belongs to a chat.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
     /// Who.
@@ -61,7 +62,7 @@ pub struct Member {
 }
 
 /// A user as a member of a chat.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChatMember {
     /// The user.
@@ -76,7 +77,7 @@ pub struct ChatMember {
 }
 
 /// A chat as one of its members sees it in their list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserChat {
     /// The chat.
@@ -85,15 +86,18 @@ pub struct UserChat {
     /// As what they belong to it.
     pub role: Role,
     /// What was sent last; null in a chat without messages.
+    #[schema(required)]
     pub last_message: Option<Message>,
-    /// Messages of others after the one read last, counted up to 1,000.
+    /// Messages of others after the one read last that are not deleted, counted up to 1,000.
     pub unread: i64,
-    /// The message read last; null where none was.
+    /// The message read last: the one marked, or their own latest where that came after; null
+    /// where there is neither.
+    #[schema(required)]
     pub last_read_message_id: Option<MessageId>,
 }
 
 /// Whether a user may use a chat.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Access {
     /// True for a member; false for everyone else and for what does not exist.

@@ -2,9 +2,10 @@
 
 use super::{ChatId, MessageId, Seq, Timestamp, UserId};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A message in its present state. A deleted one stays as a tombstone without content.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
     /// The message's id.
@@ -12,22 +13,29 @@ pub struct Message {
     /// The chat it was sent to.
     pub chat_id: ChatId,
     /// Its author; null once the author was deleted.
+    #[schema(required)]
     pub customer_id: Option<UserId>,
     /// The author's stored name; null once the author was deleted.
+    #[schema(required)]
     pub username: Option<String>,
     /// The text; null once deleted.
+    #[schema(required)]
     pub content: Option<String>,
     /// The number of its latest change in the chat.
     pub seq: Seq,
     /// When it was stored.
     pub sent_at: Timestamp,
     /// When it was last edited.
+    #[schema(required)]
     pub edited_at: Option<Timestamp>,
     /// When it was deleted.
+    #[schema(required)]
     pub deleted_at: Option<Timestamp>,
     /// The message it answers, in the same chat.
+    #[schema(required)]
     pub reply_to: Option<MessageId>,
     /// The name its sender gave it.
+    #[schema(required)]
     pub client_message_id: Option<String>,
     /// The number of the change that sent it: tells a resuming client's new messages from edits.
     #[serde(skip)]

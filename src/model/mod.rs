@@ -4,14 +4,19 @@ mod chat;
 mod id;
 mod member;
 mod message;
+#[cfg(test)]
+mod properties;
+mod schema;
+mod session;
 mod text;
 mod time;
 mod user;
 
 pub use chat::Chat;
-pub use id::{ChatId, MessageId, Seq, UserId};
+pub use id::{ChatId, MessageId, Seq, SessionId, UserId};
 pub use member::{Access, ChatMember, Member, Role, UserChat};
 pub use message::Message;
+pub use session::Session;
 pub use text::{ChatName, ClientMessageId, Content, Password, Username};
 pub use time::Timestamp;
 pub use user::User;

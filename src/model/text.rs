@@ -4,13 +4,13 @@ use crate::error::Error;
 use std::fmt;
 
 /// Longest name of a user or a chat, in characters: the width of the original's columns.
-const NAME_CHARS: usize = 255;
+pub(super) const NAME_CHARS: usize = 255;
 /// Longest message content, in bytes.
-const CONTENT_BYTES: usize = 16 * 1024;
+pub(super) const CONTENT_BYTES: usize = 16 * 1024;
 /// Longest password, in bytes: hashing must not become work that a caller can size at will.
-const PASSWORD_BYTES: usize = 1024;
+pub(super) const PASSWORD_BYTES: usize = 1024;
 /// Longest `clientMessageId`, in characters.
-const CLIENT_MESSAGE_ID_CHARS: usize = 64;
+pub(super) const CLIENT_MESSAGE_ID_CHARS: usize = 64;
 
 /// A text that is safe to show on one line: not blank, no control characters, `max` characters.
 fn line(field: &'static str, text: String, max: usize) -> Result<String, Error> {
@@ -133,6 +133,12 @@ impl Password {
     #[must_use]
     pub fn taken_over(text: String) -> Self {
         Self(text)
+    }
+
+    /// The text, to judge its strength by.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// The bytes to hash.

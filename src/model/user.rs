@@ -2,9 +2,10 @@
 
 use super::{Timestamp, UserId};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A user as everyone may see them: never a password or its hash.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
     /// The user's id.

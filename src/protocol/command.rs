@@ -1,5 +1,7 @@
 //! What a client sends.
 
+mod moment;
+
 use crate::{
     error::{Code, Error},
     json,
@@ -7,6 +9,8 @@ use crate::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
+
+pub use moment::{MarkRead, StartTyping};
 
 /// A client's own name for a frame, a string or a number, given back as it came.
 pub type RequestId = Box<RawValue>;
@@ -33,6 +37,23 @@ pub enum Command {
     Delete(DeleteMessage),
     /// `leave-chat`
     Leave(ChatId),
+    /// `start-typing`
+    Typing(StartTyping),
+    /// `mark-read`
+    Read(MarkRead),
+}
+
+impl Command {
+    /// The type of every frame that is understood.
+    pub const KINDS: [&str; 7] = [
+        "connect-chat",
+        "send-message",
+        "update-message",
+        "delete-message",
+        "leave-chat",
+        "start-typing",
+        "mark-read",
+    ];
 }
 
 /// Who connects to which chat, and from which change on.
@@ -199,10 +220,10 @@ fn request_id(raw: Option<&RawValue>) -> Result<Option<RequestId>, Error> {
 }
 
 fn command(kind: Option<&RawValue>, content: Option<&RawValue>) -> Result<Command, Error> {
-    const KINDS: &str = "connect-chat, send-message, update-message, delete-message or leave-chat";
+    let kinds = || format!("one of {}", Command::KINDS.join(", "));
     let kind: String = kind
         .and_then(|kind| serde_json::from_str(kind.get()).ok())
-        .ok_or_else(|| Error::invalid_field("type", KINDS))?;
+        .ok_or_else(|| Error::invalid_field("type", &kinds()))?;
     match kind.as_str() {
         "connect-chat" => connect(read(content)?).map(Command::Connect),
         "send-message" => send(read(content)?).map(Command::Send),
@@ -212,9 +233,11 @@ fn command(kind: Option<&RawValue>, content: Option<&RawValue>) -> Result<Comman
             Ok(Command::Delete(DeleteMessage { message }))
         }
         "leave-chat" => id_or(content, |c: ChatContent| c.chat_id).map(Command::Leave),
+        "start-typing" => moment::typing(content).map(Command::Typing),
+        "mark-read" => moment::read(content).map(Command::Read),
         other => {
             let shown: String = other.chars().take(40).collect();
-            let message = format!("There is no frame type {shown:?}; send {KINDS}");
+            let message = format!("There is no frame type {shown:?}; send {}", kinds());
             Err(Error::new(Code::UnknownType, message))
         }
     }

@@ -1,12 +1,14 @@
 //! What a client gets.
 
+mod moment;
+
 use super::RequestId;
 use crate::{
     error::Error,
     model::{ChatId, Message, MessageId, Seq, UserId},
 };
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
@@ -26,7 +28,7 @@ pub enum Change {
 }
 
 /// Somebody who is connected to a chat.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Online {
     /// Who.
@@ -112,12 +114,43 @@ struct ChatAck {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Failure<'a> {
     error: &'a str,
     code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
 }
 
 impl Frame {
+    /// The type of every frame that is sent.
+    pub const KINDS: [&str; 12] = [
+        "ack",
+        "error",
+        "join",
+        "leave",
+        "send-message",
+        "update-message",
+        "delete-message",
+        "delete-chat",
+        "leave-chat",
+        "heartbeat",
+        "start-typing",
+        "read",
+    ];
+
+    /// A frame that another server has serialized.
+    #[must_use]
+    pub fn from_bytes(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
+    /// The frame's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The frame's bytes: JSON, so UTF-8.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
@@ -279,6 +312,7 @@ impl Frame {
         let content = Failure {
             error: error.message(),
             code: error.code().as_str(),
+            retry_after_ms: error.retry_after_ms(),
         };
         Envelope::answering(id, "error", content).frame()
     }

@@ -3,7 +3,11 @@
 mod close;
 mod command;
 mod frame;
+#[cfg(test)]
+mod properties;
 
 pub use close::Close;
-pub use command::{Command, Connect, Request, RequestId, SendMessage, UpdateMessage};
+pub use command::{
+    Command, Connect, MarkRead, Request, RequestId, SendMessage, StartTyping, UpdateMessage,
+};
 pub use frame::{Change, Frame, Online};

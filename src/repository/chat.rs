@@ -29,6 +29,25 @@ impl ChatRepository {
             .await)?)
     }
 
+    /// The same of the chats that a user belongs to.
+    pub async fn list_of(
+        &self,
+        user: UserId,
+        after: ChatId,
+        limit: i64,
+    ) -> Result<Vec<Chat>, Error> {
+        const SQL: &str = "SELECT c.chat_id, c.chat_name, c.created_at \
+                           FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id \
+                           WHERE m.customer_id = $1 AND m.chat_id > $2 \
+                           ORDER BY m.chat_id LIMIT $3";
+        Ok(on!(read & self.0, |db| query_as(SQL)
+            .bind(user)
+            .bind(after)
+            .bind(limit)
+            .fetch_all(db)
+            .await)?)
+    }
+
     /// The chat of that id.
     pub async fn find(&self, id: ChatId) -> Result<Option<Chat>, Error> {
         const SQL: &str = "SELECT chat_id, chat_name, created_at FROM chat WHERE chat_id = $1";
@@ -38,7 +57,7 @@ impl ChatRepository {
             .await)?)
     }
 
-    /// Stores a new chat, with its admin where one is known.
+    /// Stores a new chat, with its admin where one is known; `unauthorized` where that one is gone.
     pub async fn create(&self, name: &ChatName, admin: Option<UserId>) -> Result<Chat, Error> {
         const CHAT: &str = "INSERT INTO chat (chat_name, created_at) VALUES ($1, $2) \
                             RETURNING chat_id, chat_name, created_at";
@@ -49,27 +68,22 @@ impl ChatRepository {
         let chat: Chat =
             on!(tx &mut tx, |db| query_as(CHAT).bind(name).bind(now).fetch_one(db).await)?;
         if let Some(user) = admin {
-            on!(tx &mut tx, |db| query(ADMIN)
+            let seated = on!(tx &mut tx, |db| query(ADMIN)
                 .bind(user)
                 .bind(chat.chat_id)
                 .bind(Role::Admin.as_str())
                 .bind(now)
                 .execute(db)
                 .await
-                .map(drop))?;
+                .map(drop));
+            match seated {
+                Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => {
+                    return Err(Error::invalid_token());
+                }
+                seated => seated?,
+            }
         }
         tx.commit().await?;
         Ok(chat)
-    }
-
-    /// Gives a chat another name.
-    pub async fn rename(&self, id: ChatId, name: &ChatName) -> Result<Option<Chat>, Error> {
-        const SQL: &str = "UPDATE chat SET chat_name = $2 WHERE chat_id = $1 \
-                           RETURNING chat_id, chat_name, created_at";
-        Ok(on!(write & self.0, |db| query_as(SQL)
-            .bind(id)
-            .bind(name)
-            .fetch_optional(db)
-            .await)?)
     }
 }

@@ -1,7 +1,7 @@
 //! The log: numbered changes of messages, written many to a transaction. Whoever writes locks the
 //! chats first, so that numbers, message ids and commits come in one order on every server.
 
-use super::{Head, dialect};
+use super::{Attempt, Head, LoneMessage, dialect, lone};
 use crate::{
     error::Error,
     model::{ChatId, ClientMessageId, Content, Message, MessageId, Role, Seq, Timestamp, UserId},
@@ -72,6 +72,28 @@ pub struct NewMessage {
     pub key: Option<ClientMessageId>,
 }
 
+impl NewMessage {
+    /// The message as it is once stored.
+    #[must_use]
+    pub fn stored(&self, id: MessageId, username: Option<String>, at: Timestamp) -> Message {
+        Message {
+            message_id: id,
+            chat_id: self.chat,
+            customer_id: Some(self.author),
+            username,
+            content: Some(self.content.as_str().to_owned()),
+            seq: self.seq,
+            sent_at: at,
+            edited_at: None,
+            deleted_at: None,
+            reply_to: self.reply_to,
+            client_message_id: self.key.as_ref().map(|key| key.as_str().to_owned()),
+            sent_seq: self.seq,
+            deleted_by: None,
+        }
+    }
+}
+
 /// A user's deletion, or a part of it.
 #[derive(Clone, Debug)]
 pub struct Burial {
@@ -99,6 +121,12 @@ impl LogRepository {
         Self(store)
     }
 
+    /// Stores a message with the next number of its chat, where all is as it mostly is: chat and
+    /// author exist, the author may write, the name is new.
+    pub async fn send_alone(&self, new: &LoneMessage<'_>, now: Timestamp) -> Attempt {
+        lone::send(&self.0, new, now).await
+    }
+
     /// Begins a transaction.
     pub async fn begin(&self) -> Result<LogTransaction, Error> {
         self.0.begin().await.map(LogTransaction)
@@ -110,23 +138,30 @@ impl LogRepository {
     }
 
     /// Turns a user's messages into numbered tombstones, so many in one transaction, and with the
-    /// last of them deletes the user and their memberships. None where there is no such user.
+    /// last of them deletes the user, their memberships and sessions. A chat whose last admin they
+    /// are gets the member who has been in it longest for an admin. None where there is no such user.
     pub async fn delete_user(&self, user: UserId, now: Timestamp) -> Result<Option<Burial>, Error> {
         for _ in 0..DELETE_ATTEMPTS {
             let mut tx = self.begin().await?;
             let chats = tx.chats_written_by(user).await?;
-            tx.lock_chats(&chats).await?;
+            let run = tx.chats_run_by(user).await?;
+            let mut all = [chats.as_slice(), run.as_slice()].concat();
+            all.sort_unstable();
+            all.dedup();
+            tx.lock_chats(&all).await?;
             if !dialect::lock_user(&mut tx.0, user).await? {
                 return Ok(None);
             }
             // With the user locked nothing new of theirs can come; something may have come before.
-            if tx.chats_written_by(user).await? != chats {
+            let same = tx.chats_written_by(user).await? == chats;
+            if !same || tx.chats_run_by(user).await? != run {
                 continue;
             }
             let tombstones = tx.bury(user, now).await?;
             dialect::advance_to_last(&mut tx.0, &chats).await?;
             let done = (tombstones.len() as i64) < BURIED_AT_ONCE;
             if done {
+                tx.succeed(user).await?;
                 tx.delete_user(user).await?;
             }
             tx.commit().await?;
@@ -174,13 +209,14 @@ impl LogTransaction {
             .await)?)
     }
 
-    /// Stores new messages and gives their ids, in the order of the rows.
-    pub async fn insert(
+    /// Stores new messages, moves the chats' heads, and gives the ids in the order of the rows.
+    pub async fn append(
         &mut self,
         rows: &[NewMessage],
+        heads: &[Head],
         now: Timestamp,
     ) -> Result<Vec<MessageId>, Error> {
-        Ok(dialect::insert(&mut self.0, rows, now).await?)
+        Ok(dialect::append(&mut self.0, rows, heads, now).await?)
     }
 
     /// Stores the present state of messages that were edited or deleted.
@@ -193,17 +229,6 @@ impl LogTransaction {
         Ok(dialect::advance(&mut self.0, heads).await?)
     }
 
-    /// Deletes a chat with its members and messages; false where there was none.
-    pub async fn delete_chat(&mut self, chat: ChatId) -> Result<bool, Error> {
-        const SQL: &str = "DELETE FROM chat WHERE chat_id = $1";
-        let gone = on!(tx &mut self.0, |db| query(SQL)
-            .bind(chat)
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(gone > 0)
-    }
-
     /// Makes it last. An error leaves open whether it did.
     pub async fn commit(self) -> Result<(), Error> {
         Ok(self.0.commit().await?)
@@ -213,6 +238,38 @@ impl LogTransaction {
         const SQL: &str = "SELECT DISTINCT chat_id FROM message \
                            WHERE customer_id = $1 AND deleted_at IS NULL ORDER BY chat_id";
         Ok(on!(tx &mut self.0, |db| query_scalar(SQL).bind(user).fetch_all(db).await)?)
+    }
+
+    async fn chats_run_by(&mut self, user: UserId) -> Result<Vec<ChatId>, Error> {
+        const SQL: &str = "SELECT chat_id FROM customer_chat \
+                           WHERE customer_id = $1 AND role = $2 ORDER BY chat_id";
+        Ok(on!(tx &mut self.0, |db| query_scalar(SQL)
+            .bind(user)
+            .bind(Role::Admin.as_str())
+            .fetch_all(db)
+            .await)?)
+    }
+
+    /// Makes the longest-standing member admin of each chat whose last admin the user is.
+    async fn succeed(&mut self, user: UserId) -> Result<(), Error> {
+        const SQL: &str = "UPDATE customer_chat SET role = $2 \
+            WHERE customer_id <> $1 \
+                AND chat_id IN (SELECT mine.chat_id FROM customer_chat mine \
+                    WHERE mine.customer_id = $1 AND mine.role = $2 AND NOT EXISTS ( \
+                        SELECT 1 FROM customer_chat other WHERE other.chat_id = mine.chat_id \
+                            AND other.customer_id <> $1 AND other.role = $2)) \
+                AND NOT EXISTS (SELECT 1 FROM customer_chat earlier \
+                    WHERE earlier.chat_id = customer_chat.chat_id AND earlier.customer_id <> $1 \
+                        AND (earlier.joined_at < customer_chat.joined_at \
+                            OR (earlier.joined_at = customer_chat.joined_at \
+                                AND earlier.customer_id < customer_chat.customer_id)))";
+        on!(tx &mut self.0, |db| query(SQL)
+            .bind(user)
+            .bind(Role::Admin.as_str())
+            .execute(db)
+            .await
+            .map(drop))?;
+        Ok(())
     }
 
     /// Turns the first of the user's messages into tombstones of nobody.

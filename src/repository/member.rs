@@ -1,12 +1,12 @@
 //! Memberships.
 
-use super::dialect;
+use super::{dialect, position::read_position};
 use crate::{
     error::Error,
     model::{Chat, ChatId, ChatMember, Member, MessageId, Role, Seq, Timestamp, UserId},
     store::{Store, on},
 };
-use sqlx::{query, query_as, query_scalar};
+use sqlx::{query_as, query_scalar};
 
 /// How a user stands to a chat.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -73,8 +73,11 @@ impl MemberRepository {
         after: ChatId,
         limit: i64,
     ) -> Result<Vec<ListedChat>, Error> {
-        const SQL: &str = "WITH mine AS ( \
-                SELECT c.chat_id, c.chat_name, c.created_at, m.role, m.last_read_message_id, \
+        const SQL: &str = concat!(
+            "WITH mine AS ( \
+                SELECT c.chat_id, c.chat_name, c.created_at, m.role, ",
+            read_position!(),
+            " AS last_read_message_id, \
                     coalesce((SELECT max(x.message_id) FROM message x \
                         WHERE x.chat_id = c.chat_id), 0) AS last_message_id \
                 FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id \
@@ -86,7 +89,8 @@ impl MemberRepository {
                 LIMIT 1000) AS unread) AS unread \
             FROM mine WHERE $2 = 0 OR (mine.last_message_id, mine.chat_id) < \
                 (SELECT a.last_message_id, a.chat_id FROM mine a WHERE a.chat_id = $2) \
-            ORDER BY mine.last_message_id DESC, mine.chat_id DESC LIMIT $3";
+            ORDER BY mine.last_message_id DESC, mine.chat_id DESC LIMIT $3"
+        );
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(user)
             .bind(after)
@@ -110,6 +114,14 @@ impl MemberRepository {
     /// connect, under which name, and from which change on.
     pub async fn standings(&self, pairs: &[(UserId, ChatId)]) -> Result<Vec<Standing>, Error> {
         Ok(dialect::standings(&self.0, pairs).await?)
+    }
+
+    /// Those of the pairs that are no memberships.
+    pub async fn strangers(
+        &self,
+        pairs: &[(UserId, ChatId)],
+    ) -> Result<Vec<(UserId, ChatId)>, Error> {
+        Ok(dialect::strangers(&self.0, pairs).await?)
     }
 
     /// The number of the chat's latest change; none where there is no such chat.
@@ -142,35 +154,5 @@ impl MemberRepository {
             Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => Ok(None),
             added => Ok(added?),
         }
-    }
-
-    /// Gives a member another role.
-    pub async fn set_role(
-        &self,
-        user: UserId,
-        chat: ChatId,
-        role: Role,
-    ) -> Result<Option<Member>, Error> {
-        const SQL: &str = "UPDATE customer_chat SET role = $3 \
-                           WHERE customer_id = $1 AND chat_id = $2 \
-                           RETURNING customer_id, chat_id, role, joined_at";
-        Ok(on!(write & self.0, |db| query_as(SQL)
-            .bind(user)
-            .bind(chat)
-            .bind(role.as_str())
-            .fetch_optional(db)
-            .await)?)
-    }
-
-    /// Ends a membership; false where there was none.
-    pub async fn remove(&self, user: UserId, chat: ChatId) -> Result<bool, Error> {
-        const SQL: &str = "DELETE FROM customer_chat WHERE customer_id = $1 AND chat_id = $2";
-        let gone = on!(write & self.0, |db| query(SQL)
-            .bind(user)
-            .bind(chat)
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(gone > 0)
     }
 }

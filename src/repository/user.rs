@@ -1,11 +1,31 @@
 //! Users.
 
+use super::dialect;
 use crate::{
     error::{Error, OnConstraint},
-    model::{Timestamp, User, UserId, Username},
+    model::{SessionId, Timestamp, User, UserId, Username},
     store::{Store, on},
 };
-use sqlx::query_as;
+use sqlx::{query_as, query_scalar};
+
+/// A user, and what they must prove.
+#[derive(Clone, sqlx::FromRow)]
+pub struct Credentials {
+    /// The user.
+    #[sqlx(flatten)]
+    pub user: User,
+    /// The stored hash of their password.
+    pub password: String,
+}
+
+/// A user after a change, and the sessions that it ended.
+#[derive(Debug)]
+pub struct Updated {
+    /// The user.
+    pub user: User,
+    /// What a new password ended.
+    pub ended: Vec<SessionId>,
+}
 
 /// Reads and writes users.
 #[derive(Clone)]
@@ -27,6 +47,11 @@ impl UserRepository {
             .bind(limit)
             .fetch_all(db)
             .await)?)
+    }
+
+    /// Those of the ids that are no users.
+    pub async fn missing(&self, ids: &[UserId]) -> Result<Vec<UserId>, Error> {
+        Ok(dialect::missing_users(&self.0, ids).await?)
     }
 
     /// The user of that id.
@@ -62,23 +87,52 @@ impl UserRepository {
         .on_unique(|| name_taken(name))
     }
 
-    /// Changes what is given; `username_taken` where another has the name.
+    /// What a user of that name must prove; none where nobody is called so.
+    pub async fn credentials(&self, name: &Username) -> Result<Option<Credentials>, Error> {
+        const SQL: &str = "SELECT customer_id, username, created_at, password FROM customer \
+                           WHERE username = $1";
+        Ok(on!(read & self.0, |db| query_as(SQL)
+            .bind(name)
+            .fetch_optional(db)
+            .await)?)
+    }
+
+    /// Changes what is given; a new password ends the user's sessions but the one to keep.
+    /// `username_taken` where another has the name.
     pub async fn update(
         &self,
         id: UserId,
         name: Option<&Username>,
         hash: Option<&str>,
-    ) -> Result<Option<User>, Error> {
-        const SQL: &str = "UPDATE customer SET username = coalesce($2, username), \
-                           password = coalesce($3, password) WHERE customer_id = $1 \
-                           RETURNING customer_id, username, created_at";
-        on!(write & self.0, |db| query_as(SQL)
+        kept: Option<SessionId>,
+    ) -> Result<Option<Updated>, Error> {
+        const USER: &str = "UPDATE customer SET username = coalesce($2, username), \
+                            password = coalesce($3, password) WHERE customer_id = $1 \
+                            RETURNING customer_id, username, created_at";
+        const SESSIONS: &str = "DELETE FROM session WHERE customer_id = $1 AND session_id <> $2 \
+                                RETURNING session_id";
+        let mut tx = self.0.begin().await?;
+        let user = on!(tx &mut tx, |db| query_as(USER)
             .bind(id)
             .bind(name)
             .bind(hash)
             .fetch_optional(db)
             .await)
-        .on_unique(|| name.map_or_else(Error::unavailable, name_taken))
+        .on_unique(|| name.map_or_else(Error::unavailable, name_taken))?;
+        let Some(user) = user else {
+            return Ok(None);
+        };
+        let mut ended = Vec::new();
+        if hash.is_some() {
+            // No session has the id 0.
+            ended = on!(tx &mut tx, |db| query_scalar(SESSIONS)
+                .bind(id)
+                .bind(kept.unwrap_or(SessionId(0)))
+                .fetch_all(db)
+                .await)?;
+        }
+        tx.commit().await?;
+        Ok(Some(Updated { user, ended }))
     }
 }
 

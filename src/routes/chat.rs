@@ -21,6 +21,7 @@ use axum::{
 };
 use http_body::Body as _;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 pub(super) fn router(state: &AppState) -> Router<AppState> {
     // The original adds a member by GET, which a page of another site could make a browser do.
@@ -42,14 +43,15 @@ pub(super) fn router(state: &AppState) -> Router<AppState> {
         .route("/chat/user/{user_id}/chat/{chat_id}/access", get(access))
 }
 
-#[derive(Deserialize)]
-struct ChatBody {
+#[derive(Deserialize, ToSchema)]
+pub(super) struct ChatBody {
     #[serde(rename = "chatName", alias = "chat_name")]
+    #[schema(value_type = ChatName)]
     name: String,
 }
 
-#[derive(Default, Deserialize)]
-struct MemberBody {
+#[derive(Default, Deserialize, ToSchema)]
+pub(super) struct MemberBody {
     role: Option<Role>,
 }
 

@@ -1,13 +1,32 @@
 //! What a request knows of its connection.
 
 use super::Service;
-use axum::{body::Body, http::Request};
+use crate::{error::Error, limit::Place};
+use axum::{
+    body::Body,
+    extract::Request as AnyRequest,
+    http::{HeaderValue, Request, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::{
-    net::SocketAddr,
-    sync::Arc,
-    task::{Context, Poll},
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::sync::OwnedSemaphorePermit;
+
+/// How long somebody waits who found no room: nobody knows when there will be some.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// A connection: who is at its other end, and its place among those that may be open. A socket
 /// keeps a clone, so that its place is taken until it closes.
@@ -15,16 +34,33 @@ use tokio::sync::OwnedSemaphorePermit;
 pub struct Connection {
     /// The address at the other end.
     pub peer: SocketAddr,
-    _permit: Arc<OwnedSemaphorePermit>,
+    /// Why none of its requests is served.
+    refused: Option<Refused>,
+    _room: Arc<Room>,
+}
+
+/// What a connection takes up while it is open: a place among all, and one among those of its
+/// address.
+#[derive(Debug)]
+pub struct Room(pub OwnedSemaphorePermit, pub Option<Place<IpAddr>>);
+
+/// Why there is no room for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The server has as many as it takes.
+    ServerFull,
+    /// The address has as many as it may.
+    AddressFull,
 }
 
 impl Connection {
-    /// A connection that has got a place.
+    /// A connection that has got its room, or that is only told why it has not.
     #[must_use]
-    pub fn new(peer: SocketAddr, permit: OwnedSemaphorePermit) -> Self {
+    pub fn new(peer: SocketAddr, room: Room, refused: Option<Refused>) -> Self {
         Self {
             peer,
-            _permit: Arc::new(permit),
+            refused,
+            _room: Arc::new(room),
         }
     }
 
@@ -38,6 +74,26 @@ impl Connection {
     }
 }
 
+/// Answers the requests of a connection that there is no room for.
+pub(super) async fn turn_away(request: AnyRequest, next: Next) -> Response {
+    let connection = request.extensions().get::<Connection>();
+    let error = match connection.and_then(|connection| connection.refused) {
+        None => return next.run(request).await,
+        Some(Refused::ServerFull) => Error::unavailable(),
+        Some(Refused::AddressFull) => too_many_connections(),
+    };
+    let mut response = error.into_response();
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
+}
+
+/// The error for an address that has all the connections it may have.
+pub(super) fn too_many_connections() -> Error {
+    let message = "This address has too many connections open; close some";
+    Error::rate_limited(message, RETRY_AFTER)
+}
+
 /// A service whose requests know their connection.
 #[derive(Clone)]
 pub struct Attached {
@@ -46,17 +102,62 @@ pub struct Attached {
 }
 
 impl tower::Service<Request<hyper::body::Incoming>> for Attached {
-    type Response = <Service as tower::Service<Request<Body>>>::Response;
-    type Error = <Service as tower::Service<Request<Body>>>::Error;
-    type Future = <Service as tower::Service<Request<Body>>>::Future;
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         tower::Service::<Request<Body>>::poll_ready(&mut self.service, cx)
     }
 
     fn call(&mut self, request: Request<hyper::body::Incoming>) -> Self::Future {
-        let mut request = request.map(Body::new);
+        let read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
+        let watched = |body| Watched {
+            body,
+            read: read.clone(),
+        };
+        let mut request = request.map(|body| Body::new(watched(body)));
         request.extensions_mut().insert(self.connection.clone());
-        self.service.call(request)
+        let answering = self.service.call(request);
+        Box::pin(async move {
+            let mut response = answering.await?;
+            // What is left of a request ends its connection: the client is told, lest it send the
+            // next one into the void.
+            if !read.load(Ordering::Relaxed) {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// A body that tells whether it was read to its end.
+struct Watched {
+    body: hyper::body::Incoming,
+    read: Arc<AtomicBool>,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.read.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -1,7 +1,6 @@
-//! What handlers take: bodies, ids and parameters that are right, and who calls.
+//! What handlers take: bodies, ids and parameters that are right.
 
 use crate::{
-    auth::Caller,
     error::{Code, Error},
     json,
     model::{ChatId, MessageId, Seq, UserId},
@@ -16,8 +15,9 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use bytes::Bytes;
+use http_body::Body as _;
 use serde::de::DeserializeOwned;
-use std::{collections::HashMap, convert::Infallible, str::FromStr};
+use std::{collections::HashMap, str::FromStr};
 
 /// Longest text to look for, in bytes: no message holds a longer one, and a pattern has its limit
 /// in SQLite.
@@ -33,6 +33,10 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
         if !is_json(request.headers()) {
             let message = "The body must be JSON, with Content-Type: application/json";
             return Err(Error::new(Code::UnsupportedMediaType, message));
+        }
+        // What says beforehand that it is too large is not read at all.
+        if request.body().size_hint().lower() > state.limits.body as u64 {
+            return Err(Error::too_large("The body", state.limits.body));
         }
         let bytes =
             Bytes::from_request(request, state)
@@ -208,13 +212,8 @@ impl Params {
     }
 }
 
-impl FromRequestParts<AppState> for Caller {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(_parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
-        Ok(state.anonymous)
-    }
-}
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {

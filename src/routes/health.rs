@@ -15,8 +15,9 @@ async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))
 }
 
-/// 200 while changes can be stored; 503 `unavailable` otherwise.
+/// 200 while changes can be stored; 503 `unavailable` otherwise. `link` tells whether the other
+/// servers are heard.
 async fn ready(State(state): State<AppState>) -> Result<Json<Value>, Error> {
-    state.health.ready().await?;
-    Ok(Json(json!({ "status": "ready" })))
+    let link = state.health.ready().await?;
+    Ok(Json(json!({ "status": "ready", "link": link })))
 }

@@ -19,6 +19,7 @@ use axum::{
     routing::get,
 };
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 pub(super) fn router() -> Router<AppState> {
     Router::new()
@@ -26,20 +27,26 @@ pub(super) fn router() -> Router<AppState> {
         .route("/message/{message_id}", get(find).put(edit).delete(remove))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct NewMessage {
+pub(super) struct NewMessage {
+    #[schema(value_type = Content)]
     content: String,
+    /// Who sends it: required in open mode, else the token's user.
     #[serde(alias = "customerd", default)]
     customer_id: Option<UserId>,
+    #[schema(value_type = Option<ClientMessageId>)]
     client_message_id: Option<String>,
+    /// The message that it answers, of the same chat.
     reply_to: Option<MessageId>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Edit {
+pub(super) struct Edit {
+    #[schema(value_type = Content)]
     content: String,
+    /// Who edits it: in open mode the author, where nobody is named; else the token's user.
     #[serde(alias = "customerd", default)]
     customer_id: Option<UserId>,
 }
@@ -125,7 +132,7 @@ async fn edit(
     Body(body): Body<Edit>,
 ) -> Result<Json<Message>, Error> {
     let content = Content::parse(body.content)?;
-    let chat = state.messages.chat_of(id).await?;
+    let chat = state.messages.chat_of(caller, id).await?;
     let which = Which::Message(id);
     let mut pending = state
         .messages
@@ -140,7 +147,7 @@ async fn remove(
     State(state): State<AppState>,
 ) -> Result<StatusCode, Error> {
     let actor = params.user()?;
-    let chat = state.messages.chat_of(id).await?;
+    let chat = state.messages.chat_of(caller, id).await?;
     state
         .messages
         .delete(caller, actor, chat, id)?

@@ -1,37 +1,53 @@
-//! A request id and a line in the log for every request.
+//! A request id, a line in the log and a count for every request. What is logged on the way stands in its
+//! span: from where it came, and who asked where that is known.
 
+use super::address::ClientAddress;
+use crate::{error::Code, state::AppState};
 use axum::{
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     http::{HeaderName, HeaderValue},
     middleware::Next,
     response::Response,
 };
 use std::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, field};
 use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken from a caller: it goes into the log.
 const LONGEST_ID: usize = 128;
 
-/// Takes the caller's `x-request-id` or makes one, returns it, and logs the request under it.
-pub(super) async fn observe(request: Request, next: Next) -> Response {
+/// Takes the caller's `x-request-id` or makes one, returns it, logs the request under it and counts it.
+pub(super) async fn observe(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
     let begin = Instant::now();
     let id = request_id(&request);
     // The template, not the path: ids would make every line different.
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("-", MatchedPath::as_str);
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("-", MatchedPath::as_str);
+    let method = request.method().clone();
+    let client = request.extensions().get();
+    let client = client.map(|ClientAddress(address)| tracing::field::display(address));
     let span = tracing::info_span!(
         "request",
         id = id.to_str().unwrap_or_default(),
-        method = %request.method(),
-        route
+        %method,
+        route,
+        from = client,
+        user = field::Empty
     );
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status().as_u16();
-    span.in_scope(|| tracing::info!(status, micros = begin.elapsed().as_micros(), "answered"));
+    let took = begin.elapsed();
+    span.in_scope(|| tracing::info!(status, micros = took.as_micros(), "answered"));
+    let metrics = &state.metrics;
+    metrics.request(method.as_str(), route, status, took);
+    if let Some(code) = response.extensions().get::<Code>() {
+        metrics.refusal(code.as_str(), "http");
+    }
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }

@@ -2,6 +2,7 @@
 //! `Sec-Fetch-Site`) and under which name it looked the server up (`Host`); other clients say
 //! nothing and are not held to it.
 
+use super::address::CalledAs;
 use crate::{
     error::{Code, Error},
     state::AppState,
@@ -33,7 +34,9 @@ pub(super) async fn guard_changes(
 
 /// Refuses other sites' pages: for GET routes that have an effect.
 pub(super) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    if is_welcome(request.headers(), &state.origins) {
+    let called = request.extensions().get::<CalledAs>();
+    let called = called.cloned().unwrap_or_default();
+    if is_welcome(request.headers(), &called, &state.origins) {
         return next.run(request).await;
     }
     let message = "A page of another site may not do this; \
@@ -78,14 +81,13 @@ pub(super) fn cors(origins: &[String]) -> CorsLayer {
         .max_age(PREFLIGHT_AGE)
 }
 
-fn is_welcome(headers: &HeaderMap, allowed: &[String]) -> bool {
+fn is_welcome(headers: &HeaderMap, called: &CalledAs, allowed: &[String]) -> bool {
     if let Some(origin) = headers.get(header::ORIGIN) {
         let Ok(origin) = origin.to_str() else {
             return false;
         };
-        let own = headers
-            .get(header::HOST)
-            .is_some_and(|host| is_same(origin, host));
+        let host = called.host.as_ref().or(headers.get(header::HOST));
+        let own = host.is_some_and(|host| is_same(origin, host, called.scheme.as_ref()));
         return own
             || allowed
                 .iter()
@@ -98,9 +100,14 @@ fn is_welcome(headers: &HeaderMap, allowed: &[String]) -> bool {
     }
 }
 
-fn is_same(origin: &str, host: &HeaderValue) -> bool {
-    let place = origin.split_once("://").map(|(_, place)| place);
-    place.is_some_and(|place| host.as_bytes().eq_ignore_ascii_case(place.as_bytes()))
+/// Whether a page's origin is this server's own. The scheme is known where a proxy tells it.
+fn is_same(origin: &str, host: &HeaderValue, scheme: Option<&HeaderValue>) -> bool {
+    let Some((page_scheme, place)) = origin.split_once("://") else {
+        return false;
+    };
+    let same =
+        |known: &HeaderValue, text: &str| known.as_bytes().eq_ignore_ascii_case(text.as_bytes());
+    same(host, place) && scheme.is_none_or(|scheme| same(scheme, page_scheme))
 }
 
 fn is_loopback_name(host: &HeaderValue) -> bool {
@@ -134,6 +141,7 @@ mod tests {
     #[test]
     fn only_own_and_allowed_pages_are_welcome() {
         let allowed = vec!["https://chat.example.com".to_owned()];
+        let direct = CalledAs::default();
         let host = ("host", "localhost:8080");
         for good in [
             vec![host],
@@ -146,7 +154,7 @@ mod tests {
             vec![host, ("sec-fetch-site", "none")],
             vec![host, ("sec-fetch-site", "same-origin")],
         ] {
-            assert!(is_welcome(&headers(&good), &allowed), "{good:?}");
+            assert!(is_welcome(&headers(&good), &direct, &allowed), "{good:?}");
         }
         for wrong in [
             vec![host, ("origin", "null")],
@@ -155,7 +163,30 @@ mod tests {
             vec![host, ("sec-fetch-site", "cross-site")],
             vec![host, ("sec-fetch-site", "same-site")],
         ] {
-            assert!(!is_welcome(&headers(&wrong), &allowed), "{wrong:?}");
+            assert!(
+                !is_welcome(&headers(&wrong), &direct, &allowed),
+                "{wrong:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn behind_a_proxy_the_servers_name_is_the_one_it_was_called_by() {
+        let called = CalledAs {
+            host: Some(HeaderValue::from_static("chat.example")),
+            scheme: Some(HeaderValue::from_static("https")),
+        };
+        let welcome = |origin| {
+            let headers = headers(&[("host", "127.0.0.1:8080"), ("origin", origin)]);
+            is_welcome(&headers, &called, &[])
+        };
+        assert!(welcome("https://chat.example"));
+        for wrong in [
+            "http://chat.example",
+            "https://127.0.0.1:8080",
+            "https://evil.example",
+        ] {
+            assert!(!welcome(wrong), "{wrong}");
         }
     }
 

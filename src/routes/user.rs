@@ -2,35 +2,47 @@
 
 use super::{
     extract::{Body, Id, Name, Params},
+    identity::Shown,
     reply,
 };
 use crate::{
     auth::Caller,
     error::Error,
     model::{ChatId, Password, User, UserId, Username},
+    service::UserChange,
     state::AppState,
 };
 use axum::{Json, Router, extract::State, http::StatusCode, response::Response, routing::get};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
-pub(super) fn router() -> Router<AppState> {
+pub(super) fn router(state: &AppState) -> Router<AppState> {
+    let paced = || middleware::from_fn_with_state(state.clone(), hold_passwords);
     Router::new()
-        .route("/user", get(list).post(create))
-        .route("/user/{id}", get(find).put(update).delete(remove))
+        .route("/user", get(list).merge(post(create).layer(paced())))
+        .route(
+            "/user/{id}",
+            get(find).delete(remove).merge(put(update).layer(paced())),
+        )
         .route("/user/username/{username}", get(find_by_name))
         .route("/user/chat/{chat_id}", get(of_chat))
         .route("/user/{id}/chat", get(chats))
 }
 
-#[derive(Deserialize)]
-struct NewUser {
+#[derive(Deserialize, ToSchema)]
+pub(super) struct NewUser {
+    #[schema(value_type = Username)]
     username: String,
+    #[schema(value_type = Password)]
     password: String,
 }
 
-#[derive(Deserialize)]
-struct UserChange {
+#[derive(Deserialize, ToSchema)]
+#[schema(as = UserChange)]
+pub(super) struct ChangeBody {
+    #[schema(value_type = Option<Username>)]
     username: Option<String>,
+    #[schema(value_type = Option<Password>)]
     password: Option<String>,
 }
 
@@ -78,15 +90,19 @@ async fn create(
 
 async fn update(
     caller: Caller,
+    Shown(asking): Shown,
     Id(id): Id<UserId>,
     State(state): State<AppState>,
-    Body(body): Body<UserChange>,
+    Body(body): Body<ChangeBody>,
 ) -> Result<Json<User>, Error> {
-    let name = body.username.map(Username::parse).transpose()?;
-    let password = body.password.map(Password::parse).transpose()?;
+    let change = UserChange {
+        name: body.username.map(Username::parse).transpose()?,
+        password: body.password.map(Password::parse).transpose()?,
+    };
+    let asking = asking.map(|asking| asking.session);
     state
         .users
-        .update(caller, id, name, password)
+        .update(caller, asking, id, change)
         .await
         .map(Json)
 }

@@ -2,63 +2,85 @@
 
 use super::{
     page::{Limit, Page},
+    permission,
     writer::{Change, Writer},
 };
 use crate::{
     auth::Caller,
     error::Error,
     model::{Chat, ChatId, ChatName},
-    repository::ChatRepository,
+    repository::{ChatRepository, MemberRepository, RosterRepository},
 };
 
 /// The rules about chats.
 #[derive(Clone)]
 pub struct ChatService {
     chats: ChatRepository,
+    members: MemberRepository,
+    rosters: RosterRepository,
     writer: Writer,
 }
 
 impl ChatService {
     /// On these parts.
     #[must_use]
-    pub fn new(chats: ChatRepository, writer: Writer) -> Self {
-        Self { chats, writer }
+    pub fn new(
+        chats: ChatRepository,
+        members: MemberRepository,
+        rosters: RosterRepository,
+        writer: Writer,
+    ) -> Self {
+        Self {
+            chats,
+            members,
+            rosters,
+            writer,
+        }
     }
 
-    /// Chats with ids over `after`, by id.
+    /// The chats that the caller sees, with ids over `after`, by id: one's own where memberships
+    /// count, else all.
     pub async fn list(
         &self,
-        _caller: Caller,
+        caller: Caller,
         after: ChatId,
         limit: Limit,
     ) -> Result<Page<Chat>, Error> {
-        Ok(limit.page(self.chats.list(after, limit.and_one()).await?))
+        let rows = match caller {
+            Caller::User(me) => self.chats.list_of(me, after, limit.and_one()).await?,
+            Caller::Open | Caller::Known(_) => self.chats.list(after, limit.and_one()).await?,
+        };
+        Ok(limit.page(rows))
     }
 
     /// The chat of that id; `chat_not_found`.
-    pub async fn find(&self, _caller: Caller, id: ChatId) -> Result<Chat, Error> {
-        self.chats
-            .find(id)
-            .await?
-            .ok_or_else(|| Error::chat_not_found(id))
+    pub async fn find(&self, caller: Caller, id: ChatId) -> Result<Chat, Error> {
+        let chat = self.chats.find(id).await?;
+        permission::sees(&self.members, caller, id).await?;
+        chat.ok_or_else(|| Error::chat_not_found(id))
     }
 
     /// Makes a chat; the caller, where known, is its admin.
     pub async fn create(&self, caller: Caller, name: ChatName) -> Result<Chat, Error> {
-        self.chats.create(&name, caller.acting_as(None)?).await
+        self.chats.create(&name, caller.user()).await
     }
 
-    /// Gives a chat another name; `chat_not_found`.
-    pub async fn rename(&self, _caller: Caller, id: ChatId, name: ChatName) -> Result<Chat, Error> {
-        self.chats
-            .rename(id, &name)
-            .await?
-            .ok_or_else(|| Error::chat_not_found(id))
+    /// Gives a chat another name; `chat_not_found`, `forbidden`.
+    pub async fn rename(&self, caller: Caller, id: ChatId, name: ChatName) -> Result<Chat, Error> {
+        let mut roster = self.rosters.lock(id).await?;
+        permission::may_run(caller, id, &mut roster).await?;
+        let chat = roster.rename(&name).await?;
+        let chat = chat.ok_or_else(|| Error::chat_not_found(id))?;
+        roster.commit().await?;
+        Ok(chat)
     }
 
-    /// Deletes a chat with all that is in it, and closes it for everyone; `chat_not_found`.
-    pub async fn delete(&self, _caller: Caller, id: ChatId) -> Result<(), Error> {
-        self.writer.submit(Change::DeleteChat(id))?.answer().await?;
+    /// Deletes a chat with all that is in it, and closes it for everyone; `chat_not_found`,
+    /// `forbidden`.
+    pub async fn delete(&self, caller: Caller, chat: ChatId) -> Result<(), Error> {
+        let change = Change::DeleteChat { caller, chat };
+        self.writer.submit(change)?.answer().await?;
+        tracing::info!(chat = chat.0, by = ?caller.user().map(|me| me.0), "chat deleted");
         Ok(())
     }
 }

@@ -9,7 +9,8 @@ use crate::{
     auth::Caller,
     error::Error,
     hub::{Batch, Event, Hub, Registration, Seat, Signal},
-    model::{ChatId, Message, Seq, UserId},
+    metrics::FeedMetrics,
+    model::{ChatId, Message, Seq, SessionId, UserId},
     protocol::{Frame, Online},
     repository::{MessageRepository, Standing},
 };
@@ -40,6 +41,7 @@ pub struct Feeds {
     hub: Hub,
     members: MemberService,
     messages: MessageRepository,
+    metrics: FeedMetrics,
     /// As many sockets read at once as there are connections to the database. The others wait
     /// here, where waiting takes a few bytes, instead of in front of the pool with all that a
     /// query takes.
@@ -91,20 +93,22 @@ impl Feeds {
         members: MemberService,
         messages: MessageRepository,
         at_once: usize,
+        metrics: FeedMetrics,
     ) -> Self {
         let turns = Arc::new(Semaphore::new(at_once));
         Self {
             hub,
             members,
             messages,
+            metrics,
             turns,
         }
     }
 
-    /// An empty feed for a user's socket.
+    /// An empty feed for a user's socket, which ends with the session they signed in by.
     #[must_use]
-    pub fn feed(&self, user: UserId) -> Feed {
-        let (feeds, registration) = (self.clone(), self.hub.register(user));
+    pub fn feed(&self, user: UserId, session: Option<SessionId>) -> Feed {
+        let (feeds, registration) = (self.clone(), self.hub.register(user, session));
         let (streams, places) = (StreamMap::new(), Vec::new());
         Feed {
             feeds,
@@ -152,6 +156,9 @@ impl Feed {
         let since = since.or_else(|| self.place(chat).map(|place| place.seen));
         let since = since.filter(|since| !truncated && *since < head);
         let behind = since.map(Behind::new);
+        if behind.is_some() {
+            self.feeds.metrics.replays.inc();
+        }
         let seen = since.unwrap_or(head);
         let previous = self.leave(chat);
         self.streams.insert(chat, BroadcastStream::new(receiver));
@@ -174,6 +181,13 @@ impl Feed {
     #[must_use]
     pub fn announce(&mut self, chat: ChatId, who: Online) -> Option<Frame> {
         self.place_mut(chat)?.seat.announce(who)
+    }
+
+    /// Tells the chat that this socket's user types.
+    pub fn type_in(&self, chat: ChatId) {
+        if let Some(place) = self.place(chat) {
+            place.seat.type_here();
+        }
     }
 
     /// Who is in the chat.
@@ -203,7 +217,7 @@ impl Feed {
         self.user
     }
 
-    /// Done when the user's sockets must close.
+    /// Done when the user's or the session's sockets must close.
     #[must_use]
     pub fn ended(&self) -> CancellationToken {
         self.registration.ended()
@@ -248,17 +262,25 @@ impl Feed {
             return Delivery::Nothing;
         };
         let Ok(Signal { mark, event }) = signal else {
-            return place.overrun(chat);
+            let delivery = place.overrun(chat);
+            if let Delivery::Behind(_) = delivery {
+                self.feeds.metrics.overruns.inc();
+            }
+            return delivery;
         };
         place.mark = mark;
-        match event {
+        let delivery = match event {
             Event::Passing(frame) => Delivery::Frame(frame),
             Event::Changes(batch) => place.changes(chat, batch),
             Event::Behind(head) if head > place.seen => place.fall_behind(chat),
             Event::Removed(user) if user == self.user => self.end(chat, Frame::removed(chat)),
             Event::Closed => self.end(chat, Frame::chat_deleted(chat)),
             Event::Behind(_) | Event::Removed(_) => Delivery::Nothing,
+        };
+        if let Delivery::Behind(_) = delivery {
+            self.feeds.metrics.gaps.inc();
         }
+        delivery
     }
 
     fn end(&mut self, chat: ChatId, frame: Frame) -> Delivery {
@@ -280,7 +302,11 @@ impl Feed {
         let feeds = self.feeds.clone();
         let read = feeds.next_look(user, chat, seen).await?;
         match (read, self.place_mut(chat)) {
-            (NextLook::Page(page), Some(place)) => Ok(Some(place.replay(&page))),
+            (NextLook::Page(page), Some(place)) => {
+                let frames = place.replay(&page);
+                self.feeds.metrics.replayed.inc_by(frames.len() as u64);
+                Ok(Some(frames))
+            }
             (NextLook::Gone(frame), _) => {
                 self.leave(chat);
                 Ok(Some(vec![frame]))
@@ -329,14 +355,14 @@ impl Feeds {
         })
     }
 
+    /// What a removed member is sent ends with their membership, so that it is asked for after the
+    /// messages are read.
     async fn next_look(&self, user: UserId, chat: ChatId, seen: Seq) -> Result<NextLook, Error> {
+        let page = self.in_turn(self.messages.since(chat, seen, PAGE)).await?;
         match self.members.standing(user, chat).await? {
             Standing { head: None, .. } => Ok(NextLook::Gone(Frame::chat_deleted(chat))),
             Standing { role: None, .. } => Ok(NextLook::Gone(Frame::removed(chat))),
-            Standing { .. } => {
-                let page = self.messages.since(chat, seen, PAGE);
-                self.in_turn(page).await.map(NextLook::Page)
-            }
+            Standing { .. } => Ok(NextLook::Page(page)),
         }
     }
 }

@@ -2,14 +2,17 @@
 
 use super::{
     page::{Limit, Page},
+    permission,
     standings::Standings,
+    writer::{Change, Writer},
 };
 use crate::{
     auth::Caller,
-    error::Error,
-    hub::{Event, Hub},
+    error::{Code, Error},
     model::{Access, ChatId, ChatMember, Member, Message, MessageId, Role, Seq, UserChat, UserId},
-    repository::{ListedChat, MemberRepository, MessageRepository, Standing, UserRepository},
+    repository::{
+        ListedChat, MemberRepository, MessageRepository, RosterRepository, Standing, UserRepository,
+    },
 };
 use std::collections::HashMap;
 
@@ -19,8 +22,25 @@ pub struct MemberService {
     members: MemberRepository,
     users: UserRepository,
     messages: MessageRepository,
+    rosters: RosterRepository,
     standings: Standings,
-    hub: Hub,
+    writer: Writer,
+}
+
+/// What the rules about memberships stand on.
+pub struct MemberParts {
+    /// Who belongs where.
+    pub members: MemberRepository,
+    /// Users.
+    pub users: UserRepository,
+    /// Messages.
+    pub messages: MessageRepository,
+    /// Chats that are locked while somebody decides.
+    pub rosters: RosterRepository,
+    /// Answers to many at once.
+    pub standings: Standings,
+    /// Where memberships end.
+    pub writer: Writer,
 }
 
 /// A membership, and whether it was made just now.
@@ -44,31 +64,35 @@ pub struct Connected {
 impl MemberService {
     /// On these parts.
     #[must_use]
-    pub fn new(
-        members: MemberRepository,
-        users: UserRepository,
-        messages: MessageRepository,
-        standings: Standings,
-        hub: Hub,
-    ) -> Self {
+    pub fn new(parts: MemberParts) -> Self {
+        let MemberParts {
+            members,
+            users,
+            messages,
+            rosters,
+            standings,
+            writer,
+        } = parts;
         Self {
             members,
             users,
             messages,
+            rosters,
             standings,
-            hub,
+            writer,
         }
     }
 
     /// The chat's members with user ids over `after`, by user id; `chat_not_found`.
     pub async fn list(
         &self,
-        _caller: Caller,
+        caller: Caller,
         chat: ChatId,
         after: UserId,
         limit: Limit,
     ) -> Result<Page<ChatMember>, Error> {
         let page = limit.page(self.members.list(chat, after, limit.and_one()).await?);
+        permission::sees(&self.members, caller, chat).await?;
         if page.rows.is_empty() && self.members.head(chat).await?.is_none() {
             return Err(Error::chat_not_found(chat));
         }
@@ -83,7 +107,7 @@ impl MemberService {
         after: ChatId,
         limit: Limit,
     ) -> Result<Page<UserChat>, Error> {
-        caller.acting_as(Some(user))?;
+        permission::own(caller, user)?;
         let page = limit.page(self.members.chats_of(user, after, limit.and_one()).await?);
         if page.rows.is_empty() && self.users.find(user).await?.is_none() {
             return Err(Error::user_not_found(user));
@@ -107,48 +131,71 @@ impl MemberService {
         })
     }
 
-    /// Makes a user a member, with a role if one is given; `user_not_found`, `chat_not_found`.
+    /// Makes a user a member, or gives a member another role, where one is given; `user_not_found`,
+    /// `chat_not_found`, `forbidden`.
     pub async fn add(
         &self,
-        _caller: Caller,
+        caller: Caller,
         user: UserId,
         chat: ChatId,
         role: Option<Role>,
     ) -> Result<Seated, Error> {
+        let mut roster = self.rosters.lock(chat).await?;
+        permission::may_appoint(caller, user, role, chat, &mut roster).await?;
         let first_role = role.unwrap_or(Role::Participant);
-        if let Some(member) = self.members.add(user, chat, first_role).await? {
-            return Ok(Seated { member, new: true });
-        }
-        let member = match role {
-            Some(role) => self.members.set_role(user, chat, role).await?,
-            None => self.members.find(user, chat).await?,
+        let seated = match roster.add(user, first_role).await? {
+            Some(member) => Some(Seated { member, new: true }),
+            None => {
+                let member = roster.set_role(user, role).await?;
+                member.map(|member| Seated { member, new: false })
+            }
         };
-        match member {
-            Some(member) => Ok(Seated { member, new: false }),
-            None => Err(self.missing(user, chat).await?),
+        let Some(seated) = seated else {
+            drop(roster);
+            return Err(self.missing(user, chat).await?);
+        };
+        roster.commit().await?;
+        if let Some(role) = role {
+            let by = caller.user().map(|me| me.0);
+            let (user, chat, role) = (user.0, chat.0, role.as_str());
+            tracing::info!(user, chat, role, ?by, "role changed");
         }
+        Ok(seated)
     }
 
     /// Ends a membership: from that instant the user's sockets get nothing of the chat;
-    /// `user_not_found`, `chat_not_found`, `member_not_found`.
-    pub async fn remove(&self, _caller: Caller, user: UserId, chat: ChatId) -> Result<(), Error> {
-        if !self.members.remove(user, chat).await? {
-            return Err(self.missing(user, chat).await?);
+    /// `user_not_found`, `chat_not_found`, `member_not_found`, `forbidden`.
+    pub async fn remove(&self, caller: Caller, user: UserId, chat: ChatId) -> Result<(), Error> {
+        let change = Change::RemoveMember { caller, user, chat };
+        match self.writer.submit(change)?.answer().await {
+            Ok(_) => {
+                let by = caller.user().map(|me| me.0);
+                tracing::info!(user = user.0, chat = chat.0, ?by, "member removed");
+                Ok(())
+            }
+            Err(error) if error.code() == Code::MemberNotFound => {
+                Err(self.missing(user, chat).await?)
+            }
+            Err(error) => Err(error),
         }
-        self.hub.post(chat, Event::Removed(user));
-        Ok(())
     }
 
-    /// Whether the user belongs to the chat; false for what does not exist.
+    /// Whether the user belongs to the chat; false for what does not exist, or what the caller does
+    /// not see.
     pub async fn access(
         &self,
-        _caller: Caller,
+        caller: Caller,
         user: UserId,
         chat: ChatId,
     ) -> Result<Access, Error> {
         let member = self.members.find(user, chat).await?;
+        let seen = match permission::sees(&self.members, caller, chat).await {
+            Ok(()) => true,
+            Err(error) if error.code() == Code::ChatNotFound => false,
+            Err(error) => return Err(error),
+        };
         Ok(Access {
-            has_access: member.is_some(),
+            has_access: member.is_some() && seen,
         })
     }
 
@@ -163,19 +210,27 @@ impl MemberService {
         since: Option<Seq>,
     ) -> Result<Connected, Error> {
         let standing = self.standings.ask(user, chat).await?;
-        let member = standing.role.is_some();
+        let role = standing.role.clone().map(Role::from);
         let connected = present(standing, user, chat)?;
-        if !member && caller.members_only() {
-            return Err(Error::chat_not_found(chat));
-        }
+        permission::see(caller, role, chat)?;
         if since > Some(connected.head) {
             let expected = format!("at most {}, the chat's latest change", connected.head);
             return Err(Error::invalid_field("content, since,", &expected));
         }
-        if !member {
-            self.add(caller, user, chat, None).await?;
+        if role.is_none() {
+            self.join(user, chat).await?;
         }
         Ok(connected)
+    }
+
+    /// Makes a user a member who has connected, unless they are one by now. Without a lock: many
+    /// may come at once, and there is nothing to decide.
+    async fn join(&self, user: UserId, chat: ChatId) -> Result<(), Error> {
+        let added = self.members.add(user, chat, Role::Participant).await?;
+        if added.is_none() && self.members.find(user, chat).await?.is_none() {
+            return Err(self.missing(user, chat).await?);
+        }
+        Ok(())
     }
 
     /// How a user stands to a chat.
@@ -183,13 +238,17 @@ impl MemberService {
         self.standings.ask(user, chat).await
     }
 
-    /// What is missing where there is no membership.
     async fn missing(&self, user: UserId, chat: ChatId) -> Result<Error, Error> {
         let standing = self.standings.ask(user, chat).await?;
-        Ok(match present(standing, user, chat) {
-            Ok(_) => Error::member_not_found(user, chat),
-            Err(missing) => missing,
-        })
+        Ok(missing(standing, user, chat))
+    }
+}
+
+/// What is missing where there is no membership.
+pub(super) fn missing(standing: Standing, user: UserId, chat: ChatId) -> Error {
+    match present(standing, user, chat) {
+        Ok(_) => Error::member_not_found(user, chat),
+        Err(missing) => missing,
     }
 }
 

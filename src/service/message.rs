@@ -2,11 +2,13 @@
 
 use super::{
     page::{Limit, Page},
+    permission,
     writer::{Answer, Change, Pending, Which, Writer},
 };
 use crate::{
     auth::Caller,
     error::{Code, Error},
+    limit::Paces,
     model::{ChatId, ClientMessageId, Content, Message, MessageId, Seq, UserId},
     repository::{MemberRepository, MessageRepository},
 };
@@ -17,6 +19,8 @@ pub struct MessageService {
     messages: MessageRepository,
     members: MemberRepository,
     writer: Writer,
+    /// How fast each user may change messages, wherever they do it from.
+    pace: Paces<UserId>,
 }
 
 /// A message to send.
@@ -37,11 +41,17 @@ pub struct Post {
 impl MessageService {
     /// On these parts.
     #[must_use]
-    pub fn new(messages: MessageRepository, members: MemberRepository, writer: Writer) -> Self {
+    pub fn new(
+        messages: MessageRepository,
+        members: MemberRepository,
+        writer: Writer,
+        pace: Paces<UserId>,
+    ) -> Self {
         Self {
             messages,
             members,
             writer,
+            pace,
         }
     }
 
@@ -49,7 +59,7 @@ impl MessageService {
     /// that hold it; `chat_not_found`.
     pub async fn page(
         &self,
-        _caller: Caller,
+        caller: Caller,
         chat: ChatId,
         before: Option<MessageId>,
         text: Option<&str>,
@@ -64,22 +74,28 @@ impl MessageService {
             }
             None => self.messages.page(chat, before, limit.and_one()).await?,
         };
-        self.of_a_chat(chat, limit.page_back(rows)).await
+        self.of_a_chat(caller, chat, limit.page_back(rows)).await
     }
 
     /// Every message of a chat that changed after `since`, by change; `chat_not_found`.
     pub async fn since(
         &self,
-        _caller: Caller,
+        caller: Caller,
         chat: ChatId,
         since: Seq,
         limit: Limit,
     ) -> Result<Page<Message>, Error> {
         let rows = self.messages.since(chat, since, limit.and_one()).await?;
-        self.of_a_chat(chat, limit.page(rows)).await
+        self.of_a_chat(caller, chat, limit.page(rows)).await
     }
 
-    async fn of_a_chat(&self, chat: ChatId, page: Page<Message>) -> Result<Page<Message>, Error> {
+    async fn of_a_chat(
+        &self,
+        caller: Caller,
+        chat: ChatId,
+        page: Page<Message>,
+    ) -> Result<Page<Message>, Error> {
+        permission::sees(&self.members, caller, chat).await?;
         if page.rows.is_empty() && self.messages.head(chat).await?.is_none() {
             return Err(Error::chat_not_found(chat));
         }
@@ -87,35 +103,26 @@ impl MessageService {
     }
 
     /// The message of that id, deleted or not; `message_not_found`.
-    pub async fn find(&self, _caller: Caller, id: MessageId) -> Result<Message, Error> {
-        self.messages
-            .find(id)
-            .await?
-            .ok_or_else(|| Error::message_not_found(id))
+    pub async fn find(&self, caller: Caller, id: MessageId) -> Result<Message, Error> {
+        let message = self.messages.find(id).await?;
+        let message = message.ok_or_else(|| Error::message_not_found(id))?;
+        permission::sees_message(&self.members, caller, message.chat_id, id).await?;
+        Ok(message)
     }
 
-    /// The chat that a message is in; `message_not_found`.
-    pub async fn chat_of(&self, id: MessageId) -> Result<ChatId, Error> {
-        self.messages
-            .chat_of(id)
-            .await?
-            .ok_or_else(|| Error::message_not_found(id))
-    }
-
-    /// The chat that a user's message to delete is in; `message_not_found` also where the user does
-    /// not belong to it, because then it does not exist for them.
-    pub async fn chat_for(&self, user: UserId, id: MessageId) -> Result<ChatId, Error> {
-        let chat = self.chat_of(id).await?;
-        let member = self.members.find(user, chat).await?;
-        member
-            .map(|_| chat)
-            .ok_or_else(|| Error::message_not_found(id))
+    /// The chat that a message to change is in; `message_not_found` also where the caller does not
+    /// see it.
+    pub async fn chat_of(&self, caller: Caller, id: MessageId) -> Result<ChatId, Error> {
+        let chat = self.messages.chat_of(id).await?;
+        let chat = chat.ok_or_else(|| Error::message_not_found(id))?;
+        permission::sees_message(&self.members, caller, chat, id).await?;
+        Ok(chat)
     }
 
     /// Hands a message in for sending.
     ///
     /// # Errors
-    /// `invalid_field`, `forbidden`, `unavailable` at once; the rest comes with the answer.
+    /// `invalid_field`, `forbidden`, `rate_limited`, `unavailable` at once; the rest comes with the answer.
     pub fn send(&self, caller: Caller, post: Post) -> Result<Pending, Error> {
         let Post {
             author,
@@ -125,6 +132,7 @@ impl MessageService {
             reply_to,
         } = post;
         let author = caller.someone(author)?;
+        self.hold_to_pace(Some(author))?;
         self.writer.submit(Change::Send {
             caller,
             author,
@@ -148,6 +156,7 @@ impl MessageService {
         content: Content,
     ) -> Result<Pending, Error> {
         let actor = caller.acting_as(actor)?;
+        self.hold_to_pace(actor)?;
         self.writer.submit(Change::Edit {
             caller,
             actor,
@@ -169,12 +178,22 @@ impl MessageService {
         message: MessageId,
     ) -> Result<Pending, Error> {
         let actor = caller.acting_as(actor)?;
+        self.hold_to_pace(actor)?;
         self.writer.submit(Change::Delete {
             caller,
             actor,
             chat,
             message,
         })
+    }
+
+    /// Takes one change from the user's bucket. Who names nobody, in open mode, is held to the pace
+    /// of their address alone.
+    fn hold_to_pace(&self, user: Option<UserId>) -> Result<(), Error> {
+        match user {
+            Some(user) => self.pace.take(&user, "messages from this user"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -2,13 +2,16 @@
 
 use super::{
     page::{Limit, Page},
+    permission,
+    session::close_ended,
     writer::{Answer, Change, Writer},
 };
 use crate::{
     auth::{Caller, PasswordHasher},
     error::Error,
-    model::{Password, User, UserId, Username},
-    repository::UserRepository,
+    hub::Hub,
+    model::{Password, SessionId, User, UserId, Username},
+    repository::{Updated, UserRepository},
 };
 
 /// The rules about users.
@@ -16,16 +19,27 @@ use crate::{
 pub struct UserService {
     users: UserRepository,
     passwords: PasswordHasher,
+    hub: Hub,
     writer: Writer,
+}
+
+/// What to change of a user; what is absent stays.
+#[derive(Debug)]
+pub struct UserChange {
+    /// A new name.
+    pub name: Option<Username>,
+    /// A new password.
+    pub password: Option<Password>,
 }
 
 impl UserService {
     /// On these parts.
     #[must_use]
-    pub fn new(users: UserRepository, passwords: PasswordHasher, writer: Writer) -> Self {
+    pub fn new(users: UserRepository, passwords: PasswordHasher, hub: Hub, writer: Writer) -> Self {
         Self {
             users,
             passwords,
+            hub,
             writer,
         }
     }
@@ -60,39 +74,48 @@ impl UserService {
 
     /// Signs a user up; `username_taken`.
     pub async fn create(&self, name: Username, password: Password) -> Result<User, Error> {
-        let hash = self.passwords.hash(password).await?;
+        let hash = self.passwords.hash_chosen(password, name.as_str()).await?;
         self.users.create(&name, &hash).await
     }
 
-    /// Changes what is given of a user; `user_not_found`, `username_taken`.
+    /// Changes what is given of a user. A new password ends their sessions, but the one that asks,
+    /// and closes the sockets of those; `user_not_found`, `username_taken`.
     pub async fn update(
         &self,
         caller: Caller,
+        asking: Option<SessionId>,
         id: UserId,
-        name: Option<Username>,
-        password: Option<Password>,
+        change: UserChange,
     ) -> Result<User, Error> {
-        caller.acting_as(Some(id))?;
-        // Hashing for a user who does not exist would be work for nothing.
-        if password.is_some() {
-            self.find(caller, id).await?;
-        }
+        permission::own(caller, id)?;
+        let UserChange { name, password } = change;
         let hash = match password {
-            Some(password) => Some(self.passwords.hash(password).await?),
+            Some(password) => {
+                // Hashing for a user who does not exist would be work for nothing.
+                let present = self.find(caller, id).await?.username;
+                let name = name.as_ref().map_or(present.as_str(), Username::as_str);
+                Some(self.passwords.hash_chosen(password, name).await?)
+            }
             None => None,
         };
-        let user = self
+        let updated = self
             .users
-            .update(id, name.as_ref(), hash.as_deref())
+            .update(id, name.as_ref(), hash.as_deref(), asking)
             .await?;
-        user.ok_or_else(|| Error::user_not_found(id))
+        let Updated { user, ended } = updated.ok_or_else(|| Error::user_not_found(id))?;
+        if hash.is_some() {
+            tracing::info!(user = id.0, "password changed");
+        }
+        close_ended(&self.hub, id, &ended);
+        Ok(user)
     }
 
-    /// Deletes a user: memberships go, sockets close, messages become tombstones that everyone in
-    /// their chats learns of; `user_not_found`.
+    /// Deletes a user: memberships and sessions go, sockets close, messages become tombstones that
+    /// everyone in their chats learns of; `user_not_found`.
     pub async fn delete(&self, caller: Caller, id: UserId) -> Result<(), Error> {
-        caller.acting_as(Some(id))?;
+        permission::own(caller, id)?;
         while let Answer::Partly = self.writer.submit(Change::DeleteUser(id))?.answer().await? {}
+        tracing::info!(user = id.0, "user deleted");
         Ok(())
     }
 }

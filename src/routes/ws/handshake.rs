@@ -2,32 +2,48 @@
 
 use super::{
     line::{Incoming, Line},
-    session::{Admitted, Session, admit},
+    session::{Admitted, Session, admit, too_many_frames},
 };
 use crate::{
-    auth::Caller,
+    auth::{Caller, SignedIn},
     error::{Code, Error},
-    protocol::{Close, Command, Frame, Request},
-    service::Feed,
+    limit::Place,
+    model::UserId,
+    protocol::{Close, Command, Connect, Frame, Request, RequestId},
+    service::{Feed, Identity},
     state::AppState,
 };
+use std::time::Duration;
 use tokio::{
     select,
     time::{self, Instant},
 };
+use tokio_util::sync::CancellationToken;
+
+/// What a socket is once it is known whose it is.
+struct Known {
+    feed: Feed,
+    place: Place<UserId>,
+    caller: Caller,
+    admitted: Admitted,
+}
+
+/// How long to wait where a user has all the sockets they may have: nobody knows when one closes.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// A socket that understands `connect-chat` only, and not for long.
 pub(super) struct Handshake {
     line: Line,
-    caller: Caller,
+    /// The session that the upgrade was asked with.
+    opened_by: Option<SignedIn>,
     state: AppState,
 }
 
 impl Handshake {
-    pub(super) fn new(line: Line, caller: Caller, state: &AppState) -> Self {
+    pub(super) fn new(line: Line, opened_by: Option<SignedIn>, state: &AppState) -> Self {
         Self {
             line,
-            caller,
+            opened_by,
             state: state.clone(),
         }
     }
@@ -35,51 +51,84 @@ impl Handshake {
     /// Waits for the first successful `connect-chat`; closes the socket where none comes in time.
     pub(super) async fn identify(mut self) -> Result<(Session, Admitted), Close> {
         let stopping = self.state.stopping.clone();
+        // Held while it is not known which chat: the end of the session closes this socket too.
+        let opened = self.opened_by.map(|opened_by| {
+            let session = Some(opened_by.session);
+            self.state.feeds.feed(opened_by.user, session)
+        });
+        let ended = opened
+            .as_ref()
+            .map_or_else(CancellationToken::new, Feed::ended);
         let deadline = Instant::now() + self.state.limits.handshake;
         let close = select! {
             connected = self.connect(deadline) => match connected {
-                Ok((feed, admitted)) => {
-                    let session = Session::new(self.line, feed, self.caller, self.state);
+                Ok(Known { feed, place, caller, admitted }) => {
+                    let session = Session::new(self.line, feed, caller, self.state, place);
                     return Ok((session, admitted));
                 }
                 Err(close) => close,
             },
             () = stopping.cancelled() => Close::Restart,
+            () = ended.cancelled() => Close::SessionEnded,
         };
         self.line.close(close).await;
         Err(close)
     }
 
     /// The deadline is the client's: what the server takes to answer does not count.
-    async fn connect(&mut self, deadline: Instant) -> Result<(Feed, Admitted), Close> {
+    async fn connect(&mut self, deadline: Instant) -> Result<Known, Close> {
         loop {
             let received = time::timeout_at(deadline, self.line.receive()).await;
-            let Incoming::Text(text) = received.map_err(|_| Close::Policy)?? else {
-                continue;
+            let (request, too_fast) = match received.map_err(|_| Close::Policy)?? {
+                Incoming::Text(text) => (Request::parse(&text), None),
+                Incoming::TooFast(text, wait) => (Request::parse(&text), Some(wait)),
+                Incoming::Pong | Incoming::Other => continue,
             };
-            let request = Request::parse(&text);
-            let id = request.id;
-            let refused = match request.command {
-                Ok(Command::Connect(connect)) => match self.caller.someone(connect.user) {
-                    Ok(user) => {
-                        let mut feed = self.state.feeds.feed(user);
-                        let admitting =
-                            admit(&mut feed, &self.state, self.caller, id.clone(), connect);
-                        match Box::pin(admitting).await {
-                            Ok(admitted) => return Ok((feed, admitted)),
-                            Err(error) => error,
-                        }
+            let Request { id, command } = request;
+            let refused = match (too_fast, command) {
+                (Some(wait), _) => too_many_frames(wait),
+                (None, Ok(Command::Connect(connect))) => {
+                    match Box::pin(self.admit(id.clone(), connect)).await {
+                        Ok(known) => return Ok(known),
+                        Err(error) => error,
                     }
-                    Err(error) => error,
-                },
-                Ok(_) => {
+                }
+                (None, Ok(_)) => {
                     let message = "This socket is connected to no chat: send connect-chat first";
                     Error::new(Code::NotConnected, message)
                 }
-                Err(error) => error,
+                (None, Err(error)) => error,
             };
-            refused.log();
+            let user = self.opened_by.map(|opened_by| opened_by.user);
+            self.line.log(user, &refused);
+            self.state.metrics.refusal(refused.code().as_str(), "ws");
             self.line.send(Frame::error(id.as_ref(), &refused)).await?;
         }
+    }
+
+    /// Learns who connects, and lets them in. The socket is registered before it is asked once more
+    /// whether its session is alive: one that ends in between closes it. A shared socket cannot be
+    /// sent to another thread, hence `&mut`.
+    async fn admit(&mut self, id: Option<RequestId>, connect: Connect) -> Result<Known, Error> {
+        let logins = &self.state.logins;
+        let token = connect.token.as_deref();
+        let Identity {
+            caller,
+            user,
+            session,
+        } = logins.identify(self.opened_by, token, connect.user).await?;
+        let place = self.state.sockets.take(user).ok_or_else(|| {
+            let message = format!("User {user} has too many sockets open; close one");
+            Error::rate_limited(message, RETRY_AFTER)
+        })?;
+        let mut feed = self.state.feeds.feed(user, session);
+        logins.still(user, session).await?;
+        let admitted = admit(&mut feed, &self.state, caller, id, connect).await?;
+        Ok(Known {
+            feed,
+            place,
+            caller,
+            admitted,
+        })
     }
 }

@@ -1,14 +1,21 @@
 //! A socket as the session sees it: frames out, many to a system call; texts in.
 
-use crate::protocol::{Close, Frame};
+use super::throttle::{Throttle, Verdict};
+use crate::{
+    error::Error,
+    model::UserId,
+    protocol::{Close, Frame},
+    state::Limits,
+};
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, future::BoxFuture};
 use std::{
     future::{Future, poll_fn},
+    net::IpAddr,
     time::Duration,
 };
-use tokio::time;
+use tokio::time::{self, Instant};
 use tungstenite::error::{CapacityError, Error as WsError};
 
 /// How long the other side may take to answer a close frame, or to make room for one.
@@ -20,12 +27,19 @@ pub(super) struct Line {
     socket: Box<WebSocket>,
     /// How long the other side may take to accept what it is sent.
     write_limit: Duration,
+    /// Where it is.
+    from: IpAddr,
+    throttle: Throttle,
+    /// What came too fast, and when it may go on. Until then nothing is read.
+    held: Option<(Instant, Incoming)>,
 }
 
 /// What comes in.
 pub(super) enum Incoming {
     /// A text frame.
     Text(Utf8Bytes),
+    /// A text frame that came too fast, and how long to wait with the next.
+    TooFast(Utf8Bytes, Duration),
     /// A sign of life.
     Pong,
     /// Something that needs no answer.
@@ -33,16 +47,48 @@ pub(super) enum Incoming {
 }
 
 impl Line {
-    pub(super) fn new(socket: WebSocket, write_limit: Duration) -> Self {
+    pub(super) fn new(socket: WebSocket, from: IpAddr, limits: &Limits) -> Self {
         let socket = Box::new(socket);
         Self {
             socket,
-            write_limit,
+            write_limit: limits.write,
+            from,
+            throttle: Throttle::new(limits.frames),
+            held: None,
         }
     }
 
-    /// Waits for what comes in; nothing is lost where this is broken off.
+    /// Logs what is refused, and to whom. The span is made for this alone: ten thousand that are
+    /// open would take room.
+    pub(super) fn log(&self, user: Option<UserId>, error: &Error) {
+        let user = user.map(|user| user.0);
+        tracing::info_span!("socket", from = %self.from, user).in_scope(|| error.log());
+    }
+
+    /// Waits for what comes in, and no faster than it may; nothing is lost where this is broken off.
     pub(super) async fn receive(&mut self) -> Result<Incoming, Close> {
+        loop {
+            if let Some((until, _)) = &self.held {
+                Box::pin(time::sleep_until(*until)).await;
+            }
+            let incoming = match self.held.take() {
+                Some((_, incoming)) => incoming,
+                None => self.read().await?,
+            };
+            let is_text = matches!(incoming, Incoming::Text(_));
+            match (self.throttle.judge(is_text), incoming) {
+                (Verdict::Refuse(wait), Incoming::Text(text)) => {
+                    return Ok(Incoming::TooFast(text, wait));
+                }
+                (Verdict::Wait(wait), incoming) => {
+                    self.held = Some((Instant::now() + wait, incoming));
+                }
+                (_, incoming) => return Ok(incoming),
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<Incoming, Close> {
         match self.socket.recv().await {
             Some(Ok(Message::Text(text))) => Ok(Incoming::Text(text)),
             Some(Ok(Message::Pong(_))) => Ok(Incoming::Pong),

@@ -2,13 +2,17 @@
 
 mod handshake;
 mod line;
+mod moment;
 mod requests;
 mod session;
+mod throttle;
 
-use super::{Connection, origin};
+use super::{
+    Connection, address::ClientAddress, connection::too_many_connections, identity::Shown, origin,
+};
 use crate::{
-    auth::Caller,
     error::{Code, Error},
+    limit::{Place, neighbourhood},
     protocol::Close,
     state::AppState,
 };
@@ -24,10 +28,11 @@ use axum::{
 };
 use handshake::Handshake;
 use line::Line;
+use std::net::IpAddr;
 
 /// What a socket reads at once, in bytes: a frame of ordinary size; larger ones grow the buffer
 /// while they last.
-const READ_BUFFER: usize = 512;
+const READ_BUFFER: usize = 256;
 /// What a socket gathers before it writes without being asked to, in bytes.
 const WRITE_BUFFER: usize = 16 * 1024;
 
@@ -38,15 +43,17 @@ pub(super) fn router(state: &AppState) -> Router<AppState> {
 }
 
 async fn upgrade(
-    caller: Caller,
+    Shown(opened_by): Shown,
     State(state): State<AppState>,
     Extension(connection): Extension<Connection>,
+    Extension(client): Extension<ClientAddress>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
     let upgrade = upgrade.map_err(|_| {
         let message = "This route speaks WebSocket (version 13) only: ask with Upgrade: websocket";
         Error::new(Code::UpgradeRequired, message)
     })?;
+    let place = place_behind_proxy(&state, &connection, client)?;
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
@@ -55,22 +62,37 @@ async fn upgrade(
     // Counted from here on, so that a stopping server waits for it.
     let counted = state.sessions.token();
     Ok(upgrade.on_upgrade(async move |socket| {
-        let line = Line::new(socket, state.limits.write);
-        let identified = Box::pin(Handshake::new(line, caller, &state).identify()).await;
+        let line = Line::new(socket, client.0, &state.limits);
+        let identified = Box::pin(Handshake::new(line, opened_by, &state).identify()).await;
         match identified {
             // In a task of its own: an open socket holds no room for its upgrade and handshake.
             Ok((session, admitted)) => {
                 state.sessions.spawn(async move {
                     let close = session.run(admitted).await;
-                    log_closed(&connection, close);
+                    log_closed(client, close);
+                    drop((connection, place));
                 });
             }
-            Err(close) => log_closed(&connection, close),
+            Err(close) => log_closed(client, close),
         }
         drop(counted);
     }))
 }
 
-fn log_closed(connection: &Connection, close: Close) {
-    tracing::info!(peer = %connection.peer, code = close.frame().0, "socket closed");
+/// A place for a socket among those of its address, where its connection is a proxy's and was not
+/// counted as its own.
+fn place_behind_proxy(
+    state: &AppState,
+    connection: &Connection,
+    ClientAddress(client): ClientAddress,
+) -> Result<Option<Place<IpAddr>>, Error> {
+    if !state.proxies.contain(connection.peer.ip()) {
+        return Ok(None);
+    }
+    let place = state.connections.take(neighbourhood(client));
+    place.map(Some).ok_or_else(too_many_connections)
+}
+
+fn log_closed(ClientAddress(client): ClientAddress, close: Close) {
+    tracing::info!(%client, code = close.frame().0, "socket closed");
 }

@@ -22,6 +22,11 @@ impl Session {
             Ok(Command::Send(send)) => self.send(id.clone(), send),
             Ok(Command::Update(update)) => self.update(id.clone(), update),
             Ok(Command::Leave(chat)) => return self.leave(id, chat).await,
+            Ok(Command::Typing(typing)) => match self.type_in(&typing) {
+                Ok(()) => return self.typed(id, typing.chat).await,
+                Err(error) => Err(error),
+            },
+            Ok(Command::Read(mark)) => self.mark_read(id.clone(), &mark),
             Ok(Command::Delete(delete)) => {
                 Box::pin(self.delete(id.clone(), delete.message)).await?
             }
@@ -44,7 +49,8 @@ impl Session {
         id: Option<&RequestId>,
         error: &Error,
     ) -> Result<(), Close> {
-        error.log();
+        self.line.log(Some(self.user), error);
+        self.state.metrics.refusal(error.code().as_str(), "ws");
         self.line.gather(Frame::error(id, error)).await
     }
 
@@ -54,6 +60,11 @@ impl Session {
         connect: Connect,
     ) -> Result<Admitted, Error> {
         Caller::User(self.user).acting_as(connect.user)?;
+        if let Some(token) = &connect.token {
+            // It is known already who this is; a token must not say otherwise.
+            let shown = self.state.logins.authenticate(token).await?;
+            Caller::User(self.user).acting_as(Some(shown.user))?;
+        }
         admit(&mut self.feed, &self.state, self.caller, id, connect).await
     }
 
@@ -103,7 +114,10 @@ impl Session {
         message: MessageId,
     ) -> Result<Result<(), Error>, Close> {
         self.line.flush().await?;
-        let finding = self.state.messages.chat_for(self.user, message);
+        let finding = self
+            .state
+            .messages
+            .chat_of(Caller::User(self.user), message);
         let found = time::timeout(STORE_LIMIT, finding).await;
         Ok(found
             .unwrap_or_else(|_| Err(Error::unavailable()))
@@ -135,7 +149,7 @@ impl Session {
         }
     }
 
-    fn must_be_in(&self, chat: ChatId) -> Result<(), Error> {
+    pub(super) fn must_be_in(&self, chat: ChatId) -> Result<(), Error> {
         match self.feed.is_in(chat) {
             true => Ok(()),
             false => Err(Error::not_connected(chat)),

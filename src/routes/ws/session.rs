@@ -1,24 +1,28 @@
 //! A socket whose user is known: one task, one `select!`, whose arms are all that can happen.
 
-use super::line::{Incoming, Line};
+use super::{
+    line::{Incoming, Line},
+    moment::{Marked, next_mark},
+};
 use crate::{
     auth::Caller,
     error::Error,
-    model::{ChatId, UserId},
-    protocol::{Close, Connect, Frame, Online, RequestId},
+    limit::{Place, too_fast},
+    model::{ChatId, MessageId, UserId},
+    protocol::{Close, Connect, Frame, Online, Request, RequestId},
     service::{Answer, Arrival, Delivery, Feed, Opened, Pending},
     state::AppState,
 };
 use futures_util::FutureExt;
-use std::{collections::VecDeque, convert::Infallible};
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
 use tokio::{
     select,
     time::{self, Instant, Interval, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
 
-/// Changes of one socket that may be on their way at once; with more, it is not read until one is
-/// answered.
+/// Changes of one socket that may be on their way at once, and read positions; with more, it is
+/// not read until one is answered.
 const IN_FLIGHT: usize = 64;
 /// Events after which a busy socket is written to although more is ready.
 const UNFLUSHED: usize = 64;
@@ -31,12 +35,17 @@ pub(super) struct Session {
     /// Who the socket was opened by: in open mode, anyone who connects becomes a member.
     pub(super) caller: Caller,
     pub(super) state: AppState,
-    /// Done when the user's sockets must close.
+    /// Done when the user's or the session's sockets must close.
     pub(super) ended: CancellationToken,
     /// Changes that were handed in, in order; their answers come in that order too.
     pub(super) pending: VecDeque<Awaited>,
+    /// Read positions that were handed in, in order. Their answers take their time, and changes do
+    /// not wait for them.
+    pub(super) marks: VecDeque<Marked>,
     /// Whether the client is one that checks heartbeats.
     pub(super) heartbeat: bool,
+    /// The socket's place among its user's.
+    _place: Place<UserId>,
     /// Pings that were sent since the last pong.
     pub(super) unanswered: u32,
 }
@@ -62,6 +71,7 @@ enum Event {
     Arrival(Arrival),
     Incoming(Incoming),
     Answer(Result<Answer, Error>),
+    Marked(Result<MessageId, Error>),
     Tick,
     Stopping,
     Ended,
@@ -105,7 +115,13 @@ pub(super) async fn admit(
 }
 
 impl Session {
-    pub(super) fn new(line: Line, feed: Feed, caller: Caller, state: AppState) -> Self {
+    pub(super) fn new(
+        line: Line,
+        feed: Feed,
+        caller: Caller,
+        state: AppState,
+        place: Place<UserId>,
+    ) -> Self {
         let (user, ended) = (feed.user(), feed.ended());
         Self {
             line,
@@ -115,7 +131,9 @@ impl Session {
             state,
             ended,
             pending: VecDeque::new(),
+            marks: VecDeque::new(),
             heartbeat: false,
+            _place: place,
             unanswered: 0,
         }
     }
@@ -151,12 +169,21 @@ impl Session {
                 }
             };
             unflushed += 1;
+            // Whatever came with it: nothing is done for a session that has ended.
+            if self.ended.is_cancelled() {
+                return Err(Close::SessionEnded);
+            }
             match event {
                 Event::Arrival(arrival) => self.deliver(arrival).await?,
                 Event::Incoming(Incoming::Text(text)) => self.handle(&text).await?,
+                Event::Incoming(Incoming::TooFast(text, wait)) => {
+                    let id = Request::parse(&text).id;
+                    self.refuse(id.as_ref(), &too_many_frames(wait)).await?;
+                }
                 Event::Incoming(Incoming::Pong) => self.unanswered = 0,
                 Event::Incoming(Incoming::Other) => {}
                 Event::Answer(answer) => self.answer(answer).await?,
+                Event::Marked(position) => self.answer_mark(position).await?,
                 Event::Tick => self.tick().await?,
                 Event::Stopping => return Box::pin(self.finish()).await,
                 Event::Ended => return Err(Close::SessionEnded),
@@ -166,11 +193,12 @@ impl Session {
 
     /// Waits for whatever happens next; nothing is lost where this is broken off.
     async fn event(&mut self, ticks: &mut Interval) -> Result<Event, Close> {
-        let reading = self.pending.len() < IN_FLIGHT;
+        let reading = self.pending.len() < IN_FLIGHT && self.marks.len() < IN_FLIGHT;
         Ok(select! {
             Some(arrival) = self.feed.arrival() => Event::Arrival(arrival),
             incoming = self.line.receive(), if reading => Event::Incoming(incoming?),
             Some(answer) = next_answer(&mut self.pending) => Event::Answer(answer),
+            Some(position) = next_mark(&mut self.marks) => Event::Marked(position),
             _ = ticks.tick() => Event::Tick,
             () = self.state.stopping.cancelled() => Event::Stopping,
             () = self.ended.cancelled() => Event::Ended,
@@ -279,12 +307,20 @@ impl Session {
         while let Some(answer) = next_answer(&mut self.pending).await {
             self.answer(answer).await?;
         }
+        while let Some(position) = next_mark(&mut self.marks).await {
+            self.answer_mark(position).await?;
+        }
         while let Some(Some(arrival)) = self.feed.arrival().now_or_never() {
             self.deliver(arrival).await?;
         }
         self.line.flush().await?;
         Err(Close::Restart)
     }
+}
+
+/// The error for a socket that sends faster than it may.
+pub(super) fn too_many_frames(wait: Duration) -> Error {
+    too_fast("frames on this socket", wait)
 }
 
 /// The answer to the change that was handed in first; none where there is none.

@@ -139,7 +139,8 @@ impl Ledger {
                         ids.insert(id);
                     }
                 }
-                Change::DeleteUser(_) | Change::DeleteChat(_) => {}
+                Change::DeleteUser(_) | Change::DeleteChat { .. } | Change::RemoveMember { .. } => {
+                }
             }
         }
         let ids: Vec<MessageId> = ids.into_iter().collect();
@@ -156,32 +157,31 @@ impl Ledger {
         tx: &mut LogTransaction,
         now: Timestamp,
     ) -> Result<Vec<MessageId>, Error> {
-        let mut ids = Vec::new();
-        if !self.new.is_empty() {
-            ids = tx.insert(&self.new, now).await?;
-        }
         if !self.changed.is_empty() {
-            let changed: Vec<Message> = self
-                .changed
-                .iter()
-                .filter_map(|id| self.messages.get(id))
-                .cloned()
-                .collect();
+            let changed = self.changed.iter();
+            let changed = changed.filter_map(|id| self.messages.get(id));
+            let changed: Vec<Message> = changed.cloned().collect();
             tx.update(&changed).await?;
         }
-        let mut heads: Vec<Head> = (self.moved.iter())
-            .filter_map(|&chat_id| {
-                Some(Head {
-                    chat_id,
-                    seq: *self.heads.get(&chat_id)?,
-                })
-            })
-            .collect();
+        let heads = self.moved_heads();
+        if !self.new.is_empty() {
+            return tx.append(&self.new, &heads, now).await;
+        }
         if !heads.is_empty() {
-            heads.sort_unstable_by_key(|head| head.chat_id);
             tx.advance(&heads).await?;
         }
-        Ok(ids)
+        Ok(Vec::new())
+    }
+
+    /// The heads that moved, by chat.
+    fn moved_heads(&self) -> Vec<Head> {
+        let head = |&chat_id| {
+            let seq = *self.heads.get(&chat_id)?;
+            Some(Head { chat_id, seq })
+        };
+        let mut heads: Vec<Head> = self.moved.iter().filter_map(head).collect();
+        heads.sort_unstable_by_key(|head| head.chat_id);
+        heads
     }
 
     fn outcome(&self, verdicts: Vec<Verdict>, ids: &[MessageId], now: Timestamp) -> Outcome {
@@ -189,7 +189,7 @@ impl Ledger {
             .new
             .iter()
             .zip(ids)
-            .map(|(new, id)| self.message(new, *id, now))
+            .map(|(new, id)| new.stored(*id, self.names.get(&new.author).cloned(), now))
             .collect();
         let mut news = Vec::with_capacity(verdicts.len());
         let answers = verdicts
@@ -210,24 +210,6 @@ impl Ledger {
             })
             .collect();
         Outcome { answers, news }
-    }
-
-    fn message(&self, new: &NewMessage, id: MessageId, now: Timestamp) -> Message {
-        Message {
-            message_id: id,
-            chat_id: new.chat,
-            customer_id: Some(new.author),
-            username: self.names.get(&new.author).cloned(),
-            content: Some(new.content.as_str().to_owned()),
-            seq: new.seq,
-            sent_at: now,
-            edited_at: None,
-            deleted_at: None,
-            reply_to: new.reply_to,
-            client_message_id: new.key.as_ref().map(|key| key.as_str().to_owned()),
-            sent_seq: new.seq,
-            deleted_by: None,
-        }
     }
 }
 

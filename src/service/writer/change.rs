@@ -50,7 +50,21 @@ pub enum Change {
     /// Delete a user's messages and, once none is left, the user.
     DeleteUser(UserId),
     /// Delete a chat and all that is in it.
-    DeleteChat(ChatId),
+    DeleteChat {
+        /// Who calls.
+        caller: Caller,
+        /// Which.
+        chat: ChatId,
+    },
+    /// End a membership.
+    RemoveMember {
+        /// Who calls.
+        caller: Caller,
+        /// Whose.
+        user: UserId,
+        /// Where.
+        chat: ChatId,
+    },
 }
 
 /// Which message is meant.
@@ -83,17 +97,18 @@ impl Change {
             Self::Send { chat, .. } | Self::Edit { chat, .. } | Self::Delete { chat, .. } => {
                 Some(*chat)
             }
-            Self::DeleteUser(_) | Self::DeleteChat(_) => None,
+            Self::DeleteUser(_) | Self::DeleteChat { .. } | Self::RemoveMember { .. } => None,
         }
     }
 
-    /// Who calls, of those that share a transaction.
+    /// Who calls; of a user's deletion that has been decided before.
     pub(super) fn caller(&self) -> Caller {
         match self {
             Self::Send { caller, .. } | Self::Edit { caller, .. } | Self::Delete { caller, .. } => {
                 *caller
             }
-            Self::DeleteUser(_) | Self::DeleteChat(_) => Caller::Open,
+            Self::DeleteChat { caller, .. } | Self::RemoveMember { caller, .. } => *caller,
+            Self::DeleteUser(_) => Caller::Open,
         }
     }
 
@@ -102,7 +117,7 @@ impl Change {
         match self {
             Self::Send { author, .. } => Some(*author),
             Self::Edit { actor, .. } | Self::Delete { actor, .. } => *actor,
-            Self::DeleteUser(_) | Self::DeleteChat(_) => None,
+            Self::DeleteUser(_) | Self::DeleteChat { .. } | Self::RemoveMember { .. } => None,
         }
     }
 }

@@ -7,9 +7,10 @@ use super::{
 };
 use crate::{
     error::{Code, Error},
-    model::{ChatId, ClientMessageId, Content, Message, MessageId, Role, Seq, Timestamp, UserId},
+    model::{ChatId, ClientMessageId, Content, Message, MessageId, Seq, Timestamp, UserId},
     protocol,
     repository::{Keyed, NewMessage},
+    service::permission,
 };
 
 /// What one change comes to.
@@ -54,7 +55,9 @@ impl Ledger {
             } => self
                 .admit(change, *chat)
                 .and_then(|()| self.delete(*actor, *chat, *message, now)),
-            Change::DeleteUser(_) | Change::DeleteChat(_) => Err(Error::unavailable()),
+            Change::DeleteUser(_) | Change::DeleteChat { .. } | Change::RemoveMember { .. } => {
+                Err(Error::unavailable())
+            }
         };
         decided.unwrap_or_else(Verdict::Refused)
     }
@@ -70,10 +73,8 @@ impl Ledger {
         if !self.names.contains_key(&user) {
             return Err(Error::user_not_found(user));
         }
-        if change.caller().members_only() && !self.roles.contains_key(&(user, chat)) {
-            return Err(Error::chat_not_found(chat));
-        }
-        Ok(())
+        let role = self.roles.get(&(user, chat)).copied();
+        permission::see(change.caller(), role, chat)
     }
 
     fn send(
@@ -148,11 +149,7 @@ impl Ledger {
             })?,
         };
         let author = self.living(id, chat)?.customer_id;
-        if actor.is_some() && actor != author {
-            return Err(Error::forbidden(format!(
-                "Only its author edits message {id}"
-            )));
-        }
+        permission::edit(actor, author, id)?;
         let seq = self.step(chat);
         self.change(id, protocol::Change::Edited, |message| {
             message.content = Some(content.as_str().to_owned());
@@ -169,13 +166,8 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Verdict, Error> {
         let author = self.living(id, chat)?.customer_id;
-        if let Some(user) = actor {
-            let admin = self.roles.get(&(user, chat)) == Some(&Role::Admin);
-            if author != Some(user) && !admin {
-                let message = format!("Only its author or an admin of chat {chat} deletes it");
-                return Err(Error::forbidden(message));
-            }
-        }
+        let role = actor.and_then(|user| self.roles.get(&(user, chat)).copied());
+        permission::delete(actor, author, role, chat)?;
         let seq = self.step(chat);
         self.change(id, protocol::Change::Deleted, |message| {
             message.content = None;

@@ -2,12 +2,19 @@
 //! waiting in one transaction, publishes it in order, then answers. Alone, a change waits for
 //! nobody; under load, many share a commit. Nothing is seen before it is committed.
 
+mod alone;
 mod batch;
 mod change;
 mod decide;
+mod lone;
 mod worker;
 
-use crate::{error::Error, hub::Hub, repository::LogRepository};
+use crate::{
+    error::Error,
+    hub::Hub,
+    metrics::WriterMetrics,
+    repository::{LogRepository, RosterRepository},
+};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -27,9 +34,6 @@ const BATCH: usize = 512;
 const WAIT_LIMIT: Duration = Duration::from_millis(2500);
 /// How long a transaction may take before its outcome counts as unknown.
 const COMMIT_LIMIT: Duration = Duration::from_secs(2);
-/// How often what the chats have been told is compared with what is stored: a change that was
-/// committed without this server knowing reaches its chat this much later.
-const COMPARE: Duration = Duration::from_secs(3);
 
 /// Where changes are handed in. Cloning shares the queue.
 #[derive(Clone)]
@@ -50,9 +54,24 @@ pub struct Pending(oneshot::Receiver<Result<Answer, Error>>);
 impl Writer {
     /// A queue and the worker that empties it until `stop`, and then what is left in it.
     #[must_use]
-    pub fn new(log: LogRepository, hub: Hub, stop: CancellationToken) -> (Self, Worker) {
+    pub fn new(
+        log: LogRepository,
+        rosters: RosterRepository,
+        hub: Hub,
+        metrics: WriterMetrics,
+        stop: CancellationToken,
+    ) -> (Self, Worker) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        (Self { queue }, Worker::new(waiting, log, hub, stop))
+        (
+            Self { queue },
+            Worker::new(waiting, log, rosters, (hub, metrics), stop),
+        )
+    }
+
+    /// How many changes wait, and how many may.
+    #[must_use]
+    pub fn queue(&self) -> (usize, usize) {
+        (QUEUE - self.queue.capacity(), QUEUE)
     }
 
     /// Hands a change in.

@@ -2,30 +2,30 @@
 //! chat's changes in the order of their numbers.
 
 use super::{
-    BATCH, COMMIT_LIMIT, COMPARE, Job, WAIT_LIMIT,
+    BATCH, COMMIT_LIMIT, Job, WAIT_LIMIT,
     batch::{self, Outcome},
     change::{Answer, Change},
+    lone,
 };
 use crate::{
     error::{Code, Error},
     hub::{Event, Hub},
-    model::{ChatId, Message, Seq, Timestamp, UserId},
+    metrics::WriterMetrics,
+    model::{ChatId, Message, Seq},
     protocol::{self, Frame},
-    repository::{Burial, LogRepository, Tombstone},
+    repository::{Attempt, LogRepository, RosterRepository},
 };
-use std::collections::{BTreeMap, HashSet};
-use tokio::{
-    select,
-    sync::mpsc,
-    time::{self, MissedTickBehavior},
-};
+use std::{collections::BTreeMap, time::Instant};
+use tokio::{select, sync::mpsc, time};
 use tokio_util::sync::CancellationToken;
 
 /// Owns the queue's far end and all that is in flight.
 pub struct Worker {
     queue: mpsc::Receiver<Job>,
-    log: LogRepository,
-    hub: Hub,
+    pub(super) log: LogRepository,
+    pub(super) rosters: RosterRepository,
+    pub(super) hub: Hub,
+    metrics: WriterMetrics,
     stop: CancellationToken,
 }
 
@@ -41,13 +41,16 @@ impl Worker {
     pub(super) fn new(
         queue: mpsc::Receiver<Job>,
         log: LogRepository,
-        hub: Hub,
+        rosters: RosterRepository,
+        (hub, metrics): (Hub, WriterMetrics),
         stop: CancellationToken,
     ) -> Self {
         Self {
             queue,
             log,
+            rosters,
             hub,
+            metrics,
             stop,
         }
     }
@@ -55,17 +58,11 @@ impl Worker {
     /// Works until `stop`; then refuses new changes and finishes those that wait.
     pub async fn run(mut self) {
         let mut jobs = Vec::with_capacity(BATCH);
-        let mut compare = time::interval(COMPARE);
-        compare.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let taken = select! {
                 biased;
                 () = self.stop.cancelled(), if !self.queue.is_closed() => {
                     self.queue.close();
-                    continue;
-                }
-                _ = compare.tick(), if !self.queue.is_closed() => {
-                    self.compare_heads().await;
                     continue;
                 }
                 taken = self.queue.recv_many(&mut jobs, BATCH) => taken,
@@ -104,7 +101,11 @@ impl Worker {
             .into_iter()
             .map(|job| (job.change, (job.reply, job.since)))
             .unzip();
-        let answers = match self.commit(&changes).await {
+        let begin = Instant::now();
+        let committed = self.commit(&changes).await;
+        self.metrics.batch.observe(changes.len() as u64);
+        self.metrics.commit.observe_time(begin.elapsed());
+        let answers = match committed {
             Ok(answers) => answers,
             Err(Failure::Undone(error)) if error.code() == Code::Internal => {
                 self.one_by_one(&changes, error).await
@@ -112,7 +113,10 @@ impl Worker {
             Err(Failure::Undone(error)) => refuse_all(&changes, &error, Error::unavailable),
             Err(Failure::Unknown(error)) => refuse_all(&changes, &error, Error::in_doubt),
         };
-        for ((reply, _), answer) in replies.into_iter().zip(answers) {
+        for ((reply, since), answer) in replies.into_iter().zip(answers) {
+            if let Ok(Answer::Message(_)) = answer {
+                self.metrics.publication.observe_time(since.elapsed());
+            }
             let _ = reply.send(answer);
         }
     }
@@ -139,6 +143,17 @@ impl Worker {
 
     /// One transaction, published when it is committed.
     async fn commit(&mut self, changes: &[Change]) -> Result<Vec<Result<Answer, Error>>, Failure> {
+        if let [change] = changes {
+            match time::timeout(COMMIT_LIMIT, lone::send(&self.log, change)).await {
+                Ok(Attempt::Sent(message)) => {
+                    self.publish(&[(protocol::Change::Sent, (*message).clone())]);
+                    return Ok(vec![Ok(Answer::Message(message))]);
+                }
+                Ok(Attempt::Declined) => {}
+                Ok(Attempt::Unknown(error)) => return Err(Failure::Unknown(error)),
+                Err(_) => return Err(Failure::Unknown(Error::unavailable())),
+            }
+        }
         let mut committing = false;
         let transaction = async {
             let mut tx = self.log.begin().await?;
@@ -167,10 +182,20 @@ impl Worker {
         }
     }
 
+    /// One atomic for each message: nothing is looked up or made for it.
+    fn count(&self, change: protocol::Change) {
+        match change {
+            protocol::Change::Sent => self.metrics.sent.inc(),
+            protocol::Change::Edited => self.metrics.edited.inc(),
+            protocol::Change::Deleted => self.metrics.deleted.inc(),
+        };
+    }
+
     fn publish(&self, news: &[(protocol::Change, Message)]) {
         let mut chats: BTreeMap<ChatId, Vec<(Seq, Frame)>> = BTreeMap::new();
         for (change, message) in news {
-            if self.hub.is_occupied(message.chat_id) {
+            self.count(*change);
+            if self.hub.is_heard(message.chat_id) {
                 let frame = Frame::changed(*change, message);
                 chats
                     .entry(message.chat_id)
@@ -180,80 +205,6 @@ impl Worker {
         }
         for (chat, frames) in chats {
             self.hub.post(chat, Event::Changes(frames.into()));
-        }
-    }
-
-    /// What does not share a transaction.
-    async fn alone(&mut self, change: &Change) -> Result<Answer, Error> {
-        match change {
-            Change::DeleteUser(user) => self.delete_user(*user).await,
-            Change::DeleteChat(chat) => self.delete_chat(*chat).await,
-            Change::Send { .. } | Change::Edit { .. } | Change::Delete { .. } => {
-                Err(Error::unavailable())
-            }
-        }
-    }
-
-    async fn delete_user(&self, user: UserId) -> Result<Answer, Error> {
-        let deleting = self.log.delete_user(user, Timestamp::now());
-        let done = time::timeout(COMMIT_LIMIT, deleting).await;
-        let burial = done.unwrap_or_else(|_| Err(Error::in_doubt()))?;
-        let Some(Burial { tombstones, done }) = burial else {
-            // Perhaps gone by an earlier deletion that was never confirmed.
-            self.hub.end(user);
-            return Err(Error::user_not_found(user));
-        };
-        for chat in tombstones.chunk_by(|a, b| a.chat_id == b.chat_id) {
-            let frame =
-                |t: &Tombstone| (t.seq, Frame::buried(t.chat_id, t.message_id, t.seq, user));
-            if let Some(first) = chat.first() {
-                self.hub.post(
-                    first.chat_id,
-                    Event::Changes(chat.iter().map(frame).collect()),
-                );
-            }
-        }
-        if !done {
-            return Ok(Answer::Partly);
-        }
-        self.hub.end(user);
-        Ok(Answer::Gone)
-    }
-
-    async fn delete_chat(&self, chat: ChatId) -> Result<Answer, Error> {
-        let deleting = async {
-            let mut tx = self.log.begin().await?;
-            tx.lock_chats(&[chat]).await?;
-            let deleted = tx.delete_chat(chat).await?;
-            tx.commit().await?;
-            Ok(deleted)
-        };
-        let done = time::timeout(COMMIT_LIMIT, deleting).await;
-        if !done.unwrap_or_else(|_| Err(Error::in_doubt()))? {
-            return Err(Error::chat_not_found(chat));
-        }
-        self.hub.post(chat, Event::Closed);
-        Ok(Answer::Gone)
-    }
-
-    /// Compares what the chats have been told with what is stored, and tells them where they are
-    /// behind: after a commit that was never confirmed, by this server or one before it.
-    async fn compare_heads(&self) {
-        let chats = self.hub.occupied();
-        if chats.is_empty() {
-            return;
-        }
-        let heads = match time::timeout(COMMIT_LIMIT, self.log.heads(&chats)).await {
-            Ok(Ok(heads)) => heads,
-            Ok(Err(error)) => return error.log(),
-            Err(_) => return tracing::warn!("the store does not answer"),
-        };
-        let stored: HashSet<ChatId> = heads.iter().map(|head| head.chat_id).collect();
-        for head in heads {
-            self.hub.post(head.chat_id, Event::Behind(head.seq));
-        }
-        for gone in chats.into_iter().filter(|chat| !stored.contains(chat)) {
-            self.hub.post(gone, Event::Closed);
         }
     }
 }

@@ -1,0 +1,85 @@
+//! What callers are held to, from the settings.
+
+use super::serve::Bounds;
+use crate::{
+    config::Config,
+    limit::{Paces, Rate},
+    model::UserId,
+    state::{AppState, Limits},
+};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+use tokio::{sync::Semaphore, time};
+
+/// How often callers are forgotten who have not come for a while. Until then one takes some 60
+/// bytes, and addresses are not had by the million.
+const SWEEP_PERIOD: Duration = Duration::from_secs(10);
+
+/// A limit that holds only where rates are limited.
+pub(super) fn only_with(config: &Config, limit: u32) -> Option<u32> {
+    config.rate_limit().then_some(limit)
+}
+
+fn rate(config: &Config, per_second: u32) -> Option<Rate> {
+    let burst_seconds = config.limits.burst_seconds;
+    only_with(config, per_second).map(|per_second| Rate {
+        per_second,
+        burst_seconds,
+    })
+}
+
+/// How fast addresses and users may be.
+pub(super) struct CallerPaces {
+    pub(super) requests: Paces<IpAddr>,
+    pub(super) passwords: Paces<IpAddr>,
+    pub(super) messages: Paces<UserId>,
+}
+
+impl CallerPaces {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            requests: Paces::new(rate(config, config.limits.requests_per_second)),
+            passwords: Paces::new(rate(config, config.limits.passwords_per_second)),
+            messages: Paces::new(rate(config, config.limits.messages_per_second)),
+        }
+    }
+
+    /// Forgets, for ever, who has not come for a while.
+    pub(super) async fn sweep(self) {
+        loop {
+            time::sleep(SWEEP_PERIOD).await;
+            self.requests.sweep();
+            self.passwords.sweep();
+            self.messages.sweep();
+        }
+    }
+}
+
+/// What the listener is held to.
+pub(super) fn bounds(config: &Config, state: &AppState, room: Arc<Semaphore>) -> Bounds {
+    Bounds {
+        room,
+        of_address: state.connections.clone(),
+        proxies: state.proxies.clone(),
+        head_limit: config.handshake_limit,
+        write_limit: config.write_limit,
+        head: state.limits.head,
+        headers: state.limits.headers,
+    }
+}
+
+/// What requests and sockets are held to.
+pub(super) fn limits(config: &Config) -> Limits {
+    Limits {
+        head: config.limits.max_head_bytes as usize,
+        headers: config.limits.max_headers as usize,
+        url: config.limits.max_url_bytes as usize,
+        body: config.max_body_bytes as usize,
+        frame: config.max_frame_bytes as usize,
+        frames: rate(config, config.limits.frames_per_second),
+        chats_per_socket: config.max_chats_per_socket as usize,
+        request: config.request_limit,
+        handshake: config.handshake_limit,
+        ping: config.ping_interval,
+        write: config.write_limit,
+    }
+}

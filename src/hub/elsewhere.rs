@@ -1,0 +1,278 @@
+//! Who is connected to the other nodes, as they tell: in the chats of those shards that somebody
+//! here is in, and of nobody who has not been heard of for a while.
+
+use super::link::{NodeId, Part, shard_of, trace};
+use crate::{
+    model::{ChatId, UserId},
+    protocol::Online,
+};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+};
+use tokio::time::{Duration, Instant};
+
+/// A node that was not heard for so long is dead: more than three of its beats. Looked after at
+/// every beat of our own, so that its users are gone at most 13 s after it.
+pub(super) const STALE: Duration = Duration::from_secs(10);
+
+type Users = HashMap<UserId, String>;
+
+/// The other nodes.
+#[derive(Default)]
+pub(super) struct Elsewhere(HashMap<NodeId, Node>);
+
+/// One of them.
+struct Node {
+    /// Since when it is known.
+    since: Instant,
+    heard: Instant,
+    present: HashMap<ChatId, Users>,
+    /// By shard, to be compared with what it says of itself.
+    digests: HashMap<u16, u64>,
+    /// The parts of an answer whose last part is still to come.
+    coming: Vec<(ChatId, Online)>,
+}
+
+/// Somebody came or went, seen over all other nodes.
+pub(super) struct Passage {
+    pub(super) chat: ChatId,
+    pub(super) who: Online,
+    pub(super) came: bool,
+}
+
+impl Node {
+    fn add(&mut self, chat: ChatId, who: &Online) -> bool {
+        let users = self.present.entry(chat).or_default();
+        let new = users
+            .insert(who.customer_id, who.username.clone())
+            .is_none();
+        if new {
+            self.toggle(chat, who.customer_id);
+        }
+        new
+    }
+
+    fn remove(&mut self, chat: ChatId, user: UserId) -> Option<String> {
+        let users = self.present.get_mut(&chat)?;
+        let username = users.remove(&user)?;
+        if users.is_empty() {
+            self.present.remove(&chat);
+        }
+        self.toggle(chat, user);
+        Some(username)
+    }
+
+    fn toggle(&mut self, chat: ChatId, user: UserId) {
+        let shard = shard_of(chat);
+        let digest = self.digests.entry(shard).or_default();
+        *digest ^= trace(chat, user);
+        if *digest == 0 {
+            self.digests.remove(&shard);
+        }
+    }
+
+    /// Everyone in those chats.
+    fn everyone(&self, is_meant: impl Fn(ChatId) -> bool) -> Vec<(ChatId, UserId)> {
+        let chats = self.present.iter().filter(|(chat, _)| is_meant(**chat));
+        chats
+            .flat_map(|(&chat, users)| users.keys().map(move |&user| (chat, user)))
+            .collect()
+    }
+}
+
+impl Elsewhere {
+    /// Whether the user is connected to the chat on another node.
+    pub(super) fn has(&self, chat: ChatId, user: UserId) -> bool {
+        let mut nodes = self.0.values();
+        nodes.any(|node| {
+            node.present
+                .get(&chat)
+                .is_some_and(|u| u.contains_key(&user))
+        })
+    }
+
+    /// Who is connected to the chat on other nodes; one on several comes several times.
+    pub(super) fn online(&self, chat: ChatId) -> impl Iterator<Item = Online> + '_ {
+        let users = self
+            .0
+            .values()
+            .filter_map(move |node| node.present.get(&chat));
+        users.flatten().map(|(&customer_id, username)| Online {
+            customer_id,
+            username: username.clone(),
+        })
+    }
+
+    /// A node lives; tells for how long it is known.
+    pub(super) fn heard(&mut self, node: NodeId) -> Duration {
+        let node = self.node(node);
+        node.heard = Instant::now();
+        node.since.elapsed()
+    }
+
+    /// All of them.
+    pub(super) fn nodes(&self) -> Vec<NodeId> {
+        self.0.keys().copied().collect()
+    }
+
+    /// A user is connected there.
+    pub(super) fn came(&mut self, node: NodeId, chat: ChatId, who: Online) -> Option<Passage> {
+        let known = self.has(chat, who.customer_id);
+        self.node(node).add(chat, &who);
+        let came = true;
+        (!known).then_some(Passage { chat, who, came })
+    }
+
+    /// A user is no longer connected there.
+    pub(super) fn went(&mut self, node: NodeId, chat: ChatId, user: UserId) -> Option<Passage> {
+        let username = self.0.get_mut(&node)?.remove(chat, user)?;
+        let who = Online {
+            customer_id: user,
+            username,
+        };
+        let came = false;
+        (!self.has(chat, user)).then_some(Passage { chat, who, came })
+    }
+
+    /// A part of a node's answer to who is connected there.
+    pub(super) fn answered(&mut self, node: NodeId, part: Part) -> Vec<Passage> {
+        let coming = &mut self.node(node).coming;
+        if part.first {
+            coming.clear();
+        }
+        coming.extend(part.present);
+        let Some(about) = part.about else {
+            return Vec::new();
+        };
+        let coming = mem::take(coming);
+        let about: HashSet<u16> = about.into_iter().collect();
+        let stay: HashSet<(ChatId, UserId)> = coming
+            .iter()
+            .map(|(chat, who)| (*chat, who.customer_id))
+            .collect();
+        let known = self
+            .node(node)
+            .everyone(|chat| about.contains(&shard_of(chat)));
+        let gone = known.into_iter().filter(|known| !stay.contains(known));
+        let mut passages: Vec<Passage> = gone
+            .filter_map(|(chat, user)| self.went(node, chat, user))
+            .collect();
+        passages.extend(
+            coming
+                .into_iter()
+                .filter_map(|(chat, who)| self.came(node, chat, who)),
+        );
+        passages
+    }
+
+    /// The shards, of those that somebody here is in, of which the node says something else than is
+    /// known here.
+    pub(super) fn differing(&mut self, node: NodeId, of: &[u16], said: &[(u16, u64)]) -> Vec<u16> {
+        let said: HashMap<u16, u64> = said.iter().copied().collect();
+        let known = &self.node(node).digests;
+        of.iter()
+            .filter(|shard| known.get(shard) != said.get(shard))
+            .copied()
+            .collect()
+    }
+
+    /// A node is gone.
+    pub(super) fn bury(&mut self, node: NodeId) -> Vec<Passage> {
+        let Some(buried) = self.0.get(&node) else {
+            return Vec::new();
+        };
+        let everyone = buried.everyone(|_| true);
+        let passages = everyone
+            .into_iter()
+            .filter_map(|(chat, user)| self.went(node, chat, user))
+            .collect();
+        self.0.remove(&node);
+        passages
+    }
+
+    /// The nodes that have not been heard for too long.
+    pub(super) fn stale(&self) -> Vec<NodeId> {
+        let stale = self
+            .0
+            .iter()
+            .filter(|(_, node)| node.heard.elapsed() > STALE);
+        stale.map(|(&id, _)| id).collect()
+    }
+
+    /// Forgets the chats of all shards but these.
+    pub(super) fn keep(&mut self, shards: &[u16]) {
+        let shards: HashSet<u16> = shards.iter().copied().collect();
+        for node in self.0.values_mut() {
+            node.present
+                .retain(|chat, _| shards.contains(&shard_of(*chat)));
+            node.digests.retain(|shard, _| shards.contains(shard));
+        }
+    }
+
+    fn node(&mut self, node: NodeId) -> &mut Node {
+        self.0.entry(node).or_insert_with(|| Node {
+            since: Instant::now(),
+            heard: Instant::now(),
+            present: HashMap::new(),
+            digests: HashMap::new(),
+            coming: Vec::new(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: NodeId = NodeId(1);
+    const TWO: NodeId = NodeId(2);
+    const CHAT: ChatId = ChatId(7);
+
+    fn user(n: i64) -> Online {
+        Online {
+            customer_id: UserId(n),
+            username: format!("user {n}"),
+        }
+    }
+
+    fn seen(passages: impl IntoIterator<Item = Passage>) -> Vec<(i64, bool)> {
+        let seen = passages.into_iter();
+        seen.map(|passage| (passage.who.customer_id.0, passage.came))
+            .collect()
+    }
+
+    #[test]
+    fn a_user_on_two_nodes_comes_once_and_goes_once() {
+        let mut others = Elsewhere::default();
+        assert_eq!(seen(others.came(ONE, CHAT, user(1))), [(1, true)]);
+        assert_eq!(seen(others.came(TWO, CHAT, user(1))), []);
+        assert_eq!(seen(others.came(TWO, CHAT, user(1))), []);
+        assert_eq!(seen(others.went(ONE, CHAT, UserId(1))), []);
+        assert_eq!(seen(others.bury(TWO)), [(1, false)]);
+        assert!(!others.has(CHAT, UserId(1)));
+    }
+
+    #[test]
+    fn an_answer_in_parts_replaces_what_was_known() {
+        let mut others = Elsewhere::default();
+        others.came(ONE, CHAT, user(1));
+        others.came(ONE, CHAT, user(2));
+        let part = |first, about, n| Part {
+            first,
+            about,
+            present: vec![(CHAT, user(n))],
+        };
+        assert_eq!(seen(others.answered(ONE, part(true, None, 2))), []);
+        let last = part(false, Some(vec![shard_of(CHAT)]), 3);
+        let mut passages = seen(others.answered(ONE, last));
+        passages.sort_unstable();
+        assert_eq!(passages, [(1, false), (3, true)]);
+        // What it says of itself is now what is known of it.
+        let digest = trace(CHAT, UserId(2)) ^ trace(CHAT, UserId(3));
+        let shards = [shard_of(CHAT)];
+        let said = [(shards[0], digest)];
+        assert!(others.differing(ONE, &shards, &said).is_empty());
+        assert_eq!(others.differing(ONE, &shards, &[]), shards);
+    }
+}

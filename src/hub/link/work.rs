@@ -1,0 +1,220 @@
+//! What the link does by itself: listens to the shards that somebody here is in, tells the other
+//! nodes that this one lives, notices those that do not, and holds no batch for long.
+
+use super::{
+    HOLD, Link, Note,
+    wire::{self, Body},
+};
+use crate::{
+    hub::{Event, Hub, elsewhere::STALE},
+    model::ChatId,
+};
+use async_nats::{Event as NatsEvent, Subject, Subscriber};
+use futures_util::StreamExt;
+use std::{collections::HashMap, mem, sync::atomic::Ordering::Relaxed, time::Duration};
+use tokio::{
+    select,
+    sync::mpsc,
+    time::{self, Instant, MissedTickBehavior},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+/// How often a node says that it lives. Another that misses three of them takes it for dead.
+const BEAT: Duration = Duration::from_secs(3);
+/// How long writing what was said may take.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+/// How long a subscription may take to be handed to the client.
+const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(1);
+/// An order to leave a chat that is older than this is left to the comparison with the database:
+/// the user may have been let in again since.
+const STALE_ORDER_MS: u64 = 5000;
+
+/// The link's work.
+pub struct LinkWork {
+    link: Link,
+    happened: mpsc::Receiver<NatsEvent>,
+    held: mpsc::Receiver<(Instant, ChatId)>,
+    listening: HashMap<u16, AbortOnDropHandle<()>>,
+    /// When it was connected last.
+    connected: Option<Instant>,
+    /// What NATS complained of last, to be logged once.
+    complaint: String,
+}
+
+impl LinkWork {
+    pub(super) fn new(
+        link: Link,
+        happened: mpsc::Receiver<NatsEvent>,
+        held: mpsc::Receiver<(Instant, ChatId)>,
+    ) -> Self {
+        Self {
+            link,
+            happened,
+            held,
+            listening: HashMap::new(),
+            connected: None,
+            complaint: String::new(),
+        }
+    }
+
+    /// Works until `stop`; then says goodbye to the other nodes.
+    pub async fn run(mut self, hub: Hub, stop: CancellationToken) {
+        let subjects = &self.link.0.subjects;
+        let (all, own) = (subjects.all.clone(), subjects.of(self.link.0.node));
+        let always = [self.listen(&hub, all).await, self.listen(&hub, own).await];
+        let (_, mut held) = mpsc::channel(1);
+        mem::swap(&mut held, &mut self.held);
+        let _releasing = AbortOnDropHandle::new(tokio::spawn(release(held, hub.clone())));
+        let mut beats = time::interval(BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut due = Instant::now();
+        let link = self.link.clone();
+        loop {
+            select! {
+                () = stop.cancelled() => break,
+                Some(event) = self.happened.recv() => self.take_note(&hub, event),
+                () = link.0.wanted.notified() => self.listen_more(&hub).await,
+                _ = beats.tick() => {
+                    // Who slept must not take the others for dead because it did not hear them.
+                    let overslept = due.elapsed() > BEAT;
+                    due = Instant::now() + BEAT;
+                    self.beat(&hub, overslept).await;
+                }
+            }
+        }
+        link.note_all(&Note::Farewell);
+        let _ = time::timeout(FLUSH_LIMIT, link.0.client.flush()).await;
+        drop(always);
+    }
+
+    async fn beat(&mut self, hub: &Hub, overslept: bool) {
+        self.listen_less(hub);
+        self.listen_more(hub).await;
+        if self.link.is_up() {
+            hub.beat(&self.link);
+            self.mend().await;
+        }
+        if !overslept {
+            hub.bury_the_dead();
+        }
+    }
+
+    /// Makes the connection anew where another node that is heard does not hear this one: what goes
+    /// out is lost on the way, which the client alone notices only when nothing comes in either.
+    async fn mend(&mut self) {
+        let unheard = self.link.0.unheard.swap(false, Relaxed);
+        let long = self.connected.is_some_and(|at| at.elapsed() > STALE);
+        if unheard && long {
+            tracing::warn!("the other servers do not hear this one; connecting to NATS anew");
+            let reconnecting = self.link.0.client.force_reconnect();
+            let _ = time::timeout(FLUSH_LIMIT, reconnecting).await;
+        }
+    }
+
+    fn take_note(&mut self, hub: &Hub, event: NatsEvent) {
+        match event {
+            NatsEvent::Connected => {
+                tracing::info!("the link to the other servers is up");
+                if self.connected.replace(Instant::now()).is_some() {
+                    self.link.0.counters.reconnected();
+                }
+                self.complaint.clear();
+                self.catch_up(hub);
+            }
+            NatsEvent::Disconnected => {
+                tracing::warn!("the link to the other servers is down; the database heals");
+            }
+            NatsEvent::SlowConsumer(_) => self.catch_up(hub),
+            NatsEvent::ServerError(_) | NatsEvent::ClientError(_) => {
+                let complaint = event.to_string();
+                if complaint != self.complaint {
+                    tracing::warn!(%complaint, "the link to the other servers");
+                    self.complaint = complaint;
+                }
+            }
+            NatsEvent::LameDuckMode | NatsEvent::Draining | NatsEvent::Closed => {}
+        }
+    }
+
+    /// Something may have been missed: changes are looked for in the database, and the other nodes
+    /// are asked who is connected to them.
+    fn catch_up(&self, hub: &Hub) {
+        hub.beat(&self.link);
+        let shards = self.listening.keys().copied().collect();
+        self.link.note_all(&Note::Ask { shards });
+        self.link.doubt();
+    }
+
+    /// Listens to the shards that somebody came into.
+    async fn listen_more(&mut self, hub: &Hub) {
+        let mut new = Vec::new();
+        for shard in hub.shards_of_interest() {
+            if self.listening.contains_key(&shard) {
+                continue;
+            }
+            let subject = self.link.0.subjects.shards[usize::from(shard)].clone();
+            if let Some(listening) = self.listen(hub, subject).await {
+                self.listening.insert(shard, listening);
+                new.push(shard);
+            }
+        }
+        if new.is_empty() || !self.link.is_up() {
+            return;
+        }
+        // Behind the subscriptions, on the same connection: what comes later is heard. What came
+        // before is looked for in the database.
+        self.link.note_all(&Note::Ask { shards: new });
+        let _ = time::timeout(FLUSH_LIMIT, self.link.0.client.flush()).await;
+        self.link.doubt();
+    }
+
+    /// Stops listening to the shards that everyone has left.
+    fn listen_less(&mut self, hub: &Hub) {
+        let shards = hub.shards_of_interest();
+        self.listening
+            .retain(|shard, _| shards.binary_search(shard).is_ok());
+    }
+
+    /// A task that passes on what comes on a subject; dropping it ends the subscription.
+    async fn listen(&self, hub: &Hub, subject: Subject) -> Option<AbortOnDropHandle<()>> {
+        let subscribing = self.link.0.client.subscribe(subject);
+        let subscribed = time::timeout(SUBSCRIBE_LIMIT, subscribing).await;
+        let subscriber = subscribed.ok()?.ok()?;
+        let listening = hear(subscriber, self.link.clone(), hub.clone());
+        Some(AbortOnDropHandle::new(tokio::spawn(listening)))
+    }
+}
+
+async fn hear(mut subscriber: Subscriber, link: Link, hub: Hub) {
+    while let Some(message) = subscriber.next().await {
+        let Some(message) = wire::read(message.payload) else {
+            continue;
+        };
+        if message.node == link.0.node {
+            continue;
+        }
+        link.0.counters.received(message.age_ms);
+        match message.body {
+            Body::Changes(chat, bytes) => {
+                // Read only where somebody wants it.
+                if hub.is_occupied(chat)
+                    && let Some(batch) = wire::frames(bytes)
+                {
+                    hub.deliver(chat, Event::Changes(batch));
+                }
+            }
+            Body::Passing(chat, frame) => hub.deliver(chat, Event::Passing(frame)),
+            Body::Note(Note::Removed { .. }) if message.age_ms > STALE_ORDER_MS => link.doubt(),
+            Body::Note(note) => hub.noted(&link, message.node, note),
+        }
+    }
+}
+
+/// Releases what is held back when its time is up. The wait is the same for all, so that they come
+/// in the order of their times.
+async fn release(mut held: mpsc::Receiver<(Instant, ChatId)>, hub: Hub) {
+    while let Some((time, chat)) = held.recv().await {
+        time::sleep_until(time.min(Instant::now() + HOLD)).await;
+        hub.release(chat);
+    }
+}

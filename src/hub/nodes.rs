@@ -1,0 +1,212 @@
+//! What the hub tells the other nodes, and what it does about what they tell.
+
+use super::{
+    Event, Hub, Rooms, Shared, Turn,
+    elsewhere::{Passage, STALE},
+    link::{Figures, Link, LinkOptions, LinkState, LinkWork, NodeId, Note, Part},
+};
+use crate::{
+    model::{ChatId, UserId},
+    protocol::{Frame, Online},
+};
+use std::{collections::HashSet, future, mem, sync::Arc};
+
+/// Users in one part of an answer: with names of any length it stays under the 1 MiB that NATS
+/// takes.
+const PART: usize = 500;
+
+impl Hub {
+    /// A hub that hears of the other nodes, and what keeps it informed until it is told to stop.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong with the options; not where NATS is away.
+    pub async fn linked(options: &LinkOptions) -> Result<(Self, LinkWork), String> {
+        let (link, work) = Link::new(options).await?;
+        let link = Some(link);
+        let shared = Shared {
+            link,
+            ..Shared::default()
+        };
+        Ok((Self(Arc::new(shared)), work))
+    }
+
+    /// Whether this node hears the others.
+    #[must_use]
+    pub fn link_state(&self) -> LinkState {
+        match &self.0.link {
+            Some(link) if link.is_up() => LinkState::Up,
+            Some(_) => LinkState::Down,
+            None => LinkState::None,
+        }
+    }
+
+    /// What the link has done; nothing where there is none.
+    #[must_use]
+    pub fn link_figures(&self) -> Figures {
+        let link = self.0.link.as_ref();
+        link.map_or_else(Figures::default, |link| link.counters().read())
+    }
+
+    /// Waits until the link may have lost something.
+    pub async fn doubted(&self) {
+        match &self.0.link {
+            Some(link) => link.doubted().await,
+            None => future::pending().await,
+        }
+    }
+
+    /// Counts that a chat had missed something.
+    pub fn count_healed(&self) {
+        if let Some(link) = &self.0.link {
+            link.counters().healed();
+        }
+    }
+
+    pub(super) fn want(&self) {
+        if let Some(link) = &self.0.link {
+            link.want();
+        }
+    }
+
+    pub(super) fn came_here(&self, chat: ChatId, who: &Online) {
+        if let Some(link) = &self.0.link {
+            link.here(chat, who);
+        }
+    }
+
+    pub(super) fn went_here(&self, chat: ChatId, user: UserId) {
+        if let Some(link) = &self.0.link {
+            link.gone(chat, user);
+        }
+    }
+
+    pub(super) fn pass_elsewhere(&self, chat: ChatId, frame: Frame) {
+        if let Some(link) = &self.0.link {
+            link.publish(chat, &Event::Passing(frame));
+        }
+    }
+
+    /// Tells every other node.
+    pub(super) fn tell_all(&self, note: &Note) {
+        if let Some(link) = &self.0.link {
+            link.note_all(note);
+        }
+    }
+
+    /// Sends what a chat has held back for long enough.
+    pub(super) fn release(&self, chat: ChatId) {
+        let released = self.channel(chat).map(|channel| channel.release());
+        if released == Some(Turn::Skipped) {
+            self.count_healed();
+        }
+    }
+
+    /// Does what another node's note says.
+    pub(super) fn noted(&self, link: &Link, node: NodeId, note: Note) {
+        match note {
+            Note::Removed { chat, user } => self.deliver(chat, Event::Removed(user)),
+            Note::Closed { chat } => self.deliver(chat, Event::Closed),
+            Note::UserEnded { user } => self.end_user_here(user),
+            Note::SessionEnded { session } => self.end_session_here(session),
+            Note::Here { chat, who } => {
+                self.change(|rooms| Vec::from_iter(rooms.elsewhere.came(node, chat, who)));
+            }
+            Note::Gone { chat, user } => {
+                self.change(|rooms| Vec::from_iter(rooms.elsewhere.went(node, chat, user)));
+            }
+            Note::Present(part) => self.change(|rooms| rooms.elsewhere.answered(node, part)),
+            Note::Farewell => self.change(|rooms| rooms.elsewhere.bury(node)),
+            Note::Ask { shards } => self.answer(link, node, shards),
+            Note::Beat { hears, digests } => {
+                let mut rooms = self.rooms();
+                // A node that has just come may not have heard this one yet.
+                if rooms.elsewhere.heard(node) > STALE && !hears.contains(&link.node()) {
+                    link.is_unheard();
+                }
+                let occupied = rooms.shards.occupied();
+                let shards = rooms.elsewhere.differing(node, &occupied, &digests);
+                if !shards.is_empty() {
+                    link.note_to(node, &Note::Ask { shards });
+                }
+            }
+        }
+    }
+
+    /// Tells the other nodes that this one lives, and who is connected to it in short.
+    pub(super) fn beat(&self, link: &Link) {
+        // Sent under the lock, so that what is told before and after it matches.
+        let rooms = self.rooms();
+        let hears = rooms.elsewhere.nodes();
+        let digests = rooms.shards.digests();
+        link.note_all(&Note::Beat { hears, digests });
+    }
+
+    /// Takes away who was connected to nodes that are dead.
+    pub(super) fn bury_the_dead(&self) {
+        self.change(|rooms| {
+            let stale = rooms.elsewhere.stale();
+            let buried = stale.into_iter().map(|node| rooms.elsewhere.bury(node));
+            buried.flatten().collect()
+        });
+    }
+
+    /// The shards that somebody here is in; of the others, what is known is forgotten.
+    pub(super) fn shards_of_interest(&self) -> Vec<u16> {
+        let mut rooms = self.rooms();
+        let shards = rooms.shards.occupied();
+        rooms.elsewhere.keep(&shards);
+        shards
+    }
+
+    /// Tells a node who is connected here.
+    fn answer(&self, link: &Link, node: NodeId, about: Vec<u16>) {
+        let shards: HashSet<u16> = about.iter().copied().collect();
+        let rooms = self.rooms();
+        let chats = rooms.here.iter();
+        let chats = chats.filter(|(chat, _)| shards.contains(&super::link::shard_of(**chat)));
+        let (mut present, mut first) = (Vec::new(), true);
+        for (&chat, room) in chats {
+            for (&customer_id, who) in &room.present {
+                let username = who.username.clone();
+                let who = Online {
+                    customer_id,
+                    username,
+                };
+                present.push((chat, who));
+                if present.len() == PART {
+                    let part = Part {
+                        first: mem::take(&mut first),
+                        about: None,
+                        present: mem::take(&mut present),
+                    };
+                    link.note_to(node, &Note::Present(part));
+                }
+            }
+        }
+        let about = Some(about);
+        let part = Part {
+            first,
+            about,
+            present,
+        };
+        link.note_to(node, &Note::Present(part));
+    }
+
+    /// Changes who is known to be elsewhere, and tells those here who came and went by it.
+    fn change(&self, change: impl FnOnce(&mut Rooms) -> Vec<Passage>) {
+        let mut rooms = self.rooms();
+        for Passage { chat, who, came } in change(&mut rooms) {
+            let Some(room) = rooms.here.get(&chat) else {
+                continue;
+            };
+            // Whoever is connected here too came or went for nobody.
+            if room.present.contains_key(&who.customer_id) {
+                continue;
+            }
+            room.channel.pass(match came {
+                true => Frame::join(chat, &who),
+                false => Frame::leave(chat, &who),
+            });
+        }
+    }
+}

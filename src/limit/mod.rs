@@ -1,0 +1,9 @@
+//! How fast somebody may be, how much they may have at once, and who stands behind an address.
+
+mod address;
+mod pace;
+mod places;
+
+pub use address::{Proxies, neighbourhood};
+pub use pace::{Pace, Paces, Rate, too_fast};
+pub use places::{Place, Places};

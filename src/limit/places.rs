@@ -1,0 +1,95 @@
+//! How many of something somebody may have at once.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// So many places for each caller. Cloning shares them. Without a limit everyone gets one.
+#[derive(Clone, Debug)]
+pub struct Places<K: Hash + Eq>(Option<Arc<Counts<K>>>);
+
+#[derive(Debug)]
+struct Counts<K> {
+    most: u32,
+    /// Who has some, and how many.
+    taken: Mutex<HashMap<K, u32>>,
+}
+
+/// A place. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Place<K: Hash + Eq>(Option<(Arc<Counts<K>>, K)>);
+
+impl<K: Hash + Eq + Clone> Places<K> {
+    /// With so many for each.
+    #[must_use]
+    pub fn new(most: Option<u32>) -> Self {
+        let counts = |most| {
+            Arc::new(Counts {
+                most,
+                taken: Mutex::default(),
+            })
+        };
+        Self(most.map(counts))
+    }
+
+    /// Takes one; none where the caller has all of theirs.
+    #[must_use]
+    pub fn take(&self, caller: K) -> Option<Place<K>> {
+        let Some(counts) = &self.0 else {
+            return Some(Place(None));
+        };
+        let mut taken = counts.lock();
+        let count = taken.entry(caller.clone()).or_default();
+        if *count >= counts.most {
+            return None;
+        }
+        *count += 1;
+        drop(taken);
+        Some(Place(Some((counts.clone(), caller))))
+    }
+}
+
+impl<K> Counts<K> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, u32>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Hash + Eq> Drop for Place<K> {
+    fn drop(&mut self) {
+        let Some((counts, caller)) = &self.0 else {
+            return;
+        };
+        let mut taken = counts.lock();
+        if let Some(count) = taken.get_mut(caller) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(caller);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_is_given_back_can_be_taken_again() {
+        let places = Places::new(Some(2));
+        let (first, second) = (places.take("carl"), places.take("carl"));
+        assert!(first.is_some() && second.is_some());
+        assert!(places.take("carl").is_none());
+        assert!(places.take("sigmund").is_some(), "others have their own");
+        drop(first);
+        assert!(places.take("carl").is_some());
+        drop(second);
+        let counts = places.0.as_ref().map(|counts| counts.lock().len());
+        assert_eq!(counts, Some(0), "nobody is remembered");
+        let free = Places::new(None);
+        let all: Vec<_> = (0..1000).map(|_| free.take("carl")).collect();
+        assert!(all.iter().all(Option::is_some));
+    }
+}

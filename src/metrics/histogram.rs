@@ -1,0 +1,97 @@
+//! A histogram of atomics alone: the library's own takes a lock for each value.
+
+use prometheus_client::{
+    encoding::{EncodeMetric, MetricEncoder, NoLabelSet},
+    metrics::{MetricType, TypedMetric},
+};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+/// Upper bounds of the buckets, in whole numbers, and how many of those make one of the unit that
+/// is shown.
+#[derive(Debug)]
+pub(super) struct Scale {
+    bounds: &'static [u64],
+    per_unit: f64,
+}
+
+/// Seconds, kept in microseconds: from a commit without a disk to the longest a request may take.
+pub(super) static TIME: Scale = Scale {
+    bounds: &[
+        500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+        2_500_000, 5_000_000, 15_000_000,
+    ],
+    per_unit: 1e6,
+};
+
+/// Changes, up to the most that share a transaction.
+pub(super) static BATCH: Scale = Scale {
+    bounds: &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512],
+    per_unit: 1.0,
+};
+
+/// How many values fell into which bucket. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Histogram(Arc<Cells>);
+
+#[derive(Debug)]
+struct Cells {
+    scale: &'static Scale,
+    /// One for each bound, and one for what is over the last.
+    counts: Vec<AtomicU64>,
+    sum: AtomicU64,
+}
+
+impl Histogram {
+    pub(super) fn new(scale: &'static Scale) -> Self {
+        let counts = (0..=scale.bounds.len()).map(|_| AtomicU64::new(0));
+        Self(Arc::new(Cells {
+            scale,
+            counts: counts.collect(),
+            sum: AtomicU64::new(0),
+        }))
+    }
+
+    /// Counts a duration.
+    pub fn observe_time(&self, took: Duration) {
+        self.observe(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Counts a value: two additions to atomics, without a lock and without memory.
+    pub fn observe(&self, value: u64) {
+        let bucket = self.0.scale.bounds.partition_point(|bound| *bound < value);
+        if let Some(count) = self.0.counts.get(bucket) {
+            count.fetch_add(1, Relaxed);
+        }
+        self.0.sum.fetch_add(value, Relaxed);
+    }
+}
+
+impl TypedMetric for Histogram {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+impl EncodeMetric for Histogram {
+    fn encode(&self, mut encoder: MetricEncoder) -> Result<(), fmt::Error> {
+        let Cells { scale, counts, sum } = &*self.0;
+        let bounds = scale.bounds.iter().map(|bound| *bound as f64);
+        let bounds = bounds.map(|bound| bound / scale.per_unit);
+        let bounds = bounds.chain([f64::INFINITY]);
+        let counts = counts.iter().map(|count| count.load(Relaxed));
+        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+        // Of what was just read, so that it agrees with the last bucket.
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let sum = sum.load(Relaxed) as f64 / scale.per_unit;
+        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
+}

@@ -1,0 +1,99 @@
+//! Who and what of many is gone by now.
+
+use super::{column, json};
+use crate::{
+    model::{ChatId, SessionId, Timestamp, UserId},
+    store::Store,
+};
+use sqlx::{Result, query_as, query_scalar};
+
+/// Those of the pairs that are no memberships.
+pub(in crate::repository) async fn strangers(
+    store: &Store,
+    pairs: &[(UserId, ChatId)],
+) -> Result<Vec<(UserId, ChatId)>> {
+    const POSTGRES: &str = "SELECT k.u, k.c FROM unnest($1::bigint[], $2::bigint[]) AS k (u, c) \
+        WHERE NOT EXISTS (SELECT FROM customer_chat m \
+            WHERE m.customer_id = k.u AND m.chat_id = k.c)";
+    const SQLITE: &str = "SELECT k.value ->> 0, k.value ->> 1 FROM json_each($1) AS k \
+        WHERE NOT EXISTS (SELECT 1 FROM customer_chat m \
+            WHERE m.customer_id = k.value ->> 0 AND m.chat_id = k.value ->> 1)";
+    match store {
+        Store::Postgres(pool) => {
+            let query = query_as(POSTGRES).bind(column(pairs, |(user, _)| user.0));
+            query
+                .bind(column(pairs, |(_, chat)| chat.0))
+                .fetch_all(pool)
+                .await
+        }
+        Store::Sqlite(embedded) => {
+            let query = query_as(SQLITE).bind(json(pairs, |(user, chat)| (user.0, chat.0)));
+            query.fetch_all(embedded.readers()).await
+        }
+    }
+}
+
+/// Those of the ids that are no users.
+pub(in crate::repository) async fn missing_users(
+    store: &Store,
+    ids: &[UserId],
+) -> Result<Vec<UserId>> {
+    const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
+        WHERE NOT EXISTS (SELECT FROM customer u WHERE u.customer_id = k.id)";
+    const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
+        WHERE NOT EXISTS (SELECT 1 FROM customer u WHERE u.customer_id = k.value)";
+    match store {
+        Store::Postgres(pool) => {
+            let query = query_scalar(POSTGRES).bind(column(ids, |id| id.0));
+            query.fetch_all(pool).await
+        }
+        Store::Sqlite(embedded) => {
+            let query = query_scalar(SQLITE).bind(json(ids, |id| id.0));
+            query.fetch_all(embedded.readers()).await
+        }
+    }
+}
+
+/// Those of the ids that are no sessions.
+pub(in crate::repository) async fn missing_sessions(
+    store: &Store,
+    ids: &[SessionId],
+) -> Result<Vec<SessionId>> {
+    const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
+        WHERE NOT EXISTS (SELECT FROM session s WHERE s.session_id = k.id)";
+    const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
+        WHERE NOT EXISTS (SELECT 1 FROM session s WHERE s.session_id = k.value)";
+    match store {
+        Store::Postgres(pool) => {
+            let query = query_scalar(POSTGRES).bind(column(ids, |id| id.0));
+            query.fetch_all(pool).await
+        }
+        Store::Sqlite(embedded) => {
+            let query = query_scalar(SQLITE).bind(json(ids, |id| id.0));
+            query.fetch_all(embedded.readers()).await
+        }
+    }
+}
+
+/// Notes that sessions are in use; gives those that are within their lifetime.
+pub(in crate::repository) async fn touch_sessions(
+    store: &Store,
+    sessions: &[SessionId],
+    now: Timestamp,
+) -> Result<Vec<SessionId>> {
+    const POSTGRES: &str = "UPDATE session SET last_used_at = $2 \
+        WHERE session_id = ANY($1) AND expires_at > $2 RETURNING session_id";
+    const SQLITE: &str = "UPDATE session SET last_used_at = $2 \
+        WHERE session_id IN (SELECT value FROM json_each($1)) AND expires_at > $2 \
+        RETURNING session_id";
+    match store {
+        Store::Postgres(pool) => {
+            let query = query_scalar(POSTGRES).bind(column(sessions, |s| s.0));
+            query.bind(now).fetch_all(pool).await
+        }
+        Store::Sqlite(embedded) => {
+            let query = query_scalar(SQLITE).bind(json(sessions, |s| s.0));
+            query.bind(now).fetch_all(embedded.writer()).await
+        }
+    }
+}

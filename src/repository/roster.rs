@@ -1,0 +1,139 @@
+//! A chat and who belongs to it, locked while somebody decides. Whoever changes a chat or its members
+//! by rule does so here, and whoever writes to it locks it too: two admins cannot leave at once, and
+//! nobody acts on a role that they are just losing.
+
+use super::dialect;
+use crate::{
+    error::Error,
+    model::{Chat, ChatId, ChatName, Member, Role, Timestamp, UserId},
+    store::{Store, StoreTransaction, on},
+};
+use sqlx::{query, query_as, query_scalar};
+
+/// Locks chats.
+#[derive(Clone)]
+pub struct RosterRepository(Store);
+
+/// A chat that is locked until the commit. Dropped without one, nothing happened.
+pub struct Roster {
+    tx: StoreTransaction,
+    chat: ChatId,
+}
+
+impl RosterRepository {
+    /// On this store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self(store)
+    }
+
+    /// Locks a chat. One that does not exist has no members.
+    pub async fn lock(&self, chat: ChatId) -> Result<Roster, Error> {
+        let mut tx = self.0.begin().await?;
+        dialect::lock_chats(&mut tx, &[chat]).await?;
+        Ok(Roster { tx, chat })
+    }
+}
+
+impl Roster {
+    /// A user's role; none where they do not belong to the chat.
+    pub async fn role(&mut self, user: UserId) -> Result<Option<Role>, Error> {
+        const SQL: &str = "SELECT role FROM customer_chat WHERE customer_id = $1 AND chat_id = $2";
+        let role: Option<String> = on!(tx &mut self.tx, |db| query_scalar(SQL)
+            .bind(user)
+            .bind(self.chat)
+            .fetch_optional(db)
+            .await)?;
+        Ok(role.map(Role::from))
+    }
+
+    /// Whether the chat has an admin besides this user.
+    pub async fn has_other_admin(&mut self, user: UserId) -> Result<bool, Error> {
+        const SQL: &str = "SELECT count(*) FROM customer_chat \
+                           WHERE chat_id = $1 AND customer_id <> $2 AND role = $3";
+        let others: i64 = on!(tx &mut self.tx, |db| query_scalar(SQL)
+            .bind(self.chat)
+            .bind(user)
+            .bind(Role::Admin.as_str())
+            .fetch_one(db)
+            .await)?;
+        Ok(others > 0)
+    }
+
+    /// Makes a user a member; none where they are one already, or where user or chat is gone.
+    pub async fn add(&mut self, user: UserId, role: Role) -> Result<Option<Member>, Error> {
+        const SQL: &str = "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at) \
+                           SELECT u.customer_id, c.chat_id, $3, $4 FROM customer u, chat c \
+                           WHERE u.customer_id = $1 AND c.chat_id = $2 \
+                           ON CONFLICT (customer_id, chat_id) DO NOTHING \
+                           RETURNING customer_id, chat_id, role, joined_at";
+        let added = on!(tx &mut self.tx, |db| query_as(SQL)
+            .bind(user)
+            .bind(self.chat)
+            .bind(role.as_str())
+            .bind(Timestamp::now())
+            .fetch_optional(db)
+            .await);
+        match added {
+            // The user went in this very moment.
+            Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => Ok(None),
+            added => Ok(added?),
+        }
+    }
+
+    /// Gives a member another role, or leaves it where none is given; none where they are no member.
+    pub async fn set_role(
+        &mut self,
+        user: UserId,
+        role: Option<Role>,
+    ) -> Result<Option<Member>, Error> {
+        const SQL: &str = "UPDATE customer_chat SET role = coalesce($3, role) \
+                           WHERE customer_id = $1 AND chat_id = $2 \
+                           RETURNING customer_id, chat_id, role, joined_at";
+        Ok(on!(tx &mut self.tx, |db| query_as(SQL)
+            .bind(user)
+            .bind(self.chat)
+            .bind(role.map(Role::as_str))
+            .fetch_optional(db)
+            .await)?)
+    }
+
+    /// Ends a membership; false where there was none.
+    pub async fn remove(&mut self, user: UserId) -> Result<bool, Error> {
+        const SQL: &str = "DELETE FROM customer_chat WHERE customer_id = $1 AND chat_id = $2";
+        let gone = on!(tx &mut self.tx, |db| query(SQL)
+            .bind(user)
+            .bind(self.chat)
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(gone > 0)
+    }
+
+    /// Gives the chat another name; none where it does not exist.
+    pub async fn rename(&mut self, name: &ChatName) -> Result<Option<Chat>, Error> {
+        const SQL: &str = "UPDATE chat SET chat_name = $2 WHERE chat_id = $1 \
+                           RETURNING chat_id, chat_name, created_at";
+        Ok(on!(tx &mut self.tx, |db| query_as(SQL)
+            .bind(self.chat)
+            .bind(name)
+            .fetch_optional(db)
+            .await)?)
+    }
+
+    /// Deletes the chat with its members and messages; false where it does not exist.
+    pub async fn delete(&mut self) -> Result<bool, Error> {
+        const SQL: &str = "DELETE FROM chat WHERE chat_id = $1";
+        let gone = on!(tx &mut self.tx, |db| query(SQL)
+            .bind(self.chat)
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(gone > 0)
+    }
+
+    /// Makes it last, and unlocks the chat. An error leaves open whether it did.
+    pub async fn commit(self) -> Result<(), Error> {
+        Ok(self.tx.commit().await?)
+    }
+}

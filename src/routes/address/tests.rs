@@ -1,0 +1,212 @@
+use super::*;
+use proptest::prelude::*;
+
+/// 10.0.0.0/8 and this machine are proxies.
+fn proxies() -> Proxies {
+    let networks = ["10.0.0.0/8", "127.0.0.1/32", "::1/128"];
+    Proxies::new(
+        networks
+            .iter()
+            .filter_map(|network| network.parse().ok())
+            .collect(),
+    )
+}
+
+fn headers(list: &[(&str, &str)]) -> HeaderMap {
+    let pair = |(name, value): &(&str, &str)| {
+        Some((
+            HeaderName::try_from(*name).ok()?,
+            HeaderValue::try_from(*value).ok()?,
+        ))
+    };
+    list.iter().filter_map(pair).collect()
+}
+
+fn seen(peer: &str, list: &[(&str, &str)]) -> String {
+    let peer = peer.parse().unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    client(peer, &headers(list), &proxies()).to_string()
+}
+
+#[test]
+fn the_rightmost_that_is_no_proxy_is_the_client() {
+    for (expected, peer, list) in [
+        (
+            "192.0.2.1",
+            "192.0.2.1",
+            vec![("x-forwarded-for", "198.51.100.1")],
+        ),
+        ("10.0.0.1", "10.0.0.1", vec![]),
+        (
+            "198.51.100.1",
+            "10.0.0.1",
+            vec![("x-forwarded-for", "198.51.100.1")],
+        ),
+        (
+            "198.51.100.1",
+            "10.0.0.1",
+            vec![("x-forwarded-for", "6.6.6.6, 198.51.100.1, 10.1.1.1")],
+        ),
+        (
+            "198.51.100.1",
+            "::ffff:10.0.0.1",
+            vec![
+                ("x-forwarded-for", "6.6.6.6"),
+                ("x-forwarded-for", "198.51.100.1:4711"),
+            ],
+        ),
+        (
+            "2001:db8::1",
+            "::1",
+            vec![("x-forwarded-for", "[2001:db8::1]:80")],
+        ),
+        (
+            "10.9.9.9",
+            "10.0.0.1",
+            vec![("x-forwarded-for", "10.9.9.9, 10.1.1.1")],
+        ),
+        // What is no address hides whoever stands behind it.
+        (
+            "10.1.1.1",
+            "10.0.0.1",
+            vec![("x-forwarded-for", "6.6.6.6, unknown, 10.1.1.1")],
+        ),
+        (
+            "10.0.0.1",
+            "10.0.0.1",
+            vec![("x-forwarded-for", "6.6.6.6,")],
+        ),
+        (
+            "198.51.100.1",
+            "10.0.0.1",
+            vec![("forwarded", "For=198.51.100.1;proto=https")],
+        ),
+        (
+            "2001:db8::1",
+            "10.0.0.1",
+            vec![(
+                "forwarded",
+                "for=6.6.6.6, proto=https; for=\"[2001:db8::1]:80\", for=10.2.2.2",
+            )],
+        ),
+        // A quote that the client left open.
+        (
+            "198.51.100.1",
+            "10.0.0.1",
+            vec![("forwarded", "for=6.6.6.6;x=\", for=\"198.51.100.1\"")],
+        ),
+        ("10.0.0.1", "10.0.0.1", vec![("forwarded", "for=_hidden")]),
+        // One of them is the client's own.
+        (
+            "10.0.0.1",
+            "10.0.0.1",
+            vec![
+                ("forwarded", "for=6.6.6.6"),
+                ("x-forwarded-for", "198.51.100.1"),
+            ],
+        ),
+    ] {
+        assert_eq!(seen(peer, &list), expected, "{peer} {list:?}");
+    }
+}
+
+#[test]
+fn the_nearest_proxy_says_what_the_server_was_called() {
+    let said = |peer: &str, list: &[(&str, &str)]| {
+        let peer = peer.parse().unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        let called = called_as(peer, &headers(list), &proxies());
+        let text = |value: Option<HeaderValue>| {
+            value
+                .and_then(|value| value.to_str().ok().map(str::to_owned))
+                .unwrap_or_default()
+        };
+        (text(called.host), text(called.scheme))
+    };
+    let pair = |host: &str, scheme: &str| (host.to_owned(), scheme.to_owned());
+    let plain = [
+        ("x-forwarded-host", "evil, chat.example"),
+        ("x-forwarded-proto", "https"),
+    ];
+    assert_eq!(said("10.0.0.1", &plain), pair("chat.example", "https"));
+    assert_eq!(said("192.0.2.1", &plain), pair("", ""));
+    let standard = [(
+        "forwarded",
+        "for=1.2.3.4;host=\"chat.example:443\";proto=https",
+    )];
+    assert_eq!(
+        said("10.0.0.1", &standard),
+        pair("chat.example:443", "https")
+    );
+}
+
+/// What a client may write into a header.
+fn tale() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[ -~]{0,60}",
+        "(for=\"?[0-9a-f:.\\[\\]]{0,20}\"?[;,] ?){0,5}",
+        "([0-9]{1,3}\\.){3}[0-9]{1,3}(, 10\\.0\\.0\\.[0-9])*",
+    ]
+}
+
+fn outside() -> impl Strategy<Value = IpAddr> {
+    let somewhere = prop_oneof![
+        any::<[u8; 4]>().prop_map(IpAddr::from),
+        any::<[u8; 16]>().prop_map(IpAddr::from)
+    ];
+    somewhere
+        .prop_map(|address| address.to_canonical())
+        .prop_filter("no proxy", |address| !proxies().contain(*address))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Whatever a client writes, behind proxies that note down who asked them it is itself, or
+    /// nobody in particular: the proxy. Never somebody else.
+    #[test]
+    fn nobody_passes_for_another(
+        real in outside(),
+        tales in prop::collection::vec(tale(), 0..3),
+        other in tale(),
+        hops in 0..3_u8,
+        with_port in any::<bool>(),
+    ) {
+        let node = match real {
+            IpAddr::V6(address) if with_port => format!("[{address}]:9"),
+            address => address.to_string(),
+        };
+        let more = |form: fn(u8) -> String| (0..hops).map(form).collect::<String>();
+        let plain = format!("{node}{}", more(|n| format!(", 10.1.1.{n}")));
+        let standard = format!("for=\"{node}\"{}", more(|n| format!(", for=10.1.1.{n}")));
+        let proxy = IpAddr::from([10, 0, 0, 1]);
+        for (name, written, untouched) in [
+            ("x-forwarded-for", plain, "forwarded"),
+            ("forwarded", standard, "x-forwarded-for"),
+        ] {
+            let begun = tales.first().map_or(String::new(), |tale| format!("{tale}, "));
+            let mut lines: Vec<(&str, &str)> =
+                tales.iter().skip(1).map(|tale| (name, tale.as_str())).collect();
+            let line = format!("{begun}{written}");
+            lines.push((name, &line));
+            prop_assert_eq!(client(proxy, &headers(&lines), &proxies()), real);
+            lines.push((untouched, &other));
+            let address = client(proxy, &headers(&lines), &proxies());
+            prop_assert!(address == real || address == proxy, "{address}");
+        }
+    }
+
+    /// Without a trusted proxy the headers say nothing; with one, whatever they say is survived.
+    #[test]
+    fn any_header_is_survived(peer in outside(), bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        for name in [header::FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO] {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                headers.insert(name, value);
+            }
+            prop_assert_eq!(client(peer, &headers, &proxies()), peer);
+            prop_assert_eq!(called_as(peer, &headers, &proxies()), CalledAs::default());
+            let proxy = IpAddr::from([10, 0, 0, 1]);
+            client(proxy, &headers, &proxies());
+            called_as(proxy, &headers, &proxies());
+        }
+    }
+}

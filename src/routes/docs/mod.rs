@@ -1,0 +1,71 @@
+//! `/openapi.json`, and `/docs`, a page that shows it: the viewer comes with the binary, and the page
+//! may load nothing from anywhere else.
+
+use super::openapi;
+use crate::{
+    error::{Code, Error},
+    state::AppState,
+};
+use axum::{
+    Json, Router,
+    extract::Path,
+    http::{HeaderName, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use std::sync::Arc;
+
+/// The parts of the page: what makes the viewer ours, and the viewer's own.
+pub(super) const FILES: [&str; 3] = [OURS, "swagger-ui.css", "swagger-ui-bundle.js"];
+const OURS: &str = "page.js";
+
+const PAGE: &str = include_str!("page.html");
+const SCRIPT: &str = include_str!("page.js");
+
+/// What the page may load, beside what no answer may. The viewer draws its icons from `data:` and
+/// asks this server what its reader tries out.
+const HEADERS: [(HeaderName, &str); 2] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::CACHE_CONTROL, "no-cache"),
+];
+
+pub(super) fn router(state: &AppState) -> Router<AppState> {
+    let sign_in = state.logins.caller(None).is_err();
+    let document = Arc::new(openapi::document(sign_in));
+    Router::new()
+        .route(
+            "/openapi.json",
+            get(async move || Json(&*document).into_response()),
+        )
+        .route("/docs", get(page))
+        .route("/docs/{file}", get(part))
+}
+
+async fn page() -> impl IntoResponse {
+    let kind = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+    (HEADERS, kind, PAGE)
+}
+
+async fn part(Path(name): Path<String>) -> Result<Response, Error> {
+    let missing = || Error::new(Code::NotFound, format!("The page has no part {name}"));
+    if name == OURS {
+        let kind = [(header::CONTENT_TYPE, "text/javascript")];
+        return Ok((HEADERS, kind, SCRIPT).into_response());
+    }
+    if !FILES.contains(&name.as_str()) {
+        return Err(missing());
+    }
+    let file = utoipa_swagger_ui::serve(&name, Arc::default())
+        .map_err(|e| Error::internal(e.to_string()))?;
+    let file = file.ok_or_else(missing)?;
+    // Packed when the binary was built; every browser unpacks it.
+    let kind = [
+        (header::CONTENT_TYPE, file.content_type),
+        (header::CONTENT_ENCODING, "gzip".to_owned()),
+    ];
+    Ok((HEADERS, kind, file.bytes.into_owned()).into_response())
+}

@@ -1,0 +1,131 @@
+//! `/chat/{chat_id}/message` and `/message` in the document.
+
+use super::operation::{Operation, delete, get, post, put};
+use crate::{
+    error::Code,
+    model::{ChatId, Message, MessageId, Seq, UserId},
+    routes::{
+        message::{Edit, NewMessage},
+        read::{ReadBody, ReadReply},
+    },
+};
+use serde_json::{Value, json};
+use utoipa::openapi::{ObjectBuilder, Schema, Type};
+
+pub(super) fn operations() -> Vec<Operation> {
+    let mut list = get("/chat/{chat_id}/message", "listMessages", "List a chat's messages")
+        .about(
+            "The newest page, oldest first within it; `before` pages back. With `q`, the messages \
+             that hold a text. With `since`, every message that changed after that change, by `seq`, \
+             each in its present state; it goes with neither `before` nor `q`.",
+        )
+        .id::<ChatId>("chat_id", 2)
+        .limit();
+    let (before, since) = (list.refer::<MessageId>(), list.refer::<Seq>());
+    vec![
+        list.query("before", "Only messages before this one", before)
+            .query("since", "Only messages that changed after this change", since)
+            .query("q", "A text to look for, without regard to case: at most 16 KiB", looked_for())
+            .lists::<Message>("Messages", page())
+            .refuses(&[Code::ChatNotFound]),
+        post("/chat/{chat_id}/message", "sendMessage", "Send a message")
+            .about(
+                "Told to everyone in the chat like any other. The same `clientMessageId` from the same \
+                 user in the same chat is one message, however often and whenever it is sent.",
+            )
+            .id::<ChatId>("chat_id", 1)
+            .takes::<NewMessage>(json!({ "customerId": 1, "content": "Hi world." }))
+            .creates::<Message>("The message", message(11, "Hi world.", 8))
+            .gives::<Message>("The message that was sent before", message(10, "See you there.", 7))
+            .refuses(&[Code::UserNotFound, Code::ChatNotFound, Code::Forbidden]),
+        put("/chat/{chat_id}/read", "markRead", "Mark how far one has read")
+            .about("Moves forward only, and is told to everyone in the chat.")
+            .id::<ChatId>("chat_id", 1)
+            .takes::<ReadBody>(json!({ "customerId": 2, "messageId": 10 }))
+            .gives::<ReadReply>("Where the mark is now", json!({ "chatId": 1, "messageId": 10 }))
+            .refuses(&CHANGE)
+            .refuses(&[Code::MemberNotFound]),
+        get("/message/{message_id}", "findMessage", "Find a message")
+            .about("A deleted one too: its content is null.")
+            .id::<MessageId>("message_id", 10)
+            .gives::<Message>("The message", message(10, "See you there.", 7))
+            .refuses(&[Code::MessageNotFound]),
+        put("/message/{message_id}", "editMessage", "Edit a message")
+            .about("Its author only.")
+            .id::<MessageId>("message_id", 10)
+            .takes::<Edit>(json!({ "customerId": 1, "content": "See you at nine." }))
+            .gives::<Message>("The message as it is now", edited())
+            .refuses(&CHANGE),
+        delete("/message/{message_id}", "deleteMessage", "Delete a message")
+            .about("Its author or an admin of the chat.")
+            .id::<MessageId>("message_id", 10)
+            .who_acts()
+            .gives_nothing("The message is deleted")
+            .refuses(&CHANGE),
+    ]
+}
+
+const CHANGE: [Code; 4] = [
+    Code::MessageNotFound,
+    Code::ChatNotFound,
+    Code::UserNotFound,
+    Code::Forbidden,
+];
+
+impl Operation {
+    fn who_acts(mut self) -> Self {
+        let user = self.refer::<UserId>();
+        self.query(
+            "customerId",
+            "Who acts, in open mode; else the author is assumed",
+            user,
+        )
+    }
+}
+
+fn looked_for() -> Schema {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    text.min_length(Some(1))
+        .max_length(Some(16 * 1024))
+        .pattern(Some("^[^\\u0000]+$"))
+        .build()
+        .into()
+}
+
+fn message(id: i64, content: &str, seq: i64) -> Value {
+    json!({
+        "messageId": id,
+        "chatId": 1,
+        "customerId": 1,
+        "username": "carl",
+        "content": content,
+        "seq": seq,
+        "sentAt": "2026-11-23T06:22:29.659Z",
+        "editedAt": null,
+        "deletedAt": null,
+        "replyTo": null,
+        "clientMessageId": null
+    })
+}
+
+fn edited() -> Value {
+    let mut message = message(10, "See you at nine.", 8);
+    message["editedAt"] = "2026-11-23T06:25:01.120Z".into();
+    message
+}
+
+/// What gustav said in random.
+fn page() -> Value {
+    let said = |id: i64, content: &str, seq: i64| {
+        let mut message = message(id, content, seq);
+        message["chatId"] = 2.into();
+        message["customerId"] = 3.into();
+        message["username"] = "gustav".into();
+        message
+    };
+    json!([
+        said(4, "Is anybody in here?", 1),
+        said(6, "I will leave the sheet music on the piano.", 2),
+        said(8, "The third page is missing, as always.", 3),
+    ])
+}

@@ -1,0 +1,139 @@
+//! What an operation asks for: parameters and bodies, with the errors that come with them.
+
+use super::{JSON, Operation, answers::json_content};
+use crate::error::Code;
+use serde_json::Value;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        ObjectBuilder, RefOr, Required, Schema, Type,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+        request_body::RequestBody,
+    },
+};
+
+/// What may be wrong with a body.
+const OF_A_BODY: [Code; 4] = [
+    Code::InvalidJson,
+    Code::InvalidField,
+    Code::TooLarge,
+    Code::UnsupportedMediaType,
+];
+
+impl Operation {
+    /// An id in the path.
+    pub(in crate::routes::openapi) fn id<T: ToSchema>(
+        mut self,
+        name: &str,
+        example: impl Into<Value>,
+    ) -> Self {
+        let schema = self.refer::<T>();
+        self.codes.push(Code::InvalidField);
+        self.parameter(ParameterIn::Path, name, "", schema, Some(example.into()))
+    }
+
+    /// A text in the path.
+    pub(in crate::routes::openapi) fn text(
+        self,
+        name: &str,
+        about: &str,
+        schema: Schema,
+        example: &str,
+    ) -> Self {
+        let example = Some(example.into());
+        self.parameter(ParameterIn::Path, name, about, schema, example)
+    }
+
+    /// A parameter of the query that may be left out.
+    pub(in crate::routes::openapi) fn query(
+        mut self,
+        name: &str,
+        about: &str,
+        schema: impl Into<RefOr<Schema>>,
+    ) -> Self {
+        self.codes.push(Code::InvalidField);
+        self.parameter(ParameterIn::Query, name, about, schema, None)
+    }
+
+    /// How many rows a list may have.
+    pub(in crate::routes::openapi) fn limit(self) -> Self {
+        let rows = ObjectBuilder::new().schema_type(Type::Integer);
+        let rows = rows.minimum(Some(1)).default(Some(100.into())).build();
+        self.query("limit", "Most entries; over 1,000 counts as 1,000", rows)
+    }
+
+    /// A page of a list by id.
+    pub(in crate::routes::openapi) fn page(self, of: &str) -> Self {
+        let id = ObjectBuilder::new().schema_type(Type::Integer);
+        let id = id.minimum(Some(0)).maximum(Some(i64::MAX as isize)).build();
+        let about = format!("The {of} after whose id the page begins");
+        self.limit().query("after", &about, id)
+    }
+
+    /// An id that must stand in the query.
+    pub(in crate::routes::openapi) fn required_query<T: ToSchema>(
+        mut self,
+        name: &str,
+        about: &str,
+        example: impl Into<Value>,
+    ) -> Self {
+        let schema = self.refer::<T>();
+        self.codes.push(Code::InvalidField);
+        let example = Some(example.into());
+        let query = parameter(ParameterIn::Query, name, about, schema, example);
+        self.told = self.told.parameter(query.required(Required::True));
+        self
+    }
+
+    fn parameter(
+        mut self,
+        place: ParameterIn,
+        name: &str,
+        about: &str,
+        schema: impl Into<RefOr<Schema>>,
+        example: Option<Value>,
+    ) -> Self {
+        self.told = self
+            .told
+            .parameter(parameter(place, name, about, schema, example));
+        self
+    }
+
+    /// A JSON body.
+    pub(in crate::routes::openapi) fn takes<T: ToSchema>(mut self, example: Value) -> Self {
+        let content = json_content(self.refer::<T>(), example);
+        let body = RequestBody::builder()
+            .content(JSON, content)
+            .required(Some(Required::True));
+        self.told = self.told.request_body(Some(body.build()));
+        self.refuses(&OF_A_BODY)
+    }
+
+    /// A JSON body that may be left out.
+    pub(in crate::routes::openapi) fn may_take<T: ToSchema>(mut self, example: Value) -> Self {
+        let content = json_content(self.refer::<T>(), example);
+        let body = RequestBody::builder().content(JSON, content);
+        self.told = self.told.request_body(Some(body.build()));
+        self.refuses(&OF_A_BODY)
+    }
+}
+
+fn parameter(
+    place: ParameterIn,
+    name: &str,
+    about: &str,
+    schema: impl Into<RefOr<Schema>>,
+    example: Option<Value>,
+) -> ParameterBuilder {
+    let required = match place {
+        ParameterIn::Path => Required::True,
+        _ => Required::False,
+    };
+    Parameter::builder()
+        .name(name)
+        .parameter_in(place)
+        .required(required)
+        .description((!about.is_empty()).then_some(about))
+        .schema(Some(schema))
+        .example(example)
+}

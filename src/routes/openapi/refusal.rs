@@ -1,0 +1,132 @@
+//! Errors as the document tells them: by status, each code with an example that the code itself
+//! makes.
+
+use super::operation::{JSON, header};
+use crate::{
+    error::{Code, Error},
+    model::{ChatId, MessageId, UserId},
+};
+use axum::http::StatusCode;
+use serde_json::json;
+use std::{collections::BTreeMap, time::Duration};
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Content, Object, ObjectBuilder, Ref, Response, ResponseBuilder, Type,
+        example::{Example, ExampleBuilder},
+    },
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The name of the schema of all errors.
+pub(super) const NAME: &str = "Error";
+
+/// One response for each status, with all the codes it may carry.
+pub(super) fn responses(codes: Vec<Code>) -> BTreeMap<StatusCode, Response> {
+    let mut by_status: BTreeMap<StatusCode, BTreeMap<&str, Code>> = BTreeMap::new();
+    for code in codes {
+        let same = by_status.entry(code.status()).or_default();
+        same.insert(code.as_str(), code);
+    }
+    // A path or a head over its limit has a status of its own.
+    for status in [
+        StatusCode::URI_TOO_LONG,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    ] {
+        by_status.insert(
+            status,
+            BTreeMap::from([(Code::TooLarge.as_str(), Code::TooLarge)]),
+        );
+    }
+    by_status
+        .into_iter()
+        .map(|(status, codes)| (status, response(status, codes)))
+        .collect()
+}
+
+fn response(status: StatusCode, codes: BTreeMap<&str, Code>) -> Response {
+    let names: Vec<String> = codes.keys().map(|name| format!("`{name}`")).collect();
+    let examples = codes.into_iter().map(|(name, code)| (name, example(code)));
+    let content = Content::builder()
+        .schema(Some(Ref::from_schema_name(NAME)))
+        .examples_from_iter(examples);
+    let response = Response::builder()
+        .description(names.join(", "))
+        .header_ref("x-request-id", header("RequestId"))
+        .content(JSON, content.build());
+    with_headers(status, response).build()
+}
+
+fn with_headers(status: StatusCode, response: ResponseBuilder) -> ResponseBuilder {
+    let name = match status {
+        StatusCode::UNAUTHORIZED => "WWW-Authenticate",
+        StatusCode::UPGRADE_REQUIRED => "Upgrade",
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "Retry-After",
+        _ => return response,
+    };
+    response.header_ref(name, header(name))
+}
+
+/// The schema of all errors.
+pub(super) fn schema() -> Object {
+    let error = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("What is wrong and what would be right, for people."));
+    let wait = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .description(Some(
+            "How long to wait before the same may succeed, where that is known.",
+        ));
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .property("error", error)
+        .property("code", Ref::from_schema_name(Code::name()))
+        .property("retryAfterMs", wait)
+        .required("error")
+        .required("code")
+        .build()
+}
+
+fn example(code: Code) -> Example {
+    let error = match code {
+        Code::UserNotFound => Error::user_not_found(UserId(7)),
+        Code::ChatNotFound => Error::chat_not_found(ChatId(7)),
+        Code::MemberNotFound => Error::member_not_found(UserId(3), ChatId(1)),
+        Code::MessageNotFound => Error::message_not_found(MessageId(70)),
+        Code::NotConnected => Error::not_connected(ChatId(1)),
+        Code::TooLarge => Error::too_large("content", 16 * 1024),
+        Code::InvalidField => Error::invalid_field("id", "a positive integer"),
+        Code::Unavailable => Error::unavailable(),
+        Code::Internal => Error::internal("an example"),
+        Code::Unauthorized => Error::not_signed_in(),
+        Code::RateLimited => Error::rate_limited("Too many requests from this address", SECOND),
+        other => Error::new(other, sentence(other)),
+    };
+    let mut value = json!({ "error": error.message(), "code": code.as_str() });
+    if let Some(wait) = error.retry_after_ms() {
+        value["retryAfterMs"] = wait.into();
+    }
+    ExampleBuilder::new().value(Some(value)).build()
+}
+
+fn sentence(code: Code) -> &'static str {
+    match code {
+        Code::InvalidJson => "The body is not JSON: EOF while parsing an object at line 1 column 1",
+        Code::NotFound => "There is no route /users",
+        Code::MethodNotAllowed => "/user does not take PATCH; see the Allow header",
+        Code::UnsupportedMediaType => "The body must be JSON, with Content-Type: application/json",
+        Code::UpgradeRequired => {
+            "This route speaks WebSocket (version 13) only: ask with Upgrade: websocket"
+        }
+        Code::UsernameTaken => "The name carl is taken",
+        Code::SessionNotFound => "You have no session 7",
+        Code::Forbidden => "User 2 cannot speak for user 1",
+        Code::CrossSite => {
+            "A page of another site may not do this; its origin must be listed in \
+             CORS_ALLOWED_ORIGINS"
+        }
+        _ => "An error",
+    }
+}

@@ -1,0 +1,115 @@
+//! `/login`, `/logout`, `/me` and `/session`
+
+use super::{
+    extract::{Body, Id},
+    limits::hold_passwords,
+};
+use crate::{
+    auth::{Caller, SignedIn},
+    error::{Code, Error},
+    model::{Password, Session, SessionId, Timestamp, User, Username},
+    service::{Client, Login},
+    state::AppState,
+};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{delete, get, post},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+pub(super) fn router(state: &AppState) -> Router<AppState> {
+    let paced = middleware::from_fn_with_state(state.clone(), hold_passwords);
+    Router::new()
+        .route("/login", post(login).layer(paced))
+        .route("/logout", post(logout))
+        .route("/me", get(me))
+        .route("/session", get(list).delete(end_others))
+        .route("/session/{id}", delete(end))
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Credentials {
+    #[schema(value_type = Username)]
+    username: String,
+    #[schema(value_type = Password)]
+    password: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LoggedIn<'a> {
+    /// What to send as `Authorization: Bearer …`, or as the `token` of `connect-chat`.
+    token: &'a str,
+    /// When the session ends, however much it is used; unused, it ends earlier.
+    expires_at: Timestamp,
+    user: User,
+}
+
+async fn login(
+    client: Client,
+    State(state): State<AppState>,
+    Body(body): Body<Credentials>,
+) -> Result<Response, Error> {
+    let (name, password) = (
+        Username::parse(body.username)?,
+        Password::parse(body.password)?,
+    );
+    let Login {
+        token,
+        session,
+        user,
+    } = counted(&state, state.logins.login(name, password, client).await)?;
+    let body = LoggedIn {
+        token: token.reveal(),
+        expires_at: session.expires_at,
+        user,
+    };
+    // A token must not wait in a cache for somebody else.
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+/// Counts how a login ended.
+fn counted(state: &AppState, login: Result<Login, Error>) -> Result<Login, Error> {
+    state
+        .metrics
+        .login(match login.as_ref().map_err(Error::code) {
+            Ok(_) => "succeeded",
+            Err(Code::Unauthorized) => "failed",
+            Err(Code::RateLimited) => "held_off",
+            Err(_) => "undecided",
+        });
+    login
+}
+
+async fn logout(me: SignedIn, State(state): State<AppState>) -> Result<StatusCode, Error> {
+    state.logins.logout(me).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn me(me: SignedIn, State(state): State<AppState>) -> Result<Json<User>, Error> {
+    let caller = Caller::User(me.user);
+    state.users.find(caller, me.user).await.map(Json)
+}
+
+async fn list(me: SignedIn, State(state): State<AppState>) -> Result<Json<Vec<Session>>, Error> {
+    state.logins.list(me).await.map(Json)
+}
+
+async fn end(
+    me: SignedIn,
+    Id(id): Id<SessionId>,
+    State(state): State<AppState>,
+) -> Result<StatusCode, Error> {
+    state.logins.end(me, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn end_others(me: SignedIn, State(state): State<AppState>) -> Result<StatusCode, Error> {
+    state.logins.end_others(me).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
