@@ -1,9 +1,9 @@
 # syntax=docker/dockerfile:1
-# The server and what it needs to run, nothing else. It listens on every address of its container,
-# so it must be told who may use it: AUTH=open lets everyone who reaches it do everything.
+# The server and what it needs to run, nothing else. It listens on every address of its container, so
+# everyone signs in; AUTH=open would let everyone who reaches it do everything.
 #
 #   docker build --tag messaging-api .
-#   docker run --env AUTH=open --publish 127.0.0.1:8080:8080 messaging-api
+#   docker run --publish 127.0.0.1:8080:8080 messaging-api
 
 FROM rust:1.95-slim-bookworm AS builder
 WORKDIR /build

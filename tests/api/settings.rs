@@ -147,25 +147,26 @@ async fn env_is_read_of_its_own_folder_only() {
 }
 
 #[tokio::test]
-async fn an_address_for_everyone_is_refused_while_nobody_signs_in() {
-    let folder = folder();
-    for host in ["0.0.0.0", "::"] {
-        refuses(
-            folder.path(),
-            &[("HOST", host), ("PORT", "0")],
-            &["AUTH=required", "AUTH=open"],
-        )
-        .await;
+async fn on_an_address_for_everyone_everyone_signs_in_unless_said_otherwise() {
+    const WARNING: &str = "whoever reaches this server is believed";
+    for (settings, open) in [
+        (&[][..], true),
+        (&[("AUTH", "required")], false),
+        (&[("HOST", "0.0.0.0")], false),
+        (&[("HOST", "::")], false),
+        (&[("HOST", "0.0.0.0"), ("AUTH", "open")], true),
+    ] {
+        let folder = folder();
+        let all = [settings, &[("LOG_FORMAT", "text"), ("DEMO_DATA", "false")]].concat();
+        let process = Process::start(folder.path(), &all).await;
+        let port = process.address.port();
+        let client = process.client_at(([127, 0, 0, 1], port).into());
+        let status = client.get("/chat").await.status;
+        assert_eq!(status, if open { 200 } else { 401 }, "{settings:?}");
+        client.get("/health/ready").await.expect(200);
+        let warned = process.said.matches(WARNING).count();
+        assert_eq!(warned, usize::from(open), "{settings:?}: {}", process.said);
     }
-    refuses(
-        folder.path(),
-        &[("AUTH", "required"), ("PORT", "0")],
-        &["AUTH=required"],
-    )
-    .await;
-    let settings = [("HOST", "0.0.0.0"), ("AUTH", "open")];
-    let process = Process::start(folder.path(), &settings).await;
-    assert!(process.address.ip().is_unspecified());
 }
 
 #[tokio::test]

@@ -50,7 +50,9 @@ const LAYERS: &[Layer] = &[
         &["axum::Json", "axum::http", "axum::response", "sqlx"],
     ),
     layer("json", &["error", "model"], &[]),
+    layer("limit", &["error"], &[]),
     layer("telemetry", &[], &[]),
+    layer("metrics", &[], &[]),
     // Reads into the types of the parts that it is for. They do not know it: no row has it.
     layer(
         "config",
@@ -71,17 +73,23 @@ const LAYERS: &[Layer] = &[
             "error",
             "protocol",
             "auth",
+            "limit",
+            "metrics",
             "planted",
             "repository",
             "hub",
         ],
         &[],
     ),
-    layer("state", &["auth", "service"], &[]),
+    layer(
+        "state",
+        &["auth", "limit", "metrics", "model", "service"],
+        &[],
+    ),
     layer(
         "routes",
         &[
-            "model", "error", "json", "protocol", "auth", "service", "state",
+            "model", "error", "json", "limit", "protocol", "auth", "service", "state",
         ],
         &[
             "axum",

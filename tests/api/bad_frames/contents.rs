@@ -10,6 +10,8 @@ on_both_stores!(
     a_wrong_update_message_is_refused,
     a_wrong_delete_message_is_refused,
     a_wrong_leave_chat_is_refused,
+    a_wrong_start_typing_is_refused,
+    a_wrong_mark_read_is_refused,
 );
 
 /// What stands in the place of a positive integer.
@@ -193,5 +195,31 @@ async fn a_wrong_leave_chat_is_refused(store: Store) {
     cases.push((json!(999_999), "not_connected"));
     cases.push((json!({ "chatId": 999_999 }), "not_connected"));
     refuse_all(&mut socket, "leave-chat", cases).await;
+    unharmed(room, socket, message).await;
+}
+
+async fn a_wrong_start_typing_is_refused(store: Store) {
+    let (room, mut socket, message) = prepared(store).await;
+    let right = json!({ "chatId": room.chat });
+    let mut cases = wrong_objects(&right);
+    cases.push((with(&right, "chatId", json!(999_999)), "not_connected"));
+    refuse_all(&mut socket, "start-typing", cases).await;
+    unharmed(room, socket, message).await;
+}
+
+async fn a_wrong_mark_read_is_refused(store: Store) {
+    let (room, mut socket, message) = prepared(store).await;
+    let right = json!({ "chatId": room.chat, "messageId": message["messageId"] });
+    let mut cases = wrong_objects(&right);
+    cases.push((with(&right, "chatId", json!(999_999)), "not_connected"));
+    cases.push((without(&right, "messageId"), "invalid_field"));
+    cases.extend(
+        no_ids()
+            .into_iter()
+            .map(|id| (with(&right, "messageId", id), "invalid_field")),
+    );
+    let unknown = with(&right, "messageId", json!(999_999));
+    cases.push((unknown, "message_not_found"));
+    refuse_all(&mut socket, "mark-read", cases).await;
     unharmed(room, socket, message).await;
 }

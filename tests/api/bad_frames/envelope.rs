@@ -73,6 +73,11 @@ async fn before_connect_chat_nothing_else_is_understood(store: Store) {
     let text = json!({ "chatId": room.chat, "content": "x" });
     for (kind, content) in [
         ("send-message", text.clone()),
+        ("start-typing", text.clone()),
+        (
+            "mark-read",
+            json!({ "chatId": room.chat, "messageId": message["messageId"] }),
+        ),
         ("update-message", text),
         ("delete-message", message["messageId"].clone()),
         ("leave-chat", json!(room.chat)),

@@ -58,7 +58,6 @@ async fn a_wrong_method_is_told_the_right_ones(store: Store) {
 async fn an_unknown_route_is_not_found(store: Store) {
     let world = World::new(store).await;
     let paths = [
-        "/",
         "/users",
         "/user/1/2",
         "/chat/1/messages",

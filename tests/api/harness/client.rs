@@ -13,6 +13,8 @@ const SENDING_AT_ONCE: usize = 32;
 pub struct Client {
     http: reqwest::Client,
     base: String,
+    /// What it proves itself with.
+    token: Option<String>,
 }
 
 /// What it answered.
@@ -64,27 +66,44 @@ impl Client {
         Self {
             http: reqwest::Client::new(),
             base: format!("http://{address}"),
+            token: None,
+        }
+    }
+
+    /// The same, with this token as its proof.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self {
+            token: Some(token.to_owned()),
+            ..self.clone()
         }
     }
 
     /// Builds a request of any kind.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base))
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
-    /// Sends a request that was built.
+    /// Sends a request that was built, and holds the answer against the API's document.
     pub async fn send(&self, request: RequestBuilder) -> Reply {
-        let response = super::patiently("an answer", request.send())
+        let request = request.build().expect("a request");
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = super::patiently("an answer", self.http.execute(request))
             .await
             .expect("an answer");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.expect("a whole answer");
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Reply {
+        let reply = Reply {
             status,
             headers,
             body,
-        }
+        };
+        super::openapi::assert_told(&method, &path, &reply);
+        reply
     }
 
     /// GET

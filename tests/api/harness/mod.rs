@@ -2,8 +2,13 @@
 
 mod client;
 mod database;
+mod document;
 mod look;
+mod nats;
+mod openapi;
+mod person;
 mod process;
+mod proxy;
 mod room;
 mod server;
 mod socket;
@@ -11,8 +16,13 @@ mod wire;
 
 pub use client::{Client, Reply};
 pub use database::{Database, Store};
+pub use document::Document;
 pub use look::{assert_keys, assert_now, field};
+pub use nats::Nats;
+pub use openapi::{Operation, operations, paths};
+pub use person::{PASSWORD, Person};
 pub use process::Process;
+pub use proxy::{Proxy, Way};
 pub use room::{Room, change, history, number};
 pub use server::Server;
 pub use socket::Socket;
@@ -20,9 +30,9 @@ pub use wire::{Wire, masked};
 
 use std::{future::Future, time::Duration};
 
-/// How long a test waits for what must happen. Far over what anything takes, so that only a fault
-/// meets it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test waits for what must happen. Far over what anything takes, on a machine that
+/// builds something else meanwhile too, so that only a fault meets it.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits for what must happen; fails the test where it does not.
 pub async fn patiently<T>(what: &str, event: impl Future<Output = T>) -> T {

@@ -16,6 +16,8 @@ use tokio::{
 pub struct Process {
     /// Where it listens.
     pub address: SocketAddr,
+    /// What it logged before it listened.
+    pub said: String,
     child: Child,
     /// The rest of its log, read as it comes: a process whose log is full stands still.
     log: JoinHandle<String>,
@@ -51,12 +53,15 @@ impl Process {
             .spawn()
             .expect("the binary");
         let mut log = BufReader::new(child.stdout.take().expect("its log")).lines();
+        let mut said = String::new();
         let address = patiently("the binary to listen", async {
             while let Some(line) = log.next_line().await.expect("a line of the log") {
                 if let Some((_, rest)) = line.split_once("listening on http://") {
                     let end = rest.find(['"', ' ']).unwrap_or(rest.len());
                     return rest[..end].parse().expect("an address");
                 }
+                said.push_str(&line);
+                said.push('\n');
             }
             let mut complaint = String::new();
             let errors = child.stderr.as_mut().expect("its errors");
@@ -69,6 +74,7 @@ impl Process {
         let address = address.await;
         Self {
             address,
+            said,
             child,
             log: tokio::spawn(read_on(log)),
         }
@@ -99,6 +105,11 @@ impl Process {
     /// A REST client.
     pub fn client(&self) -> Client {
         Client::new(self.address)
+    }
+
+    /// A REST client of the same process by another of its addresses.
+    pub fn client_at(&self, address: SocketAddr) -> Client {
+        Client::new(address)
     }
 
     /// A new socket, connected to no chat.

@@ -28,17 +28,24 @@ impl Server {
         Self::start_on(Database::new(store).await, flags).await
     }
 
+    /// Starts another on the same database.
+    pub async fn beside(&self, flags: &[&str]) -> Self {
+        let database = Database {
+            url: self.database.url.clone(),
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        };
+        Self::start_on(database, flags).await
+    }
+
     /// Starts one on an existing database.
     pub async fn start_on(database: Database, flags: &[&str]) -> Self {
-        let fixed = [
-            "messaging-api",
-            "--port=0",
-            "--auth=open",
-            "--demo-data=false",
-        ];
+        let fixed = ["messaging-api", "--port=0", "--demo-data=false"];
         let url = format!("--database-url={}", database.url);
+        let name = |flag: &str| flag.split('=').next().map(str::to_owned);
+        let given: Vec<_> = flags.iter().map(|flag| name(flag)).collect();
         let flags = fixed
             .iter()
+            .filter(|flag| !given.contains(&name(flag)))
             .chain(flags)
             .map(|flag| (*flag).to_owned())
             .chain([url]);

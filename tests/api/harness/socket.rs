@@ -1,15 +1,20 @@
 //! A WebSocket client.
 
-use super::patiently;
+use super::{document::Watch, patiently};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Error, Message, client::IntoClientRequest},
+};
 
 /// A socket to one server.
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// Holds what is said against the document.
+    watch: Watch,
 }
 
 impl Socket {
@@ -19,7 +24,30 @@ impl Socket {
         let (stream, _) = patiently("a socket", connect_async(url))
             .await
             .expect("a socket");
-        Self { stream }
+        let watch = Watch::default();
+        Self { stream, watch }
+    }
+
+    /// Asks for one with these headers; the status where it is refused.
+    pub async fn open_with(
+        address: SocketAddr,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, u16> {
+        let mut request = format!("ws://{address}/ws")
+            .into_client_request()
+            .expect("a request");
+        for (name, value) in headers {
+            let value = value.parse().expect("a header");
+            request.headers_mut().insert(*name, value);
+        }
+        match patiently("a socket", connect_async(request)).await {
+            Ok((stream, _)) => Ok(Self {
+                stream,
+                watch: Watch::default(),
+            }),
+            Err(Error::Http(answer)) => Err(answer.status().as_u16()),
+            Err(other) => panic!("{other}"),
+        }
     }
 
     /// Sends a frame.
@@ -29,6 +57,7 @@ impl Socket {
 
     /// Sends a text as it is.
     pub async fn send_text(&mut self, text: &str) {
+        self.watch.sent(text);
         self.send_raw(Message::text(text)).await;
     }
 
@@ -39,16 +68,20 @@ impl Socket {
 
     /// Sends a frame on a socket that may be closing; tells whether it went out.
     pub async fn try_send(&mut self, frame: Value) -> bool {
-        self.stream
-            .send(Message::text(frame.to_string()))
-            .await
-            .is_ok()
+        let text = frame.to_string();
+        self.watch.sent(&text);
+        self.stream.send(Message::text(text)).await.is_ok()
     }
 
     /// The next WebSocket message, of whatever kind; none at the end.
     pub async fn next_raw(&mut self) -> Option<Message> {
         match patiently("a frame", self.stream.next()).await {
-            Some(Ok(message)) => Some(message),
+            Some(Ok(message)) => {
+                if let Message::Text(text) = &message {
+                    self.watch.received(text);
+                }
+                Some(message)
+            }
             Some(Err(_)) | None => None,
         }
     }

@@ -1,6 +1,6 @@
 //! A WebSocket by hand on a bare TCP connection: breaks rules, stays silent, or does not read.
 
-use super::patiently;
+use super::{document::Watch, patiently};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::{
@@ -15,6 +15,8 @@ const RECEIVE_BUFFER: u32 = 8 * 1024;
 /// A connection that was upgraded by hand.
 pub struct Wire {
     stream: BufReader<TcpStream>,
+    /// Holds what is said against the document.
+    watch: Watch,
 }
 
 impl Wire {
@@ -29,6 +31,7 @@ impl Wire {
             .expect("a connection");
         let mut wire = Self {
             stream: BufReader::new(stream),
+            watch: Watch::default(),
         };
         let request = format!(
             "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -50,10 +53,20 @@ impl Wire {
         let _ = patiently("room to write", self.stream.get_mut().write_all(bytes)).await;
     }
 
+    /// Says that nothing more will come, and goes on reading.
+    pub async fn finish(&mut self) {
+        self.stream
+            .get_mut()
+            .shutdown()
+            .await
+            .expect("an open connection");
+    }
+
     /// Sends a frame.
     pub async fn send(&mut self, frame: Value) {
-        let frame = masked(0x81, frame.to_string().as_bytes());
-        self.write(&frame).await;
+        let text = frame.to_string();
+        self.watch.sent(&text);
+        self.write(&masked(0x81, text.as_bytes())).await;
     }
 
     /// Connects to a chat and waits for the ack, so that the server counts it in.
@@ -78,6 +91,10 @@ impl Wire {
         };
         let mut payload = vec![0; usize::try_from(length).ok()?];
         self.stream.read_exact(&mut payload).await.ok()?;
+        if first == 0x81 {
+            self.watch
+                .received(std::str::from_utf8(&payload).expect("UTF-8"));
+        }
         Some((first, payload))
     }
 

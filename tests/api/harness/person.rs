@@ -1,0 +1,123 @@
+//! Somebody signed in, for servers where everyone must be.
+
+use super::{Client, Database, Server, Socket, Store};
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection, SqliteConnection};
+
+/// What everyone's password is, unless a test says otherwise.
+pub const PASSWORD: &str = "correct horse";
+
+/// A user with a session of their own.
+pub struct Person {
+    /// Who.
+    pub id: i64,
+    /// By which name.
+    pub name: String,
+    /// What they prove it with.
+    pub token: String,
+    /// A client that does.
+    pub client: Client,
+    server: Client,
+}
+
+impl Server {
+    /// Starts one on a new, empty database, where everyone must sign in.
+    pub async fn start_required(store: Store) -> Self {
+        Self::start_with(store, &["--auth=required"]).await
+    }
+
+    /// Signs somebody up, and in.
+    pub async fn person(&self, name: &str) -> Person {
+        let id = self.client().new_user(name).await;
+        Person::sign_in(&self.client(), id, name).await
+    }
+}
+
+impl Person {
+    async fn sign_in(server: &Client, id: i64, name: &str) -> Self {
+        let login = server.login(name, PASSWORD).await;
+        let token = login["token"].as_str().expect("a token").to_owned();
+        Self {
+            id,
+            name: name.to_owned(),
+            client: server.with_token(&token),
+            token,
+            server: server.clone(),
+        }
+    }
+
+    /// The same user with another session.
+    pub async fn again(&self) -> Self {
+        Self::sign_in(&self.server, self.id, &self.name).await
+    }
+
+    /// A new chat that they run.
+    pub async fn chat(&self, name: &str) -> i64 {
+        self.client.new_chat(name).await
+    }
+
+    /// They add somebody to a chat, with this role.
+    pub async fn add(&self, chat: i64, other: &Self, role: &str) {
+        let path = format!("/chat/{chat}/user/{}", other.id);
+        let reply = self.client.put(&path, json!({ "role": role })).await;
+        assert!(matches!(reply.status, 200 | 201), "{reply:?}");
+    }
+
+    /// They send a message by REST; gives its id.
+    pub async fn say(&self, chat: i64, text: &str) -> i64 {
+        let body = json!({ "content": text });
+        let path = format!("/chat/{chat}/message");
+        let message = self.client.post(&path, body).await.expect(201);
+        message["messageId"].as_i64().expect("an id")
+    }
+
+    /// The content of `connect-chat` that proves who they are.
+    pub fn connect(&self, chat: i64) -> Value {
+        json!({ "chatId": chat, "token": self.token })
+    }
+
+    /// A new socket of theirs, connected to the chat.
+    pub async fn enter(&self, server: &Server, chat: i64) -> Socket {
+        let mut socket = server.socket().await;
+        socket.ask("connect-chat", self.connect(chat)).await;
+        socket
+    }
+}
+
+impl Client {
+    /// Signs in; gives the answer.
+    pub async fn login(&self, name: &str, password: &str) -> Value {
+        let body = json!({ "username": name, "password": password });
+        self.post("/login", body).await.expect(200)
+    }
+}
+
+impl Database {
+    /// Changes the database behind the server's back.
+    pub async fn run(&self, text: &str) {
+        let sql = sqlx::AssertSqlSafe(text.to_owned());
+        let changed = if self.url.starts_with("postgres") {
+            let mut connection = PgConnection::connect(&self.url).await.expect("Postgres");
+            let done = sqlx::query(sql).execute(&mut connection).await;
+            done.map(|done| done.rows_affected())
+        } else {
+            let mut connection = SqliteConnection::connect(&self.url).await.expect("SQLite");
+            let done = sqlx::query(sql).execute(&mut connection).await;
+            done.map(|done| done.rows_affected())
+        };
+        assert!(changed.expect(text) > 0, "nothing changed by {text}");
+    }
+
+    /// What the database keeps of tokens.
+    pub async fn stored_token_hashes(&self) -> Vec<Vec<u8>> {
+        const SQL: &str = "SELECT token_hash FROM session ORDER BY session_id";
+        let rows = if self.url.starts_with("postgres") {
+            let mut connection = PgConnection::connect(&self.url).await.expect("Postgres");
+            sqlx::query_scalar(SQL).fetch_all(&mut connection).await
+        } else {
+            let mut connection = SqliteConnection::connect(&self.url).await.expect("SQLite");
+            sqlx::query_scalar(SQL).fetch_all(&mut connection).await
+        };
+        rows.expect("hashes")
+    }
+}

@@ -1,0 +1,32 @@
+//! Input that somebody made to do harm. Each has its precise answer, and the server goes on serving
+//! everybody else.
+
+mod bodies;
+mod crowd;
+mod frames;
+mod headers;
+mod heads;
+mod pace;
+mod plain;
+mod proxies;
+mod random;
+mod rooms;
+mod smuggling;
+mod throttle;
+
+use crate::harness::{Room, Server};
+use plain::Plain;
+
+/// Whoever does no harm is served: over REST, and over a socket.
+async fn serves_others(room: &Room) {
+    let mut socket = room.enter(room.sigmund).await;
+    let said = room.say("Is anybody there?").await;
+    let heard = socket.expect("send-message").await;
+    assert_eq!(heard["content"], said);
+    socket.say(room.chat, "We are.").await;
+}
+
+/// A bare connection to the server.
+async fn plain(server: &Server) -> Plain {
+    Plain::open(server.address).await
+}

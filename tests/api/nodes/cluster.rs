@@ -1,0 +1,126 @@
+//! Some servers, one database, one NATS.
+
+use crate::harness::{Client, Nats, Server, Socket, Store, change, patiently};
+use serde_json::{Value, json};
+
+/// Servers on one database, with a chat and two users.
+pub struct Cluster {
+    /// The NATS between them.
+    pub nats: Nats,
+    /// The servers.
+    pub nodes: Vec<Server>,
+    /// The chat.
+    pub chat: i64,
+    /// A user called carl.
+    pub carl: i64,
+    /// A user called sigmund.
+    pub sigmund: i64,
+}
+
+impl Cluster {
+    /// Starts so many, and waits until they hear each other.
+    pub async fn open(count: usize) -> Self {
+        let nats = Nats::start().await;
+        let url = nats.url();
+        let urls: Vec<&str> = (0..count).map(|_| url.as_str()).collect();
+        Self::linked_by(nats, &urls).await
+    }
+
+    /// The same, each linked by a URL of its own.
+    pub async fn linked_by(nats: Nats, urls: &[&str]) -> Self {
+        let flag = |url: &str| format!("--nats-url={url}");
+        let first = Server::start_with(Store::Postgres, &[&flag(urls[0])]).await;
+        let client = first.client();
+        let mut nodes = vec![first];
+        for url in &urls[1..] {
+            let next = nodes[0].beside(&[&flag(url)]).await;
+            nodes.push(next);
+        }
+        let cluster = Self {
+            nats,
+            chat: client.new_chat("general").await,
+            carl: client.new_user("carl").await,
+            sigmund: client.new_user("sigmund").await,
+            nodes,
+        };
+        cluster.until_link("up").await;
+        cluster
+    }
+
+    /// A REST client of a node.
+    pub fn client(&self, node: usize) -> Client {
+        self.nodes[node].client()
+    }
+
+    /// Waits until every node's link is so.
+    pub async fn until_link(&self, state: &str) {
+        for node in &self.nodes {
+            until_link(&node.client(), state).await;
+        }
+    }
+
+    /// A new socket of a user on a node, connected to the chat.
+    pub async fn enter(&self, node: usize, user: i64) -> Socket {
+        let mut socket = self.nodes[node].socket().await;
+        socket.enter(user, self.chat).await;
+        socket
+    }
+
+    /// Carl sends a message through a node.
+    pub async fn say(&self, node: usize, text: &str) -> Value {
+        self.client(node).say(self.carl, self.chat, text).await
+    }
+
+    /// Sends messages through one node until one comes on a socket of another without the
+    /// database's help: from then on it hears the chat.
+    pub async fn until_heard(&self, from: usize, socket: &mut Socket) {
+        patiently("a message over the link", async {
+            loop {
+                let said = self.say(from, "can you hear me?").await;
+                let frames = socket
+                    .frames_until(|frame| change(frame) >= said["seq"].as_i64())
+                    .await;
+                if frames
+                    .last()
+                    .is_some_and(|frame| frame.get("replay").is_none())
+                {
+                    return;
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Who is in the chat, as a node tells someone who connects to it; they leave again.
+    pub async fn online(&self, node: usize, user: i64) -> Vec<i64> {
+        let mut socket = self.nodes[node].socket().await;
+        let ack = socket.enter(user, self.chat).await;
+        socket.close().await;
+        let online = ack["online"].as_array().expect("a list").iter();
+        online
+            .filter_map(|who| who["customerId"].as_i64())
+            .collect()
+    }
+
+    /// Stops the servers, one after the other.
+    pub async fn close(self) {
+        for node in self.nodes {
+            node.stop().await;
+        }
+    }
+}
+
+/// Waits until a node says that its link is so.
+pub async fn until_link(client: &Client, state: &str) {
+    patiently(&format!("the link to be {state}"), async {
+        while client.get("/health/ready").await.expect(200)["link"] != state {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// The frame of somebody coming or going.
+pub fn passing(kind: &str, name: &str, user: i64, chat: i64) -> Value {
+    json!({ "type": kind, "content": name, "chatId": chat, "customerId": user })
+}

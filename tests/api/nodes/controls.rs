@@ -1,0 +1,134 @@
+//! What ends on one node ends on every node: at once over the link, and without it within the
+//! bound, by the comparison with the database.
+
+use super::{Cluster, cluster::until_link, on_postgres};
+use crate::harness::{Nats, Server, Store};
+use serde_json::json;
+
+on_postgres!(
+    a_chat_deleted_on_another_node_closes,
+    a_chat_deleted_on_another_node_closes_without_the_link,
+    a_member_removed_on_another_node_hears_so_and_then_nothing,
+    a_member_removed_on_another_node_hears_so_without_the_link,
+    a_user_deleted_on_another_node_is_cut_off,
+    a_user_deleted_on_another_node_is_cut_off_without_the_link,
+    a_session_ended_on_another_node_is_cut_off,
+    a_session_ended_on_another_node_is_cut_off_without_the_link,
+);
+
+/// Two nodes whose link works, or does not any more.
+async fn cluster(linked: bool) -> Cluster {
+    let mut cluster = Cluster::open(2).await;
+    if !linked {
+        cluster.nats.kill().await;
+        cluster.until_link("down").await;
+    }
+    cluster
+}
+
+async fn a_chat_deleted_on_another_node_closes() {
+    deleted_chat(true).await;
+}
+
+async fn a_chat_deleted_on_another_node_closes_without_the_link() {
+    deleted_chat(false).await;
+}
+
+async fn deleted_chat(linked: bool) {
+    let cluster = cluster(linked).await;
+    let mut sigmund = cluster.enter(1, cluster.sigmund).await;
+    let path = format!("/chat/{}", cluster.chat);
+    cluster.client(0).delete(&path).await.expect(204);
+    let closed = sigmund.until("delete-chat").await;
+    assert_eq!(closed["content"], cluster.chat);
+    let text = json!({ "chatId": cluster.chat, "content": "anybody?" });
+    sigmund.refused("send-message", text, "not_connected").await;
+    cluster.close().await;
+}
+
+async fn a_member_removed_on_another_node_hears_so_and_then_nothing() {
+    let cluster = cluster(true).await;
+    let mut sigmund = cluster.enter(1, cluster.sigmund).await;
+    cluster.until_heard(0, &mut sigmund).await;
+    remove_sigmund(&cluster).await;
+    cluster.say(0, "between us").await;
+    let expected = json!({ "type": "leave-chat", "content": cluster.chat });
+    assert_eq!(sigmund.next().await, expected);
+    let text = json!({ "chatId": cluster.chat, "content": "me too" });
+    sigmund
+        .send(json!({ "type": "send-message", "id": 1, "content": text }))
+        .await;
+    let answer = sigmund.expect_error("not_connected").await;
+    assert_eq!(answer["id"], 1, "nothing comes before the answer");
+    cluster.close().await;
+}
+
+async fn a_member_removed_on_another_node_hears_so_without_the_link() {
+    let cluster = cluster(false).await;
+    let mut sigmund = cluster.enter(1, cluster.sigmund).await;
+    let mut carl = cluster.enter(1, cluster.carl).await;
+    remove_sigmund(&cluster).await;
+    let left = sigmund.until("leave-chat").await;
+    assert_eq!(left["content"], cluster.chat);
+    // The others stay.
+    assert!(carl.say(cluster.chat, "still here").await["seq"].is_i64());
+    cluster.close().await;
+}
+
+async fn remove_sigmund(cluster: &Cluster) {
+    let path = format!("/chat/{}/user/{}", cluster.chat, cluster.sigmund);
+    cluster.client(0).delete(&path).await.expect(204);
+}
+
+async fn a_user_deleted_on_another_node_is_cut_off() {
+    deleted_user(true).await;
+}
+
+async fn a_user_deleted_on_another_node_is_cut_off_without_the_link() {
+    deleted_user(false).await;
+}
+
+async fn deleted_user(linked: bool) {
+    let cluster = cluster(linked).await;
+    let mut carl = cluster.enter(1, cluster.carl).await;
+    let mut sigmund = cluster.enter(1, cluster.sigmund).await;
+    let message = sigmund.say(cluster.chat, "my last").await;
+    let path = format!("/user/{}", cluster.sigmund);
+    cluster.client(0).delete(&path).await.expect(204);
+    assert_eq!(sigmund.closed().await, 4001);
+    let buried = carl.until("delete-message").await;
+    assert_eq!(buried["content"], message["messageId"]);
+    cluster.close().await;
+}
+
+async fn a_session_ended_on_another_node_is_cut_off() {
+    ended_session(true).await;
+}
+
+async fn a_session_ended_on_another_node_is_cut_off_without_the_link() {
+    ended_session(false).await;
+}
+
+async fn ended_session(linked: bool) {
+    let mut nats = Nats::start().await;
+    let link = format!("--nats-url={}", nats.url());
+    let flags = ["--auth=required", &link];
+    let here = Server::start_with(Store::Postgres, &flags).await;
+    let there = here.beside(&flags).await;
+    until_link(&there.client(), "up").await;
+    if !linked {
+        nats.kill().await;
+        until_link(&there.client(), "down").await;
+    }
+    let carl = here.person("carl").await;
+    let chat = carl.chat("general").await;
+    let again = carl.again().await;
+    let mut ending = carl.enter(&there, chat).await;
+    let mut staying = again.enter(&there, chat).await;
+    carl.client.post("/logout", json!({})).await.expect(204);
+    assert_eq!(ending.closed().await, 4001);
+    let content = json!({ "chatId": chat, "content": "my other session goes on" });
+    assert_eq!(staying.ask("send-message", content).await["seq"], 1);
+    here.stop().await;
+    there.stop().await;
+}

@@ -1,0 +1,25 @@
+//! Several servers on one Postgres, linked by NATS, are as one; and where the link fails, the
+//! database makes up for it.
+
+mod cluster;
+mod controls;
+mod delivery;
+mod healing;
+mod presence;
+mod processes;
+mod start;
+
+use cluster::Cluster;
+
+/// Makes a test of each function. They are about Postgres alone: SQLite has one server.
+macro_rules! on_postgres {
+    ($($test:ident),* $(,)?) => {
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test().await;
+            })*
+        }
+    };
+}
+pub(crate) use on_postgres;

@@ -1,0 +1,85 @@
+//! What a server says of its link, and how it starts with one.
+
+use super::{Cluster, cluster::until_link, on_postgres};
+use crate::harness::{Nats, Process, Server, Store};
+use serde_json::json;
+
+on_postgres!(
+    a_server_starts_without_nats_and_finds_it_later,
+    two_databases_on_one_nats_do_not_hear_each_other,
+);
+
+async fn a_server_starts_without_nats_and_finds_it_later() {
+    let mut nats = Nats::start().await;
+    nats.kill().await;
+    let flag = format!("--nats-url={}", nats.url());
+    let server = Server::start_with(Store::Postgres, &[&flag]).await;
+    let client = server.client();
+    let ready = client.get("/health/ready").await.expect(200);
+    assert_eq!(ready, json!({ "status": "ready", "link": "down" }));
+    let (carl, chat) = (
+        client.new_user("carl").await,
+        client.new_chat("general").await,
+    );
+    assert_eq!(client.say(carl, chat, "alone").await["seq"], 1);
+    nats.restart().await;
+    until_link(&client, "up").await;
+    server.stop().await;
+}
+
+async fn two_databases_on_one_nats_do_not_hear_each_other() {
+    let cluster = Cluster::open(2).await;
+    let flag = format!("--nats-url={}", cluster.nats.url());
+    let other = Server::start_with(Store::Postgres, &[&flag]).await;
+    let client = other.client();
+    until_link(&client, "up").await;
+    // The same ids, in another database.
+    let (carl, chat) = (
+        client.new_user("carl").await,
+        client.new_chat("general").await,
+    );
+    assert_eq!((carl, chat), (cluster.carl, cluster.chat));
+    let mut stranger = other.socket().await;
+    stranger.enter(carl, chat).await;
+    let mut sigmund = cluster.enter(1, cluster.sigmund).await;
+    cluster.until_heard(0, &mut sigmund).await;
+    let own = client.say(carl, chat, "our own").await;
+    let expected = json!({ "type": "send-message", "content": own });
+    assert_eq!(stranger.next().await, expected);
+    other.stop().await;
+    cluster.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_alone_says_so() {
+    let server = Server::start(Store::Sqlite).await;
+    let ready = server.client().get("/health/ready").await.expect(200);
+    assert_eq!(ready, json!({ "status": "ready", "link": "none" }));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn sqlite_is_refused_with_a_link() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = [("NATS_URL", "nats://127.0.0.1:4222")];
+    let (status, complaint) = Process::refused(folder.path(), &settings).await;
+    assert!(!status.success());
+    assert!(complaint.contains("must share one Postgres"), "{complaint}");
+    assert!(!folder.path().join("data").exists(), "nothing is made");
+}
+
+#[tokio::test]
+async fn a_wrong_url_is_refused_and_not_shown() {
+    let database = crate::harness::Database::new(Store::Postgres).await;
+    let settings = [
+        ("DATABASE_URL", database.url.as_str()),
+        ("NATS_URL", "nats://user:secret@host:port"),
+    ];
+    let (status, complaint) = Process::refused(database.folder.path(), &settings).await;
+    assert!(!status.success());
+    assert!(
+        complaint.contains("NATS_URL must be nats://"),
+        "{complaint}"
+    );
+    assert!(!complaint.contains("secret"), "{complaint}");
+}

@@ -1,0 +1,57 @@
+//! Who may do what: every cell of `docs/PERMISSIONS.md`, and that no route and no frame is missing there.
+
+mod cast;
+mod frames;
+mod routes;
+mod table;
+
+use crate::harness::{Server, Store, on_both_stores};
+use cast::{Cast, Role};
+use std::collections::BTreeSet;
+use table::Table;
+
+on_both_stores!(
+    every_route_answers_everyone_as_the_table_says,
+    every_frame_is_answered_as_the_table_says,
+);
+
+async fn every_route_answers_everyone_as_the_table_says(store: Store) {
+    let table = Table::read("## Routes");
+    let mut cast = Cast::gather(Server::start_required(store).await).await;
+    let mut wrong = Vec::new();
+    for (route, cells) in &table.rows {
+        for (role, cell) in Role::ALL.into_iter().zip(cells) {
+            let scene = cast.scene().await;
+            let seen = routes::play(&cast, &scene, role, route, cell).await;
+            if seen != *cell {
+                wrong.push(format!("{route} by {role:?}: {seen}, not {cell}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(table.cells() >= 160, "{} cells", table.cells());
+}
+
+async fn every_frame_is_answered_as_the_table_says(store: Store) {
+    let table = Table::read("## Frames");
+    let mut cast = Cast::gather(Server::start_required(store).await).await;
+    let mut wrong = Vec::new();
+    for (kind, cells) in &table.rows {
+        for (role, cell) in Role::ALL.into_iter().zip(cells) {
+            let scene = cast.scene().await;
+            let seen = frames::play(&cast, &scene, role, kind).await;
+            if seen != *cell {
+                wrong.push(format!("{kind} by {role:?}: {seen}, not {cell}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let listed: BTreeSet<String> = table.names().collect();
+    assert_eq!(listed, frames::kinds(&cast).await, "frames in the table");
+}
+
+#[test]
+fn every_route_is_in_the_table() {
+    let listed: BTreeSet<String> = Table::read("## Routes").names().collect();
+    assert_eq!(listed, routes::of_the_sources());
+}

@@ -1,0 +1,112 @@
+//! Who plays: four people, and for each cell a new chat with a message in it.
+
+use crate::harness::{Person, Server};
+use uuid::Uuid;
+
+/// A column of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Not signed in.
+    Nobody,
+    /// Not in the chat.
+    Stranger,
+    /// In the chat.
+    Member,
+    /// Runs the chat.
+    Admin,
+    /// Whom the request is about.
+    Own,
+}
+
+impl Role {
+    /// In the order of the columns.
+    pub const ALL: [Self; 5] = [
+        Self::Nobody,
+        Self::Stranger,
+        Self::Member,
+        Self::Admin,
+        Self::Own,
+    ];
+}
+
+/// The people, and where they play.
+pub struct Cast {
+    /// The server.
+    pub server: Server,
+    stranger: Person,
+    member: Person,
+    admin: Person,
+    /// Whom requests are about.
+    pub own: Person,
+}
+
+/// What one cell is about.
+pub struct Scene {
+    /// A chat that the admin made.
+    pub chat: i64,
+    /// A message in it, of whom requests are about.
+    pub message: i64,
+    /// What only members see: a part of the chat's name and of the message's text.
+    pub secret: String,
+    /// The session of whom requests are about.
+    pub session: i64,
+    /// Somebody who is not in the chat.
+    pub newcomer: i64,
+}
+
+fn new_name(role: &str) -> String {
+    format!("{role} {}", Uuid::new_v4())
+}
+
+impl Cast {
+    /// Signs everyone up and in.
+    pub async fn gather(server: Server) -> Self {
+        Self {
+            stranger: server.person(&new_name("stranger")).await,
+            member: server.person(&new_name("member")).await,
+            admin: server.person(&new_name("admin")).await,
+            own: server.person(&new_name("self")).await,
+            server,
+        }
+    }
+
+    /// Who plays a role; nobody plays nobody.
+    pub fn person(&self, role: Role) -> Option<&Person> {
+        match role {
+            Role::Nobody => None,
+            Role::Stranger => Some(&self.stranger),
+            Role::Member => Some(&self.member),
+            Role::Admin => Some(&self.admin),
+            Role::Own => Some(&self.own),
+        }
+    }
+
+    /// A new scene. Whoever lost their session or their life in the last one is replaced.
+    pub async fn scene(&mut self) -> Scene {
+        for (person, role) in [
+            (&mut self.stranger, "stranger"),
+            (&mut self.member, "member"),
+            (&mut self.admin, "admin"),
+            (&mut self.own, "self"),
+        ] {
+            if person.client.get("/me").await.status != 200 {
+                *person = self.server.person(&new_name(role)).await;
+            }
+        }
+        let secret = Uuid::new_v4().simple().to_string();
+        let chat = self.admin.chat(&format!("secret {secret}")).await;
+        self.admin.add(chat, &self.member, "participant").await;
+        self.admin.add(chat, &self.own, "participant").await;
+        let message = self.own.say(chat, &format!("secret {secret}")).await;
+        let sessions = self.own.client.list("/session").await;
+        let current = sessions.iter().find(|session| session["current"] == true);
+        let session = current.and_then(|session| session["sessionId"].as_i64());
+        Scene {
+            chat,
+            message,
+            secret,
+            session: session.expect("a session"),
+            newcomer: self.stranger.id,
+        }
+    }
+}

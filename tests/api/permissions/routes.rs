@@ -1,0 +1,163 @@
+//! Asking one route as one role.
+
+use super::cast::{Cast, Role, Scene};
+use crate::harness::{PASSWORD, Person, Socket};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, fs, path::Path};
+use uuid::Uuid;
+
+/// Asks, and gives the answer as a cell of the table would.
+pub async fn play(cast: &Cast, scene: &Scene, role: Role, route: &str, cell: &str) -> String {
+    let (method, template) = route.split_once(' ').expect("a method and a path");
+    let who = cast.person(role);
+    if template == "/ws" {
+        return upgrade(cast, who).await;
+    }
+    let path = fill(cast, scene, role, method, template);
+    let client = cast.server.client();
+    let client = who.map_or(client, |who| who.client.clone());
+    let method: Method = method.parse().expect("a method");
+    let request = client.request(method.clone(), &path);
+    let request = match method {
+        Method::POST | Method::PUT => request.json(&body(cast, who, scene, template)),
+        _ => request,
+    };
+    let reply = client.send(request).await;
+    check_error(reply.status, &reply.body, scene);
+    let text = reply.body.to_string();
+    let seen = match cell.split_once(' ').map(|(_, word)| word) {
+        Some("shown" | "hidden") if text.contains(&scene.secret) => " shown",
+        Some("shown" | "hidden") => " hidden",
+        Some(_) if reply.body["hasAccess"] == true => " true",
+        Some(_) => " false",
+        None => "",
+    };
+    format!("{}{seen}", reply.status)
+}
+
+/// An error has the code that goes with it, and tells nothing of what it hides.
+fn check_error(status: u16, body: &Value, scene: &Scene) {
+    let code = body["code"].as_str().unwrap_or_default();
+    let right = match status {
+        401 => code == "unauthorized",
+        403 => code == "forbidden",
+        404 => code.ends_with("not_found"),
+        _ => status < 400,
+    };
+    assert!(right, "{status}: {body}");
+    let silent = status < 400 || !body.to_string().contains(&scene.secret);
+    assert!(silent, "an error tells what it hides: {body}");
+}
+
+async fn upgrade(cast: &Cast, who: Option<&Person>) -> String {
+    let proof = who.map(|who| format!("Bearer {}", who.token));
+    let headers: Vec<(&'static str, &str)> = proof
+        .as_deref()
+        .map(|proof| ("authorization", proof))
+        .into_iter()
+        .collect();
+    match Socket::open_with(cast.server.address, &headers).await {
+        Ok(_) => "101".to_owned(),
+        Err(status) => status.to_string(),
+    }
+}
+
+/// The path about the scene's chat and message and about whom requests are about; who is added is
+/// a newcomer, or whoever asks for themselves.
+fn fill(cast: &Cast, scene: &Scene, role: Role, method: &str, template: &str) -> String {
+    let adding = method == "GET" && template.starts_with("/chat/user/{user_id}?");
+    let user = match adding && role != Role::Own {
+        true => scene.newcomer,
+        false => cast.own.id,
+    };
+    let id = match template.split('/').nth(1) {
+        Some("chat") => scene.chat,
+        Some("session") => scene.session,
+        _ => user,
+    };
+    template
+        .replace("{id}", &id.to_string())
+        .replace("{user_id}", &user.to_string())
+        .replace("{chat_id}", &scene.chat.to_string())
+        .replace("{message_id}", &scene.message.to_string())
+        .replace("{username}", &cast.own.name)
+        .replace("{file}", "page.js")
+        .replace("chat_id=", &format!("chat_id={}", scene.chat))
+}
+
+fn body(cast: &Cast, who: Option<&Person>, scene: &Scene, template: &str) -> Value {
+    let new = || Uuid::new_v4().to_string();
+    match template {
+        "/user" => json!({ "username": new(), "password": PASSWORD }),
+        "/login" => {
+            let name = &who.unwrap_or(&cast.own).name;
+            json!({ "username": name, "password": PASSWORD })
+        }
+        "/user/{id}" => json!({ "password": PASSWORD }),
+        "/chat" | "/chat/{id}" => json!({ "chatName": new() }),
+        "/chat/{chat_id}/user/{user_id}" => json!({ "role": "admin" }),
+        "/chat/{chat_id}/message" | "/message/{message_id}" => json!({ "content": new() }),
+        "/chat/{chat_id}/read" => json!({ "messageId": scene.message }),
+        _ => json!({}),
+    }
+}
+
+/// Every method of every route that the sources name.
+pub fn of_the_sources() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    read_folder(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src/routes"),
+        &mut found,
+    );
+    assert!(found.len() > 30, "{found:?}");
+    found
+}
+
+fn read_folder(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            read_folder(&path, found);
+        } else {
+            let text = fs::read_to_string(&path).expect("a source");
+            for call in text.split(".route(").skip(1) {
+                // What is not written out are the files of the page, which are for everyone.
+                if call.trim_start().starts_with('"') {
+                    read_route(call, found);
+                }
+            }
+        }
+    }
+}
+
+/// Reads what follows `.route(`: the path, and the methods up to the closing bracket.
+fn read_route(call: &str, found: &mut BTreeSet<String>) {
+    let mut depth = 1;
+    let end = call.find(|c| {
+        depth += match c {
+            '(' => 1,
+            ')' => -1,
+            _ => 0,
+        };
+        depth == 0
+    });
+    let call = &call[..end.expect("a closing bracket")];
+    let path = call.split('"').nth(1).expect("a path");
+    let methods: Vec<&str> = ["get", "post", "put", "delete", "patch", "any"]
+        .into_iter()
+        .filter(|method| {
+            let name = format!("{method}(");
+            call.match_indices(&name).any(|(at, _)| {
+                let before = call[..at].chars().last();
+                before.is_none_or(|c| !c.is_alphanumeric() && c != '_')
+            })
+        })
+        .collect();
+    assert!(!methods.is_empty(), "no method in {call}");
+    found.extend(
+        methods
+            .iter()
+            .map(|method| format!("{} {path}", method.to_uppercase())),
+    );
+}

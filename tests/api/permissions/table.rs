@@ -1,0 +1,45 @@
+//! The table as the document has it.
+
+/// A table's rows: what is asked, and what each role gets, in the order of the columns.
+pub struct Table {
+    /// The rows.
+    pub rows: Vec<(String, Vec<String>)>,
+}
+
+impl Table {
+    /// Reads the table that follows a heading.
+    pub fn read(heading: &str) -> Self {
+        let document = include_str!("../../../docs/PERMISSIONS.md");
+        let (_, section) = document.split_once(heading).expect(heading);
+        let lines: Vec<Vec<String>> = section
+            .lines()
+            .skip_while(|line| !line.starts_with('|'))
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| {
+                let cells = line.trim_matches('|').split('|');
+                cells.map(|cell| cell.trim().replace('`', "")).collect()
+            })
+            .collect();
+        let columns = ["nobody", "stranger", "member", "admin", "self"];
+        assert_eq!(lines[0][1..], columns, "the columns of {heading}");
+        let rows = lines[2..].iter().map(|line| {
+            assert_eq!(line.len(), 1 + columns.len(), "{line:?}");
+            assert!(line.iter().all(|cell| !cell.is_empty()), "{line:?}");
+            (line[0].clone(), line[1..].to_vec())
+        });
+        Self {
+            rows: rows.collect(),
+        }
+    }
+
+    /// What is asked, row by row, without query strings.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let without_query = |name: &String| name.split('?').next().unwrap_or_default().to_owned();
+        self.rows.iter().map(move |(name, _)| without_query(name))
+    }
+
+    /// How many cells there are.
+    pub fn cells(&self) -> usize {
+        self.rows.iter().map(|(_, cells)| cells.len()).sum()
+    }
+}

@@ -1,0 +1,82 @@
+//! What becomes of read positions when the server stops, or the store is busy.
+
+use super::{mark, standing};
+use crate::harness::{Room, Server, Store, on_both_stores};
+use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection};
+
+on_both_stores!(
+    a_position_survives_a_restart,
+    a_stopping_server_answers_what_was_handed_in,
+);
+
+async fn a_position_survives_a_restart(store: Store) {
+    let room = Room::open(store).await;
+    let (sigmund, chat) = (room.sigmund, room.chat);
+    let mut socket = room.enter(sigmund).await;
+    let one = room.say("one").await;
+    room.say("two").await;
+    mark(&mut socket, chat, &one).await;
+    let database = room.server.stop().await;
+    let server = Server::start_on(database, &[]).await;
+    let seen = standing(&server.client(), sigmund).await;
+    assert_eq!(seen, (one["messageId"].clone(), 1));
+    server.stop().await;
+}
+
+async fn a_stopping_server_answers_what_was_handed_in(store: Store) {
+    let mut room = Room::open(store).await;
+    let mut sigmund = room.enter(room.sigmund).await;
+    let (one, two) = (room.say("one").await, room.say("two").await);
+    mark(&mut sigmund, room.chat, &one).await;
+    let content = json!({ "chatId": room.chat, "messageId": two["messageId"] });
+    sigmund
+        .send(json!({ "type": "mark-read", "id": "late", "content": content }))
+        .await;
+    // Frames are taken in their order: with this one answered, the other was handed in.
+    let content = json!({ "chatId": room.chat });
+    sigmund
+        .send(json!({ "type": "start-typing", "id": "after", "content": content }))
+        .await;
+    let before = sigmund.frames_until(|frame| frame["id"] == "after").await;
+    room.server.begin_stop();
+    let answered = |frame: &serde_json::Value| frame["id"] == "late";
+    let ack = match before.into_iter().find(answered) {
+        Some(ack) => ack,
+        None => {
+            let frames = sigmund.frames_until(answered).await;
+            frames.last().expect("the ack").clone()
+        }
+    };
+    assert_eq!(ack["content"]["messageId"], two["messageId"], "{ack}");
+    assert_eq!(sigmund.closed().await, 1012);
+    room.close().await;
+}
+
+/// On Postgres alone: nobody else can hold a row of the embedded database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_position_that_cannot_be_written_holds_no_message_up() {
+    let room = Room::open(Store::Postgres).await;
+    let mut sigmund = room.enter(room.sigmund).await;
+    let one = room.say("one").await;
+    let mut other = PgConnection::connect(&room.server.database.url)
+        .await
+        .expect("the test's database");
+    let hold = "BEGIN; SELECT 1 FROM customer_chat FOR UPDATE";
+    other.execute(hold).await.expect("a lock");
+    let content = json!({ "chatId": room.chat, "messageId": one["messageId"] });
+    sigmund
+        .send(json!({ "type": "mark-read", "id": "held", "content": content }))
+        .await;
+    let message = sigmund.say(room.chat, "not held").await;
+    assert_eq!(message["content"], "not held");
+    let error = sigmund.until("error").await;
+    assert_eq!(
+        (&error["id"], &error["content"]["code"]),
+        (&json!("held"), &json!("unavailable"))
+    );
+    other.execute("ROLLBACK").await.expect("no lock");
+    let ack = mark(&mut sigmund, room.chat, &message).await;
+    assert_eq!(ack["messageId"], message["messageId"]);
+    room.close().await;
+}
