@@ -82,7 +82,13 @@ pub(super) async fn hold_passwords(
     request: Request,
     next: Next,
 ) -> Response {
-    in_turn(&state.passwords, "passwords from this address", request, next).await
+    in_turn(
+        &state.passwords,
+        "passwords from this address",
+        request,
+        next,
+    )
+    .await
 }
 
 async fn in_turn(paces: &Paces<IpAddr>, what: &str, request: Request, next: Next) -> Response {

@@ -3,6 +3,7 @@
 use super::{
     extract::{Body, Id, Name, Params},
     identity::Shown,
+    limits::hold_passwords,
     reply,
 };
 use crate::{
@@ -12,7 +13,14 @@ use crate::{
     service::UserChange,
     state::AppState,
 };
-use axum::{Json, Router, extract::State, http::StatusCode, response::Response, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    middleware,
+    response::Response,
+    routing::{get, post, put},
+};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
