@@ -6,6 +6,10 @@
 #   docker run --publish 127.0.0.1:8080:8080 messaging-api
 
 FROM rust:1.95-slim-bookworm AS builder
+# For the allocator, which is built by its makefile.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends make \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY . .
 # Dependencies and their builds stay in the caches, so that a change of ours compiles ours alone.

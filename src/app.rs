@@ -82,8 +82,7 @@ impl App {
         let messages = MessageRepository::new(store.clone());
         let users = UserRepository::new(store.clone());
         tokio::spawn(comparer(&store, &hub).run(stop_writing.clone()));
-        let (standings, answering) = Standings::new(members.clone());
-        tokio::spawn(answering);
+        let standings = Standings::new(&members);
         let positions = PositionRepository::new(store.clone());
         let (reads, marking) = ReadService::new(positions, standings.clone(), hub.clone());
         tokio::spawn(marking);

@@ -10,6 +10,10 @@ use tokio::{
     signal::unix,
 };
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Connections that may wait to be accepted; the kernel takes less where it is told to.
 const BACKLOG: u32 = 4096;
 

@@ -3,6 +3,7 @@
 //! text search. Each statement stands in both forms, side by side.
 
 mod gone;
+mod many;
 mod position;
 mod write;
 
@@ -15,6 +16,7 @@ use serde::Serialize;
 use sqlx::{Result, query, query_as, query_scalar};
 
 pub(super) use gone::{missing_sessions, missing_users, strangers, touch_sessions};
+pub(super) use many::{join, users};
 pub(super) use position::{mark_read, positions};
 pub(super) use write::{advance, advance_to_last, append, update};
 

@@ -8,6 +8,9 @@ use crate::{
 };
 use sqlx::{query_as, query_scalar};
 
+/// How often newcomers are let in together before one of them who goes at that moment is a fault.
+const JOIN_ATTEMPTS: u32 = 3;
+
 /// How a user stands to a chat.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Standing {
@@ -133,26 +136,19 @@ impl MemberRepository {
             .await)?)
     }
 
-    /// Makes a user a member; none where they are one already, or where user or chat is gone.
-    pub async fn add(
-        &self,
-        user: UserId,
-        chat: ChatId,
-        role: Role,
-    ) -> Result<Option<Member>, Error> {
-        const SQL: &str = "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at) \
-                           VALUES ($1, $2, $3, $4) ON CONFLICT (customer_id, chat_id) DO NOTHING \
-                           RETURNING customer_id, chat_id, role, joined_at";
-        let added = on!(write & self.0, |db| query_as(SQL)
-            .bind(user)
-            .bind(chat)
-            .bind(role.as_str())
-            .bind(Timestamp::now())
-            .fetch_optional(db)
-            .await);
-        match added {
-            Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => Ok(None),
-            added => Ok(added?),
+    /// Makes users members of chats, where both exist and they are not members yet.
+    pub async fn join(&self, pairs: &[(UserId, ChatId)]) -> Result<(), Error> {
+        let mut pairs = pairs.to_vec();
+        // One order for all who lock the same rows.
+        pairs.sort_unstable();
+        let mut attempts = JOIN_ATTEMPTS;
+        loop {
+            attempts -= 1;
+            match dialect::join(&self.0, &pairs, Role::Participant, Timestamp::now()).await {
+                // One of them went in this very moment: now it is seen to be gone.
+                Err(sqlx::Error::Database(e)) if attempts > 0 && e.is_foreign_key_violation() => {}
+                joined => return Ok(joined?),
+            }
         }
     }
 }

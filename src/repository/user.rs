@@ -54,14 +54,9 @@ impl UserRepository {
         Ok(dialect::missing_users(&self.0, ids).await?)
     }
 
-    /// The user of that id.
-    pub async fn find(&self, id: UserId) -> Result<Option<User>, Error> {
-        const SQL: &str =
-            "SELECT customer_id, username, created_at FROM customer WHERE customer_id = $1";
-        Ok(on!(read & self.0, |db| query_as(SQL)
-            .bind(id)
-            .fetch_optional(db)
-            .await)?)
+    /// The users of those ids, in any order; those that do not exist are left out.
+    pub async fn find_all(&self, ids: &[UserId]) -> Result<Vec<User>, Error> {
+        Ok(dialect::users(&self.0, ids).await?)
     }
 
     /// The user of that name.

@@ -109,7 +109,7 @@ impl MemberService {
     ) -> Result<Page<UserChat>, Error> {
         permission::own(caller, user)?;
         let page = limit.page(self.members.chats_of(user, after, limit.and_one()).await?);
-        if page.rows.is_empty() && self.users.find(user).await?.is_none() {
+        if page.rows.is_empty() && self.users.find_all(&[user]).await?.is_empty() {
             return Err(Error::user_not_found(user));
         }
         let ids: Vec<MessageId> = page.rows.iter().map(|row| row.last_message_id).collect();
@@ -226,11 +226,12 @@ impl MemberService {
     /// Makes a user a member who has connected, unless they are one by now. Without a lock: many
     /// may come at once, and there is nothing to decide.
     async fn join(&self, user: UserId, chat: ChatId) -> Result<(), Error> {
-        let added = self.members.add(user, chat, Role::Participant).await?;
-        if added.is_none() && self.members.find(user, chat).await?.is_none() {
-            return Err(self.missing(user, chat).await?);
+        self.standings.join(user, chat).await?;
+        let standing = self.standings.ask(user, chat).await?;
+        match standing.role {
+            Some(_) => Ok(()),
+            None => Err(missing(standing, user, chat)),
         }
-        Ok(())
     }
 
     /// How a user stands to a chat.

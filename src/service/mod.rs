@@ -14,6 +14,7 @@ mod session;
 mod session_keeper;
 mod standings;
 mod start;
+mod together;
 mod user;
 mod writer;
 

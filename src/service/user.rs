@@ -4,6 +4,7 @@ use super::{
     page::{Limit, Page},
     permission,
     session::close_ended,
+    together::Together,
     writer::{Answer, Change, Writer},
 };
 use crate::{
@@ -18,6 +19,8 @@ use crate::{
 #[derive(Clone)]
 pub struct UserService {
     users: UserRepository,
+    /// Answers to many who ask for one user each.
+    found: Together<UserId, Option<User>>,
     passwords: PasswordHasher,
     hub: Hub,
     writer: Writer,
@@ -36,8 +39,11 @@ impl UserService {
     /// On these parts.
     #[must_use]
     pub fn new(users: UserRepository, passwords: PasswordHasher, hub: Hub, writer: Writer) -> Self {
+        let reader = users.clone();
+        let found = Together::start(move |ids| find(reader.clone(), ids));
         Self {
             users,
+            found,
             passwords,
             hub,
             writer,
@@ -56,10 +62,8 @@ impl UserService {
 
     /// The user of that id; `user_not_found`.
     pub async fn find(&self, _caller: Caller, id: UserId) -> Result<User, Error> {
-        self.users
-            .find(id)
-            .await?
-            .ok_or_else(|| Error::user_not_found(id))
+        let found = self.found.ask(id).await?;
+        found.ok_or_else(|| Error::user_not_found(id))
     }
 
     /// The user of that name; `user_not_found`.
@@ -118,4 +122,18 @@ impl UserService {
         tracing::info!(user = id.0, "user deleted");
         Ok(())
     }
+}
+
+/// The user of each id, in their order.
+async fn find(users: UserRepository, ids: Vec<UserId>) -> Result<Vec<Option<User>>, Error> {
+    let mut distinct = ids.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let mut found = users.find_all(&distinct).await?;
+    found.sort_unstable_by_key(|user| user.customer_id);
+    let find = |id: &UserId| {
+        let place = found.binary_search_by_key(id, |user| user.customer_id);
+        place.ok().map(|place| found[place].clone())
+    };
+    Ok(ids.iter().map(find).collect())
 }

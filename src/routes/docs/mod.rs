@@ -7,13 +7,15 @@ use crate::{
     state::AppState,
 };
 use axum::{
-    Json, Router,
+    Router,
     extract::Path,
     http::{HeaderName, header},
     response::{IntoResponse, Response},
     routing::get,
 };
-use std::sync::Arc;
+use bytes::Bytes;
+use std::sync::{Arc, LazyLock};
+use utoipa::openapi::OpenApi;
 
 /// The parts of the page: what makes the viewer ours, and the viewer's own.
 pub(super) const FILES: [&str; 3] = [OURS, "swagger-ui.css", "swagger-ui-bundle.js"];
@@ -35,14 +37,24 @@ const HEADERS: [(HeaderName, &str); 2] = [
 
 pub(super) fn router(state: &AppState) -> Router<AppState> {
     let sign_in = state.logins.caller(None).is_err();
-    let document = Arc::new(openapi::document(sign_in));
+    // Made when it is first asked for, and kept as text: as a tree it takes some megabytes.
+    let document = Arc::new(LazyLock::new(move || text(&openapi::document(sign_in))));
     Router::new()
         .route(
             "/openapi.json",
-            get(async move || Json(&*document).into_response()),
+            get(async move || json((*document).clone())),
         )
         .route("/docs", get(page))
         .route("/docs/{file}", get(part))
+}
+
+fn text(document: &OpenApi) -> Bytes {
+    // Its keys are all texts: there is nothing in it that JSON could not hold.
+    document.to_json().unwrap_or_default().into()
+}
+
+fn json(text: Bytes) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], text)
 }
 
 async fn page() -> impl IntoResponse {
