@@ -26,8 +26,8 @@ function chatPage() {
   view.messages = messagesView({
     edit: (message) => view.composer.edit(message),
     remove: (message) => questions.removeMessage(currentChat(), message),
-    retry: acts.retry,
-    discard: (clientMessageId) => acts.discard(currentChat(), clientMessageId),
+    retry: (message) => acts.retry(currentChat(), message),
+    discard: (message) => acts.discard(currentChat(), message.clientMessageId),
     mayDelete,
   }, acts.markRead);
   view.composer = composerView(view.messages.toEnd, () => view.messages.scroller.focus());
