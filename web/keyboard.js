@@ -38,6 +38,7 @@ function elsewhere({ key, target }, view) {
   if (message) return onMessage(key, chat, message, view);
   if (key === "p") return () => togglePanel();
   if (key === "i") return view.composer.focus;
+  if (key === "Escape" && target.closest?.(".panel")) return () => togglePanel(false);
   if (target !== view.messages.scroller) return null;
   if (key === "ArrowUp" || key === "ArrowDown") return () => view.messages.step(key === "ArrowUp" ? -1 : 1);
   return key === "End" ? view.messages.toEnd : null;
