@@ -66,7 +66,7 @@ function requiredMode(card, done, notice, isNew) {
     card.querySelector("input").focus();
   } }, isNew ? "Log in" : "Create an account");
   card.append(h("h1", {}, isNew ? "Create an account" : "Log in"),
-    h("p", { class: "lead", role: notice ? "status" : null }, notice || (isNew ? "Pick a name that others will know you by." : "Good to see you.")),
+    h("p", { class: "lead", role: notice ? "status" : null }, notice || (isNew ? "Pick a name that others will know you by, and a password of at least 8 characters." : "Good to see you.")),
     form([field("Name", "username", { autocomplete: "username", maxlength: "255" }), password], isNew ? "Create account" : "Log in", async (typed) => {
       await act(typed.username.trim(), typed.password);
       done();
