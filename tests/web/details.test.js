@@ -88,6 +88,18 @@ test("the keyboard is enough", async (t) => {
   page.expectClean();
 });
 
+test("who clicks and types, writes", async (t) => {
+  const page = await ada(t, "Rehearsal");
+  await saying(page, "See you there.").click();
+  await page.keyboard.type("then?");
+  assert.equal(await page.locator("#composer").inputValue(), "then?");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
+  assert.equal(await page.locator("html").getAttribute("data-theme"), null);
+  page.expectClean();
+});
+
 // 320 pixels are what is left of 1280 at 400 %.
 for (const [name, viewport] of Object.entries({ "320 pixels": { width: 320, height: 640 }, "200 %": { width: 640, height: 400 } })) {
   test(`nothing is out of reach at ${name}`, async (t) => {
