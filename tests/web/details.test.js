@@ -85,6 +85,9 @@ test("the keyboard is enough", async (t) => {
   await press("Enter");
   await page.getByRole("heading", { name: "By keys" }).first().waitFor();
   assert.equal(await page.locator("html").getAttribute("data-theme"), "dark");
+  await page.reload();
+  await page.getByRole("heading", { name: "By keys" }).first().waitFor();
+  assert.equal(await page.locator("html").getAttribute("data-theme"), "dark", "a reload keeps it");
   page.expectClean();
 });
 

@@ -62,6 +62,7 @@ test("the whole story", async (t) => {
     await bo.locator("#composer").pressSequentially("re here?");
     await bo.locator("#composer").press("Enter");
     await saying(ada, "Is the score here?").waitFor();
+    await ada.locator("#polite", { hasText: "Bo: Is the score here?" }).waitFor({ state: "attached" });
     await ada.getByText("Bo is typing…").waitFor({ state: "hidden" });
     await write(ada, "On the piano.");
     await saying(bo, "On the piano.").waitFor();
