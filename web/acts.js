@@ -13,8 +13,12 @@ export const show = (chatId) => {
 /** Sends a message; it is shown at once, with its state. */
 export const send = (chat, content) => connection().send(chat.chatId, content);
 
-/** Sends what has failed again. */
-export const retry = (clientMessageId) => connection().retry(clientMessageId);
+/** Sends what has failed again; anew, where it could not even be queued. */
+export function retry(chat, { clientMessageId, content }) {
+  if (connection().retry(clientMessageId)) return;
+  discard(chat, clientMessageId);
+  send(chat, content);
+}
 
 /** Gives up what has failed. */
 export function discard(chat, clientMessageId) {

@@ -39,6 +39,9 @@ async function ask(method, path, body) {
   throw refusal(response, answer);
 }
 
+/** What the server says begins small and has no full stop. */
+const sentence = (words) => words && `${words[0].toUpperCase()}${words.slice(1).replace(/\.$/u, "")}.`;
+
 function refusal(response, answer) {
   let said = {};
   try {
@@ -47,7 +50,7 @@ function refusal(response, answer) {
     // Not this server's own answer: something between here and there.
   }
   const wait = response.headers.get("retry-after");
-  const message = response.status === 429 && wait ? `Too many attempts. Try again in ${wait} s.` : said.error;
+  const message = response.status === 429 && wait ? `Too many attempts. Try again in ${wait} s.` : sentence(said.error);
   if (response.status === 401 && token !== null) onEnded();
   return new ApiError(response.status, said.code ?? "unknown", message ?? `The server answered ${response.status}.`);
 }

@@ -26,18 +26,25 @@ function chatPage() {
   view.messages = messagesView({
     edit: (message) => view.composer.edit(message),
     remove: (message) => questions.removeMessage(currentChat(), message),
-    retry: acts.retry,
-    discard: (clientMessageId) => acts.discard(currentChat(), clientMessageId),
+    retry: (message) => acts.retry(currentChat(), message),
+    discard: (message) => acts.discard(currentChat(), message.clientMessageId),
     mayDelete,
   }, acts.markRead);
   view.composer = composerView(view.messages.toEnd, () => view.messages.scroller.focus());
-  const nothing = h("div", { class: "blank nothing" }, h("h2", {}, "Pick a chat"), h("p", {}, "Or press ", h("kbd", {}, "?"), " to see what the keyboard can do."));
+  const pick = h("div", {}, h("h2", {}, "Pick a chat"), h("p", {}, "Or press ", h("kbd", {}, "?"), " to see what the keyboard can do."));
+  const begin = h("div", {}, h("h2", {}, "Nothing here yet"), h("p", {}, "A chat needs a name, and then people."),
+    h("div", { class: "buttons" }, h("button", { type: "button", class: "main", onclick: questions.newChat }, "Begin a chat")));
+  const nothing = h("div", { class: "blank nothing" }, pick, begin);
   const chat = h("main", { class: "chat" }, headingView(), view.messages.root, view.composer.root, nothing);
   const shell = h("div", { class: "shell" }, connectionView(), sidebarView({ newChat: questions.newChat, help: questions.shortcuts, leave }), chat, peopleView());
   on("current", () => {
     const shown = Boolean(currentChat());
     shell.classList.toggle("in-chat", shown);
     for (const part of chat.children) part.hidden = part === nothing ? shown : !shown;
+  });
+  on(["chats", "current"], () => {
+    pick.hidden = state.chats.size === 0;
+    begin.hidden = state.chats.size > 0 || !state.ready;
   });
   on(["people", "current"], () => shell.classList.toggle("with-panel", state.panel && Boolean(currentChat())));
   shortcuts(view);

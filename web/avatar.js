@@ -1,4 +1,4 @@
-// The round sign of a person, and the square one of a chat.
+// The round sign of a person.
 
 import { h } from "./dom.js";
 import { hue, initial } from "./format.js";

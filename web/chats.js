@@ -68,7 +68,7 @@ async function load() {
 function take(row) {
   let chat = state.chats.get(row.chatId);
   if (!chat) {
-    chat = { timeline: new Timeline(), online: new Map(), typing: new Map(), reads: new Map(), members: null, recent: [], divider: null, draft: "", note: null };
+    chat = { timeline: new Timeline(client.outgoing(row.chatId)), online: new Map(), typing: new Map(), reads: new Map(), members: null, recent: [], divider: null, draft: "", note: null };
     state.chats.set(row.chatId, chat);
   }
   const last = row.lastMessage;

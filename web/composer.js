@@ -10,17 +10,20 @@ const LIMIT = 16 * 1024;
 /** From here on it is shown how much is left. */
 const CLOSE = LIMIT * 0.9;
 const bytes = new TextEncoder();
+const EDITING = "Editing a message";
 
-/** Makes the composer; `sent` is called when something was sent, `done` when one leaves it. */
-export function composerView(sent, done) {
-  const area = h("textarea", { id: "composer", rows: "1", dir: "auto", "aria-label": "Message", "aria-describedby": "left", autocomplete: "off", enterkeyhint: "send" });
+/** Makes the composer; `sent` is called when something was sent, `leave` when one leaves it. */
+export function composerView(sent, leave) {
+  const area = h("textarea", { id: "composer", rows: "1", dir: "auto", placeholder: "Write a message", "aria-label": "Message", "aria-describedby": "left", autocomplete: "off", enterkeyhint: "send" });
   const left = h("span", { class: "left", id: "left" });
   const button = h("button", { type: "submit", class: "send", "aria-label": "Send", title: "Send (Enter)" }, icon("send"));
-  const editing = h("div", { class: "editing", hidden: true }, h("span", {}, "Editing a message"), iconButton("close", "Stop editing", () => stopEditing()));
+  const doing = h("span", {}, EDITING);
+  const editing = h("div", { class: "editing", hidden: true }, doing, iconButton("close", "Stop editing", () => stopEditing()));
   const passing = h("p", { class: "passing" });
   const form = h("form", { class: "composer" }, passing, editing, h("div", { class: "box" }, area, left, button));
   let chat = null;
   let edited = null;
+  let saving = false;
 
   function grow() {
     area.style.height = "auto";
@@ -39,7 +42,8 @@ export function composerView(sent, done) {
 
   async function submit() {
     if (button.disabled || !chat) return;
-    const content = area.value.trim();
+    // The first line keeps its indent: it may be code.
+    const content = area.value.replace(/^(?:[^\S\n]*\n)+/u, "").trimEnd();
     if (!edited) {
       set("");
       chat.draft = "";
@@ -47,9 +51,14 @@ export function composerView(sent, done) {
       sent();
       return;
     }
+    if (saving) return;
     const message = edited;
-    if (content !== message.content && !(await acts.edit(chat, message.messageId, content))) return;
-    if (edited === message) stopEditing();
+    saving = true;
+    text(doing, "Saving…");
+    const done = content === message.content || await acts.edit(chat, message.messageId, content);
+    saving = false;
+    text(doing, EDITING);
+    if (done && edited === message) stopEditing();
   }
 
   /** Takes a message into the composer; without one, one's own last. */
@@ -74,9 +83,7 @@ export function composerView(sent, done) {
   }
 
   function labels() {
-    const name = chat?.chatName ?? "";
-    attr(area, "aria-label", `Message to ${name}`);
-    attr(area, "placeholder", `Message ${name}`);
+    attr(area, "aria-label", `Message to ${chat?.chatName ?? ""}`);
   }
 
   function draw() {
@@ -109,7 +116,7 @@ export function composerView(sent, done) {
     } else if (event.key === "Escape") {
       event.stopPropagation();
       if (edited) stopEditing();
-      else done();
+      else leave();
     }
   });
   form.addEventListener("submit", (event) => {

@@ -1,6 +1,6 @@
 // Questions: the browser's own modal dialog, with a heading, fields, what went wrong, and two buttons.
 
-import { h, iconButton, text } from "./dom.js";
+import { attr, h, iconButton, text } from "./dom.js";
 
 /** Opens a dialog with these contents; it is gone when it closes, and the focus is where it was. */
 export function open(title, contents, kind = "") {
@@ -35,7 +35,9 @@ export function form(fields, button, act, { danger = false, cancel = null } = {}
     h("div", { class: "buttons" }, cancel && h("button", { type: "button", onclick: cancel }, "Cancel"), submit));
   element.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const empty = [...element.querySelectorAll("input[required]")].find((input) => input.value.trim() === "");
+    const inputs = [...element.querySelectorAll("input[required]")];
+    for (const input of inputs) attr(input, "aria-invalid", input.value.trim() === "" || null);
+    const empty = inputs.find((input) => input.value.trim() === "");
     if (empty) {
       text(problem, "Please fill this in.");
       empty.focus();

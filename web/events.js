@@ -25,7 +25,7 @@ export function listen(client, go) {
   on("connected", (chat, { online }) => connected(chat, online, go));
   on("caught-up", () => changed("timeline"));
   on("outgoing", (chat, local) => outgoing(chat, local));
-  on("reset", (chat) => reset(chat, go));
+  on("reset", (chat) => reset(chat, client, go));
   client.on("removed", ({ chatId }) => gone(chatId, "You are no longer a member of", go));
   client.on("deleted-chat", ({ chatId }) => gone(chatId, "This chat was deleted:", go));
   client.on("state", connection);
@@ -138,8 +138,8 @@ function outgoing(chat, local) {
 }
 
 /** The server has another chat than we knew: everything is read again. */
-function reset(chat, go) {
-  chat.timeline = new chat.timeline.constructor();
+function reset(chat, client, go) {
+  chat.timeline = new chat.timeline.constructor(client.outgoing(chat.chatId));
   chat.lastMessage = null;
   chat.recent = [];
   go.refresh();

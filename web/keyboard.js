@@ -1,4 +1,5 @@
-// The shortcuts. Single letters work only where one is not writing; those with Ctrl or Alt everywhere.
+// The shortcuts. Those with Ctrl or Alt work everywhere; single letters where one moves by keys. Who has
+// pointed at something and then types wants to write.
 
 import * as acts from "./acts.js";
 import { togglePanel } from "./people.js";
@@ -7,11 +8,20 @@ import { sorted } from "./sidebar.js";
 import { state, currentChat } from "./store.js";
 import { toggleTheme } from "./theme-switch.js";
 
+/** Keys by which one moves. */
+const MOVES = /^(?:Arrow|Page|Home$|End$|Tab$|Escape$)/u;
+let pointed = false;
+
 /** Listens to the whole page; `view` has the composer and the messages. */
 export function shortcuts(view) {
+  addEventListener("pointerdown", () => (pointed = true), { capture: true });
+  addEventListener("keydown", ({ key }) => (pointed &&= !MOVES.test(key)), { capture: true });
   document.addEventListener("keydown", (event) => {
     if (!state.me || event.isComposing || document.querySelector("dialog[open]")) return;
-    const act = everywhere(event) ?? (isWriting(event.target) || event.ctrlKey || event.metaKey || event.altKey ? null : elsewhere(event, view));
+    const plain = !isWriting(event.target) && !event.ctrlKey && !event.metaKey && !event.altKey;
+    // The letter itself arrives where the focus is by then.
+    if (plain && pointed && /^\S$/u.test(event.key) && currentChat()) return view.composer.focus();
+    const act = everywhere(event) ?? (plain ? elsewhere(event, view) : null);
     if (!act) return;
     event.preventDefault();
     act();
@@ -38,6 +48,7 @@ function elsewhere({ key, target }, view) {
   if (message) return onMessage(key, chat, message, view);
   if (key === "p") return () => togglePanel();
   if (key === "i") return view.composer.focus;
+  if (key === "Escape" && target.closest?.(".panel")) return () => togglePanel(false);
   if (target !== view.messages.scroller) return null;
   if (key === "ArrowUp" || key === "ArrowDown") return () => view.messages.step(key === "ArrowUp" ? -1 : 1);
   return key === "End" ? view.messages.toEnd : null;

@@ -78,7 +78,7 @@ export function messagesView(act, atEnd) {
     drawBeginning(timeline, range.start);
     drawBlank(rows.length);
     if (stuck) scroller.scrollTop = scroller.scrollHeight;
-    else if (anchor?.row.isConnected) scroller.scrollTop += anchor.row.offsetTop - anchor.top;
+    else if (anchor?.row.isConnected) scroller.scrollTop += anchor.row.getBoundingClientRect().top - anchor.top;
     // At the very top nothing scrolls any more, so nothing else would ask for what is above.
     moveWindow();
     mark();
@@ -99,7 +99,7 @@ export function messagesView(act, atEnd) {
   /** The first row that is in sight, and where it stands. */
   function anchored() {
     const line = scroller.scrollTop;
-    for (const row of list.children) if (row.offsetTop + row.offsetHeight > line) return { row, top: row.offsetTop };
+    for (const row of list.children) if (row.offsetTop + row.offsetHeight > line) return { row, top: row.getBoundingClientRect().top };
     return null;
   }
 

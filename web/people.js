@@ -10,11 +10,15 @@ import * as questions from "./questions.js";
 /** Whether one may rename, add, remove and delete here: in open mode everyone may. */
 export const mayRun = (chat) => state.mode === "open" || chat.role === "admin";
 
-/** Shows the people, or not. */
+/** Shows the people, or not. What had the focus in there gives it to the button that opens it. */
 export function togglePanel(to = !state.panel) {
+  const within = document.activeElement?.closest(".panel");
   state.panel = to;
   changed("people", "current");
+  if (within && !to) document.querySelector("[aria-controls=people]").focus();
 }
+
+const collator = new Intl.Collator(undefined, { numeric: true });
 
 /** The heading over the messages. */
 export function headingView() {
@@ -45,7 +49,7 @@ export function peopleView() {
   const bin = h("button", { type: "button", class: "wide danger", onclick: () => questions.deleteChat(currentChat()) }, icon("bin"), "Delete chat");
   const root = h("aside", { class: "panel", id: "people", "aria-label": "People and settings" },
     h("header", {}, title, iconButton("close", "Close people", () => togglePanel(false))),
-    h("div", { class: "roll", tabindex: "-1" }, list, add),
+    h("div", { class: "roll", tabindex: "-1" }, add, list),
     h("footer", {}, rename, leave, bin));
 
   function draw() {
@@ -55,7 +59,7 @@ export function peopleView() {
     const runs = mayRun(chat);
     for (const button of [add, rename, bin]) button.hidden = !runs;
     const here = (one) => chat.online.has(one.customerId);
-    const order = (a, b) => here(b) - here(a) || a.username.localeCompare(b.username);
+    const order = (a, b) => here(b) - here(a) || collator.compare(a.username, b.username);
     const people = [...(chat.members ?? [])].sort(order);
     reconcile(list, people, (one) => one.customerId, () => h("li"), (row, one) => drawPerson(row, one, here(one), runs, chat));
   }

@@ -78,7 +78,7 @@ const SHORTCUTS = [
 export function shortcuts() {
   open("Keyboard shortcuts", () => [
     h("dl", { class: "shortcuts" }, SHORTCUTS.map(([what, ...keys]) => h("div", {}, h("dt", {}, what), h("dd", {}, keys.map((key) => h("kbd", {}, key)))))),
-    h("p", { class: "note" }, "Single letters work outside of text fields: Esc leaves the one you write in."),
+    h("p", { class: "note" }, "Single letters work where you move by keys: Esc leaves the message you write. After a click, what you type is a message."),
   ], "wide");
 }
 

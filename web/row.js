@@ -6,7 +6,8 @@ import { day, moment, names, sameDay, time } from "./format.js";
 
 /** Messages of one author closer together than this stand under one name. */
 const TOGETHER_MS = 5 * 60_000;
-const LINK = /https?:\/\/[^\s<>"]*[^\s<>"'.,;:!?)\]}]/gu;
+/** A web address, without the marks of the sentence around it; brackets belong to it in pairs. */
+const LINK = /https?:\/\/(?:\([^\s<>"()]*\)|[^\s<>"()])*(?:\([^\s<>"()]*\)|[^\s<>"'.,;:!?()\]}])/gu;
 const EMOJI_ONLY = /^(?:\p{Extended_Pictographic}|\p{Emoji_Modifier}|\p{Regional_Indicator}|[\u200d\ufe0f\s])+$/u;
 /** Up to this many code units of emoji alone are shown large. */
 const LARGE = 24;
@@ -36,7 +37,7 @@ export function drawRow(row, item, me, act) {
     starts && h("div", { class: "day" }, h("span", {}, day(message.sentAt))),
     divider && h("div", { class: "divider" }, h("span", {}, "New")),
     h("div", { class: "line" },
-      follows ? h("span", { class: "aside" }, stamp(message)) : avatar(message.customerId, name),
+      follows ? h("span", { class: "aside", "aria-hidden": true }, stamp(message)) : avatar(message.customerId, name),
       h("div", { class: "words" },
         h("div", { class: follows ? "unseen" : "head" }, h("bdi", { class: "author" }, name), " ", stamp(message)),
         said(message),
@@ -69,12 +70,13 @@ function linked(content) {
 }
 
 /** How far the message has come. */
-function footing({ state, error, clientMessageId }, last, readers, act) {
+function footing(message, last, readers, act) {
+  const { state, error } = message;
   if (state === "sending") return h("p", { class: "footing" }, "Sending…");
   if (state === "failed") {
     return h("p", { class: "footing failed" }, h("span", {}, error ? `Not sent: ${error.message}.` : "Not sent."),
-      h("button", { type: "button", class: "link", onclick: () => act.retry(clientMessageId) }, "Retry"),
-      h("button", { type: "button", class: "link", onclick: () => act.discard(clientMessageId) }, "Discard"));
+      h("button", { type: "button", class: "link", onclick: () => act.retry(message) }, "Retry"),
+      h("button", { type: "button", class: "link", onclick: () => act.discard(message) }, "Discard"));
   }
   if (readers.length > 0) return h("p", { class: "footing" }, `Read by ${names(readers, 3)}`);
   return last ? h("p", { class: "footing" }, "Sent") : null;

@@ -49,10 +49,10 @@ export function sidebarView(act) {
 
   function drawConnection() {
     const { phase, retryAt } = state.connection;
-    // Without a chat there is nothing to be connected to.
-    const idle = phase === "offline" && !retryAt && state.ready;
+    const resting = phase === "offline" && retryAt === null;
+    const idle = resting && state.ready;
     root.dataset.phase = idle ? "online" : phase;
-    text(words, idle ? "Ready" : phase === "online" ? "Connected" : phase === "connecting" ? "Connecting…" : "Not connected");
+    text(words, idle ? "Ready" : phase === "online" ? "Connected" : resting || phase === "connecting" ? "Connecting…" : "Not connected");
   }
 
   on("chats", draw);

@@ -2,6 +2,9 @@
 // says so with `changed(topic)`; the views of that topic are drawn once before the next frame,
 // however much has changed.
 
+/** No connection: without a chat there is nothing to be connected to. */
+const NONE = { phase: "offline", retryAt: null, lost: false, restored: false };
+
 export const state = {
   /** "open": everyone is who they say they are. "required": one logs in. */
   mode: document.documentElement.dataset.auth,
@@ -17,8 +20,8 @@ export const state = {
   current: null,
   /** Whether the people of the chat are shown beside it. */
   panel: matchMedia("(min-width: 1200px)").matches,
-  /** The connection: {phase: "connecting" | "online" | "waiting" | "offline", retryAt?}. */
-  connection: { phase: "connecting" },
+  /** The connection: {phase, retryAt, lost, restored}; the phase is the client's state. */
+  connection: { ...NONE },
 };
 
 const listeners = new Map();
@@ -62,5 +65,6 @@ export function forget() {
   state.others = [];
   state.ready = false;
   state.current = null;
-  changed("who", "chats", "current", "timeline", "people");
+  state.connection = { ...NONE };
+  changed("who", "chats", "current", "timeline", "people", "connection");
 }

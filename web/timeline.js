@@ -4,8 +4,8 @@
 export class Timeline {
   /** Known messages, oldest first. */
   messages = [];
-  /** What waits for its confirmation: {clientMessageId, content, sentAt, state, error?}. */
-  pending = [];
+  /** What waits for its confirmation, as the client library has it. */
+  pending;
   /** Whether the newest page has been loaded: it can be shown. */
   loaded = false;
   /** Whether it was loaded while connected: from here on changes are added to it. */
@@ -14,6 +14,11 @@ export class Timeline {
   complete = false;
   #byId = new Map();
   #early = [];
+
+  /** Begins with what was written before and is not sent yet. */
+  constructor(pending) {
+    this.pending = pending;
+  }
 
   /**
    * Takes the newest page in place of what there was. Where it was read while connected, it is

@@ -25,10 +25,11 @@ export function welcomeView(done, notice = "") {
 function openMode(card, done) {
   const list = h("ul", { class: "folk" });
   const search = h("input", { type: "search", "aria-label": "Find a name", placeholder: "Find a name", hidden: true, dir: "auto", autocomplete: "off" });
+  const nobody = h("p", { class: "note", role: "status" });
   const problem = h("p", { class: "problem", role: "alert" });
-  card.append(h("h1", {}, "Who are you?"),
+  card.append(h("h1", { tabindex: "-1" }, "Who are you?"),
     h("p", { class: "lead" }, "This server runs in open mode: pick a name, no password needed."),
-    search, list, problem,
+    search, list, nobody, problem,
     h("h2", {}, "Somebody new"),
     form([field("Your name", "username", { maxlength: "255" })], "Start chatting", async ({ username }) => {
       await session.create(username.trim());
@@ -40,10 +41,12 @@ function openMode(card, done) {
       const users = await api.users();
       const draw = () => {
         const typed = search.value.trim().toLocaleLowerCase();
-        list.replaceChildren(...users.filter((user) => user.username.toLocaleLowerCase().includes(typed)).slice(0, 60).map(row));
+        const found = users.filter((user) => user.username.toLocaleLowerCase().includes(typed));
+        list.replaceChildren(...found.slice(0, 60).map(row));
+        list.hidden = found.length === 0;
+        nobody.textContent = users.length > 0 && found.length === 0 ? "Nobody of that name." : "";
       };
       search.hidden = users.length <= MANY;
-      list.hidden = users.length === 0;
       search.addEventListener("input", draw);
       problem.replaceChildren();
       draw();
@@ -63,7 +66,7 @@ function requiredMode(card, done, notice, isNew) {
     card.querySelector("input").focus();
   } }, isNew ? "Log in" : "Create an account");
   card.append(h("h1", {}, isNew ? "Create an account" : "Log in"),
-    h("p", { class: "lead", role: notice ? "status" : null }, notice || (isNew ? "Pick a name that others will know you by." : "Good to see you.")),
+    h("p", { class: "lead", role: notice ? "status" : null }, notice || (isNew ? "Pick a name that others will know you by, and a password of at least 8 characters." : "Good to see you.")),
     form([field("Name", "username", { autocomplete: "username", maxlength: "255" }), password], isNew ? "Create account" : "Log in", async (typed) => {
       await act(typed.username.trim(), typed.password);
       done();

@@ -178,7 +178,7 @@ test("a storage that is full costs what it keeps, not the message", async (t) =>
 test("an edit waits for the connection, not for ever", async (t) => {
   const server = await startServer(t);
   const proxy = await startProxy(t, server);
-  const carl = watched(t, proxy.url, { requestMs: 3000 });
+  const carl = watched(t, proxy.url);
   await carl.client.connect(1);
   const message = await carl.client.send(1, "tpyo").stored;
   proxy.close();
@@ -187,8 +187,11 @@ test("an edit waits for the connection, not for ever", async (t) => {
   proxy.reopen();
   carl.client.reconnect();
   assert.equal((await edit).content, "typo");
+  // One that has little patience, and so finds nobody.
   proxy.close();
-  await waiting(carl);
-  await assert.rejects(carl.client.delete(1, message.messageId), { code: "offline" });
+  const hasty = watched(t, proxy.url, { requestMs: 200 });
+  hasty.client.connect(1);
+  await waiting(hasty);
+  await assert.rejects(hasty.client.delete(1, message.messageId), { code: "offline" });
   assert.equal((await server.ask("GET", `/message/${message.messageId}`)).content, "typo");
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { after, before, test } from "node:test";
-import { LARGE, SMALL, connection, expectAccessible, expectOutage, launch, pick, saying, visitor, write } from "./harness/browser.js";
+import { LARGE, SMALL, back, connection, expectAccessible, expectOutage, launch, pick, saying, visitor, write } from "./harness/browser.js";
 import { furnish } from "./harness/scene.js";
 import { Server } from "./harness/server.js";
 
@@ -113,8 +113,7 @@ async function tour(page, { users, chats }, name, small) {
   await look("lost");
   await saying(page, "letter").getByRole("button", { name: "Discard" }).click();
   await saying(page, "letter").waitFor({ state: "detached" });
-  await server.resume();
-  await connection(page, "Connected again.");
+  await back(server, page);
   await saying(page, "Nobody hears").getByText("Sent").waitFor();
   await look("again");
 }

@@ -9,7 +9,7 @@ import { Server } from "./harness/server.js";
 const FOLDER = new URL("../../target/web/", import.meta.url).pathname;
 const PASSWORD = "correct horse battery staple";
 /** What Chromium writes where the server refuses, as it should. */
-const REFUSED = /status of (401|409)/u;
+const REFUSED = /status of (400|401|409)/u;
 
 let [server, browser, ada, bo] = [];
 
@@ -44,6 +44,8 @@ test("required mode", async () => {
   await ada.getByRole("button", { name: "Create an account" }).click();
   await expectAccessible(ada, "sign up");
   await ada.screenshot({ path: `${FOLDER}signup-1280-light.png` });
+  await enter(ada, "Create account", "Ada", "short");
+  await ada.getByText("Password must be at least 8 bytes long.").waitFor();
   await enter(ada, "Create account", "Ada");
   await inside(ada);
   await bo.getByRole("button", { name: "Create an account" }).click();
@@ -52,8 +54,13 @@ test("required mode", async () => {
   await enter(bo, "Create account", "Bo");
   await inside(bo);
 
+  // Without a chat there is nothing to connect to, and nothing to wait for.
+  await ada.locator(".connected", { hasText: "Ready" }).waitFor();
+  await expectAccessible(ada, "no chats");
+  await ada.screenshot({ path: `${FOLDER}first-1280-light.png` });
+
   // Who makes a chat runs it; a member does not.
-  await ada.getByRole("button", { name: "New chat" }).click();
+  await ada.getByRole("button", { name: "Begin a chat" }).click();
   await ada.getByRole("dialog").getByLabel("Name").fill("Private");
   await ada.getByRole("button", { name: "Create chat" }).click();
   await ada.getByRole("button", { name: "Add people" }).click();
@@ -96,6 +103,11 @@ test("required mode", async () => {
   await enter(ada, "Log in", "Ada");
   await saying(ada, "during").waitFor();
 
+  await bo.getByRole("button", { name: "Log out" }).click();
+  await bo.getByRole("heading", { name: "Log in" }).waitFor();
+  await bo.getByRole("button", { name: "Create an account" }).click();
+  await enter(bo, "Create account", "Cy");
+  await bo.locator(".connected", { hasText: "Ready" }).waitFor();
   await bo.getByRole("button", { name: "Log out" }).click();
   await bo.getByRole("heading", { name: "Log in" }).waitFor();
   assert.equal(await bo.evaluate(() => sessionStorage.getItem("who")), null);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { connection, expectOutage, introduce, launch, saying, spoken, visitor, write } from "./harness/browser.js";
+import { back, connection, expectOutage, introduce, launch, saying, spoken, visitor, write } from "./harness/browser.js";
 import { Server } from "./harness/server.js";
 
 let [server, browser, ada, bo] = [];
@@ -57,11 +57,12 @@ test("the whole story", async (t) => {
   });
 
   await step(t, "messages go both ways, with their state", async () => {
-    await bo.locator("#composer").pressSequentially("Is the sco");
-    await ada.getByText("Bo is typing…").waitFor();
+    // It is shown for some seconds only: the waiting begins before.
+    await Promise.all([ada.getByText("Bo is typing…").waitFor(), bo.locator("#composer").pressSequentially("Is the sco")]);
     await bo.locator("#composer").pressSequentially("re here?");
     await bo.locator("#composer").press("Enter");
     await saying(ada, "Is the score here?").waitFor();
+    await ada.locator("#polite", { hasText: "Bo: Is the score here?" }).waitFor({ state: "attached" });
     await ada.getByText("Bo is typing…").waitFor({ state: "hidden" });
     await write(ada, "On the piano.");
     await saying(bo, "On the piano.").waitFor();
@@ -132,8 +133,7 @@ test("the whole story", async (t) => {
     assert.deepEqual(await spoken(ada), [...said, ...burst], "what was written is shown at once");
     await bo.locator(".connected", { hasText: "Not connected" }).waitFor();
 
-    await server.resume();
-    await Promise.all([ada, bo].map((page) => connection(page, "Connected again. Nothing was lost.")));
+    await back(server, ada, bo);
     for (const page of [ada, bo]) {
       await page.getByText("Sending…").first().waitFor({ state: "hidden" });
       await saying(page, "number 30 of Ada").waitFor();
@@ -156,6 +156,8 @@ test("the whole story", async (t) => {
     await saying(ada, "without a server").waitFor();
     await write(ada, "kept across a reload");
     await saying(ada, "kept across a reload").getByText("Sending…").waitFor();
+    await ada.reload();
+    await saying(ada, "kept across a reload").getByText("Sending…").waitFor();
     blocked = false;
     await ada.reload();
     await saying(bo, "kept across a reload").waitFor();
@@ -172,7 +174,7 @@ test("the whole story", async (t) => {
 
   await step(t, "who goes is seen to go", async () => {
     await bo.getByRole("button", { name: "Leave chat" }).click();
-    await dialog(bo).getByRole("button", { name: "Leave" }).click();
+    await Promise.all([ada.locator(".passing", { hasText: "Bo has left" }).waitFor(), dialog(bo).getByRole("button", { name: "Leave" }).click()]);
     await bo.locator(".join", { hasText: "General rehearsal" }).click();
     await bo.getByRole("heading", { name: "General rehearsal" }).first().waitFor();
     await ada.getByText("2 people, 2 online").waitFor();

@@ -35,6 +35,9 @@ export async function visitor(browser, url, options = {}) {
     if (message.type() !== "error" && message.type() !== "warning") return;
     problems.push(`${message.type()}: ${message.text()} (${message.location().url})`);
   });
+  page.on("request", (request) => {
+    if (new URL(request.url()).origin !== new URL(url).origin) problems.push(`elsewhere: ${request.url()}`);
+  });
   await context.exposeBinding("breached", (_, what) => problems.push(`policy: ${what}`));
   await context.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", (event) => window.breached(`${event.violatedDirective} ${event.blockedURI}`));
@@ -77,6 +80,12 @@ export const spoken = (page) => page.locator(".message .said").evaluateAll((all)
 
 /** Waits until the page says this about its connection. */
 export const connection = (page, words) => page.locator(".connection", { hasText: words }).waitFor();
+
+/** Starts the server again, and sees every page say so. That is said for a moment only: the waiting begins before. */
+export async function back(server, ...pages) {
+  const told = pages.map((page) => connection(page, "Connected again. Nothing was lost."));
+  await Promise.all([server.resume(), ...told]);
+}
 
 /** Runs axe-core on what is shown; nothing serious or critical may be found. */
 export async function expectAccessible(page, where) {
