@@ -3,6 +3,7 @@
 mod accounts;
 mod archive;
 mod commands;
+mod log;
 mod refusals;
 mod story;
 
