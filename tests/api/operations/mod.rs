@@ -3,6 +3,7 @@
 mod accounts;
 mod archive;
 mod commands;
+mod copies;
 mod log;
 mod refusals;
 mod story;
