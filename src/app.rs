@@ -23,7 +23,7 @@ use crate::{
         UserService, Writer,
     },
     state::{AppState, Shared},
-    store::{Store, Target},
+    store::Store,
 };
 use readings::Sources;
 use std::{future::Future, sync::Arc, time::Duration};
@@ -36,9 +36,6 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long the link may take for its last words when the server stops.
 const LINK_LIMIT: Duration = Duration::from_secs(3);
-
-/// Shortest token for the metrics: shorter ones are guessed.
-const SHORTEST_TOKEN: usize = 16;
 
 /// A server that is ready to serve.
 pub struct App {
@@ -62,7 +59,8 @@ impl App {
     /// # Errors
     /// A sentence for whoever starts the server.
     pub async fn start(config: &Config) -> Result<Self, String> {
-        check(config)?;
+        config.check()?;
+        warn_of_open_mode(config);
         let store = Store::open(&config.target()?, config.database.db_connections).await?;
         let passwords = PasswordHasher::new(config.hashes_at_once(), password_rules(config));
         prepare(config, &store, &passwords).await?;
@@ -221,28 +219,13 @@ impl App {
     }
 }
 
-/// Refuses what cannot be served.
-fn check(config: &Config) -> Result<(), String> {
-    if config.nats_url.is_some() && matches!(config.target()?, Target::Sqlite(_)) {
-        return Err(
-            "NATS_URL links several servers, which must share one Postgres: name it in \
-             DATABASE_URL, or leave NATS_URL out to run one server on the embedded database"
-                .to_owned(),
-        );
-    }
-    let token = config.metrics_token.as_deref();
-    if token.is_some_and(|token| token.len() < SHORTEST_TOKEN || token.contains(' ')) {
-        return Err(format!(
-            "METRICS_TOKEN must be at least {SHORTEST_TOKEN} characters without a space; \
-             leave it out to show the metrics to nobody in required mode"
-        ));
-    }
+/// Says once that callers are believed, where they are.
+fn warn_of_open_mode(config: &Config) {
     if config.auth() == Auth::Open {
         tracing::warn!(
             "open mode: whoever reaches this server is believed to be who they say they are"
         );
     }
-    Ok(())
 }
 
 /// Who is connected: to this server alone, or to all that share the database.

@@ -1,6 +1,8 @@
 //! Every setting: read once at the start, from flags, the environment and `.env`, in that order.
 //! Nothing else reads the environment.
 
+mod check;
+mod command;
 mod database;
 mod limits;
 mod value;
@@ -12,6 +14,8 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
+
+pub use command::{Account, Archive, Command, command_line};
 
 /// Settings in a file, for a developer's own machine.
 const ENV_FILE: &str = ".env";
@@ -168,19 +172,19 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads `.env`, the environment and the command line; ends the process with a message where
-    /// they are wrong, or where only help was asked for.
+    /// Reads `.env`, the environment and the command line, and what is to be done; ends the process
+    /// with a message where they are wrong, or where only help was asked for.
     ///
     /// # Errors
     /// A sentence, where `.env` cannot be read.
-    pub fn read() -> Result<Self, String> {
+    pub fn read() -> Result<(Self, Command), String> {
         // Of this folder alone: a file further up is another program's.
         match dotenvy::from_path(ENV_FILE) {
             Ok(()) => {}
             Err(e) if e.not_found() => {}
             Err(e) => return Err(unreadable(&e)),
         }
-        Ok(Self::parse())
+        Ok(command::parse())
     }
 
     /// The address to listen on.

@@ -12,13 +12,18 @@
 //!        │
 //!      store             Postgres or the embedded SQLite
 //!
+//!  main → command        what the binary does besides serving, on config, repository and store
+//!  archive               everything that is stored as lines of JSON, and back
+//!
 //!  model, error, json, limit, metrics, protocol, auth: what all of them speak in
 //! ```
 
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod archive;
 pub mod auth;
+pub mod command;
 pub mod config;
 pub mod error;
 pub mod hub;

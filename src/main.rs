@@ -1,8 +1,12 @@
-//! Reads the settings, starts the server, and waits for a signal.
+//! Reads the settings, then serves until a signal comes, or does what else was asked for.
 
 #![forbid(unsafe_code)]
 
-use messaging_api::{App, Config, telemetry};
+use messaging_api::{
+    App, Config, command,
+    config::Command,
+    telemetry::{self, LogTo},
+};
 use std::{io, net::SocketAddr, process::ExitCode};
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -19,15 +23,20 @@ const BACKLOG: u32 = 4096;
 
 fn main() -> ExitCode {
     // Before any thread: reading .env writes to the process's environment.
-    let result = Config::read().and_then(|config| {
-        telemetry::start(&config.log, config.log_format);
+    let result = Config::read().and_then(|(config, to_do)| {
+        telemetry::start(&config.log, config.log_format, log_of(&to_do));
         #[cfg(feature = "planted-faults")]
         messaging_api::planted::announce();
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(|e| format!("cannot start: {e}"))?
-            .block_on(run(&config))
+            .block_on(async {
+                match to_do {
+                    Command::Serve => run(&config).await,
+                    other => command::run(&other, &config).await,
+                }
+            })
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -35,6 +44,14 @@ fn main() -> ExitCode {
             complain(&message);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A server's log is its output; what a command writes may be data.
+fn log_of(to_do: &Command) -> LogTo {
+    match to_do {
+        Command::Serve => LogTo::Output,
+        _ => LogTo::Errors,
     }
 }
 

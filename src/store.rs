@@ -2,6 +2,7 @@
 //! knows which of the two it is.
 
 mod embedded;
+mod inspection;
 mod postgres;
 
 use crate::error::Error;
@@ -11,6 +12,7 @@ use std::{path::PathBuf, time::Duration};
 use uuid::Uuid;
 
 pub use embedded::Embedded;
+pub use inspection::{Inspection, Tables, inspect, snapshot};
 pub use sqlx::postgres::PgConnectOptions;
 
 /// How long a query may wait for a connection before the caller hears `unavailable`.

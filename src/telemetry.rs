@@ -1,10 +1,14 @@
 //! The log.
 
 use clap::ValueEnum;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+    EnvFilter, Layer,
+    filter::filter_fn,
+    fmt::{self, writer::BoxMakeWriter},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
 /// How log lines look.
@@ -16,18 +20,32 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard output, once for the process; without a format, one that suits
-/// whoever reads it.
-pub fn start(filter: &str, format: Option<LogFormat>) {
+/// Where log lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogTo {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Errors,
+}
+
+/// Starts logging, once for the process; without a format, one that suits whoever reads it.
+pub fn start(filter: &str, format: Option<LogFormat>, to: LogTo) {
     let filter = EnvFilter::new(filter);
-    let terminal = std::io::stdout().is_terminal();
+    let (terminal, writer) = match to {
+        LogTo::Output => (io::stdout().is_terminal(), BoxMakeWriter::new(io::stdout)),
+        LogTo::Errors => (io::stderr().is_terminal(), BoxMakeWriter::new(io::stderr)),
+    };
     let by_default = if terminal {
         LogFormat::Text
     } else {
         LogFormat::Json
     };
     // Colours are for people; in a file they are noise.
-    let lines = fmt::layer().with_target(false).with_ansi(terminal);
+    let lines = fmt::layer()
+        .with_target(false)
+        .with_ansi(terminal)
+        .with_writer(writer);
     let lines = match format.unwrap_or(by_default) {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),

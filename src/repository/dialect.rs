@@ -2,6 +2,7 @@
 //! Postgres, JSON and `json_each` on SQLite), row locks (SQLite has one writer and needs none),
 //! text search. Each statement stands in both forms, side by side.
 
+mod archive;
 mod gone;
 mod many;
 mod position;
@@ -15,6 +16,7 @@ use crate::{
 use serde::Serialize;
 use sqlx::{Result, query, query_as, query_scalar};
 
+pub(super) use archive::{last_ids, set_last_ids, take_any_time, with_given_ids};
 pub(super) use gone::{missing_sessions, missing_users, strangers, touch_sessions};
 pub(super) use many::{join, users};
 pub(super) use position::{mark_read, positions};

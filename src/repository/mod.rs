@@ -1,6 +1,7 @@
 //! All the SQL: one cloneable struct per aggregate around the store. A query is written once and
 //! runs on both databases; what differs stands in `dialect`.
 
+mod archive;
 mod chat;
 mod dialect;
 mod health;
@@ -15,6 +16,10 @@ mod session;
 mod takeover;
 mod user;
 
+pub use archive::{
+    ChatRecord, Counts, Kind, LastIds, MemberRecord, MessageRecord, Record, Restore, SessionRecord,
+    Snapshot, UserRecord,
+};
 pub use chat::ChatRepository;
 pub use health::HealthRepository;
 pub use log::{Burial, Keyed, LogRepository, LogTransaction, NewMessage, Person, Tombstone};

@@ -1,5 +1,6 @@
 //! A request id, a line in the log and a count for every request. What is logged on the way stands in its
-//! span: from where it came, and who asked where that is known.
+//! span: from where it came, and who asked where that is known. A socket has a line of its own when it
+//! closes, under the id of its upgrade.
 
 use super::address::ClientAddress;
 use crate::{error::Code, state::AppState};
@@ -9,6 +10,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use http_body::Body as _;
 use std::time::Instant;
 use tracing::{Instrument, field};
 use uuid::Uuid;
@@ -17,10 +19,14 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken from a caller: it goes into the log.
 const LONGEST_ID: usize = 128;
 
+/// The id of a request, for who logs under it once it is answered.
+#[derive(Clone)]
+pub(super) struct Id(pub(super) HeaderValue);
+
 /// Takes the caller's `x-request-id` or makes one, returns it, logs the request under it and counts it.
 pub(super) async fn observe(
     State(state): State<AppState>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let begin = Instant::now();
@@ -39,10 +45,15 @@ pub(super) async fn observe(
         from = client,
         user = field::Empty
     );
+    request.extensions_mut().insert(Id(id.clone()));
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status().as_u16();
     let took = begin.elapsed();
-    span.in_scope(|| tracing::info!(status, micros = took.as_micros(), "answered"));
+    // Of the body; every answer is whole before it is sent.
+    let bytes = response.body().size_hint().exact();
+    // As a number: JSON has none of 128 bits.
+    let micros = took.as_micros() as u64;
+    span.in_scope(|| tracing::info!(status, bytes, micros, "answered"));
     let metrics = &state.metrics;
     metrics.request(method.as_str(), route, status, took);
     if let Some(code) = response.extensions().get::<Code>() {

@@ -2,7 +2,8 @@
 
 use super::{OneWriter, pool};
 use sqlx::{
-    SqlitePool,
+    Sqlite, SqlitePool, Transaction,
+    migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use std::{
@@ -16,6 +17,9 @@ use std::{
 const BUSY_LIMIT: Duration = Duration::from_secs(2);
 /// Most reading connections: each is a thread with a page cache of its own.
 const MAX_READERS: u32 = 4;
+
+/// The tables as they came to be, step by step.
+pub(super) static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// An open SQLite file: WAL, synchronous FULL, foreign keys on. One connection writes: with more,
 /// they would wait for each other's locks by polling. The others only read.
@@ -42,19 +46,17 @@ impl Embedded {
                 .map_err(|e| format!("cannot make the folder of {shown}: {e}"))?;
         }
         let lock = lock(path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
+        let options = options(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_LIMIT);
+            .foreign_keys(true);
         let open_error = |e: sqlx::Error| format!("cannot open the database {shown}: {e}");
         let writer = pool(1)
             .connect_with(options.clone())
             .await
             .map_err(open_error)?;
-        sqlx::migrate!("migrations/sqlite")
+        MIGRATOR
             .run(&writer)
             .await
             .map_err(|e| format!("cannot migrate the database {shown}: {e}"))?;
@@ -91,12 +93,42 @@ impl Embedded {
     }
 }
 
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_LIMIT)
+}
+
+/// A connection to a file that is there, for reading alone: it needs no lock, because a reader and
+/// the one writer of a file in WAL mode do not disturb each other, whichever process they are in.
+pub(super) fn reading(path: &Path) -> SqliteConnectOptions {
+    options(path).read_only(true).create_if_missing(false)
+}
+
+/// A transaction that reads what is committed at its first look and nothing later.
+pub(super) async fn snapshot(path: &Path) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    let pool: SqlitePool = pool(1).connect_lazy_with(reading(path));
+    pool.begin().await
+}
+
+/// Whether a running process has the file. Its lock is looked for without making one.
+pub(super) fn is_in_use(path: &Path) -> bool {
+    match File::open(lock_name(path)) {
+        Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
+        Err(_) => false,
+    }
+}
+
+fn lock_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
 /// Takes the lock file beside the database. SQLite itself would let a second process in, and two
 /// servers that number one chat's changes would not know of each other.
 fn lock(path: &Path) -> Result<File, String> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
+    let name = lock_name(path);
     let file = File::options()
         .create(true)
         .truncate(false)

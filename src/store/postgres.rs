@@ -2,7 +2,8 @@
 
 use super::{TRUSTED_IDLE, pool};
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool, Row,
+    ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
+    migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::time::Duration;
@@ -14,43 +15,68 @@ const STATEMENT_LIMIT: &str = "10s";
 /// How long a server that starts waits for Postgres to answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Opens a pool on a database whose tables are up to date.
+/// The tables as they came to be, step by step.
+pub(super) static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Opens a pool on a database whose tables are brought up to date.
 pub(super) async fn open(options: &PgConnectOptions, connections: u32) -> Result<PgPool, String> {
-    let place = format!(
+    let connection = connect(options).await?;
+    migrate(connection)
+        .await
+        .map_err(|e| format!("cannot prepare the database {}: {e}", place(options)))?;
+    Ok(runtime_pool(options, connections))
+}
+
+/// Where a database is, as people may see it: without the password.
+pub(super) fn place(options: &PgConnectOptions) -> String {
+    format!(
         "{}:{}/{}",
         options.get_host(),
         options.get_port(),
         options.get_database().unwrap_or_default()
-    );
-    let connect = tokio::time::timeout(CONNECT_LIMIT, options.connect());
-    let connection = match connect.await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(e)) => return Err(format!("cannot reach Postgres at {place}: {e}")),
-        Err(_) => return Err(format!("Postgres at {place} does not answer")),
-    };
-    migrate(connection)
+    )
+}
+
+/// One connection, which is waited for no longer than a start may take.
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, String> {
+    let place = place(options);
+    match tokio::time::timeout(CONNECT_LIMIT, options.connect()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(e)) => Err(format!("cannot reach Postgres at {place}: {e}")),
+        Err(_) => Err(format!("Postgres at {place} does not answer")),
+    }
+}
+
+/// The version, as `server_version_num` has it.
+pub(super) async fn version(connection: &mut PgConnection) -> Result<i32, String> {
+    const SQL: &str = "SELECT current_setting('server_version_num')::int";
+    let version = sqlx::query_scalar(SQL).fetch_one(connection).await;
+    let version: i32 = version.map_err(|e| e.to_string())?;
+    if version < OLDEST {
+        return Err(format!(
+            "Postgres {} is too old; 13 or later is needed",
+            version / 10_000
+        ));
+    }
+    Ok(version)
+}
+
+/// A transaction that reads what is committed at its first look and nothing later, for as long as
+/// it takes.
+pub(super) async fn snapshot(
+    options: &PgConnectOptions,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool: PgPoolOptions = pool(1);
+    let pool = pool.connect_lazy_with(options.clone());
+    pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         .await
-        .map_err(|e| format!("cannot prepare the database {place}: {e}"))?;
-    Ok(runtime_pool(options, connections))
 }
 
 /// Brings the tables up to date. The migrator holds an advisory lock while it works, so that
 /// servers which start together do so one after the other.
 async fn migrate(mut connection: PgConnection) -> Result<(), Box<dyn std::error::Error>> {
-    let row = sqlx::query("SELECT current_setting('server_version_num')::int")
-        .fetch_one(&mut connection)
-        .await?;
-    let version: i32 = row.try_get(0)?;
-    if version < OLDEST {
-        return Err(format!(
-            "Postgres {} is too old; 13 or later is needed",
-            version / 10_000
-        )
-        .into());
-    }
-    sqlx::migrate!("migrations/postgres")
-        .run(&mut connection)
-        .await?;
+    version(&mut connection).await?;
+    MIGRATOR.run(&mut connection).await?;
     connection.close().await?;
     Ok(())
 }

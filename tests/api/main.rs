@@ -25,6 +25,7 @@ mod messages;
 mod metrics;
 mod nodes;
 mod openapi;
+mod operations;
 mod original;
 mod page;
 mod passwords;

@@ -100,6 +100,22 @@ const LAYERS: &[Layer] = &[
             "tungstenite",
         ],
     ),
+    // What the binary does without serving: it needs neither HTTP nor who is connected.
+    layer("archive", &["error", "repository", "store"], &[]),
+    layer(
+        "command",
+        &[
+            "archive",
+            "auth",
+            "config",
+            "error",
+            "model",
+            "repository",
+            "service",
+            "store",
+        ],
+        &[],
+    ),
 ];
 
 const TOP: &[&str] = &["app", "main", "lib"];

@@ -49,7 +49,7 @@ impl Handshake {
     }
 
     /// Waits for the first successful `connect-chat`; closes the socket where none comes in time.
-    pub(super) async fn identify(mut self) -> Result<(Session, Admitted), Close> {
+    pub(super) async fn identify(mut self) -> Option<(Session, Admitted)> {
         let stopping = self.state.stopping.clone();
         // Held while it is not known which chat: the end of the session closes this socket too.
         let opened = self.opened_by.map(|opened_by| {
@@ -64,15 +64,16 @@ impl Handshake {
             connected = self.connect(deadline) => match connected {
                 Ok(Known { feed, place, caller, admitted }) => {
                     let session = Session::new(self.line, feed, caller, self.state, place);
-                    return Ok((session, admitted));
+                    return Some((session, admitted));
                 }
                 Err(close) => close,
             },
             () = stopping.cancelled() => Close::Restart,
             () = ended.cancelled() => Close::SessionEnded,
         };
-        self.line.close(close).await;
-        Err(close)
+        let user = self.opened_by.map(|opened_by| opened_by.user);
+        self.line.close(close, user).await;
+        None
     }
 
     /// The deadline is the client's: what the server takes to answer does not count.

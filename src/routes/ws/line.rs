@@ -27,8 +27,15 @@ pub(super) struct Line {
     socket: Box<WebSocket>,
     /// How long the other side may take to accept what it is sent.
     write_limit: Duration,
+    /// The id of its upgrade.
+    id: Box<str>,
     /// Where it is.
     from: IpAddr,
+    opened: Instant,
+    /// Bytes of text that came.
+    received: u64,
+    /// Bytes of text that were sent.
+    sent: u64,
     throttle: Throttle,
     /// What came too fast, and when it may go on. Until then nothing is read.
     held: Option<(Instant, Incoming)>,
@@ -47,12 +54,17 @@ pub(super) enum Incoming {
 }
 
 impl Line {
-    pub(super) fn new(socket: WebSocket, from: IpAddr, limits: &Limits) -> Self {
+    pub(super) fn new(socket: WebSocket, id: &str, from: IpAddr, limits: &Limits) -> Self {
         let socket = Box::new(socket);
         Self {
             socket,
             write_limit: limits.write,
+            // A copy: the header would keep the whole head of the request in memory.
+            id: id.into(),
             from,
+            opened: Instant::now(),
+            received: 0,
+            sent: 0,
             throttle: Throttle::new(limits.frames),
             held: None,
         }
@@ -62,7 +74,8 @@ impl Line {
     /// open would take room.
     pub(super) fn log(&self, user: Option<UserId>, error: &Error) {
         let user = user.map(|user| user.0);
-        tracing::info_span!("socket", from = %self.from, user).in_scope(|| error.log());
+        tracing::info_span!("socket", id = self.id, from = %self.from, user)
+            .in_scope(|| error.log());
     }
 
     /// Waits for what comes in, and no faster than it may; nothing is lost where this is broken off.
@@ -90,7 +103,10 @@ impl Line {
 
     async fn read(&mut self) -> Result<Incoming, Close> {
         match self.socket.recv().await {
-            Some(Ok(Message::Text(text))) => Ok(Incoming::Text(text)),
+            Some(Ok(Message::Text(text))) => {
+                self.received += text.len() as u64;
+                Ok(Incoming::Text(text))
+            }
             Some(Ok(Message::Pong(_))) => Ok(Incoming::Pong),
             Some(Ok(Message::Ping(_))) => Ok(Incoming::Other),
             Some(Ok(Message::Binary(_))) => Err(Close::Binary),
@@ -103,6 +119,7 @@ impl Line {
     pub(super) async fn gather(&mut self, frame: Frame) -> Result<(), Close> {
         // Frames are JSON that this server made, so UTF-8: the check costs little and fails never.
         let text = Utf8Bytes::try_from(frame.into_bytes()).map_err(|_| Close::Normal)?;
+        self.sent += text.len() as u64;
         self.feed(Message::Text(text)).await
     }
 
@@ -131,8 +148,8 @@ impl Line {
         self.flush().await
     }
 
-    /// Says why, and waits a moment for the other side to say goodbye too.
-    pub(super) async fn close(mut self, close: Close) {
+    /// Says why, waits a moment for the other side to say goodbye too, and logs the socket's life.
+    pub(super) async fn close(mut self, close: Close, user: Option<UserId>) {
         let (code, reason) = close.frame();
         let frame = CloseFrame {
             code,
@@ -144,6 +161,16 @@ impl Line {
             }
         };
         let _ = time::timeout(CLOSE_LIMIT, goodbye).await;
+        tracing::info!(
+            id = self.id,
+            from = %self.from,
+            user = user.map(|user| user.0),
+            code,
+            received = self.received,
+            sent = self.sent,
+            micros = self.opened.elapsed().as_micros() as u64,
+            "socket closed"
+        );
     }
 }
 

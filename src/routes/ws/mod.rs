@@ -8,12 +8,12 @@ mod session;
 mod throttle;
 
 use super::{
-    Connection, address::ClientAddress, connection::too_many_connections, identity::Shown, origin,
+    Connection, address::ClientAddress, connection::too_many_connections, identity::Shown, observe,
+    origin,
 };
 use crate::{
     error::{Code, Error},
     limit::{Place, neighbourhood},
-    protocol::Close,
     state::AppState,
 };
 use axum::{
@@ -47,6 +47,7 @@ async fn upgrade(
     State(state): State<AppState>,
     Extension(connection): Extension<Connection>,
     Extension(client): Extension<ClientAddress>,
+    Extension(observe::Id(id)): Extension<observe::Id>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
     let upgrade = upgrade.map_err(|_| {
@@ -62,18 +63,19 @@ async fn upgrade(
     // Counted from here on, so that a stopping server waits for it.
     let counted = state.sessions.token();
     Ok(upgrade.on_upgrade(async move |socket| {
-        let line = Line::new(socket, client.0, &state.limits);
+        let line = Line::new(
+            socket,
+            id.to_str().unwrap_or_default(),
+            client.0,
+            &state.limits,
+        );
         let identified = Box::pin(Handshake::new(line, opened_by, &state).identify()).await;
-        match identified {
+        if let Some((session, admitted)) = identified {
             // In a task of its own: an open socket holds no room for its upgrade and handshake.
-            Ok((session, admitted)) => {
-                state.sessions.spawn(async move {
-                    let close = session.run(admitted).await;
-                    log_closed(client, close);
-                    drop((connection, place));
-                });
-            }
-            Err(close) => log_closed(client, close),
+            state.sessions.spawn(async move {
+                session.run(admitted).await;
+                drop((connection, place));
+            });
         }
         drop(counted);
     }))
@@ -91,8 +93,4 @@ fn place_behind_proxy(
     }
     let place = state.connections.take(neighbourhood(client));
     place.map(Some).ok_or_else(too_many_connections)
-}
-
-fn log_closed(ClientAddress(client): ClientAddress, close: Close) {
-    tracing::info!(%client, code = close.frame().0, "socket closed");
 }

@@ -138,14 +138,15 @@ impl Session {
         }
     }
 
-    /// Serves the socket until it closes, and tells why it did.
-    pub(super) async fn run(mut self, first: Admitted) -> Close {
+    /// Serves the socket until it closes.
+    pub(super) async fn run(mut self, first: Admitted) {
         let Err(close) = self.live(first).await;
-        let Self { line, feed, .. } = self;
+        let Self {
+            line, feed, user, ..
+        } = self;
         // Gone from its chats at once, however long the goodbye takes.
         drop(feed);
-        Box::pin(line.close(close)).await;
-        close
+        Box::pin(line.close(close, Some(user))).await;
     }
 
     async fn live(&mut self, first: Admitted) -> Result<Infallible, Close> {

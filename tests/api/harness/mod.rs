@@ -1,6 +1,7 @@
 //! What the tests share: a server with a database of its own, clients, and the two stores.
 
 mod client;
+mod command;
 mod database;
 mod document;
 mod look;

@@ -24,7 +24,7 @@ pub struct Process {
 }
 
 /// The binary with nothing in its environment but what is given, in its own folder.
-fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
+pub(super) fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_messaging-api"));
     command
         .env_clear()

@@ -1,0 +1,62 @@
+//! What the binary does besides serving. Each command does its work, says one sentence, and ends.
+
+mod account;
+mod archive;
+mod check;
+mod describe;
+mod say;
+
+use crate::{
+    auth::{PasswordHasher, PasswordRules},
+    config::{Command, Config},
+    error::Error,
+    repository::{SampleRepository, TakeoverRepository},
+    service::Start,
+    store::Store,
+};
+use say::{cause, tell};
+
+/// Connections that a command opens: it does one thing after the other.
+const CONNECTIONS: u32 = 2;
+
+/// Does what was asked for; serving is not done here, but by `App`.
+///
+/// # Errors
+/// A sentence for whoever asked: what is wrong, and what would be right.
+pub async fn run(command: &Command, config: &Config) -> Result<(), String> {
+    match command {
+        Command::Serve => Ok(()),
+        Command::Migrate => migrate(config).await,
+        Command::Check => check::run(config).await,
+        Command::Export(archive) => archive::export(config, archive).await,
+        Command::Import(archive) => archive::import(config, archive).await,
+        Command::CreateUser(account) => account::create(config, &account.name).await,
+        Command::ResetPassword(account) => account::reset_password(config, &account.name).await,
+        Command::Completions { shell } => describe::completions(*shell),
+        Command::Man { command } => describe::man(command.as_deref()),
+    }
+}
+
+/// What a server does to the data before it listens, but for the sample.
+async fn migrate(config: &Config) -> Result<(), String> {
+    let store = open(config).await?;
+    let start = Start::new(
+        TakeoverRepository::new(store.clone()),
+        SampleRepository::new(store.clone()),
+        hasher(config),
+    );
+    let prepared = start.hash_plain_passwords().await;
+    store.close().await;
+    prepared.map_err(|e: Error| format!("cannot prepare the data: {}", cause(&e)))?;
+    tell("The tables are up to date.")
+}
+
+/// Opens the store, as a server would.
+async fn open(config: &Config) -> Result<Store, String> {
+    Store::open(&config.target()?, CONNECTIONS).await
+}
+
+/// Passwords that are given here must be as good as where everyone signs in.
+fn hasher(config: &Config) -> PasswordHasher {
+    PasswordHasher::new(config.hashes_at_once(), PasswordRules::Strong)
+}

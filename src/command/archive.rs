@@ -1,0 +1,115 @@
+//! Everything into a file, and back.
+
+use super::{open, say::remark};
+use crate::{
+    archive::{self, Failure},
+    config::{Archive, Config},
+    repository::{Counts, Snapshot},
+    store,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufReader, BufWriter, IsTerminal},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+/// Bytes that are read or written at once.
+const BUFFER: usize = 256 * 1024;
+
+/// Writes everything. A file gets its name when it is whole: what fails leaves an older copy alone.
+pub(super) async fn export(config: &Config, archive: &Archive) -> Result<(), String> {
+    config.check()?;
+    let mut snapshot = Snapshot::new(store::snapshot(&config.target()?).await?);
+    let failed = |e: Failure| format!("cannot export: {e}");
+    let rows = snapshot.counts().await.map_err(|e| failed(e.into()))?.all();
+    let bar = bar(
+        rows.unsigned_abs(),
+        "{bar:40} {pos} of {len} rows, {eta} left",
+    );
+    let counts = match named(archive) {
+        None => {
+            let out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+            archive::write(snapshot, out, |n| bar.inc(n))
+                .await
+                .map_err(failed)?
+        }
+        Some(path) => to_file(path, snapshot, &bar).await.map_err(failed)?,
+    };
+    bar.finish_and_clear();
+    remark(&format!("Exported {counts}."));
+    Ok(())
+}
+
+async fn to_file(path: &Path, snapshot: Snapshot, bar: &ProgressBar) -> Result<Counts, Failure> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".partial");
+    let partial = PathBuf::from(name);
+    // Its owner's alone: it holds hashes of passwords, and what people wrote.
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&partial)?;
+    let out = BufWriter::with_capacity(BUFFER, &file);
+    let written = archive::write(snapshot, out, |n| bar.inc(n)).await;
+    let kept = written.and_then(|counts| {
+        file.sync_all()?;
+        fs::rename(&partial, path)?;
+        Ok(counts)
+    });
+    if kept.is_err() {
+        // What remains of it is of no use; that it failed is told either way.
+        let _ = fs::remove_file(&partial);
+    }
+    kept
+}
+
+/// Reads everything.
+pub(super) async fn import(config: &Config, archive: &Archive) -> Result<(), String> {
+    config.check()?;
+    let source = named(archive);
+    let failed = |e: Failure| format!("nothing was imported: {e}");
+    let file = source.map(File::open).transpose();
+    let file = file.map_err(|e| failed(e.into()))?;
+    if file.is_none() && io::stdin().is_terminal() {
+        return Err("name the file to import, or send it to standard input".to_owned());
+    }
+    let bytes = file.as_ref().and_then(|file| file.metadata().ok());
+    let bytes = bytes.map_or(0, |data| data.len());
+    let bar = bar(bytes, "{bar:40} {bytes} of {total_bytes}, {eta} left");
+    let store = open(config).await?;
+    let counts = match file {
+        Some(file) => {
+            let input = BufReader::with_capacity(BUFFER, file);
+            archive::read(&store, input, |n| bar.inc(n)).await
+        }
+        None => {
+            let input = BufReader::with_capacity(BUFFER, io::stdin().lock());
+            archive::read(&store, input, |n| bar.inc(n)).await
+        }
+    };
+    bar.finish_and_clear();
+    store.close().await;
+    let counts = counts.map_err(failed)?;
+    remark(&format!("Imported {counts}."));
+    Ok(())
+}
+
+fn named(archive: &Archive) -> Option<&Path> {
+    archive
+        .file
+        .as_deref()
+        .filter(|file| *file != Path::new("-"))
+}
+
+/// A bar on standard error, where that is a terminal; else nothing.
+fn bar(length: u64, template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

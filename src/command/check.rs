@@ -1,0 +1,34 @@
+//! A look at the settings and the store before a server is started with them.
+
+use super::say::tell;
+use crate::{
+    config::{Auth, Config},
+    store::{Tables, inspect},
+};
+
+/// Says what was looked at, a line each, up to what is wrong.
+pub(super) async fn run(config: &Config) -> Result<(), String> {
+    config.check()?;
+    let target = config.target()?;
+    let (auth, rates) = (config.auth(), config.rate_limit());
+    let auth = match auth {
+        Auth::Open => "open: callers are believed",
+        Auth::Required => "required: everyone signs in",
+    };
+    let rates = if rates { "limited" } else { "not limited" };
+    tell(&format!("settings: right; address: {}", config.address()))?;
+    tell(&format!("signing in: {auth}; rates: {rates}"))?;
+    let found = inspect(&target).await?;
+    tell(&format!("store: {}", found.place))?;
+    if found.tables == Tables::Newer {
+        return Err(format!("the tables are {}", found.tables));
+    }
+    tell(&format!("tables: {}", found.tables))?;
+    if found.in_use {
+        tell("a running server has this file; a second one would be refused")?;
+    }
+    if config.nats_url.is_some() {
+        tell("link: not tried; a server starts without it, and /health/ready tells of it")?;
+    }
+    Ok(())
+}

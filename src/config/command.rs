@@ -1,0 +1,167 @@
+//! The command line as a whole: what the binary is to do, and the settings, which every command takes
+//! before and after its name.
+
+use super::Config;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// Settings that matter to a command on the store alone, by their prefix; its help shows no others.
+const OF_THE_STORE: &[&str] = &["database_", "db_", "log"];
+/// Settings that no such command uses all the same.
+const OF_THE_SERVER: &[&str] = &["db_connections"];
+
+/// What the binary is to do.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Serve until SIGTERM or SIGINT; this is what happens without a command
+    Serve,
+
+    /// Bring the tables up to date, as a server does when it starts, and end
+    Migrate,
+
+    /// Look at the settings and the store, change nothing, and say what was found; exit code 1
+    /// where something is wrong
+    Check,
+
+    /// Write everything that is stored as JSON lines, from one moment, beside a running server too
+    Export(Archive),
+
+    /// Read what export wrote into an empty database of either kind: all of it or nothing
+    Import(Archive),
+
+    /// Make a user; the password is asked for, or read from standard input
+    CreateUser(Account),
+
+    /// Give a user a new password and end their sessions; the password is asked for, or read from
+    /// standard input
+    ResetPassword(Account),
+
+    /// Write the completions for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+
+    /// Write the man page, or that of a command
+    Man {
+        /// Of which command
+        command: Option<String>,
+    },
+}
+
+/// The file of an export or an import.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// The file; "-" or none stands for standard output and input
+    pub file: Option<PathBuf>,
+}
+
+/// Whom a command is about.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The user's name
+    pub name: String,
+}
+
+#[derive(Parser)]
+#[command(name = "messaging-api", version)]
+struct CommandLine {
+    #[command(flatten)]
+    config: Config,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// The command line, for completions and the man page too.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    let config = Config::command();
+    let settings: Vec<clap::Arg> = config.get_arguments().cloned().collect();
+    // What the binary is stands at its settings.
+    let mut line = CommandLine::command()
+        .about(config.get_about().cloned().unwrap_or_default())
+        .long_about(config.get_long_about().cloned().unwrap_or_default())
+        .mut_args(|arg| arg.global(true));
+    for command in line.get_subcommands_mut() {
+        let of_the_server = matches!(command.get_name(), "serve" | "check");
+        let plain = matches!(command.get_name(), "completions" | "man");
+        let mut whole = command.clone();
+        for arg in &settings {
+            let shown = of_the_server || !plain && is_of_the_store(arg.get_id().as_str());
+            whole = whole.arg(arg.clone().global(true).hide(!shown));
+        }
+        *command = match of_the_server || plain {
+            true => whole,
+            false => whole.after_help("All other settings are taken too: messaging-api --help"),
+        };
+    }
+    line
+}
+
+fn is_of_the_store(id: &str) -> bool {
+    OF_THE_STORE.iter().any(|prefix| id.starts_with(prefix)) && !OF_THE_SERVER.contains(&id)
+}
+
+/// Reads the command line and the environment; ends the process with a message where they are wrong,
+/// or where only help was asked for.
+pub(super) fn parse() -> (Config, Command) {
+    let matches = command_line().get_matches();
+    match CommandLine::from_arg_matches(&matches) {
+        Ok(CommandLine { config, command }) => (config, command.unwrap_or(Command::Serve)),
+        Err(error) => error.exit(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Option<(Config, Command)> {
+        let line = ["messaging-api"].iter().chain(words);
+        let matches = command_line().try_get_matches_from(line).ok()?;
+        let CommandLine { config, command } = CommandLine::from_arg_matches(&matches).ok()?;
+        Some((config, command.unwrap_or(Command::Serve)))
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command_line().debug_assert();
+    }
+
+    #[test]
+    fn settings_stand_before_and_after_the_command() {
+        for words in [
+            &["--port", "7"][..],
+            &["serve", "--port", "7"],
+            &["--port", "7", "serve"],
+            &["--port", "8", "serve", "--port", "7"],
+        ] {
+            let parsed = parsed(words);
+            let right = parsed
+                .is_some_and(|(config, command)| config.port == 7 && command == Command::Serve);
+            assert!(right, "{words:?}");
+        }
+        assert!(parsed(&["export", "--db-host=h", "a.jsonl"]).is_some());
+        assert!(parsed(&["sing"]).is_none() && parsed(&["create-user"]).is_none());
+    }
+
+    #[test]
+    fn the_help_of_a_command_shows_the_settings_that_matter_to_it() {
+        let mut line = command_line();
+        line.build();
+        for (name, shown, hidden) in [
+            ("export", "--database-url", "--port"),
+            ("serve", "--port", "\0"),
+            ("man", "--help", "--database-url"),
+        ] {
+            let help = line.find_subcommand(name).cloned().map(|mut command| {
+                let help = command.render_long_help();
+                help.to_string()
+            });
+            let help = help.unwrap_or_default();
+            assert!(help.contains(shown) && !help.contains(hidden), "{help}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A look at a database that changes nothing: what is there, and whether it can be read as it is.
+
+use super::{StoreTransaction, Target, embedded, postgres};
+use sqlx::{ConnectOptions, Connection, migrate::Migrator, query_scalar};
+use std::{fmt, path::Path};
+
+/// What a database looks like from outside.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// Which store, of which version, and where; without a password.
+    pub place: String,
+    /// Its tables.
+    pub tables: Tables,
+    /// Whether a running server has the file to itself; never so on Postgres.
+    pub in_use: bool,
+}
+
+/// How the tables of a database stand to this version of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// There are none of ours yet.
+    Missing,
+    /// They lack so many steps.
+    Behind(usize),
+    /// They are as they should be.
+    Current,
+    /// A later version of the program has changed them.
+    Newer,
+}
+
+impl fmt::Display for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("none yet; the first start makes them"),
+            Self::Behind(1) => {
+                f.write_str("one step behind; the next start brings them up to date")
+            }
+            Self::Behind(n) => write!(f, "{n} steps behind; the next start brings them up to date"),
+            Self::Current => f.write_str("up to date"),
+            Self::Newer => f.write_str("made by a later version of messaging-api; use that one"),
+        }
+    }
+}
+
+/// Looks at a database. An SQLite file that does not exist is one without tables.
+///
+/// # Errors
+/// A sentence: unreachable, too old, or no database.
+pub async fn inspect(target: &Target) -> Result<Inspection, String> {
+    match target {
+        Target::Postgres(options) => {
+            const MADE: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+            let mut db = postgres::connect(options).await?;
+            let version = postgres::version(&mut db).await?;
+            let place = postgres::place(options);
+            let failed = |e: sqlx::Error| format!("cannot read the database {place}: {e}");
+            let made: bool = query_scalar(MADE)
+                .fetch_one(&mut db)
+                .await
+                .map_err(failed)?;
+            let mut applied: Vec<i64> = Vec::new();
+            if made {
+                let query = query_scalar(APPLIED).fetch_all(&mut db);
+                applied = query.await.map_err(failed)?;
+            }
+            db.close().await.map_err(failed)?;
+            Ok(Inspection {
+                place: format!("Postgres {} at {place}", version / 10_000),
+                tables: compare(&applied, &postgres::MIGRATOR),
+                in_use: false,
+            })
+        }
+        Target::Sqlite(path) => inspect_file(path).await,
+    }
+}
+
+async fn inspect_file(path: &Path) -> Result<Inspection, String> {
+    const MADE: &str = "SELECT count(*) > 0 FROM sqlite_master WHERE name = '_sqlx_migrations'";
+    let place = format!("the SQLite file {}", path.display());
+    let failed = |e: sqlx::Error| format!("cannot read {place}: {e}");
+    let mut applied: Vec<i64> = Vec::new();
+    if path.exists() {
+        let mut db = embedded::reading(path).connect().await.map_err(failed)?;
+        let made: bool = query_scalar(MADE)
+            .fetch_one(&mut db)
+            .await
+            .map_err(failed)?;
+        if made {
+            let query = query_scalar(APPLIED).fetch_all(&mut db);
+            applied = query.await.map_err(failed)?;
+        }
+        db.close().await.map_err(failed)?;
+    }
+    Ok(Inspection {
+        tables: compare(&applied, &embedded::MIGRATOR),
+        in_use: embedded::is_in_use(path),
+        place,
+    })
+}
+
+/// Begins to read everything as it is at one moment, beside running servers and without a lock.
+/// Nothing is migrated: a copy is made of what is there.
+///
+/// # Errors
+/// A sentence: unreachable, or its tables are not those that this version reads.
+pub async fn snapshot(target: &Target) -> Result<StoreTransaction, String> {
+    let found = inspect(target).await?;
+    let place = &found.place;
+    match found.tables {
+        Tables::Current => {}
+        Tables::Missing => return Err(format!("there is nothing in {place}")),
+        Tables::Behind(_) => {
+            return Err(format!(
+                "the tables of {place} are of an earlier version: \
+                 run messaging-api migrate first, or use that version"
+            ));
+        }
+        Tables::Newer => return Err(format!("the tables of {place} were {}", found.tables)),
+    }
+    let begun = match target {
+        Target::Postgres(options) => postgres::snapshot(options)
+            .await
+            .map(StoreTransaction::Postgres),
+        Target::Sqlite(path) => embedded::snapshot(path).await.map(StoreTransaction::Sqlite),
+    };
+    begun.map_err(|e| format!("cannot read {place}: {e}"))
+}
+
+const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
+
+fn compare(applied: &[i64], migrator: &Migrator) -> Tables {
+    let ours: Vec<i64> = migrator.iter().map(|step| step.version).collect();
+    let lacking = ours.iter().filter(|step| !applied.contains(step)).count();
+    if applied.iter().any(|step| !ours.contains(step)) {
+        Tables::Newer
+    } else if applied.is_empty() {
+        Tables::Missing
+    } else if lacking > 0 {
+        Tables::Behind(lacking)
+    } else {
+        Tables::Current
+    }
+}

@@ -1,0 +1,109 @@
+//! Users that are made, and passwords that are set, without the API.
+
+use super::serve;
+use crate::harness::{Database, Store, on_both_stores};
+use serde_json::json;
+
+on_both_stores!(
+    a_user_that_was_made_can_sign_in,
+    a_password_that_was_set_ends_the_old_one_and_its_sessions,
+    what_the_api_would_refuse_is_refused_here,
+);
+
+const PASSWORD: &str = "Zug um halb neun";
+const OTHER: &str = "Kaffee ohne Milch";
+
+impl Database {
+    /// Makes a user by the command; gives what it said.
+    async fn create_user(&self, name: &str, input: &str) -> String {
+        let args = ["create-user", name];
+        let made = self.command_with(&args, input.as_bytes()).await;
+        let output = made.expect_success();
+        String::from_utf8(output).expect("UTF-8")
+    }
+}
+
+async fn a_user_that_was_made_can_sign_in(store: Store) {
+    let database = Database::new(store).await;
+    for (name, input) in [
+        ("carl", format!("{PASSWORD}\n")),
+        ("名前", format!("{PASSWORD}\r\nnot this\n")),
+        ("no newline", PASSWORD.to_owned()),
+    ] {
+        let said = database.create_user(name, &input).await;
+        assert!(said.contains(name), "{said}");
+    }
+    let server = serve(&database, &[("AUTH", "required")]).await;
+    for name in ["carl", "名前", "no newline"] {
+        let login = server.client().login(name, PASSWORD).await;
+        assert_eq!(login["user"]["username"], name);
+    }
+}
+
+async fn a_password_that_was_set_ends_the_old_one_and_its_sessions(store: Store) {
+    let required = [("AUTH", "required")];
+    let database = Database::new(store).await;
+    database.create_user("carl", PASSWORD).await;
+    database.create_user("sigmund", PASSWORD).await;
+    let mut server = serve(&database, &required).await;
+    let login = server.client().login("carl", PASSWORD).await;
+    let token = login["token"].as_str().expect("a token");
+    let others = server.client().login("sigmund", PASSWORD).await;
+    let others = others["token"].as_str().expect("a token");
+    let args = ["reset-password", "carl"];
+    let reset = async || database.command_with(&args, OTHER.as_bytes()).await;
+    let said = match store {
+        Store::Postgres => reset().await.expect_success(),
+        // Its file belongs to the server.
+        Store::Sqlite => {
+            let words = ["is in use by another messaging-api", "stop that one"];
+            reset().await.expect_failure(&words);
+            server.stop().await;
+            let said = reset().await.expect_success();
+            server = serve(&database, &required).await;
+            said
+        }
+    };
+    let said = String::from_utf8(said).expect("UTF-8");
+    assert!(said.contains("sessions that have ended: 1"), "{said}");
+    let client = server.client();
+    let ended = client.with_token(token).get("/me").await;
+    ended.expect_error(401, "unauthorized");
+    let old = json!({ "username": "carl", "password": PASSWORD });
+    let old = client.post("/login", old).await;
+    old.expect_error(401, "unauthorized");
+    client.login("carl", OTHER).await;
+    client.with_token(others).get("/me").await.expect(200);
+}
+
+async fn what_the_api_would_refuse_is_refused_here(store: Store) {
+    let database = Database::new(store).await;
+    database.create_user("carl", PASSWORD).await;
+    let before = database.export().await;
+    let long = "long ".repeat(300);
+    for (args, input, words) in [
+        (["create-user", "carl"], PASSWORD, "taken"),
+        (["create-user", " "], PASSWORD, "username must be"),
+        (["create-user", "otto"], "", "password must be"),
+        (["create-user", "otto"], "short", "at least 8 bytes"),
+        (["create-user", "otto"], "password1", "harder to guess"),
+        (["create-user", "otto"], &long, "1 to 1024 bytes"),
+        (["reset-password", "carl"], "password1", "harder to guess"),
+        (
+            ["reset-password", "otto"],
+            PASSWORD,
+            "nobody is called otto",
+        ),
+    ] {
+        let refused = database.command_with(&args, input.as_bytes()).await;
+        let said = refused.expect_failure(&[words]);
+        assert!(input.is_empty() || !said.contains(input), "{said}");
+    }
+    assert_eq!(database.export().await, before);
+    let argument = database.command(&["create-user", "otto", PASSWORD]).await;
+    assert_eq!(
+        argument.code,
+        Some(2),
+        "a password is no argument: {argument:?}"
+    );
+}

@@ -1,0 +1,85 @@
+//! What an import refuses, and that it leaves nothing behind.
+
+use super::{serve, story::Story};
+use crate::harness::{Database, Process, Store, on_both_stores};
+
+on_both_stores!(
+    an_archive_that_is_not_whole_is_refused,
+    a_database_that_holds_something_is_left_alone,
+);
+
+/// An archive of a story, line by line.
+async fn archive(database: &Database) -> Vec<String> {
+    let server = serve(database, &[]).await;
+    Story::happen(&server).await;
+    server.stop().await;
+    let text = String::from_utf8(database.export().await).expect("UTF-8");
+    text.split_inclusive('\n').map(str::to_owned).collect()
+}
+
+async fn an_archive_that_is_not_whole_is_refused(store: Store) {
+    let first = Database::new(store).await;
+    let lines = archive(&first).await;
+    let whole = lines.concat();
+    let last = lines.len() - 1;
+    let without = |n: usize| {
+        let mut lines = lines.clone();
+        lines.remove(n);
+        lines.concat()
+    };
+    let in_a_line = &whole[..whole.len() - lines[last].len() - 20];
+    let copy = Database::new(store).await;
+    for (broken, words) in [
+        (String::new(), "not what messaging-api export writes"),
+        (
+            "# Notes\n".repeat(1000),
+            "not what messaging-api export writes",
+        ),
+        (without(0), "not what messaging-api export writes"),
+        (lines[0].replace('1', "2"), "version 2"),
+        (lines[0].clone(), "cut off"),
+        (in_a_line.to_owned(), "cut off"),
+        (whole[..whole.len() - 1].to_owned(), "cut off"),
+        (without(last), "cut off"),
+        (without(last - 1), "missing or doubled"),
+        (format!("{whole}{}", lines[1]), "something follows"),
+        (whole.replacen("an answer", "an ANSWER", 1), "was changed"),
+        (whole.replacen("\"role\"", "\"rule\"", 1), "is broken"),
+        (
+            whole.replacen("\"kind\":\"chat\"", "\"kind\":\"chart\"", 1),
+            "is broken",
+        ),
+        (
+            whole.replacen("\"chatId\":1", "\"chatId\":99", 1),
+            "the store does not take lines",
+        ),
+    ] {
+        let refused = copy.import(broken.as_bytes()).await;
+        refused.expect_failure(&["nothing was imported", words]);
+    }
+    // After all that it is as empty as before.
+    copy.import(whole.as_bytes()).await.expect_success();
+    assert_eq!(copy.export().await, whole.into_bytes());
+}
+
+async fn a_database_that_holds_something_is_left_alone(store: Store) {
+    let first = Database::new(store).await;
+    let whole = archive(&first).await.concat();
+    for alone in ["user", "chat"] {
+        let database = Database::new(store).await;
+        let server: Process = serve(&database, &[]).await;
+        match alone {
+            "user" => server.client().new_user("mine").await,
+            _ => server.client().new_chat("mine").await,
+        };
+        server.stop().await;
+        let before = database.export().await;
+        let refused = database.import(whole.as_bytes()).await;
+        refused.expect_failure(&["nothing was imported", "holds users or chats already"]);
+        assert_eq!(database.export().await, before);
+    }
+    // Its own archive neither: nothing is doubled.
+    let again = first.import(whole.as_bytes()).await;
+    again.expect_failure(&["holds users or chats already"]);
+    assert_eq!(first.export().await, whole.into_bytes());
+}
