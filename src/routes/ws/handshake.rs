@@ -49,7 +49,7 @@ impl Handshake {
     }
 
     /// Waits for the first successful `connect-chat`; closes the socket where none comes in time.
-    pub(super) async fn identify(mut self) -> Option<(Session, Admitted)> {
+    pub(super) async fn identify(mut self) -> Option<(Box<Session>, Box<Admitted>)> {
         let stopping = self.state.stopping.clone();
         // Held while it is not known which chat: the end of the session closes this socket too.
         let opened = self.opened_by.map(|opened_by| {
@@ -64,7 +64,7 @@ impl Handshake {
             connected = self.connect(deadline) => match connected {
                 Ok(Known { feed, place, caller, admitted }) => {
                     let session = Session::new(self.line, feed, caller, self.state, place);
-                    return Some((session, admitted));
+                    return Some((Box::new(session), Box::new(admitted)));
                 }
                 Err(close) => close,
             },

@@ -139,18 +139,21 @@ impl Session {
     }
 
     /// Serves the socket until it closes.
-    pub(super) async fn run(mut self, first: Admitted) {
+    ///
+    /// Boxed, because a task keeps room for every place that a value was moved through, for as long
+    /// as the socket is open.
+    pub(super) async fn run(mut self: Box<Self>, first: Box<Admitted>) {
         let Err(close) = self.live(first).await;
         let Self {
             line, feed, user, ..
-        } = self;
+        } = *self;
         // Gone from its chats at once, however long the goodbye takes.
         drop(feed);
         Box::pin(line.close(close, Some(user))).await;
     }
 
-    async fn live(&mut self, first: Admitted) -> Result<Infallible, Close> {
-        Box::pin(self.greet(first)).await?;
+    async fn live(&mut self, first: Box<Admitted>) -> Result<Infallible, Close> {
+        Box::pin(self.greet(*first)).await?;
         let period = self.state.limits.ping;
         let mut ticks = time::interval_at(Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
