@@ -6,6 +6,7 @@ mod crowd;
 mod frames;
 mod headers;
 mod heads;
+mod nameless;
 mod pace;
 mod plain;
 mod proxies;
