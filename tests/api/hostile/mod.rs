@@ -2,11 +2,13 @@
 //! everybody else.
 
 mod bodies;
+mod bulk;
 mod crowd;
 mod frames;
 mod headers;
 mod heads;
 mod nameless;
+mod oracle;
 mod pace;
 mod plain;
 mod proxies;
