@@ -10,6 +10,7 @@ mod heads;
 mod nameless;
 mod oracle;
 mod pace;
+mod passwords;
 mod plain;
 mod proxies;
 mod random;
