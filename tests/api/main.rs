@@ -13,6 +13,7 @@ mod chats;
 mod deleted_users;
 mod delivery;
 mod document;
+mod events;
 mod frames;
 mod hostile;
 mod hub;
