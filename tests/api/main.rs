@@ -42,6 +42,7 @@ mod smoke;
 mod sockets;
 mod start;
 mod takeover;
+mod tokens;
 mod typing;
 mod user_chats;
 mod users;

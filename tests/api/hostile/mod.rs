@@ -4,6 +4,7 @@
 mod bodies;
 mod bulk;
 mod crowd;
+mod drops;
 mod frames;
 mod headers;
 mod heads;
