@@ -108,6 +108,8 @@ pub struct Error {
     cause: Option<Box<dyn Cause + Send + Sync>>,
     /// How long to wait before the same may succeed.
     retry_after: Option<Duration>,
+    /// Whether something is said not to exist because the caller may not see it.
+    hides: bool,
 }
 
 impl Error {
@@ -119,6 +121,7 @@ impl Error {
             message: message.into(),
             cause: None,
             retry_after: None,
+            hides: false,
         }
     }
 
@@ -236,6 +239,16 @@ impl Error {
             message: message.to_owned(),
             cause: Some(cause.into()),
             retry_after: None,
+            hides: false,
+        }
+    }
+
+    /// The same, said because the caller may not see what they asked for: the log has it as a refusal.
+    #[must_use]
+    pub fn hiding(self) -> Self {
+        Self {
+            hides: true,
+            ..self
         }
     }
 
@@ -265,8 +278,8 @@ impl Error {
         match (&self.cause, self.code) {
             (Some(cause), Code::Internal) => tracing::error!(%cause, "internal error"),
             (Some(cause), _) => tracing::warn!(%cause, "store unavailable"),
-            (None, Code::Unauthorized | Code::Forbidden | Code::CrossSite | Code::RateLimited) => {
-                tracing::info!(code = self.code.as_str(), why = self.message, "refused");
+            (None, code) if self.hides || is_refusal(code) => {
+                tracing::info!(code = code.as_str(), why = self.message, "refused");
             }
             (None, _) => {}
         }
@@ -285,6 +298,13 @@ impl Cause for Error {
             .as_deref()
             .map(|cause| cause as &(dyn Cause + 'static))
     }
+}
+
+fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unauthorized | Code::Forbidden | Code::CrossSite | Code::RateLimited
+    )
 }
 
 /// Whether a store's own error says that it is away, full or busy rather than that we are wrong:

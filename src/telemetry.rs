@@ -11,6 +11,9 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+/// What the targets of this server's own lines begin with.
+const OURS: &str = env!("CARGO_CRATE_NAME");
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -57,8 +60,32 @@ pub fn start(filter: &str, format: Option<LogFormat>, to: LogTo) {
         .init();
 }
 
-/// Whether a line may be logged at any level. Below warnings the WebSocket library logs the frames
-/// themselves: the texts of messages, and the tokens of whoever connects.
+/// Whether a line may be logged, whatever `LOG` says. In detail, libraries log what they carry: the one
+/// for WebSockets its frames, with tokens in them, the one for NATS what it sends and gets, the texts of
+/// messages. Which of them do, and from which level on, changes with their versions; so below `info` only
+/// this server itself is heard, which is known to keep secrets.
 fn tells_no_secrets(line: &Metadata<'_>) -> bool {
-    *line.level() <= Level::WARN || !line.target().starts_with("tungstenite")
+    is_quiet(*line.level(), line.target())
+}
+
+fn is_quiet(level: Level, target: &str) -> bool {
+    level <= Level::INFO || target.split("::").next() == Some(OURS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_server_is_heard_in_detail() {
+        assert!(is_quiet(Level::TRACE, "messaging_api::service::login"));
+        assert!(is_quiet(Level::INFO, "async_nats"));
+        for target in [
+            "async_nats::connection",
+            "tungstenite::protocol",
+            "messaging_apix",
+        ] {
+            assert!(!is_quiet(Level::DEBUG, target), "{target}");
+        }
+    }
 }

@@ -58,13 +58,16 @@ function refusal(response, answer) {
 const get = async (path) => (await ask("GET", path)).value;
 const send = async (method, path, body) => (await ask(method, path, body)).value;
 
+/** Where a list goes on; undefined at its end. A page may be shorter than was asked for. */
+const next = (response) => /<([^>]+)>;\s*rel="next"/u.exec(response.headers.get("link") ?? "")?.[1];
+
 /** Every page of a list. */
 async function all(path) {
   const rows = [];
-  for (let next = path; next;) {
-    const { response, value } = await ask("GET", next);
+  for (let at = path; at;) {
+    const { response, value } = await ask("GET", at);
     rows.push(...value);
-    next = /<([^>]+)>;\s*rel="next"/u.exec(response.headers.get("link") ?? "")?.[1];
+    at = next(response);
   }
   return rows;
 }
@@ -86,6 +89,9 @@ export const members = (chat) => all(`/user/chat/${chat}?limit=1000`);
 export const addMember = (chat, id, role) => send("PUT", `/chat/${chat}/user/${id}`, role ? { role } : undefined);
 export const removeMember = (chat, id) => send("DELETE", `/chat/${chat}/user/${id}`);
 
-/** A page of messages, oldest first: the newest, or those before a message. */
-export const messages = (chat, before, limit = 100) =>
-  get(`/chat/${chat}/message?limit=${limit}${before ? `&before=${before}` : ""}`);
+/** A page of messages, oldest first: the newest, or those before a message; and whether it is the last. */
+export async function messages(chat, before, limit = 100) {
+  const path = `/chat/${chat}/message?limit=${limit}${before ? `&before=${before}` : ""}`;
+  const { response, value } = await ask("GET", path);
+  return { page: value, complete: next(response) === undefined };
+}

@@ -118,8 +118,8 @@ async function history(chat) {
 
 async function newest(chat, settled) {
   try {
-    const page = await api.messages(chat.chatId, null, PAGE);
-    chat.timeline.load(page, page.length < PAGE, settled);
+    const { page, complete } = await api.messages(chat.chatId, null, PAGE);
+    chat.timeline.load(page, complete, settled);
     chat.problem = null;
   } catch (error) {
     chat.problem = error.message;
@@ -134,8 +134,8 @@ export async function older(chat) {
   chat.loading = true;
   changed("timeline");
   try {
-    const page = await api.messages(chat.chatId, timeline.messages[0]?.messageId, PAGE);
-    timeline.prepend(page, page.length < PAGE);
+    const { page, complete } = await api.messages(chat.chatId, timeline.messages[0]?.messageId, PAGE);
+    timeline.prepend(page, complete);
   } catch (error) {
     // Not again by itself: one scrolls, or the connection comes back.
     chat.stalled = true;

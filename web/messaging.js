@@ -464,10 +464,11 @@ export class Messaging {
         for (const message of page) {
           if (isOurs() && room.seen !== null && message.seq > room.seen) this.#deliver(room, replayed(message));
         }
-        if (!isOurs() || page.length === PAGE) continue;
+        // A page that is not full is not the last one: long texts make it shorter.
+        if (!isOurs() || page.length > 0) continue;
         done = this.#drain(room);
         // A hole that REST does not know either: the socket's account is wrong.
-        if (!done && page.length === 0) return this.#drop();
+        if (!done) return this.#drop();
       } catch (error) {
         if (!isOurs()) break;
         await this.#pause(asError(error).retryAfterMs ?? this.#backoff(tries++));

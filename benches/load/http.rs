@@ -1,4 +1,4 @@
-//! As much of HTTP as a load needs: GET on a connection that stays open.
+//! As much of HTTP as a load needs: questions on a connection that stays open.
 
 use std::io;
 use tokio::{
@@ -25,9 +25,23 @@ impl Http {
         Ok(Self { stream, answer })
     }
 
-    /// Asks, and gives the body; an answer that is not 200 is an error.
+    /// Asks, and gives the body; an answer that is neither 200 nor 201 is an error.
     pub async fn get(&mut self, path: &str) -> io::Result<&[u8]> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        self.exchange(&request).await
+    }
+
+    /// The same by another method, with a body of JSON.
+    pub async fn send(&mut self, method: &str, path: &str, json: &str) -> io::Result<&[u8]> {
+        let length = json.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{json}"
+        );
+        self.exchange(&request).await
+    }
+
+    async fn exchange(&mut self, request: &str) -> io::Result<&[u8]> {
         self.stream.write_all(request.as_bytes()).await?;
         self.answer.clear();
         let body = loop {
@@ -38,7 +52,7 @@ impl Http {
                 break body;
             }
         };
-        match self.answer.starts_with(b"HTTP/1.1 200 ") {
+        match self.answer.starts_with(b"HTTP/1.1 20") {
             true => Ok(&self.answer[body..]),
             false => Err(io::Error::other(
                 String::from_utf8_lossy(&self.answer).into_owned(),

@@ -74,6 +74,8 @@ enum Scenario {
     Stalled,
     /// GET /user/{id}
     Rest,
+    /// Logins while ten thousand connections do nothing
+    Logins,
     /// One server and several that are linked, on Postgres
     Nodes,
     /// From one linked server to another, on Postgres
@@ -95,6 +97,7 @@ impl Scenario {
             Self::Joins => scenario::joins(args.store).await,
             Self::Stalled => scenario::stalled(args.store).await,
             Self::Rest => scenario::rest(args.store).await,
+            Self::Logins => scenario::logins(args.store).await,
             Self::Nodes => scenario::nodes().await,
             Self::Hop => scenario::hop().await,
             Self::Bystander => scenario::bystander().await,

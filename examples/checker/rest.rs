@@ -129,13 +129,13 @@ impl Rest {
             let page = page
                 .as_array()
                 .ok_or_else(|| format!("not a page: {page}"))?;
+            if page.is_empty() {
+                return Ok(rows);
+            }
             for message in page {
                 let row = row(message).ok_or_else(|| format!("not a message: {message}"))?;
                 since = row.seq;
                 rows.push(row);
-            }
-            if page.len() < PAGE {
-                return Ok(rows);
             }
         }
     }

@@ -21,6 +21,8 @@ const TURN_LIMIT: Duration = Duration::from_secs(5);
 /// Callers that may wait for each turn; the next one hears `unavailable` at once. A turn takes some
 /// 20 ms, so whoever waits gets theirs within the limit.
 const WAITING_PER_TURN: usize = 128;
+/// Of those who choose a password, half as many.
+const CHOOSING_PER_TURN: usize = WAITING_PER_TURN / 2;
 /// Shortest password where one is needed at all, in bytes (NIST SP 800-63B, section 5.1.1.2).
 const SHORTEST: usize = 8;
 /// Fewest guesses that a password must be worth: everything that guessers try first, with the usual
@@ -76,6 +78,10 @@ pub enum Proof {
 pub struct PasswordHasher {
     turns: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    /// Of those who choose a password, as many as there are turns wait in the line for them; the others
+    /// wait here. Whoever signs in comes after few of them, however many there are.
+    choosers: Arc<Semaphore>,
+    choosing: Arc<Semaphore>,
     rules: PasswordRules,
 }
 
@@ -83,9 +89,12 @@ impl PasswordHasher {
     /// At most `at_once` hashes at a time, of passwords that keep the rules.
     #[must_use]
     pub fn new(at_once: usize, rules: PasswordRules) -> Self {
+        let places = |waiting| Arc::new(Semaphore::new(at_once * (1 + waiting)));
         Self {
-            turns: Arc::new(Semaphore::new(at_once)),
-            waiting: Arc::new(Semaphore::new(at_once * (1 + WAITING_PER_TURN))),
+            turns: places(0),
+            waiting: places(WAITING_PER_TURN),
+            choosers: places(0),
+            choosing: places(CHOOSING_PER_TURN),
             rules,
         }
     }
@@ -98,11 +107,16 @@ impl PasswordHasher {
         self.in_turn(move || hash(&password)).await
     }
 
-    /// The same of a password that a user of this name chose.
+    /// The same of a password that a user of this name chose. Anybody may sign up, and must keep nobody
+    /// from signing in.
     ///
     /// # Errors
     /// `invalid_field` where it breaks the rules; `unavailable` as above.
     pub async fn hash_chosen(&self, password: Password, username: &str) -> Result<String, Error> {
+        let _place = self.choosing.try_acquire().map_err(|_| Error::busy())?;
+        let Ok(Ok(_chooser)) = time::timeout(TURN_LIMIT, self.choosers.acquire()).await else {
+            return Err(Error::busy());
+        };
         let (rules, username) = (self.rules, username.to_owned());
         self.in_turn(move || {
             rules.check(&password, &username)?;

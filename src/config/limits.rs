@@ -37,7 +37,8 @@ pub struct CallerLimits {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub frames_per_second: u32,
 
-    /// How many seconds' worth of requests, messages or frames may come at once after a pause
+    /// How many seconds' worth of requests, passwords, messages or frames may come at once after a
+    /// pause
     #[arg(long, env = "BURST_SECONDS", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub burst_seconds: u32,

@@ -9,6 +9,7 @@ use crate::{
 use std::{
     collections::{HashMap, HashSet},
     mem,
+    sync::Arc,
 };
 use tokio::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use tokio::time::{Duration, Instant};
 /// every beat of our own, so that its users are gone at most 13 s after it.
 pub(super) const STALE: Duration = Duration::from_secs(10);
 
-type Users = HashMap<UserId, String>;
+type Users = HashMap<UserId, Arc<str>>;
 
 /// The other nodes.
 #[derive(Default)]
@@ -45,7 +46,7 @@ impl Node {
     fn add(&mut self, chat: ChatId, who: &Online) -> bool {
         let users = self.present.entry(chat).or_default();
         let new = users
-            .insert(who.customer_id, who.username.clone())
+            .insert(who.customer_id, who.username.as_str().into())
             .is_none();
         if new {
             self.toggle(chat, who.customer_id);
@@ -53,7 +54,7 @@ impl Node {
         new
     }
 
-    fn remove(&mut self, chat: ChatId, user: UserId) -> Option<String> {
+    fn remove(&mut self, chat: ChatId, user: UserId) -> Option<Arc<str>> {
         let users = self.present.get_mut(&chat)?;
         let username = users.remove(&user)?;
         if users.is_empty() {
@@ -93,15 +94,14 @@ impl Elsewhere {
     }
 
     /// Who is connected to the chat on other nodes; one on several comes several times.
-    pub(super) fn online(&self, chat: ChatId) -> impl Iterator<Item = Online> + '_ {
+    pub(super) fn online(&self, chat: ChatId) -> impl Iterator<Item = (UserId, Arc<str>)> + '_ {
         let users = self
             .0
             .values()
             .filter_map(move |node| node.present.get(&chat));
-        users.flatten().map(|(&customer_id, username)| Online {
-            customer_id,
-            username: username.clone(),
-        })
+        users
+            .flatten()
+            .map(|(&user, username)| (user, Arc::clone(username)))
     }
 
     /// A node lives; tells for how long it is known.
@@ -129,7 +129,7 @@ impl Elsewhere {
         let username = self.0.get_mut(&node)?.remove(chat, user)?;
         let who = Online {
             customer_id: user,
-            username,
+            username: username.to_string(),
         };
         let came = false;
         (!self.has(chat, user)).then_some(Passage { chat, who, came })

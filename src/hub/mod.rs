@@ -18,7 +18,7 @@ use channel::{Channel, Turn};
 use elsewhere::Elsewhere;
 use link::{Link, Note, Shards};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -62,7 +62,8 @@ struct Room {
 
 struct Present {
     sockets: usize,
-    username: String,
+    /// Shared, so that a list of thousands is copied outside of the lock.
+    username: Arc<str>,
     /// When the chat was told that they type.
     typed: Option<Instant>,
 }
@@ -141,19 +142,25 @@ impl Hub {
     /// Who is announced in the chat, by id.
     #[must_use]
     pub fn online(&self, chat: ChatId) -> Vec<Online> {
-        let rooms = self.rooms();
-        let elsewhere = rooms.elsewhere.online(chat);
-        let mut online: BTreeMap<UserId, String> = elsewhere
-            .map(|who| (who.customer_id, who.username))
-            .collect();
-        let here = rooms.here.get(&chat);
-        let here = here.into_iter().flat_map(|room| &room.present);
-        online.extend(here.map(|(&user, present)| (user, present.username.clone())));
+        let mut online = self.announced(chat);
+        // Of one who is on several nodes, the name here comes first.
+        online.sort_by_key(|(user, _)| *user);
+        online.dedup_by_key(|(user, _)| *user);
         let online = online.into_iter().map(|(customer_id, username)| Online {
             customer_id,
-            username,
+            username: username.to_string(),
         });
         online.collect()
+    }
+
+    /// Who is announced in the chat, here and then elsewhere. All other chats wait meanwhile, so that
+    /// nothing is sorted or copied here.
+    fn announced(&self, chat: ChatId) -> Vec<(UserId, Arc<str>)> {
+        let rooms = self.rooms();
+        let here = rooms.here.get(&chat).into_iter();
+        let here = here.flat_map(|room| &room.present);
+        let here = here.map(|(&user, present)| (user, Arc::clone(&present.username)));
+        here.chain(rooms.elsewhere.online(chat)).collect()
     }
 
     /// The chats that somebody is in, on this node.

@@ -170,7 +170,7 @@ impl Hub {
                 let username = who.username.clone();
                 let who = Online {
                     customer_id,
-                    username,
+                    username: username.to_string(),
                 };
                 present.push((chat, who));
                 if present.len() == PART {

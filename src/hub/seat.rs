@@ -41,7 +41,7 @@ impl Seat {
         let rooms = &mut *rooms;
         let room = rooms.here.get_mut(&self.chat)?;
         let join = Frame::join(self.chat, &who);
-        let username = who.username.clone();
+        let username = who.username.as_str().into();
         let present = room.present.entry(who.customer_id).or_insert(Present {
             sockets: 0,
             username,

@@ -44,3 +44,11 @@ pub struct Message {
     #[serde(skip)]
     pub deleted_by: Option<UserId>,
 }
+
+impl Message {
+    /// How many bytes of text it carries.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.content.as_ref().map_or(0, String::len)
+    }
+}

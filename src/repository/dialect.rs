@@ -8,7 +8,7 @@ mod many;
 mod position;
 mod write;
 
-use super::{Head, Keyed, Person, Standing, message::select_messages};
+use super::{Head, Keyed, Most, Person, Portion, Standing, message::select_messages};
 use crate::{
     model::{ChatId, Message, MessageId, UserId},
     store::{Store, StoreTransaction},
@@ -240,8 +240,8 @@ pub(super) async fn search(
     chat: ChatId,
     text: &str,
     before: MessageId,
-    limit: i64,
-) -> Result<Vec<Message>> {
+    most: Most,
+) -> Result<Portion> {
     const POSTGRES: &str = select_messages!(
         "WHERE m.chat_id = $1 AND m.message_id < $2 AND m.content ILIKE $3 ESCAPE '!' \
          ORDER BY m.message_id DESC LIMIT $4"
@@ -258,11 +258,12 @@ pub(super) async fn search(
     match store {
         Store::Postgres(pool) => {
             let query = query_as(POSTGRES).bind(chat).bind(before).bind(pattern);
-            query.bind(limit).fetch_all(pool).await
+            Portion::read(query.bind(most.rows).fetch(pool), most.bytes).await
         }
         Store::Sqlite(embedded) => {
             let query = query_as(SQLITE).bind(chat).bind(before).bind(pattern);
-            query.bind(limit).fetch_all(embedded.readers()).await
+            let query = query.bind(most.rows);
+            Portion::read(query.fetch(embedded.readers()), most.bytes).await
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Messages, for reading. They are written through the log.
 
-use super::dialect;
+use super::{Most, Portion, dialect};
 use crate::{
     error::Error,
     model::{ChatId, Message, MessageId, Seq},
@@ -73,36 +73,31 @@ impl MessageRepository {
             .await)?)
     }
 
-    /// The newest `limit` messages with ids under `before`, oldest first.
+    /// The newest messages with ids under `before`, oldest first.
     pub async fn page(
         &self,
         chat: ChatId,
         before: MessageId,
-        limit: i64,
-    ) -> Result<Vec<Message>, Error> {
+        most: Most,
+    ) -> Result<Portion, Error> {
         const SQL: &str = select_messages!(
             "WHERE m.chat_id = $1 AND m.message_id < $2 ORDER BY m.message_id DESC LIMIT $3"
         );
-        let mut page: Vec<Message> = on!(read & self.0, |db| query_as(SQL)
-            .bind(chat)
-            .bind(before)
-            .bind(limit)
-            .fetch_all(db)
-            .await)?;
-        page.reverse();
-        Ok(page)
+        let page = on!(read & self.0, |db| {
+            let query = query_as(SQL).bind(chat).bind(before).bind(most.rows);
+            Portion::read(query.fetch(db), most.bytes).await
+        });
+        Ok(page?.reversed())
     }
 
-    /// Up to `limit` messages whose latest change came after `since`, by that change.
-    pub async fn since(&self, chat: ChatId, since: Seq, limit: i64) -> Result<Vec<Message>, Error> {
+    /// The messages whose latest change came after `since`, by that change.
+    pub async fn since(&self, chat: ChatId, since: Seq, most: Most) -> Result<Portion, Error> {
         const SQL: &str =
             select_messages!("WHERE m.chat_id = $1 AND m.seq > $2 ORDER BY m.seq LIMIT $3");
-        Ok(on!(read & self.0, |db| query_as(SQL)
-            .bind(chat)
-            .bind(since)
-            .bind(limit)
-            .fetch_all(db)
-            .await)?)
+        Ok(on!(read & self.0, |db| {
+            let query = query_as(SQL).bind(chat).bind(since).bind(most.rows);
+            Portion::read(query.fetch(db), most.bytes).await
+        })?)
     }
 
     /// How many messages changed after `since`, counted no further than `most`.
@@ -123,10 +118,9 @@ impl MessageRepository {
         chat: ChatId,
         text: &str,
         before: MessageId,
-        limit: i64,
-    ) -> Result<Vec<Message>, Error> {
-        let mut page = dialect::search(&self.0, chat, text, before, limit).await?;
-        page.reverse();
-        Ok(page)
+        most: Most,
+    ) -> Result<Portion, Error> {
+        let page = dialect::search(&self.0, chat, text, before, most).await?;
+        Ok(page.reversed())
     }
 }

@@ -9,6 +9,7 @@ mod log;
 mod lone;
 mod member;
 mod message;
+mod portion;
 mod position;
 mod roster;
 mod sample;
@@ -26,6 +27,7 @@ pub use log::{Burial, Keyed, LogRepository, LogTransaction, NewMessage, Person, 
 pub use lone::{Attempt, LoneMessage};
 pub use member::{ListedChat, MemberRepository, Standing};
 pub use message::{Head, MessageRepository};
+pub use portion::{Most, Portion};
 pub use position::{Mark, Moved, Position, PositionRepository};
 pub use roster::{Roster, RosterRepository};
 pub use sample::SampleRepository;

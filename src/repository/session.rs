@@ -168,10 +168,10 @@ impl SessionRepository {
     }
 
     /// Deletes what is not alive any more; tells which.
-    pub async fn sweep(&self, living: Living) -> Result<Vec<SessionId>, Error> {
+    pub async fn sweep(&self, living: Living) -> Result<Vec<(SessionId, UserId)>, Error> {
         const SQL: &str = "DELETE FROM session WHERE expires_at <= $1 OR last_used_at <= $2 \
-                           RETURNING session_id";
-        Ok(on!(write & self.0, |db| query_scalar(SQL)
+                           RETURNING session_id, customer_id";
+        Ok(on!(write & self.0, |db| query_as(SQL)
             .bind(living.now)
             .bind(living.idle_since)
             .fetch_all(db)

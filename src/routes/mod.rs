@@ -16,6 +16,8 @@ mod observe;
 mod openapi;
 mod origin;
 mod page;
+#[cfg(test)]
+mod properties;
 mod read;
 mod reply;
 mod session;

@@ -110,7 +110,7 @@ fn is_same(origin: &str, host: &HeaderValue, scheme: Option<&HeaderValue>) -> bo
     same(host, place) && scheme.is_none_or(|scheme| same(scheme, page_scheme))
 }
 
-fn is_loopback_name(host: &HeaderValue) -> bool {
+pub(super) fn is_loopback_name(host: &HeaderValue) -> bool {
     let Ok(authority) = Authority::try_from(host.as_bytes()) else {
         return false;
     };

@@ -80,7 +80,8 @@ impl ChatService {
     pub async fn delete(&self, caller: Caller, chat: ChatId) -> Result<(), Error> {
         let change = Change::DeleteChat { caller, chat };
         self.writer.submit(change)?.answer().await?;
-        tracing::info!(chat = chat.0, by = ?caller.user().map(|me| me.0), "chat deleted");
+        let by = caller.user().map(|me| me.0);
+        tracing::info!(chat = chat.0, by, "chat deleted");
         Ok(())
     }
 }

@@ -10,9 +10,9 @@ use crate::{
     error::Error,
     hub::{Batch, Event, Hub, Registration, Seat, Signal},
     metrics::FeedMetrics,
-    model::{ChatId, Message, Seq, SessionId, UserId},
+    model::{ChatId, Seq, SessionId, UserId},
     protocol::{Frame, Online},
-    repository::{MessageRepository, Standing},
+    repository::{MessageRepository, Most, Portion, Standing},
 };
 use place::{Behind, Place};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -23,9 +23,13 @@ use tokio_stream::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Messages that are read from the database at once for one socket: a bound on its memory (at
-/// most 16 KiB of text each), and few enough that a healing socket holds nobody up.
-const PAGE: i64 = 200;
+/// What is read from the database at once for one socket: a bound on its memory, and little enough
+/// that a healing socket holds nobody up. One that does not read holds it for `WRITE_SECONDS`, and in
+/// JSON the text can become six times as long.
+const PAGE: Most = Most {
+    rows: 200,
+    bytes: 256 * 1024,
+};
 /// Most messages replayed on a socket; the rest is paged by REST.
 const REPLAY_LIMIT: i64 = 1000;
 
@@ -326,7 +330,7 @@ struct FirstLook {
 /// What a socket that is behind finds in the database.
 enum NextLook {
     /// The messages that changed next, by change.
-    Page(Vec<Message>),
+    Page(Portion),
     /// The chat is gone for this user: their last frame of it.
     Gone(Frame),
 }

@@ -76,7 +76,7 @@ impl SessionService {
         // A name that nobody has is not logged: it may be a mistyped password.
         let user = credentials.as_ref().map(|c| c.user.customer_id.0);
         let (Some(credentials), Proof::Right { rehashed }) = (credentials, proof) else {
-            tracing::info!(?user, "login failed");
+            tracing::info!(user, "login failed");
             return Err(wrong());
         };
         let token = SessionToken::generate()?;

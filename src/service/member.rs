@@ -9,19 +9,16 @@ use super::{
 use crate::{
     auth::Caller,
     error::{Code, Error},
-    model::{Access, ChatId, ChatMember, Member, Message, MessageId, Role, Seq, UserChat, UserId},
-    repository::{
-        ListedChat, MemberRepository, MessageRepository, RosterRepository, Standing, UserRepository,
-    },
+    model::{Access, ChatId, ChatMember, Member, Role, Seq, UserId},
+    repository::{MemberRepository, MessageRepository, RosterRepository, Standing, UserRepository},
 };
-use std::collections::HashMap;
 
 /// The rules about memberships.
 #[derive(Clone)]
 pub struct MemberService {
-    members: MemberRepository,
-    users: UserRepository,
-    messages: MessageRepository,
+    pub(super) members: MemberRepository,
+    pub(super) users: UserRepository,
+    pub(super) messages: MessageRepository,
     rosters: RosterRepository,
     standings: Standings,
     writer: Writer,
@@ -91,44 +88,15 @@ impl MemberService {
         after: UserId,
         limit: Limit,
     ) -> Result<Page<ChatMember>, Error> {
+        // Before reading, so that the time it takes tells a stranger nothing; after it, because the
+        // caller may have been removed meanwhile.
+        permission::sees(&self.members, caller, chat).await?;
         let page = limit.page(self.members.list(chat, after, limit.and_one()).await?);
         permission::sees(&self.members, caller, chat).await?;
         if page.rows.is_empty() && self.members.head(chat).await?.is_none() {
             return Err(Error::chat_not_found(chat));
         }
         Ok(page)
-    }
-
-    /// A user's chats, the latest active first, after the chat `after`; `user_not_found`.
-    pub async fn chats_of(
-        &self,
-        caller: Caller,
-        user: UserId,
-        after: ChatId,
-        limit: Limit,
-    ) -> Result<Page<UserChat>, Error> {
-        permission::own(caller, user)?;
-        let page = limit.page(self.members.chats_of(user, after, limit.and_one()).await?);
-        if page.rows.is_empty() && self.users.find_all(&[user]).await?.is_empty() {
-            return Err(Error::user_not_found(user));
-        }
-        let ids: Vec<MessageId> = page.rows.iter().map(|row| row.last_message_id).collect();
-        let last = self.messages.find_all(&ids).await?;
-        let mut last: HashMap<MessageId, Message> = last
-            .into_iter()
-            .map(|message| (message.message_id, message))
-            .collect();
-        let seen = |row: ListedChat| UserChat {
-            chat: row.chat,
-            role: row.role,
-            last_message: last.remove(&row.last_message_id),
-            unread: row.unread,
-            last_read_message_id: row.last_read_message_id,
-        };
-        Ok(Page {
-            rows: page.rows.into_iter().map(seen).collect(),
-            more: page.more,
-        })
     }
 
     /// Makes a user a member, or gives a member another role, where one is given; `user_not_found`,
@@ -155,10 +123,14 @@ impl MemberService {
             return Err(self.missing(user, chat).await?);
         };
         roster.commit().await?;
-        if let Some(role) = role {
-            let by = caller.user().map(|me| me.0);
-            let (user, chat, role) = (user.0, chat.0, role.as_str());
-            tracing::info!(user, chat, role, ?by, "role changed");
+        let by = caller.user().map(|me| me.0);
+        let (user, chat) = (user.0, chat.0);
+        match role {
+            _ if seated.new => {
+                tracing::info!(user, chat, role = first_role.as_str(), by, "member added");
+            }
+            Some(role) => tracing::info!(user, chat, role = role.as_str(), by, "role changed"),
+            None => {}
         }
         Ok(seated)
     }
@@ -170,7 +142,7 @@ impl MemberService {
         match self.writer.submit(change)?.answer().await {
             Ok(_) => {
                 let by = caller.user().map(|me| me.0);
-                tracing::info!(user = user.0, chat = chat.0, ?by, "member removed");
+                tracing::info!(user = user.0, chat = chat.0, by, "member removed");
                 Ok(())
             }
             Err(error) if error.code() == Code::MemberNotFound => {

@@ -65,16 +65,15 @@ impl MessageService {
         text: Option<&str>,
         limit: Limit,
     ) -> Result<Page<Message>, Error> {
+        permission::sees(&self.members, caller, chat).await?;
         let before = before.unwrap_or(MessageId(i64::MAX));
-        let rows = match text {
-            Some(text) => {
-                self.messages
-                    .search(chat, text, before, limit.and_one())
-                    .await?
-            }
-            None => self.messages.page(chat, before, limit.and_one()).await?,
+        let most = limit.of_messages();
+        let read = match text {
+            Some(text) => self.messages.search(chat, text, before, most).await?,
+            None => self.messages.page(chat, before, most).await?,
         };
-        self.of_a_chat(caller, chat, limit.page_back(rows)).await
+        let page = limit.messages_back(read);
+        self.of_a_chat(caller, chat, page).await
     }
 
     /// Every message of a chat that changed after `since`, by change; `chat_not_found`.
@@ -85,10 +84,15 @@ impl MessageService {
         since: Seq,
         limit: Limit,
     ) -> Result<Page<Message>, Error> {
-        let rows = self.messages.since(chat, since, limit.and_one()).await?;
-        self.of_a_chat(caller, chat, limit.page(rows)).await
+        permission::sees(&self.members, caller, chat).await?;
+        let read = self.messages.since(chat, since, limit.of_messages());
+        let page = limit.messages(read.await?);
+        self.of_a_chat(caller, chat, page).await
     }
 
+    /// Asks again once the page is read: the caller may have been removed meanwhile. Asking first
+    /// alone would not do, asking last alone would tell a stranger by the time it takes how long the
+    /// chat is and what is in it.
     async fn of_a_chat(
         &self,
         caller: Caller,

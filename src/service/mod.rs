@@ -1,6 +1,7 @@
 //! The rules: who may do what, and in which order things happen.
 
 mod chat;
+mod chat_list;
 mod comparer;
 mod feed;
 mod health;

@@ -1,11 +1,18 @@
 //! Lists in pages.
 
-use crate::error::Error;
+use crate::{
+    error::Error,
+    model::Message,
+    repository::{Most, Portion},
+};
 
 /// Rows of a list where the caller names no number.
 const DEFAULT: i64 = 100;
 /// Most rows of a list at once; more is taken as this.
 const MOST: i64 = 1000;
+/// Most text of a page of messages, in bytes: a thousand of usual length, and sixty of the longest.
+/// In JSON it can become six times as long.
+pub(super) const PAGE_BYTES: usize = 1024 * 1024;
 
 /// One page of a list, and whether more follows.
 #[derive(Debug)]
@@ -64,6 +71,31 @@ impl Limit {
             rows,
             more: extra > 0,
         }
+    }
+}
+
+/// Pages of messages, which also end where their text is long enough.
+impl Limit {
+    /// What is to be read for one.
+    pub(super) fn of_messages(self) -> Most {
+        Most {
+            rows: self.and_one(),
+            bytes: PAGE_BYTES,
+        }
+    }
+
+    /// Makes a page of what was read.
+    pub(super) fn messages(self, read: Portion) -> Page<Message> {
+        let Page { rows, more } = self.page(read.rows);
+        let more = more || read.cut;
+        Page { rows, more }
+    }
+
+    /// The same for pages that go back in time.
+    pub(super) fn messages_back(self, read: Portion) -> Page<Message> {
+        let Page { rows, more } = self.page_back(read.rows);
+        let more = more || read.cut;
+        Page { rows, more }
     }
 }
 

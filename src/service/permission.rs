@@ -18,7 +18,7 @@ use crate::{
 /// it does not exist, in the same words as one that does not.
 pub(super) fn see(caller: Caller, role: Option<Role>, chat: ChatId) -> Result<(), Error> {
     match role.is_none() && caller.members_only() {
-        true => Err(Error::chat_not_found(chat)),
+        true => Err(Error::chat_not_found(chat).hiding()),
         false => Ok(()),
     }
 }
@@ -88,7 +88,7 @@ pub(super) async fn sees_message(
     message: MessageId,
 ) -> Result<(), Error> {
     let hidden = |error: Error| match error.code() {
-        Code::ChatNotFound => Error::message_not_found(message),
+        Code::ChatNotFound => Error::message_not_found(message).hiding(),
         _ => error,
     };
     sees(members, caller, chat).await.map_err(hidden)

@@ -82,7 +82,7 @@ impl ReadService {
         match self.mark(user, chat, message)?.answer().await {
             Err(error) if error.code() == Code::MemberNotFound => {
                 if caller.members_only() {
-                    return Err(Error::chat_not_found(chat));
+                    return Err(Error::chat_not_found(chat).hiding());
                 }
                 let standing = self.standings.ask(user, chat).await?;
                 Err(missing(standing, user, chat))

@@ -176,7 +176,7 @@ impl SessionService {
     pub async fn end(&self, me: SignedIn, session: SessionId) -> Result<(), Error> {
         if !self.sessions.end(me.user, session).await? {
             let message = format!("You have no session {session}; GET /session lists them");
-            return Err(Error::new(Code::SessionNotFound, message));
+            return Err(Error::new(Code::SessionNotFound, message).hiding());
         }
         close_ended(&self.hub, me.user, &[session]);
         Ok(())

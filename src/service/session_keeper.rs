@@ -107,9 +107,9 @@ impl SessionKeeper {
             self.hub.end_session_here(*gone);
         }
         let living = self.lifetimes.living(Timestamp::now());
-        for expired in self.sessions.sweep(living).await? {
+        for (expired, user) in self.sessions.sweep(living).await? {
             self.hub.end_session(expired);
-            tracing::info!(session = expired.0, "session expired");
+            tracing::info!(user = user.0, session = expired.0, "session expired");
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 on_both_stores!(
     every_method_of_every_path_is_told,
     the_examples_are_what_the_sample_data_answers,
+    what_may_be_asked_besides_has_examples_that_are_taken,
 );
 
 /// The paths that routers are given, as their sources write them. What is not written out are the
@@ -47,10 +48,11 @@ fn path_of(operation: &Operation) -> String {
     let parameters = operation.told["parameters"].as_array();
     for parameter in parameters.unwrap_or(&Vec::new()) {
         let name = parameter["name"].as_str().expect("a name");
-        let Some(example) = parameter.get("example") else {
-            assert_eq!(parameter["required"], false, "{name} has no example");
+        let example = parameter.get("example");
+        let example = example.unwrap_or_else(|| panic!("{name} has no example"));
+        if parameter["required"] == false {
             continue;
-        };
+        }
         let text = example.to_string().replace('"', "");
         match parameter["in"].as_str() {
             Some("path") => path = path.replace(&format!("{{{name}}}"), &text),
@@ -168,11 +170,34 @@ async fn the_examples_are_what_the_sample_data_answers(store: Store) {
     }
 }
 
+async fn what_may_be_asked_besides_has_examples_that_are_taken(store: Store) {
+    let server = Server::start_with(store, &["--demo-data=true"]).await;
+    let mut asked = 0;
+    for operation in operations().iter().filter(|one| one.method == Method::GET) {
+        let parameters = operation.told["parameters"].as_array();
+        for parameter in parameters.into_iter().flatten() {
+            if parameter["required"] == true {
+                continue;
+            }
+            let name = parameter["name"].as_str().expect("a name");
+            let example = parameter["example"].to_string().replace('"', "");
+            let path = format!("{}?{name}={example}", path_of(operation));
+            server.client().get(&path).await.expect(200);
+            asked += 1;
+        }
+    }
+    assert!(asked >= 10, "{asked}");
+}
+
 #[tokio::test]
 async fn the_document_is_of_this_version_and_this_mode() {
     let server = Server::start(Store::Sqlite).await;
     let document = server.client().get("/openapi.json").await.expect(200);
     assert_eq!(document["openapi"], "3.1.0");
+    let metrics = &document["paths"]["/metrics"]["get"]["security"];
+    assert_eq!(metrics[0], json!({ "metricsToken": [] }));
+    let schemes = &document["components"]["securitySchemes"];
+    assert_eq!(schemes["metricsToken"]["scheme"], "bearer");
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
     for operation in operations() {
         let method = operation.method.as_str().to_lowercase();

@@ -2,11 +2,13 @@
 
 use crate::harness::{Server, Store, on_both_stores};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 on_both_stores!(
     the_latest_active_chat_comes_first,
     a_chat_shows_its_last_message_and_what_is_unread,
     the_list_comes_in_pages,
+    a_page_ends_before_its_last_messages_are_too_much_text,
     an_unknown_user_has_no_list,
 );
 
@@ -100,6 +102,30 @@ async fn the_list_comes_in_pages(store: Store) {
         .flat_map(|page| ids(&Value::Array(page)))
         .collect();
     assert_eq!(seen, active);
+}
+
+async fn a_page_ends_before_its_last_messages_are_too_much_text(store: Store) {
+    // Of 16 KiB each, 64 are one MiB.
+    const CHATS: usize = 66;
+    let server = Server::start(store).await;
+    let client = server.client();
+    let carl = client.new_user("carl").await;
+    let text = "x".repeat(16 * 1024);
+    for n in 0..CHATS {
+        let chat = client.new_chat(&format!("room {n}")).await;
+        client.say(carl, chat, &text).await;
+        client
+            .put(&format!("/chat/{chat}/user/{carl}"), json!({}))
+            .await;
+    }
+    let pages = client.pages(&format!("/user/{carl}/chat?limit=1000")).await;
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [64, 2]);
+    let names: HashSet<String> = pages
+        .concat()
+        .iter()
+        .map(|chat| chat["chatName"].to_string())
+        .collect();
+    assert_eq!(names.len(), CHATS);
 }
 
 async fn an_unknown_user_has_no_list(store: Store) {

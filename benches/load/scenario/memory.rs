@@ -12,7 +12,7 @@ use super::{
 use std::time::{Duration, Instant};
 
 /// Nobody sends.
-const SILENT: Pace = Pace::Window(0);
+pub const SILENT: Pace = Pace::Window(0);
 /// How long an allocator may take to give back what is free.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How long a server may take to notice that everyone has left.
@@ -21,14 +21,17 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(30);
 const WAVES: usize = 10;
 
 /// Ten thousand connections in a thousand chats.
+pub const IDLE: Plan = Plan {
+    chats: 1000,
+    clients: 10,
+    senders: 0,
+    stalled: false,
+    at_once: 200,
+};
+
+/// They do nothing.
 pub async fn idle(store: Store) -> Turn {
-    let plan = Plan {
-        chats: 1000,
-        clients: 10,
-        senders: 0,
-        stalled: false,
-        at_once: 200,
-    };
+    let plan = IDLE;
     let mut stand = Stand::new(store, plan.chats, plan.clients).await?;
     let empty = stand.server.resident();
     let crowd = stand.gather(plan, SILENT).await?;

@@ -2,12 +2,14 @@
 //! its own.
 
 mod latency;
+mod logins;
 mod memory;
 mod nodes;
 mod rest;
 mod throughput;
 
 pub use latency::{modest, rooms, stalled};
+pub use logins::logins;
 pub use memory::{idle, joins};
 pub use nodes::{bystander, hop, nodes};
 pub use rest::rest;

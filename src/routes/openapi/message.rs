@@ -17,15 +17,16 @@ pub(super) fn operations() -> Vec<Operation> {
         .about(
             "The newest page, oldest first within it; `before` pages back. With `q`, the messages \
              that hold a text. With `since`, every message that changed after that change, by `seq`, \
-             each in its present state; it goes with neither `before` nor `q`.",
+             each in its present state; it goes with neither `before` nor `q`. A page ends before it has \
+             more than 1 MiB of text: whether there is more, `Link` tells, not the number of messages.",
         )
         .id::<ChatId>("chat_id", 2)
         .limit();
     let (before, since) = (list.refer::<MessageId>(), list.refer::<Seq>());
     vec![
-        list.query("before", "Only messages before this one", before)
-            .query("since", "Only messages that changed after this change", since)
-            .query("q", "A text to look for, without regard to case: at most 16 KiB", looked_for())
+        list.query("before", "Only messages before this one", before, 11)
+            .query("since", "Only messages that changed after this change", since, 7)
+            .query("q", "A text to look for, without regard to case: at most 16 KiB", looked_for(), "there")
             .lists::<Message>("Messages", page())
             .refuses(&[Code::ChatNotFound]),
         post("/chat/{chat_id}/message", "sendMessage", "Send a message")
@@ -79,6 +80,7 @@ impl Operation {
             "customerId",
             "Who acts, in open mode; else the author is assumed",
             user,
+            1,
         )
     }
 }

@@ -11,7 +11,7 @@ mod session;
 mod user;
 
 use crate::error::Code;
-use operation::{Operation, TOKEN};
+use operation::{METRICS_TOKEN, Operation, TOKEN};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -80,7 +80,10 @@ pub fn document(sign_in: bool) -> OpenApi {
         let told = PathItem::new(method, operation.tell(tag, sign_in));
         item.merge_operations(told);
     }
-    components = components.security_scheme(TOKEN, token());
+    let session = bearer("The token that `POST /login` gives.");
+    let metrics = bearer("What the server's METRICS_TOKEN says.");
+    components = components.security_scheme(TOKEN, session);
+    components = components.security_scheme(METRICS_TOKEN, metrics);
     let tags = TAGS.map(|(name, about)| Tag::builder().name(name).description(Some(about)).build());
     OpenApi::builder()
         .info(info(sign_in))
@@ -113,10 +116,10 @@ fn info(sign_in: bool) -> Info {
         .build()
 }
 
-fn token() -> SecurityScheme {
+fn bearer(about: &str) -> SecurityScheme {
     let bearer = Http::builder()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("The token that `POST /login` gives."));
+        .description(Some(about));
     SecurityScheme::Http(bearer.build())
 }
 

@@ -44,7 +44,7 @@ pub(super) fn operations() -> Vec<Operation> {
                 "For Prometheus; `docs/METRICS.md` names each figure. Where `METRICS_TOKEN` is set it is the \
                  bearer token; where everyone signs in and none is set, the route is not there.",
             )
-            .for_everyone()
+            .for_watchers()
             .answers(
                 StatusCode::OK,
                 success("The figures").content(
@@ -52,7 +52,7 @@ pub(super) fn operations() -> Vec<Operation> {
                     content(Type::String),
                 ),
             )
-            .refuses(&[Code::Unauthorized, Code::NotFound]),
+            .refuses(&[Code::NotFound]),
         get("/openapi.json", "getDocument", "Get this document")
             .for_everyone()
             .answers(

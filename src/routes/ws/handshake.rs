@@ -7,7 +7,7 @@ use super::{
 use crate::{
     auth::{Caller, SignedIn},
     error::{Code, Error},
-    limit::Place,
+    limit::{Place, neighbourhood},
     model::UserId,
     protocol::{Close, Command, Connect, Frame, Request, RequestId},
     service::{Feed, Identity},
@@ -31,12 +31,17 @@ struct Known {
 /// How long to wait where a user has all the sockets they may have: nobody knows when one closes.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// Wrong tokens after which a socket is closed: a client that means well has one, and asks for another.
+const WRONG_TOKENS: u32 = 5;
+
 /// A socket that understands `connect-chat` only, and not for long.
 pub(super) struct Handshake {
     line: Line,
     /// The session that the upgrade was asked with.
     opened_by: Option<SignedIn>,
     state: AppState,
+    /// How many tokens were refused.
+    wrong_tokens: u32,
 }
 
 impl Handshake {
@@ -45,6 +50,7 @@ impl Handshake {
             line,
             opened_by,
             state: state.clone(),
+            wrong_tokens: 0,
         }
     }
 
@@ -76,9 +82,10 @@ impl Handshake {
         None
     }
 
-    /// The deadline is the client's: what the server takes to answer does not count.
-    async fn connect(&mut self, deadline: Instant) -> Result<Known, Close> {
-        loop {
+    /// The deadline is the client's: what the server takes to decide does not count. It is looked at
+    /// by itself too, because a client that always has something to say never lets a timeout come.
+    async fn connect(&mut self, mut deadline: Instant) -> Result<Known, Close> {
+        while Instant::now() < deadline {
             let received = time::timeout_at(deadline, self.line.receive()).await;
             let (request, too_fast) = match received.map_err(|_| Close::Policy)?? {
                 Incoming::Text(text) => (Request::parse(&text), None),
@@ -89,9 +96,13 @@ impl Handshake {
             let refused = match (too_fast, command) {
                 (Some(wait), _) => too_many_frames(wait),
                 (None, Ok(Command::Connect(connect))) => {
+                    let asked = Instant::now();
                     match Box::pin(self.admit(id.clone(), connect)).await {
                         Ok(known) => return Ok(known),
-                        Err(error) => error,
+                        Err(error) => {
+                            deadline += asked.elapsed();
+                            error
+                        }
                     }
                 }
                 (None, Ok(_)) => {
@@ -104,7 +115,25 @@ impl Handshake {
             self.line.log(user, &refused);
             self.state.metrics.refusal(refused.code().as_str(), "ws");
             self.line.send(Frame::error(id.as_ref(), &refused)).await?;
+            if self.wrong_tokens >= WRONG_TOKENS {
+                break;
+            }
         }
+        Err(Close::Policy)
+    }
+
+    /// Counts a wrong token, here and among the requests of its address: a socket must not be a
+    /// cheaper place to try them.
+    fn count_wrong_token(&mut self) {
+        let from = neighbourhood(self.line.from());
+        let taken = self
+            .state
+            .requests
+            .take(&from, "requests from this address");
+        self.wrong_tokens = match taken {
+            Ok(()) => self.wrong_tokens + 1,
+            Err(_) => WRONG_TOKENS,
+        };
     }
 
     /// Learns who connects, and lets them in. The socket is registered before it is asked once more
@@ -117,7 +146,15 @@ impl Handshake {
             caller,
             user,
             session,
-        } = logins.identify(self.opened_by, token, connect.user).await?;
+        } = match logins.identify(self.opened_by, token, connect.user).await {
+            Ok(identity) => identity,
+            Err(error) => {
+                if token.is_some() && error.code() == Code::Unauthorized {
+                    self.count_wrong_token();
+                }
+                return Err(error);
+            }
+        };
         let place = self.state.sockets.take(user).ok_or_else(|| {
             let message = format!("User {user} has too many sockets open; close one");
             Error::rate_limited(message, RETRY_AFTER)

@@ -70,6 +70,11 @@ impl Line {
         }
     }
 
+    /// Where the other side is.
+    pub(super) fn from(&self) -> IpAddr {
+        self.from
+    }
+
     /// Logs what is refused, and to whom. The span is made for this alone: ten thousand that are
     /// open would take room.
     pub(super) fn log(&self, user: Option<UserId>, error: &Error) {

@@ -74,7 +74,6 @@ enum Event {
     Marked(Result<MessageId, Error>),
     Tick,
     Stopping,
-    Ended,
 }
 
 /// Lets a user into a chat and opens its feed. Nothing is sent yet.
@@ -143,7 +142,16 @@ impl Session {
     /// Boxed, because a task keeps room for every place that a value was moved through, for as long
     /// as the socket is open.
     pub(super) async fn run(mut self: Box<Self>, first: Box<Admitted>) {
-        let Err(close) = self.live(first).await;
+        let ended = self.ended.clone();
+        // Whatever is under way, a replay to somebody who reads slowly for one, ends with the session.
+        let close = select! {
+            biased;
+            () = ended.cancelled() => Close::SessionEnded,
+            closed = self.live(first) => {
+                let Err(close) = closed;
+                close
+            }
+        };
         let Self {
             line, feed, user, ..
         } = *self;
@@ -190,7 +198,6 @@ impl Session {
                 Event::Marked(position) => self.answer_mark(position).await?,
                 Event::Tick => self.tick().await?,
                 Event::Stopping => return Box::pin(self.finish()).await,
-                Event::Ended => return Err(Close::SessionEnded),
             }
         }
     }
@@ -205,7 +212,6 @@ impl Session {
             Some(position) = next_mark(&mut self.marks) => Event::Marked(position),
             _ = ticks.tick() => Event::Tick,
             () = self.state.stopping.cancelled() => Event::Stopping,
-            () = self.ended.cancelled() => Event::Ended,
         })
     }
 

@@ -3,8 +3,9 @@
 use super::{Delivery, PAGE};
 use crate::{
     hub::{Batch, Seat},
-    model::{ChatId, Message, MessageId, Seq},
+    model::{ChatId, MessageId, Seq},
     protocol::Frame,
+    repository::Portion,
 };
 use std::collections::HashSet;
 
@@ -74,19 +75,19 @@ impl Place {
         Delivery::Behind(chat)
     }
 
-    /// The frames of a page from the database. A page that is not full is the last one.
-    pub(super) fn replay(&mut self, page: &[Message]) -> Vec<Frame> {
+    /// The frames of a page from the database. One that is neither full nor cut short is the last.
+    pub(super) fn replay(&mut self, page: &Portion) -> Vec<Frame> {
         let Some(behind) = &mut self.behind else {
             return Vec::new();
         };
-        let mut frames = Vec::with_capacity(page.len());
-        for message in page {
+        let mut frames = Vec::with_capacity(page.rows.len());
+        for message in &page.rows {
             let known = !behind.sent.insert(message.message_id);
             let since = if known { message.seq } else { behind.since };
             frames.push(Frame::replayed(message, since));
             self.seen = message.seq;
         }
-        if (page.len() as i64) < PAGE {
+        if !page.cut && (page.rows.len() as i64) < PAGE.rows {
             self.behind = None;
         }
         frames

@@ -29,12 +29,17 @@ impl Server {
 
     /// Signs somebody up, and in.
     pub async fn person(&self, name: &str) -> Person {
-        let id = self.client().new_user(name).await;
-        Person::sign_in(&self.client(), id, name).await
+        Person::sign_up(&self.client(), name).await
     }
 }
 
 impl Person {
+    /// Signs somebody up, and in, by this client.
+    pub async fn sign_up(server: &Client, name: &str) -> Self {
+        let id = server.new_user(name).await;
+        Self::sign_in(server, id, name).await
+    }
+
     async fn sign_in(server: &Client, id: i64, name: &str) -> Self {
         let login = server.login(name, PASSWORD).await;
         let token = login["token"].as_str().expect("a token").to_owned();
@@ -94,8 +99,13 @@ impl Client {
 }
 
 impl Database {
-    /// Changes the database behind the server's back.
+    /// Changes rows behind the server's back.
     pub async fn run(&self, text: &str) {
+        assert!(self.alter(text).await > 0, "nothing changed by {text}");
+    }
+
+    /// Changes the database behind the server's back; gives how many rows.
+    pub async fn alter(&self, text: &str) -> u64 {
         let sql = sqlx::AssertSqlSafe(text.to_owned());
         let changed = if self.url.starts_with("postgres") {
             let mut connection = PgConnection::connect(&self.url).await.expect("Postgres");
@@ -106,7 +116,7 @@ impl Database {
             let done = sqlx::query(sql).execute(&mut connection).await;
             done.map(|done| done.rows_affected())
         };
-        assert!(changed.expect(text) > 0, "nothing changed by {text}");
+        changed.expect(text)
     }
 
     /// What the database keeps of tokens.

@@ -90,7 +90,8 @@ pub async fn history(client: &Client, chat: i64) -> Vec<Value> {
         let page = client.get(&path).await.expect(200);
         let page = page.as_array().expect("a list");
         all.extend_from_slice(page);
-        if page.len() < 1000 {
+        // A page that is not full may be one of long texts.
+        if page.is_empty() {
             return all;
         }
     }

@@ -20,7 +20,12 @@ pub struct Socket {
 impl Socket {
     /// Opens one.
     pub async fn open(address: SocketAddr) -> Self {
-        let url = format!("ws://{address}/ws");
+        Self::open_at(address, "/ws").await
+    }
+
+    /// Opens one by this path and query.
+    pub async fn open_at(address: SocketAddr, path: &str) -> Self {
+        let url = format!("ws://{address}{path}");
         let (stream, _) = patiently("a socket", connect_async(url))
             .await
             .expect("a socket");

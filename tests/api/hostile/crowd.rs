@@ -1,20 +1,27 @@
-//! Ten thousand sockets on which nobody says who they are, against the binary itself.
+//! Ten thousand sockets on which nobody says who they are, and half of which lie about it, against the
+//! binary itself.
 
-use crate::harness::{Process, patiently};
+use super::Plain;
+use crate::harness::{
+    Database, PASSWORD, Person, Process, Store, masked, on_both_stores, patiently,
+};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::{Duration, Instant},
 };
+use tokio::sync::Mutex;
 
-use super::Plain;
+on_both_stores!(ten_thousand_nameless_sockets_keep_nobody_from_signing_in);
 
 const SOCKETS: usize = 10_000;
 /// Open files beside the sockets: the test binary runs other tests as well.
 const OTHER_FILES: u64 = 4_000;
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+/// One crowd at a time: two would want twice the files.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Opens the n-th socket, and waits until it is one. A few source addresses share the ports.
 async fn open(server: SocketAddr, n: usize) -> Plain {
@@ -25,8 +32,20 @@ async fn open(server: SocketAddr, n: usize) -> Plain {
     wire
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_nameless_sockets_keep_nobody_from_signing_up() {
+/// Half of the sockets show wrong tokens, each as many as it may, while the others are silent.
+async fn lie(sockets: &mut [Plain]) {
+    let wrong = json!({ "chatId": 1, "token": "0".repeat(64) });
+    let frame = json!({ "type": "connect-chat", "content": wrong }).to_string();
+    let frame = masked(0x81, frame.as_bytes());
+    for _ in 0..4 {
+        for wire in sockets.iter_mut().step_by(2) {
+            wire.write(&frame).await;
+        }
+    }
+}
+
+async fn ten_thousand_nameless_sockets_keep_nobody_from_signing_in(store: Store) {
+    let _turn = TURN.lock().await;
     let files = rlimit::increase_nofile_limit(u64::MAX).expect("a limit of open files");
     let needed = SOCKETS as u64 + OTHER_FILES;
     assert!(
@@ -34,32 +53,41 @@ async fn ten_thousand_nameless_sockets_keep_nobody_from_signing_up() {
         "this test needs {needed} open files; ulimit -n allows {files}"
     );
 
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let database = Database::new(store).await;
     let settings = [
+        ("DATABASE_URL", database.url.as_str()),
+        ("AUTH", "required"),
+        ("RATE_LIMIT", "off"),
         ("HANDSHAKE_SECONDS", "600"),
-        ("LOG", "warn,messaging_api=info"),
+        // What is refused is no news here; that it listens is.
+        ("LOG", "warn,messaging_api=info,messaging_api::error=warn"),
     ];
-    let process = Process::start(folder.path(), &settings).await;
+    let process = Process::start(database.folder.path(), &settings).await;
+    let client = process.client();
+    let carl = Person::sign_up(&client, "carl").await;
+    let chat = carl.chat("general").await;
     let opening = stream::iter(0..SOCKETS).map(|n| open(process.address, n));
-    let sockets: Vec<Plain> = opening.buffer_unordered(100).collect().await;
+    let mut sockets: Vec<Plain> = opening.buffer_unordered(100).collect().await;
     assert_eq!(sockets.len(), SOCKETS);
 
     // A password is hashed for each. Other tests share the processor: the median counts.
-    let client = process.client();
-    let mut times = Vec::new();
-    for n in 0..9 {
-        let body = json!({ "username": format!("newcomer {n}"), "password": "correct horse" });
-        let begin = Instant::now();
-        client.post("/user", body).await.expect(201);
-        times.push(begin.elapsed());
-    }
-    times.sort_unstable();
+    let logins = async {
+        let mut times = Vec::new();
+        for _ in 0..9 {
+            let begin = Instant::now();
+            client.login("carl", PASSWORD).await;
+            times.push(begin.elapsed());
+        }
+        times.sort_unstable();
+        times
+    };
+    let (times, ()) = tokio::join!(logins, lie(&mut sockets));
     assert!(times[4] < Duration::from_secs(1), "{times:?}");
 
-    // And a newcomer gets a socket, and a word in.
+    // And who has signed in gets a socket, and a word in.
     let mut socket = process.socket().await;
-    socket.connect(1, 1).await;
-    socket.say(1, "It is crowded in here.").await;
+    socket.ask("connect-chat", carl.connect(chat)).await;
+    socket.say(chat, "It is crowded in here.").await;
     drop(sockets);
     let (status, _) = patiently("its end", process.stop()).await;
     assert_eq!(status.code(), Some(0));

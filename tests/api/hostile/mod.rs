@@ -2,11 +2,16 @@
 //! everybody else.
 
 mod bodies;
+mod bulk;
 mod crowd;
+mod drops;
 mod frames;
 mod headers;
 mod heads;
+mod nameless;
+mod oracle;
 mod pace;
+mod passwords;
 mod plain;
 mod proxies;
 mod random;

@@ -46,7 +46,7 @@ fn any_json() -> BoxedStrategy<Value> {
 fn object(values: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<String, Value>> {
     let keys = prop_oneof![
         9 => select(vec![
-            "chatId", "chat_id", "customerId", "customerd", "username", "password", "content",
+            "chatId", "customerId", "customerd", "username", "password", "content",
             "messageId", "since", "clientMessageId", "replyTo", "chatName", "chat_name", "role",
             "token",
         ])

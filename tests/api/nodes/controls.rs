@@ -14,6 +14,8 @@ on_postgres!(
     a_user_deleted_on_another_node_is_cut_off_without_the_link,
     a_session_ended_on_another_node_is_cut_off,
     a_session_ended_on_another_node_is_cut_off_without_the_link,
+    a_new_password_on_another_node_cuts_the_other_sessions_off,
+    a_new_password_on_another_node_cuts_the_other_sessions_off_without_the_link,
 );
 
 /// Two nodes whose link works, or does not any more.
@@ -109,7 +111,8 @@ async fn a_session_ended_on_another_node_is_cut_off_without_the_link() {
     ended_session(false).await;
 }
 
-async fn ended_session(linked: bool) {
+/// Two nodes where everyone signs in, and what links them, or does not any more.
+async fn signed_in_nodes(linked: bool) -> (Nats, Server, Server) {
     let mut nats = Nats::start().await;
     let link = format!("--nats-url={}", nats.url());
     let flags = ["--auth=required", &link];
@@ -120,6 +123,36 @@ async fn ended_session(linked: bool) {
         nats.kill().await;
         until_link(&there.client(), "down").await;
     }
+    (nats, here, there)
+}
+
+async fn a_new_password_on_another_node_cuts_the_other_sessions_off() {
+    new_password(true).await;
+}
+
+async fn a_new_password_on_another_node_cuts_the_other_sessions_off_without_the_link() {
+    new_password(false).await;
+}
+
+async fn new_password(linked: bool) {
+    let (_nats, here, there) = signed_in_nodes(linked).await;
+    let carl = here.person("carl").await;
+    let chat = carl.chat("general").await;
+    let again = carl.again().await;
+    let mut staying = carl.enter(&there, chat).await;
+    let mut ending = again.enter(&there, chat).await;
+    let change = json!({ "password": "battery staple" });
+    let path = format!("/user/{}", carl.id);
+    carl.client.put(&path, change).await.expect(200);
+    assert_eq!(ending.closed().await, 4001);
+    let content = json!({ "chatId": chat, "content": "it was me" });
+    assert_eq!(staying.ask("send-message", content).await["seq"], 1);
+    here.stop().await;
+    there.stop().await;
+}
+
+async fn ended_session(linked: bool) {
+    let (_nats, here, there) = signed_in_nodes(linked).await;
     let carl = here.person("carl").await;
     let chat = carl.chat("general").await;
     let again = carl.again().await;

@@ -10,6 +10,7 @@ mod processes;
 mod start;
 
 use cluster::Cluster;
+pub use cluster::until_link;
 
 /// Makes a test of each function. They are about Postgres alone: SQLite has one server.
 macro_rules! on_postgres {

@@ -1,6 +1,7 @@
 //! Who plays: four people, and for each cell a new chat with a message in it.
 
 use crate::harness::{Person, Server};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// A column of the table.
@@ -79,6 +80,29 @@ impl Cast {
             Role::Admin => Some(&self.admin),
             Role::Own => Some(&self.own),
         }
+    }
+
+    /// All that is stored of a scene, as those see it who may: the chat, its members, its messages, the
+    /// user whom requests are about, how far they have read, and their sessions.
+    pub async fn state(&self, scene: &Scene) -> Vec<Value> {
+        let Scene { chat, message, .. } = scene;
+        let mut state = Vec::new();
+        for path in [
+            format!("/chat/{chat}"),
+            format!("/user/chat/{chat}"),
+            format!("/chat/{chat}/message?since=0"),
+            format!("/message/{message}"),
+            format!("/user/{}", self.own.id),
+        ] {
+            state.push(self.admin.client.get(&path).await.expect(200));
+        }
+        // The latest active chats come first, this one among them.
+        let list = format!("/user/{}/chat", self.own.id);
+        state.push(self.own.client.get(&list).await.expect(200));
+        for session in self.own.client.list("/session").await {
+            state.push(session["sessionId"].clone());
+        }
+        state
     }
 
     /// A new scene. Whoever lost their session or their life in the last one is replaced.

@@ -50,16 +50,23 @@ impl Operation {
         name: &str,
         about: &str,
         schema: impl Into<RefOr<Schema>>,
+        example: impl Into<Value>,
     ) -> Self {
         self.codes.push(Code::InvalidField);
-        self.parameter(ParameterIn::Query, name, about, schema, None)
+        let example = Some(example.into());
+        self.parameter(ParameterIn::Query, name, about, schema, example)
     }
 
     /// How many rows a list may have.
     pub(in crate::routes::openapi) fn limit(self) -> Self {
         let rows = ObjectBuilder::new().schema_type(Type::Integer);
         let rows = rows.minimum(Some(1)).default(Some(100.into())).build();
-        self.query("limit", "Most entries; over 1,000 counts as 1,000", rows)
+        self.query(
+            "limit",
+            "Most entries; over 1,000 counts as 1,000",
+            rows,
+            50,
+        )
     }
 
     /// A page of a list by id.
@@ -67,7 +74,7 @@ impl Operation {
         let id = ObjectBuilder::new().schema_type(Type::Integer);
         let id = id.minimum(Some(0)).maximum(Some(i64::MAX as isize)).build();
         let about = format!("The {of} after whose id the page begins");
-        self.limit().query("after", &about, id)
+        self.limit().query("after", &about, id, 1)
     }
 
     /// An id that must stand in the query.

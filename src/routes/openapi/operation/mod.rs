@@ -19,6 +19,8 @@ pub(super) use answers::{header, json_content, success};
 
 /// The name of the one way to sign in.
 pub(super) const TOKEN: &str = "token";
+/// The name of what the metrics are asked with.
+pub(super) const METRICS_TOKEN: &str = "metricsToken";
 pub(super) const JSON: &str = "application/json";
 /// What may happen to every request.
 const ALWAYS: [Code; 5] = [
@@ -43,6 +45,8 @@ enum Access {
     Caller,
     /// Whoever has signed in, in either mode.
     SignedIn,
+    /// Whoever watches over the server; in open mode, everyone where no token is set.
+    Watcher,
 }
 
 /// One operation.
@@ -106,6 +110,11 @@ impl Operation {
         self.with_access(Access::SignedIn)
     }
 
+    /// Answered to whoever shows the token for the metrics.
+    pub(super) fn for_watchers(self) -> Self {
+        self.with_access(Access::Watcher)
+    }
+
     fn with_access(mut self, access: Access) -> Self {
         self.access = access;
         self
@@ -123,14 +132,15 @@ impl Operation {
         let (mut codes, mut told) = (self.codes, self.told.tag(tag));
         let needed = match self.access {
             Access::Everyone => None,
-            Access::Anyone => Some(false),
-            Access::Caller => Some(sign_in),
-            Access::SignedIn => Some(true),
+            Access::Anyone => Some((TOKEN, false)),
+            Access::Caller => Some((TOKEN, sign_in)),
+            Access::SignedIn => Some((TOKEN, true)),
+            Access::Watcher => Some((METRICS_TOKEN, sign_in)),
         };
-        if let Some(needed) = needed {
+        if let Some((scheme, needed)) = needed {
             codes.push(Code::Unauthorized);
             let nothing: [&str; 0] = [];
-            told = told.security(SecurityRequirement::new(TOKEN, nothing));
+            told = told.security(SecurityRequirement::new(scheme, nothing));
             if !needed {
                 told = told.security(SecurityRequirement::default());
             }

@@ -1,0 +1,68 @@
+//! How many sign in, with nobody else there and beside a crowd that is silent.
+
+use super::{
+    super::{database::Store, http::Http, report::figure},
+    Stand, Turn,
+    memory::{IDLE, SILENT},
+};
+use futures_util::future::try_join_all;
+use std::time::{Duration, Instant};
+
+const LASTS: Duration = Duration::from_secs(10);
+/// More than are hashed at once, so that the server is never idle.
+const CONNECTIONS: usize = 8;
+
+/// Who signs in on a connection: several logins of one account under way would make each other wait.
+fn who(connection: usize) -> String {
+    format!(r#"{{"username":"dora {connection}","password":"correct horse battery"}}"#)
+}
+
+/// POST /login on connections that stay open.
+pub async fn logins(store: Store) -> Turn {
+    let mut stand = Stand::new(store, IDLE.chats, IDLE.clients).await?;
+    let port = stand.server.port;
+    let mut http = Http::open(port).await.map_err(failed)?;
+    for n in 1..=CONNECTIONS {
+        let put = http.send("PUT", &format!("/user/{n}"), &who(n)).await;
+        put.map_err(failed)?;
+    }
+    let (alone, alone_p99) = measure(port).await?;
+    let crowd = stand.gather(IDLE, SILENT).await?;
+    let (beside, beside_p99) = measure(port).await?;
+    drop(crowd);
+    stand.take_down(0).await?;
+    Ok(vec![
+        figure("logins/s alone", alone),
+        figure("p99 ms alone", alone_p99),
+        figure("logins/s beside 10,000 idle sockets", beside),
+        figure("p99 ms beside them", beside_p99),
+    ])
+}
+
+fn failed(error: std::io::Error) -> String {
+    format!("a request failed: {error}")
+}
+
+/// Logins in a second, and how long 99 of 100 took at most, in milliseconds.
+async fn measure(port: u16) -> Result<(f64, f64), String> {
+    let begin = Instant::now();
+    let signing = (1..=CONNECTIONS).map(|n| sign_in(port, who(n), begin + LASTS));
+    let mut times = try_join_all(signing).await?.concat();
+    let seconds = begin.elapsed().as_secs_f64();
+    times.sort_unstable();
+    let p99 = times.get(times.len() * 99 / 100);
+    let p99 = p99.ok_or("nobody could sign in")?;
+    Ok((times.len() as f64 / seconds, p99.as_secs_f64() * 1000.0))
+}
+
+/// Signs in again and again; gives how long each took.
+async fn sign_in(port: u16, who: String, end: Instant) -> Result<Vec<Duration>, String> {
+    let mut http = Http::open(port).await.map_err(failed)?;
+    let mut times = Vec::new();
+    while Instant::now() < end {
+        let begin = Instant::now();
+        http.send("POST", "/login", &who).await.map_err(failed)?;
+        times.push(begin.elapsed());
+    }
+    Ok(times)
+}

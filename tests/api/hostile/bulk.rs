@@ -1,0 +1,111 @@
+//! Much text, of the kind that becomes six times as long in JSON: no answer and no replay holds it all.
+
+use crate::harness::{Person, Server, Store, Wire, field, number, on_both_stores};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+on_both_stores!(
+    pages_end_where_their_text_is_long_enough,
+    a_replay_of_long_texts_is_whole,
+    an_ended_session_is_sent_no_more_of_its_replay,
+);
+
+/// Messages of 16 KiB: some 15 MB in JSON, more than what is on its way to a client that does not read.
+const MESSAGES: usize = 150;
+/// Of these messages, as many as a page may hold: one MiB.
+const ON_A_PAGE: usize = 64;
+
+fn longest() -> String {
+    "\u{1}".repeat(16 * 1024)
+}
+
+/// A server where carl has talked to himself.
+async fn world(store: Store) -> (Server, Person, i64) {
+    let flags = ["--auth=required", "--rate-limit=off"];
+    let server = Server::start_with(store, &flags).await;
+    let carl = server.person("carl").await;
+    let chat = carl.chat("general").await;
+    let text = longest();
+    let saying = stream::iter(0..MESSAGES).map(|_| carl.say(chat, &text));
+    assert_eq!(saying.buffer_unordered(16).count().await, MESSAGES);
+    (server, carl, chat)
+}
+
+async fn pages_end_where_their_text_is_long_enough(store: Store) {
+    let (_server, carl, chat) = world(store).await;
+    for query in ["limit=1000", "limit=1000&since=0", "limit=1000&q=%01"] {
+        let path = format!("/chat/{chat}/message?{query}");
+        let pages = carl.client.pages(&path).await;
+        let lengths: Vec<usize> = pages.iter().map(Vec::len).collect();
+        assert_eq!(
+            lengths,
+            [ON_A_PAGE, ON_A_PAGE, MESSAGES - 2 * ON_A_PAGE],
+            "{query}"
+        );
+        let seqs: BTreeSet<i64> = pages
+            .iter()
+            .flatten()
+            .map(|row| number(row, "seq"))
+            .collect();
+        assert!(seqs.into_iter().eq(1..=MESSAGES as i64), "{query}");
+    }
+    // What is asked for is at most what comes.
+    let path = format!("/chat/{chat}/message?limit=60");
+    let few: Vec<usize> = carl
+        .client
+        .pages(&path)
+        .await
+        .iter()
+        .map(Vec::len)
+        .collect();
+    assert_eq!(few, [60, 60, 30]);
+}
+
+async fn a_replay_of_long_texts_is_whole(store: Store) {
+    let (server, carl, chat) = world(store).await;
+    let mut socket = server.socket().await;
+    let mut content = carl.connect(chat);
+    content["since"] = json!(0);
+    socket
+        .send(json!({ "type": "connect-chat", "id": "resume", "content": content }))
+        .await;
+    let mut frames = socket.frames_until(|frame| frame["id"] == "resume").await;
+    frames.retain(|frame| frame["replay"] == true);
+    let messages: Vec<Value> = frames
+        .iter()
+        .map(|frame| frame["content"].clone())
+        .collect();
+    let expected: Vec<usize> = (1..=MESSAGES).collect();
+    assert_eq!(field(&messages, "seq"), expected);
+}
+
+async fn an_ended_session_is_sent_no_more_of_its_replay(store: Store) {
+    let (server, carl, chat) = world(store).await;
+    let again = carl.again().await;
+    let sessions = again.client.list("/session").await;
+    let ending = sessions.iter().find(|session| session["current"] == false);
+    let ending = &ending.expect("the first session")["sessionId"];
+
+    let mut wire = Wire::open(server.address).await;
+    let mut content = carl.connect(chat);
+    content["since"] = json!(0);
+    wire.send(json!({ "type": "connect-chat", "content": content }))
+        .await;
+    assert_eq!(wire.next_text().await["replay"], true);
+    again
+        .client
+        .delete(&format!("/session/{ending}"))
+        .await
+        .expect(204);
+    let mut sent = 1;
+    let code = loop {
+        match wire.next().await {
+            Some((0x88, payload)) => break payload,
+            Some(_) => sent += 1,
+            None => panic!("the socket ended without a word after {sent} frames"),
+        }
+    };
+    assert!(code.starts_with(&4001_u16.to_be_bytes()), "{code:?}");
+    assert!(sent < MESSAGES, "all was sent");
+}

@@ -1,0 +1,40 @@
+//! What a stranger could learn from how long a refusal takes: nothing, because nothing is read for it.
+
+use crate::harness::{Server, Store, on_both_stores};
+
+on_both_stores!(
+    a_stranger_is_refused_before_messages_are_read,
+    a_stranger_is_refused_before_members_are_read,
+);
+
+/// Whether a stranger hears that there is no such chat where reading itself must fail.
+async fn refused_unread(store: Store, break_it: &str, paths: &[&str]) {
+    let server = Server::start_required(store).await;
+    let (carl, stranger) = (server.person("carl").await, server.person("otto").await);
+    let chat = carl.chat("general").await;
+    carl.say(chat, "secret").await;
+    server.database.alter(break_it).await;
+    for path in paths {
+        let path = path.replace("{chat}", &chat.to_string());
+        let refused = stranger.client.get(&path).await;
+        refused.expect_error(404, "chat_not_found");
+        // Who may read it finds that it is broken.
+        let reply = carl.client.get(&path).await;
+        reply.expect_error(500, "internal");
+    }
+}
+
+async fn a_stranger_is_refused_before_messages_are_read(store: Store) {
+    let paths = [
+        "/chat/{chat}/message",
+        "/chat/{chat}/message?since=0",
+        "/chat/{chat}/message?before=999",
+        "/chat/{chat}/message?q=secret&limit=1",
+    ];
+    refused_unread(store, "ALTER TABLE message RENAME TO hidden", &paths).await;
+}
+
+async fn a_stranger_is_refused_before_members_are_read(store: Store) {
+    let rename = "ALTER TABLE customer RENAME COLUMN username TO hidden";
+    refused_unread(store, rename, &["/user/chat/{chat}"]).await;
+}
