@@ -3,6 +3,7 @@
 //! text search. Each statement stands in both forms, side by side.
 
 mod gone;
+mod lock;
 mod position;
 mod write;
 
@@ -12,9 +13,10 @@ use crate::{
     store::{Store, StoreTransaction},
 };
 use serde::Serialize;
-use sqlx::{Result, query, query_as, query_scalar};
+use sqlx::{Result, query_as};
 
 pub(super) use gone::{missing_sessions, missing_users, strangers, touch_sessions};
+pub(super) use lock::{be_in_haste, lock_chats, lock_if_empty, lock_user, unlocked};
 pub(super) use position::{mark_read, positions};
 pub(super) use write::{advance, advance_to_last, append, update};
 
@@ -28,27 +30,6 @@ fn json<'a, T, U: Serialize>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> Strin
     let rows: Vec<U> = rows.iter().map(value).collect();
     // Numbers and texts: there is nothing in them that JSON could not hold.
     serde_json::to_string(&rows).unwrap_or_default()
-}
-
-pub(super) async fn lock_chats(tx: &mut StoreTransaction, chats: &[ChatId]) -> Result<Vec<Head>> {
-    const POSTGRES: &str = "SELECT chat_id, seq FROM chat WHERE chat_id = ANY($1) \
-                            ORDER BY chat_id FOR NO KEY UPDATE";
-    const SQLITE: &str = "SELECT chat_id, seq FROM chat \
-                          WHERE chat_id IN (SELECT value FROM json_each($1))";
-    match tx {
-        StoreTransaction::Postgres(tx) => {
-            query_as(POSTGRES)
-                .bind(column(chats, |c| c.0))
-                .fetch_all(&mut **tx)
-                .await
-        }
-        StoreTransaction::Sqlite(tx) => {
-            query_as(SQLITE)
-                .bind(json(chats, |c| c.0))
-                .fetch_all(&mut **tx)
-                .await
-        }
-    }
 }
 
 /// How users stand to chats, in the order of the pairs.
@@ -98,27 +79,6 @@ pub(super) async fn heads(store: &Store, chats: &[ChatId]) -> Result<Vec<Head>> 
                 .await
         }
     }
-}
-
-/// Locks a user against every writer; false where there is none.
-pub(super) async fn lock_user(tx: &mut StoreTransaction, user: UserId) -> Result<bool> {
-    const POSTGRES: &str = "SELECT customer_id FROM customer WHERE customer_id = $1 FOR UPDATE";
-    const SQLITE: &str = "SELECT customer_id FROM customer WHERE customer_id = $1";
-    let found: Option<i64> = match tx {
-        StoreTransaction::Postgres(tx) => {
-            query_scalar(POSTGRES)
-                .bind(user)
-                .fetch_optional(&mut **tx)
-                .await
-        }
-        StoreTransaction::Sqlite(tx) => {
-            query_scalar(SQLITE)
-                .bind(user)
-                .fetch_optional(&mut **tx)
-                .await
-        }
-    }?;
-    Ok(found.is_some())
 }
 
 pub(super) async fn people(
@@ -213,22 +173,6 @@ pub(super) async fn duplicates(tx: &mut StoreTransaction, keys: &[Keyed]) -> Res
             query_as(SQLITE).bind(rows).fetch_all(&mut **tx).await
         }
     }
-}
-
-/// Whether there is neither a user nor a chat; no other server makes one before the commit.
-pub(super) async fn lock_if_empty(tx: &mut StoreTransaction) -> Result<bool> {
-    const EMPTY: &str =
-        "SELECT count(*) FROM (SELECT 1 FROM customer UNION ALL SELECT 1 FROM chat) t";
-    let rows: i64 = match tx {
-        StoreTransaction::Postgres(tx) => {
-            query("LOCK TABLE customer, chat IN SHARE ROW EXCLUSIVE MODE")
-                .execute(&mut **tx)
-                .await?;
-            query_scalar(EMPTY).fetch_one(&mut **tx).await?
-        }
-        StoreTransaction::Sqlite(tx) => query_scalar(EMPTY).fetch_one(&mut **tx).await?,
-    };
-    Ok(rows == 0)
 }
 
 pub(super) async fn search(

@@ -132,6 +132,19 @@ impl LogRepository {
         self.0.begin().await.map(LogTransaction)
     }
 
+    /// Begins a transaction that waits for a lock no longer than a moment.
+    pub async fn begin_in_haste(&self) -> Result<LogTransaction, Error> {
+        let mut tx = self.0.begin().await?;
+        dialect::be_in_haste(&mut tx).await?;
+        Ok(LogTransaction(tx))
+    }
+
+    /// Those of the chats that nobody has locked at this moment.
+    pub async fn unlocked(&self, chats: &[ChatId]) -> Result<Vec<ChatId>, Error> {
+        let mut tx = self.0.begin().await?;
+        Ok(dialect::unlocked(&mut tx, chats).await?)
+    }
+
     /// The heads of chats as they are committed; those that do not exist are left out.
     pub async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
         Ok(dialect::heads(&self.0, chats).await?)
