@@ -40,7 +40,7 @@ pub use work::LinkWork;
 
 /// How long a batch waits for the one before it, which another node has published: two nodes that
 /// commit to one chat are a few milliseconds apart. After that the database is asked.
-const HOLD: Duration = Duration::from_millis(100);
+pub(super) const HOLD: Duration = Duration::from_millis(100);
 /// Batches of which the first waits for its turn. With more, the first waits no longer.
 const HELD: usize = 4096;
 
@@ -162,13 +162,20 @@ impl Link {
     }
 
     /// Tells the other nodes that a user is connected here, or not any more.
-    pub(super) fn here(&self, chat: ChatId, who: &Online) {
+    pub(super) fn here(&self, chat: ChatId, who: &Online, version: u64) {
         let who = who.clone();
-        self.note(chat, &Note::Here { chat, who });
+        self.note(chat, &Note::Here { chat, who, version });
     }
 
-    pub(super) fn gone(&self, chat: ChatId, user: UserId) {
-        self.note(chat, &Note::Gone { chat, user });
+    pub(super) fn gone(&self, chat: ChatId, user: UserId, version: u64) {
+        self.note(
+            chat,
+            &Note::Gone {
+                chat,
+                user,
+                version,
+            },
+        );
     }
 
     fn note(&self, chat: ChatId, note: &Note) {
@@ -208,8 +215,8 @@ impl Link {
     }
 
     /// Sees to it that a held batch does not wait for long; false where it must not wait at all.
-    pub(super) fn hold(&self, chat: ChatId) -> bool {
-        self.0.held.try_send((Instant::now() + HOLD, chat)).is_ok()
+    pub(super) fn hold(&self, chat: ChatId, until: Instant) -> bool {
+        self.0.held.try_send((until, chat)).is_ok()
     }
 
     fn shard(&self, chat: ChatId) -> Subject {

@@ -51,7 +51,8 @@ impl Seat {
         let first_here = present.sockets == 1;
         if first_here {
             rooms.shards.toggle(self.chat, who.customer_id);
-            self.hub.came_here(self.chat, &who);
+            rooms.version += 1;
+            self.hub.came_here(self.chat, &who, rooms.version);
         }
         let first = first_here && !rooms.elsewhere.has(self.chat, who.customer_id);
         self.who = Some(who);
@@ -111,7 +112,9 @@ impl Drop for Seat {
             if present.sockets == 0 {
                 room.present.remove(&who.customer_id);
                 rooms.shards.toggle(self.chat, who.customer_id);
-                self.hub.went_here(self.chat, who.customer_id);
+                rooms.version += 1;
+                self.hub
+                    .went_here(self.chat, who.customer_id, rooms.version);
                 if !rooms.elsewhere.has(self.chat, who.customer_id) {
                     room.channel.pass(Frame::leave(self.chat, who));
                 }
