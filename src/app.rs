@@ -81,7 +81,7 @@ impl App {
         let members = MemberRepository::new(store.clone());
         let messages = MessageRepository::new(store.clone());
         let users = UserRepository::new(store.clone());
-        tokio::spawn(comparer(&store, &hub).run(stop_writing.clone()));
+        tokio::spawn(comparer(config, &store, &hub).run(stop_writing.clone()));
         let (standings, answering) = Standings::new(members.clone());
         tokio::spawn(answering);
         let positions = PositionRepository::new(store.clone());
@@ -260,19 +260,21 @@ async fn hub(config: &Config, store: &Store) -> Result<(Hub, Option<LinkWork>), 
         credentials: config.nats_credentials.clone(),
         authorities: config.nats_ca.clone(),
         deployment: named.ok_or("several servers need Postgres")?,
+        subscription: config.nats_subscription,
     };
     let (hub, link) = Hub::linked(&options).await?;
     Ok((hub, Some(link)))
 }
 
 /// What sees to it that whoever is connected misses nothing.
-fn comparer(store: &Store, hub: &Hub) -> Comparer {
+fn comparer(config: &Config, store: &Store, hub: &Hub) -> Comparer {
     Comparer::new(ComparerParts {
         hub: hub.clone(),
         log: LogRepository::new(store.clone()),
         members: MemberRepository::new(store.clone()),
         users: UserRepository::new(store.clone()),
         sessions: SessionRepository::new(store.clone()),
+        period: config.compare,
     })
 }
 

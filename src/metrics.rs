@@ -59,6 +59,8 @@ pub struct FeedMetrics {
     pub overruns: Counter,
     /// Sockets whose chat had a hole or was behind, and that read on from the database.
     pub gaps: Counter,
+    /// Pages of changes that were read for sockets.
+    pub reads: Counter,
     /// Sockets that began with what they had missed.
     pub replays: Counter,
     /// Messages that sockets were sent from the database.
@@ -131,6 +133,7 @@ impl Default for FeedMetrics {
         Self {
             overruns: of("overrun"),
             gaps: of("gap"),
+            reads: Counter::default(),
             replays: Counter::default(),
             replayed: Counter::default(),
             healings,
@@ -245,6 +248,8 @@ fn register_writer(registry: &mut Registry, writer: &WriterMetrics) {
 fn register_feeds(registry: &mut Registry, feeds: &FeedMetrics) {
     let help = "Times that a socket had missed something and read it from the database";
     registry.register("feed_healings", help, feeds.healings.clone());
+    let help = "Pages of changes that were read from the database for sockets";
+    registry.register("feed_reads", help, feeds.reads.clone());
     let help = "Times that a socket came back and was sent what it had missed";
     registry.register("feed_replays", help, feeds.replays.clone());
     let help = "Messages that sockets were sent from the database";

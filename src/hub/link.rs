@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     task,
     time::Instant,
 };
@@ -73,7 +73,7 @@ struct Inner {
     /// A chat was entered whose shard nobody here listened to before.
     wanted: Notify,
     /// Something may have been lost: what chats were told must be compared with the database.
-    doubt: Notify,
+    doubt: watch::Sender<()>,
     /// Another node does not hear this one.
     unheard: AtomicBool,
     /// Chats with a batch that waits for its turn, in order of time.
@@ -119,7 +119,7 @@ impl Link {
             subjects: Subjects::new(&options.deployment),
             counters: Counters::default(),
             wanted: Notify::new(),
-            doubt: Notify::new(),
+            doubt: watch::Sender::new(()),
             unheard: AtomicBool::new(false),
             held,
         }));
@@ -201,7 +201,7 @@ impl Link {
 
     /// Says that something may have been lost.
     fn doubt(&self) {
-        self.0.doubt.notify_one();
+        self.0.doubt.send_replace(());
     }
 
     /// Says that another node, which this one hears, does not hear this one.
@@ -209,9 +209,9 @@ impl Link {
         self.0.unheard.store(true, Relaxed);
     }
 
-    /// Waits until something may have been lost.
-    pub(super) async fn doubted(&self) {
-        self.0.doubt.notified().await;
+    /// Changes whenever something may have been lost.
+    pub(super) fn doubts(&self) -> watch::Receiver<()> {
+        self.0.doubt.subscribe()
     }
 
     /// Sees to it that a held batch does not wait for long; false where it must not wait at all.

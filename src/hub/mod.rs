@@ -27,6 +27,7 @@ use tokio::{sync::broadcast, time};
 
 pub use channel::{Batch, Event, Signal};
 pub use link::{Figures, LinkOptions, LinkState, LinkWork};
+pub use nodes::Doubts;
 pub use seat::Seat;
 pub use sockets::Registration;
 

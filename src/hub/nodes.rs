@@ -10,13 +10,28 @@ use crate::{
     protocol::{Frame, Online},
 };
 use std::{collections::HashSet, future, sync::Arc};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 /// Users in one part of an answer: with names of any length it stays under the 1 MiB that NATS
 /// takes.
 const PART: usize = 500;
 /// Chats that are read at once for an answer.
 const CHATS: usize = 100;
+
+/// Tells when the link may have lost something.
+pub struct Doubts(Option<watch::Receiver<()>>);
+
+impl Doubts {
+    /// Waits until it may have, since this was asked last; for ever where there is none.
+    pub async fn next(&mut self) {
+        if let Some(doubts) = &mut self.0
+            && doubts.changed().await.is_ok()
+        {
+            return;
+        }
+        future::pending().await
+    }
+}
 
 impl Hub {
     /// A hub that hears of the other nodes, and what keeps it informed until it is told to stop.
@@ -50,12 +65,10 @@ impl Hub {
         link.map_or_else(Figures::default, |link| link.counters().read())
     }
 
-    /// Waits until the link may have lost something.
-    pub async fn doubted(&self) {
-        match &self.0.link {
-            Some(link) => link.doubted().await,
-            None => future::pending().await,
-        }
+    /// Tells from here on when the link may have lost something.
+    #[must_use]
+    pub fn doubts(&self) -> Doubts {
+        Doubts(self.0.link.as_ref().map(Link::doubts))
     }
 
     /// Counts that a chat had missed something.

@@ -15,7 +15,7 @@ use crate::{
 use serde::Serialize;
 use sqlx::{Result, query_as};
 
-pub(super) use gone::{missing_sessions, missing_users, strangers, touch_sessions};
+pub(super) use gone::{missing_sessions, missing_users, now, strangers, touch_sessions};
 pub(super) use lock::{be_in_haste, lock_chats, lock_if_empty, lock_user, unlocked};
 pub(super) use position::{mark_read, positions};
 pub(super) use write::{advance, advance_to_last, append, update};
@@ -110,26 +110,38 @@ pub(super) async fn people(
     }
 }
 
-const MESSAGES_POSTGRES: &str = select_messages!("WHERE m.message_id = ANY($1)");
-const MESSAGES_SQLITE: &str =
-    select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
-
-pub(super) async fn messages(tx: &mut StoreTransaction, ids: &[MessageId]) -> Result<Vec<Message>> {
+/// The messages of these chats and ids. They are named by their chats too, where they are kept.
+pub(super) async fn messages(
+    tx: &mut StoreTransaction,
+    named: &[(ChatId, MessageId)],
+) -> Result<Vec<Message>> {
+    const POSTGRES: &str = select_messages!(
+        "JOIN unnest($1::bigint[], $2::bigint[]) AS k (chat, id) \
+         ON m.chat_id = k.chat AND m.message_id = k.id"
+    );
+    const SQLITE: &str = select_messages!(
+        "JOIN json_each($1) AS k ON m.chat_id = k.value ->> 0 AND m.message_id = k.value ->> 1"
+    );
     match tx {
         StoreTransaction::Postgres(tx) => {
-            query_as(MESSAGES_POSTGRES)
-                .bind(column(ids, |id| id.0))
+            query_as(POSTGRES)
+                .bind(column(named, |(chat, _)| chat.0))
+                .bind(column(named, |(_, id)| id.0))
                 .fetch_all(&mut **tx)
                 .await
         }
         StoreTransaction::Sqlite(tx) => {
-            query_as(MESSAGES_SQLITE)
-                .bind(json(ids, |id| id.0))
+            query_as(SQLITE)
+                .bind(json(named, |(chat, id)| (chat.0, id.0)))
                 .fetch_all(&mut **tx)
                 .await
         }
     }
 }
+
+const MESSAGES_POSTGRES: &str = select_messages!("WHERE m.message_id = ANY($1)");
+const MESSAGES_SQLITE: &str =
+    select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
 
 pub(super) async fn read_messages(store: &Store, ids: &[MessageId]) -> Result<Vec<Message>> {
     match store {

@@ -200,9 +200,9 @@ impl LogTransaction {
         Ok(dialect::people(&mut self.0, users, chats).await?)
     }
 
-    /// The messages of those ids.
-    pub async fn messages(&mut self, ids: &[MessageId]) -> Result<Vec<Message>, Error> {
-        Ok(dialect::messages(&mut self.0, ids).await?)
+    /// The messages of those ids in those chats.
+    pub async fn messages(&mut self, named: &[(ChatId, MessageId)]) -> Result<Vec<Message>, Error> {
+        Ok(dialect::messages(&mut self.0, named).await?)
     }
 
     /// The messages that are stored already under these names.
@@ -288,7 +288,7 @@ impl LogTransaction {
     /// Turns the first of the user's messages into tombstones of nobody.
     async fn bury(&mut self, user: UserId, now: Timestamp) -> Result<Vec<Tombstone>, Error> {
         const SQL: &str = "WITH last_words AS ( \
-                SELECT m.message_id, c.seq \
+                SELECT m.chat_id, m.message_id, c.seq \
                     + row_number() OVER (PARTITION BY m.chat_id ORDER BY m.message_id) AS seq \
                 FROM message m JOIN chat c ON c.chat_id = m.chat_id \
                 WHERE m.customer_id = $1 AND m.deleted_at IS NULL \
@@ -296,6 +296,7 @@ impl LogTransaction {
             UPDATE message SET content = NULL, customer_id = NULL, deleted_by = $1, \
                 deleted_at = $2, seq = last_words.seq \
             FROM last_words WHERE message.message_id = last_words.message_id \
+                AND message.chat_id = last_words.chat_id \
             RETURNING message.chat_id, message.message_id, message.seq";
         let mut tombstones: Vec<Tombstone> = on!(tx &mut self.0, |db| query_as(SQL)
             .bind(user)
