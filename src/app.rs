@@ -10,7 +10,7 @@ use crate::{
     config::{Auth, Config},
     hub::{Census, Hub, LinkOptions, LinkWork},
     limit::{Places, Proxies},
-    metrics::{Exposition, Metrics},
+    metrics::{Exposition, Histogram, Metrics},
     repository::{
         ChatRepository, HealthRepository, LogRepository, MemberRepository, MessageRepository,
         PositionRepository, RosterRepository, SampleRepository, SessionRepository,
@@ -67,9 +67,9 @@ impl App {
         let passwords = PasswordHasher::new(config.hashes_at_once(), password_rules(config));
         prepare(config, &store, &passwords).await?;
 
-        let (hub, link) = hub(config, &store).await?;
-        let stop_writing = CancellationToken::new();
         let metrics = Metrics::default();
+        let (hub, link) = hub(config, &store, metrics.link_lag.clone()).await?;
+        let stop_writing = CancellationToken::new();
         let rosters = RosterRepository::new(store.clone());
         let (writer, worker) = Writer::new(
             LogRepository::new(store.clone()),
@@ -247,7 +247,11 @@ fn check(config: &Config) -> Result<(), String> {
 }
 
 /// Who is connected: to this server alone, or to all that share the database.
-async fn hub(config: &Config, store: &Store) -> Result<(Hub, Option<LinkWork>), String> {
+async fn hub(
+    config: &Config,
+    store: &Store,
+    lag: Histogram,
+) -> Result<(Hub, Option<LinkWork>), String> {
     let Some(urls) = config.nats_url.clone() else {
         return Ok((Hub::default(), None));
     };
@@ -261,8 +265,9 @@ async fn hub(config: &Config, store: &Store) -> Result<(Hub, Option<LinkWork>), 
         authorities: config.nats_ca.clone(),
         deployment: named.ok_or("several servers need Postgres")?,
         subscription: config.nats_subscription,
+        on_lag: Box::new(move |age| lag.observe_time(age)),
     };
-    let (hub, link) = Hub::linked(&options).await?;
+    let (hub, link) = Hub::linked(options).await?;
     Ok((hub, Some(link)))
 }
 

@@ -24,12 +24,14 @@ pub use reading::{Kind, Reading};
 const PREFIX: &str = "messaging";
 
 /// Everything that is counted where it happens. Cloning shares it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Metrics {
     /// The writer's.
     pub writer: WriterMetrics,
     /// The feeds'.
     pub feeds: FeedMetrics,
+    /// How old messages of other servers were when they came, by both clocks.
+    pub link_lag: Histogram,
     /// The requests' and sockets'.
     pub routes: RouteMetrics,
 }
@@ -108,6 +110,17 @@ struct RequestLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RouteLabel {
     route: String,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            writer: WriterMetrics::default(),
+            feeds: FeedMetrics::default(),
+            link_lag: Histogram::new(&TIME),
+            routes: RouteMetrics::default(),
+        }
+    }
 }
 
 impl Default for WriterMetrics {
@@ -218,6 +231,8 @@ impl Exposition {
         registry.register("build", "What is running", build);
         register_writer(&mut registry, &metrics.writer);
         register_feeds(&mut registry, &metrics.feeds);
+        let help = "How old messages of other servers were when they came, by both clocks";
+        registry.register("link_lag_seconds", help, metrics.link_lag.clone());
         register_routes(&mut registry, &metrics.routes);
         registry.register_collector(Box::new(Readings::new(readings)));
         Self(Arc::new(registry))

@@ -70,6 +70,7 @@ struct Inner {
     node: NodeId,
     subjects: Subjects,
     counters: Counters,
+    on_lag: Box<dyn Fn(Duration) + Send + Sync>,
     /// A chat was entered whose shard nobody here listened to before.
     wanted: Notify,
     /// Something may have been lost: what chats were told must be compared with the database.
@@ -109,15 +110,16 @@ impl Subjects {
 
 impl Link {
     /// Makes the link, and what keeps it up. NATS need not be there yet.
-    pub(super) async fn new(options: &LinkOptions) -> Result<(Self, LinkWork), String> {
+    pub(super) async fn new(options: LinkOptions) -> Result<(Self, LinkWork), String> {
         let (events, happened) = mpsc::channel(64);
-        let client = connect::connect(options, events).await?;
+        let client = connect::connect(&options, events).await?;
         let (held, waiting) = mpsc::channel(HELD);
         let link = Self(Arc::new(Inner {
             client,
             node: NodeId(Uuid::new_v4().as_u64_pair().0),
             subjects: Subjects::new(&options.deployment),
             counters: Counters::default(),
+            on_lag: options.on_lag,
             wanted: Notify::new(),
             doubt: watch::Sender::new(()),
             unheard: AtomicBool::new(false),
@@ -137,6 +139,12 @@ impl Link {
 
     pub(super) fn counters(&self) -> &Counters {
         &self.0.counters
+    }
+
+    /// A message of another node came, this old.
+    fn received(&self, age_ms: u64) {
+        self.0.counters.received();
+        (self.0.on_lag)(Duration::from_millis(age_ms));
     }
 
     /// Tells the other nodes what happened in a chat.

@@ -38,7 +38,7 @@ impl Hub {
     ///
     /// # Errors
     /// A sentence about what is wrong with the options; not where NATS is away.
-    pub async fn linked(options: &LinkOptions) -> Result<(Self, LinkWork), String> {
+    pub async fn linked(options: LinkOptions) -> Result<(Self, LinkWork), String> {
         let (link, work) = Link::new(options).await?;
         let link = Some(link);
         let shared = Shared {
@@ -48,7 +48,7 @@ impl Hub {
         Ok((Self(Arc::new(shared)), work))
     }
 
-    /// Whether this node hears the others.
+    /// Whether this node is connected to NATS, over which it hears the others.
     #[must_use]
     pub fn link_state(&self) -> LinkState {
         match &self.0.link {
@@ -56,6 +56,12 @@ impl Hub {
             Some(_) => LinkState::Down,
             None => LinkState::None,
         }
+    }
+
+    /// How many other nodes are heard.
+    #[must_use]
+    pub fn nodes_heard(&self) -> usize {
+        self.rooms().elsewhere.nodes().len()
     }
 
     /// What the link has done; nothing where there is none.

@@ -2,7 +2,7 @@
 
 use super::{Hub, Present, channel::Channel};
 use crate::{
-    model::ChatId,
+    model::{ChatId, Seq},
     protocol::{Frame, Online},
 };
 use std::{
@@ -88,6 +88,12 @@ impl Seat {
     #[must_use]
     pub fn who(&self) -> Option<&Online> {
         self.who.as_ref()
+    }
+
+    /// Up to which change the chat has been told.
+    #[must_use]
+    pub fn told(&self) -> Seq {
+        self.channel.head()
     }
 
     /// How many lasting events the chat has seen since it has somebody in it.

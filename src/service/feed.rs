@@ -17,7 +17,11 @@ use crate::{
 };
 use page::{Pages, Shared};
 use place::{Behind, Place};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{sync::Semaphore, time};
 use tokio_stream::{
     StreamExt, StreamMap,
@@ -240,13 +244,25 @@ impl Feed {
         self.places.len()
     }
 
-    /// The last change that was sent of each chat.
+    /// How far each chat has been told, by whichever way the server learned it; all of it that was
+    /// not lost is on its way to this socket.
     #[must_use]
-    pub fn heads(&self) -> BTreeMap<ChatId, Seq> {
-        self.places
-            .iter()
-            .map(|place| (place.chat, place.seen))
+    pub fn told(&self) -> HashMap<ChatId, Seq> {
+        let places = self.places.iter();
+        places
+            .map(|place| (place.chat, place.seat.told()))
             .collect()
+    }
+
+    /// The head of each chat: what was told of it by then, and never less than was sent.
+    #[must_use]
+    pub fn heads(&self, told: &HashMap<ChatId, Seq>) -> BTreeMap<ChatId, Seq> {
+        let head = |place: &Place| {
+            told.get(&place.chat)
+                .map_or(place.seen, |&t| t.max(place.seen))
+        };
+        let places = self.places.iter();
+        places.map(|place| (place.chat, head(place))).collect()
     }
 
     /// The last change that was sent of a chat.

@@ -14,7 +14,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How to reach NATS, and which servers to find there.
-#[derive(Clone)]
 pub struct LinkOptions {
     /// `nats://` or `tls://` URLs of one cluster, separated by commas; user, password or token may
     /// stand in them.
@@ -28,6 +27,8 @@ pub struct LinkOptions {
     /// Messages of one subject that wait to be passed on; with more, they are dropped, and
     /// everything is compared with the database.
     pub subscription: usize,
+    /// Takes note of how old each message of another server was when it came, by both clocks.
+    pub on_lag: Box<dyn Fn(Duration) + Send + Sync>,
 }
 
 /// A client that connects by itself, now and whenever it must.

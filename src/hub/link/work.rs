@@ -251,7 +251,7 @@ async fn hear(mut subscriber: Subscriber, link: Link, hub: Hub) {
         if message.node == link.0.node {
             continue;
         }
-        link.0.counters.received(message.age_ms);
+        link.received(message.age_ms);
         match message.body {
             Body::Changes(chat, bytes) => {
                 // Read only where somebody wants it.
