@@ -38,6 +38,8 @@ impl Nginx {
                 .args(["-e", "stderr"])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
+                // Of each server that is down: that is what the test is about.
+                .stderr(Stdio::null())
                 .kill_on_drop(true)
                 .spawn()
         };

@@ -137,7 +137,7 @@ async fn a_rolling_restart_behind_nginx_loses_nothing() {
             };
             tokio::spawn(async move {
                 let end = || last.get().copied();
-                patiently("a guest's last message", guest.until(&done, end)).await;
+                patiently("a guest's last message", Box::pin(guest.until(&done, end))).await;
                 guest
             })
         })
