@@ -10,7 +10,7 @@ use crate::{
     config::{Auth, Config},
     hub::{Census, Hub, LinkOptions, LinkWork},
     limit::{Places, Proxies},
-    metrics::{Exposition, Metrics},
+    metrics::{Exposition, Histogram, Metrics},
     repository::{
         ChatRepository, HealthRepository, LogRepository, MemberRepository, MessageRepository,
         PositionRepository, RosterRepository, SampleRepository, SessionRepository,
@@ -65,9 +65,9 @@ impl App {
         let passwords = PasswordHasher::new(config.hashes_at_once(), password_rules(config));
         prepare(config, &store, &passwords).await?;
 
-        let (hub, link) = hub(config, &store).await?;
-        let stop_writing = CancellationToken::new();
         let metrics = Metrics::default();
+        let (hub, link) = hub(config, &store, metrics.link_lag.clone()).await?;
+        let stop_writing = CancellationToken::new();
         let rosters = RosterRepository::new(store.clone());
         let (writer, worker) = Writer::new(
             LogRepository::new(store.clone()),
@@ -79,7 +79,7 @@ impl App {
         let members = MemberRepository::new(store.clone());
         let messages = MessageRepository::new(store.clone());
         let users = UserRepository::new(store.clone());
-        tokio::spawn(comparer(&store, &hub).run(stop_writing.clone()));
+        tokio::spawn(comparer(config, &store, &hub).run(stop_writing.clone()));
         let standings = Standings::new(&members);
         let positions = PositionRepository::new(store.clone());
         let (reads, marking) = ReadService::new(positions, standings.clone(), hub.clone());
@@ -229,7 +229,11 @@ fn warn_of_open_mode(config: &Config) {
 }
 
 /// Who is connected: to this server alone, or to all that share the database.
-async fn hub(config: &Config, store: &Store) -> Result<(Hub, Option<LinkWork>), String> {
+async fn hub(
+    config: &Config,
+    store: &Store,
+    lag: Histogram,
+) -> Result<(Hub, Option<LinkWork>), String> {
     let Some(urls) = config.nats_url.clone() else {
         return Ok((Hub::default(), None));
     };
@@ -242,19 +246,22 @@ async fn hub(config: &Config, store: &Store) -> Result<(Hub, Option<LinkWork>), 
         credentials: config.nats_credentials.clone(),
         authorities: config.nats_ca.clone(),
         deployment: named.ok_or("several servers need Postgres")?,
+        subscription: config.nats_subscription,
+        on_lag: Box::new(move |age| lag.observe_time(age)),
     };
-    let (hub, link) = Hub::linked(&options).await?;
+    let (hub, link) = Hub::linked(options).await?;
     Ok((hub, Some(link)))
 }
 
 /// What sees to it that whoever is connected misses nothing.
-fn comparer(store: &Store, hub: &Hub) -> Comparer {
+fn comparer(config: &Config, store: &Store, hub: &Hub) -> Comparer {
     Comparer::new(ComparerParts {
         hub: hub.clone(),
         log: LogRepository::new(store.clone()),
         members: MemberRepository::new(store.clone()),
         users: UserRepository::new(store.clone()),
         sessions: SessionRepository::new(store.clone()),
+        period: config.compare,
     })
 }
 

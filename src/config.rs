@@ -68,9 +68,18 @@ pub struct Config {
     #[arg(long, env = "NATS_CREDENTIALS", requires = "nats_url")]
     pub nats_credentials: Option<PathBuf>,
 
-    /// File with certificates of authorities that are trusted for NATS besides the system's
+    /// File with certificates of authorities that are trusted for NATS instead of the system's
     #[arg(long, env = "NATS_CA", requires = "nats_url")]
     pub nats_ca: Option<PathBuf>,
+
+    /// For tests: how many messages of one subject of NATS may wait before they are dropped
+    #[arg(long, hide = true, default_value_t = 4096, requires = "nats_url")]
+    pub nats_subscription: usize,
+
+    /// For tests: how often what was told is compared with what is stored, in seconds
+    #[arg(long = "compare-seconds", hide = true, default_value = "3",
+          value_name = "SECONDS", value_parser = value::seconds)]
+    pub compare: Duration,
 
     /// Whether callers are believed or must sign in. By default: open on a loopback address,
     /// required on any other

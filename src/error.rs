@@ -252,6 +252,15 @@ impl Error {
         }
     }
 
+    /// Whether nothing was done because another holds the lock on a row.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        let cause = self.cause.as_ref();
+        let cause = cause.and_then(|cause| cause.downcast_ref::<sqlx::Error>());
+        let database = cause.and_then(|cause| cause.as_database_error());
+        database.is_some_and(|e| e.code().as_deref() == Some(LOCKED))
+    }
+
     /// What kind of error this is.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -307,9 +316,15 @@ fn is_refusal(code: Code) -> bool {
     )
 }
 
+/// Postgres' code where a lock was not to be had in time.
+const LOCKED: &str = "55P03";
+/// Postgres' code where a transaction stood still for too long.
+const STOOD_STILL: &str = "25P03";
+
 /// Whether a store's own error says that it is away, full or busy rather than that we are wrong:
 /// Postgres' classes 08 (connection), 53 (resources), 57 (operator: shutdown, cancel) and 40
-/// (rolled back, may be tried again); SQLite's BUSY (5), LOCKED (6), IOERR (10) and FULL (13).
+/// (rolled back, may be tried again), a lock that was not to be had and a transaction that stood
+/// still for too long; SQLite's BUSY (5), LOCKED (6), IOERR (10) and FULL (13).
 fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -319,7 +334,7 @@ fn is_passing(error: &sqlx::Error) -> bool {
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(e) => e.code().is_some_and(|code| match code.len() {
-            5 => ["08", "53", "57", "40"]
+            5 => ["08", "53", "57", "40", LOCKED, STOOD_STILL]
                 .iter()
                 .any(|class| code.starts_with(class)),
             _ => code

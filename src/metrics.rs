@@ -24,12 +24,14 @@ pub use reading::{Kind, Reading};
 const PREFIX: &str = "messaging";
 
 /// Everything that is counted where it happens. Cloning shares it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Metrics {
     /// The writer's.
     pub writer: WriterMetrics,
     /// The feeds'.
     pub feeds: FeedMetrics,
+    /// How old messages of other servers were when they came, by both clocks.
+    pub link_lag: Histogram,
     /// The requests' and sockets'.
     pub routes: RouteMetrics,
 }
@@ -59,6 +61,8 @@ pub struct FeedMetrics {
     pub overruns: Counter,
     /// Sockets whose chat had a hole or was behind, and that read on from the database.
     pub gaps: Counter,
+    /// Pages of changes that were read for sockets.
+    pub reads: Counter,
     /// Sockets that began with what they had missed.
     pub replays: Counter,
     /// Messages that sockets were sent from the database.
@@ -108,6 +112,17 @@ struct RouteLabel {
     route: String,
 }
 
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            writer: WriterMetrics::default(),
+            feeds: FeedMetrics::default(),
+            link_lag: Histogram::new(&TIME),
+            routes: RouteMetrics::default(),
+        }
+    }
+}
+
 impl Default for WriterMetrics {
     fn default() -> Self {
         let committed = Family::<ChangeLabel, Counter>::default();
@@ -131,6 +146,7 @@ impl Default for FeedMetrics {
         Self {
             overruns: of("overrun"),
             gaps: of("gap"),
+            reads: Counter::default(),
             replays: Counter::default(),
             replayed: Counter::default(),
             healings,
@@ -215,6 +231,8 @@ impl Exposition {
         registry.register("build", "What is running", build);
         register_writer(&mut registry, &metrics.writer);
         register_feeds(&mut registry, &metrics.feeds);
+        let help = "How old messages of other servers were when they came, by both clocks";
+        registry.register("link_lag_seconds", help, metrics.link_lag.clone());
         register_routes(&mut registry, &metrics.routes);
         registry.register_collector(Box::new(Readings::new(readings)));
         Self(Arc::new(registry))
@@ -245,6 +263,8 @@ fn register_writer(registry: &mut Registry, writer: &WriterMetrics) {
 fn register_feeds(registry: &mut Registry, feeds: &FeedMetrics) {
     let help = "Times that a socket had missed something and read it from the database";
     registry.register("feed_healings", help, feeds.healings.clone());
+    let help = "Pages of changes that were read from the database for sockets";
+    registry.register("feed_reads", help, feeds.reads.clone());
     let help = "Times that a socket came back and was sent what it had missed";
     registry.register("feed_replays", help, feeds.replays.clone());
     let help = "Messages that sockets were sent from the database";

@@ -47,6 +47,12 @@ pub fn skips_lagged() -> bool {
     is_selected("skip_lagged")
 }
 
+/// Whether whoever leaves is kept among those who are online.
+#[must_use]
+pub fn keeps_ghosts() -> bool {
+    is_selected("keep_ghosts")
+}
+
 /// Whether a repeated send is stored again.
 #[must_use]
 pub fn loses_dedupe() -> bool {

@@ -126,22 +126,33 @@ impl Store {
         }
     }
 
-    /// A name that all servers on this database have in common, and those on others do not: its
-    /// name, and the moment at which its tables were made. None for a file, which has one server.
+    /// A name that all servers on this database have in common, and those on others do not: which
+    /// Postgres it is on, its name and number there, and the moment at which its tables were made.
+    /// None for a file, which has one server.
     ///
     /// # Errors
     /// `unavailable` where the database does not answer.
     pub async fn deployment(&self) -> Result<Option<String>, Error> {
-        const SQL: &str = "SELECT current_database()::text AS name, \
-                           installed_on AT TIME ZONE 'UTC' AS made \
-                           FROM _sqlx_migrations ORDER BY version LIMIT 1";
+        const SQL: &str = "SELECT d.datname::text AS name, d.oid::bigint AS number, \
+                           m.installed_on AT TIME ZONE 'UTC' AS made \
+                           FROM pg_database d CROSS JOIN _sqlx_migrations m \
+                           WHERE d.datname = current_database() ORDER BY m.version LIMIT 1";
+        // What tells a restored copy on another Postgres from its original. Some providers keep it
+        // to themselves, from all servers alike.
+        const CLUSTER: &str = "SELECT system_identifier FROM pg_control_system()";
         let Self::Postgres(pool) = self else {
             return Ok(None);
         };
-        let (name, made): (String, NaiveDateTime) = sqlx::query_as(SQL).fetch_one(pool).await?;
+        let (name, number, made): (String, i64, NaiveDateTime) =
+            sqlx::query_as(SQL).fetch_one(pool).await?;
+        let cluster: i64 = match sqlx::query_scalar(CLUSTER).fetch_one(pool).await {
+            Err(sqlx::Error::Database(_)) => 0,
+            cluster => cluster?,
+        };
         let micros = made.and_utc().timestamp_micros();
         // The hash is the same on every server, and keeps the database's name out of NATS.
-        let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{name} {micros}").as_bytes());
+        let all = format!("{cluster} {number} {name} {micros}");
+        let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, all.as_bytes());
         Ok(Some(hash.simple().to_string()))
     }
 

@@ -26,6 +26,7 @@ mod options;
 mod phase;
 mod places;
 mod postgres;
+mod presence;
 // The tests break links with the same one.
 #[path = "../../tests/api/harness/proxy.rs"]
 mod proxy;
@@ -131,14 +132,18 @@ async fn run(options: &Options, seed: u64) -> Result<Report, String> {
     let nemesis = tokio::spawn(nemesis.run(phase, options.calm));
     time::sleep(Duration::from_secs(options.seconds)).await;
     phases.send_replace(Phase::Draining);
-    let nemesis = nemesis.await.map_err(|e| e.to_string())??;
+    let mut nemesis = nemesis.await.map_err(|e| e.to_string())??;
 
     let lasts = say_last(&rest, &mut closer, &chats).await?;
     phases.send_replace(Phase::Closing(Arc::new(lasts)));
     let mut clients = clients.join_all().await;
     let rows = settle(&rest, &mut clients, &chats).await?;
 
+    let users: Vec<i64> = clients.iter().map(|client| client.journal.user).collect();
+    let present = presence::check(&addresses, &chats, &users, closer.user).await;
+
     let mut journals: Vec<Journal> = clients.into_iter().map(|client| client.journal).collect();
+    nemesis.violations.extend(present);
     journals.push(closer);
     journals.sort_by_key(|journal| journal.client);
     Ok(judge(

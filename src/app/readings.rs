@@ -77,19 +77,15 @@ impl Sources {
         let (state, figures) = (self.hub.link_state(), self.hub.link_figures());
         let linked = usize::from(state != LinkState::None);
         let up = usize::from(state == LinkState::Up);
-        let lag = Reading {
-            value: figures.lag_ms as f64 / 1000.0,
-            ..gauge(
-                "link_lag_seconds",
-                "Age of the last message of another server",
-                0,
-            )
-        };
         let healed = "Times that a chat had missed something of another server";
         [
             gauge("link_configured", "1 where there are other servers", linked),
-            gauge("link_up", "1 while the other servers are heard", up),
-            lag,
+            gauge("link_up", "1 while connected to NATS", up),
+            gauge(
+                "link_nodes",
+                "Other servers that are heard",
+                self.hub.nodes_heard(),
+            ),
             counter(
                 "link_published",
                 "Messages handed to NATS",

@@ -6,7 +6,7 @@ use crate::{
     protocol::Frame,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, time::Instant};
 
 /// How many signals a slow socket may be behind before it reads from the database instead. Small,
 /// because every chat that somebody is in has a ring of this size; a signal carries all changes of
@@ -104,8 +104,8 @@ impl Channel {
     }
 
     /// Sends changes when it is their turn: of several nodes that commit to one chat, the second
-    /// may be heard before the first.
-    pub(super) fn in_turn(&self, batch: Batch) -> Turn {
+    /// may be heard before the first. Until then those that are early wait.
+    pub(super) fn in_turn(&self, batch: Batch, until: Instant) -> Turn {
         let (Some((first, _)), Some((last, _))) = (batch.first(), batch.last()) else {
             return Turn::Taken;
         };
@@ -116,7 +116,7 @@ impl Channel {
         // Of a chat that has not been told of anything nobody knows what comes next.
         let early = told.head > Seq(0) && *first > told.head.next();
         if early && !told.early.is_full() {
-            told.early.hold(batch);
+            told.early.hold(batch, until);
             return Turn::Held;
         }
         self.send(&mut told, Event::Changes(batch));
@@ -129,15 +129,16 @@ impl Channel {
 
     /// Sends what has waited long enough, although something before it is missing: whoever
     /// receives it reads that from the database.
-    pub(super) fn release(&self) -> Turn {
+    pub(super) fn release(&self, now: Instant) -> Turn {
         let mut told = self.told();
         self.send_ready(&mut told);
-        let Some(batch) = told.early.first() else {
-            return Turn::Taken;
-        };
-        self.send(&mut told, Event::Changes(batch));
-        self.send_ready(&mut told);
-        Turn::Skipped
+        let mut turn = Turn::Taken;
+        while let Some(batch) = told.early.due(now) {
+            self.send(&mut told, Event::Changes(batch));
+            self.send_ready(&mut told);
+            turn = Turn::Skipped;
+        }
+        turn
     }
 
     fn send_ready(&self, told: &mut Told) {
@@ -183,6 +184,7 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{sync::LazyLock, time::Duration};
 
     fn batch(seqs: impl IntoIterator<Item = i64>) -> Batch {
         let frame = || Frame::from_bytes(bytes::Bytes::from_static(b"{}"));
@@ -199,18 +201,28 @@ mod tests {
         heard
     }
 
+    fn later(ms: u64) -> Instant {
+        static NOW: LazyLock<Instant> = LazyLock::new(Instant::now);
+        *NOW + Duration::from_millis(ms)
+    }
+
+    /// Changes that may wait until 100 ms are over.
+    fn in_turn(channel: &Channel, seqs: impl IntoIterator<Item = i64>) -> Turn {
+        channel.in_turn(batch(seqs), later(100))
+    }
+
     #[test]
     fn what_crossed_on_its_way_is_put_in_order() {
         let channel = Channel::default();
         let mut receiver = channel.subscribe();
-        assert_eq!(channel.in_turn(batch([5])), Turn::Taken);
-        assert_eq!(channel.in_turn(batch([9])), Turn::Held);
-        assert_eq!(channel.in_turn(batch([7, 8])), Turn::Held);
+        assert_eq!(in_turn(&channel, [5]), Turn::Taken);
+        assert_eq!(in_turn(&channel, [9]), Turn::Held);
+        assert_eq!(in_turn(&channel, [7, 8]), Turn::Held);
         assert_eq!(heard(&mut receiver), [5]);
-        assert_eq!(channel.in_turn(batch([6])), Turn::Taken);
+        assert_eq!(in_turn(&channel, [6]), Turn::Taken);
         assert_eq!(heard(&mut receiver), [6, 7, 8, 9]);
-        assert_eq!(channel.in_turn(batch([8, 9])), Turn::Taken);
-        assert_eq!(channel.release(), Turn::Taken);
+        assert_eq!(in_turn(&channel, [8, 9]), Turn::Taken);
+        assert_eq!(channel.release(later(100)), Turn::Taken);
         assert!(heard(&mut receiver).is_empty());
     }
 
@@ -218,15 +230,38 @@ mod tests {
     fn what_waits_in_vain_is_sent_with_its_hole() {
         let channel = Channel::default();
         let mut receiver = channel.subscribe();
-        channel.in_turn(batch([1]));
-        assert_eq!(channel.in_turn(batch([3])), Turn::Held);
-        assert_eq!(channel.release(), Turn::Skipped);
-        assert_eq!(channel.in_turn(batch([2])), Turn::Taken);
-        assert_eq!(channel.in_turn(batch([4])), Turn::Taken);
+        in_turn(&channel, [1]);
+        assert_eq!(in_turn(&channel, [3]), Turn::Held);
+        assert_eq!(channel.release(later(100)), Turn::Skipped);
+        assert_eq!(in_turn(&channel, [2]), Turn::Taken);
+        assert_eq!(in_turn(&channel, [4]), Turn::Taken);
         assert_eq!(heard(&mut receiver), [1, 3, 4]);
-        assert_eq!(channel.in_turn(batch([6])), Turn::Held);
+        assert_eq!(in_turn(&channel, [6]), Turn::Held);
         channel.post(Event::Behind(Seq(6)));
-        assert_eq!(channel.in_turn(batch([7])), Turn::Taken);
+        assert_eq!(in_turn(&channel, [7]), Turn::Taken);
         assert_eq!(heard(&mut receiver), [7]);
+    }
+
+    #[test]
+    fn what_has_not_waited_long_enough_is_not_released_by_another() {
+        let channel = Channel::default();
+        let mut receiver = channel.subscribe();
+        in_turn(&channel, [1]);
+        assert_eq!(in_turn(&channel, [3]), Turn::Held);
+        assert_eq!(in_turn(&channel, [2]), Turn::Taken);
+        // The order to release 3 is still on its way when 5 comes, which must not suffer from it.
+        assert_eq!(channel.in_turn(batch([5]), later(150)), Turn::Held);
+        assert_eq!(channel.release(later(100)), Turn::Taken);
+        assert_eq!(heard(&mut receiver), [1, 2, 3]);
+        assert_eq!(in_turn(&channel, [4]), Turn::Taken);
+        assert_eq!(heard(&mut receiver), [4, 5]);
+        // One that is due takes those before it along.
+        assert_eq!(in_turn(&channel, [9]), Turn::Held);
+        assert_eq!(channel.in_turn(batch([7]), later(150)), Turn::Held);
+        assert_eq!(channel.in_turn(batch([11]), later(150)), Turn::Held);
+        assert_eq!(channel.release(later(100)), Turn::Skipped);
+        assert_eq!(heard(&mut receiver), [7, 9]);
+        assert_eq!(channel.release(later(150)), Turn::Skipped);
+        assert_eq!(heard(&mut receiver), [11]);
     }
 }

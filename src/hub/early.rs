@@ -4,13 +4,15 @@
 use super::Batch;
 use crate::model::Seq;
 use std::collections::BTreeMap;
+use tokio::time::Instant;
 
 /// Batches that a chat holds back at most: some thousand messages.
 const MOST: usize = 32;
 
-/// The batches of one chat that wait for their turn, by their first number.
+/// The batches of one chat that wait for their turn, by their first number, and until when each
+/// does.
 #[derive(Default)]
-pub(super) struct Early(BTreeMap<i64, Batch>);
+pub(super) struct Early(BTreeMap<i64, (Batch, Instant)>);
 
 impl Early {
     /// Whether no more can wait.
@@ -18,21 +20,22 @@ impl Early {
         self.0.len() >= MOST
     }
 
-    /// Holds a batch back.
-    pub(super) fn hold(&mut self, batch: Batch) {
+    /// Holds a batch back until then.
+    pub(super) fn hold(&mut self, batch: Batch, until: Instant) {
         if let Some((first, _)) = batch.first() {
-            self.0.insert(first.0, batch);
+            self.0.insert(first.0, (batch, until));
         }
     }
 
     /// The next batch whose turn it is after `head`, passing over what is known already.
     pub(super) fn ready(&mut self, head: Seq) -> Option<Batch> {
         while let Some(first) = self.0.first_entry() {
-            let new = first.get().last().is_some_and(|(last, _)| *last > head);
+            let (batch, _) = first.get();
+            let new = batch.last().is_some_and(|(last, _)| *last > head);
             if new && *first.key() > head.next().0 {
                 return None;
             }
-            let batch = first.remove();
+            let (batch, _) = first.remove();
             if new {
                 return Some(batch);
             }
@@ -40,8 +43,10 @@ impl Early {
         None
     }
 
-    /// The first batch, whosever turn it is.
-    pub(super) fn first(&mut self) -> Option<Batch> {
-        self.0.pop_first().map(|(_, batch)| batch)
+    /// The first batch, whosever turn it is, where it or one behind it has waited long enough.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Batch> {
+        let is_due = self.0.values().any(|(_, until)| *until <= now);
+        let first = is_due.then(|| self.0.pop_first()).flatten();
+        first.map(|(_, (batch, _))| batch)
     }
 }

@@ -1,7 +1,10 @@
 //! Who is connected to the other nodes, as they tell: in the chats of those shards that somebody
 //! here is in, and of nobody who has not been heard of for a while.
 
-use super::link::{NodeId, Part, shard_of, trace};
+use super::{
+    answer::{Parts, Recent},
+    link::{NodeId, Part, shard_of, trace},
+};
 use crate::{
     model::{ChatId, UserId},
     protocol::Online,
@@ -31,8 +34,10 @@ struct Node {
     present: HashMap<ChatId, Users>,
     /// By shard, to be compared with what it says of itself.
     digests: HashMap<u16, u64>,
+    /// Who came and went lately.
+    recent: Recent,
     /// The parts of an answer whose last part is still to come.
-    coming: Vec<(ChatId, Online)>,
+    coming: Parts,
 }
 
 /// Somebody came or went, seen over all other nodes.
@@ -135,34 +140,35 @@ impl Elsewhere {
         (!self.has(chat, user)).then_some(Passage { chat, who, came })
     }
 
-    /// A part of a node's answer to who is connected there.
-    pub(super) fn answered(&mut self, node: NodeId, part: Part) -> Vec<Passage> {
-        let coming = &mut self.node(node).coming;
-        if part.first {
-            coming.clear();
-        }
-        coming.extend(part.present);
-        let Some(about) = part.about else {
+    /// Somebody came there or went, by the node's count.
+    pub(super) fn counted(&mut self, node: NodeId, version: u64, chat: ChatId, user: UserId) {
+        self.node(node).recent.note(version, chat, user);
+    }
+
+    /// A part of a node's answer to who is connected there. Whoever came or went since it was begun
+    /// is left as they are.
+    pub(super) fn answered(&mut self, id: NodeId, part: Part) -> Vec<Passage> {
+        let node = self.node(id);
+        let Some(answer) = node.coming.add(part) else {
             return Vec::new();
         };
-        let coming = mem::take(coming);
-        let about: HashSet<u16> = about.into_iter().collect();
-        let stay: HashSet<(ChatId, UserId)> = coming
-            .iter()
-            .map(|(chat, who)| (*chat, who.customer_id))
-            .collect();
-        let known = self
-            .node(node)
-            .everyone(|chat| about.contains(&shard_of(chat)));
-        let gone = known.into_iter().filter(|known| !stay.contains(known));
+        // Where that is not known any more, the next beat shows what is different.
+        let Some(later) = node.recent.after(answer.version) else {
+            return Vec::new();
+        };
+        let about: HashSet<u16> = answer.about.into_iter().collect();
+        let present = answer.present.into_iter();
+        let present = present.map(|(chat, who)| ((chat, who.customer_id), who));
+        let mut present: HashMap<(ChatId, UserId), Online> = present.collect();
+        present.retain(|key, _| !later.contains(key));
+        let known = node.everyone(|chat| about.contains(&shard_of(chat)));
+        let gone = known.into_iter();
+        let gone = gone.filter(|key| !present.contains_key(key) && !later.contains(key));
         let mut passages: Vec<Passage> = gone
-            .filter_map(|(chat, user)| self.went(node, chat, user))
+            .filter_map(|(chat, user)| self.went(id, chat, user))
             .collect();
-        passages.extend(
-            coming
-                .into_iter()
-                .filter_map(|(chat, who)| self.came(node, chat, who)),
-        );
+        let came = present.into_iter();
+        passages.extend(came.filter_map(|((chat, _), who)| self.came(id, chat, who)));
         passages
     }
 
@@ -216,7 +222,8 @@ impl Elsewhere {
             heard: Instant::now(),
             present: HashMap::new(),
             digests: HashMap::new(),
-            coming: Vec::new(),
+            recent: Recent::default(),
+            coming: Parts::default(),
         })
     }
 }
@@ -258,13 +265,14 @@ mod tests {
         let mut others = Elsewhere::default();
         others.came(ONE, CHAT, user(1));
         others.came(ONE, CHAT, user(2));
-        let part = |first, about, n| Part {
-            first,
+        let part = |number, about, n| Part {
+            version: 5,
+            number,
             about,
             present: vec![(CHAT, user(n))],
         };
-        assert_eq!(seen(others.answered(ONE, part(true, None, 2))), []);
-        let last = part(false, Some(vec![shard_of(CHAT)]), 3);
+        assert_eq!(seen(others.answered(ONE, part(0, None, 2))), []);
+        let last = part(1, Some(vec![shard_of(CHAT)]), 3);
         let mut passages = seen(others.answered(ONE, last));
         passages.sort_unstable();
         assert_eq!(passages, [(1, false), (3, true)]);
@@ -274,5 +282,25 @@ mod tests {
         let said = [(shards[0], digest)];
         assert!(others.differing(ONE, &shards, &said).is_empty());
         assert_eq!(others.differing(ONE, &shards, &[]), shards);
+    }
+
+    #[test]
+    fn who_came_or_went_since_an_answer_was_begun_stays_as_they_are() {
+        let mut others = Elsewhere::default();
+        others.came(ONE, CHAT, user(1));
+        others.came(ONE, CHAT, user(2));
+        // Gone and come while the answer was made: it says the opposite of both.
+        others.counted(ONE, 6, CHAT, UserId(1));
+        others.went(ONE, CHAT, UserId(1));
+        others.counted(ONE, 7, CHAT, UserId(3));
+        others.came(ONE, CHAT, user(3));
+        let answer = Part {
+            version: 5,
+            number: 0,
+            about: Some(vec![shard_of(CHAT)]),
+            present: vec![(CHAT, user(1))],
+        };
+        assert_eq!(seen(others.answered(ONE, answer)), [(2, false)]);
+        assert!(others.has(CHAT, UserId(3)) && !others.has(CHAT, UserId(1)));
     }
 }

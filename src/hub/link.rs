@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     task,
     time::Instant,
 };
@@ -40,7 +40,7 @@ pub use work::LinkWork;
 
 /// How long a batch waits for the one before it, which another node has published: two nodes that
 /// commit to one chat are a few milliseconds apart. After that the database is asked.
-const HOLD: Duration = Duration::from_millis(100);
+pub(super) const HOLD: Duration = Duration::from_millis(100);
 /// Batches of which the first waits for its turn. With more, the first waits no longer.
 const HELD: usize = 4096;
 
@@ -70,10 +70,11 @@ struct Inner {
     node: NodeId,
     subjects: Subjects,
     counters: Counters,
+    on_lag: Box<dyn Fn(Duration) + Send + Sync>,
     /// A chat was entered whose shard nobody here listened to before.
     wanted: Notify,
     /// Something may have been lost: what chats were told must be compared with the database.
-    doubt: Notify,
+    doubt: watch::Sender<()>,
     /// Another node does not hear this one.
     unheard: AtomicBool,
     /// Chats with a batch that waits for its turn, in order of time.
@@ -109,17 +110,18 @@ impl Subjects {
 
 impl Link {
     /// Makes the link, and what keeps it up. NATS need not be there yet.
-    pub(super) async fn new(options: &LinkOptions) -> Result<(Self, LinkWork), String> {
+    pub(super) async fn new(options: LinkOptions) -> Result<(Self, LinkWork), String> {
         let (events, happened) = mpsc::channel(64);
-        let client = connect::connect(options, events).await?;
+        let client = connect::connect(&options, events).await?;
         let (held, waiting) = mpsc::channel(HELD);
         let link = Self(Arc::new(Inner {
             client,
             node: NodeId(Uuid::new_v4().as_u64_pair().0),
             subjects: Subjects::new(&options.deployment),
             counters: Counters::default(),
+            on_lag: options.on_lag,
             wanted: Notify::new(),
-            doubt: Notify::new(),
+            doubt: watch::Sender::new(()),
             unheard: AtomicBool::new(false),
             held,
         }));
@@ -137,6 +139,12 @@ impl Link {
 
     pub(super) fn counters(&self) -> &Counters {
         &self.0.counters
+    }
+
+    /// A message of another node came, this old.
+    fn received(&self, age_ms: u64) {
+        self.0.counters.received();
+        (self.0.on_lag)(Duration::from_millis(age_ms));
     }
 
     /// Tells the other nodes what happened in a chat.
@@ -162,13 +170,20 @@ impl Link {
     }
 
     /// Tells the other nodes that a user is connected here, or not any more.
-    pub(super) fn here(&self, chat: ChatId, who: &Online) {
+    pub(super) fn here(&self, chat: ChatId, who: &Online, version: u64) {
         let who = who.clone();
-        self.note(chat, &Note::Here { chat, who });
+        self.note(chat, &Note::Here { chat, who, version });
     }
 
-    pub(super) fn gone(&self, chat: ChatId, user: UserId) {
-        self.note(chat, &Note::Gone { chat, user });
+    pub(super) fn gone(&self, chat: ChatId, user: UserId, version: u64) {
+        self.note(
+            chat,
+            &Note::Gone {
+                chat,
+                user,
+                version,
+            },
+        );
     }
 
     fn note(&self, chat: ChatId, note: &Note) {
@@ -194,7 +209,7 @@ impl Link {
 
     /// Says that something may have been lost.
     fn doubt(&self) {
-        self.0.doubt.notify_one();
+        self.0.doubt.send_replace(());
     }
 
     /// Says that another node, which this one hears, does not hear this one.
@@ -202,14 +217,14 @@ impl Link {
         self.0.unheard.store(true, Relaxed);
     }
 
-    /// Waits until something may have been lost.
-    pub(super) async fn doubted(&self) {
-        self.0.doubt.notified().await;
+    /// Changes whenever something may have been lost.
+    pub(super) fn doubts(&self) -> watch::Receiver<()> {
+        self.0.doubt.subscribe()
     }
 
     /// Sees to it that a held batch does not wait for long; false where it must not wait at all.
-    pub(super) fn hold(&self, chat: ChatId) -> bool {
-        self.0.held.try_send((Instant::now() + HOLD, chat)).is_ok()
+    pub(super) fn hold(&self, chat: ChatId, until: Instant) -> bool {
+        self.0.held.try_send((until, chat)).is_ok()
     }
 
     fn shard(&self, chat: ChatId) -> Subject {

@@ -2,6 +2,7 @@
 //! is in, gone with the last one. Nothing here is stored; the database is the truth. Where several
 //! servers share it, a link tells each what happens on the others.
 
+mod answer;
 mod channel;
 mod early;
 mod elsewhere;
@@ -16,16 +17,17 @@ use crate::{
 };
 use channel::{Channel, Turn};
 use elsewhere::Elsewhere;
-use link::{Link, Note, Shards};
+use link::{HOLD, Link, Note, Shards};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, time};
 
 pub use channel::{Batch, Event, Signal};
 pub use link::{Figures, LinkOptions, LinkState, LinkWork};
+pub use nodes::Doubts;
 pub use seat::Seat;
 pub use sockets::Registration;
 
@@ -49,6 +51,8 @@ struct Rooms {
     /// The same by shard, for the other nodes.
     shards: Shards,
     elsewhere: Elsewhere,
+    /// Counts who comes and goes here, and the answers to who does.
+    version: u64,
 }
 
 /// A chat that somebody is in.
@@ -122,9 +126,10 @@ impl Hub {
         match (event, &self.0.link) {
             (Event::Passing(frame), _) => channel.pass(frame),
             (Event::Changes(batch), Some(link)) => {
-                let turn = channel.in_turn(batch);
-                if turn == Turn::Held && !link.hold(chat) {
-                    self.release(chat);
+                let until = time::Instant::now() + HOLD;
+                let turn = channel.in_turn(batch, until);
+                if turn == Turn::Held && !link.hold(chat, until) {
+                    self.release(chat, until);
                 } else if turn == Turn::Skipped {
                     link.counters().healed();
                 }

@@ -3,24 +3,42 @@
 use super::{
     Event, Hub, Rooms, Shared, Turn,
     elsewhere::{Passage, STALE},
-    link::{Figures, Link, LinkOptions, LinkState, LinkWork, NodeId, Note, Part},
+    link::{Figures, Link, LinkOptions, LinkState, LinkWork, NodeId, Note, Part, shard_of},
 };
 use crate::{
     model::{ChatId, UserId},
     protocol::{Frame, Online},
 };
-use std::{collections::HashSet, future, mem, sync::Arc};
+use std::{collections::HashSet, future, sync::Arc};
+use tokio::{sync::watch, time::Instant};
 
 /// Users in one part of an answer: with names of any length it stays under the 1 MiB that NATS
 /// takes.
 const PART: usize = 500;
+/// Chats that are read at once for an answer.
+const CHATS: usize = 100;
+
+/// Tells when the link may have lost something.
+pub struct Doubts(Option<watch::Receiver<()>>);
+
+impl Doubts {
+    /// Waits until it may have, since this was asked last; for ever where there is none.
+    pub async fn next(&mut self) {
+        if let Some(doubts) = &mut self.0
+            && doubts.changed().await.is_ok()
+        {
+            return;
+        }
+        future::pending().await
+    }
+}
 
 impl Hub {
     /// A hub that hears of the other nodes, and what keeps it informed until it is told to stop.
     ///
     /// # Errors
     /// A sentence about what is wrong with the options; not where NATS is away.
-    pub async fn linked(options: &LinkOptions) -> Result<(Self, LinkWork), String> {
+    pub async fn linked(options: LinkOptions) -> Result<(Self, LinkWork), String> {
         let (link, work) = Link::new(options).await?;
         let link = Some(link);
         let shared = Shared {
@@ -30,7 +48,7 @@ impl Hub {
         Ok((Self(Arc::new(shared)), work))
     }
 
-    /// Whether this node hears the others.
+    /// Whether this node is connected to NATS, over which it hears the others.
     #[must_use]
     pub fn link_state(&self) -> LinkState {
         match &self.0.link {
@@ -40,6 +58,12 @@ impl Hub {
         }
     }
 
+    /// How many other nodes are heard.
+    #[must_use]
+    pub fn nodes_heard(&self) -> usize {
+        self.rooms().elsewhere.nodes().len()
+    }
+
     /// What the link has done; nothing where there is none.
     #[must_use]
     pub fn link_figures(&self) -> Figures {
@@ -47,12 +71,10 @@ impl Hub {
         link.map_or_else(Figures::default, |link| link.counters().read())
     }
 
-    /// Waits until the link may have lost something.
-    pub async fn doubted(&self) {
-        match &self.0.link {
-            Some(link) => link.doubted().await,
-            None => future::pending().await,
-        }
+    /// Tells from here on when the link may have lost something.
+    #[must_use]
+    pub fn doubts(&self) -> Doubts {
+        Doubts(self.0.link.as_ref().map(Link::doubts))
     }
 
     /// Counts that a chat had missed something.
@@ -68,15 +90,15 @@ impl Hub {
         }
     }
 
-    pub(super) fn came_here(&self, chat: ChatId, who: &Online) {
+    pub(super) fn came_here(&self, chat: ChatId, who: &Online, version: u64) {
         if let Some(link) = &self.0.link {
-            link.here(chat, who);
+            link.here(chat, who, version);
         }
     }
 
-    pub(super) fn went_here(&self, chat: ChatId, user: UserId) {
+    pub(super) fn went_here(&self, chat: ChatId, user: UserId, version: u64) {
         if let Some(link) = &self.0.link {
-            link.gone(chat, user);
+            link.gone(chat, user, version);
         }
     }
 
@@ -93,9 +115,9 @@ impl Hub {
         }
     }
 
-    /// Sends what a chat has held back for long enough.
-    pub(super) fn release(&self, chat: ChatId) {
-        let released = self.channel(chat).map(|channel| channel.release());
+    /// Sends what a chat has held back until now.
+    pub(super) fn release(&self, chat: ChatId, now: Instant) {
+        let released = self.channel(chat).map(|channel| channel.release(now));
         if released == Some(Turn::Skipped) {
             self.count_healed();
         }
@@ -108,12 +130,20 @@ impl Hub {
             Note::Closed { chat } => self.deliver(chat, Event::Closed),
             Note::UserEnded { user } => self.end_user_here(user),
             Note::SessionEnded { session } => self.end_session_here(session),
-            Note::Here { chat, who } => {
-                self.change(|rooms| Vec::from_iter(rooms.elsewhere.came(node, chat, who)));
-            }
-            Note::Gone { chat, user } => {
-                self.change(|rooms| Vec::from_iter(rooms.elsewhere.went(node, chat, user)));
-            }
+            Note::Here { chat, who, version } => self.change(|rooms| {
+                rooms
+                    .elsewhere
+                    .counted(node, version, chat, who.customer_id);
+                Vec::from_iter(rooms.elsewhere.came(node, chat, who))
+            }),
+            Note::Gone {
+                chat,
+                user,
+                version,
+            } => self.change(|rooms| {
+                rooms.elsewhere.counted(node, version, chat, user);
+                Vec::from_iter(rooms.elsewhere.went(node, chat, user))
+            }),
             Note::Present(part) => self.change(|rooms| rooms.elsewhere.answered(node, part)),
             Note::Farewell => self.change(|rooms| rooms.elsewhere.bury(node)),
             Note::Ask { shards } => self.answer(link, node, shards),
@@ -158,38 +188,54 @@ impl Hub {
         shards
     }
 
-    /// Tells a node who is connected here.
+    /// Tells a node who is connected here. The chats are read a few at a time, and what is told is
+    /// made outside the lock: who comes and goes meanwhile counts on from the answer's own number,
+    /// and is told besides.
     fn answer(&self, link: &Link, node: NodeId, about: Vec<u16>) {
         let shards: HashSet<u16> = about.iter().copied().collect();
+        let (version, chats) = {
+            let mut rooms = self.rooms();
+            rooms.version += 1;
+            let chats = rooms.here.keys().copied();
+            let chats = chats.filter(|chat| shards.contains(&shard_of(*chat)));
+            (rooms.version, chats.collect::<Vec<ChatId>>())
+        };
+        let (mut number, mut present) = (0, Vec::new());
+        let mut tell = |present, about| {
+            let part = Part {
+                version,
+                number,
+                about,
+                present,
+            };
+            number += 1;
+            link.note_to(node, &Note::Present(part));
+        };
+        for chats in chats.chunks(CHATS) {
+            self.gather(chats, &mut present);
+            while present.len() > PART {
+                tell(present.split_off(present.len() - PART), None);
+            }
+        }
+        tell(present, Some(about));
+    }
+
+    /// Who is announced in the chats.
+    fn gather(&self, chats: &[ChatId], present: &mut Vec<(ChatId, Online)>) {
         let rooms = self.rooms();
-        let chats = rooms.here.iter();
-        let chats = chats.filter(|(chat, _)| shards.contains(&super::link::shard_of(**chat)));
-        let (mut present, mut first) = (Vec::new(), true);
-        for (&chat, room) in chats {
-            for (&customer_id, who) in &room.present {
+        let rooms = chats
+            .iter()
+            .filter_map(|chat| Some((*chat, rooms.here.get(chat)?)));
+        present.extend(rooms.flat_map(|(chat, room)| {
+            room.present.iter().map(move |(&customer_id, who)| {
                 let username = who.username.clone();
                 let who = Online {
                     customer_id,
                     username: username.to_string(),
                 };
-                present.push((chat, who));
-                if present.len() == PART {
-                    let part = Part {
-                        first: mem::take(&mut first),
-                        about: None,
-                        present: mem::take(&mut present),
-                    };
-                    link.note_to(node, &Note::Present(part));
-                }
-            }
-        }
-        let about = Some(about);
-        let part = Part {
-            first,
-            about,
-            present,
-        };
-        link.note_to(node, &Note::Present(part));
+                (chat, who)
+            })
+        }));
     }
 
     /// Changes who is known to be elsewhere, and tells those here who came and went by it.

@@ -2,7 +2,7 @@
 
 use super::{Hub, Present, channel::Channel};
 use crate::{
-    model::ChatId,
+    model::{ChatId, Seq},
     protocol::{Frame, Online},
 };
 use std::{
@@ -51,7 +51,8 @@ impl Seat {
         let first_here = present.sockets == 1;
         if first_here {
             rooms.shards.toggle(self.chat, who.customer_id);
-            self.hub.came_here(self.chat, &who);
+            rooms.version += 1;
+            self.hub.came_here(self.chat, &who, rooms.version);
         }
         let first = first_here && !rooms.elsewhere.has(self.chat, who.customer_id);
         self.who = Some(who);
@@ -89,6 +90,12 @@ impl Seat {
         self.who.as_ref()
     }
 
+    /// Up to which change the chat has been told.
+    #[must_use]
+    pub fn told(&self) -> Seq {
+        self.channel.head()
+    }
+
     /// How many lasting events the chat has seen since it has somebody in it.
     #[must_use]
     pub fn mark(&self) -> u64 {
@@ -98,6 +105,10 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        #[cfg(feature = "planted-faults")]
+        if crate::planted::keeps_ghosts() {
+            return;
+        }
         let mut rooms = self.hub.rooms();
         let rooms = &mut *rooms;
         let Some(room) = rooms.here.get_mut(&self.chat) else {
@@ -111,7 +122,9 @@ impl Drop for Seat {
             if present.sockets == 0 {
                 room.present.remove(&who.customer_id);
                 rooms.shards.toggle(self.chat, who.customer_id);
-                self.hub.went_here(self.chat, who.customer_id);
+                rooms.version += 1;
+                self.hub
+                    .went_here(self.chat, who.customer_id, rooms.version);
                 if !rooms.elsewhere.has(self.chat, who.customer_id) {
                     room.channel.pass(Frame::leave(self.chat, who));
                 }

@@ -4,6 +4,7 @@
 
 mod archive;
 mod gone;
+mod lock;
 mod many;
 mod position;
 mod write;
@@ -14,10 +15,11 @@ use crate::{
     store::{Store, StoreTransaction},
 };
 use serde::Serialize;
-use sqlx::{Result, query, query_as, query_scalar};
+use sqlx::{Result, query_as};
 
 pub(super) use archive::{last_ids, set_last_ids, take_any_time, with_given_ids};
-pub(super) use gone::{missing_sessions, missing_users, strangers, touch_sessions};
+pub(super) use gone::{missing_sessions, missing_users, now, strangers, touch_sessions};
+pub(super) use lock::{be_in_haste, lock_chats, lock_if_empty, lock_user, unlocked};
 pub(super) use many::{join, users};
 pub(super) use position::{mark_read, positions};
 pub(super) use write::{advance, advance_to_last, append, update};
@@ -32,27 +34,6 @@ fn json<'a, T, U: Serialize>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> Strin
     let rows: Vec<U> = rows.iter().map(value).collect();
     // Numbers and texts: there is nothing in them that JSON could not hold.
     serde_json::to_string(&rows).unwrap_or_default()
-}
-
-pub(super) async fn lock_chats(tx: &mut StoreTransaction, chats: &[ChatId]) -> Result<Vec<Head>> {
-    const POSTGRES: &str = "SELECT chat_id, seq FROM chat WHERE chat_id = ANY($1) \
-                            ORDER BY chat_id FOR NO KEY UPDATE";
-    const SQLITE: &str = "SELECT chat_id, seq FROM chat \
-                          WHERE chat_id IN (SELECT value FROM json_each($1))";
-    match tx {
-        StoreTransaction::Postgres(tx) => {
-            query_as(POSTGRES)
-                .bind(column(chats, |c| c.0))
-                .fetch_all(&mut **tx)
-                .await
-        }
-        StoreTransaction::Sqlite(tx) => {
-            query_as(SQLITE)
-                .bind(json(chats, |c| c.0))
-                .fetch_all(&mut **tx)
-                .await
-        }
-    }
 }
 
 /// How users stand to chats, in the order of the pairs.
@@ -104,27 +85,6 @@ pub(super) async fn heads(store: &Store, chats: &[ChatId]) -> Result<Vec<Head>> 
     }
 }
 
-/// Locks a user against every writer; false where there is none.
-pub(super) async fn lock_user(tx: &mut StoreTransaction, user: UserId) -> Result<bool> {
-    const POSTGRES: &str = "SELECT customer_id FROM customer WHERE customer_id = $1 FOR UPDATE";
-    const SQLITE: &str = "SELECT customer_id FROM customer WHERE customer_id = $1";
-    let found: Option<i64> = match tx {
-        StoreTransaction::Postgres(tx) => {
-            query_scalar(POSTGRES)
-                .bind(user)
-                .fetch_optional(&mut **tx)
-                .await
-        }
-        StoreTransaction::Sqlite(tx) => {
-            query_scalar(SQLITE)
-                .bind(user)
-                .fetch_optional(&mut **tx)
-                .await
-        }
-    }?;
-    Ok(found.is_some())
-}
-
 pub(super) async fn people(
     tx: &mut StoreTransaction,
     users: &[UserId],
@@ -154,26 +114,38 @@ pub(super) async fn people(
     }
 }
 
-const MESSAGES_POSTGRES: &str = select_messages!("WHERE m.message_id = ANY($1)");
-const MESSAGES_SQLITE: &str =
-    select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
-
-pub(super) async fn messages(tx: &mut StoreTransaction, ids: &[MessageId]) -> Result<Vec<Message>> {
+/// The messages of these chats and ids. They are named by their chats too, where they are kept.
+pub(super) async fn messages(
+    tx: &mut StoreTransaction,
+    named: &[(ChatId, MessageId)],
+) -> Result<Vec<Message>> {
+    const POSTGRES: &str = select_messages!(
+        "JOIN unnest($1::bigint[], $2::bigint[]) AS k (chat, id) \
+         ON m.chat_id = k.chat AND m.message_id = k.id"
+    );
+    const SQLITE: &str = select_messages!(
+        "JOIN json_each($1) AS k ON m.chat_id = k.value ->> 0 AND m.message_id = k.value ->> 1"
+    );
     match tx {
         StoreTransaction::Postgres(tx) => {
-            query_as(MESSAGES_POSTGRES)
-                .bind(column(ids, |id| id.0))
+            query_as(POSTGRES)
+                .bind(column(named, |(chat, _)| chat.0))
+                .bind(column(named, |(_, id)| id.0))
                 .fetch_all(&mut **tx)
                 .await
         }
         StoreTransaction::Sqlite(tx) => {
-            query_as(MESSAGES_SQLITE)
-                .bind(json(ids, |id| id.0))
+            query_as(SQLITE)
+                .bind(json(named, |(chat, id)| (chat.0, id.0)))
                 .fetch_all(&mut **tx)
                 .await
         }
     }
 }
+
+const MESSAGES_POSTGRES: &str = select_messages!("WHERE m.message_id = ANY($1)");
+const MESSAGES_SQLITE: &str =
+    select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
 
 pub(super) async fn read_messages(store: &Store, ids: &[MessageId]) -> Result<Vec<Message>> {
     match store {
@@ -217,22 +189,6 @@ pub(super) async fn duplicates(tx: &mut StoreTransaction, keys: &[Keyed]) -> Res
             query_as(SQLITE).bind(rows).fetch_all(&mut **tx).await
         }
     }
-}
-
-/// Whether there is neither a user nor a chat; no other server makes one before the commit.
-pub(super) async fn lock_if_empty(tx: &mut StoreTransaction) -> Result<bool> {
-    const EMPTY: &str =
-        "SELECT count(*) FROM (SELECT 1 FROM customer UNION ALL SELECT 1 FROM chat) t";
-    let rows: i64 = match tx {
-        StoreTransaction::Postgres(tx) => {
-            query("LOCK TABLE customer, chat IN SHARE ROW EXCLUSIVE MODE")
-                .execute(&mut **tx)
-                .await?;
-            query_scalar(EMPTY).fetch_one(&mut **tx).await?
-        }
-        StoreTransaction::Sqlite(tx) => query_scalar(EMPTY).fetch_one(&mut **tx).await?,
-    };
-    Ok(rows == 0)
 }
 
 pub(super) async fn search(

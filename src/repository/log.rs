@@ -132,6 +132,19 @@ impl LogRepository {
         self.0.begin().await.map(LogTransaction)
     }
 
+    /// Begins a transaction that waits for a lock no longer than a moment.
+    pub async fn begin_in_haste(&self) -> Result<LogTransaction, Error> {
+        let mut tx = self.0.begin().await?;
+        dialect::be_in_haste(&mut tx).await?;
+        Ok(LogTransaction(tx))
+    }
+
+    /// Those of the chats that nobody has locked at this moment.
+    pub async fn unlocked(&self, chats: &[ChatId]) -> Result<Vec<ChatId>, Error> {
+        let mut tx = self.0.begin().await?;
+        Ok(dialect::unlocked(&mut tx, chats).await?)
+    }
+
     /// The heads of chats as they are committed; those that do not exist are left out.
     pub async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
         Ok(dialect::heads(&self.0, chats).await?)
@@ -187,9 +200,9 @@ impl LogTransaction {
         Ok(dialect::people(&mut self.0, users, chats).await?)
     }
 
-    /// The messages of those ids.
-    pub async fn messages(&mut self, ids: &[MessageId]) -> Result<Vec<Message>, Error> {
-        Ok(dialect::messages(&mut self.0, ids).await?)
+    /// The messages of those ids in those chats.
+    pub async fn messages(&mut self, named: &[(ChatId, MessageId)]) -> Result<Vec<Message>, Error> {
+        Ok(dialect::messages(&mut self.0, named).await?)
     }
 
     /// The messages that are stored already under these names.
@@ -275,7 +288,7 @@ impl LogTransaction {
     /// Turns the first of the user's messages into tombstones of nobody.
     async fn bury(&mut self, user: UserId, now: Timestamp) -> Result<Vec<Tombstone>, Error> {
         const SQL: &str = "WITH last_words AS ( \
-                SELECT m.message_id, c.seq \
+                SELECT m.chat_id, m.message_id, c.seq \
                     + row_number() OVER (PARTITION BY m.chat_id ORDER BY m.message_id) AS seq \
                 FROM message m JOIN chat c ON c.chat_id = m.chat_id \
                 WHERE m.customer_id = $1 AND m.deleted_at IS NULL \
@@ -283,6 +296,7 @@ impl LogTransaction {
             UPDATE message SET content = NULL, customer_id = NULL, deleted_by = $1, \
                 deleted_at = $2, seq = last_words.seq \
             FROM last_words WHERE message.message_id = last_words.message_id \
+                AND message.chat_id = last_words.chat_id \
             RETURNING message.chat_id, message.message_id, message.seq";
         let mut tombstones: Vec<Tombstone> = on!(tx &mut self.0, |db| query_as(SQL)
             .bind(user)

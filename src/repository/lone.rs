@@ -42,14 +42,18 @@ pub enum Attempt {
     Unknown(Error),
 }
 
-/// Tries it. The update of the chat's row is its lock, taken before the id is drawn, as every writer
-/// does.
+/// Tries it. The chat's row is locked before the id is drawn, as every writer does; where the author
+/// must be a member, before that is asked too, and their membership's row is looked at as it is then:
+/// a removal that was waited for is seen.
 pub(super) async fn send(store: &Store, new: &LoneMessage<'_>, now: Timestamp) -> Attempt {
-    const SQL: &str = "WITH head AS ( \
+    const SQL: &str = "WITH locked AS MATERIALIZED ( \
+            SELECT chat_id FROM chat WHERE chat_id = $1 FOR NO KEY UPDATE), \
+        member AS MATERIALIZED (SELECT m.chat_id FROM locked JOIN customer_chat m \
+            ON m.chat_id = locked.chat_id AND m.customer_id = $2 FOR KEY SHARE OF m), \
+        head AS ( \
             UPDATE chat SET seq = seq + 1 WHERE chat_id = $1 \
             AND EXISTS (SELECT FROM customer WHERE customer_id = $2) \
-            AND (NOT $3 OR EXISTS (SELECT FROM customer_chat \
-                WHERE customer_id = $2 AND chat_id = $1)) \
+            AND (NOT $3 OR EXISTS (SELECT FROM member)) \
             AND NOT EXISTS (SELECT FROM message WHERE chat_id = $1 AND customer_id = $2 \
                 AND client_message_id = $4) \
             RETURNING seq) \

@@ -158,6 +158,12 @@ impl SessionRepository {
         Ok(dialect::missing_sessions(&self.0, sessions).await?)
     }
 
+    /// The present, by the clock that all servers share: a server whose own is wrong must not end
+    /// what the others have begun.
+    pub async fn now(&self) -> Result<Timestamp, Error> {
+        Ok(dialect::now(&self.0).await?)
+    }
+
     /// Notes that sessions are in use; tells which of them are still within their lifetime.
     pub async fn touch(
         &self,

@@ -15,8 +15,8 @@ async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))
 }
 
-/// 200 while changes can be stored; 503 `unavailable` otherwise. `link` tells whether the other
-/// servers are heard.
+/// 200 while changes can be stored; 503 `unavailable` otherwise. `link` tells whether the
+/// server is connected to NATS, over which it hears the others.
 async fn ready(State(state): State<AppState>) -> Result<Json<Value>, Error> {
     let link = state.health.ready().await?;
     Ok(Json(json!({ "status": "ready", "link": link })))

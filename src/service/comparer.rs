@@ -15,8 +15,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How often.
-const COMPARE: Duration = Duration::from_secs(3);
 /// How long the database may take for one question.
 const READ_LIMIT: Duration = Duration::from_secs(2);
 /// What is stored and has not been told may just be on its way: it is missing if it still is after
@@ -40,6 +38,8 @@ pub struct ComparerParts {
     pub users: UserRepository,
     /// Who is signed in.
     pub sessions: SessionRepository,
+    /// How often.
+    pub period: Duration,
 }
 
 impl Comparer {
@@ -49,39 +49,64 @@ impl Comparer {
         Self(parts)
     }
 
-    /// Works until `stop`.
+    /// Works until `stop`. The heads go their own way: what is behind waits for no other answer.
     pub async fn run(self, stop: CancellationToken) {
-        let mut ticks = time::interval(COMPARE);
+        let all = async {
+            let heads = self.again_and_again(|| self.heal());
+            let rest = self.again_and_again(|| self.end_what_is_gone());
+            tokio::join!(heads, rest);
+        };
+        stop.run_until_cancelled(all).await;
+    }
+
+    async fn again_and_again<T: Future<Output = ()>>(&self, compare: impl Fn() -> T) {
+        let mut doubts = self.0.hub.doubts();
+        let mut ticks = time::interval(self.0.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             select! {
-                () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
-                () = self.0.hub.doubted() => {}
+                () = doubts.next() => {}
             }
-            select! {
-                () = stop.cancelled() => return,
-                compared = self.compare() => if let Err(error) = compared {
-                    error.log();
-                },
-            }
+            compare().await;
         }
     }
 
-    /// Sessions and users end at once, as their ids never come back; so do chats. The rest is
-    /// looked at twice.
-    async fn compare(&self) -> Result<(), Error> {
-        self.end_users().await?;
-        self.end_sessions().await?;
-        let behind = self.heads().await?;
-        let strangers = self.strangers(&self.0.hub.seated()).await?;
-        if behind.is_empty() && strangers.is_empty() {
-            return Ok(());
-        }
+    /// Tells chats that they are behind, if they still are after a while.
+    async fn heal(&self) {
+        let behind = match self.heads().await {
+            Ok(behind) if behind.is_empty() => return,
+            Ok(behind) => behind,
+            Err(error) => return error.log(),
+        };
         time::sleep(GRACE).await;
         for (chat, head) in behind {
             self.tell(chat, head);
         }
+    }
+
+    /// What of this fails, fails alone.
+    async fn end_what_is_gone(&self) {
+        let ended = tokio::join!(
+            self.end_users(),
+            self.end_sessions(),
+            self.end_memberships()
+        );
+        for ended in [ended.0, ended.1, ended.2] {
+            if let Err(error) = ended {
+                error.log();
+            }
+        }
+    }
+
+    /// Sessions and users end at once, as their ids never come back; so do chats. Members may just
+    /// be on their way, and are looked at twice.
+    async fn end_memberships(&self) -> Result<(), Error> {
+        let strangers = self.strangers(&self.0.hub.seated()).await?;
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        time::sleep(GRACE).await;
         let seated: HashSet<(UserId, ChatId)> = self.0.hub.seated().into_iter().collect();
         let still = strangers.into_iter().filter(|seat| seated.contains(seat));
         let still: Vec<(UserId, ChatId)> = still.collect();

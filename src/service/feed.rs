@@ -2,6 +2,7 @@
 //! something, or the socket was away, from the database. Whatever a socket is sent of its chats
 //! comes through here.
 
+mod page;
 mod place;
 
 use super::member::{Connected, MemberService};
@@ -12,10 +13,15 @@ use crate::{
     metrics::FeedMetrics,
     model::{ChatId, Seq, SessionId, UserId},
     protocol::{Frame, Online},
-    repository::{MessageRepository, Most, Portion, Standing},
+    repository::{MessageRepository, Most, Standing},
 };
+use page::{Pages, Shared};
 use place::{Behind, Place};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{sync::Semaphore, time};
 use tokio_stream::{
     StreamExt, StreamMap,
@@ -50,6 +56,8 @@ pub struct Feeds {
     /// here, where waiting takes a few bytes, instead of in front of the pool with all that a
     /// query takes.
     turns: Arc<Semaphore>,
+    /// What is read at this moment: sockets of one chat read together.
+    pages: Pages,
 }
 
 /// The frames of all chats that one socket is connected to, for one user.
@@ -106,6 +114,7 @@ impl Feeds {
             messages,
             metrics,
             turns,
+            pages: Pages::default(),
         }
     }
 
@@ -159,7 +168,7 @@ impl Feed {
         } = feeds.first_look(caller, self.user, chat, since).await?;
         let since = since.or_else(|| self.place(chat).map(|place| place.seen));
         let since = since.filter(|since| !truncated && *since < head);
-        let behind = since.map(Behind::new);
+        let behind = since.map(|since| Behind::new(since, head));
         if behind.is_some() {
             self.feeds.metrics.replays.inc();
         }
@@ -239,13 +248,25 @@ impl Feed {
         self.places.len()
     }
 
-    /// The last change that was sent of each chat.
+    /// How far each chat has been told, by whichever way the server learned it; all of it that was
+    /// not lost is on its way to this socket.
     #[must_use]
-    pub fn heads(&self) -> BTreeMap<ChatId, Seq> {
-        self.places
-            .iter()
-            .map(|place| (place.chat, place.seen))
+    pub fn told(&self) -> HashMap<ChatId, Seq> {
+        let places = self.places.iter();
+        places
+            .map(|place| (place.chat, place.seat.told()))
             .collect()
+    }
+
+    /// The head of each chat: what was told of it by then, and never less than was sent.
+    #[must_use]
+    pub fn heads(&self, told: &HashMap<ChatId, Seq>) -> BTreeMap<ChatId, Seq> {
+        let head = |place: &Place| {
+            told.get(&place.chat)
+                .map_or(place.seen, |&t| t.max(place.seen))
+        };
+        let places = self.places.iter();
+        places.map(|place| (place.chat, head(place))).collect()
     }
 
     /// The last change that was sent of a chat.
@@ -299,15 +320,19 @@ impl Feed {
     /// `unavailable` where the store is; the socket is as far as it was.
     pub async fn catch_up(&mut self, chat: ChatId) -> Result<Option<Vec<Frame>>, Error> {
         let user = self.user;
-        let Some(place) = self.place(chat).filter(|place| place.behind.is_some()) else {
+        let Some(place) = self.place(chat) else {
             return Ok(None);
         };
-        let seen = place.seen;
+        let Some(behind) = &place.behind else {
+            return Ok(None);
+        };
+        let (seen, head) = (place.seen, behind.head);
         let feeds = self.feeds.clone();
-        let read = feeds.next_look(user, chat, seen).await?;
+        let read = feeds.next_look(user, chat, (seen, head)).await?;
         match (read, self.place_mut(chat)) {
-            (NextLook::Page(page), Some(place)) => {
-                let frames = place.replay(&page);
+            (NextLook::Page(shared), Some(place)) => {
+                let page = shared.page().ok_or_else(Error::unavailable)?;
+                let frames = place.replay(page);
                 self.feeds.metrics.replayed.inc_by(frames.len() as u64);
                 Ok(Some(frames))
             }
@@ -330,7 +355,7 @@ struct FirstLook {
 /// What a socket that is behind finds in the database.
 enum NextLook {
     /// The messages that changed next, by change.
-    Page(Portion),
+    Page(Shared),
     /// The chat is gone for this user: their last frame of it.
     Gone(Frame),
 }
@@ -361,8 +386,19 @@ impl Feeds {
 
     /// What a removed member is sent ends with their membership, so that it is asked for after the
     /// messages are read.
-    async fn next_look(&self, user: UserId, chat: ChatId, seen: Seq) -> Result<NextLook, Error> {
-        let page = self.in_turn(self.messages.since(chat, seen, PAGE)).await?;
+    async fn next_look(
+        &self,
+        user: UserId,
+        chat: ChatId,
+        (seen, head): (Seq, Seq),
+    ) -> Result<NextLook, Error> {
+        // Before the read: whatever this socket was told of must be in what it is given.
+        let told = self.hub.told(chat).map_or(head, |told| told.max(head));
+        let read = || {
+            self.metrics.reads.inc();
+            self.in_turn(self.messages.since(chat, seen, PAGE))
+        };
+        let page = self.pages.after((chat, seen), told, read).await?;
         match self.members.standing(user, chat).await? {
             Standing { head: None, .. } => Ok(NextLook::Gone(Frame::chat_deleted(chat))),
             Standing { role: None, .. } => Ok(NextLook::Gone(Frame::removed(chat))),

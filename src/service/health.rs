@@ -24,8 +24,8 @@ impl HealthService {
         Self { health, hub }
     }
 
-    /// Whether changes can be stored and read, and whether the other servers are heard. Without
-    /// them this one is as ready: what it misses comes from the database a few seconds later.
+    /// Whether changes can be stored and read, and whether NATS is there. Without
+    /// it this one is as ready: what it misses comes from the database a few seconds later.
     ///
     /// # Errors
     /// `unavailable` where the store does not answer within a second.

@@ -4,7 +4,7 @@ use super::session::{SessionService, close_ended};
 use crate::{
     auth::{Proof, SessionToken},
     error::{Code, Error},
-    model::{Password, Session, Timestamp, User, Username},
+    model::{Password, Session, User, Username},
     repository::{Begun, NewSession},
 };
 use std::net::IpAddr;
@@ -80,7 +80,7 @@ impl SessionService {
             return Err(wrong());
         };
         let token = SessionToken::generate()?;
-        let now = Timestamp::now();
+        let now = self.sessions.now().await?;
         let new = NewSession {
             user: credentials.user.customer_id,
             proved: credentials.password,

@@ -99,14 +99,15 @@ impl SessionKeeper {
         let mut used: Vec<SessionId> = self.used.take().into_iter().chain(open.clone()).collect();
         used.sort_unstable();
         used.dedup();
+        let now = self.sessions.now().await?;
         let mut alive = HashSet::with_capacity(used.len());
         for some in used.chunks(AT_ONCE) {
-            alive.extend(self.sessions.touch(some, Timestamp::now()).await?);
+            alive.extend(self.sessions.touch(some, now).await?);
         }
         for gone in open.iter().filter(|session| !alive.contains(session)) {
             self.hub.end_session_here(*gone);
         }
-        let living = self.lifetimes.living(Timestamp::now());
+        let living = self.lifetimes.living(now);
         for (expired, user) in self.sessions.sweep(living).await? {
             self.hub.end_session(expired);
             tracing::info!(user = user.0, session = expired.0, "session expired");

@@ -12,6 +12,21 @@ use std::time::Duration;
 const OLDEST: i32 = 13_00_00;
 /// How long one statement of a running server may take; the migrations are not bound by it.
 const STATEMENT_LIMIT: &str = "10s";
+/// How long a statement waits for a row that another server has locked: shorter than a batch may
+/// take, so that the writer hears which it was and goes on without it.
+const LOCK_LIMIT: &str = "1500ms";
+/// How long a transaction may stand still between two statements, which are microseconds apart: a
+/// server that was frozen or cut off in the middle of one holds the rows of its chats until then.
+const STILL_LIMIT: &str = "5s";
+/// When Postgres gives up a server that it does not hear, in seconds: after so long it asks, so
+/// often, so many times; and what it has sent must have come after so many milliseconds. Over a
+/// Unix socket this says nothing.
+const SILENCE: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "25000"),
+];
 /// How long a server that starts waits for Postgres to answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -84,7 +99,12 @@ async fn migrate(mut connection: PgConnection) -> Result<(), Box<dyn std::error:
 fn runtime_pool(options: &PgConnectOptions, connections: u32) -> PgPool {
     let options = options
         .clone()
-        .options([("statement_timeout", STATEMENT_LIMIT)]);
+        .options([
+            ("statement_timeout", STATEMENT_LIMIT),
+            ("lock_timeout", LOCK_LIMIT),
+            ("idle_in_transaction_session_timeout", STILL_LIMIT),
+        ])
+        .options(SILENCE);
     let pool: PgPoolOptions = pool(connections).test_before_acquire(false);
     pool.before_acquire(|connection, meta| {
         Box::pin(async move {

@@ -16,7 +16,7 @@ on_both_stores!(
 );
 
 /// What the server says, with this token or none.
-async fn scrape(client: &Client) -> String {
+pub(crate) async fn scrape(client: &Client) -> String {
     let request = client.request(Method::GET, "/metrics");
     let answer = request.send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
@@ -35,7 +35,7 @@ fn find(text: &str, series: &str) -> Option<f64> {
 }
 
 #[track_caller]
-fn value(text: &str, series: &str) -> f64 {
+pub(crate) fn value(text: &str, series: &str) -> f64 {
     find(text, series).unwrap_or_else(|| panic!("no {series} in {text}"))
 }
 

@@ -65,7 +65,7 @@ const LAYERS: &[Layer] = &[
     layer("planted", &[], &[]),
     layer("store", &["error"], &["sqlx"]),
     layer("repository", &["model", "error", "store"], &["sqlx"]),
-    layer("hub", &["model", "protocol"], &[]),
+    layer("hub", &["model", "protocol", "planted"], &[]),
     layer(
         "service",
         &[

@@ -6,27 +6,29 @@ use tokio::sync::mpsc;
 
 /// Messages that wait to be written to NATS; with more, a message is dropped.
 const QUEUE: usize = 1024;
-/// Messages of one shard that wait to be passed on; with more, they are dropped, and everything is
-/// compared with the database.
-const SUBSCRIPTION: usize = 4096;
 /// How often NATS is asked for a sign of life when it says nothing; without three of them the
 /// connection counts as lost.
 const PING: Duration = Duration::from_secs(2);
 /// How long connecting may take, and the longest pause between two attempts.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// How to reach NATS, and which servers to find there.
-#[derive(Clone)]
 pub struct LinkOptions {
     /// `nats://` or `tls://` URLs of one cluster, separated by commas; user, password or token may
     /// stand in them.
     pub urls: String,
     /// A credentials file.
     pub credentials: Option<PathBuf>,
-    /// Certificates of authorities that are trusted besides the system's.
+    /// Certificates of authorities that are trusted instead of the system's.
     pub authorities: Option<PathBuf>,
     /// What all servers on one database call it: they hear each other and nobody else.
     pub deployment: String,
+    /// Messages of one subject that wait to be passed on; with more, they are dropped, and
+    /// everything is compared with the database.
+    pub subscription: usize,
+    /// Takes note of how old each message of another server was when it came, by both clocks.
+    pub on_lag: Box<dyn Fn(Duration) + Send + Sync>,
 }
 
 /// A client that connects by itself, now and whenever it must.
@@ -46,7 +48,7 @@ pub(super) async fn connect(
         .no_echo()
         .retry_on_initial_connect()
         .client_capacity(QUEUE)
-        .subscription_capacity(SUBSCRIPTION)
+        .subscription_capacity(options.subscription)
         .skip_subject_validation(true)
         .ping_interval(PING)
         .connection_timeout(CONNECT_LIMIT)

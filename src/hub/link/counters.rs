@@ -10,7 +10,6 @@ pub(in crate::hub) struct Counters {
     dropped: AtomicU64,
     healed: AtomicU64,
     reconnects: AtomicU64,
-    lag_ms: AtomicU64,
 }
 
 /// What the counters say at one moment.
@@ -26,8 +25,6 @@ pub struct Figures {
     pub healed: u64,
     /// Times that the connection to NATS was lost and made again.
     pub reconnects: u64,
-    /// How old the message was that came last, in milliseconds by both nodes' clocks.
-    pub lag_ms: u64,
 }
 
 impl Counters {
@@ -35,9 +32,8 @@ impl Counters {
         self.published.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn received(&self, age_ms: u64) {
+    pub(super) fn received(&self) {
         self.received.fetch_add(1, Relaxed);
-        self.lag_ms.store(age_ms, Relaxed);
     }
 
     pub(super) fn dropped(&self) {
@@ -60,7 +56,6 @@ impl Counters {
             dropped: self.dropped.load(Relaxed),
             healed: self.healed.load(Relaxed),
             reconnects: self.reconnects.load(Relaxed),
-            lag_ms: self.lag_ms.load(Relaxed),
         }
     }
 }

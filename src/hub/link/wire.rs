@@ -41,10 +41,18 @@ pub(super) enum Body {
 /// What is told besides frames.
 #[derive(Debug, Deserialize, Serialize)]
 pub(in crate::hub) enum Note {
-    /// A user's first socket on that node is announced.
-    Here { chat: ChatId, who: Online },
+    /// A user's first socket on that node is announced. The node counts who comes and goes.
+    Here {
+        chat: ChatId,
+        who: Online,
+        version: u64,
+    },
     /// A user's last socket on that node is gone.
-    Gone { chat: ChatId, user: UserId },
+    Gone {
+        chat: ChatId,
+        user: UserId,
+        version: u64,
+    },
     /// A user does not belong to the chat any more.
     Removed { chat: ChatId, user: UserId },
     /// The chat was deleted.
@@ -69,8 +77,10 @@ pub(in crate::hub) enum Note {
 /// A part of the answer to who is connected.
 #[derive(Debug, Deserialize, Serialize)]
 pub(in crate::hub) struct Part {
-    /// Whether it is the first.
-    pub(in crate::hub) first: bool,
+    /// When the answer was begun, by the count of who came and went; another has another.
+    pub(in crate::hub) version: u64,
+    /// Which part it is, from 0.
+    pub(in crate::hub) number: u32,
     /// With the last part, the shards that the whole answer is about.
     pub(in crate::hub) about: Option<Vec<u16>>,
     /// Who is where.

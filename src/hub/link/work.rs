@@ -9,9 +9,11 @@ use crate::{
     hub::{Event, Hub, elsewhere::STALE},
     model::ChatId,
 };
-use async_nats::{Event as NatsEvent, Subject, Subscriber};
+use async_nats::{Event as NatsEvent, Subscriber};
 use futures_util::StreamExt;
-use std::{collections::HashMap, mem, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    collections::HashMap, convert::Infallible, mem, sync::atomic::Ordering::Relaxed, time::Duration,
+};
 use tokio::{
     select,
     sync::mpsc,
@@ -23,20 +25,35 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 const BEAT: Duration = Duration::from_secs(3);
 /// How long writing what was said may take.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
-/// How long a subscription may take to be handed to the client.
+/// How long the subscriptions of one round may take to be handed to the client, all together.
 const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(1);
 /// An order to leave a chat that is older than this is left to the comparison with the database:
 /// the user may have been let in again since.
 const STALE_ORDER_MS: u64 = 5000;
+
+/// What is listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Topic {
+    /// What concerns every node.
+    All,
+    /// What concerns this one.
+    Own,
+    /// What happens in the chats of a shard.
+    Shard(u16),
+}
 
 /// The link's work.
 pub struct LinkWork {
     link: Link,
     happened: mpsc::Receiver<NatsEvent>,
     held: mpsc::Receiver<(Instant, ChatId)>,
-    listening: HashMap<u16, AbortOnDropHandle<()>>,
+    listening: HashMap<Topic, AbortOnDropHandle<()>>,
     /// When it was connected last.
     connected: Option<Instant>,
+    /// Until when silence says nothing of the other nodes: this one did not listen.
+    deaf: Option<Instant>,
+    /// Whether messages were dropped since the last beat, because they came too fast.
+    missed: bool,
     /// What NATS complained of last, to be logged once.
     complaint: String,
 }
@@ -53,55 +70,69 @@ impl LinkWork {
             held,
             listening: HashMap::new(),
             connected: None,
+            deaf: None,
+            missed: false,
             complaint: String::new(),
         }
     }
 
     /// Works until `stop`; then says goodbye to the other nodes.
     pub async fn run(mut self, hub: Hub, stop: CancellationToken) {
-        let subjects = &self.link.0.subjects;
-        let (all, own) = (subjects.all.clone(), subjects.of(self.link.0.node));
-        let always = [self.listen(&hub, all).await, self.listen(&hub, own).await];
         let (_, mut held) = mpsc::channel(1);
         mem::swap(&mut held, &mut self.held);
         let _releasing = AbortOnDropHandle::new(tokio::spawn(release(held, hub.clone())));
+        stop.run_until_cancelled(self.work(&hub)).await;
+        let link = &self.link;
+        link.note_all(&Note::Farewell);
+        let _ = time::timeout(FLUSH_LIMIT, link.0.client.flush()).await;
+    }
+
+    async fn work(&mut self, hub: &Hub) -> Infallible {
         let mut beats = time::interval(BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut due = Instant::now();
         let link = self.link.clone();
         loop {
             select! {
-                () = stop.cancelled() => break,
-                Some(event) = self.happened.recv() => self.take_note(&hub, event),
-                () = link.0.wanted.notified() => self.listen_more(&hub).await,
+                Some(event) = self.happened.recv() => self.take_note(hub, event),
+                () = link.0.wanted.notified() => self.listen_more(hub).await,
                 _ = beats.tick() => {
                     // Who slept must not take the others for dead because it did not hear them.
-                    let overslept = due.elapsed() > BEAT;
+                    if due.elapsed() > BEAT {
+                        self.listen_anew();
+                    }
                     due = Instant::now() + BEAT;
-                    self.beat(&hub, overslept).await;
+                    self.beat(hub).await;
                 }
             }
         }
-        link.note_all(&Note::Farewell);
-        let _ = time::timeout(FLUSH_LIMIT, link.0.client.flush()).await;
-        drop(always);
     }
 
-    async fn beat(&mut self, hub: &Hub, overslept: bool) {
-        self.listen_less(hub);
-        self.listen_more(hub).await;
-        if self.link.is_up() {
-            hub.beat(&self.link);
-            self.mend().await;
-        }
-        if !overslept {
+    /// From here on the others have as long to be heard as they always have.
+    fn listen_anew(&mut self) {
+        self.deaf = Some(Instant::now() + STALE);
+    }
+
+    async fn beat(&mut self, hub: &Hub) {
+        if self.deaf.is_none_or(|until| until < Instant::now()) {
             hub.bury_the_dead();
         }
+        if mem::take(&mut self.missed) {
+            self.catch_up(hub);
+        } else if self.link.is_up() {
+            hub.beat(&self.link);
+        }
+        self.listen_less(hub);
+        self.listen_more(hub).await;
+        self.mend().await;
     }
 
     /// Makes the connection anew where another node that is heard does not hear this one: what goes
     /// out is lost on the way, which the client alone notices only when nothing comes in either.
     async fn mend(&mut self) {
+        if !self.link.is_up() {
+            return;
+        }
         let unheard = self.link.0.unheard.swap(false, Relaxed);
         let long = self.connected.is_some_and(|at| at.elapsed() > STALE);
         if unheard && long {
@@ -119,12 +150,17 @@ impl LinkWork {
                     self.link.0.counters.reconnected();
                 }
                 self.complaint.clear();
+                self.listen_anew();
                 self.catch_up(hub);
+                // What was wanted while it was down.
+                self.link.want();
             }
             NatsEvent::Disconnected => {
                 tracing::warn!("the link to the other servers is down; the database heals");
             }
-            NatsEvent::SlowConsumer(_) => self.catch_up(hub),
+            // One for each message that is dropped, when there is too much to do already: what was
+            // missed is made up for once a beat.
+            NatsEvent::SlowConsumer(_) => self.missed = true,
             NatsEvent::ServerError(_) | NatsEvent::ClientError(_) => {
                 let complaint = event.to_string();
                 if complaint != self.complaint {
@@ -140,25 +176,41 @@ impl LinkWork {
     /// are asked who is connected to them.
     fn catch_up(&self, hub: &Hub) {
         hub.beat(&self.link);
-        let shards = self.listening.keys().copied().collect();
+        let shards = self.listening.keys().filter_map(|topic| match topic {
+            Topic::Shard(shard) => Some(*shard),
+            Topic::All | Topic::Own => None,
+        });
+        let shards = shards.collect();
         self.link.note_all(&Note::Ask { shards });
         self.link.doubt();
     }
 
-    /// Listens to the shards that somebody came into.
+    /// Listens to whatever is wanted and not listened to, or not any more. While the link is down
+    /// nothing would take the subscriptions.
     async fn listen_more(&mut self, hub: &Hub) {
-        let mut new = Vec::new();
-        for shard in hub.shards_of_interest() {
-            if self.listening.contains_key(&shard) {
-                continue;
-            }
-            let subject = self.link.0.subjects.shards[usize::from(shard)].clone();
-            if let Some(listening) = self.listen(hub, subject).await {
-                self.listening.insert(shard, listening);
-                new.push(shard);
-            }
+        self.listening.retain(|_, task| !task.is_finished());
+        if !self.link.is_up() {
+            return;
         }
-        if new.is_empty() || !self.link.is_up() {
+        let shards = hub.shards_of_interest().into_iter().map(Topic::Shard);
+        let wanted = [Topic::All, Topic::Own].into_iter().chain(shards);
+        let wanted = wanted.filter(|topic| !self.listening.contains_key(topic));
+        let wanted: Vec<Topic> = wanted.collect();
+        let mut new = Vec::new();
+        let listening = async {
+            for topic in wanted {
+                if let Some(task) = self.listen(hub, topic).await {
+                    self.listening.insert(topic, task);
+                    new.extend(match topic {
+                        Topic::Shard(shard) => Some(shard),
+                        Topic::All | Topic::Own => None,
+                    });
+                }
+            }
+        };
+        // What it does not come to now is tried again with the next beat.
+        let _ = time::timeout(SUBSCRIBE_LIMIT, listening).await;
+        if new.is_empty() {
             return;
         }
         // Behind the subscriptions, on the same connection: what comes later is heard. What came
@@ -171,15 +223,21 @@ impl LinkWork {
     /// Stops listening to the shards that everyone has left.
     fn listen_less(&mut self, hub: &Hub) {
         let shards = hub.shards_of_interest();
-        self.listening
-            .retain(|shard, _| shards.binary_search(shard).is_ok());
+        self.listening.retain(|topic, _| match topic {
+            Topic::Shard(shard) => shards.binary_search(shard).is_ok(),
+            Topic::All | Topic::Own => true,
+        });
     }
 
-    /// A task that passes on what comes on a subject; dropping it ends the subscription.
-    async fn listen(&self, hub: &Hub, subject: Subject) -> Option<AbortOnDropHandle<()>> {
-        let subscribing = self.link.0.client.subscribe(subject);
-        let subscribed = time::timeout(SUBSCRIBE_LIMIT, subscribing).await;
-        let subscriber = subscribed.ok()?.ok()?;
+    /// A task that passes on what comes of a topic; dropping it ends the subscription.
+    async fn listen(&self, hub: &Hub, topic: Topic) -> Option<AbortOnDropHandle<()>> {
+        let subjects = &self.link.0.subjects;
+        let subject = match topic {
+            Topic::All => subjects.all.clone(),
+            Topic::Own => subjects.of(self.link.0.node),
+            Topic::Shard(shard) => subjects.shards[usize::from(shard)].clone(),
+        };
+        let subscriber = self.link.0.client.subscribe(subject).await.ok()?;
         let listening = hear(subscriber, self.link.clone(), hub.clone());
         Some(AbortOnDropHandle::new(tokio::spawn(listening)))
     }
@@ -193,7 +251,7 @@ async fn hear(mut subscriber: Subscriber, link: Link, hub: Hub) {
         if message.node == link.0.node {
             continue;
         }
-        link.0.counters.received(message.age_ms);
+        link.received(message.age_ms);
         match message.body {
             Body::Changes(chat, bytes) => {
                 // Read only where somebody wants it.
@@ -215,6 +273,6 @@ async fn hear(mut subscriber: Subscriber, link: Link, hub: Hub) {
 async fn release(mut held: mpsc::Receiver<(Instant, ChatId)>, hub: Hub) {
     while let Some((time, chat)) = held.recv().await {
         time::sleep_until(time.min(Instant::now() + HOLD)).await;
-        hub.release(chat);
+        hub.release(chat, Instant::now());
     }
 }

@@ -75,6 +75,15 @@ pub(in crate::repository) async fn missing_sessions(
     }
 }
 
+/// The present: the database's, where it has a clock of its own.
+pub(in crate::repository) async fn now(store: &Store) -> Result<Timestamp> {
+    const POSTGRES: &str = "SELECT clock_timestamp()";
+    match store {
+        Store::Postgres(pool) => query_scalar(POSTGRES).fetch_one(pool).await,
+        Store::Sqlite(_) => Ok(Timestamp::now()),
+    }
+}
+
 /// Notes that sessions are in use; gives those that are within their lifetime.
 pub(in crate::repository) async fn touch_sessions(
     store: &Store,

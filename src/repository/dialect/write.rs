@@ -80,12 +80,13 @@ pub(in crate::repository) async fn update(
     const POSTGRES: &str = "UPDATE message AS m SET content = r.content, seq = r.seq, \
             edited_at = r.edited_at, deleted_at = r.deleted_at, deleted_by = r.deleted_by \
         FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], \
-            $5::timestamptz[], $6::bigint[]) \
-            AS r (id, content, seq, edited_at, deleted_at, deleted_by) \
-        WHERE m.message_id = r.id";
+            $5::timestamptz[], $6::bigint[], $7::bigint[]) \
+            AS r (id, content, seq, edited_at, deleted_at, deleted_by, chat) \
+        WHERE m.message_id = r.id AND m.chat_id = r.chat";
     const SQLITE: &str = "UPDATE message SET content = r.value ->> 1, seq = r.value ->> 2, \
             edited_at = r.value ->> 3, deleted_at = r.value ->> 4, deleted_by = r.value ->> 5 \
-        FROM json_each($1) AS r WHERE message_id = r.value ->> 0";
+        FROM json_each($1) AS r \
+        WHERE message_id = r.value ->> 0 AND chat_id = r.value ->> 6";
     match tx {
         StoreTransaction::Postgres(tx) => {
             query(POSTGRES)
@@ -95,6 +96,7 @@ pub(in crate::repository) async fn update(
                 .bind(column(rows, |m| m.edited_at.map(Timestamp::get)))
                 .bind(column(rows, |m| m.deleted_at.map(Timestamp::get)))
                 .bind(column(rows, |m| m.deleted_by.map(|user| user.0)))
+                .bind(column(rows, |m| m.chat_id.0))
                 .execute(&mut **tx)
                 .await?;
         }
@@ -110,6 +112,7 @@ pub(in crate::repository) async fn update(
                     edited,
                     deleted,
                     by,
+                    m.chat_id.0,
                 )
             });
             query(SQLITE).bind(rows).execute(&mut **tx).await?;

@@ -30,8 +30,8 @@ pub(super) fn operations() -> Vec<Operation> {
             "Ask whether changes can be stored",
         )
         .about(
-            "`link` tells whether the other servers are heard: `up`, `down`, or `none` where there \
-             are none.",
+            "`link` tells whether the server is connected to NATS, over which it hears the others: \
+             `up`, `down`, or `none` where it is alone.",
         )
         .for_everyone()
         .says(

@@ -17,6 +17,7 @@ use futures_util::FutureExt;
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 use tokio::{
     select,
+    task::unconstrained,
     time::{self, Instant, Interval, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
@@ -196,7 +197,7 @@ impl Session {
                 Event::Incoming(Incoming::Other) => {}
                 Event::Answer(answer) => self.answer(answer).await?,
                 Event::Marked(position) => self.answer_mark(position).await?,
-                Event::Tick => self.tick().await?,
+                Event::Tick => Box::pin(self.tick()).await?,
                 Event::Stopping => return Box::pin(self.finish()).await,
             }
         }
@@ -298,16 +299,21 @@ impl Session {
         self.line.gather(frame).await
     }
 
-    /// Asks for a sign of life, and tells how far the socket is.
+    /// Asks for a sign of life, and tells how far the chats are.
     async fn tick(&mut self) -> Result<(), Close> {
         if self.unanswered >= 2 {
             return Err(Close::Policy);
         }
         self.unanswered += 1;
         if self.heartbeat {
-            self.line
-                .gather(Frame::heartbeat(&self.feed.heads()))
-                .await?;
+            // What the server knows of, held against what it has sent: a client sees where the two
+            // differ for good. What is just on its way is sent first.
+            let told = self.feed.told();
+            while let Some(Some(arrival)) = unconstrained(self.feed.arrival()).now_or_never() {
+                self.deliver(arrival).await?;
+            }
+            let heads = self.feed.heads(&told);
+            self.line.gather(Frame::heartbeat(&heads)).await?;
         }
         self.line.ping().await
     }

@@ -1,6 +1,6 @@
 //! How far one chat's frames have been sent on one socket, and what comes next.
 
-use super::{Delivery, PAGE};
+use super::{Delivery, page::Page};
 use crate::{
     hub::{Batch, Seat},
     model::{ChatId, MessageId, Seq},
@@ -25,13 +25,16 @@ pub(super) struct Place {
 /// second time it is an edit, because the socket has it.
 pub(super) struct Behind {
     since: Seq,
+    /// The head that the socket knows of: the replay ends no earlier.
+    pub(super) head: Seq,
     sent: HashSet<MessageId>,
 }
 
 impl Behind {
-    pub(super) fn new(since: Seq) -> Box<Self> {
+    pub(super) fn new(since: Seq, head: Seq) -> Box<Self> {
         Box::new(Self {
             since,
+            head,
             sent: HashSet::new(),
         })
     }
@@ -71,23 +74,23 @@ impl Place {
 
     pub(super) fn fall_behind(&mut self, chat: ChatId) -> Delivery {
         let since = self.seen;
-        self.behind.get_or_insert_with(|| Behind::new(since));
+        self.behind.get_or_insert_with(|| Behind::new(since, since));
         Delivery::Behind(chat)
     }
 
-    /// The frames of a page from the database. One that is neither full nor cut short is the last.
-    pub(super) fn replay(&mut self, page: &Portion) -> Vec<Frame> {
+    /// The frames of a page from the database. A page that is not full is the last one.
+    pub(super) fn replay(&mut self, page: &Page) -> Vec<Frame> {
         let Some(behind) = &mut self.behind else {
             return Vec::new();
         };
-        let mut frames = Vec::with_capacity(page.rows.len());
-        for message in &page.rows {
+        let mut frames = Vec::new();
+        for (message, frame) in page.messages() {
             let known = !behind.sent.insert(message.message_id);
             let since = if known { message.seq } else { behind.since };
-            frames.push(Frame::replayed(message, since));
+            frames.push(page.frame(message, frame, since));
             self.seen = message.seq;
         }
-        if !page.cut && (page.rows.len() as i64) < PAGE.rows {
+        if page.is_last() {
             self.behind = None;
         }
         frames

@@ -121,13 +121,16 @@ impl Ledger {
         let mut ids = BTreeSet::new();
         for change in changes {
             match change {
-                Change::Send { reply_to, .. } => ids.extend(*reply_to),
+                Change::Send { chat, reply_to, .. } => ids.extend(reply_to.map(|id| (*chat, id))),
                 Change::Edit {
                     which: Which::Message(id),
+                    chat,
                     ..
                 }
-                | Change::Delete { message: id, .. } => {
-                    ids.insert(*id);
+                | Change::Delete {
+                    message: id, chat, ..
+                } => {
+                    ids.insert((*chat, *id));
                 }
                 Change::Edit {
                     which: Which::LatestOf(user),
@@ -136,14 +139,14 @@ impl Ledger {
                 } => {
                     if let Some(id) = tx.latest(*user, *chat).await? {
                         self.latest.insert((*user, *chat), id);
-                        ids.insert(id);
+                        ids.insert((*chat, id));
                     }
                 }
                 Change::DeleteUser(_) | Change::DeleteChat { .. } | Change::RemoveMember { .. } => {
                 }
             }
         }
-        let ids: Vec<MessageId> = ids.into_iter().collect();
+        let ids: Vec<(ChatId, MessageId)> = ids.into_iter().collect();
         if !ids.is_empty() {
             for message in tx.messages(&ids).await? {
                 self.messages.insert(message.message_id, message);

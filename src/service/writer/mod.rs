@@ -4,6 +4,7 @@
 
 mod alone;
 mod batch;
+mod blocked;
 mod change;
 mod decide;
 mod lone;

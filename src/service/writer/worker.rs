@@ -15,7 +15,10 @@ use crate::{
     protocol::{self, Frame},
     repository::{Attempt, LogRepository, RosterRepository},
 };
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Instant,
+};
 use tokio::{select, sync::mpsc, time};
 use tokio_util::sync::CancellationToken;
 
@@ -27,10 +30,21 @@ pub struct Worker {
     pub(super) hub: Hub,
     metrics: WriterMetrics,
     stop: CancellationToken,
+    /// Chats whose lock another server held when it was asked for last.
+    pub(super) blocked: HashSet<ChatId>,
+}
+
+/// How long a transaction waits for the locks of its chats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// As long as the store says.
+    Usual,
+    /// A moment.
+    Little,
 }
 
 /// Why a transaction did not succeed for certain.
-enum Failure {
+pub(super) enum Failure {
     /// Nothing of it was stored.
     Undone(Error),
     /// It may have been stored.
@@ -52,6 +66,7 @@ impl Worker {
             hub,
             metrics,
             stop,
+            blocked: HashSet::new(),
         }
     }
 
@@ -102,22 +117,38 @@ impl Worker {
             .map(|job| (job.change, (job.reply, job.since)))
             .unzip();
         let begin = Instant::now();
-        let committed = self.commit(&changes).await;
+        let answers = match self.meets_blocked(&changes) {
+            true => self.around_blocked(&changes).await,
+            false => match self.commit(&changes, Patience::Usual).await {
+                Err(Failure::Undone(error)) if error.is_locked() => {
+                    self.around_blocked(&changes).await
+                }
+                committed => self.settle(&changes, committed).await,
+            },
+        };
         self.metrics.batch.observe(changes.len() as u64);
         self.metrics.commit.observe_time(begin.elapsed());
-        let answers = match committed {
-            Ok(answers) => answers,
-            Err(Failure::Undone(error)) if error.code() == Code::Internal => {
-                self.one_by_one(&changes, error).await
-            }
-            Err(Failure::Undone(error)) => refuse_all(&changes, &error, Error::unavailable),
-            Err(Failure::Unknown(error)) => refuse_all(&changes, &error, Error::in_doubt),
-        };
         for ((reply, since), answer) in replies.into_iter().zip(answers) {
             if let Ok(Answer::Message(_)) = answer {
                 self.metrics.publication.observe_time(since.elapsed());
             }
             let _ = reply.send(answer);
+        }
+    }
+
+    /// The answers to changes that were stored together, or not.
+    pub(super) async fn settle(
+        &mut self,
+        changes: &[Change],
+        committed: Result<Vec<Result<Answer, Error>>, Failure>,
+    ) -> Vec<Result<Answer, Error>> {
+        match committed {
+            Ok(answers) => answers,
+            Err(Failure::Undone(error)) if error.code() == Code::Internal => {
+                self.one_by_one(changes, error).await
+            }
+            Err(Failure::Undone(error)) => refuse_all(changes, &error, Error::unavailable),
+            Err(Failure::Unknown(error)) => refuse_all(changes, &error, Error::in_doubt),
         }
     }
 
@@ -128,7 +159,10 @@ impl Worker {
         error.log();
         let mut answers = Vec::with_capacity(changes.len());
         for change in changes {
-            let mut one = match self.commit(std::slice::from_ref(change)).await {
+            let mut one = match self
+                .commit(std::slice::from_ref(change), Patience::Usual)
+                .await
+            {
                 Ok(one) => one,
                 Err(Failure::Undone(error)) => vec![Err(error)],
                 Err(Failure::Unknown(error)) => {
@@ -142,21 +176,31 @@ impl Worker {
     }
 
     /// One transaction, published when it is committed.
-    async fn commit(&mut self, changes: &[Change]) -> Result<Vec<Result<Answer, Error>>, Failure> {
-        if let [change] = changes {
+    pub(super) async fn commit(
+        &mut self,
+        changes: &[Change],
+        patience: Patience,
+    ) -> Result<Vec<Result<Answer, Error>>, Failure> {
+        if let ([change], Patience::Usual) = (changes, patience) {
             match time::timeout(COMMIT_LIMIT, lone::send(&self.log, change)).await {
                 Ok(Attempt::Sent(message)) => {
                     self.publish(&[(protocol::Change::Sent, (*message).clone())]);
                     return Ok(vec![Ok(Answer::Message(message))]);
                 }
                 Ok(Attempt::Declined) => {}
+                Ok(Attempt::Unknown(error)) if error.is_locked() => {
+                    return Err(Failure::Undone(error));
+                }
                 Ok(Attempt::Unknown(error)) => return Err(Failure::Unknown(error)),
                 Err(_) => return Err(Failure::Unknown(Error::unavailable())),
             }
         }
         let mut committing = false;
         let transaction = async {
-            let mut tx = self.log.begin().await?;
+            let mut tx = match patience {
+                Patience::Usual => self.log.begin().await?,
+                Patience::Little => self.log.begin_in_haste().await?,
+            };
             let outcome = batch::write(&mut tx, changes).await?;
             if !outcome.news.is_empty() {
                 committing = true;
@@ -210,7 +254,7 @@ impl Worker {
 }
 
 /// Logs the cause once and tells everyone the same.
-fn refuse_all(
+pub(super) fn refuse_all(
     changes: &[Change],
     error: &Error,
     told: impl Fn() -> Error,

@@ -117,6 +117,16 @@ impl Client {
             .await
     }
 
+    /// POST with a JSON body to where nobody may answer, or a proxy instead of the server; gives the
+    /// status and the body of an answer.
+    pub async fn try_post(&self, path: &str, body: &Value) -> Option<(u16, Value)> {
+        let request = self.request(Method::POST, path).json(body);
+        let answer = super::patiently("an answer, or none", request.send()).await;
+        let answer = answer.ok()?;
+        let status = answer.status().as_u16();
+        Some((status, answer.json().await.ok()?))
+    }
+
     /// PUT with a JSON body.
     pub async fn put(&self, path: &str, body: Value) -> Reply {
         self.send(self.request(Method::PUT, path).json(&body)).await

@@ -127,12 +127,26 @@ impl Process {
         self.child.kill().await.expect("a killed process");
     }
 
+    /// Stops it in its tracks (SIGSTOP).
+    pub async fn freeze(&self) {
+        self.signal("-STOP").await;
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub async fn thaw(&self) {
+        self.signal("-CONT").await;
+    }
+
+    async fn signal(&self, signal: &str) {
+        let id = self.id().to_string();
+        let kill = Command::new("kill").args([signal, &id]).status().await;
+        assert!(kill.expect("kill").success());
+    }
+
     /// Asks it to stop (SIGTERM) and waits until it is gone; gives how it ended, and its log from
     /// when it listened.
     pub async fn stop(mut self) -> (ExitStatus, String) {
-        let id = self.id().to_string();
-        let kill = Command::new("kill").args(["-TERM", &id]).status().await;
-        assert!(kill.expect("kill").success());
+        self.signal("-TERM").await;
         let status = patiently("the binary to stop", self.child.wait()).await;
         let log = patiently("the end of its log", self.log).await;
         (status.expect("how it ended"), log.expect("its log"))

@@ -33,6 +33,14 @@ impl Socket {
         Self { stream, watch }
     }
 
+    /// Opens one where somebody is there to answer.
+    pub async fn try_open(address: SocketAddr) -> Option<Self> {
+        let url = format!("ws://{address}/ws");
+        let opened = patiently("a socket, or none", connect_async(url)).await;
+        let watch = Watch::default();
+        opened.ok().map(|(stream, _)| Self { stream, watch })
+    }
+
     /// Asks for one with these headers; the status where it is refused.
     pub async fn open_with(
         address: SocketAddr,

@@ -20,22 +20,34 @@ pub struct Cluster {
 impl Cluster {
     /// Starts so many, and waits until they hear each other.
     pub async fn open(count: usize) -> Self {
+        Self::open_with(count, &[]).await
+    }
+
+    /// The same, with these flags.
+    pub async fn open_with(count: usize, flags: &[&str]) -> Self {
         let nats = Nats::start().await;
         let url = nats.url();
         let urls: Vec<&str> = (0..count).map(|_| url.as_str()).collect();
-        Self::linked_by(nats, &urls).await
+        Self::start(nats, &urls, flags).await
     }
 
     /// The same, each linked by a URL of its own.
     pub async fn linked_by(nats: Nats, urls: &[&str]) -> Self {
-        let flag = |url: &str| format!("--nats-url={url}");
-        let first = Server::start_with(Store::Postgres, &[&flag(urls[0])]).await;
-        let client = first.client();
-        let mut nodes = vec![first];
-        for url in &urls[1..] {
-            let next = nodes[0].beside(&[&flag(url)]).await;
-            nodes.push(next);
+        Self::start(nats, urls, &[]).await
+    }
+
+    async fn start(nats: Nats, urls: &[&str], flags: &[&str]) -> Self {
+        let mut nodes: Vec<Server> = Vec::new();
+        for url in urls {
+            let link = format!("--nats-url={url}");
+            let flags = [flags, &[&link]].concat();
+            let node = match nodes.first() {
+                Some(first) => first.beside(&flags).await,
+                None => Server::start_with(Store::Postgres, &flags).await,
+            };
+            nodes.push(node);
         }
+        let client = nodes[0].client();
         let cluster = Self {
             nats,
             chat: client.new_chat("general").await,
@@ -89,6 +101,13 @@ impl Cluster {
             }
         })
         .await;
+    }
+
+    /// The same from the first node, where there is a link.
+    pub async fn until_heard_if(&self, linked: bool, socket: &mut Socket) {
+        if linked {
+            self.until_heard(0, socket).await;
+        }
     }
 
     /// Who is in the chat, as a node tells someone who connects to it; they leave again.

@@ -4,6 +4,10 @@
 use super::{Cluster, cluster::until_link, on_postgres};
 use crate::harness::{Nats, Server, Store};
 use serde_json::json;
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
 on_postgres!(
     a_chat_deleted_on_another_node_closes,
@@ -18,13 +22,29 @@ on_postgres!(
     a_new_password_on_another_node_cuts_the_other_sessions_off_without_the_link,
 );
 
-/// Two nodes whose link works, or does not any more.
+/// With this nothing is compared with the database after the start: what comes, came over the link.
+const UNCOMPARED: &str = "--compare-seconds=3600";
+/// What anything takes at most without the link.
+const BOUND: Duration = Duration::from_secs(5);
+
+/// Demands that what was done before happens in time.
+async fn in_time<T>(linked: bool, happens: impl Future<Output = T>) -> T {
+    let done = Instant::now();
+    let happened = happens.await;
+    let took = done.elapsed();
+    assert!(linked || took < BOUND, "{took:?}");
+    happened
+}
+
+/// Two nodes whose link works, or does not any more; and which compare themselves with the database
+/// only where it does not.
 async fn cluster(linked: bool) -> Cluster {
-    let mut cluster = Cluster::open(2).await;
-    if !linked {
-        cluster.nats.kill().await;
-        cluster.until_link("down").await;
+    if linked {
+        return Cluster::open_with(2, &[UNCOMPARED]).await;
     }
+    let mut cluster = Cluster::open(2).await;
+    cluster.nats.kill().await;
+    cluster.until_link("down").await;
     cluster
 }
 
@@ -39,9 +59,10 @@ async fn a_chat_deleted_on_another_node_closes_without_the_link() {
 async fn deleted_chat(linked: bool) {
     let cluster = cluster(linked).await;
     let mut sigmund = cluster.enter(1, cluster.sigmund).await;
+    cluster.until_heard_if(linked, &mut sigmund).await;
     let path = format!("/chat/{}", cluster.chat);
     cluster.client(0).delete(&path).await.expect(204);
-    let closed = sigmund.until("delete-chat").await;
+    let closed = in_time(linked, sigmund.until("delete-chat")).await;
     assert_eq!(closed["content"], cluster.chat);
     let text = json!({ "chatId": cluster.chat, "content": "anybody?" });
     sigmund.refused("send-message", text, "not_connected").await;
@@ -70,7 +91,7 @@ async fn a_member_removed_on_another_node_hears_so_without_the_link() {
     let mut sigmund = cluster.enter(1, cluster.sigmund).await;
     let mut carl = cluster.enter(1, cluster.carl).await;
     remove_sigmund(&cluster).await;
-    let left = sigmund.until("leave-chat").await;
+    let left = in_time(false, sigmund.until("leave-chat")).await;
     assert_eq!(left["content"], cluster.chat);
     // The others stay.
     assert!(carl.say(cluster.chat, "still here").await["seq"].is_i64());
@@ -94,11 +115,13 @@ async fn deleted_user(linked: bool) {
     let cluster = cluster(linked).await;
     let mut carl = cluster.enter(1, cluster.carl).await;
     let mut sigmund = cluster.enter(1, cluster.sigmund).await;
+    cluster.until_heard_if(linked, &mut carl).await;
     let message = sigmund.say(cluster.chat, "my last").await;
     let path = format!("/user/{}", cluster.sigmund);
     cluster.client(0).delete(&path).await.expect(204);
-    assert_eq!(sigmund.closed().await, 4001);
-    let buried = carl.until("delete-message").await;
+    let ended = async { tokio::join!(sigmund.closed(), carl.until("delete-message")) };
+    let (code, buried) = in_time(linked, ended).await;
+    assert_eq!(code, 4001);
     assert_eq!(buried["content"], message["messageId"]);
     cluster.close().await;
 }
@@ -115,7 +138,8 @@ async fn a_session_ended_on_another_node_is_cut_off_without_the_link() {
 async fn signed_in_nodes(linked: bool) -> (Nats, Server, Server) {
     let mut nats = Nats::start().await;
     let link = format!("--nats-url={}", nats.url());
-    let flags = ["--auth=required", &link];
+    let mut flags = vec!["--auth=required", &link];
+    flags.extend(linked.then_some(UNCOMPARED));
     let here = Server::start_with(Store::Postgres, &flags).await;
     let there = here.beside(&flags).await;
     until_link(&there.client(), "up").await;
@@ -159,7 +183,7 @@ async fn ended_session(linked: bool) {
     let mut ending = carl.enter(&there, chat).await;
     let mut staying = again.enter(&there, chat).await;
     carl.client.post("/logout", json!({})).await.expect(204);
-    assert_eq!(ending.closed().await, 4001);
+    assert_eq!(in_time(linked, ending.closed()).await, 4001);
     let content = json!({ "chatId": chat, "content": "my other session goes on" });
     assert_eq!(staying.ask("send-message", content).await["seq"], 1);
     here.stop().await;

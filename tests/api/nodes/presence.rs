@@ -13,6 +13,7 @@ on_postgres!(
     online_counts_the_users_of_all_nodes,
     a_user_joins_with_the_first_socket_and_leaves_with_the_last_on_any_node,
     a_killed_nodes_users_are_gone_within_15_s,
+    a_frozen_nodes_users_are_gone_within_15_s_and_come_back_and_nobody_else_moves,
     who_came_and_went_without_the_link_is_known_with_it,
     typing_is_seen_on_every_node,
 );
@@ -92,6 +93,59 @@ async fn a_killed_nodes_users_are_gone_within_15_s() {
     until_passing(&mut watcher, "leave", "carl", cluster.carl, cluster.chat).await;
     let took = killed.elapsed();
     assert!(took < Duration::from_secs(15), "{took:?}");
+    cluster.close().await;
+}
+
+async fn a_frozen_nodes_users_are_gone_within_15_s_and_come_back_and_nobody_else_moves() {
+    let cluster = Cluster::open(2).await;
+    let (carl, chat) = (cluster.carl, cluster.chat);
+    let database = &cluster.nodes[0].database;
+    let url = cluster.nats.url();
+    let settings = [("DATABASE_URL", database.url.as_str()), ("NATS_URL", &url)];
+    let process = Process::start(database.folder.path(), &settings).await;
+    until_link(&process.client(), "up").await;
+    let dora = cluster.client(0).new_user("dora").await;
+    let mut watchers = [
+        cluster.enter(0, cluster.sigmund).await,
+        cluster.enter(1, dora).await,
+    ];
+    let mut frozen = process.socket().await;
+    frozen.enter(carl, chat).await;
+    for watcher in &mut watchers {
+        until_passing(watcher, "join", "carl", carl, chat).await;
+    }
+    let everyone = vec![carl, cluster.sigmund, dora];
+    until_online(&cluster, 0, dora, everyone.clone()).await;
+    until_online(&cluster, 1, cluster.sigmund, everyone).await;
+    let before = cluster.say(0, "before").await;
+    for socket in watchers.iter_mut().chain([&mut frozen]) {
+        let is_it = |frame: &serde_json::Value| frame["content"] == before;
+        socket.frames_until(is_it).await;
+    }
+    for (kind, act) in [("leave", true), ("join", false)] {
+        match act {
+            true => process.freeze().await,
+            false => process.thaw().await,
+        }
+        let begun = Instant::now();
+        for watcher in &mut watchers {
+            let moved =
+                |frame: &serde_json::Value| frame["type"] == "leave" || frame["type"] == "join";
+            let frames = watcher.frames_until(moved).await;
+            assert_eq!(frames.last(), Some(&passing(kind, "carl", carl, chat)));
+            let took = begun.elapsed();
+            assert!(took < Duration::from_secs(15), "{kind}: {took:?}");
+        }
+    }
+    let after = cluster.say(0, "after").await;
+    for socket in watchers.iter_mut().chain([&mut frozen]) {
+        let frames = socket.frames_until(|frame| frame["content"] == after).await;
+        let moves = frames
+            .iter()
+            .filter(|frame| frame.get("customerId").is_some());
+        assert_eq!(moves.count(), 0, "{frames:?}");
+    }
+    process.kill().await;
     cluster.close().await;
 }
 

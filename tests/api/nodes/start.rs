@@ -1,12 +1,15 @@
 //! What a server says of its link, and how it starts with one.
 
 use super::{Cluster, cluster::until_link, on_postgres};
-use crate::harness::{Nats, Process, Server, Store};
+use crate::harness::{Database, Nats, Process, Server, Store, patiently};
+use futures_util::StreamExt;
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
 
 on_postgres!(
     a_server_starts_without_nats_and_finds_it_later,
     two_databases_on_one_nats_do_not_hear_each_other,
+    a_copy_in_the_place_of_a_database_is_another,
 );
 
 async fn a_server_starts_without_nats_and_finds_it_later() {
@@ -48,6 +51,47 @@ async fn two_databases_on_one_nats_do_not_hear_each_other() {
     assert_eq!(stranger.next().await, expected);
     other.stop().await;
     cluster.close().await;
+}
+
+/// What the servers on a database call it on NATS, as one of them begins each of its subjects.
+async fn called(nats: &Nats, database: Database) -> (String, Database) {
+    let ear = async_nats::connect(nats.url()).await.expect("NATS");
+    let mut heard = ear.subscribe("messaging.>").await.expect("a subscription");
+    ear.flush().await.expect("a subscription that is known");
+    let flag = format!("--nats-url={}", nats.url());
+    let server = Server::start_on(database, &[&flag]).await;
+    let message = patiently("a beat", heard.next()).await.expect("a message");
+    let name = message
+        .subject
+        .split('.')
+        .nth(1)
+        .expect("a name")
+        .to_owned();
+    (name, server.stop().await)
+}
+
+async fn a_copy_in_the_place_of_a_database_is_another() {
+    let nats = Nats::start().await;
+    let (first, database) = called(&nats, Database::new(Store::Postgres).await).await;
+    let (again, database) = called(&nats, database).await;
+    assert_eq!(first, again);
+    // As after a restored dump: the same name, the same tables, made at the same moment.
+    let (base, name) = database.url.rsplit_once('/').expect("a name");
+    let server = format!("{base}/postgres");
+    let mut connection = PgConnection::connect(&server).await.expect("Postgres");
+    for text in [
+        format!("CREATE DATABASE copy_{name} TEMPLATE {name}"),
+        format!("DROP DATABASE {name}"),
+        format!("ALTER DATABASE copy_{name} RENAME TO {name}"),
+    ] {
+        let sql = sqlx::AssertSqlSafe(text.clone());
+        sqlx::query(sql)
+            .execute(&mut connection)
+            .await
+            .expect(&text);
+    }
+    let (copy, _) = called(&nats, database).await;
+    assert_ne!(first, copy);
 }
 
 #[tokio::test]

@@ -1,0 +1,99 @@
+//! An nginx of a test's own, with the configuration that is shipped.
+
+use super::patiently;
+use std::{
+    fs, io,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::Stdio,
+};
+use tempfile::TempDir;
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command},
+};
+
+/// A running nginx. Dropping it kills its master, and with it the workers.
+pub struct Nginx {
+    /// Where it listens.
+    pub address: SocketAddr,
+    _folder: TempDir,
+    _child: Child,
+}
+
+impl Nginx {
+    /// Starts one on a free port before these three servers.
+    pub async fn before(servers: [SocketAddr; 3]) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.expect("a free port");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("nginx.conf");
+        fs::write(&path, configuration(folder.path(), address, servers)).expect("a file");
+        let spawn = |program: &str| {
+            Command::new(program)
+                .arg("-c")
+                .arg(&path)
+                .arg("-p")
+                .arg(folder.path())
+                .args(["-e", "stderr"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                // Of each server that is down: that is what the test is about.
+                .stderr(Stdio::null())
+                .kill_on_drop(true)
+                .spawn()
+        };
+        // Debian puts it where only root looks.
+        let spawned = match spawn("nginx") {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => spawn("/usr/sbin/nginx"),
+            spawned => spawned,
+        };
+        let missing =
+            "nginx is missing: install it (on Debian the package nginx); scripts/test does";
+        let child = spawned.expect(missing);
+        patiently("nginx to listen", async {
+            while TcpStream::connect(address).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        Self {
+            address,
+            _folder: folder,
+            _child: child,
+        }
+    }
+}
+
+/// `deploy/nginx.conf` with other addresses, in a folder of its own, without what an older nginx
+/// does not know: here no name has to be looked up.
+fn configuration(folder: &Path, address: SocketAddr, servers: [SocketAddr; 3]) -> String {
+    let shipped = include_str!("../../../deploy/nginx.conf");
+    let mut text = shipped.to_owned();
+    let mut replace = |from: &str, to: &str| {
+        assert!(text.contains(from), "deploy/nginx.conf has no {from:?}");
+        text = text.replace(from, to);
+    };
+    for (n, server) in servers.iter().enumerate() {
+        let from = format!("server node{}:8080 resolve ", n + 1);
+        replace(&from, &format!("server {server} "));
+    }
+    replace("resolver 127.0.0.11 valid=2s ipv6=off;", "");
+    replace("listen 8080;", &format!("listen {address};"));
+    replace(
+        "worker_processes auto;",
+        "worker_processes 1;\ndaemon off;\npid nginx.pid;",
+    );
+    replace("worker_rlimit_nofile 131072;", "");
+    replace("worker_connections 65536;", "worker_connections 512;");
+    let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| {
+        let place = folder.join(kind);
+        format!("{kind}_temp_path {};", place.display())
+    });
+    let own = format!(
+        "http {{\n    access_log off;\n    {}",
+        places.join("\n    ")
+    );
+    replace("http {", &own);
+    text
+}
