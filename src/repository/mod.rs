@@ -1,6 +1,7 @@
 //! All the SQL: one cloneable struct per aggregate around the store. A query is written once and
 //! runs on both databases; what differs stands in `dialect`.
 
+mod burial;
 mod chat;
 mod dialect;
 mod health;
@@ -12,12 +13,14 @@ mod position;
 mod roster;
 mod sample;
 mod session;
+mod sweep;
 mod takeover;
 mod user;
 
+pub use burial::{Burial, Tombstone};
 pub use chat::ChatRepository;
 pub use health::HealthRepository;
-pub use log::{Burial, Keyed, LogRepository, LogTransaction, NewMessage, Person, Tombstone};
+pub use log::{Keyed, LogRepository, LogTransaction, NewMessage, Person};
 pub use lone::{Attempt, LoneMessage};
 pub use member::{ListedChat, MemberRepository, Standing};
 pub use message::{Head, MessageRepository};
@@ -25,5 +28,6 @@ pub use position::{Mark, Moved, Position, PositionRepository};
 pub use roster::{Roster, RosterRepository};
 pub use sample::SampleRepository;
 pub use session::{Begun, Living, NewSession, SessionRepository};
+pub use sweep::SweepRepository;
 pub use takeover::TakeoverRepository;
 pub use user::{Credentials, Updated, UserRepository};

@@ -42,6 +42,14 @@ pub struct ComparerParts {
     pub sessions: SessionRepository,
 }
 
+/// What a comparison of the chats has found.
+struct Compared {
+    /// Stored further than told.
+    behind: Vec<(ChatId, Seq)>,
+    /// Not stored.
+    gone: Vec<ChatId>,
+}
+
 impl Comparer {
     /// On these parts.
     #[must_use]
@@ -68,19 +76,22 @@ impl Comparer {
         }
     }
 
-    /// Sessions and users end at once, as their ids never come back; so do chats. The rest is
-    /// looked at twice.
+    /// Sessions and users end at once: whoever has one was found in the database before. The rest is
+    /// looked at twice, chats too: who connects to one is in its room before it is looked for.
     async fn compare(&self) -> Result<(), Error> {
         self.end_users().await?;
         self.end_sessions().await?;
-        let behind = self.heads().await?;
+        let Compared { behind, gone } = self.heads().await?;
         let strangers = self.strangers(&self.0.hub.seated()).await?;
-        if behind.is_empty() && strangers.is_empty() {
+        if behind.is_empty() && gone.is_empty() && strangers.is_empty() {
             return Ok(());
         }
         time::sleep(GRACE).await;
         for (chat, head) in behind {
             self.tell(chat, head);
+        }
+        for gone in self.still_gone(&gone).await? {
+            self.0.hub.deliver(gone, Event::Closed);
         }
         let seated: HashSet<(UserId, ChatId)> = self.0.hub.seated().into_iter().collect();
         let still = strangers.into_iter().filter(|seat| seated.contains(seat));
@@ -103,21 +114,30 @@ impl Comparer {
         self.0.hub.deliver(chat, Event::Behind(head));
     }
 
-    /// The chats that are stored further than they have been told; closes those that are gone.
-    async fn heads(&self) -> Result<Vec<(ChatId, Seq)>, Error> {
-        let mut behind = Vec::new();
+    /// The chats that are stored further than they have been told, and those that are not stored.
+    async fn heads(&self) -> Result<Compared, Error> {
+        let (mut behind, mut gone) = (Vec::new(), Vec::new());
         for chats in self.0.hub.occupied().chunks(AT_ONCE) {
             let heads = within(self.0.log.heads(chats)).await?;
             let stored: HashSet<ChatId> = heads.iter().map(|head| head.chat_id).collect();
-            for gone in chats.iter().filter(|chat| !stored.contains(chat)) {
-                self.0.hub.deliver(*gone, Event::Closed);
-            }
+            gone.extend(chats.iter().filter(|chat| !stored.contains(chat)));
             behind.extend(heads.into_iter().filter_map(|head| {
                 let told = self.0.hub.told(head.chat_id)?;
                 (told < head.seq).then_some((head.chat_id, head.seq))
             }));
         }
-        Ok(behind)
+        Ok(Compared { behind, gone })
+    }
+
+    /// Those of the chats that are still not stored.
+    async fn still_gone(&self, chats: &[ChatId]) -> Result<Vec<ChatId>, Error> {
+        let mut gone = Vec::new();
+        for chats in chats.chunks(AT_ONCE) {
+            let heads = within(self.0.log.heads(chats)).await?;
+            let stored: HashSet<ChatId> = heads.iter().map(|head| head.chat_id).collect();
+            gone.extend(chats.iter().filter(|chat| !stored.contains(chat)));
+        }
+        Ok(gone)
     }
 
     /// Closes the sockets of users who are gone.

@@ -14,6 +14,7 @@ mod session;
 mod session_keeper;
 mod standings;
 mod start;
+mod sweeper;
 mod user;
 mod writer;
 
@@ -30,5 +31,6 @@ pub use session::{Identity, SessionParts, SessionService};
 pub use session_keeper::{Lifetimes, SessionKeeper};
 pub use standings::Standings;
 pub use start::Start;
+pub use sweeper::Sweeper;
 pub use user::{UserChange, UserService};
 pub use writer::{Answer, Pending, Which, Writer};

@@ -41,6 +41,11 @@ impl Standings {
         (Self { queue }, answer(waiting, members))
     }
 
+    /// Whether nobody answers any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
     /// How the user stands to the chat, read after this was called.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod bad_input;
 mod browsers;
 mod chats;
 mod deleted_users;
+mod deletions;
 mod delivery;
 mod document;
 mod frames;

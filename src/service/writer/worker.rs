@@ -108,7 +108,8 @@ impl Worker {
         let answers = match committed {
             Ok(answers) => answers,
             Err(Failure::Undone(error)) if error.code() == Code::Internal => {
-                self.one_by_one(&changes, error).await
+                let waiting: Vec<Instant> = replies.iter().map(|(_, since)| *since).collect();
+                self.one_by_one(&changes, &waiting, error).await
             }
             Err(Failure::Undone(error)) => refuse_all(&changes, &error, Error::unavailable),
             Err(Failure::Unknown(error)) => refuse_all(&changes, &error, Error::in_doubt),
@@ -121,16 +122,30 @@ impl Worker {
         }
     }
 
-    async fn one_by_one(&mut self, changes: &[Change], error: Error) -> Vec<Result<Answer, Error>> {
+    /// Tries each by itself, but none that has waited for too long by then.
+    async fn one_by_one(
+        &mut self,
+        changes: &[Change],
+        waiting: &[Instant],
+        error: Error,
+    ) -> Vec<Result<Answer, Error>> {
         if changes.len() == 1 {
             return vec![Err(error)];
         }
         error.log();
         let mut answers = Vec::with_capacity(changes.len());
-        for change in changes {
+        for (change, since) in changes.iter().zip(waiting) {
+            if since.elapsed() > WAIT_LIMIT {
+                answers.push(Err(Error::unavailable()));
+                continue;
+            }
             let mut one = match self.commit(std::slice::from_ref(change)).await {
                 Ok(one) => one,
-                Err(Failure::Undone(error)) => vec![Err(error)],
+                Err(Failure::Undone(error)) if error.code() == Code::Internal => vec![Err(error)],
+                Err(Failure::Undone(error)) => {
+                    error.log();
+                    vec![Err(Error::unavailable())]
+                }
                 Err(Failure::Unknown(error)) => {
                     error.log();
                     vec![Err(Error::in_doubt())]
@@ -143,13 +158,16 @@ impl Worker {
 
     /// One transaction, published when it is committed.
     async fn commit(&mut self, changes: &[Change]) -> Result<Vec<Result<Answer, Error>>, Failure> {
+        // One limit for both ways: who takes the long one after the short one has no more time.
+        let limit = time::Instant::now() + COMMIT_LIMIT;
         if let [change] = changes {
-            match time::timeout(COMMIT_LIMIT, lone::send(&self.log, change)).await {
+            match time::timeout_at(limit, lone::send(&self.log, change)).await {
                 Ok(Attempt::Sent(message)) => {
                     self.publish(&[(protocol::Change::Sent, (*message).clone())]);
                     return Ok(vec![Ok(Answer::Message(message))]);
                 }
                 Ok(Attempt::Declined) => {}
+                Ok(Attempt::Undone(error)) => return Err(Failure::Undone(error)),
                 Ok(Attempt::Unknown(error)) => return Err(Failure::Unknown(error)),
                 Err(_) => return Err(Failure::Unknown(Error::unavailable())),
             }
@@ -171,7 +189,7 @@ impl Worker {
             }
             Ok::<Outcome, Error>(outcome)
         };
-        let result = time::timeout(COMMIT_LIMIT, transaction).await;
+        let result = time::timeout_at(limit, transaction).await;
         match result.unwrap_or_else(|_| Err(Error::unavailable())) {
             Ok(outcome) => {
                 self.publish(&outcome.news);
