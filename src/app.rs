@@ -1,6 +1,8 @@
 //! Wires the parts, serves, and stops in the right order.
 
 mod limits;
+#[cfg(test)]
+mod readiness;
 mod readings;
 mod serve;
 mod stores;

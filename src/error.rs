@@ -288,8 +288,8 @@ impl Cause for Error {
 }
 
 /// Whether a store's own error says that it is away, full or busy rather than that we are wrong:
-/// Postgres' classes 08 (connection), 53 (resources), 55 (locked), 57 (operator: shutdown, cancel) and 40
-/// (rolled back, may be tried again); SQLite's BUSY (5), LOCKED (6), IOERR (10) and FULL (13).
+/// Postgres' classes 08 (connection), 53 (resources), 55 (locked), 57 (operator: shutdown, cancel)
+/// and 40 (rolled back, may be tried again); SQLite's BUSY (5), LOCKED (6), IOERR (10) and FULL (13).
 fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)

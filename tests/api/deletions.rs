@@ -46,7 +46,9 @@ async fn a_chat_of_very_many_messages_goes_at_once_and_holds_nobody_up(store: St
     let room = Room::open(store).await;
     let database = &room.server.database;
     let quiet = room.client.new_chat("quiet").await;
-    database.fill(room.chat, room.carl, VERY_MANY).await;
+    database
+        .fill(room.chat, room.carl, VERY_MANY, "filler")
+        .await;
     let mut listener = room.enter(room.sigmund).await;
     let mut talker = room.server.socket().await;
     talker.enter(room.carl, quiet).await;
@@ -161,7 +163,7 @@ async fn a_server_killed_while_it_sweeps_finishes_after_its_restart(store: Store
     let carl = client.new_user("carl").await;
     let chat = client.new_chat("big").await;
     let quiet = client.new_chat("quiet").await;
-    database.fill(chat, carl, MANY).await;
+    database.fill(chat, carl, MANY, "filler").await;
     client.delete(&format!("/chat/{chat}")).await.expect(204);
     let mut talker = first.socket().await;
     talker.enter(carl, quiet).await;
@@ -186,7 +188,10 @@ async fn writer_of_many(room: &Room) -> Vec<i64> {
     let mut chats = Vec::new();
     for _ in 0..5 {
         let chat = room.client.new_chat("written to").await;
-        room.server.database.fill(chat, room.carl, 10_000).await;
+        room.server
+            .database
+            .fill(chat, room.carl, 10_000, "filler")
+            .await;
         chats.push(chat);
     }
     let some = "UPDATE message SET content = NULL, deleted_at = sent_at WHERE chat_id =";

@@ -9,6 +9,7 @@ mod harness;
 mod bad_frames;
 mod bad_input;
 mod browsers;
+mod busy_store;
 mod chats;
 mod deleted_users;
 mod deletions;

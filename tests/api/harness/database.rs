@@ -81,7 +81,7 @@ impl Database {
     }
 
     /// Puts so many messages of a user into a chat, at its end.
-    pub async fn fill(&self, chat: i64, user: i64, messages: i64) {
+    pub async fn fill(&self, chat: i64, user: i64, messages: i64, text: &str) {
         let numbers = if self.url.starts_with("sqlite") {
             format!(
                 "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL \
@@ -92,7 +92,7 @@ impl Database {
         };
         let fill = format!(
             "{numbers} INSERT INTO message (chat_id, customer_id, content, sent_at, seq, sent_seq) \
-             SELECT {chat}, {user}, 'filler', '2026-01-01T00:00:00.000000+00:00', c.seq + n, c.seq + n \
+             SELECT {chat}, {user}, '{text}', '2026-01-01T00:00:00.000000+00:00', c.seq + n, c.seq + n \
              FROM numbers, chat c WHERE c.chat_id = {chat} ORDER BY n; \
              UPDATE chat SET seq = seq + {messages} WHERE chat_id = {chat}"
         );
