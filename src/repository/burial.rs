@@ -1,11 +1,11 @@
 //! The deletion of a user, a step at a time: however much they have written, no step holds anybody up
 //! for long.
 
-use super::{LogRepository, LogTransaction, chat::living_chat, dialect};
+use super::{LogTransaction, chat::living_chat, dialect};
 use crate::{
     error::Error,
     model::{ChatId, MessageId, Role, Seq, Timestamp, UserId},
-    store::on,
+    store::{Store, on},
 };
 use sqlx::{query, query_as, query_scalar};
 
@@ -35,38 +35,40 @@ pub struct Tombstone {
     pub seq: Seq,
 }
 
-impl LogRepository {
-    /// Turns the next of a user's messages into numbered tombstones, and with the last of them
-    /// deletes the user, their memberships and sessions. A chat whose last admin they are gets the
-    /// member who has been in it longest for an admin. None where there is no such user.
-    pub async fn delete_user(&self, user: UserId, now: Timestamp) -> Result<Option<Burial>, Error> {
-        for _ in 0..ATTEMPTS {
-            let mut tx = self.begin().await?;
-            let chats = tx.chats_of_next(user).await?;
-            tx.lock_chats(&chats).await?;
-            dialect::lock_deleted_chats(&mut tx.0, &chats).await?;
-            if !dialect::lock_user(&mut tx.0, user).await? {
-                return Ok(None);
-            }
-            // With the user locked nothing new of theirs can come; something may have come before.
-            if tx.chats_of_next(user).await? != chats {
-                continue;
-            }
-            let forgotten = tx.forget(user).await?;
-            let tombstones = tx.bury(user, now, AT_ONCE - forgotten).await?;
-            let mut moved: Vec<ChatId> = tombstones.iter().map(|t| t.chat_id).collect();
-            moved.dedup();
-            dialect::advance_to_last(&mut tx.0, &moved).await?;
-            let done = forgotten + (tombstones.len() as i64) < AT_ONCE;
-            if done {
-                tx.succeed(user).await?;
-                tx.delete_user(user).await?;
-            }
-            tx.commit().await?;
-            return Ok(Some(Burial { tombstones, done }));
+/// Turns the next of a user's messages into numbered tombstones, and with the last of them
+/// deletes the user, their memberships and sessions. A chat whose last admin they are gets the
+/// member who has been in it longest for an admin. None where there is no such user.
+pub(super) async fn step(
+    store: &Store,
+    user: UserId,
+    now: Timestamp,
+) -> Result<Option<Burial>, Error> {
+    for _ in 0..ATTEMPTS {
+        let mut tx = LogTransaction(store.begin().await?);
+        let chats = tx.chats_of_next(user).await?;
+        tx.lock_chats(&chats).await?;
+        dialect::lock_deleted_chats(&mut tx.0, &chats).await?;
+        if !dialect::lock_user(&mut tx.0, user).await? {
+            return Ok(None);
         }
-        Err(Error::unavailable())
+        // With the user locked nothing new of theirs can come; something may have come before.
+        if tx.chats_of_next(user).await? != chats {
+            continue;
+        }
+        let forgotten = tx.forget(user).await?;
+        let tombstones = tx.bury(user, now, AT_ONCE - forgotten).await?;
+        let mut moved: Vec<ChatId> = tombstones.iter().map(|t| t.chat_id).collect();
+        moved.dedup();
+        dialect::advance_to_last(&mut tx.0, &moved).await?;
+        let done = forgotten + (tombstones.len() as i64) < AT_ONCE;
+        if done {
+            tx.succeed(user).await?;
+            tx.delete_user(user).await?;
+        }
+        tx.commit().await?;
+        return Ok(Some(Burial { tombstones, done }));
     }
+    Err(Error::unavailable())
 }
 
 impl LogTransaction {

@@ -1,7 +1,7 @@
 //! The log: numbered changes of messages, written many to a transaction. Whoever writes locks the
 //! chats first, so that numbers, message ids and commits come in one order on every server.
 
-use super::{Attempt, Head, LoneMessage, dialect, lone};
+use super::{Attempt, Burial, Head, LoneMessage, burial, dialect, lone};
 use crate::{
     error::Error,
     model::{ChatId, ClientMessageId, Content, Message, MessageId, Role, Seq, Timestamp, UserId},
@@ -11,7 +11,7 @@ use sqlx::query_scalar;
 
 /// Writes the log.
 #[derive(Clone)]
-pub struct LogRepository(pub(super) Store);
+pub struct LogRepository(Store);
 
 /// A transaction on the log; nothing of it is seen before its commit.
 pub struct LogTransaction(pub(super) StoreTransaction);
@@ -104,6 +104,12 @@ impl LogRepository {
     /// Begins a transaction.
     pub async fn begin(&self) -> Result<LogTransaction, Error> {
         self.0.begin().await.map(LogTransaction)
+    }
+
+    /// Deletes the next of a user's messages, and with the last of them the user; none where there
+    /// is no such user.
+    pub async fn delete_user(&self, user: UserId, now: Timestamp) -> Result<Option<Burial>, Error> {
+        burial::step(&self.0, user, now).await
     }
 
     /// The heads of chats as they are committed; those that do not exist are left out.
