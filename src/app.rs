@@ -1,8 +1,11 @@
 //! Wires the parts, serves, and stops in the right order.
 
 mod limits;
+#[cfg(test)]
+mod readiness;
 mod readings;
 mod serve;
+mod stores;
 mod stream;
 
 use crate::{
@@ -13,21 +16,27 @@ use crate::{
     metrics::{Exposition, Histogram, Metrics},
     repository::{
         ChatRepository, HealthRepository, LogRepository, MemberRepository, MessageRepository,
-        PositionRepository, RosterRepository, SampleRepository, SessionRepository,
+        PositionRepository, RosterRepository, SampleRepository, SessionRepository, SweepRepository,
         TakeoverRepository, UserRepository,
     },
     routes,
     service::{
         ChatService, Comparer, ComparerParts, Feeds, HealthService, Lifetimes, MemberParts,
         MemberService, MessageService, ReadService, SessionParts, SessionService, Standings, Start,
-        UserService, Writer,
+        Sweeper, UserService, Writer,
     },
     state::{AppState, Shared},
     store::Store,
 };
 use readings::Sources;
 use std::{future::Future, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time};
+use stores::Stores;
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, Semaphore},
+    task::JoinHandle,
+    time,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long the writer may take for what is left in its queue when the server stops: each change
@@ -40,11 +49,13 @@ const LINK_LIMIT: Duration = Duration::from_secs(3);
 /// A server that is ready to serve.
 pub struct App {
     state: AppState,
-    store: Store,
+    stores: Stores,
     hub: Hub,
-    /// The writer's worker, the sessions' keeper, and the token that tells both to finish.
+    /// The writer's worker, the sessions' keeper, who sweeps deleted chats away, and the token that
+    /// tells them to finish.
     writing: JoinHandle<()>,
     keeping: JoinHandle<()>,
+    sweeping: JoinHandle<()>,
     stop_writing: CancellationToken,
     /// The link's work, where there is one, and the token that tells it to finish.
     linking: Option<JoinHandle<()>>,
@@ -61,7 +72,8 @@ impl App {
     pub async fn start(config: &Config) -> Result<Self, String> {
         config.check()?;
         warn_of_open_mode(config);
-        let store = Store::open(&config.target()?, config.database.db_connections).await?;
+        let stores = Stores::open(config).await?;
+        let (store, reserved) = (stores.common.clone(), stores.reserved.clone());
         let passwords = PasswordHasher::new(config.hashes_at_once(), password_rules(config));
         prepare(config, &store, &passwords).await?;
 
@@ -70,8 +82,8 @@ impl App {
         let stop_writing = CancellationToken::new();
         let rosters = RosterRepository::new(store.clone());
         let (writer, worker) = Writer::new(
-            LogRepository::new(store.clone()),
-            rosters.clone(),
+            LogRepository::new(reserved.clone()),
+            RosterRepository::new(reserved.clone()),
             hub.clone(),
             metrics.writer.clone(),
             stop_writing.clone(),
@@ -80,7 +92,7 @@ impl App {
         let messages = MessageRepository::new(store.clone());
         let users = UserRepository::new(store.clone());
         tokio::spawn(comparer(config, &store, &hub).run(stop_writing.clone()));
-        let standings = Standings::new(&members);
+        let standings = Standings::new(&MemberRepository::new(reserved.clone()));
         let positions = PositionRepository::new(store.clone());
         let (reads, marking) = ReadService::new(positions, standings.clone(), hub.clone());
         tokio::spawn(marking);
@@ -89,27 +101,35 @@ impl App {
             users: users.clone(),
             messages: messages.clone(),
             rosters: rosters.clone(),
-            standings,
+            standings: standings.clone(),
             writer: writer.clone(),
         });
+        let deleted = Arc::new(Notify::new());
+        let sweeper = Sweeper::new(SweepRepository::new(store.clone()), deleted.clone());
         let chats = ChatRepository::new(store.clone());
-        let logins = logins(config, &store, &hub, &passwords);
+        let logins = logins(config, &stores, &hub, &passwords);
         let keeper = logins.keeper(config.session_sweep);
         let paces = limits::CallerPaces::new(config);
         let room = Arc::new(Semaphore::new(config.max_connections as usize));
         let sessions = TaskTracker::new();
         let sources = Sources {
             hub: hub.clone(),
-            store: store.clone(),
+            stores: stores.clone(),
             writer: writer.clone(),
             sockets: sessions.clone(),
             room: room.clone(),
             most_connections: config.max_connections as usize,
         };
         let state = AppState::new(Shared {
-            health: HealthService::new(HealthRepository::new(store.clone()), hub.clone()),
+            health: HealthService::new(
+                HealthRepository::new(reserved),
+                hub.clone(),
+                writer.clone(),
+                standings,
+                reads.clone(),
+            ),
             users: UserService::new(users, passwords, hub.clone(), writer.clone()),
-            chats: ChatService::new(chats, members.clone(), rosters, writer.clone()),
+            chats: ChatService::new(chats, members.clone(), rosters, writer.clone(), deleted),
             members: member_service.clone(),
             messages: MessageService::new(
                 messages.clone(),
@@ -122,7 +142,7 @@ impl App {
                 hub.clone(),
                 member_service,
                 messages,
-                reading(config),
+                stores.feeds_at_once,
                 metrics.feeds.clone(),
             ),
             logins,
@@ -150,16 +170,18 @@ impl App {
         let stop_linking = CancellationToken::new();
         let linking = link.map(|link| tokio::spawn(link.run(hub.clone(), stop_linking.clone())));
         let keeping = tokio::spawn(keeper.run(stop_writing.clone()));
+        let sweeping = tokio::spawn(sweeper.run(stop_writing.clone()));
         let stopping = state.stopping.clone();
         tokio::spawn(async move { stopping.run_until_cancelled(paces.sweep()).await });
         let bounds = limits::bounds(config, &state, room);
         let shutdown_limit = config.shutdown_limit;
         Ok(Self {
             state,
-            store,
+            stores,
             hub,
             writing,
             keeping,
+            sweeping,
             stop_writing,
             linking,
             stop_linking,
@@ -209,7 +231,10 @@ impl App {
         if time::timeout(DRAIN_LIMIT, self.keeping).await.is_err() {
             tracing::warn!("gave up waiting for the sessions' last use");
         }
-        if time::timeout(DRAIN_LIMIT, self.store.close())
+        if time::timeout(DRAIN_LIMIT, self.sweeping).await.is_err() {
+            tracing::warn!("gave up waiting for a step of the sweeping");
+        }
+        if time::timeout(DRAIN_LIMIT, self.stores.close())
             .await
             .is_err()
         {
@@ -291,27 +316,27 @@ fn password_rules(config: &Config) -> PasswordRules {
     }
 }
 
-/// Half of the connections read for sockets and tokens, so that a crowd that comes back leaves some
-/// to everyone else.
-fn reading(config: &Config) -> usize {
-    (config.database.db_connections / 2).max(1) as usize
-}
-
-fn logins(config: &Config, store: &Store, hub: &Hub, passwords: &PasswordHasher) -> SessionService {
+fn logins(
+    config: &Config,
+    stores: &Stores,
+    hub: &Hub,
+    passwords: &PasswordHasher,
+) -> SessionService {
     let mode = match config.auth() {
         Auth::Open => Mode::Open,
         Auth::Required => Mode::Required,
     };
     SessionService::new(SessionParts {
         mode,
-        sessions: SessionRepository::new(store.clone()),
-        users: UserRepository::new(store.clone()),
+        sessions: SessionRepository::new(stores.common.clone()),
+        tokens: SessionRepository::new(stores.reserved.clone()),
+        users: UserRepository::new(stores.common.clone()),
         passwords: passwords.clone(),
         hub: hub.clone(),
         lifetimes: Lifetimes {
             absolute: config.session_limit,
             idle: config.session_idle_limit,
         },
-        at_once: reading(config),
+        at_once: stores.tokens_at_once,
     })
 }

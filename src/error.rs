@@ -322,9 +322,9 @@ const LOCKED: &str = "55P03";
 const STOOD_STILL: &str = "25P03";
 
 /// Whether a store's own error says that it is away, full or busy rather than that we are wrong:
-/// Postgres' classes 08 (connection), 53 (resources), 57 (operator: shutdown, cancel) and 40
-/// (rolled back, may be tried again), a lock that was not to be had and a transaction that stood
-/// still for too long; SQLite's BUSY (5), LOCKED (6), IOERR (10) and FULL (13).
+/// Postgres' classes 08 (connection), 53 (resources), 55 (locked), 57 (operator: shutdown, cancel)
+/// and 40 (rolled back, may be tried again), and a transaction that stood still for too long; SQLite's
+/// BUSY (5), LOCKED (6), IOERR (10) and FULL (13).
 fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -334,7 +334,7 @@ fn is_passing(error: &sqlx::Error) -> bool {
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(e) => e.code().is_some_and(|code| match code.len() {
-            5 => ["08", "53", "57", "40", LOCKED, STOOD_STILL]
+            5 => ["08", "53", "55", "57", "40", STOOD_STILL]
                 .iter()
                 .any(|class| code.starts_with(class)),
             _ => code

@@ -17,6 +17,9 @@ pub use sqlx::postgres::PgConnectOptions;
 
 /// How long a query may wait for a connection before the caller hears `unavailable`.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
+/// The same for the connections of the writer, which nobody but the database itself can keep: who
+/// waits for it must hear soon.
+const RESERVED_ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 /// How long an unused connection may have gone before it is asked whether it still works: a
 /// restarted Postgres leaves dead ones behind, and asking every time would double each query.
 const TRUSTED_IDLE: Duration = Duration::from_secs(5);
@@ -107,6 +110,22 @@ impl Store {
                 Ok(Self::Postgres(pool))
             }
             Target::Sqlite(path) => Embedded::open(path, connections).await.map(Self::Sqlite),
+        }
+    }
+
+    /// So many connections of their own to the same database, for what must not wait behind
+    /// everyone's reads. SQLite's are apart already: one writes, the others read.
+    #[must_use]
+    pub fn reserved(&self, connections: u32) -> Self {
+        match self {
+            Self::Postgres(pool) => {
+                let options = pool.options().clone();
+                let options = options.max_connections(connections);
+                let options = options.acquire_timeout(RESERVED_ACQUIRE_LIMIT);
+                let target = (*pool.connect_options()).clone();
+                Self::Postgres(options.connect_lazy_with(target))
+            }
+            Self::Sqlite(embedded) => Self::Sqlite(embedded.clone()),
         }
     }
 

@@ -137,7 +137,7 @@ impl Client {
             _ => {
                 let chat = self.chats[0];
                 let op = journal.begin(chat, crate::record::Kind::Send);
-                journal.refuse(op, "torn");
+                journal.refuse(op, "torn", "");
                 let content = json!({
                     "chatId": chat, "content": op.text(), "clientMessageId": op.key()
                 });

@@ -81,11 +81,12 @@ impl Journal {
         &mut self.ops[id.number as usize]
     }
 
-    /// Writes down a refusal: `unavailable` leaves it open whether it happened.
-    pub fn refuse(&mut self, id: OpId, code: &str) {
+    /// Writes down a refusal: `unavailable` leaves it open whether it happened, unless it says that
+    /// it did not.
+    pub fn refuse(&mut self, id: OpId, code: &str, sentence: &str) {
         let op = self.op(id);
         match code {
-            "unavailable" => op.doubt = true,
+            "unavailable" if !sentence.contains("nothing was stored") => op.doubt = true,
             code => op.refused = Some(code.to_owned()),
         }
     }

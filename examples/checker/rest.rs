@@ -109,7 +109,8 @@ impl Rest {
             return None;
         };
         if !status.is_success() {
-            journal.refuse(op, body["code"].as_str().unwrap_or("unavailable"));
+            let code = body["code"].as_str().unwrap_or("unavailable");
+            journal.refuse(op, code, body["error"].as_str().unwrap_or_default());
         } else if let Some(mut ack) = wire::ack(&body) {
             // A send that is new answers 201; a 200 repeats an earlier one.
             let send = matches!(journal.op(op).kind, crate::record::Kind::Send);

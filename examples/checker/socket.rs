@@ -153,8 +153,8 @@ impl Socket {
                 }
                 Ok(())
             }
-            (Some(Asked::Op(op)), Err((code, _))) => {
-                journal.refuse(op, &code);
+            (Some(Asked::Op(op)), Err((code, sentence))) => {
+                journal.refuse(op, &code, &sentence);
                 Ok(())
             }
         }

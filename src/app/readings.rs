@@ -1,10 +1,10 @@
 //! What `/metrics` reads of the parts at the moment it is asked.
 
+use super::stores::Stores;
 use crate::{
     hub::{Hub, LinkState},
     metrics::{Kind, Reading},
     service::Writer,
-    store::Store,
 };
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 /// Where the numbers are.
 pub(super) struct Sources {
     pub(super) hub: Hub,
-    pub(super) store: Store,
+    pub(super) stores: Stores,
     pub(super) writer: Writer,
     pub(super) sockets: TaskTracker,
     /// The places for connections, and how many there are in all.
@@ -57,7 +57,7 @@ impl Sources {
 
     fn of_store(&self) -> [Reading; 5] {
         let (waiting, room) = self.writer.queue();
-        let pool = self.store.connections();
+        let pool = self.stores.connections();
         let idle = "Connections to the database that do nothing";
         let most = "Most connections to the database";
         [

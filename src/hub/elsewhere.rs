@@ -11,7 +11,6 @@ use crate::{
 };
 use std::{
     collections::{HashMap, HashSet},
-    mem,
     sync::Arc,
 };
 use tokio::time::{Duration, Instant};

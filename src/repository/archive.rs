@@ -11,6 +11,7 @@ pub use record::{
 pub use restore::Restore;
 pub use snapshot::Snapshot;
 
+use super::chat::living_chat;
 use crate::{
     error::Error,
     store::{StoreTransaction, on},
@@ -114,10 +115,14 @@ impl fmt::Display for Counts {
 
 /// What the store itself counts.
 async fn count(tx: &mut StoreTransaction) -> Result<Counts, Error> {
-    const SQL: &str = "SELECT (SELECT count(*) FROM customer) AS users, \
-                       (SELECT count(*) FROM chat) AS chats, \
-                       (SELECT count(*) FROM customer_chat) AS members, \
-                       (SELECT count(*) FROM message) AS messages, \
-                       (SELECT count(*) FROM session) AS sessions";
+    const SQL: &str = concat!(
+        "SELECT (SELECT count(*) FROM customer) AS users, \
+         (SELECT count(*) FROM chat WHERE deleted_at IS NULL) AS chats, \
+         (SELECT count(*) FROM customer_chat WHERE ",
+        living_chat!("customer_chat.chat_id"),
+        ") AS members, (SELECT count(*) FROM message WHERE ",
+        living_chat!("message.chat_id"),
+        ") AS messages, (SELECT count(*) FROM session) AS sessions"
+    );
     Ok(on!(tx tx, |db| query_as(SQL).fetch_one(db).await)?)
 }

@@ -7,6 +7,19 @@ use crate::{
 };
 use sqlx::{query, query_as};
 
+/// Whether a chat is there, to be said of whatever is read or written by its id: a deleted one is
+/// not, although its messages and memberships are swept away only later.
+macro_rules! living_chat {
+    ($chat:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM chat lc WHERE lc.chat_id = ",
+            $chat,
+            " AND lc.deleted_at IS NULL)"
+        )
+    };
+}
+pub(super) use living_chat;
+
 /// Reads and writes chats.
 #[derive(Clone)]
 pub struct ChatRepository(Store);
@@ -21,7 +34,8 @@ impl ChatRepository {
     /// Up to `limit` chats with ids over `after`, by id.
     pub async fn list(&self, after: ChatId, limit: i64) -> Result<Vec<Chat>, Error> {
         const SQL: &str = "SELECT chat_id, chat_name, created_at FROM chat \
-                           WHERE chat_id > $1 ORDER BY chat_id LIMIT $2";
+                           WHERE chat_id > $1 AND deleted_at IS NULL \
+                           ORDER BY chat_id LIMIT $2";
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(after)
             .bind(limit)
@@ -38,7 +52,7 @@ impl ChatRepository {
     ) -> Result<Vec<Chat>, Error> {
         const SQL: &str = "SELECT c.chat_id, c.chat_name, c.created_at \
                            FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id \
-                           WHERE m.customer_id = $1 AND m.chat_id > $2 \
+                           WHERE m.customer_id = $1 AND m.chat_id > $2 AND c.deleted_at IS NULL \
                            ORDER BY m.chat_id LIMIT $3";
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(user)
@@ -50,7 +64,8 @@ impl ChatRepository {
 
     /// The chat of that id.
     pub async fn find(&self, id: ChatId) -> Result<Option<Chat>, Error> {
-        const SQL: &str = "SELECT chat_id, chat_name, created_at FROM chat WHERE chat_id = $1";
+        const SQL: &str = "SELECT chat_id, chat_name, created_at FROM chat \
+                           WHERE chat_id = $1 AND deleted_at IS NULL";
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(id)
             .fetch_optional(db)

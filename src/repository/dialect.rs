@@ -7,9 +7,12 @@ mod gone;
 mod lock;
 mod many;
 mod position;
+mod sweep;
 mod write;
 
-use super::{Head, Keyed, Most, Person, Portion, Standing, message::select_messages};
+use super::{
+    Head, Keyed, Most, Person, Portion, Standing, chat::living_chat, message::select_messages,
+};
 use crate::{
     model::{ChatId, Message, MessageId, UserId},
     store::{Store, StoreTransaction},
@@ -22,6 +25,7 @@ pub(super) use gone::{missing_sessions, missing_users, now, strangers, touch_ses
 pub(super) use lock::{be_in_haste, lock_chats, lock_if_empty, lock_user, unlocked};
 pub(super) use many::{join, users};
 pub(super) use position::{mark_read, positions};
+pub(super) use sweep::{lock_deleted_chats, next_deleted_chat};
 pub(super) use write::{advance, advance_to_last, append, update};
 
 /// One column of many rows, as an array for Postgres.
@@ -40,12 +44,12 @@ fn json<'a, T, U: Serialize>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> Strin
 pub(super) async fn standings(store: &Store, pairs: &[(UserId, ChatId)]) -> Result<Vec<Standing>> {
     const POSTGRES: &str = "SELECT \
         (SELECT username FROM customer WHERE customer_id = k.u) AS username, \
-        (SELECT seq FROM chat WHERE chat_id = k.c) AS head, \
+        (SELECT seq FROM chat WHERE chat_id = k.c AND deleted_at IS NULL) AS head, \
         (SELECT role FROM customer_chat WHERE customer_id = k.u AND chat_id = k.c) AS role \
         FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS k (u, c, n) ORDER BY k.n";
     const SQLITE: &str = "SELECT \
         (SELECT username FROM customer WHERE customer_id = k.value ->> 0) AS username, \
-        (SELECT seq FROM chat WHERE chat_id = k.value ->> 1) AS head, \
+        (SELECT seq FROM chat WHERE chat_id = k.value ->> 1 AND deleted_at IS NULL) AS head, \
         (SELECT role FROM customer_chat WHERE customer_id = k.value ->> 0 \
             AND chat_id = k.value ->> 1) AS role \
         FROM json_each($1) AS k ORDER BY k.key";
@@ -66,9 +70,11 @@ pub(super) async fn standings(store: &Store, pairs: &[(UserId, ChatId)]) -> Resu
 
 /// The heads of chats as they are committed; those that do not exist are left out.
 pub(super) async fn heads(store: &Store, chats: &[ChatId]) -> Result<Vec<Head>> {
-    const POSTGRES: &str = "SELECT chat_id, seq FROM chat WHERE chat_id = ANY($1)";
+    const POSTGRES: &str = "SELECT chat_id, seq FROM chat \
+                            WHERE chat_id = ANY($1) AND deleted_at IS NULL";
     const SQLITE: &str = "SELECT chat_id, seq FROM chat \
-                          WHERE chat_id IN (SELECT value FROM json_each($1))";
+                          WHERE chat_id IN (SELECT value FROM json_each($1)) \
+                          AND deleted_at IS NULL";
     match store {
         Store::Postgres(pool) => {
             query_as(POSTGRES)
@@ -199,12 +205,14 @@ pub(super) async fn search(
     most: Most,
 ) -> Result<Portion> {
     const POSTGRES: &str = select_messages!(
-        "WHERE m.chat_id = $1 AND m.message_id < $2 AND m.content ILIKE $3 ESCAPE '!' \
-         ORDER BY m.message_id DESC LIMIT $4"
+        "WHERE m.chat_id = $1 AND m.message_id < $2 AND m.content ILIKE $3 ESCAPE '!' AND ",
+        living_chat!("$1"),
+        " ORDER BY m.message_id DESC LIMIT $4"
     );
     const SQLITE: &str = select_messages!(
-        "WHERE m.chat_id = $1 AND m.message_id < $2 AND m.content LIKE $3 ESCAPE '!' \
-         ORDER BY m.message_id DESC LIMIT $4"
+        "WHERE m.chat_id = $1 AND m.message_id < $2 AND m.content LIKE $3 ESCAPE '!' AND ",
+        living_chat!("$1"),
+        " ORDER BY m.message_id DESC LIMIT $4"
     );
     let literal = text
         .replace('!', "!!")

@@ -1,26 +1,20 @@
 //! The log: numbered changes of messages, written many to a transaction. Whoever writes locks the
 //! chats first, so that numbers, message ids and commits come in one order on every server.
 
-use super::{Attempt, Head, LoneMessage, dialect, lone};
+use super::{Attempt, Burial, Head, LoneMessage, burial, dialect, lone};
 use crate::{
     error::Error,
     model::{ChatId, ClientMessageId, Content, Message, MessageId, Role, Seq, Timestamp, UserId},
     store::{Store, StoreTransaction, on},
 };
-use sqlx::{query, query_as, query_scalar};
-
-/// How often a user's deletion starts over because they wrote to yet another chat meanwhile.
-const DELETE_ATTEMPTS: usize = 5;
-/// Most messages that become tombstones in one transaction: some tens of milliseconds, during
-/// which nobody else writes to their chats.
-const BURIED_AT_ONCE: i64 = 1000;
+use sqlx::query_scalar;
 
 /// Writes the log.
 #[derive(Clone)]
 pub struct LogRepository(Store);
 
 /// A transaction on the log; nothing of it is seen before its commit.
-pub struct LogTransaction(StoreTransaction);
+pub struct LogTransaction(pub(super) StoreTransaction);
 
 /// A user as a batch needs them: once for each of the batch's chats they belong to, or once
 /// without a chat.
@@ -94,26 +88,6 @@ impl NewMessage {
     }
 }
 
-/// A user's deletion, or a part of it.
-#[derive(Clone, Debug)]
-pub struct Burial {
-    /// The tombstones it leaves, by chat and number.
-    pub tombstones: Vec<Tombstone>,
-    /// Whether the user is gone too.
-    pub done: bool,
-}
-
-/// A message that became a tombstone.
-#[derive(Clone, Copy, Debug, sqlx::FromRow)]
-pub struct Tombstone {
-    /// Where.
-    pub chat_id: ChatId,
-    /// Which.
-    pub message_id: MessageId,
-    /// The number of its deletion.
-    pub seq: Seq,
-}
-
 impl LogRepository {
     /// On this store.
     #[must_use]
@@ -145,42 +119,15 @@ impl LogRepository {
         Ok(dialect::unlocked(&mut tx, chats).await?)
     }
 
+    /// Deletes the next of a user's messages, and with the last of them the user; none where there
+    /// is no such user.
+    pub async fn delete_user(&self, user: UserId, now: Timestamp) -> Result<Option<Burial>, Error> {
+        burial::step(&self.0, user, now).await
+    }
+
     /// The heads of chats as they are committed; those that do not exist are left out.
     pub async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
         Ok(dialect::heads(&self.0, chats).await?)
-    }
-
-    /// Turns a user's messages into numbered tombstones, so many in one transaction, and with the
-    /// last of them deletes the user, their memberships and sessions. A chat whose last admin they
-    /// are gets the member who has been in it longest for an admin. None where there is no such user.
-    pub async fn delete_user(&self, user: UserId, now: Timestamp) -> Result<Option<Burial>, Error> {
-        for _ in 0..DELETE_ATTEMPTS {
-            let mut tx = self.begin().await?;
-            let chats = tx.chats_written_by(user).await?;
-            let run = tx.chats_run_by(user).await?;
-            let mut all = [chats.as_slice(), run.as_slice()].concat();
-            all.sort_unstable();
-            all.dedup();
-            tx.lock_chats(&all).await?;
-            if !dialect::lock_user(&mut tx.0, user).await? {
-                return Ok(None);
-            }
-            // With the user locked nothing new of theirs can come; something may have come before.
-            let same = tx.chats_written_by(user).await? == chats;
-            if !same || tx.chats_run_by(user).await? != run {
-                continue;
-            }
-            let tombstones = tx.bury(user, now).await?;
-            dialect::advance_to_last(&mut tx.0, &chats).await?;
-            let done = (tombstones.len() as i64) < BURIED_AT_ONCE;
-            if done {
-                tx.succeed(user).await?;
-                tx.delete_user(user).await?;
-            }
-            tx.commit().await?;
-            return Ok(Some(Burial { tombstones, done }));
-        }
-        Err(Error::unavailable())
     }
 }
 
@@ -245,72 +192,5 @@ impl LogTransaction {
     /// Makes it last. An error leaves open whether it did.
     pub async fn commit(self) -> Result<(), Error> {
         Ok(self.0.commit().await?)
-    }
-
-    async fn chats_written_by(&mut self, user: UserId) -> Result<Vec<ChatId>, Error> {
-        const SQL: &str = "SELECT DISTINCT chat_id FROM message \
-                           WHERE customer_id = $1 AND deleted_at IS NULL ORDER BY chat_id";
-        Ok(on!(tx &mut self.0, |db| query_scalar(SQL).bind(user).fetch_all(db).await)?)
-    }
-
-    async fn chats_run_by(&mut self, user: UserId) -> Result<Vec<ChatId>, Error> {
-        const SQL: &str = "SELECT chat_id FROM customer_chat \
-                           WHERE customer_id = $1 AND role = $2 ORDER BY chat_id";
-        Ok(on!(tx &mut self.0, |db| query_scalar(SQL)
-            .bind(user)
-            .bind(Role::Admin.as_str())
-            .fetch_all(db)
-            .await)?)
-    }
-
-    /// Makes the longest-standing member admin of each chat whose last admin the user is.
-    async fn succeed(&mut self, user: UserId) -> Result<(), Error> {
-        const SQL: &str = "UPDATE customer_chat SET role = $2 \
-            WHERE customer_id <> $1 \
-                AND chat_id IN (SELECT mine.chat_id FROM customer_chat mine \
-                    WHERE mine.customer_id = $1 AND mine.role = $2 AND NOT EXISTS ( \
-                        SELECT 1 FROM customer_chat other WHERE other.chat_id = mine.chat_id \
-                            AND other.customer_id <> $1 AND other.role = $2)) \
-                AND NOT EXISTS (SELECT 1 FROM customer_chat earlier \
-                    WHERE earlier.chat_id = customer_chat.chat_id AND earlier.customer_id <> $1 \
-                        AND (earlier.joined_at < customer_chat.joined_at \
-                            OR (earlier.joined_at = customer_chat.joined_at \
-                                AND earlier.customer_id < customer_chat.customer_id)))";
-        on!(tx &mut self.0, |db| query(SQL)
-            .bind(user)
-            .bind(Role::Admin.as_str())
-            .execute(db)
-            .await
-            .map(drop))?;
-        Ok(())
-    }
-
-    /// Turns the first of the user's messages into tombstones of nobody.
-    async fn bury(&mut self, user: UserId, now: Timestamp) -> Result<Vec<Tombstone>, Error> {
-        const SQL: &str = "WITH last_words AS ( \
-                SELECT m.chat_id, m.message_id, c.seq \
-                    + row_number() OVER (PARTITION BY m.chat_id ORDER BY m.message_id) AS seq \
-                FROM message m JOIN chat c ON c.chat_id = m.chat_id \
-                WHERE m.customer_id = $1 AND m.deleted_at IS NULL \
-                ORDER BY m.chat_id, m.message_id LIMIT $3) \
-            UPDATE message SET content = NULL, customer_id = NULL, deleted_by = $1, \
-                deleted_at = $2, seq = last_words.seq \
-            FROM last_words WHERE message.message_id = last_words.message_id \
-                AND message.chat_id = last_words.chat_id \
-            RETURNING message.chat_id, message.message_id, message.seq";
-        let mut tombstones: Vec<Tombstone> = on!(tx &mut self.0, |db| query_as(SQL)
-            .bind(user)
-            .bind(now)
-            .bind(BURIED_AT_ONCE)
-            .fetch_all(db)
-            .await)?;
-        tombstones.sort_unstable_by_key(|t| (t.chat_id, t.seq));
-        Ok(tombstones)
-    }
-
-    async fn delete_user(&mut self, user: UserId) -> Result<(), Error> {
-        const SQL: &str = "DELETE FROM customer WHERE customer_id = $1";
-        on!(tx &mut self.0, |db| query(SQL).bind(user).execute(db).await.map(drop))?;
-        Ok(())
     }
 }

@@ -38,6 +38,8 @@ pub enum Attempt {
     Sent(Box<Message>),
     /// Nothing was stored: something speaks against it, which the long way finds out.
     Declined,
+    /// Nothing was stored, and nothing will be right now.
+    Undone(Error),
     /// Nobody knows whether it is stored.
     Unknown(Error),
 }
@@ -47,11 +49,12 @@ pub enum Attempt {
 /// a removal that was waited for is seen.
 pub(super) async fn send(store: &Store, new: &LoneMessage<'_>, now: Timestamp) -> Attempt {
     const SQL: &str = "WITH locked AS MATERIALIZED ( \
-            SELECT chat_id FROM chat WHERE chat_id = $1 FOR NO KEY UPDATE), \
+            SELECT chat_id FROM chat WHERE chat_id = $1 AND deleted_at IS NULL \
+            FOR NO KEY UPDATE), \
         member AS MATERIALIZED (SELECT m.chat_id FROM locked JOIN customer_chat m \
             ON m.chat_id = locked.chat_id AND m.customer_id = $2 FOR KEY SHARE OF m), \
         head AS ( \
-            UPDATE chat SET seq = seq + 1 WHERE chat_id = $1 \
+            UPDATE chat SET seq = seq + 1 WHERE chat_id = $1 AND deleted_at IS NULL \
             AND EXISTS (SELECT FROM customer WHERE customer_id = $2) \
             AND (NOT $3 OR EXISTS (SELECT FROM member)) \
             AND NOT EXISTS (SELECT FROM message WHERE chat_id = $1 AND customer_id = $2 \
@@ -65,8 +68,9 @@ pub(super) async fn send(store: &Store, new: &LoneMessage<'_>, now: Timestamp) -
     let Store::Postgres(pool) = store else {
         return Attempt::Declined;
     };
-    let Ok(mut connection) = pool.acquire().await else {
-        return Attempt::Declined;
+    let mut connection = match pool.acquire().await {
+        Ok(connection) => connection,
+        Err(error) => return Attempt::Undone(error.into()),
     };
     let stored = query_as(SQL)
         .bind(new.chat)
@@ -81,8 +85,19 @@ pub(super) async fn send(store: &Store, new: &LoneMessage<'_>, now: Timestamp) -
         Ok(mut rows) => (rows.pop()).map_or(Attempt::Declined, |given| new.sent(given, now)),
         // A constraint: the same name, or the end of the author, came between.
         Err(sqlx::Error::Database(e)) if e.constraint().is_some() => Attempt::Declined,
+        // One statement, which commits by itself: that it failed says that nothing is stored.
+        Err(error) if is_answer(&error) => Attempt::Undone(error.into()),
         Err(error) => Attempt::Unknown(error.into()),
     }
+}
+
+/// Whether Postgres itself has answered that the statement failed, and not that the connection ends
+/// (class 08, and 57P01 to 57P05: shut down, crashed), which it may do after a commit.
+fn is_answer(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else {
+        return false;
+    };
+    (error.code()).is_some_and(|code| !code.starts_with("08") && !code.starts_with("57P"))
 }
 
 impl LoneMessage<'_> {

@@ -1,6 +1,6 @@
 //! Memberships.
 
-use super::{dialect, position::read_position};
+use super::{chat::living_chat, dialect, position::read_position};
 use crate::{
     error::Error,
     model::{Chat, ChatId, ChatMember, Member, MessageId, Role, Seq, Timestamp, UserId},
@@ -57,10 +57,13 @@ impl MemberRepository {
         after: UserId,
         limit: i64,
     ) -> Result<Vec<ChatMember>, Error> {
-        const SQL: &str = "SELECT u.customer_id, u.username, u.created_at, m.role, m.joined_at \
-                           FROM customer_chat m JOIN customer u ON u.customer_id = m.customer_id \
-                           WHERE m.chat_id = $1 AND m.customer_id > $2 \
-                           ORDER BY m.customer_id LIMIT $3";
+        const SQL: &str = concat!(
+            "SELECT u.customer_id, u.username, u.created_at, m.role, m.joined_at \
+             FROM customer_chat m JOIN customer u ON u.customer_id = m.customer_id \
+             WHERE m.chat_id = $1 AND m.customer_id > $2 AND ",
+            living_chat!("$1"),
+            " ORDER BY m.customer_id LIMIT $3"
+        );
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(chat)
             .bind(after)
@@ -84,7 +87,7 @@ impl MemberRepository {
                     coalesce((SELECT max(x.message_id) FROM message x \
                         WHERE x.chat_id = c.chat_id), 0) AS last_message_id \
                 FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id \
-                WHERE m.customer_id = $1) \
+                WHERE m.customer_id = $1 AND c.deleted_at IS NULL) \
             SELECT mine.*, (SELECT count(*) FROM (SELECT 1 FROM message x \
                 WHERE x.chat_id = mine.chat_id AND x.deleted_at IS NULL \
                     AND x.message_id > coalesce(mine.last_read_message_id, 0) \
@@ -104,8 +107,11 @@ impl MemberRepository {
 
     /// The membership, where there is one.
     pub async fn find(&self, user: UserId, chat: ChatId) -> Result<Option<Member>, Error> {
-        const SQL: &str = "SELECT customer_id, chat_id, role, joined_at FROM customer_chat \
-                           WHERE customer_id = $1 AND chat_id = $2";
+        const SQL: &str = concat!(
+            "SELECT customer_id, chat_id, role, joined_at FROM customer_chat \
+             WHERE customer_id = $1 AND chat_id = $2 AND ",
+            living_chat!("$2")
+        );
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(user)
             .bind(chat)
@@ -129,7 +135,7 @@ impl MemberRepository {
 
     /// The number of the chat's latest change; none where there is no such chat.
     pub async fn head(&self, chat: ChatId) -> Result<Option<Seq>, Error> {
-        const SQL: &str = "SELECT seq FROM chat WHERE chat_id = $1";
+        const SQL: &str = "SELECT seq FROM chat WHERE chat_id = $1 AND deleted_at IS NULL";
         Ok(on!(read & self.0, |db| query_scalar(SQL)
             .bind(chat)
             .fetch_optional(db)

@@ -1,6 +1,6 @@
 //! Messages, for reading. They are written through the log.
 
-use super::{Most, Portion, dialect};
+use super::{Most, Portion, chat::living_chat, dialect};
 use crate::{
     error::Error,
     model::{ChatId, Message, MessageId, Seq},
@@ -10,12 +10,12 @@ use sqlx::{query_as, query_scalar};
 
 /// A message with its author's present name; every query of messages begins so.
 macro_rules! select_messages {
-    ($rest:literal) => {
+    ($($rest:expr),+ $(,)?) => {
         concat!(
             "SELECT m.message_id, m.chat_id, m.customer_id, u.username, m.content, m.seq, \
              m.sent_at, m.edited_at, m.deleted_at, m.reply_to, m.client_message_id, m.sent_seq, \
              m.deleted_by FROM message m LEFT JOIN customer u ON u.customer_id = m.customer_id ",
-            $rest
+            $($rest),+
         )
     };
 }
@@ -43,7 +43,8 @@ impl MessageRepository {
 
     /// The message of that id, deleted or not.
     pub async fn find(&self, id: MessageId) -> Result<Option<Message>, Error> {
-        const SQL: &str = select_messages!("WHERE m.message_id = $1");
+        const SQL: &str =
+            select_messages!("WHERE m.message_id = $1 AND ", living_chat!("m.chat_id"));
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(id)
             .fetch_optional(db)
@@ -57,7 +58,10 @@ impl MessageRepository {
 
     /// The chat a message was sent to, which never changes.
     pub async fn chat_of(&self, id: MessageId) -> Result<Option<ChatId>, Error> {
-        const SQL: &str = "SELECT chat_id FROM message WHERE message_id = $1";
+        const SQL: &str = concat!(
+            "SELECT m.chat_id FROM message m WHERE m.message_id = $1 AND ",
+            living_chat!("m.chat_id")
+        );
         Ok(on!(read & self.0, |db| query_scalar(SQL)
             .bind(id)
             .fetch_optional(db)
@@ -66,7 +70,7 @@ impl MessageRepository {
 
     /// The number of the chat's latest change; none where there is no such chat.
     pub async fn head(&self, chat: ChatId) -> Result<Option<Seq>, Error> {
-        const SQL: &str = "SELECT seq FROM chat WHERE chat_id = $1";
+        const SQL: &str = "SELECT seq FROM chat WHERE chat_id = $1 AND deleted_at IS NULL";
         Ok(on!(read & self.0, |db| query_scalar(SQL)
             .bind(chat)
             .fetch_optional(db)
@@ -81,7 +85,9 @@ impl MessageRepository {
         most: Most,
     ) -> Result<Portion, Error> {
         const SQL: &str = select_messages!(
-            "WHERE m.chat_id = $1 AND m.message_id < $2 ORDER BY m.message_id DESC LIMIT $3"
+            "WHERE m.chat_id = $1 AND m.message_id < $2 AND ",
+            living_chat!("$1"),
+            " ORDER BY m.message_id DESC LIMIT $3"
         );
         let page = on!(read & self.0, |db| {
             let query = query_as(SQL).bind(chat).bind(before).bind(most.rows);
@@ -92,8 +98,11 @@ impl MessageRepository {
 
     /// The messages whose latest change came after `since`, by that change.
     pub async fn since(&self, chat: ChatId, since: Seq, most: Most) -> Result<Portion, Error> {
-        const SQL: &str =
-            select_messages!("WHERE m.chat_id = $1 AND m.seq > $2 ORDER BY m.seq LIMIT $3");
+        const SQL: &str = select_messages!(
+            "WHERE m.chat_id = $1 AND m.seq > $2 AND ",
+            living_chat!("$1"),
+            " ORDER BY m.seq LIMIT $3"
+        );
         Ok(on!(read & self.0, |db| {
             let query = query_as(SQL).bind(chat).bind(since).bind(most.rows);
             Portion::read(query.fetch(db), most.bytes).await

@@ -2,6 +2,7 @@
 //! runs on both databases; what differs stands in `dialect`.
 
 mod archive;
+mod burial;
 mod chat;
 mod dialect;
 mod health;
@@ -14,6 +15,7 @@ mod position;
 mod roster;
 mod sample;
 mod session;
+mod sweep;
 mod takeover;
 mod user;
 
@@ -21,9 +23,10 @@ pub use archive::{
     ChatRecord, Counts, Kind, LastIds, MemberRecord, MessageRecord, Record, Restore, SessionRecord,
     Snapshot, UserRecord,
 };
+pub use burial::{Burial, Tombstone};
 pub use chat::ChatRepository;
 pub use health::HealthRepository;
-pub use log::{Burial, Keyed, LogRepository, LogTransaction, NewMessage, Person, Tombstone};
+pub use log::{Keyed, LogRepository, LogTransaction, NewMessage, Person};
 pub use lone::{Attempt, LoneMessage};
 pub use member::{ListedChat, MemberRepository, Standing};
 pub use message::{Head, MessageRepository};
@@ -32,5 +35,6 @@ pub use position::{Mark, Moved, Position, PositionRepository};
 pub use roster::{Roster, RosterRepository};
 pub use sample::SampleRepository;
 pub use session::{Begun, Living, NewSession, SessionRepository};
+pub use sweep::SweepRepository;
 pub use takeover::TakeoverRepository;
 pub use user::{Credentials, Updated, UserRepository};

@@ -2,7 +2,7 @@
 //! by rule does so here, and whoever writes to it locks it too: two admins cannot leave at once, and
 //! nobody acts on a role that they are just losing.
 
-use super::dialect;
+use super::{chat::living_chat, dialect};
 use crate::{
     error::Error,
     model::{Chat, ChatId, ChatName, Member, Role, Timestamp, UserId},
@@ -38,7 +38,10 @@ impl RosterRepository {
 impl Roster {
     /// A user's role; none where they do not belong to the chat.
     pub async fn role(&mut self, user: UserId) -> Result<Option<Role>, Error> {
-        const SQL: &str = "SELECT role FROM customer_chat WHERE customer_id = $1 AND chat_id = $2";
+        const SQL: &str = concat!(
+            "SELECT role FROM customer_chat WHERE customer_id = $1 AND chat_id = $2 AND ",
+            living_chat!("$2")
+        );
         let role: Option<String> = on!(tx &mut self.tx, |db| query_scalar(SQL)
             .bind(user)
             .bind(self.chat)
@@ -64,7 +67,7 @@ impl Roster {
     pub async fn add(&mut self, user: UserId, role: Role) -> Result<Option<Member>, Error> {
         const SQL: &str = "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at) \
                            SELECT u.customer_id, c.chat_id, $3, $4 FROM customer u, chat c \
-                           WHERE u.customer_id = $1 AND c.chat_id = $2 \
+                           WHERE u.customer_id = $1 AND c.chat_id = $2 AND c.deleted_at IS NULL \
                            ON CONFLICT (customer_id, chat_id) DO NOTHING \
                            RETURNING customer_id, chat_id, role, joined_at";
         let added = on!(tx &mut self.tx, |db| query_as(SQL)
@@ -87,9 +90,12 @@ impl Roster {
         user: UserId,
         role: Option<Role>,
     ) -> Result<Option<Member>, Error> {
-        const SQL: &str = "UPDATE customer_chat SET role = coalesce($3, role) \
-                           WHERE customer_id = $1 AND chat_id = $2 \
-                           RETURNING customer_id, chat_id, role, joined_at";
+        const SQL: &str = concat!(
+            "UPDATE customer_chat SET role = coalesce($3, role) \
+             WHERE customer_id = $1 AND chat_id = $2 AND ",
+            living_chat!("$2"),
+            " RETURNING customer_id, chat_id, role, joined_at"
+        );
         Ok(on!(tx &mut self.tx, |db| query_as(SQL)
             .bind(user)
             .bind(self.chat)
@@ -100,7 +106,10 @@ impl Roster {
 
     /// Ends a membership; false where there was none.
     pub async fn remove(&mut self, user: UserId) -> Result<bool, Error> {
-        const SQL: &str = "DELETE FROM customer_chat WHERE customer_id = $1 AND chat_id = $2";
+        const SQL: &str = concat!(
+            "DELETE FROM customer_chat WHERE customer_id = $1 AND chat_id = $2 AND ",
+            living_chat!("$2")
+        );
         let gone = on!(tx &mut self.tx, |db| query(SQL)
             .bind(user)
             .bind(self.chat)
@@ -112,7 +121,8 @@ impl Roster {
 
     /// Gives the chat another name; none where it does not exist.
     pub async fn rename(&mut self, name: &ChatName) -> Result<Option<Chat>, Error> {
-        const SQL: &str = "UPDATE chat SET chat_name = $2 WHERE chat_id = $1 \
+        const SQL: &str = "UPDATE chat SET chat_name = $2 \
+                           WHERE chat_id = $1 AND deleted_at IS NULL \
                            RETURNING chat_id, chat_name, created_at";
         Ok(on!(tx &mut self.tx, |db| query_as(SQL)
             .bind(self.chat)
@@ -121,11 +131,14 @@ impl Roster {
             .await)?)
     }
 
-    /// Deletes the chat with its members and messages; false where it does not exist.
+    /// Deletes the chat: nobody sees it any more. What was in it is swept away later; false where
+    /// it does not exist.
     pub async fn delete(&mut self) -> Result<bool, Error> {
-        const SQL: &str = "DELETE FROM chat WHERE chat_id = $1";
+        const SQL: &str = "UPDATE chat SET deleted_at = $2 \
+                           WHERE chat_id = $1 AND deleted_at IS NULL";
         let gone = on!(tx &mut self.tx, |db| query(SQL)
             .bind(self.chat)
+            .bind(Timestamp::now())
             .execute(db)
             .await
             .map(|done| done.rows_affected()))?;

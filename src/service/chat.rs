@@ -11,6 +11,8 @@ use crate::{
     model::{Chat, ChatId, ChatName},
     repository::{ChatRepository, MemberRepository, RosterRepository},
 };
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// The rules about chats.
 #[derive(Clone)]
@@ -19,6 +21,8 @@ pub struct ChatService {
     members: MemberRepository,
     rosters: RosterRepository,
     writer: Writer,
+    /// Tells that a chat is there to be swept away.
+    deleted: Arc<Notify>,
 }
 
 impl ChatService {
@@ -29,12 +33,14 @@ impl ChatService {
         members: MemberRepository,
         rosters: RosterRepository,
         writer: Writer,
+        deleted: Arc<Notify>,
     ) -> Self {
         Self {
             chats,
             members,
             rosters,
             writer,
+            deleted,
         }
     }
 
@@ -75,11 +81,12 @@ impl ChatService {
         Ok(chat)
     }
 
-    /// Deletes a chat with all that is in it, and closes it for everyone; `chat_not_found`,
-    /// `forbidden`.
+    /// Deletes a chat, and closes it for everyone: from then on nobody sees anything of it;
+    /// `chat_not_found`, `forbidden`.
     pub async fn delete(&self, caller: Caller, chat: ChatId) -> Result<(), Error> {
         let change = Change::DeleteChat { caller, chat };
         self.writer.submit(change)?.answer().await?;
+        self.deleted.notify_one();
         let by = caller.user().map(|me| me.0);
         tracing::info!(chat = chat.0, by, "chat deleted");
         Ok(())

@@ -42,6 +42,14 @@ pub struct ComparerParts {
     pub period: Duration,
 }
 
+/// What a comparison of the chats has found.
+struct Compared {
+    /// Stored further than told.
+    behind: Vec<(ChatId, Seq)>,
+    /// Not stored.
+    gone: Vec<ChatId>,
+}
+
 impl Comparer {
     /// On these parts.
     #[must_use]
@@ -72,16 +80,27 @@ impl Comparer {
         }
     }
 
-    /// Tells chats that they are behind, if they still are after a while.
+    /// Tells chats that they are behind, if they still are after a while, and those that are gone. Chats
+    /// are looked at twice: who connects to one is in its room before it is looked for.
     async fn heal(&self) {
-        let behind = match self.heads().await {
-            Ok(behind) if behind.is_empty() => return,
-            Ok(behind) => behind,
+        let Compared { behind, gone } = match self.heads().await {
+            Ok(compared) => compared,
             Err(error) => return error.log(),
         };
+        if behind.is_empty() && gone.is_empty() {
+            return;
+        }
         time::sleep(GRACE).await;
         for (chat, head) in behind {
             self.tell(chat, head);
+        }
+        match self.still_gone(&gone).await {
+            Ok(gone) => {
+                for chat in gone {
+                    self.0.hub.deliver(chat, Event::Closed);
+                }
+            }
+            Err(error) => error.log(),
         }
     }
 
@@ -99,8 +118,8 @@ impl Comparer {
         }
     }
 
-    /// Sessions and users end at once, as their ids never come back; so do chats. Members may just
-    /// be on their way, and are looked at twice.
+    /// Sessions and users end at once: whoever has one was found in the database before. Members may
+    /// just be on their way, and are looked at twice.
     async fn end_memberships(&self) -> Result<(), Error> {
         let strangers = self.strangers(&self.0.hub.seated()).await?;
         if strangers.is_empty() {
@@ -128,21 +147,30 @@ impl Comparer {
         self.0.hub.deliver(chat, Event::Behind(head));
     }
 
-    /// The chats that are stored further than they have been told; closes those that are gone.
-    async fn heads(&self) -> Result<Vec<(ChatId, Seq)>, Error> {
-        let mut behind = Vec::new();
+    /// The chats that are stored further than they have been told, and those that are not stored.
+    async fn heads(&self) -> Result<Compared, Error> {
+        let (mut behind, mut gone) = (Vec::new(), Vec::new());
         for chats in self.0.hub.occupied().chunks(AT_ONCE) {
             let heads = within(self.0.log.heads(chats)).await?;
             let stored: HashSet<ChatId> = heads.iter().map(|head| head.chat_id).collect();
-            for gone in chats.iter().filter(|chat| !stored.contains(chat)) {
-                self.0.hub.deliver(*gone, Event::Closed);
-            }
+            gone.extend(chats.iter().filter(|chat| !stored.contains(chat)));
             behind.extend(heads.into_iter().filter_map(|head| {
                 let told = self.0.hub.told(head.chat_id)?;
                 (told < head.seq).then_some((head.chat_id, head.seq))
             }));
         }
-        Ok(behind)
+        Ok(Compared { behind, gone })
+    }
+
+    /// Those of the chats that are still not stored.
+    async fn still_gone(&self, chats: &[ChatId]) -> Result<Vec<ChatId>, Error> {
+        let mut gone = Vec::new();
+        for chats in chats.chunks(AT_ONCE) {
+            let heads = within(self.0.log.heads(chats)).await?;
+            let stored: HashSet<ChatId> = heads.iter().map(|head| head.chat_id).collect();
+            gone.extend(chats.iter().filter(|chat| !stored.contains(chat)));
+        }
+        Ok(gone)
     }
 
     /// Closes the sockets of users who are gone.

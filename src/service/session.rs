@@ -19,6 +19,7 @@ const TURN_LIMIT: Duration = Duration::from_secs(10);
 pub struct SessionService {
     mode: Mode,
     pub(super) sessions: SessionRepository,
+    tokens: SessionRepository,
     pub(super) users: UserRepository,
     pub(super) passwords: PasswordHasher,
     pub(super) attempts: Attempts,
@@ -36,6 +37,8 @@ pub struct SessionParts {
     pub mode: Mode,
     /// Where sessions are kept.
     pub sessions: SessionRepository,
+    /// The same over connections that are kept for looking tokens up.
+    pub tokens: SessionRepository,
     /// Where users are.
     pub users: UserRepository,
     /// How passwords are proved.
@@ -66,6 +69,7 @@ impl SessionService {
         Self {
             mode: parts.mode,
             sessions: parts.sessions,
+            tokens: parts.tokens,
             users: parts.users,
             passwords: parts.passwords,
             attempts: Attempts::default(),
@@ -99,7 +103,7 @@ impl SessionService {
             return Err(Error::unavailable());
         };
         let living = self.lifetimes.living(Timestamp::now());
-        let found = self.sessions.find(token.hash(), living).await?;
+        let found = self.tokens.find(token.hash(), living).await?;
         let (user, session) = found.ok_or_else(Error::invalid_token)?;
         self.used.note(session);
         Ok(SignedIn { user, session })

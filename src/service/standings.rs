@@ -34,6 +34,11 @@ impl Standings {
         }
     }
 
+    /// Whether nobody answers any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.standings.is_closed() || self.newcomers.is_closed()
+    }
+
     /// How the user stands to the chat, read after this was called.
     ///
     /// # Errors

@@ -46,6 +46,11 @@ impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
         Self { queue }
     }
 
+    /// Whether nobody answers any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
     /// The answer, found after this was called.
     ///
     /// # Errors

@@ -118,9 +118,10 @@ impl UserService {
     /// everyone in their chats learns of; `user_not_found`.
     pub async fn delete(&self, caller: Caller, id: UserId) -> Result<(), Error> {
         permission::own(caller, id)?;
-        while let Answer::Partly = self.writer.submit(Change::DeleteUser(id))?.answer().await? {}
-        tracing::info!(user = id.0, "user deleted");
-        Ok(())
+        // A task of its own, so that a caller who goes does not leave half of it undone. It ends
+        // with the writer at the latest.
+        let deleting = tokio::spawn(delete(self.writer.clone(), id));
+        deleting.await.map_err(Error::internal)?
     }
 }
 
@@ -136,4 +137,11 @@ async fn find(users: UserRepository, ids: Vec<UserId>) -> Result<Vec<Option<User
         place.ok().map(|place| found[place].clone())
     };
     Ok(ids.iter().map(find).collect())
+}
+
+/// Deletes a user step by step; other changes pass between the steps.
+async fn delete(writer: Writer, id: UserId) -> Result<(), Error> {
+    while let Answer::Partly = writer.submit(Change::DeleteUser(id))?.answer().await? {}
+    tracing::info!(user = id.0, "user deleted");
+    Ok(())
 }

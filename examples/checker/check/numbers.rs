@@ -7,6 +7,7 @@ use std::collections::HashMap;
 /// Checks the numbers; gives how many only an operation in doubt can explain.
 pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violation>) -> usize {
     acked_once(evidence, violations);
+    ids_rise(known, violations);
     let mut all = 0;
     for &chat in evidence.rows.keys() {
         let head = evidence.head(chat);
@@ -41,6 +42,24 @@ fn in_doubt(evidence: &Evidence<'_>, known: &Known, chat: ChatId) -> usize {
         .filter(|row| !known.sent.contains_key(&(chat, row.message)))
         .count();
     changes + unseen
+}
+
+/// Messages were given their ids in the order in which they were sent.
+fn ids_rise(known: &Known, violations: &mut Vec<Violation>) {
+    let sent = known.sent.iter();
+    let mut sent: Vec<_> = sent.map(|((chat, id), seq)| (*chat, *seq, *id)).collect();
+    sent.sort_unstable();
+    for pair in sent.windows(2) {
+        if let [(chat, seq, id), (next_chat, next_seq, next_id)] = pair
+            && chat == next_chat
+            && id >= next_id
+        {
+            let text = format!(
+                "chat {chat}: message {id} was sent with seq {seq}, {next_id} with {next_seq}"
+            );
+            violations.push(Violation::new("order", text));
+        }
+    }
 }
 
 /// No two operations were acknowledged with the same number.

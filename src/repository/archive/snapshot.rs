@@ -1,8 +1,9 @@
 //! Reading everything, as it is at one moment.
 
 use super::{
-    super::dialect, ChatRecord, Counts, Kind, LastIds, MemberRecord, MessageRecord, Record,
-    SessionRecord, UserRecord, count,
+    super::{chat::living_chat, dialect},
+    ChatRecord, Counts, Kind, LastIds, MemberRecord, MessageRecord, Record, SessionRecord,
+    UserRecord, count,
 };
 use crate::{
     error::Error,
@@ -68,14 +69,21 @@ impl Snapshot {
         const USERS: &str = "SELECT customer_id, username, password, created_at FROM customer \
                              WHERE customer_id > $1 ORDER BY customer_id LIMIT $2";
         const CHATS: &str = "SELECT chat_id, chat_name, created_at, seq FROM chat \
-                             WHERE chat_id > $1 ORDER BY chat_id LIMIT $2";
-        const MEMBERS: &str = "SELECT customer_id, chat_id, role, joined_at, last_read_message_id \
-                               FROM customer_chat WHERE (customer_id, chat_id) > ($1, $2) \
-                               ORDER BY customer_id, chat_id LIMIT $3";
-        const MESSAGES: &str = "SELECT message_id, chat_id, customer_id, content, sent_at, seq, \
-                                sent_seq, edited_at, deleted_at, deleted_by, reply_to, \
-                                client_message_id FROM message \
-                                WHERE message_id > $1 ORDER BY message_id LIMIT $2";
+                             WHERE chat_id > $1 AND deleted_at IS NULL \
+                             ORDER BY chat_id LIMIT $2";
+        const MEMBERS: &str = concat!(
+            "SELECT customer_id, chat_id, role, joined_at, last_read_message_id \
+             FROM customer_chat WHERE (customer_id, chat_id) > ($1, $2) AND ",
+            living_chat!("customer_chat.chat_id"),
+            " ORDER BY customer_id, chat_id LIMIT $3"
+        );
+        const MESSAGES: &str = concat!(
+            "SELECT message_id, chat_id, customer_id, content, sent_at, seq, sent_seq, edited_at, \
+             deleted_at, deleted_by, reply_to, client_message_id FROM message \
+             WHERE message_id > $1 AND ",
+            living_chat!("message.chat_id"),
+            " ORDER BY message_id LIMIT $2"
+        );
         const SESSIONS: &str = "SELECT session_id, customer_id, token_hash, created_at, \
                                 last_used_at, expires_at, user_agent FROM session \
                                 WHERE session_id > $1 ORDER BY session_id LIMIT $2";

@@ -12,10 +12,12 @@ pub(in crate::repository) async fn lock_chats(
     tx: &mut StoreTransaction,
     chats: &[ChatId],
 ) -> Result<Vec<Head>> {
-    const POSTGRES: &str = "SELECT chat_id, seq FROM chat WHERE chat_id = ANY($1) \
+    const POSTGRES: &str = "SELECT chat_id, seq FROM chat \
+                            WHERE chat_id = ANY($1) AND deleted_at IS NULL \
                             ORDER BY chat_id FOR NO KEY UPDATE";
     const SQLITE: &str = "SELECT chat_id, seq FROM chat \
-                          WHERE chat_id IN (SELECT value FROM json_each($1))";
+                          WHERE chat_id IN (SELECT value FROM json_each($1)) \
+                          AND deleted_at IS NULL";
     match tx {
         StoreTransaction::Postgres(tx) => {
             query_as(POSTGRES)

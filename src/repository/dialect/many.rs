@@ -17,13 +17,14 @@ pub(in crate::repository) async fn join(
 ) -> Result<()> {
     const POSTGRES: &str = "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at) \
         SELECT u.customer_id, c.chat_id, $1, $2 FROM unnest($3::bigint[], $4::bigint[]) AS k (u, c) \
-        JOIN customer u ON u.customer_id = k.u JOIN chat c ON c.chat_id = k.c \
+        JOIN customer u ON u.customer_id = k.u \
+        JOIN chat c ON c.chat_id = k.c AND c.deleted_at IS NULL \
         ON CONFLICT (customer_id, chat_id) DO NOTHING";
     // A join before ON CONFLICT needs a WHERE, lest SQLite take it for the join's own ON.
     const SQLITE: &str = "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at) \
         SELECT u.customer_id, c.chat_id, $1, $2 FROM json_each($3) AS k \
         JOIN customer u ON u.customer_id = k.value ->> 0 \
-        JOIN chat c ON c.chat_id = k.value ->> 1 WHERE TRUE \
+        JOIN chat c ON c.chat_id = k.value ->> 1 AND c.deleted_at IS NULL WHERE TRUE \
         ON CONFLICT (customer_id, chat_id) DO NOTHING";
     match store {
         Store::Postgres(pool) => {

@@ -2,7 +2,7 @@
 
 use super::{column, json};
 use crate::{
-    repository::{Mark, Moved, Position, position::read_position},
+    repository::{Mark, Moved, Position, chat::living_chat, position::read_position},
     store::Store,
 };
 use sqlx::{Result, query_as};
@@ -16,8 +16,9 @@ pub(in crate::repository) async fn mark_read(store: &Store, marks: &[Mark]) -> R
             JOIN message x ON x.message_id = k.m AND x.chat_id = k.c GROUP BY k.u, k.c), \
         held AS (SELECT m.customer_id, m.chat_id, asked.message_id FROM customer_chat m \
             JOIN asked ON m.customer_id = asked.u AND m.chat_id = asked.c \
-            WHERE asked.message_id > coalesce(m.last_read_message_id, 0) \
-            ORDER BY m.customer_id, m.chat_id FOR NO KEY UPDATE OF m) \
+            WHERE asked.message_id > coalesce(m.last_read_message_id, 0) AND ",
+        living_chat!("m.chat_id"),
+        " ORDER BY m.customer_id, m.chat_id FOR NO KEY UPDATE OF m) \
         UPDATE customer_chat AS m SET last_read_message_id = held.message_id FROM held \
         WHERE m.customer_id = held.customer_id AND m.chat_id = held.chat_id \
             AND held.message_id > coalesce(",
@@ -29,8 +30,9 @@ pub(in crate::repository) async fn mark_read(store: &Store, marks: &[Mark]) -> R
             SELECT k.value ->> 0 AS u, k.value ->> 1 AS c, max(k.value ->> 2) AS message_id \
             FROM json_each($1) AS k JOIN message x \
             ON x.message_id = k.value ->> 2 AND x.chat_id = k.value ->> 1 GROUP BY 1, 2) AS asked \
-        WHERE m.customer_id = asked.u AND m.chat_id = asked.c \
-            AND asked.message_id > coalesce(",
+        WHERE m.customer_id = asked.u AND m.chat_id = asked.c AND ",
+        living_chat!("m.chat_id"),
+        " AND asked.message_id > coalesce(",
         read_position!(),
         ", 0) RETURNING customer_id, chat_id, last_read_message_id AS message_id"
     );
@@ -58,15 +60,18 @@ pub(in crate::repository) async fn positions(
         read_position!(),
         " AS position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) \
             WITH ORDINALITY AS k (u, c, m, n) \
-        LEFT JOIN customer_chat m ON m.customer_id = k.u AND m.chat_id = k.c \
-        LEFT JOIN message x ON x.message_id = k.m AND x.chat_id = k.c ORDER BY k.n"
+        LEFT JOIN customer_chat m ON m.customer_id = k.u AND m.chat_id = k.c AND ",
+        living_chat!("m.chat_id"),
+        " LEFT JOIN message x ON x.message_id = k.m AND x.chat_id = k.c ORDER BY k.n"
     );
     const SQLITE: &str = concat!(
         "SELECT m.customer_id AS member, x.message_id AS message, ",
         read_position!(),
         " AS position FROM json_each($1) AS k \
         LEFT JOIN customer_chat m ON m.customer_id = k.value ->> 0 AND m.chat_id = k.value ->> 1 \
-        LEFT JOIN message x ON x.message_id = k.value ->> 2 AND x.chat_id = k.value ->> 1 \
+            AND ",
+        living_chat!("m.chat_id"),
+        " LEFT JOIN message x ON x.message_id = k.value ->> 2 AND x.chat_id = k.value ->> 1 \
         ORDER BY k.key"
     );
     match store {

@@ -5,7 +5,6 @@ use crate::{
     hub::{Batch, Seat},
     model::{ChatId, MessageId, Seq},
     protocol::Frame,
-    repository::Portion,
 };
 use std::collections::HashSet;
 

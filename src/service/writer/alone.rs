@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    error::Error,
+    error::{Code, Error},
     hub::Event,
     model::{ChatId, Timestamp, UserId},
     protocol::Frame,
@@ -34,8 +34,7 @@ impl Worker {
 
     async fn delete_user(&self, user: UserId) -> Result<Answer, Error> {
         let deleting = self.log.delete_user(user, Timestamp::now());
-        let done = time::timeout(COMMIT_LIMIT, deleting).await;
-        let burial = done.unwrap_or_else(|_| Err(Error::in_doubt()))?;
+        let burial = settled(deleting).await?;
         let Some(Burial { tombstones, done }) = burial else {
             // Perhaps gone by an earlier deletion that was never confirmed.
             self.hub.end_user(user);
@@ -67,8 +66,7 @@ impl Worker {
             }
             roster.commit().await
         };
-        let done = time::timeout(COMMIT_LIMIT, deleting).await;
-        done.unwrap_or_else(|_| Err(Error::in_doubt()))?;
+        settled(deleting).await?;
         self.hub.post(chat, Event::Closed);
         Ok(Answer::Gone)
     }
@@ -87,9 +85,20 @@ impl Worker {
             }
             roster.commit().await
         };
-        let done = time::timeout(COMMIT_LIMIT, removing).await;
-        done.unwrap_or_else(|_| Err(Error::in_doubt()))?;
+        settled(removing).await?;
         self.hub.post(chat, Event::Removed(user));
         Ok(Answer::Gone)
+    }
+}
+
+/// What came of a transaction. Where the store went away, or took too long, it may have happened.
+async fn settled<T>(transaction: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match time::timeout(COMMIT_LIMIT, transaction).await {
+        Ok(Err(error)) if error.code() == Code::Unavailable => {
+            error.log();
+            Err(Error::in_doubt())
+        }
+        Ok(done) => done,
+        Err(_) => Err(Error::in_doubt()),
     }
 }

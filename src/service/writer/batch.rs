@@ -2,6 +2,7 @@
 //! then write all that was admitted with one statement a table.
 
 use super::{
+    BATCH_BYTES,
     change::{Answer, Change, Which},
     decide::Verdict,
 };
@@ -37,11 +38,16 @@ pub(super) struct Ledger {
 }
 
 /// How many of the changes, from the first, can share a transaction: what stands alone does not,
-/// and an edit of "my latest message" must see what came before it in its chat.
+/// an edit of "my latest message" must see what came before it in its chat, and all their texts
+/// together are bounded.
 pub(super) fn prefix<'a>(changes: impl Iterator<Item = &'a Change>) -> usize {
-    let mut chats = HashSet::new();
+    let (mut chats, mut bytes) = (HashSet::new(), 0);
     changes
         .take_while(|change| {
+            bytes += change.bytes();
+            if bytes > BATCH_BYTES && !chats.is_empty() {
+                return false;
+            }
             let Some(chat) = change.chat() else {
                 return false;
             };

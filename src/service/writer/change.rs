@@ -101,6 +101,14 @@ impl Change {
         }
     }
 
+    /// How long its text is.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Send { content, .. } | Self::Edit { content, .. } => content.as_str().len(),
+            _ => 0,
+        }
+    }
+
     /// Who calls; of a user's deletion that has been decided before.
     pub(super) fn caller(&self) -> Caller {
         match self {

@@ -30,6 +30,10 @@ const QUEUE: usize = 4096;
 /// Most changes in one transaction: far enough that the commit's cost is shared out, near enough
 /// that a batch takes milliseconds.
 const BATCH: usize = 512;
+/// Most bytes of text in one transaction, but for its first change. What is committed together is
+/// told together, and a chat keeps the last 32 of those for whoever reads slowly: with this some 32
+/// MiB of text for the busiest chat, where 512 of the longest messages each would be 256.
+const BATCH_BYTES: usize = 1024 * 1024;
 /// A change that waited longer is refused unstored: with the limit of the transaction behind it,
 /// every sender is answered within 5 s.
 const WAIT_LIMIT: Duration = Duration::from_millis(2500);
@@ -73,6 +77,12 @@ impl Writer {
     #[must_use]
     pub fn queue(&self) -> (usize, usize) {
         (QUEUE - self.queue.capacity(), QUEUE)
+    }
+
+    /// Whether nothing is taken any more: the server is stopping, or the worker has failed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.queue.is_closed()
     }
 
     /// Hands a change in.

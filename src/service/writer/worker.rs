@@ -17,7 +17,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, HashSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::{select, sync::mpsc, time};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,10 @@ pub(super) enum Failure {
     /// It may have been stored.
     Unknown(Error),
 }
+
+/// How long changes are tried one by one before the rest is refused: with the wait for the batch and
+/// the last of them, every sender is still answered within 5 s.
+const ONE_BY_ONE_LIMIT: Duration = Duration::from_millis(500);
 
 impl Worker {
     pub(super) fn new(
@@ -152,19 +156,29 @@ impl Worker {
         }
     }
 
+    /// Tries each by itself, but not for so long that the last would wait for too long.
     async fn one_by_one(&mut self, changes: &[Change], error: Error) -> Vec<Result<Answer, Error>> {
         if changes.len() == 1 {
             return vec![Err(error)];
         }
         error.log();
         let mut answers = Vec::with_capacity(changes.len());
+        let until = Instant::now() + ONE_BY_ONE_LIMIT;
         for change in changes {
+            if Instant::now() > until {
+                answers.push(Err(Error::unavailable()));
+                continue;
+            }
             let mut one = match self
                 .commit(std::slice::from_ref(change), Patience::Usual)
                 .await
             {
                 Ok(one) => one,
-                Err(Failure::Undone(error)) => vec![Err(error)],
+                Err(Failure::Undone(error)) if error.code() == Code::Internal => vec![Err(error)],
+                Err(Failure::Undone(error)) => {
+                    error.log();
+                    vec![Err(Error::unavailable())]
+                }
                 Err(Failure::Unknown(error)) => {
                     error.log();
                     vec![Err(Error::in_doubt())]
@@ -181,16 +195,16 @@ impl Worker {
         changes: &[Change],
         patience: Patience,
     ) -> Result<Vec<Result<Answer, Error>>, Failure> {
-        if let ([change], Patience::Usual) = (changes, patience) {
-            match time::timeout(COMMIT_LIMIT, lone::send(&self.log, change)).await {
+        // One limit for both ways: who takes the long one after the short one has no more time.
+        let limit = time::Instant::now() + COMMIT_LIMIT;
+        if let ([change], Patience::Usual, true) = (changes, patience, takes_short_way()) {
+            match time::timeout_at(limit, lone::send(&self.log, change)).await {
                 Ok(Attempt::Sent(message)) => {
                     self.publish(&[(protocol::Change::Sent, (*message).clone())]);
                     return Ok(vec![Ok(Answer::Message(message))]);
                 }
                 Ok(Attempt::Declined) => {}
-                Ok(Attempt::Unknown(error)) if error.is_locked() => {
-                    return Err(Failure::Undone(error));
-                }
+                Ok(Attempt::Undone(error)) => return Err(Failure::Undone(error)),
                 Ok(Attempt::Unknown(error)) => return Err(Failure::Unknown(error)),
                 Err(_) => return Err(Failure::Unknown(Error::unavailable())),
             }
@@ -215,7 +229,7 @@ impl Worker {
             }
             Ok::<Outcome, Error>(outcome)
         };
-        let result = time::timeout(COMMIT_LIMIT, transaction).await;
+        let result = time::timeout_at(limit, transaction).await;
         match result.unwrap_or_else(|_| Err(Error::unavailable())) {
             Ok(outcome) => {
                 self.publish(&outcome.news);
@@ -251,6 +265,18 @@ impl Worker {
             self.hub.post(chat, Event::Changes(frames.into()));
         }
     }
+}
+
+/// Whether a lone message is sent in one round trip, which leaves no moment before its commit.
+#[cfg(feature = "planted-faults")]
+fn takes_short_way() -> bool {
+    !crate::planted::broadcasts_before_commit()
+}
+
+/// Always.
+#[cfg(not(feature = "planted-faults"))]
+const fn takes_short_way() -> bool {
+    true
 }
 
 /// Logs the cause once and tells everyone the same.

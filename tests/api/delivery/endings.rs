@@ -1,7 +1,8 @@
 //! What everyone learns when a user, a chat or a membership ends.
 
-use crate::harness::{Room, Store, change, on_both_stores};
+use crate::harness::{Room, Store, change, number, on_both_stores};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 on_both_stores!(
     a_deleted_users_messages_become_tombstones_for_everyone,
@@ -9,6 +10,7 @@ on_both_stores!(
     who_was_away_learns_of_a_deleted_users_tombstones,
     a_deleted_users_sockets_close_4001,
     a_deleted_chat_closes_for_everyone,
+    a_chat_deleted_in_mid_burst_refuses_its_own_messages_alone,
     a_removed_member_hears_so_and_then_nothing,
 );
 
@@ -135,5 +137,53 @@ async fn a_removed_member_hears_so_and_then_nothing(store: Store) {
     let heard = carl.until("send-message").await;
     assert_eq!(heard["content"]["content"], "between us");
     assert_eq!(carl.say(room.chat, "go on").await["seq"], 2);
+    room.close().await;
+}
+
+async fn a_chat_deleted_in_mid_burst_refuses_its_own_messages_alone(store: Store) {
+    const EACH: i64 = 200;
+    let room = Room::open(store).await;
+    let (doomed, kept) = (room.chat, room.client.new_chat("kept").await);
+    let mut carl = room.enter(room.carl).await;
+    carl.enter(room.carl, kept).await;
+    let mut deleting = None;
+    let (mut of_doomed, mut of_kept) = (Vec::new(), Vec::new());
+    for n in 0..2 * EACH {
+        // In bursts, so that neither side waits for the other to read.
+        let chat = if n % 2 == 0 { doomed } else { kept };
+        let content = json!({ "chatId": chat, "content": n.to_string() });
+        carl.send(json!({ "type": "send-message", "id": n, "content": content }))
+            .await;
+        if n == EACH {
+            let (client, path) = (room.client.clone(), format!("/chat/{doomed}"));
+            deleting = Some(tokio::spawn(async move { client.delete(&path).await }));
+        }
+        if n % 40 < 39 {
+            continue;
+        }
+        // A refusal may overtake the acks before it.
+        let mut answers = BTreeMap::new();
+        while answers.len() < 40 {
+            let frames = carl.frames_until(|frame| frame["id"].is_i64()).await;
+            let answer = frames.last().expect("an answer").clone();
+            answers.insert(number(&answer, "id"), answer);
+        }
+        for (id, answer) in answers {
+            match id % 2 {
+                0 => of_doomed.push(answer),
+                _ => of_kept.push(answer),
+            }
+        }
+    }
+    let deleted = deleting.expect("it was asked for").await;
+    deleted.expect("an answer").expect(204);
+    let seqs: Vec<_> = of_kept.iter().map(|ack| &ack["content"]["seq"]).collect();
+    assert_eq!(seqs, (1..=EACH).collect::<Vec<_>>());
+    let acked = of_doomed.partition_point(|answer| answer["type"] == "ack");
+    for refusal in &of_doomed[acked..] {
+        let code = refusal["content"]["code"].as_str().expect("a code");
+        let right = ["chat_not_found", "not_connected"].contains(&code);
+        assert!(right, "{refusal}");
+    }
     room.close().await;
 }

@@ -1,6 +1,6 @@
 //! The server is told to stop while everyone is sending.
 
-use crate::harness::{Room, Server, Socket, Store, change, history, on_both_stores};
+use crate::harness::{Room, Server, Socket, Store, Wire, change, history, on_both_stores};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tokio_tungstenite::tungstenite::Message;
@@ -8,6 +8,7 @@ use tokio_tungstenite::tungstenite::Message;
 on_both_stores!(
     a_stopping_server_acks_what_it_stored_and_closes_every_socket_1012,
     an_unconnected_socket_is_closed_1012_too,
+    a_socket_that_catches_up_is_closed_1012_where_it_is,
 );
 
 const SOCKETS: usize = 40;
@@ -109,5 +110,40 @@ async fn an_unconnected_socket_is_closed_1012_too(store: Store) {
     idle.refused("dance", json!(null), "unknown_type").await;
     room.server.begin_stop();
     assert_eq!(idle.closed().await, 1012);
+    room.close().await;
+}
+
+async fn a_socket_that_catches_up_is_closed_1012_where_it_is(store: Store) {
+    const MESSAGES: i64 = 900;
+    let mut room = Room::open(store).await;
+    let text = "x".repeat(8 * 1024);
+    let database = &room.server.database;
+    database.fill(room.chat, room.carl, MESSAGES, &text).await;
+    let mut wire = Wire::open(room.server.address).await;
+    let content = json!({ "customerId": room.sigmund, "chatId": room.chat, "since": 0 });
+    wire.send(json!({ "type": "connect-chat", "id": 1, "content": content }))
+        .await;
+    // Its buffers hold a part of the replay: it is in the middle of it, and the server waits for it.
+    let first = wire.next_text().await;
+    assert_eq!((&first["replay"], change(&first)), (&json!(true), Some(1)));
+    room.server.begin_stop();
+    let mut seen = vec![1];
+    let code = loop {
+        match wire.next().await {
+            Some((0x81, text)) => {
+                let frame: Value = serde_json::from_slice(&text).expect("JSON");
+                seen.extend(change(&frame));
+            }
+            Some((0x88, code)) => break code,
+            Some(_) => {}
+            None => panic!("it ended without a close frame after {}", seen.len()),
+        }
+    };
+    assert_eq!(code.first_chunk(), Some(&1012_u16.to_be_bytes()));
+    let expected: Vec<i64> = (1..=seen.len() as i64).collect();
+    assert_eq!(
+        seen, expected,
+        "what it got is the beginning, without a hole"
+    );
     room.close().await;
 }

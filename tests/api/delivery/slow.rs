@@ -1,11 +1,15 @@
 //! Sockets that read slowly, or not at all.
 
-use crate::harness::{Room, Store, Wire, change, on_both_stores, patiently};
+use crate::harness::{
+    Client, Database, Process, Room, Store, Wire, change, on_both_stores, patiently,
+};
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 on_both_stores!(
     a_slow_reader_gets_every_change_once_and_in_order_and_delays_nobody,
     who_never_reads_is_closed_and_the_others_get_everything,
+    long_messages_for_a_slow_reader_take_bounded_memory,
 );
 
 /// So many messages that neither the buffers between server and client nor the chat's channel can
@@ -87,4 +91,49 @@ async fn who_never_reads_is_closed_and_the_others_get_everything(store: Store) {
     let code = deaf.closed().await;
     assert!(matches!(code, 1013 | 1006), "{code}");
     room.close().await;
+}
+
+/// The most memory that a process has had, in bytes.
+fn peak(process: &Process) -> i64 {
+    let status = format!("/proc/{}/status", process.id());
+    let status = std::fs::read_to_string(status).expect("the process's status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next());
+    1024 * kilobytes
+        .and_then(|n| n.parse::<i64>().ok())
+        .expect("a size")
+}
+
+/// Sends so many of the longest messages, hundreds at a time: they share commits.
+async fn flood(client: &Client, user: i64, chat: i64, messages: usize) {
+    let body = json!({ "customerId": user, "content": "x".repeat(16 * 1024) });
+    let path = format!("/chat/{chat}/message");
+    let sending = (0..messages).map(|_| async {
+        // A machine that is busy with other things may well refuse some of them.
+        while client.post(&path, body.clone()).await.status != 201 {}
+    });
+    let sent = stream::iter(sending).buffer_unordered(256);
+    assert_eq!(sent.count().await, messages);
+}
+
+async fn long_messages_for_a_slow_reader_take_bounded_memory(store: Store) {
+    /// More than the 32 MiB of text that a chat keeps for a slow reader.
+    const FULL: usize = 2400;
+    /// Without the bound it would keep all of these too, 62 MiB.
+    const MORE: usize = 4000;
+    const BOUND: i64 = 24 * 1024 * 1024;
+    let database = Database::new(store).await;
+    let settings = [("DATABASE_URL", database.url.as_str())];
+    let process = Process::start(database.folder.path(), &settings).await;
+    let client = process.client();
+    let carl = client.new_user("carl").await;
+    let chat = client.new_chat("busy").await;
+    let mut deaf = Wire::open(process.address).await;
+    deaf.connect(carl, chat).await;
+    flood(&client, carl, chat, FULL).await;
+    let before = peak(&process);
+    flood(&client, carl, chat, MORE).await;
+    let grown = peak(&process) - before;
+    assert!(grown < BOUND, "{} MiB more", grown / 1024 / 1024);
+    process.kill().await;
 }

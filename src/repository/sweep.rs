@@ -1,0 +1,63 @@
+//! What deleted chats leave behind: swept away a few rows at a time, because one statement over
+//! hundreds of thousands of messages would hold up everyone who writes.
+
+use super::dialect;
+use crate::{
+    error::Error,
+    model::ChatId,
+    store::{Store, StoreTransaction, on},
+};
+use sqlx::query;
+
+/// Most rows of one transaction: some ten milliseconds on SQLite, whose one connection for writing
+/// nobody else has meanwhile.
+const AT_ONCE: i64 = 500;
+
+const MESSAGES: &str = "DELETE FROM message WHERE message_id IN (SELECT message_id FROM message \
+                        WHERE chat_id = $1 ORDER BY message_id LIMIT $2)";
+const MEMBERS: &str = "DELETE FROM customer_chat WHERE chat_id = $1 AND customer_id IN \
+                       (SELECT customer_id FROM customer_chat WHERE chat_id = $1 \
+                        ORDER BY customer_id LIMIT $2)";
+/// The limit is always met: it is one row, with nothing left that would go with it.
+const CHAT: &str = "DELETE FROM chat WHERE chat_id = $1 AND $2 > 0";
+
+/// Sweeps deleted chats away.
+#[derive(Clone)]
+pub struct SweepRepository(Store);
+
+impl SweepRepository {
+    /// On this store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self(store)
+    }
+
+    /// Deletes some rows of a deleted chat, at the end its own; false where nothing is left to
+    /// sweep, or others are at it.
+    pub async fn step(&self) -> Result<bool, Error> {
+        let mut tx = self.0.begin().await?;
+        let Some(chat) = dialect::next_deleted_chat(&mut tx).await? else {
+            return Ok(false);
+        };
+        for rows in [MESSAGES, MEMBERS, CHAT] {
+            if delete(&mut tx, rows, chat).await? > 0 {
+                break;
+            }
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+async fn delete(
+    tx: &mut StoreTransaction,
+    rows: &'static str,
+    chat: ChatId,
+) -> Result<u64, sqlx::Error> {
+    on!(tx tx, |db| query(rows)
+        .bind(chat)
+        .bind(AT_ONCE)
+        .execute(db)
+        .await
+        .map(|done| done.rows_affected()))
+}

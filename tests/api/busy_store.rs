@@ -1,0 +1,141 @@
+//! A store that is away, or busy with others, and one that does not like a message.
+
+use crate::harness::{
+    Client, Postgres, Room, Server, Socket, Store, change, on_both_stores, patiently,
+};
+use futures_util::future::{join, join_all};
+use serde_json::{Value, json};
+use sqlx::Executor;
+use std::time::{Duration, Instant};
+
+on_both_stores!(a_message_that_the_store_refuses_fails_alone);
+
+/// Within this every send is answered.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Sends a message that must be refused in time.
+async fn refused_in_time(socket: &mut Socket, chat: i64) {
+    let begun = Instant::now();
+    let content = json!({ "chatId": chat, "content": "lost" });
+    socket.refused("send-message", content, "unavailable").await;
+    let took = begun.elapsed();
+    assert!(took < ANSWER_LIMIT, "{took:?}");
+}
+
+async fn until_ready(client: &Client) {
+    let asking = async { while client.get("/health/ready").await.status != 200 {} };
+    patiently("the server to recover", asking).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_postgres_is_away_every_send_is_refused_in_time() {
+    let postgres = Postgres::start().await;
+    let server = Server::start_on(postgres.database(), &[]).await;
+    let client = server.client();
+    let carl = client.new_user("carl").await;
+    let chat = client.new_chat("general").await;
+    let (mut one, mut two) = (server.socket().await, server.socket().await);
+    one.enter(carl, chat).await;
+    two.enter(carl, chat).await;
+    postgres.control(&["stop", "-m", "immediate"]).await;
+    // What comes while another waits for the store waits no longer than that one.
+    let second = async {
+        let ready = client.get("/health/ready").await;
+        ready.expect_error(503, "unavailable");
+        refused_in_time(&mut two, chat).await;
+    };
+    join(refused_in_time(&mut one, chat), second).await;
+    let asked = client.get(&format!("/chat/{chat}")).await;
+    asked.expect_error(503, "unavailable");
+    client.get("/health/live").await.expect(200);
+
+    postgres.control(&["start"]).await;
+    until_ready(&client).await;
+    let stored = one.say(chat, "back again").await;
+    assert_eq!(stored["seq"], 1, "nothing was stored before: {stored}");
+    let frames = two.frames_until(|frame| change(frame).is_some()).await;
+    let told = frames.last().expect("the message");
+    assert_eq!(told["content"]["content"], "back again");
+    server.stop().await;
+}
+
+/// On Postgres alone: the embedded database's reads and writes have connections of their own anyway.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_send_does_not_wait_for_the_slow_requests_of_others() {
+    const OTHERS: usize = 14;
+    let room = Room::open(Store::Postgres).await;
+    let mut carl = room.enter(room.carl).await;
+    let names: Vec<String> = (0..OTHERS).map(|n| format!("other{n}")).collect();
+    let others = join_all(names.iter().map(|name| room.client.new_user(name))).await;
+    let database = &room.server.database;
+    let mut locker = database.postgres().await;
+    let lock = "BEGIN; LOCK TABLE session IN ACCESS EXCLUSIVE MODE";
+    locker.execute(lock).await.expect("a lock");
+    let slow = tokio::spawn({
+        let client = room.client.clone();
+        async move {
+            let change = json!({ "password": "another horse" });
+            let paths = others.iter().map(|user| format!("/user/{user}"));
+            let asking = paths.map(|path| {
+                let (client, change) = (client.clone(), change.clone());
+                async move { client.put(&path, change).await }
+            });
+            join_all(asking).await
+        }
+    });
+    // Each has a connection and waits for the lock: of the ten, all that are for everyone.
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = \
+                   (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let stuck = async { while database.number(waiting.to_owned()).await < 6 {} };
+    patiently("the connections to be taken", stuck).await;
+    for n in 0..20 {
+        let begun = Instant::now();
+        carl.say(room.chat, &format!("message {n}")).await;
+        let took = begun.elapsed();
+        assert!(took < Duration::from_millis(1500), "{took:?}");
+    }
+    room.client.get("/health/ready").await.expect(200);
+    locker.execute("ROLLBACK").await.expect("no lock");
+    slow.await.expect("answers");
+    room.close().await;
+}
+
+async fn a_message_that_the_store_refuses_fails_alone(store: Store) {
+    const POSTGRES: &str = "CREATE FUNCTION choke() RETURNS trigger LANGUAGE plpgsql \
+            AS $$ BEGIN RAISE EXCEPTION 'poison'; END $$; \
+        CREATE TRIGGER chokes BEFORE INSERT ON message FOR EACH ROW \
+            WHEN (NEW.content = 'poison') EXECUTE FUNCTION choke()";
+    const SQLITE: &str = "CREATE TRIGGER chokes BEFORE INSERT ON message \
+        WHEN NEW.content = 'poison' BEGIN SELECT RAISE(ABORT, 'poison'); END";
+    let room = Room::open(store).await;
+    let trigger = match store {
+        Store::Postgres => POSTGRES,
+        Store::Sqlite => SQLITE,
+    };
+    room.server.database.execute(trigger.to_owned()).await;
+    let mut carl = room.enter(room.carl).await;
+    let text = |n: usize| match n % 10 {
+        7 => "poison".to_owned(),
+        _ => format!("message {n}"),
+    };
+    for n in 0..40 {
+        let content = json!({ "chatId": room.chat, "content": text(n) });
+        let frame = json!({ "type": "send-message", "id": n, "content": content });
+        carl.send(frame).await;
+    }
+    let mut seqs = Vec::new();
+    for n in 0..40 {
+        let mine = |frame: &Value| frame["id"] == n;
+        let frames = carl.frames_until(mine).await;
+        let answer = frames.last().expect("an answer");
+        if text(n) == "poison" {
+            assert_eq!(answer["content"]["code"], "internal", "{answer}");
+        } else {
+            assert_eq!(answer["type"], "ack", "{answer}");
+            seqs.push(answer["content"]["seq"].as_i64().expect("a number"));
+        }
+    }
+    assert_eq!(seqs, (1..=36).collect::<Vec<_>>());
+    assert_eq!(room.history().await.len(), 36);
+    room.close().await;
+}

@@ -1,0 +1,257 @@
+//! Chats and users of very many messages: they go, and nobody waits for them.
+
+use crate::harness::{
+    Client, Database, Process, Room, Server, Socket, Store, number, on_both_stores,
+};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+on_both_stores!(
+    a_chat_of_very_many_messages_goes_at_once_and_holds_nobody_up,
+    nothing_of_a_deleted_chat_is_there_while_it_is_swept_away,
+    a_server_killed_while_it_sweeps_finishes_after_its_restart,
+    a_user_of_very_many_messages_goes_and_holds_nobody_up,
+    a_user_goes_although_whoever_asked_has_gone,
+);
+
+/// What was rolled back after two seconds when one statement had to delete it.
+const VERY_MANY: i64 = 300_000;
+/// Far over what a message takes, under what a single statement over so many would.
+const AT_MOST: Duration = Duration::from_millis(1500);
+
+async fn rows(database: &Database, chat: i64) -> i64 {
+    let messages = format!("SELECT count(*) FROM message WHERE chat_id = {chat}");
+    let row = format!("SELECT count(*) FROM chat WHERE chat_id = {chat}");
+    database.number(messages).await + database.number(row).await
+}
+
+/// Goes on talking until something is so; gives the longest that a message took.
+async fn talk_until<F: Future<Output = bool>>(
+    talker: &mut Socket,
+    chat: i64,
+    is_over: impl Fn() -> F,
+) -> Duration {
+    let mut longest = Duration::ZERO;
+    loop {
+        let begun = Instant::now();
+        talker.say(chat, "still here").await;
+        longest = longest.max(begun.elapsed());
+        if is_over().await {
+            return longest;
+        }
+    }
+}
+
+async fn a_chat_of_very_many_messages_goes_at_once_and_holds_nobody_up(store: Store) {
+    let room = Room::open(store).await;
+    let database = &room.server.database;
+    let quiet = room.client.new_chat("quiet").await;
+    database
+        .fill(room.chat, room.carl, VERY_MANY, "filler")
+        .await;
+    let mut listener = room.enter(room.sigmund).await;
+    let mut talker = room.server.socket().await;
+    talker.enter(room.carl, quiet).await;
+
+    let begun = Instant::now();
+    let deleted = room.client.delete(&format!("/chat/{}", room.chat)).await;
+    let took = begun.elapsed();
+    deleted.expect(204);
+    assert!(took < AT_MOST, "{took:?}");
+    let told = listener.until("delete-chat").await;
+    assert_eq!(told["content"], room.chat);
+    let gone = || async { rows(database, room.chat).await == 0 };
+    let longest = talk_until(&mut talker, quiet, gone).await;
+    assert!(longest < AT_MOST, "a message took {longest:?}");
+    room.close().await;
+}
+
+async fn nothing_of_a_deleted_chat_is_there_while_it_is_swept_away(store: Store) {
+    let room = Room::open(store).await;
+    let (client, database, chat, carl) =
+        (&room.client, &room.server.database, room.chat, room.carl);
+    let mut socket = room.enter(carl).await;
+    let message = number(&room.say("one").await, "messageId");
+    // As the deletion leaves it, without the sweeping, which is told only by the server itself.
+    let mark = "UPDATE chat SET deleted_at = '2026-01-01T00:00:00.000000+00:00' WHERE chat_id =";
+    database.execute(format!("{mark} {chat}")).await;
+
+    let no_chat = [
+        format!("/chat/{chat}"),
+        format!("/chat/{chat}/message"),
+        format!("/chat/{chat}/message?since=0"),
+        format!("/chat/{chat}/message?q=one"),
+        format!("/user/chat/{chat}"),
+    ];
+    for path in no_chat {
+        client.get(&path).await.expect_error(404, "chat_not_found");
+    }
+    let path = format!("/message/{message}");
+    client
+        .get(&path)
+        .await
+        .expect_error(404, "message_not_found");
+    let edited = client.put(&path, json!({ "content": "two" })).await;
+    edited.expect_error(404, "message_not_found");
+    client
+        .delete(&path)
+        .await
+        .expect_error(404, "message_not_found");
+    let body = json!({ "customerId": carl, "content": "two" });
+    let sent = client.post(&format!("/chat/{chat}/message"), body).await;
+    sent.expect_error(404, "chat_not_found");
+    let renamed = json!({ "chatName": "other" });
+    let renamed = client.put(&format!("/chat/{chat}"), renamed).await;
+    renamed.expect_error(404, "chat_not_found");
+    let member = format!("/chat/{chat}/user/{carl}");
+    let joined = client.put(&member, json!({})).await;
+    joined.expect_error(404, "chat_not_found");
+    client
+        .delete(&member)
+        .await
+        .expect_error(404, "chat_not_found");
+    let again = client.delete(&format!("/chat/{chat}")).await;
+    again.expect_error(404, "chat_not_found");
+    assert!(client.list("/chat").await.is_empty());
+    assert!(client.list(&format!("/user/{carl}/chat")).await.is_empty());
+    let access = format!("/chat/user/{carl}/chat/{chat}/access");
+    let access = client.get(&access).await;
+    assert_eq!(access.expect(200), json!({ "hasAccess": false }));
+
+    let content = json!({ "chatId": chat, "content": "two" });
+    socket
+        .refused("send-message", content, "chat_not_found")
+        .await;
+    let read = json!({ "chatId": chat, "messageId": message });
+    socket.refused("mark-read", read, "member_not_found").await;
+    let mut other = room.server.socket().await;
+    let connect = json!({ "customerId": carl, "chatId": chat });
+    other
+        .refused("connect-chat", connect, "chat_not_found")
+        .await;
+    // Whoever was in it is told so, as by another server's deletion.
+    let told = socket.until("delete-chat").await;
+    assert_eq!(told["content"], chat);
+
+    // The next start sweeps it away.
+    let server = Server::start_on(room.server.stop().await, &[]).await;
+    let client = server.client();
+    let other = client.new_chat("other").await;
+    let mut talker = server.socket().await;
+    talker.enter(carl, other).await;
+    let gone = || async { rows(&server.database, chat).await == 0 };
+    talk_until(&mut talker, other, gone).await;
+    assert!(client.new_chat("next").await > chat);
+    server.stop().await;
+}
+
+/// A process on a database, and somebody who talks in a chat of it.
+async fn process(database: &Database) -> (Process, Client) {
+    let settings = [
+        ("DATABASE_URL", database.url.as_str()),
+        ("DEMO_DATA", "false"),
+    ];
+    let process = Process::start(database.folder.path(), &settings).await;
+    let client = process.client();
+    (process, client)
+}
+
+async fn a_server_killed_while_it_sweeps_finishes_after_its_restart(store: Store) {
+    const MANY: i64 = 60_000;
+    let database = Database::new(store).await;
+    let (first, client) = process(&database).await;
+    let carl = client.new_user("carl").await;
+    let chat = client.new_chat("big").await;
+    let quiet = client.new_chat("quiet").await;
+    database.fill(chat, carl, MANY, "filler").await;
+    client.delete(&format!("/chat/{chat}")).await.expect(204);
+    let mut talker = first.socket().await;
+    talker.enter(carl, quiet).await;
+    let begun = || async { rows(&database, chat).await < MANY };
+    talk_until(&mut talker, quiet, begun).await;
+    first.kill().await;
+    let left = rows(&database, chat).await;
+    assert!(0 < left && left < MANY, "{left}");
+
+    let (second, client) = process(&database).await;
+    let found = client.get(&format!("/chat/{chat}")).await;
+    found.expect_error(404, "chat_not_found");
+    let mut talker = second.socket().await;
+    talker.enter(carl, quiet).await;
+    let gone = || async { rows(&database, chat).await == 0 };
+    talk_until(&mut talker, quiet, gone).await;
+    second.stop().await;
+}
+
+/// A user with 10,000 messages in each of five chats, some of which are deleted already.
+async fn writer_of_many(room: &Room) -> Vec<i64> {
+    let mut chats = Vec::new();
+    for _ in 0..5 {
+        let chat = room.client.new_chat("written to").await;
+        room.server
+            .database
+            .fill(chat, room.carl, 10_000, "filler")
+            .await;
+        chats.push(chat);
+    }
+    let some = "UPDATE message SET content = NULL, deleted_at = sent_at WHERE chat_id =";
+    let some = format!("{some} {} AND seq <= 3000", chats[1]);
+    room.server.database.execute(some).await;
+    chats
+}
+
+async fn assert_buried(room: &Room, chats: &[i64]) {
+    let database = &room.server.database;
+    let left = format!(
+        "SELECT count(*) FROM message WHERE customer_id = {}",
+        room.carl
+    );
+    assert_eq!(database.number(left).await, 0);
+    for (place, chat) in chats.iter().enumerate() {
+        let dead = if place == 1 { 3000 } else { 0 };
+        let of_chat = |what: &str| format!("SELECT {what} FROM message WHERE chat_id = {chat}");
+        let tombstones = of_chat("count(deleted_at)");
+        assert_eq!(database.number(tombstones).await, 10_000);
+        let new = format!("{} AND seq > 10000", of_chat("count(*)"));
+        assert_eq!(database.number(new).await, 10_000 - dead);
+        let head = database.number(format!("SELECT seq FROM chat WHERE chat_id = {chat}"));
+        assert_eq!(head.await, 20_000 - dead);
+        assert_eq!(database.number(of_chat("max(seq)")).await, 20_000 - dead);
+    }
+}
+
+async fn a_user_of_very_many_messages_goes_and_holds_nobody_up(store: Store) {
+    let room = Room::open(store).await;
+    let chats = writer_of_many(&room).await;
+    let mut talker = room.enter(room.sigmund).await;
+    let path = format!("/user/{}", room.carl);
+    let deleting = tokio::spawn({
+        let client = room.client.clone();
+        let path = path.clone();
+        async move { client.delete(&path).await }
+    });
+    let done = || async { deleting.is_finished() };
+    let longest = talk_until(&mut talker, room.chat, done).await;
+    assert!(longest < AT_MOST, "a message took {longest:?}");
+    deleting.await.expect("an answer").expect(204);
+    assert_buried(&room, &chats).await;
+    room.close().await;
+}
+
+async fn a_user_goes_although_whoever_asked_has_gone(store: Store) {
+    let room = Room::open(store).await;
+    let chats = writer_of_many(&room).await;
+    let mut listener = room.server.socket().await;
+    listener.enter(room.sigmund, chats[0]).await;
+    let path = format!("/user/{}", room.carl);
+    let told: Value = tokio::select! {
+        told = listener.until("delete-message") => told,
+        done = room.client.delete(&path) => panic!("{done:?} came before its first tombstone"),
+    };
+    assert_eq!(told["customerId"], room.carl);
+    let mut talker = room.enter(room.sigmund).await;
+    let gone = || async { room.client.get(&path).await.status == 404 };
+    talk_until(&mut talker, room.chat, gone).await;
+    assert_buried(&room, &chats).await;
+    room.close().await;
+}
