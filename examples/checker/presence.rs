@@ -35,25 +35,25 @@ pub async fn check(
             None => violations.push(unanswered(address)),
         }
     }
+    let until = Instant::now() + LIMIT;
     for &chat in chats {
         let there = open.iter().filter(|(_, _, of)| *of == chat);
         let mut expected: BTreeSet<i64> = there.map(|(_, user, _)| *user).collect();
         expected.insert(asking);
         for &address in addresses {
-            violations.extend(agree(address, asking, chat, &expected).await);
+            violations.extend(agree(address, (asking, chat), &expected, until).await);
         }
     }
     violations
 }
 
-/// Asks one server until it names those; what it says instead is a violation.
+/// Asks one server until it names those; what it says instead by then is a violation.
 async fn agree(
     address: SocketAddr,
-    asking: i64,
-    chat: ChatId,
+    (asking, chat): (i64, ChatId),
     expected: &BTreeSet<i64>,
+    until: Instant,
 ) -> Option<Violation> {
-    let begun = Instant::now();
     loop {
         let Some((mut stream, online)) = enter(address, asking, chat).await else {
             return Some(unanswered(address));
@@ -62,7 +62,7 @@ async fn agree(
         if online == *expected {
             return None;
         }
-        if begun.elapsed() > LIMIT {
+        if Instant::now() > until {
             let text = format!("{address} says of chat {chat}: {online:?}, not {expected:?}");
             return Some(Violation::new("presence", text));
         }
