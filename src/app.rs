@@ -92,7 +92,8 @@ impl App {
         let messages = MessageRepository::new(store.clone());
         let users = UserRepository::new(store.clone());
         tokio::spawn(comparer(config, &store, &hub).run(stop_writing.clone()));
-        let standings = Standings::new(&MemberRepository::new(reserved.clone()));
+        let (standings, answering) = Standings::new(MemberRepository::new(reserved.clone()));
+        tokio::spawn(answering);
         let positions = PositionRepository::new(store.clone());
         let (reads, marking) = ReadService::new(positions, standings.clone(), hub.clone());
         tokio::spawn(marking);

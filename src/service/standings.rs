@@ -6,6 +6,7 @@ use crate::{
     model::{ChatId, UserId},
     repository::{MemberRepository, Standing},
 };
+use std::future::Future;
 
 /// Where sockets ask. Cloning shares it.
 #[derive(Clone)]
@@ -15,23 +16,27 @@ pub struct Standings {
 }
 
 impl Standings {
-    /// On these members.
-    #[must_use]
-    pub fn new(members: &MemberRepository) -> Self {
-        let (reader, writer) = (members.clone(), members.clone());
-        Self {
-            standings: Together::start(move |pairs| {
-                let members = reader.clone();
-                async move { members.standings(&pairs).await }
-            }),
-            newcomers: Together::start(move |pairs| {
-                let members = writer.clone();
-                async move {
-                    members.join(&pairs).await?;
-                    Ok(vec![(); pairs.len()])
-                }
-            }),
-        }
+    /// Two queues, and the work of answering, which ends with the last clone of the handle.
+    pub fn new(members: MemberRepository) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let reader = members.clone();
+        let (standings, reading) = Together::new(move |pairs| {
+            let members = reader.clone();
+            async move { members.standings(&pairs).await }
+        });
+        let (newcomers, joining) = Together::new(move |pairs| {
+            let members = members.clone();
+            async move {
+                members.join(&pairs).await?;
+                Ok(vec![(); pairs.len()])
+            }
+        });
+        let handle = Self {
+            standings,
+            newcomers,
+        };
+        (handle, async {
+            tokio::join!(reading, joining);
+        })
     }
 
     /// Whether nobody answers any more.

@@ -34,16 +34,15 @@ impl<Q, A> Clone for Together<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
-    /// A queue, and the task that empties it by `answer`, which gives an answer to each question in
-    /// their order. The task ends with the last clone of the handle.
-    pub(super) fn start<F, Fut>(answer: F) -> Self
+    /// A queue, and the work of emptying it by `answer`, which gives an answer to each question in
+    /// their order. It ends with the last clone of the handle.
+    pub(super) fn new<F, Fut>(answer: F) -> (Self, impl Future<Output = ()> + Send + 'static)
     where
         F: Fn(Vec<Q>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Vec<A>, Error>> + Send + 'static,
     {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(work(waiting, answer));
-        Self { queue }
+        (Self { queue }, work(waiting, answer))
     }
 
     /// Whether nobody answers any more.

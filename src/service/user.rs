@@ -40,7 +40,8 @@ impl UserService {
     #[must_use]
     pub fn new(users: UserRepository, passwords: PasswordHasher, hub: Hub, writer: Writer) -> Self {
         let reader = users.clone();
-        let found = Together::start(move |ids| find(reader.clone(), ids));
+        let (found, finding) = Together::new(move |ids| find(reader.clone(), ids));
+        tokio::spawn(finding);
         Self {
             users,
             found,
