@@ -14,6 +14,7 @@ use crate::{
     model::{Password, SessionId, User, UserId, Username},
     repository::{Updated, UserRepository},
 };
+use tracing::Instrument;
 
 /// The rules about users.
 #[derive(Clone)]
@@ -121,7 +122,7 @@ impl UserService {
         permission::own(caller, id)?;
         // A task of its own, so that a caller who goes does not leave half of it undone. It ends
         // with the writer at the latest.
-        let deleting = tokio::spawn(delete(self.writer.clone(), id));
+        let deleting = tokio::spawn(delete(self.writer.clone(), id).in_current_span());
         deleting.await.map_err(Error::internal)?
     }
 }

@@ -70,9 +70,13 @@ pub(in crate::repository) fn with_given_ids(tx: &StoreTransaction, table: &str) 
 /// Lets the statements that follow take longer than those of a server may.
 pub(in crate::repository) async fn take_any_time(tx: &mut StoreTransaction) -> Result<()> {
     if let StoreTransaction::Postgres(tx) = tx {
-        query("SET LOCAL statement_timeout = 0")
-            .execute(&mut **tx)
-            .await?;
+        // Whoever takes the rows, or gives them, may pause for as long as it likes.
+        for limit in [
+            "SET LOCAL statement_timeout = 0",
+            "SET LOCAL idle_in_transaction_session_timeout = 0",
+        ] {
+            query(limit).execute(&mut **tx).await?;
+        }
     }
     Ok(())
 }
