@@ -4,11 +4,13 @@
 mod embedded;
 mod inspection;
 mod postgres;
+mod to_its_end;
 
 use crate::error::Error;
 use chrono::NaiveDateTime;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use std::{path::PathBuf, time::Duration};
+use to_its_end::ToItsEnd;
 use uuid::Uuid;
 
 pub use embedded::Embedded;
@@ -139,7 +141,13 @@ impl Store {
     /// `unavailable` where no connection is to be had.
     pub async fn begin(&self) -> Result<StoreTransaction, Error> {
         match self {
-            Self::Postgres(pool) => Ok(StoreTransaction::Postgres(pool.begin().await?)),
+            // Broken off between sending BEGIN and hearing of it, sqlx would give the connection back
+            // inside a transaction that nobody knows of, and what others store by it would be lost.
+            Self::Postgres(pool) => {
+                let pool = pool.clone();
+                let begin = ToItsEnd::new(async move { pool.begin().await });
+                Ok(StoreTransaction::Postgres(begin.await?))
+            }
             // Deferred, it would fail at its first write if another had written since its first
             // read, instead of waiting.
             Self::Sqlite(embedded) => {
