@@ -1,6 +1,7 @@
-//! A commit that nobody confirmed in time: it is told all the same once it has happened.
+//! What nobody confirmed in time: a commit is told all the same once it has happened, and a transaction
+//! that was given up takes nothing with it.
 
-use crate::harness::{Database, Server, Store};
+use crate::harness::{Database, Process, Proxy, Server, Store, Way, number, patiently};
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 
@@ -52,4 +53,45 @@ async fn a_late_commit_is_told_although_other_chats_are_busy() {
     assert_eq!(told["content"]["seq"], 1, "{told}");
     let again = client.post(&path, body).await.expect(200);
     assert_eq!(again["messageId"], told["content"]["messageId"]);
+}
+
+/// An edit begins a transaction; its BEGIN arrives, the answer does not, and the server gives it up.
+/// Nobody may store anything inside it afterwards: it would be gone with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_acknowledged_after_a_transaction_was_given_up_is_stored() {
+    let database = Database::new(Store::Postgres).await;
+    let mut url = url::Url::parse(&database.url).expect("a URL");
+    let port = url.port().expect("a port");
+    let proxy = Proxy::to(port).await.expect("a proxy");
+    url.set_port(Some(proxy.address.port())).expect("a port");
+    // Of two connections the writer has one: the next send goes over the one that was given up.
+    let settings = [("DATABASE_URL", url.as_str()), ("DB_CONNECTIONS", "2")];
+    let process = Process::start(database.folder.path(), &settings).await;
+    let client = process.client();
+    let carl = client.new_user("carl").await;
+    let chat = client.new_chat("general").await;
+    let mut socket = process.socket().await;
+    socket.connect(carl, chat).await;
+    let message = client.say(carl, chat, "first").await;
+
+    proxy.stall(Way::Back);
+    let edit = json!({ "chatId": chat, "messageId": message["messageId"], "content": "second" });
+    socket.refused("update-message", edit, "unavailable").await;
+    proxy.mend();
+
+    let path = format!("/chat/{chat}/message");
+    let body = json!({ "customerId": carl, "content": "third", "clientMessageId": "1" });
+    let sent = async {
+        loop {
+            let reply = client.post(&path, body.clone()).await;
+            if reply.status != 503 {
+                return reply.expect(201);
+            }
+        }
+    };
+    let sent = patiently("a send", sent).await;
+    let id = number(&sent, "messageId");
+    let found = format!("SELECT count(*) FROM message WHERE message_id = {id}");
+    assert_eq!(database.number(found).await, 1);
+    process.kill().await;
 }
