@@ -8,7 +8,7 @@
  *     await chat.send(1, "Hi world.").stored;
  *
  * For browsers and for Node.js 20 or later, without dependencies. (Node.js 20 has its WebSocket
- * behind `--experimental-websocket`; or pass one as `WebSocket`.)
+ * behind `--experimental-websocket`; or pass one as `WebSocket`. `request` needs none.)
  *
  * What it promises, as long as the client is not closed:
  * - Every change of a connected chat (message, update, delete) reaches the listeners once, in the
@@ -211,7 +211,7 @@ export interface Options {
   backoffMs?: number;
   /** The longest wait, in milliseconds; 30,000 by default. */
   maxBackoffMs?: number;
-  /** A WebSocket constructor, where there is no global one. */
+  /** A WebSocket constructor, where there is no global one; without either, `connect` is rejected. */
   WebSocket?: new (url: string) => WebSocket;
   /** A fetch, where there is no global one. */
   fetch?: typeof fetch;
@@ -250,6 +250,12 @@ export class MessagingError extends Error {
   /** The chat that it is about, where it is about one. */
   readonly chatId: number | null;
 }
+
+/**
+ * An answer of `request`. A list has `next`: the path of its next page, to be asked for by `request`
+ * again; null after the last page. The property is not enumerable.
+ */
+export type Paged<T> = T extends readonly unknown[] ? T & { readonly next: string | null } : T;
 
 /** One user's connection to the server: many chats over one socket. */
 export class Messaging {
@@ -315,9 +321,16 @@ export class Messaging {
 
   /**
    * Asks the REST API, with the token. `path` begins with a slash; `body` is sent as JSON. Resolves
-   * with the answer's JSON, null where it is empty; rejected with a MessagingError.
+   * with the answer's JSON, null where it is empty; rejected with a MessagingError. A list has the
+   * path of its next page as `next`:
+   *
+   *     for (let path = "/user"; path; ) {
+   *       const page = await chat.request("GET", path);
+   *       users.push(...page);
+   *       path = page.next;
+   *     }
    */
-  request<T = any>(method: string, path: string, body?: unknown): Promise<T>;
+  request<T = any>(method: string, path: string, body?: unknown): Promise<Paged<T>>;
 
   /** Listens to an event; the returned function ends that. */
   on<K extends keyof Events>(type: K, listener: (...args: Events[K]) => void): () => void;

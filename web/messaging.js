@@ -256,14 +256,13 @@ export class Messaging {
       heartbeatMs: 30_000,
       backoffMs: 500,
       maxBackoffMs: 30_000,
-      WebSocket: globalThis.WebSocket,
       fetch: globalThis.fetch?.bind(globalThis),
     };
     const given = Object.entries(options).filter(([, value]) => value !== undefined);
     this.#options = { ...options, ...defaults, ...Object.fromEntries(given) };
-    const { url, storage, customerId, WebSocket: Socket, fetch: fetcher } = this.#options;
+    const { url, storage, customerId, fetch: fetcher } = this.#options;
     if (!/^https?:\/\//.test(url ?? "")) throw wrong("url", "an http or https address");
-    if (!Socket || !fetcher) throw wrong("WebSocket and fetch", "given where they are not built in");
+    if (!fetcher) throw wrong("fetch", "given where it is not built in");
     // What one user left must not go out in another's name.
     if (storage && !isId(customerId)) throw wrong("customerId", "given where there is a storage");
     this.#base = url.replace(/\/+$/, "");
@@ -316,6 +315,7 @@ export class Messaging {
     if (since !== undefined && since !== 0 && !isId(since)) {
       return quiet(Promise.reject(wrong("since", "a seq: 0 or a positive integer")));
     }
+    if (!this.#socketClass()) return quiet(Promise.reject(wrong("WebSocket", "given where it is not built in")));
     const known = this.#rooms.get(chatId);
     if (known) return known.connected ? Promise.resolve(known.connected) : known.ready.promise;
     const room = new Room(chatId, since ?? null);
@@ -722,6 +722,11 @@ export class Messaging {
 
   // ---- the socket
 
+  /** Looked up when a socket is needed: REST needs none, and Node.js 20 has none of its own. */
+  #socketClass() {
+    return this.#options.WebSocket ?? globalThis.WebSocket;
+  }
+
   async #open() {
     if (this.#ended || this.#socket || this.#rooms.size === 0) return;
     this.#stop(this.#retry);
@@ -730,7 +735,7 @@ export class Messaging {
     this.#become("connecting");
     if (attempt !== this.#attempt) return;
     try {
-      const socket = new this.#options.WebSocket(`${this.#base.replace(/^http/, "ws")}/ws`);
+      const socket = new (this.#socketClass())(`${this.#base.replace(/^http/, "ws")}/ws`);
       this.#socket = socket;
       this.#heard = Date.now();
       socket.onopen = () => this.#rooms.forEach((room) => this.#enter(room));
@@ -977,10 +982,17 @@ function read(response, text) {
   } catch {
     throw new MessagingError("bad_answer", `The answer is not JSON (status ${status})`, { status });
   }
-  if (ok) return body;
+  if (ok) return withNext(body, response.headers.get("Link"));
   const seconds = Number(response.headers.get("Retry-After") ?? NaN);
   const retryAfterMs = body?.retryAfterMs ?? (Number.isFinite(seconds) ? seconds * 1000 : null);
   throw new MessagingError(body?.code ?? "bad_answer", body?.error ?? `Status ${status}`, { status, retryAfterMs });
+}
+
+/** Names the next page beside a list: not enumerable, so the list still equals its rows. @param {string | null} link */
+function withNext(body, link) {
+  if (!Array.isArray(body)) return body;
+  const next = /<([^>]*)>\s*;[^,]*\brel="?next"?/.exec(link ?? "");
+  return Object.defineProperty(body, "next", { value: next ? next[1] : null });
 }
 
 const wrong = (field, expected) => new MessagingError("invalid_field", `${field} must be ${expected}`);

@@ -149,6 +149,42 @@ test("REST answers and errors come as they are", async (t) => {
   await assert.rejects(client.request("GET", "/user/1"), fails("connection_lost"));
 });
 
+test("a list has the path of its next page", async (t) => {
+  const server = await startServer(t);
+  const { client } = watched(t, server.url);
+  const names = [];
+  let pages = 0;
+  for (let path = "/user?limit=2"; path; pages++) {
+    const page = await client.request("GET", path);
+    names.push(...page.map(({ username }) => username));
+    path = page.next;
+  }
+  assert.deepEqual(names, ["carl", "sigmund", "gustav"]);
+  assert.equal(pages, 2);
+  // Its rows are what it holds: the same as without the property.
+  const newest = await client.request("GET", "/chat/1/message?limit=2");
+  assert.match(newest.next, /^\/chat\/1\/message\?.*before=/);
+  assert.deepEqual(newest, await server.ask("GET", "/chat/1/message?limit=2"));
+  assert.equal("next" in (await client.request("GET", "/user/1")), false);
+});
+
+test("without a WebSocket REST works, and connecting says what is missing", async (t) => {
+  const server = await startServer(t);
+  const { WebSocket: builtIn } = globalThis;
+  t.after(() => (globalThis.WebSocket = builtIn));
+  globalThis.WebSocket = undefined;
+  const { client, events } = watched(t, server.url);
+  assert.equal((await client.request("GET", "/user/1")).username, "carl");
+  await assert.rejects(client.connect(1), (error) => {
+    assert.equal(error.message, "WebSocket must be given where it is not built in");
+    return fails("invalid_field")(error);
+  });
+  assert.deepEqual(events, []);
+  // One that is there by now is taken.
+  globalThis.WebSocket = builtIn;
+  assert.equal((await client.connect(1)).chatId, 1);
+});
+
 test("a token goes into frames and headers, and never into a URL", async (t) => {
   const server = await startServer(t);
   const proxy = await startProxy(t, server);
