@@ -7,6 +7,9 @@ import { Messaging } from "../web/messaging.js";
 const chat = Number(process.argv[2] ?? 1);
 const url = process.env.MESSAGING_URL ?? "http://127.0.0.1:8080";
 
+/** Text from others, fit for a terminal: control characters, line separators and direction marks are spaces. */
+const plain = (text) => String(text).replace(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, " ");
+
 /** The bot's user, made where there is none yet. */
 async function user(rest, username) {
   try {
@@ -25,7 +28,7 @@ bot.on("message", ({ messageId, content }) => {
   if (content.trim() === "!time") bot.send(chat, `It is ${new Date().toUTCString()}.`, { replyTo: messageId });
 });
 bot.on("state", ({ state, retryInMs }) => console.log(retryInMs === null ? state : `${state}, again in ${retryInMs} ms`));
-bot.on("error", ({ message }) => console.error(message));
+bot.on("error", ({ message }) => console.error(plain(message)));
 process.on("SIGTERM", () => bot.close());
 process.on("SIGINT", () => bot.close());
 

@@ -7,6 +7,8 @@ set -euo pipefail
 
 url=${1:-http://127.0.0.1:8080}
 ask() { curl --silent --show-error --fail-with-body --header 'Content-Type: application/json' "$@"; }
+# Text from others, fit for a terminal: without control characters, line separators and direction marks.
+plain() { LC_ALL=C sed $'s/[\x01-\x1f\x7f]//g; s/\xc2[\x80-\x9f]//g; s/\xd8\x9c//g; s/\xe2\x80[\x8e\x8f\xa8-\xae]//g; s/\xe2\x81[\xa6-\xa9]//g'; }
 field() { grep -o "\"$1\":[0-9]*" | head -n 1 | cut -d : -f 2; }
 
 name=dora-$RANDOM$RANDOM
@@ -25,4 +27,4 @@ again=$(ask "$url/chat/1/message" --data "$body" | field messageId)
 
 ask --request PUT "$url/message/$first" --data '{"content":"Hello, from curl."}' >/dev/null
 echo "since then:"
-ask "$url/chat/1/message?since=$seen" | grep -o '"content":"[^"]*"'
+ask "$url/chat/1/message?since=$seen" | grep -o '"content":"[^"]*"' | plain

@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import random
+import re
 import sys
 import time
 import urllib.request
@@ -24,12 +25,21 @@ NAME = str(uuid.uuid4())  # The message's own: sent again after a lost answer, i
 seen = 0  # The last change that was printed; after a lost connection, the next ones are asked for.
 
 
+# What a terminal obeys instead of printing: control characters, line separators, direction marks.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def plain(text):
+    """Text from others, fit for a terminal."""
+    return UNPRINTABLE.sub(" ", str(text))
+
+
 def show(kind, seq, text):
     """Prints a change, unless it was printed before."""
     global seen
     if seq > seen:
         seen = seq
-        print(f"{seq} {kind}: {text}", flush=True)
+        print(f"{seq} {kind}: {plain(text)}", flush=True)
 
 
 def take(message):
@@ -57,7 +67,7 @@ def talk(socket):
     for frame in map(json.loads, socket):
         kind, content = frame["type"], frame["content"]
         if kind == "error":
-            sys.exit(content["error"])
+            sys.exit(plain(content["error"]))
         if kind in ("send-message", "update-message"):
             take(content)
         if kind == "delete-message":
@@ -78,6 +88,6 @@ for failures in range(20):
             if talk(socket):
                 sys.exit()
     except (OSError, http.client.HTTPException, WebSocketException) as error:
-        print(f"({error})", file=sys.stderr)
+        print(f"({plain(error)})", file=sys.stderr)
     time.sleep(random.uniform(0, min(30, 0.5 * 2**failures)))
 sys.exit("the server does not answer")

@@ -111,6 +111,54 @@ test("python.py resumes where it was cut, and its message is stored once", async
   await proveSent(server, 1, ["Hello from a test."]);
 });
 
+/** Text that a terminal would obey: as it is sent, and as it may be printed. */
+const HOSTILE = "\u001b]0;owned\u0007\u001b[2J\r\n\u009b31m\u007f\u202egnp\u2028x";
+const OBEYED = /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/u;
+
+function assertPrintable(...texts) {
+  for (const text of texts) {
+    for (const line of text.split("\n")) assert.ok(!OBEYED.test(line), JSON.stringify(line));
+  }
+}
+
+test("names and messages of others cannot command a terminal: node.mjs and python.py", async (t) => {
+  const server = await startServer(t);
+  const proxy = await startProxy(t, server);
+  // As an older database may have it; in JSON, the escape has the length of the name.
+  proxy.replace("sigmund", "\\u001b7");
+  const { messageId } = await server.say(1, HOSTILE);
+  await server.ask("PUT", `/message/${messageId}`, { content: `${HOSTILE} twice` });
+  await server.say(1, `${HOSTILE} once`);
+  const program = node(t, proxy.url, "node.mjs", "1", "2");
+  await program.says("*  7 is here");
+  program.child.stdin.end();
+  await program.end();
+  const python = start(t, proxy.url, here(".venv/bin/python"), example("python.py"), "1", "3", "Hello.");
+  await python.end();
+  for (const { out, err } of [program, python]) {
+    assertPrintable(out, err);
+    assert.match(out, / 7.*: .*\[2J.* once/);
+  }
+});
+
+test("messages of others cannot command a terminal: curl.sh", async (t) => {
+  const server = await startServer(t);
+  // Says something just before curl.sh asks what happened.
+  const between = createServer(async (request, response) => {
+    if (request.url.includes("since=")) await server.say(1, HOSTILE);
+    const body = (await request.toArray()).join("") || undefined;
+    const init = { method: request.method, headers: { "Content-Type": "application/json" }, body };
+    const answer = await fetch(server.url + request.url, init);
+    response.writeHead(answer.status).end(await answer.text());
+  });
+  t.after(() => between.close());
+  await once(between.listen(0, "127.0.0.1"), "listening");
+  const program = start(t, server.url, example("curl.sh"), `http://127.0.0.1:${between.address().port}`);
+  const out = await program.end();
+  assert.match(out.at(-1), /owned.*gnp.*x/);
+  assertPrintable(program.out, program.err);
+});
+
 test("page.html, which is the one in the README", async (t) => {
   const page = readFileSync(example("page.html"), "utf8");
   assert.ok(readFileSync(here("../../README.md"), "utf8").includes(`\n\`\`\`html\n${page}\`\`\`\n`));

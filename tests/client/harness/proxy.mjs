@@ -23,6 +23,8 @@ class Proxy {
   #parked = null;
   #frozen = new Set();
   #lines = new Set();
+  /** What to replace in what the server sends, and by what. */
+  #replaced = null;
   /** Bytes to the client until everything is cut. */
   #budget = Infinity;
 
@@ -65,6 +67,7 @@ class Proxy {
   /** Passes on what the server sent, up to the byte at which the line is cut. */
   #down(near, data) {
     if (this.#frozen.has("down")) return;
+    if (this.#replaced) data = Buffer.from(data.toString("latin1").replaceAll(...this.#replaced), "latin1");
     near.write(data.subarray(0, this.#budget));
     this.#budget -= data.length;
     if (this.#budget <= 0) {
@@ -80,6 +83,12 @@ class Proxy {
       near.destroy();
       far.destroy();
     }
+  }
+
+  /** Replaces a text in what the server sends by another of the same length. */
+  replace(text, other) {
+    if (text.length !== other.length) throw new Error("the lengths of frames would be wrong");
+    this.#replaced = [text, other];
   }
 
   /** Cuts every line after so many bytes more to the client, in the middle of a frame. */
