@@ -1,0 +1,385 @@
+//! Two Postgres servers: a primary, and a synchronous standby that takes over from it. Both are
+//! reached through one address that moves with the primary. This file names no other module of the
+//! tests, so that the fault checker can use it too.
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::{
+    fs,
+    io::Write,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    time::Duration,
+};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    process::Command,
+    select,
+    sync::watch,
+    task::JoinHandle,
+    time,
+};
+
+/// How long a command or a state of the two servers is waited for.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How a primary is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// An orderly stop: the standby has received everything, each client is told.
+    Stop,
+    /// A crash: nothing is finished, the clients' connections break.
+    Crash,
+    /// A machine that vanishes from the network: the clients' connections stay open and silent.
+    Silence,
+}
+
+/// The two servers and the address before them. Dropping it stops both and removes their files.
+pub struct Cluster {
+    folder: PathBuf,
+    ports: [u16; 2],
+    /// The index of the primary.
+    primary: usize,
+    /// Whether the other one follows it.
+    has_standby: bool,
+    address: Address,
+    keeper: Child,
+}
+
+impl Cluster {
+    /// Starts a primary and its synchronous standby.
+    pub async fn start() -> Result<Self, String> {
+        let folder = tempfile::Builder::new().prefix("cluster").tempdir();
+        let folder = folder
+            .map_err(|e| format!("cannot make a folder: {e}"))?
+            .keep();
+        let control = write_control(&folder)?;
+        // Stops the servers and removes their files when the pipe to it closes, however this
+        // process ends.
+        let keeper = std::process::Command::new(&control)
+            .arg("keep")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|e| format!("cannot run {}: {e}", control.display()))?;
+        let ports = [free_port()?, free_port()?];
+        let cluster = Self {
+            address: Address::new(ports[0]).await?,
+            folder,
+            ports,
+            primary: 0,
+            has_standby: false,
+            keeper,
+        };
+        cluster
+            .control(&["init", "0", &ports[0].to_string()])
+            .await?;
+        cluster.control(&["start", "0"]).await?;
+        let mut cluster = cluster;
+        cluster.rejoin().await?;
+        Ok(cluster)
+    }
+
+    /// The database `postgres` of the present primary, by the address that moves.
+    pub fn url(&self) -> String {
+        url(self.address.local.port())
+    }
+
+    /// The database `postgres` of the present primary, by its own port.
+    pub fn primary_url(&self) -> String {
+        url(self.ports[self.primary])
+    }
+
+    /// Loses the primary, promotes the standby, then moves the address to it. From here on there is
+    /// no standby: commits wait for none.
+    pub async fn fail_over(&mut self, loss: Loss) -> Result<(), String> {
+        if !self.has_standby {
+            return Err("there is no standby to fail over to".to_owned());
+        }
+        let lost = self.primary.to_string();
+        match loss {
+            Loss::Stop => self.control(&["stop", &lost, "fast"]).await?,
+            Loss::Crash => self.control(&["stop", &lost, "immediate"]).await?,
+            Loss::Silence => {
+                self.address.silence();
+                self.control(&["stop", &lost, "immediate"]).await?;
+            }
+        }
+        self.primary = 1 - self.primary;
+        self.has_standby = false;
+        let promoted = self.primary.to_string();
+        self.control(&["promote", &promoted]).await?;
+        self.address.move_to(self.ports[self.primary]);
+        Ok(())
+    }
+
+    /// Makes the server that was lost a synchronous standby of the primary, from a new base backup.
+    pub async fn rejoin(&mut self) -> Result<(), String> {
+        let standby = 1 - self.primary;
+        let (from, to) = (self.ports[self.primary], self.ports[standby]);
+        let (name, from, to) = (standby.to_string(), from.to_string(), to.to_string());
+        self.control(&["follow", &name, &to, &from]).await?;
+        self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            .await?;
+        self.execute("SELECT pg_reload_conf()").await?;
+        let following = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        let attached = async {
+            while self.number(following).await? == 0 {
+                time::sleep(Duration::from_millis(50)).await;
+            }
+            Ok(())
+        };
+        let attached = time::timeout(LIMIT, attached).await;
+        attached.unwrap_or_else(|_| Err("the standby does not attach".to_owned()))?;
+        self.has_standby = true;
+        Ok(())
+    }
+
+    /// Makes the database `name` read-only, as an operator does, or writable again. Existing sessions
+    /// are ended where it becomes read-only; otherwise they stay as they are.
+    pub async fn set_read_only(&self, name: &str, read_only: bool) -> Result<(), String> {
+        let value = if read_only { "on" } else { "off" };
+        // The session that turns it off is read-only itself.
+        let sql = format!(
+            "SET default_transaction_read_only = off; \
+             ALTER DATABASE {name} SET default_transaction_read_only = {value}"
+        );
+        self.execute(&sql).await?;
+        if read_only {
+            let sql = format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+            );
+            self.execute(&sql).await?;
+        }
+        Ok(())
+    }
+
+    /// Executes statements on the primary, past the address.
+    pub async fn execute(&self, sql: &str) -> Result<(), String> {
+        let work = async {
+            let mut db = PgConnection::connect(&self.primary_url()).await?;
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await?;
+            db.close().await
+        };
+        finished(sql, work).await
+    }
+
+    /// The one number that a query on the primary gives.
+    pub async fn number(&self, sql: &str) -> Result<i64, String> {
+        let work = async {
+            let mut db = PgConnection::connect(&self.primary_url()).await?;
+            let number = sqlx::query_scalar(AssertSqlSafe(sql))
+                .fetch_one(&mut db)
+                .await?;
+            db.close().await?;
+            Ok(number)
+        };
+        finished(sql, work).await
+    }
+
+    async fn control(&self, words: &[&str]) -> Result<(), String> {
+        let mut command = Command::new(self.folder.join("ctl"));
+        let command = command.args(words).stdin(Stdio::null());
+        // A server that it starts would keep a pipe open.
+        let errors = fs::File::create(self.folder.join("errors"))
+            .map_err(|e| format!("cannot make a file: {e}"))?;
+        let command = command.stdout(Stdio::null()).stderr(errors);
+        let status = time::timeout(LIMIT, command.status()).await;
+        match status {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => {
+                let errors = fs::read_to_string(self.folder.join("errors")).unwrap_or_default();
+                Err(format!("Postgres would not {words:?}: {status}: {errors}"))
+            }
+            Ok(Err(e)) => Err(format!("cannot control Postgres: {e}")),
+            Err(_) => Err(format!("Postgres takes too long to {words:?}")),
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}
+
+async fn finished<T>(
+    sql: &str,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, String> {
+    let result = time::timeout(LIMIT, work).await;
+    let result = result.map_err(|_| format!("the primary does not answer {sql}"))?;
+    result.map_err(|e| format!("the primary refuses {sql}: {e}"))
+}
+
+fn url(port: u16) -> String {
+    format!("postgres://tester@127.0.0.1:{port}/postgres")
+}
+
+/// A free port below those that the system gives to others, so that a server that was stopped gets
+/// the same one again.
+fn free_port() -> Result<u16, String> {
+    let tried = std::iter::repeat_with(|| fastrand::u16(20_000..32_000)).take(1000);
+    let mut free = tried.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().ok_or_else(|| "no port is free".to_owned())
+}
+
+/// The script that runs Postgres' own programs, as a user that Postgres accepts.
+fn write_control(folder: &Path) -> Result<PathBuf, String> {
+    let failed = |e: std::io::Error| format!("cannot write {}: {e}", folder.display());
+    let path = folder.join("ctl");
+    // Postgres' user must get through the folder to its data.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(failed)?;
+    let mut file = fs::File::create(&path).map_err(failed)?;
+    file.write_all(CONTROL.as_bytes()).map_err(failed)?;
+    drop(file);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(failed)?;
+    Ok(path)
+}
+
+/// `init N PORT`, `start N`, `stop N HOW`, `promote N`, `follow N PORT PRIMARY`, or `keep`.
+const CONTROL: &str = r#"#!/usr/bin/env bash
+set -euo pipefail
+folder=$(dirname "$(realpath "$0")")
+bin=$(pg_config --bindir 2>/dev/null || true)
+[ -x "$bin/initdb" ] || bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
+as=(env)
+[ "$(id -u)" -ne 0 ] || as=(runuser -u postgres --)
+cd /
+
+data() { echo "$folder/$1"; }
+ctl() { "${as[@]}" "$bin/pg_ctl" -s -w -t 60 -D "$(data "$1")" -l "$folder/log/$1" "${@:2}"; }
+
+# The data folder of a server, empty, its own settings, and those of both.
+make() {
+    rm -rf "$(data "$1")"
+    mkdir -p "$(data "$1")" "$folder/log"
+    chmod 700 "$(data "$1")"
+    [ "$(id -u)" -ne 0 ] || chown -R postgres "$(data "$1")" "$folder/log"
+}
+settings() {
+    cat >> "$(data "$1")/postgresql.conf" <<CONF
+listen_addresses = '127.0.0.1'
+port = $2
+unix_socket_directories = ''
+max_connections = 200
+wal_keep_size = '256MB'
+CONF
+}
+
+case $1 in
+init)
+    make "$2"
+    "${as[@]}" "$bin/initdb" -D "$(data "$2")" -U tester --auth=trust -E UTF8 --locale=C --no-sync >/dev/null
+    settings "$2" "$3"
+    ;;
+start) ctl "$2" start ;;
+stop) ctl "$2" stop -m "$3" ;;
+promote)
+    ctl "$2" promote
+    ;;
+follow)
+    [ ! -e "$(data "$2")/postmaster.pid" ] || ctl "$2" stop -m immediate || true
+    make "$2"
+    "${as[@]}" "$bin/pg_basebackup" -D "$(data "$2")" -d "host=127.0.0.1 port=$4 user=tester" \
+        -R -X stream -c fast --no-sync
+    settings "$2" "$3"
+    ctl "$2" start
+    ;;
+keep)
+    cat >/dev/null
+    for n in 0 1; do
+        [ ! -e "$(data "$n")/postmaster.pid" ] || ctl "$n" stop -m immediate >/dev/null 2>&1 || true
+    done
+    rm -rf "$folder"
+    ;;
+esac
+"#;
+
+/// Where connections through the address go.
+#[derive(Clone, Copy)]
+struct Route {
+    port: u16,
+    /// Rises with each move: connections of an earlier one end, or stay silent.
+    generation: u64,
+    /// Whether connections of the present and of earlier generations stay open without a word.
+    silent: bool,
+}
+
+/// An address on loopback that moves from server to server.
+struct Address {
+    local: SocketAddr,
+    route: watch::Sender<Route>,
+    accepting: JoinHandle<()>,
+}
+
+impl Address {
+    async fn new(port: u16) -> Result<Self, String> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.map_err(|e| format!("no port is free: {e}"))?;
+        let local = listener.local_addr().map_err(|e| e.to_string())?;
+        let (route, watching) = watch::channel(Route {
+            port,
+            generation: 0,
+            silent: false,
+        });
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(carry(client, watching.clone()));
+            }
+        });
+        Ok(Self {
+            local,
+            route,
+            accepting,
+        })
+    }
+
+    /// Carries nothing more; what is open stays open.
+    fn silence(&self) {
+        self.route.send_modify(|route| route.silent = true);
+    }
+
+    /// Carries new connections to this port. Those to another port end, unless they are silent.
+    fn move_to(&self, port: u16) {
+        self.route.send_modify(|route| {
+            *route = Route {
+                port,
+                generation: route.generation + 1,
+                silent: false,
+            };
+        });
+    }
+}
+
+impl Drop for Address {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn carry(mut client: TcpStream, mut route: watch::Receiver<Route>) {
+    let begun = *route.borrow_and_update();
+    let carrying = async {
+        if let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, begun.port)).await {
+            let _ = (client.set_nodelay(true), server.set_nodelay(true));
+            let _ = copy_bidirectional(&mut client, &mut server).await;
+        }
+    };
+    let changed = route.wait_for(|route| route.silent || route.generation != begun.generation);
+    let silent = select! {
+        // The word of a silence comes before the end of the server behind it.
+        biased;
+        changed = changed => changed.is_ok_and(|route| route.silent),
+        () = carrying => false,
+    };
+    if silent {
+        // Until the address itself is gone.
+        let _ = route.wait_for(|_| false).await;
+    }
+}
