@@ -149,6 +149,7 @@ impl App {
             logins,
             origins: config.cors_allowed_origins.clone(),
             loopback_only: config.auth() == Auth::Open && config.host.is_loopback(),
+            unproxied: config.auth.is_none() && config.auth() == Auth::Open,
             limits: limits::limits(config),
             proxies: Proxies::new(config.limits.trusted_proxies.clone()),
             requests: paces.requests.clone(),

@@ -5,6 +5,7 @@ mod check;
 mod command;
 mod database;
 mod limits;
+mod origin;
 mod value;
 
 use crate::{store::Target, telemetry::LogFormat};
@@ -110,9 +111,10 @@ pub struct Config {
     #[command(flatten)]
     pub limits: limits::CallerLimits,
 
-    /// Web origins, besides the server's own, whose pages may use the API: scheme, name and port,
-    /// separated by commas
-    #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = value::origin)]
+    /// Web origins, besides the server's own, whose pages may use the API, separated by commas:
+    /// scheme, name and port exactly as browsers write them (https://chat.example.com), also those of
+    /// apps with a scheme of their own (capacitor://localhost)
+    #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin::origin)]
     pub cors_allowed_origins: Vec<String>,
 
     /// What to log: error, warn, info, debug, trace, or a filter such as messaging_api=debug

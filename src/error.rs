@@ -42,7 +42,8 @@ pub enum Code {
     Unauthorized,
     /// The caller may not do this.
     Forbidden,
-    /// A web page of another site asked for something with an effect.
+    /// A web page of another site asked for something with an effect; or, in open mode on loopback,
+    /// the request did not come from this machine itself.
     CrossSite,
     /// The body, frame or content is over its limit.
     TooLarge,
@@ -181,6 +182,20 @@ impl Error {
     #[must_use]
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(Code::Forbidden, message)
+    }
+
+    /// A page of another site asked for something with an effect; the server takes `own` for its own
+    /// origin.
+    #[must_use]
+    pub fn cross_site(own: Option<impl fmt::Display>) -> Self {
+        let own = own.map_or("none".to_owned(), |own| own.to_string());
+        let message = format!(
+            "A page of another site may not do this; its origin must be listed in \
+             CORS_ALLOWED_ORIGINS. The server takes {own} for its own origin: where its own page asks, \
+             a proxy in TRUSTED_PROXIES must pass on the scheme and the name that the browser uses \
+             (X-Forwarded-Proto, X-Forwarded-Host)"
+        );
+        Self::new(Code::CrossSite, message)
     }
 
     /// Nobody is signed in where somebody must be.

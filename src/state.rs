@@ -39,6 +39,9 @@ pub struct Shared {
     pub origins: Vec<String>,
     /// Whether only loopback names are taken for this server's own.
     pub loopback_only: bool,
+    /// Whether requests through a proxy are refused: every caller on this machine is believed, and
+    /// the setting that says so for others was not given.
+    pub unproxied: bool,
     /// What callers are held to.
     pub limits: Limits,
     /// Whose word about their clients is believed.

@@ -38,18 +38,6 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
         .map_err(|_| "must be error, warn, info, debug, trace, or target=level,…".to_owned())
 }
 
-pub(super) fn origin(text: &str) -> Result<String, String> {
-    let expected = "must be scheme://host[:port] without a path, such as https://chat.example.com";
-    let Some((scheme, place)) = text.trim().split_once("://") else {
-        return Err(expected.into());
-    };
-    let clean = !place.is_empty() && !place.contains(['/', '?', '#', '@', '*', ' ']);
-    if !matches!(scheme, "http" | "https") || !clean {
-        return Err(expected.into());
-    }
-    Ok(format!("{scheme}://{}", place.to_ascii_lowercase()))
-}
-
 /// An address alone, or a network. Bits beyond the prefix are taken for a slip of the pen: somebody
 /// would be trusted who was not meant.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
@@ -65,26 +53,8 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::origin::origin, *};
     use proptest::prelude::*;
-
-    #[test]
-    fn an_origin_is_exact() {
-        assert_eq!(
-            origin("https://Chat.example.com"),
-            Ok("https://chat.example.com".to_owned())
-        );
-        for wrong in [
-            "*",
-            "chat.example.com",
-            "https://",
-            "https://a/b",
-            "ftp://a",
-            "null",
-        ] {
-            assert!(origin(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn days_are_bounded() {

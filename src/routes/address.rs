@@ -33,7 +33,8 @@ impl ClientAddress {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct CalledAs {
     pub(super) host: Option<HeaderValue>,
-    pub(super) scheme: Option<HeaderValue>,
+    /// `http` or `https`, where a proxy says nothing else.
+    pub(super) scheme: Option<String>,
 }
 
 /// Tells every request where it comes from.
@@ -142,12 +143,24 @@ fn called_as(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> CalledAs {
     let last = |name| values(headers, name).next()?.rsplit(',').next();
     let hop = last(header::FORWARDED);
     let said = |name, parameter_name| {
-        let value = last(name).or_else(|| parameter(hop?, parameter_name))?;
-        HeaderValue::from_str(value.trim()).ok()
+        Some(
+            last(name)
+                .or_else(|| parameter(hop?, parameter_name))?
+                .trim(),
+        )
     };
     CalledAs {
-        host: said(X_FORWARDED_HOST, "host"),
-        scheme: said(X_FORWARDED_PROTO, "proto"),
+        host: said(X_FORWARDED_HOST, "host").and_then(|host| HeaderValue::from_str(host).ok()),
+        scheme: said(X_FORWARDED_PROTO, "proto").map(page_scheme),
+    }
+}
+
+/// The scheme of the page behind a request. Some proxies name a socket's own scheme on its upgrade.
+fn page_scheme(scheme: &str) -> String {
+    match scheme.to_ascii_lowercase().as_str() {
+        "ws" => "http".to_owned(),
+        "wss" => "https".to_owned(),
+        other => other.to_owned(),
     }
 }
 

@@ -2,6 +2,8 @@
 //! `Sec-Fetch-Site`) and under which name it looked the server up (`Host`); other clients say
 //! nothing and are not held to it.
 
+mod own;
+
 use super::address::CalledAs;
 use crate::{
     error::{Code, Error},
@@ -13,10 +15,17 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use own::OwnOrigin;
 use std::{net::IpAddr, time::Duration};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// What proxies add to a request; beside these, everything that begins with `X-Forwarded-`.
+const OF_PROXIES: [HeaderName; 3] = [
+    header::FORWARDED,
+    header::VIA,
+    HeaderName::from_static("x-real-ip"),
+];
 /// How long a browser may remember what a page is allowed.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
@@ -36,26 +45,41 @@ pub(super) async fn guard_changes(
 pub(super) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let called = request.extensions().get::<CalledAs>();
     let called = called.cloned().unwrap_or_default();
-    if is_welcome(request.headers(), &called, &state.origins) {
-        return next.run(request).await;
+    let own = OwnOrigin::of(request.headers(), &called);
+    match is_welcome(request.headers(), own.as_ref(), &state.origins) {
+        true => next.run(request).await,
+        false => Error::cross_site(own).into_response(),
     }
-    let message = "A page of another site may not do this; \
-                   its origin must be listed in CORS_ALLOWED_ORIGINS";
-    Error::new(Code::CrossSite, message).into_response()
 }
 
-/// Refuses requests for another name than a loopback one, where only those are ours.
+/// Refuses what does not come from this machine itself, where every caller is believed because only
+/// its user can call: requests for another name than a loopback one, and requests through a proxy.
 pub(super) async fn guard_host(
     State(state): State<AppState>,
     request: Request,
     next: Next,
 ) -> Response {
-    let host = request.headers().get(header::HOST);
-    if !state.loopback_only || host.is_none_or(is_loopback_name) {
-        return next.run(request).await;
+    let headers = request.headers();
+    let host = headers.get(header::HOST);
+    if state.loopback_only && !host.is_none_or(is_loopback_name) {
+        let message = "In open mode this server answers to localhost, 127.0.0.1 and [::1] only";
+        return Error::new(Code::CrossSite, message).into_response();
     }
-    let message = "In open mode this server answers to localhost, 127.0.0.1 and [::1] only";
-    Error::new(Code::CrossSite, message).into_response()
+    match headers.keys().find(|name| is_of_a_proxy(name)) {
+        Some(name) if state.unproxied => {
+            let message = format!(
+                "This request came through a proxy (it has the header {name}), and without AUTH \
+                 this server believes callers of its own machine alone: start it with \
+                 AUTH=required, or with AUTH=open where all who reach the proxy are to be believed"
+            );
+            Error::new(Code::CrossSite, message).into_response()
+        }
+        _ => next.run(request).await,
+    }
+}
+
+fn is_of_a_proxy(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-forwarded-") || OF_PROXIES.contains(name)
 }
 
 /// Lets pages of the allowed origins read the answers.
@@ -81,33 +105,19 @@ pub(super) fn cors(origins: &[String]) -> CorsLayer {
         .max_age(PREFLIGHT_AGE)
 }
 
-fn is_welcome(headers: &HeaderMap, called: &CalledAs, allowed: &[String]) -> bool {
+fn is_welcome(headers: &HeaderMap, own: Option<&OwnOrigin<'_>>, allowed: &[String]) -> bool {
     if let Some(origin) = headers.get(header::ORIGIN) {
         let Ok(origin) = origin.to_str() else {
             return false;
         };
-        let host = called.host.as_ref().or(headers.get(header::HOST));
-        let own = host.is_some_and(|host| is_same(origin, host, called.scheme.as_ref()));
-        return own
-            || allowed
-                .iter()
-                .any(|allowed| allowed.eq_ignore_ascii_case(origin));
+        return own.is_some_and(|own| own.is(origin))
+            || allowed.iter().any(|allowed| allowed == origin);
     }
     match headers.get(SEC_FETCH_SITE) {
         // What the user typed or a page of our own asked for; no header: not a browser.
         Some(site) => site == "same-origin" || site == "none",
         None => true,
     }
-}
-
-/// Whether a page's origin is this server's own. The scheme is known where a proxy tells it.
-fn is_same(origin: &str, host: &HeaderValue, scheme: Option<&HeaderValue>) -> bool {
-    let Some((page_scheme, place)) = origin.split_once("://") else {
-        return false;
-    };
-    let same =
-        |known: &HeaderValue, text: &str| known.as_bytes().eq_ignore_ascii_case(text.as_bytes());
-    same(host, place) && scheme.is_none_or(|scheme| same(scheme, page_scheme))
 }
 
 pub(super) fn is_loopback_name(host: &HeaderValue) -> bool {
@@ -138,6 +148,11 @@ mod tests {
         list.iter().filter_map(pair).collect()
     }
 
+    fn welcome(list: &[(&str, &str)], called: &CalledAs, allowed: &[String]) -> bool {
+        let headers = headers(list);
+        is_welcome(&headers, OwnOrigin::of(&headers, called).as_ref(), allowed)
+    }
+
     #[test]
     fn only_own_and_allowed_pages_are_welcome() {
         let allowed = vec!["https://chat.example.com".to_owned()];
@@ -154,7 +169,7 @@ mod tests {
             vec![host, ("sec-fetch-site", "none")],
             vec![host, ("sec-fetch-site", "same-origin")],
         ] {
-            assert!(is_welcome(&headers(&good), &direct, &allowed), "{good:?}");
+            assert!(welcome(&good, &direct, &allowed), "{good:?}");
         }
         for wrong in [
             vec![host, ("origin", "null")],
@@ -163,10 +178,7 @@ mod tests {
             vec![host, ("sec-fetch-site", "cross-site")],
             vec![host, ("sec-fetch-site", "same-site")],
         ] {
-            assert!(
-                !is_welcome(&headers(&wrong), &direct, &allowed),
-                "{wrong:?}"
-            );
+            assert!(!welcome(&wrong, &direct, &allowed), "{wrong:?}");
         }
     }
 
@@ -174,19 +186,19 @@ mod tests {
     fn behind_a_proxy_the_servers_name_is_the_one_it_was_called_by() {
         let called = CalledAs {
             host: Some(HeaderValue::from_static("chat.example")),
-            scheme: Some(HeaderValue::from_static("https")),
+            scheme: Some("https".to_owned()),
         };
-        let welcome = |origin| {
-            let headers = headers(&[("host", "127.0.0.1:8080"), ("origin", origin)]);
-            is_welcome(&headers, &called, &[])
+        let from = |origin| {
+            let list = [("host", "127.0.0.1:8080"), ("origin", origin)];
+            welcome(&list, &called, &[])
         };
-        assert!(welcome("https://chat.example"));
+        assert!(from("https://chat.example"));
         for wrong in [
             "http://chat.example",
             "https://127.0.0.1:8080",
             "https://evil.example",
         ] {
-            assert!(!welcome(wrong), "{wrong}");
+            assert!(!from(wrong), "{wrong}");
         }
     }
 

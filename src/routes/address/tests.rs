@@ -114,12 +114,10 @@ fn the_nearest_proxy_says_what_the_server_was_called() {
     let said = |peer: &str, list: &[(&str, &str)]| {
         let peer = peer.parse().unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
         let called = called_as(peer, &headers(list), &proxies());
-        let text = |value: Option<HeaderValue>| {
-            value
-                .and_then(|value| value.to_str().ok().map(str::to_owned))
-                .unwrap_or_default()
-        };
-        (text(called.host), text(called.scheme))
+        let host = called
+            .host
+            .and_then(|host| Some(host.to_str().ok()?.to_owned()));
+        (host.unwrap_or_default(), called.scheme.unwrap_or_default())
     };
     let pair = |host: &str, scheme: &str| (host.to_owned(), scheme.to_owned());
     let plain = [
@@ -136,6 +134,16 @@ fn the_nearest_proxy_says_what_the_server_was_called() {
         said("10.0.0.1", &standard),
         pair("chat.example:443", "https")
     );
+    for (told, expected) in [("wss", "https"), ("WS", "http"), ("https, http", "http")] {
+        let plain = [("x-forwarded-proto", told)];
+        assert_eq!(said("10.0.0.1", &plain), pair("", expected));
+        let standard = format!("for=1.2.3.4;proto={told}");
+        let standard = [("forwarded", standard.as_str())];
+        let hop = told.split(',').count();
+        // A comma ends a hop, and the last one says nothing of the scheme.
+        let expected = if hop == 1 { expected } else { "" };
+        assert_eq!(said("10.0.0.1", &standard), pair("", expected));
+    }
 }
 
 /// What a client may write into a header.

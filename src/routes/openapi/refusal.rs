@@ -101,6 +101,7 @@ fn example(code: Code) -> Example {
         Code::Unavailable => Error::unavailable(),
         Code::Internal => Error::internal("an example"),
         Code::Unauthorized => Error::not_signed_in(),
+        Code::CrossSite => Error::cross_site(Some("https://chat.example.com")),
         Code::RateLimited => Error::rate_limited("Too many requests from this address", SECOND),
         other => Error::new(other, sentence(other)),
     };
@@ -123,10 +124,6 @@ fn sentence(code: Code) -> &'static str {
         Code::UsernameTaken => "The name carl is taken",
         Code::SessionNotFound => "You have no session 7",
         Code::Forbidden => "User 2 cannot speak for user 1",
-        Code::CrossSite => {
-            "A page of another site may not do this; its origin must be listed in \
-             CORS_ALLOWED_ORIGINS"
-        }
         _ => "An error",
     }
 }

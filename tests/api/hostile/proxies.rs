@@ -27,7 +27,8 @@ async fn ask_often(room: &Room, source: Ipv4Addr, headers: impl Fn(usize) -> Str
     statuses
 }
 
-const FLAGS: [&str; 4] = [
+const FLAGS: [&str; 5] = [
+    "--auth=open",
     "--rate-limit=on",
     "--requests-per-second=1",
     "--burst-seconds=10",
@@ -65,6 +66,7 @@ async fn who_is_no_proxy_is_not_believed(store: Store) {
 
 async fn sockets_behind_a_proxy_are_counted_by_their_client(store: Store) {
     let flags = [
+        "--auth=open",
         "--rate-limit=on",
         "--max-connections-per-address=2",
         "--trusted-proxies=127.0.0.7",
@@ -88,7 +90,7 @@ async fn sockets_behind_a_proxy_are_counted_by_their_client(store: Store) {
 }
 
 async fn the_servers_name_is_what_the_proxy_says(store: Store) {
-    let room = Room::open_with(store, &["--trusted-proxies=127.0.0.7"]).await;
+    let room = Room::open_with(store, &["--auth=open", "--trusted-proxies=127.0.0.7"]).await;
     let as_called = "X-Forwarded-Host: chat.example\r\nX-Forwarded-Proto: https\r\n";
     for (source, origin, headers, expected) in [
         (PROXY, "https://chat.example", as_called, 101),
@@ -115,7 +117,11 @@ async fn the_servers_name_is_what_the_proxy_says(store: Store) {
 #[tokio::test]
 async fn the_log_names_the_client_and_not_the_proxy() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let settings = [("TRUSTED_PROXIES", "127.0.0.0/8"), ("LOG_FORMAT", "json")];
+    let settings = [
+        ("AUTH", "open"),
+        ("TRUSTED_PROXIES", "127.0.0.0/8"),
+        ("LOG_FORMAT", "json"),
+    ];
     let process = Process::start(folder.path(), &settings).await;
     let mut wire = Plain::open(process.address).await;
     let headers = "X-Forwarded-For: 198.51.100.77\r\n";

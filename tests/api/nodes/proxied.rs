@@ -78,6 +78,7 @@ async fn launch(database: &Database, nats: &Nats, port: u16) -> Process {
         ("DATABASE_URL", database.url.as_str()),
         ("NATS_URL", &url),
         ("TRUSTED_PROXIES", "127.0.0.1"),
+        ("AUTH", "open"),
     ];
     let process = Process::start(database.folder.path(), &settings).await;
     until_link(&process.client(), "up").await;

@@ -1,0 +1,147 @@
+//! Web origins as browsers write them: what is written otherwise would never match one.
+
+use url::{Origin, Url};
+
+const EXPECTED: &str =
+    "must be scheme://host[:port] without a path, such as https://chat.example.com";
+
+/// Reads the origin of pages that may use the API: of the web, or of apps with a scheme of their own
+/// (`capacitor://localhost`). It counts exactly as it is written.
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.contains('*') {
+        return Err(format!(
+            "{EXPECTED}; each origin is named, a wildcard matches none"
+        ));
+    }
+    let Some((scheme, place)) = text.split_once("://") else {
+        return Err(without_scheme(text));
+    };
+    if place.is_empty() {
+        return Err(EXPECTED.to_owned());
+    }
+    match scheme.to_ascii_lowercase().as_str() {
+        "ws" | "wss" => Err(of_a_socket(scheme, place)),
+        "file" | "ftp" | "data" | "blob" => Err(format!(
+            "{EXPECTED}; pages of {scheme}: have the origin null, which stands for every such page"
+        )),
+        _ => match canonical(text) {
+            Some(right) if right == text => Ok(right),
+            Some(right) => Err(format!("{EXPECTED}; browsers write this one {right}")),
+            None => Err(EXPECTED.to_owned()),
+        },
+    }
+}
+
+/// The origin of a URL as browsers write it.
+fn canonical(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    match url.origin() {
+        origin @ Origin::Tuple(..) => Some(origin.ascii_serialization()),
+        // Of apps. Their hosts are not put into lower case.
+        Origin::Opaque(_) => {
+            let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+            let host = url.host_str().filter(|host| !host.is_empty())?;
+            Some(format!("{}://{host}{port}", url.scheme()))
+        }
+    }
+}
+
+fn without_scheme(text: &str) -> String {
+    match canonical(&format!("https://{text}")) {
+        Some(right) if !text.is_empty() && text != "null" => format!("{EXPECTED}; here {right}"),
+        _ => EXPECTED.to_owned(),
+    }
+}
+
+/// A socket has the origin of the page that opens it.
+fn of_a_socket(scheme: &str, place: &str) -> String {
+    let of_pages = if scheme.eq_ignore_ascii_case("ws") {
+        "http"
+    } else {
+        "https"
+    };
+    let right = canonical(&format!("{of_pages}://{place}"));
+    let right = right.map_or(String::new(), |right| format!(": {right}"));
+    format!("{EXPECTED}; a socket has the origin of its page{right}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_browsers_send_is_taken_as_it_is() {
+        for right in [
+            "https://chat.example.com",
+            "http://localhost:3000",
+            "http://[::1]:3000",
+            "https://xn--bcher-kva.example",
+            "capacitor://localhost",
+            "tauri://localhost",
+            "http://tauri.localhost",
+            "ionic://localhost",
+            "app://obsidian.md",
+            "app://com.Example.App:8080",
+            "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+            "moz-extension://0b5e3a76-7c5a-4c0e-9b6e-2f3a1d1c9a10",
+        ] {
+            assert_eq!(origin(right).as_deref(), Ok(right));
+            assert_eq!(origin(&format!(" {right} ")).as_deref(), Ok(right));
+        }
+    }
+
+    #[test]
+    fn what_can_never_match_is_refused_with_what_would() {
+        for (wrong, right) in [
+            ("*", "wildcard"),
+            ("https://*.example.com", "wildcard"),
+            ("null", "https://chat.example.com"),
+            ("", "https://chat.example.com"),
+            ("https://", "https://chat.example.com"),
+            ("capacitor://", "https://chat.example.com"),
+            ("https://a b", "https://chat.example.com"),
+            ("https://a:99999", "https://chat.example.com"),
+            ("file:///index.html", "null"),
+            ("chat.example.org", "here https://chat.example.org"),
+            ("localhost:3000", "here https://localhost:3000"),
+            ("https://chat.example.org/", "one https://chat.example.org"),
+            (
+                "https://chat.example.org/app",
+                "one https://chat.example.org",
+            ),
+            ("https://chat.example.org?a", "one https://chat.example.org"),
+            (
+                "https://me@chat.example.org",
+                "one https://chat.example.org",
+            ),
+            ("https://Chat.Example.org", "one https://chat.example.org"),
+            ("HTTPS://chat.example.org", "one https://chat.example.org"),
+            (
+                "https://chat.example.org:443",
+                "one https://chat.example.org",
+            ),
+            ("http://chat.example.org:080", "one http://chat.example.org"),
+            (
+                "https://bücher.example",
+                "one https://xn--bcher-kva.example",
+            ),
+            ("http://[0:0:0:0:0:0:0:1]", "one http://[::1]"),
+            ("http://0x7f.1", "one http://127.0.0.1"),
+            ("capacitor://localhost/", "one capacitor://localhost"),
+            ("Tauri://localhost", "one tauri://localhost"),
+            (
+                "wss://chat.example.org/ws",
+                "page: https://chat.example.org",
+            ),
+            ("ws://localhost:8080", "page: http://localhost:8080"),
+        ] {
+            let told = origin(wrong).err().unwrap_or_default();
+            let ends = told.ends_with(right) || told.contains("wildcard") || told.contains("null");
+            assert!(
+                told.starts_with("must be") && ends && told.contains(right),
+                "{wrong}: {told}"
+            );
+        }
+    }
+}
