@@ -7,6 +7,7 @@ mod readings;
 mod serve;
 mod stores;
 mod stream;
+mod tasks;
 
 use crate::{
     auth::{FixedToken, Mode, PasswordHasher, PasswordRules},
@@ -31,10 +32,11 @@ use crate::{
 use readings::Sources;
 use std::{future::Future, sync::Arc, time::Duration};
 use stores::Stores;
+use tasks::Tasks;
 use tokio::{
     net::TcpListener,
+    select,
     sync::{Notify, Semaphore},
-    task::JoinHandle,
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -46,19 +48,23 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// How long the link may take for its last words when the server stops.
 const LINK_LIMIT: Duration = Duration::from_secs(3);
 
+/// Tasks whose end a stopping server waits for: the one that commits, the one that notes which sessions
+/// are in use, the one that deletes what deleted chats leave behind, the one that hears other servers.
+const WRITER: &str = "writer";
+const KEEPER: &str = "session keeper";
+const SWEEPER: &str = "chat sweeper";
+const LINK: &str = "link";
+
 /// A server that is ready to serve.
 pub struct App {
     state: AppState,
     stores: Stores,
     hub: Hub,
-    /// The writer's worker, the sessions' keeper, who sweeps deleted chats away, and the token that
-    /// tells them to finish.
-    writing: JoinHandle<()>,
-    keeping: JoinHandle<()>,
-    sweeping: JoinHandle<()>,
+    /// Everything that runs behind the requests.
+    tasks: Tasks,
+    /// Tells the writer, the keeper and the sweeper to finish.
     stop_writing: CancellationToken,
-    /// The link's work, where there is one, and the token that tells it to finish.
-    linking: Option<JoinHandle<()>>,
+    /// Tells the link to finish.
     stop_linking: CancellationToken,
     bounds: serve::Bounds,
     shutdown_limit: Duration,
@@ -91,15 +97,24 @@ impl App {
         let members = MemberRepository::new(store.clone());
         let messages = MessageRepository::new(store.clone());
         let users = UserRepository::new(store.clone());
-        tokio::spawn(comparer(config, &store, &hub).run(stop_writing.clone()));
+        let mut tasks = Tasks::new();
+        let comparing = comparer(config, &store, &hub).run(stop_writing.clone());
+        tasks.spawn("comparer", &stop_writing, comparing);
         let (standings, answering) = Standings::new(MemberRepository::new(reserved.clone()));
-        tokio::spawn(answering);
+        tasks.spawn("member look-ups", &stop_writing, answering);
         let positions = PositionRepository::new(store.clone());
         let (reads, marking) = ReadService::new(positions, standings.clone(), hub.clone());
-        tokio::spawn(marking);
+        tasks.spawn("read positions", &stop_writing, marking);
+        let (user_service, finding) = UserService::new(
+            users.clone(),
+            passwords.clone(),
+            hub.clone(),
+            writer.clone(),
+        );
+        tasks.spawn("user look-ups", &stop_writing, finding);
         let member_service = MemberService::new(MemberParts {
             members: members.clone(),
-            users: users.clone(),
+            users,
             messages: messages.clone(),
             rosters: rosters.clone(),
             standings: standings.clone(),
@@ -129,7 +144,7 @@ impl App {
                 standings,
                 reads.clone(),
             ),
-            users: UserService::new(users, passwords, hub.clone(), writer.clone()),
+            users: user_service,
             chats: ChatService::new(chats, members.clone(), rosters, writer.clone(), deleted),
             members: member_service.clone(),
             messages: MessageService::new(
@@ -168,24 +183,24 @@ impl App {
             sessions,
             stopping: CancellationToken::new(),
         });
-        let writing = tokio::spawn(worker.run());
+        tasks.spawn(WRITER, &stop_writing, worker.run());
         let stop_linking = CancellationToken::new();
-        let linking = link.map(|link| tokio::spawn(link.run(hub.clone(), stop_linking.clone())));
-        let keeping = tokio::spawn(keeper.run(stop_writing.clone()));
-        let sweeping = tokio::spawn(sweeper.run(stop_writing.clone()));
-        let stopping = state.stopping.clone();
-        tokio::spawn(async move { stopping.run_until_cancelled(paces.sweep()).await });
+        if let Some(link) = link {
+            let linking = link.run(hub.clone(), stop_linking.clone());
+            tasks.spawn(LINK, &stop_linking, linking);
+        }
+        tasks.spawn(KEEPER, &stop_writing, keeper.run(stop_writing.clone()));
+        tasks.spawn(SWEEPER, &stop_writing, sweeper.run(stop_writing.clone()));
+        let forgetting = paces.sweep(state.stopping.clone());
+        tasks.spawn("pace sweeper", &state.stopping, forgetting);
         let bounds = limits::bounds(config, &state, room);
         let shutdown_limit = config.shutdown_limit;
         Ok(Self {
             state,
             stores,
             hub,
-            writing,
-            keeping,
-            sweeping,
+            tasks,
             stop_writing,
-            linking,
             stop_linking,
             bounds,
             shutdown_limit,
@@ -198,13 +213,27 @@ impl App {
         move || hub.census()
     }
 
-    /// Serves until `shutdown`, then stops: no new connections; requests and sockets finish, each
-    /// accepted change committed and answered; the writer's last commit; the link; the database.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    /// Serves until `shutdown`, or until a task has ended that the server cannot do without. Then it
+    /// stops: no new connections; requests and sockets finish, each accepted change committed and
+    /// answered; the writer's last commit; the link; the database. Each step has a limit.
+    ///
+    /// # Errors
+    /// A sentence that names the task that ended.
+    pub async fn serve(
+        mut self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), String> {
         let service = routes::service(self.state.clone());
         let connections = TaskTracker::new();
         let stopping = self.state.stopping.clone();
         let door = serve::Door::new(service, self.bounds, stopping.clone(), connections.clone());
+        let shutdown = async {
+            select! {
+                () = shutdown => {}
+                () = self.tasks.failure() => {}
+            }
+        };
         door.accept(listener, shutdown).await;
 
         tracing::info!("stopping");
@@ -220,29 +249,28 @@ impl App {
             tracing::warn!(sockets, requests = connections.len(), "gave up waiting for");
         }
         self.stop_writing.cancel();
-        if time::timeout(DRAIN_LIMIT, self.writing).await.is_err() {
-            tracing::warn!("gave up waiting for the last commit");
-        }
+        self.tasks.end(WRITER, DRAIN_LIMIT).await;
         // After the last commit, so that it is still published.
         self.stop_linking.cancel();
-        if let Some(linking) = self.linking
-            && time::timeout(LINK_LIMIT, linking).await.is_err()
-        {
-            tracing::warn!("gave up waiting for the link to the other servers");
-        }
-        if time::timeout(DRAIN_LIMIT, self.keeping).await.is_err() {
-            tracing::warn!("gave up waiting for the sessions' last use");
-        }
-        if time::timeout(DRAIN_LIMIT, self.sweeping).await.is_err() {
-            tracing::warn!("gave up waiting for a step of the sweeping");
-        }
+        self.tasks.end(LINK, LINK_LIMIT).await;
+        self.tasks.end(KEEPER, DRAIN_LIMIT).await;
+        self.tasks.end(SWEEPER, DRAIN_LIMIT).await;
         if time::timeout(DRAIN_LIMIT, self.stores.close())
             .await
             .is_err()
         {
             tracing::warn!("gave up waiting for the database to close");
         }
-        tracing::info!("stopped");
+        match self.tasks.failed() {
+            None => tracing::info!("stopped"),
+            Some(task) => {
+                tracing::error!(task, "stopped because an essential task had ended");
+                return Err(format!(
+                    "the server stopped because an essential task had ended: {task}; start it again"
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -165,7 +165,8 @@ impl Store {
     /// `unavailable` where the database does not answer.
     pub async fn deployment(&self) -> Result<Option<String>, Error> {
         const SQL: &str = "SELECT d.datname::text AS name, d.oid::bigint AS number, \
-                           m.installed_on AT TIME ZONE 'UTC' AS made \
+                           greatest(least(m.installed_on, '9999-12-31 UTC'), '0001-01-01 UTC') \
+                               AT TIME ZONE 'UTC' AS made \
                            FROM pg_database d CROSS JOIN _sqlx_migrations m \
                            WHERE d.datname = current_database() ORDER BY m.version LIMIT 1";
         // What tells a restored copy on another Postgres from its original. Some providers keep it

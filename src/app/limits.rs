@@ -9,6 +9,7 @@ use crate::{
 };
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time};
+use tokio_util::sync::CancellationToken;
 
 /// How often callers are forgotten who have not come for a while. Until then one takes some 60
 /// bytes, and addresses are not had by the million.
@@ -43,10 +44,10 @@ impl CallerPaces {
         }
     }
 
-    /// Forgets, for ever, who has not come for a while.
-    pub(super) async fn sweep(self) {
-        loop {
-            time::sleep(SWEEP_PERIOD).await;
+    /// Forgets, until `stop`, who has not come for a while.
+    pub(super) async fn sweep(self, stop: CancellationToken) {
+        let period = || stop.run_until_cancelled(time::sleep(SWEEP_PERIOD));
+        while period().await.is_some() {
             self.requests.sweep();
             self.passwords.sweep();
             self.messages.sweep();

@@ -5,6 +5,7 @@ use crate::{
     hub::{Hub, LinkState},
     metrics::{Kind, Reading},
     service::Writer,
+    telemetry,
 };
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -25,6 +26,11 @@ impl Sources {
     /// All of them: each is a length or an atomic, two are behind the hub's short locks.
     pub(super) fn read(&self) -> Vec<Reading> {
         let mut readings = self.of_callers().to_vec();
+        readings.push(counter(
+            "log_lines_dropped",
+            "Lines of the log that found no room, because the log was not read",
+            telemetry::dropped_lines(),
+        ));
         readings.extend(self.of_store());
         readings.extend(self.of_link());
         readings

@@ -1,14 +1,14 @@
 //! Points in time, as the database keeps them and as JSON shows them.
 
-use chrono::{DateTime, DurationRound, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 use utoipa::ToSchema;
 
 /// A point in time: microseconds in the database (what Postgres keeps), RFC 3339 in UTC with
-/// milliseconds in JSON (`2026-01-31T09:00:00.000Z`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type, ToSchema)]
-#[sqlx(transparent)]
+/// milliseconds in JSON (`2026-01-31T09:00:00.000Z`). Between the years 1 and 9999: RFC 3339 has no
+/// others, and SQLite compares the texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
 #[schema(
     value_type = String,
     format = DateTime,
@@ -16,40 +16,42 @@ use utoipa::ToSchema;
 )]
 pub struct Timestamp(DateTime<Utc>);
 
+/// The first moment of the year 1 and the last of 9999, in microseconds from 1970.
+const RANGE: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
+
 impl Timestamp {
+    /// What stands for a time that cannot be read: 1970.
+    pub const UNKNOWN: Self = Self(DateTime::UNIX_EPOCH);
+
     /// The present, cut to microseconds so that both stores give back what was written.
     #[must_use]
     pub fn now() -> Self {
-        Self(Utc::now()).truncated()
+        Self::of(Utc::now())
     }
 
-    fn truncated(self) -> Self {
-        let whole = self.0.duration_trunc(TimeDelta::microseconds(1));
-        Self(whole.unwrap_or(self.0))
+    /// A time, cut to microseconds; the nearest one in range.
+    #[must_use]
+    pub fn of(time: DateTime<Utc>) -> Self {
+        Self::from_micros(time.timestamp_micros())
+    }
+
+    /// So many microseconds after 1970; the nearest time in range.
+    #[must_use]
+    pub fn from_micros(micros: i64) -> Self {
+        let micros = micros.clamp(RANGE.0, RANGE.1);
+        Self(DateTime::from_timestamp_micros(micros).unwrap_or_default())
     }
 
     /// This long after; at the end of time where there is no later.
     #[must_use]
     pub fn after(self, time: Duration) -> Self {
-        let time = TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX);
-        Self(
-            self.0
-                .checked_add_signed(time)
-                .unwrap_or(DateTime::<Utc>::MAX_UTC),
-        )
-        .truncated()
+        Self::from_micros(self.0.timestamp_micros().saturating_add(micros(time)))
     }
 
     /// This long before; at the beginning of time where there is no earlier.
     #[must_use]
     pub fn before(self, time: Duration) -> Self {
-        let time = TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX);
-        Self(
-            self.0
-                .checked_sub_signed(time)
-                .unwrap_or(DateTime::<Utc>::MIN_UTC),
-        )
-        .truncated()
+        Self::from_micros(self.0.timestamp_micros().saturating_sub(micros(time)))
     }
 
     /// As SQLite keeps it: the same text that its driver writes for a bound time.
@@ -71,9 +73,26 @@ impl Serialize for Timestamp {
     }
 }
 
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_time_has_a_year_of_four_digits() {
+        let shown = |time: Timestamp| serde_json::to_string(&time).unwrap_or_default();
+        let last = "\"9999-12-31T23:59:59.999Z\"";
+        let first = "\"0001-01-01T00:00:00.000Z\"";
+        assert_eq!(shown(Timestamp::from_micros(i64::MAX)), last);
+        assert_eq!(shown(Timestamp::from_micros(i64::MIN)), first);
+        assert_eq!(shown(Timestamp::of(DateTime::<Utc>::MAX_UTC)), last);
+        assert_eq!(shown(Timestamp::of(DateTime::<Utc>::MIN_UTC)), first);
+        assert_eq!(shown(Timestamp::now().after(Duration::MAX)), last);
+        assert_eq!(shown(Timestamp::now().before(Duration::MAX)), first);
+    }
 
     #[test]
     fn json_has_milliseconds_and_z() {

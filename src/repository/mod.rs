@@ -17,6 +17,7 @@ mod sample;
 mod session;
 mod sweep;
 mod takeover;
+mod time;
 mod user;
 
 pub use archive::{

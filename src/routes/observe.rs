@@ -53,7 +53,10 @@ pub(super) async fn observe(
     let bytes = response.body().size_hint().exact();
     // As a number: JSON has none of 128 bits.
     let micros = took.as_micros() as u64;
-    span.in_scope(|| tracing::info!(status, bytes, micros, "answered"));
+    span.in_scope(|| match is_routine(route, status) {
+        true => tracing::debug!(status, bytes, micros, "answered"),
+        false => tracing::info!(status, bytes, micros, "answered"),
+    });
     let metrics = &state.metrics;
     metrics.request(method.as_str(), route, status, took);
     if let Some(code) = response.extensions().get::<Code>() {
@@ -61,6 +64,12 @@ pub(super) async fn observe(
     }
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// Whether a request says nothing that anyone would look for: probes and scrapes come every few seconds
+/// for ever. One that fails is told like any other.
+fn is_routine(route: &str, status: u16) -> bool {
+    (route.starts_with("/health/") || route == "/metrics") && status < 400
 }
 
 fn request_id(request: &Request) -> HeaderValue {

@@ -3,6 +3,7 @@
 mod chat;
 mod chat_list;
 mod comparer;
+mod contained;
 mod feed;
 mod health;
 mod login;

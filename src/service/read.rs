@@ -1,7 +1,7 @@
 //! How far members have read. Many clients tell with every message that they show, so positions
 //! are written together and not too often: reading must not slow down writing.
 
-use super::{member::missing, standings::Standings};
+use super::{contained::contained, member::missing, standings::Standings};
 use crate::{
     auth::Caller,
     error::{Code, Error},
@@ -23,6 +23,8 @@ const QUEUE: usize = 1024;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long the database may take for them.
 const WRITE_LIMIT: Duration = Duration::from_secs(2);
+/// How long marks that failed together are written one by one.
+const ONE_BY_ONE_LIMIT: Duration = Duration::from_millis(500);
 /// Most `read` frames that a chat is sent for one write. In a chat of a thousand who all read along
 /// each message would otherwise bring a million frames.
 const TOLD_AT_ONCE: usize = 16;
@@ -117,14 +119,15 @@ async fn work(mut waiting: mpsc::Receiver<Job>, positions: PositionRepository, h
     while waiting.recv_many(&mut jobs, QUEUE).await > 0 {
         let next = Instant::now() + PAUSE;
         let marks: Vec<Mark> = jobs.iter().map(|job| job.mark).collect();
-        let answers = match time::timeout(WRITE_LIMIT, write(&marks, &positions, &hub)).await {
-            Ok(Ok(answers)) => answers,
-            Ok(Err(error)) => {
+        let answers = match in_time(&marks, &positions, &hub).await {
+            Ok(answers) => answers,
+            // One of them is at fault: it fails alone.
+            Err(error) if error.code() == Code::Internal && marks.len() > 1 => {
                 error.log();
-                marks.iter().map(|_| Err(not_stored())).collect()
+                one_by_one(&marks, &positions, &hub).await
             }
-            Err(_) => {
-                tracing::warn!("the store does not answer");
+            Err(error) => {
+                error.log();
                 marks.iter().map(|_| Err(not_stored())).collect()
             }
         };
@@ -134,6 +137,36 @@ async fn work(mut waiting: mpsc::Receiver<Job>, positions: PositionRepository, h
         }
         time::sleep_until(next).await;
     }
+}
+
+/// Writes each by itself; those that are not reached in time are refused.
+async fn one_by_one(
+    marks: &[Mark],
+    positions: &PositionRepository,
+    hub: &Hub,
+) -> Vec<Result<MessageId, Error>> {
+    let until = Instant::now() + ONE_BY_ONE_LIMIT;
+    let mut answers = Vec::with_capacity(marks.len());
+    for mark in marks {
+        let one = std::slice::from_ref(mark);
+        let answer = match Instant::now() < until {
+            true => in_time(one, positions, hub).await,
+            false => Err(not_stored()),
+        };
+        let answer = answer.and_then(|mut answers| answers.pop().unwrap_or(Err(not_stored())));
+        answers.push(answer);
+    }
+    answers
+}
+
+async fn in_time(
+    marks: &[Mark],
+    positions: &PositionRepository,
+    hub: &Hub,
+) -> Result<Vec<Result<MessageId, Error>>, Error> {
+    let writing = contained(write(marks, positions, hub));
+    let written = time::timeout(WRITE_LIMIT, writing).await;
+    written.unwrap_or_else(|_| Err(not_stored()))
 }
 
 /// Writes, tells the chats what moved, then looks how far everyone is.

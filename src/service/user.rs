@@ -14,6 +14,7 @@ use crate::{
     model::{Password, SessionId, User, UserId, Username},
     repository::{Updated, UserRepository},
 };
+use std::future::Future;
 use tracing::Instrument;
 
 /// The rules about users.
@@ -37,19 +38,23 @@ pub struct UserChange {
 }
 
 impl UserService {
-    /// On these parts.
-    #[must_use]
-    pub fn new(users: UserRepository, passwords: PasswordHasher, hub: Hub, writer: Writer) -> Self {
+    /// On these parts, and the work of looking users up, which ends with the last clone of the handle.
+    pub fn new(
+        users: UserRepository,
+        passwords: PasswordHasher,
+        hub: Hub,
+        writer: Writer,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let reader = users.clone();
         let (found, finding) = Together::new(move |ids| find(reader.clone(), ids));
-        tokio::spawn(finding);
-        Self {
+        let service = Self {
             users,
             found,
             passwords,
             hub,
             writer,
-        }
+        };
+        (service, finding)
     }
 
     /// Users with ids over `after`, by id.

@@ -80,8 +80,11 @@ impl LinkWork {
     pub async fn run(mut self, hub: Hub, stop: CancellationToken) {
         let (_, mut held) = mpsc::channel(1);
         mem::swap(&mut held, &mut self.held);
-        let _releasing = AbortOnDropHandle::new(tokio::spawn(release(held, hub.clone())));
-        stop.run_until_cancelled(self.work(&hub)).await;
+        let work = async {
+            let releasing = release(held, hub.clone());
+            tokio::join!(releasing, self.work(&hub)).1
+        };
+        stop.run_until_cancelled(work).await;
         let link = &self.link;
         link.note_all(&Note::Farewell);
         let _ = time::timeout(FLUSH_LIMIT, link.0.client.flush()).await;

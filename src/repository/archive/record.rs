@@ -1,7 +1,6 @@
 //! A row of each table, with all of its columns, in the words of the API.
 
-use crate::model::{ChatId, MessageId, Seq, SessionId, UserId};
-use chrono::{DateTime, Utc};
+use crate::model::{ChatId, MessageId, Seq, SessionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 /// One row, as a JSON object whose `kind` names the table.
@@ -47,7 +46,8 @@ pub struct UserRecord {
     /// The hash of their password.
     pub password: String,
     /// Since when; like all times here to the microsecond, as it is stored.
-    pub created_at: DateTime<Utc>,
+    #[serde(with = "exact")]
+    pub created_at: Timestamp,
 }
 
 /// A row of `chat`.
@@ -59,7 +59,8 @@ pub struct ChatRecord {
     /// Its name.
     pub chat_name: String,
     /// Since when.
-    pub created_at: DateTime<Utc>,
+    #[serde(with = "exact")]
+    pub created_at: Timestamp,
     /// The number of its latest change.
     pub seq: Seq,
 }
@@ -75,7 +76,8 @@ pub struct MemberRecord {
     /// As what; the original's column takes any text.
     pub role: String,
     /// Since when.
-    pub joined_at: DateTime<Utc>,
+    #[serde(with = "exact")]
+    pub joined_at: Timestamp,
     /// The message read last.
     pub last_read_message_id: Option<MessageId>,
 }
@@ -93,15 +95,18 @@ pub struct MessageRecord {
     /// The text; none once deleted.
     pub content: Option<String>,
     /// Since when.
-    pub sent_at: DateTime<Utc>,
+    #[serde(with = "exact")]
+    pub sent_at: Timestamp,
     /// The number of its latest change.
     pub seq: Seq,
     /// The number of its sending.
     pub sent_seq: Seq,
     /// When it was last edited.
-    pub edited_at: Option<DateTime<Utc>>,
+    #[serde(default, with = "exact::optional")]
+    pub edited_at: Option<Timestamp>,
     /// When it was deleted.
-    pub deleted_at: Option<DateTime<Utc>>,
+    #[serde(default, with = "exact::optional")]
+    pub deleted_at: Option<Timestamp>,
     /// By whom.
     pub deleted_by: Option<UserId>,
     /// What it answers.
@@ -122,11 +127,14 @@ pub struct SessionRecord {
     #[serde(with = "hex")]
     pub token_hash: Vec<u8>,
     /// Since when.
-    pub created_at: DateTime<Utc>,
+    #[serde(with = "exact")]
+    pub created_at: Timestamp,
     /// When it was last used.
-    pub last_used_at: DateTime<Utc>,
+    #[serde(with = "exact")]
+    pub last_used_at: Timestamp,
     /// Until when.
-    pub expires_at: DateTime<Utc>,
+    #[serde(with = "exact")]
+    pub expires_at: Timestamp,
     /// What the client called itself.
     pub user_agent: Option<String>,
 }
@@ -166,6 +174,39 @@ impl Kind {
             Self::Member => Some(Self::Message),
             Self::Message => Some(Self::Session),
             Self::Session => None,
+        }
+    }
+}
+
+/// Times to the microsecond: the API shows them to the millisecond.
+mod exact {
+    use crate::model::Timestamp;
+    use chrono::{DateTime, Utc};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Timestamp, out: S) -> Result<S::Ok, S::Error> {
+        time.get().serialize(out)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Timestamp, D::Error> {
+        DateTime::<Utc>::deserialize(input).map(Timestamp::of)
+    }
+
+    pub(super) mod optional {
+        use super::{DateTime, Deserialize, Deserializer, Serialize, Serializer, Timestamp, Utc};
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            time: &Option<Timestamp>,
+            out: S,
+        ) -> Result<S::Ok, S::Error> {
+            time.map(Timestamp::get).serialize(out)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            input: D,
+        ) -> Result<Option<Timestamp>, D::Error> {
+            let time = Option::<DateTime<Utc>>::deserialize(input)?;
+            Ok(time.map(Timestamp::of))
         }
     }
 }

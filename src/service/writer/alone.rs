@@ -13,7 +13,7 @@ use crate::{
     model::{ChatId, Timestamp, UserId},
     protocol::Frame,
     repository::{Burial, Tombstone},
-    service::permission,
+    service::{contained::contained, permission},
 };
 use tokio::time;
 
@@ -93,7 +93,7 @@ impl Worker {
 
 /// What came of a transaction. Where the store went away, or took too long, it may have happened.
 async fn settled<T>(transaction: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    match time::timeout(COMMIT_LIMIT, transaction).await {
+    match time::timeout(COMMIT_LIMIT, contained(transaction)).await {
         Ok(Err(error)) if error.code() == Code::Unavailable => {
             error.log();
             Err(Error::in_doubt())

@@ -14,6 +14,7 @@ use crate::{
     model::{ChatId, Message, Seq},
     protocol::{self, Frame},
     repository::{Attempt, LogRepository, RosterRepository},
+    service::contained::contained,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -198,7 +199,10 @@ impl Worker {
         // One limit for both ways: who takes the long one after the short one has no more time.
         let limit = time::Instant::now() + COMMIT_LIMIT;
         if let ([change], Patience::Usual, true) = (changes, patience, takes_short_way()) {
-            match time::timeout_at(limit, lone::send(&self.log, change)).await {
+            let sending = async { Ok(lone::send(&self.log, change).await) };
+            // What panics may have stored it before: it is one statement that commits by itself.
+            let attempt = time::timeout_at(limit, contained(sending)).await;
+            match attempt.map(|attempt| attempt.unwrap_or_else(Attempt::Unknown)) {
                 Ok(Attempt::Sent(message)) => {
                     self.publish(&[(protocol::Change::Sent, (*message).clone())]);
                     return Ok(vec![Ok(Answer::Message(message))]);
@@ -229,7 +233,7 @@ impl Worker {
             }
             Ok::<Outcome, Error>(outcome)
         };
-        let result = time::timeout_at(limit, transaction).await;
+        let result = time::timeout_at(limit, contained(transaction)).await;
         match result.unwrap_or_else(|_| Err(Error::unavailable())) {
             Ok(outcome) => {
                 self.publish(&outcome.news);

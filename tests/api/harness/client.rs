@@ -62,7 +62,7 @@ impl Reply {
 }
 
 impl Client {
-    pub(super) fn new(address: SocketAddr) -> Self {
+    pub fn new(address: SocketAddr) -> Self {
         Self {
             http: reqwest::Client::new(),
             base: format!("http://{address}"),

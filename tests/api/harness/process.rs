@@ -137,7 +137,8 @@ impl Process {
         self.signal("-CONT").await;
     }
 
-    async fn signal(&self, signal: &str) {
+    /// Sends it a signal such as -HUP.
+    pub async fn signal(&self, signal: &str) {
         let id = self.id().to_string();
         let kill = Command::new("kill").args([signal, &id]).status().await;
         assert!(kill.expect("kill").success());
@@ -145,8 +146,13 @@ impl Process {
 
     /// Asks it to stop (SIGTERM) and waits until it is gone; gives how it ended, and its log from
     /// when it listened.
-    pub async fn stop(mut self) -> (ExitStatus, String) {
+    pub async fn stop(self) -> (ExitStatus, String) {
         self.signal("-TERM").await;
+        self.end().await
+    }
+
+    /// Waits until it is gone; gives how it ended, and its log from when it listened.
+    pub async fn end(mut self) -> (ExitStatus, String) {
         let status = patiently("the binary to stop", self.child.wait()).await;
         let log = patiently("the end of its log", self.log).await;
         (status.expect("how it ended"), log.expect("its log"))

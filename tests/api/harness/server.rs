@@ -57,9 +57,12 @@ impl Server {
             .expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopping) = oneshot::channel();
-        let stopped = tokio::spawn(app.serve(listener, async {
-            let _ = stopping.await;
-        }));
+        let stopped = tokio::spawn(async move {
+            let shutdown = async {
+                let _ = stopping.await;
+            };
+            app.serve(listener, shutdown).await.expect("a clean stop");
+        });
         Self {
             address,
             database,

@@ -1,0 +1,190 @@
+//! The way of a server's log lines to their reader. A thread of its own writes them: a pipe that is
+//! not read holds up that thread alone. The buffer is bounded; lines that find no room are dropped and
+//! counted, and one line says how many as soon as the reader goes on.
+
+use std::{
+    fs::File,
+    io::{self, ErrorKind, Write},
+    mem,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread::{self, ThreadId},
+    time::{Duration, Instant},
+};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes that may wait. The same amount may be on its way to the reader: at most 8 MiB in all, some
+/// 30,000 lines.
+const ROOM: usize = 4 * 1024 * 1024;
+/// Bytes beyond `ROOM` that are kept for the line that tells how many were dropped.
+const RESERVE: usize = 4096;
+/// Capacity that a buffer keeps once it is empty again.
+const KEPT: usize = 64 * 1024;
+/// Pause before the next attempt where the reader's end is full and set to non-blocking.
+const FULL_PAUSE: Duration = Duration::from_millis(10);
+
+/// The buffer. Cloning shares it.
+#[derive(Clone)]
+pub(super) struct Queue(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// The buffer was empty and has a line now.
+    filled: Condvar,
+    /// Everything is written.
+    idle: Condvar,
+    /// Lines dropped since the start.
+    dropped: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    lines: Vec<u8>,
+    /// Whether the thread has taken lines that are not written yet.
+    writing: bool,
+    /// Lines dropped that no line has told of.
+    untold: u64,
+    /// The thread that writes.
+    writer: Option<ThreadId>,
+}
+
+impl Queue {
+    /// A buffer, and the thread that empties it into `out`.
+    pub(super) fn start(out: File) -> io::Result<Self> {
+        let queue = Self(Arc::new(Shared {
+            state: Mutex::default(),
+            filled: Condvar::new(),
+            idle: Condvar::new(),
+            dropped: AtomicU64::new(0),
+        }));
+        let shared = queue.0.clone();
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || shared.work(out))?;
+        Ok(queue)
+    }
+
+    /// Lines dropped since the start.
+    pub(super) fn dropped(&self) -> u64 {
+        self.0.dropped.load(Relaxed)
+    }
+
+    /// Waits until everything is written, and no longer than `limit`.
+    pub(super) fn flush(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        let mut state = self.0.lock();
+        while state.writing || !state.lines.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.0.idle.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut state = self.0.lock();
+        let size = state.lines.len() + line.len();
+        if size > ROOM && (size > ROOM + RESERVE || !state.is_written_by_this_thread()) {
+            state.untold += 1;
+            self.0.dropped.fetch_add(1, Relaxed);
+            return;
+        }
+        let was_empty = state.lines.is_empty();
+        state.lines.extend_from_slice(line);
+        drop(state);
+        if was_empty {
+            self.0.filled.notify_one();
+        }
+    }
+}
+
+impl State {
+    fn is_written_by_this_thread(&self) -> bool {
+        self.writer == Some(thread::current().id())
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self, mut out: File) {
+        self.lock().writer = Some(thread::current().id());
+        let mut batch = Vec::new();
+        loop {
+            let untold = self.take(&mut batch);
+            match write(&mut out, &batch) {
+                // The reader is there: it hears what is missing.
+                Ok(()) if untold > 0 => {
+                    tracing::warn!(lines = untold, "log lines dropped: the log was not read");
+                }
+                Ok(()) => {}
+                Err(lost) => {
+                    self.dropped.fetch_add(lost, Relaxed);
+                    self.lock().untold += untold + lost;
+                }
+            }
+            batch.clear();
+            batch.shrink_to(KEPT);
+        }
+    }
+
+    /// Waits for lines and takes all of them; gives how many were dropped before.
+    fn take(&self, batch: &mut Vec<u8>) -> u64 {
+        let mut state = self.lock();
+        state.writing = false;
+        if state.lines.is_empty() {
+            self.idle.notify_all();
+        }
+        while state.lines.is_empty() {
+            let waited = self.filled.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        state.writing = true;
+        mem::swap(&mut state.lines, batch);
+        mem::take(&mut state.untold)
+    }
+}
+
+/// Writes lines; where that fails, gives how many were not written.
+fn write(out: &mut File, mut lines: &[u8]) -> Result<(), u64> {
+    while !lines.is_empty() {
+        match out.write(lines) {
+            Ok(0) => return Err(count(lines)),
+            Ok(written) => lines = lines.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(FULL_PAUSE),
+            Err(_) => return Err(count(lines)),
+        }
+    }
+    Ok(())
+}
+
+fn count(lines: &[u8]) -> u64 {
+    lines.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+impl Write for &Queue {
+    /// Takes a whole line, or drops it: lines come in one piece.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Queue {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> &'a Self {
+        self
+    }
+}
