@@ -67,7 +67,8 @@ pub enum Proof {
     Wrong,
     /// It is the one.
     Right {
-        /// Its hash by the present parameters, where the stored one has others.
+        /// Its hash by the present parameters, where the stored one has others or is of the password
+        /// before it was prepared.
         rehashed: Option<String>,
     },
 }
@@ -169,19 +170,24 @@ fn hash(password: &Password) -> Result<String, Error> {
     Ok(hash.to_string())
 }
 
+/// Tries the password as it is prepared, then as it was given where that is another form: for a hash from
+/// before passwords were prepared. A wrong name tries as often as a wrong password.
 fn verify(password: &Password, stored: Option<&str>) -> Result<Proof, Error> {
-    let Some(stored) = stored.and_then(|stored| PasswordHash::new(stored).ok()) else {
-        let nobodys = PasswordHash::new(&nobodys_hash()).map_err(Error::internal)?;
-        let _ = argon2()?.verify_password(password.as_bytes(), &nobodys);
-        return Ok(Proof::Wrong);
+    let nobodys = nobodys_hash();
+    let found = stored.and_then(|stored| PasswordHash::new(stored).ok());
+    let is_somebodys = found.is_some();
+    let hash_of = match found {
+        Some(found) => found,
+        None => PasswordHash::new(&nobodys).map_err(Error::internal)?,
     };
-    if argon2()?
-        .verify_password(password.as_bytes(), &stored)
-        .is_err()
-    {
+    let argon2 = argon2()?;
+    let is = |bytes: &[u8]| argon2.verify_password(bytes, &hash_of).is_ok();
+    let prepared = is(password.as_bytes());
+    let proved = prepared || password.as_given().is_some_and(is);
+    if !(proved && is_somebodys) {
         return Ok(Proof::Wrong);
     }
-    let rehashed = match is_present(&stored) {
+    let rehashed = match prepared && is_present(&hash_of) {
         true => None,
         false => Some(hash(password)?),
     };
@@ -231,6 +237,27 @@ mod tests {
         let again = verify(&password("correct horse"), Some(&new));
         assert!(matches!(again, Ok(Proof::Right { rehashed: None })));
         let wrong = verify(&password("correct cow"), Some(&new));
+        assert!(matches!(wrong, Ok(Proof::Wrong)));
+    }
+
+    #[test]
+    fn a_hash_of_what_was_typed_is_made_anew_of_the_prepared_form() {
+        let typed = "cafe\u{301} noir";
+        let old = argon2()
+            .ok()
+            .and_then(|argon2| argon2.hash_password(typed.as_bytes()).ok())
+            .map(|hash| hash.to_string());
+        let Ok(Proof::Right {
+            rehashed: Some(new),
+        }) = verify(&password(typed), old.as_deref())
+        else {
+            panic!("the form that was hashed");
+        };
+        for form in [typed, "caf\u{e9} noir", "caf\u{e9}\u{3000}noir"] {
+            let proof = verify(&password(form), Some(&new));
+            assert!(matches!(proof, Ok(Proof::Right { rehashed: None })), "{form}");
+        }
+        let wrong = verify(&password("cafe noir"), Some(&new));
         assert!(matches!(wrong, Ok(Proof::Wrong)));
     }
 

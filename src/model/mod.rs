@@ -1,5 +1,6 @@
 //! What the service is about, as types that cannot hold a wrong value.
 
+mod characters;
 mod chat;
 mod id;
 mod member;
@@ -8,6 +9,7 @@ mod message;
 mod properties;
 mod schema;
 mod session;
+mod skeleton;
 mod text;
 mod time;
 mod user;
@@ -17,6 +19,7 @@ pub use id::{ChatId, MessageId, Seq, SessionId, UserId};
 pub use member::{Access, ChatMember, Member, Role, UserChat};
 pub use message::Message;
 pub use session::Session;
+pub use skeleton::{Skeletons, SoughtName};
 pub use text::{ChatName, ClientMessageId, Content, Password, Username};
 pub use time::Timestamp;
 pub use user::User;

@@ -1,6 +1,9 @@
 //! What holds for every text and number that could be given for an id, a name or a content.
 
-use super::{ChatName, ClientMessageId, Content, Password, Seq, UserId, Username};
+use super::{
+    ChatName, ClientMessageId, Content, Password, Seq, UserId, Username,
+    characters::{breaks_a_line, composed, is_visible},
+};
 use crate::error::{Code, Error};
 use proptest::prelude::*;
 
@@ -30,7 +33,7 @@ fn is_line(text: &str, most: usize) -> bool {
     visible && text.chars().count() <= most && !text.chars().any(char::is_control)
 }
 
-/// That a text was taken as it is where it is right, and refused by name where it is not.
+/// That a text was taken as `text` where it is right, and refused by name where it is not.
 fn taken_if<T>(
     right: bool,
     text: &str,
@@ -54,17 +57,17 @@ proptest! {
 
     #[test]
     fn names_keep_their_limits(text in text()) {
-        let line = is_line(&text, 255);
-        taken_if(line, &text, "username", &Username::parse(text.clone()), ToString::to_string)?;
-        taken_if(line, &text, "chatName", &ChatName::parse(text.clone()), ToString::to_string)?;
+        let name = composed(text.clone());
+        let right = is_visible(&name) && !name.chars().any(breaks_a_line) && name.chars().count() <= 255;
+        taken_if(right, &name, "username", &Username::parse(text.clone()), ToString::to_string)?;
+        taken_if(right, &name, "chatName", &ChatName::parse(text.clone()), ToString::to_string)?;
         let key = ClientMessageId::parse(text.clone());
         taken_if(is_line(&text, 64), &text, "clientMessageId", &key, ToString::to_string)?;
     }
 
     #[test]
     fn content_keeps_its_limits(text in text()) {
-        let blank = text.chars().all(char::is_whitespace);
-        let right = !blank && text.len() <= 16_384 && !text.contains('\0');
+        let right = is_visible(&text) && text.len() <= 16_384 && !text.contains('\0');
         let content = Content::parse(text.clone());
         taken_if(right, &text, "content", &content, ToString::to_string)?;
         let too_large = content.is_err_and(|error| error.code() == Code::TooLarge);

@@ -12,8 +12,31 @@ use utoipa::{
 
 /// Not only white space, no control characters.
 const LINE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$";
-/// Not only white space, no U+0000.
-const TEXT: &str = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$";
+/// Characters beyond white space that show nothing: zero-width ones, joiners, fillers, blanks. Patterns
+/// reach no further than U+FFFF.
+macro_rules! unseen {
+    () => {
+        "\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u2800\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb"
+    };
+}
+/// Control characters, ends of lines, characters that change the direction of text.
+macro_rules! unruly {
+    () => {
+        "\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069"
+    };
+}
+/// A visible character, none that are unruly.
+const NAME: &str = concat!(
+    "^[^",
+    unruly!(),
+    "]*[^\\s",
+    unseen!(),
+    "][^",
+    unruly!(),
+    "]*$"
+);
+/// A visible character, no U+0000.
+const TEXT: &str = concat!("^[^\\u0000]*[^\\s", unseen!(), "][^\\u0000]*$");
 /// No U+0000.
 const NO_NUL: &str = "^[^\\u0000]*$";
 
@@ -42,20 +65,22 @@ macro_rules! schema {
 schema!(
     Username,
     NAME_CHARS,
-    LINE,
-    "A user's name: unique, not only white space, no control characters."
+    NAME,
+    "A user's name, stored in normal form C: at least one visible character, no control characters and \
+     none that change the direction of text. Unique: names that look alike (UTS 39) are one name."
 );
 schema!(
     ChatName,
     NAME_CHARS,
-    LINE,
-    "A chat's name: not only white space, no control characters. Several chats may share one."
+    NAME,
+    "A chat's name, stored in normal form C: at least one visible character, no control characters and \
+     none that change the direction of text. Several chats may share one."
 );
 schema!(
     Content,
     CONTENT_BYTES,
     TEXT,
-    "A message's text: at most 16 KiB in UTF-8, not only white space, without U+0000."
+    "A message's text: at most 16 KiB in UTF-8, with at least one visible character, without U+0000."
 );
 schema!(
     ClientMessageId,
@@ -68,6 +93,6 @@ schema!(
     Password,
     PASSWORD_BYTES,
     NO_NUL,
-    "A password: at most 1,024 bytes in UTF-8, without U+0000. Where callers sign in, a new one has at \
-     least 8 bytes and is not easily guessed."
+    "A password: at most 1,024 bytes in UTF-8, without U+0000; all spaces and all normal forms of it count \
+     as one (RFC 8265). Where callers sign in, a new one has at least 8 bytes and is not easily guessed."
 );

@@ -1,5 +1,6 @@
 //! Texts with their limits, checked once where they come in.
 
+use super::characters::{breaks_a_line, composed, is_space, is_visible};
 use crate::error::Error;
 use std::fmt;
 
@@ -12,7 +13,7 @@ pub(super) const PASSWORD_BYTES: usize = 1024;
 /// Longest `clientMessageId`, in characters.
 pub(super) const CLIENT_MESSAGE_ID_CHARS: usize = 64;
 
-/// A text that is safe to show on one line: not blank, no control characters, `max` characters.
+/// A text without control characters: not blank, `max` characters.
 fn line(field: &'static str, text: String, max: usize) -> Result<String, Error> {
     let good = !text.trim().is_empty()
         && !text.chars().any(char::is_control)
@@ -22,6 +23,22 @@ fn line(field: &'static str, text: String, max: usize) -> Result<String, Error> 
     }
     let expected =
         format!("1 to {max} characters, not only white space, without control characters");
+    Err(Error::invalid_field(field, &expected))
+}
+
+/// A name that is safe to show on one line, in normal form C.
+fn name(field: &'static str, text: String) -> Result<String, Error> {
+    let text = composed(text);
+    let good = is_visible(&text)
+        && !text.chars().any(breaks_a_line)
+        && text.chars().count() <= NAME_CHARS;
+    if good {
+        return Ok(text);
+    }
+    let expected = format!(
+        "1 to {NAME_CHARS} characters, at least one of them visible, without control characters and \
+         characters that change the direction of text"
+    );
     Err(Error::invalid_field(field, &expected))
 }
 
@@ -49,15 +66,17 @@ macro_rules! text {
 }
 
 text!(
-    /// A user's name: 1 to 255 characters, not only white space, no control characters. Unique.
+    /// A user's name: 1 to 255 characters in normal form C, one of them visible, no control or direction
+    /// characters. Unique among all names that look like it.
     Username
 );
 text!(
-    /// A chat's name: 1 to 255 characters, not only white space, no control characters.
+    /// A chat's name: 1 to 255 characters in normal form C, one of them visible, no control or direction
+    /// characters.
     ChatName
 );
 text!(
-    /// A message's text: 1 byte to 16 KiB, not only white space, without U+0000.
+    /// A message's text: 1 byte to 16 KiB, with a visible character, without U+0000.
     Content
 );
 text!(
@@ -72,7 +91,7 @@ impl Username {
     /// # Errors
     /// `invalid_field` where it breaks the limits.
     pub fn parse(text: String) -> Result<Self, Error> {
-        line("username", text, NAME_CHARS).map(Self)
+        name("username", text).map(Self)
     }
 }
 
@@ -82,7 +101,7 @@ impl ChatName {
     /// # Errors
     /// `invalid_field` where it breaks the limits.
     pub fn parse(text: String) -> Result<Self, Error> {
-        line("chatName", text, NAME_CHARS).map(Self)
+        name("chatName", text).map(Self)
     }
 }
 
@@ -100,21 +119,26 @@ impl Content {
     /// Checks a message's text.
     ///
     /// # Errors
-    /// `too_large` over 16 KiB, `invalid_field` where it is blank or holds U+0000.
+    /// `too_large` over 16 KiB, `invalid_field` where nothing of it is visible or it holds U+0000.
     pub fn parse(text: String) -> Result<Self, Error> {
         if text.len() > CONTENT_BYTES {
             return Err(Error::too_large("content", CONTENT_BYTES));
         }
-        if text.trim().is_empty() || text.contains('\0') {
-            let expected = "1 byte to 16 KiB of text, not only white space, without U+0000";
+        if !is_visible(&text) || text.contains('\0') {
+            let expected =
+                "1 byte to 16 KiB of text, with at least one visible character, without U+0000";
             return Err(Error::invalid_field("content", expected));
         }
         Ok(Self(text))
     }
 }
 
-/// A password as a client sent it: 1 to 1,024 bytes, without U+0000. It shows itself nowhere.
-pub struct Password(String);
+/// A password: 1 to 1,024 bytes, without U+0000. It shows itself nowhere.
+pub struct Password {
+    given: String,
+    /// The form that is hashed, where the given one is another.
+    prepared: Option<String>,
+}
 
 impl Password {
     /// Checks a password.
@@ -126,26 +150,41 @@ impl Password {
             let expected = format!("1 to {PASSWORD_BYTES} bytes of text, without U+0000");
             return Err(Error::invalid_field("password", &expected));
         }
-        Ok(Self(text))
+        Ok(Self::taken_over(text))
     }
 
     /// Takes over a password that an older database kept as plain text, whatever it is.
     #[must_use]
-    pub fn taken_over(text: String) -> Self {
-        Self(text)
+    pub fn taken_over(given: String) -> Self {
+        let prepared = prepare(&given);
+        let prepared = (prepared != given).then_some(prepared);
+        Self { given, prepared }
     }
 
-    /// The text, to judge its strength by.
+    /// The text, prepared, to judge its strength by.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.prepared.as_deref().unwrap_or(&self.given)
     }
 
-    /// The bytes to hash.
+    /// The bytes to hash: of all keyboards that type the password, the same.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.as_str().as_bytes()
     }
+
+    /// The bytes as they came, where they are others: hashes of an older version may be of these.
+    #[must_use]
+    pub fn as_given(&self) -> Option<&[u8]> {
+        self.prepared.is_some().then_some(self.given.as_bytes())
+    }
+}
+
+/// What RFC 8265 makes of a password (OpaqueString, section 4.2.2): each space is U+0020, and the whole
+/// is in normal form C. Characters that the RFC disallows stay: emoji are written with some of them.
+fn prepare(text: &str) -> String {
+    let spaced = text.chars().map(|c| if is_space(c) { ' ' } else { c });
+    composed(spaced.collect())
 }
 
 impl fmt::Debug for Password {
@@ -171,6 +210,10 @@ mod tests {
             "a\nb",
             "a\0",
             "\u{7f}",
+            "\u{200b}",
+            "\u{3164}\u{2800}",
+            "car\u{202e}l",
+            "a\u{2028}b",
             &"x".repeat(256),
         ] {
             assert!(Username::parse(wrong.to_owned()).is_err(), "{wrong:?}");
@@ -179,12 +222,34 @@ mod tests {
     }
 
     #[test]
+    fn names_are_in_normal_form_c() {
+        let name = Username::parse(format!("{}e\u{301}", "e\u{301}".repeat(254)));
+        assert_eq!(name.ok().map(|name| name.to_string()), Some("é".repeat(255)));
+        // Normal form C decomposes some characters.
+        assert!(Username::parse("\u{958}".repeat(128)).is_err());
+    }
+
+    #[test]
     fn content_has_up_to_16_kib() {
         assert!(Content::parse("x".repeat(16_384)).is_ok());
         assert!(Content::parse("two\nlines".to_owned()).is_ok());
-        for wrong in ["", " \n\t", "a\0b", &"x".repeat(16_385)] {
-            assert!(Content::parse(wrong.to_owned()).is_err());
+        assert!(Content::parse("e\u{301}".to_owned()).is_ok_and(|c| c.as_str().len() == 3));
+        let wrong = ["", " \n\t", "\u{200b}\u{feff}", "\u{2800}", "a\0b"];
+        for wrong in wrong.map(str::to_owned).into_iter().chain(["x".repeat(16_385)]) {
+            assert!(Content::parse(wrong).is_err());
         }
+    }
+
+    #[test]
+    fn a_password_is_one_on_all_keyboards() {
+        let forms = ["caf\u{e9} noir", "cafe\u{301} noir", "caf\u{e9}\u{a0}noir"];
+        for form in forms {
+            let password = Password::taken_over(form.to_owned());
+            assert_eq!(password.as_str(), forms[0]);
+            let given = (form != forms[0]).then_some(form.as_bytes());
+            assert_eq!(password.as_given(), given);
+        }
+        assert_eq!(Password::taken_over("Ａ".to_owned()).as_str(), "Ａ", "no other folding");
     }
 
     #[test]
