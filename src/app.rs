@@ -17,14 +17,14 @@ use crate::{
     metrics::{Exposition, Histogram, Metrics},
     repository::{
         ChatRepository, HealthRepository, LogRepository, MemberRepository, MessageRepository,
-        PositionRepository, RosterRepository, SampleRepository, SessionRepository, SweepRepository,
-        TakeoverRepository, UserRepository,
+        PositionRepository, RosterRepository, SampleRepository, SessionRepository,
+        SkeletonRepository, SweepRepository, TakeoverRepository, UserRepository,
     },
     routes,
     service::{
         ChatService, Comparer, ComparerParts, Feeds, HealthService, Lifetimes, MemberParts,
-        MemberService, MessageService, ReadService, SessionParts, SessionService, Standings, Start,
-        Sweeper, UserService, Writer,
+        MemberService, MessageService, ReadService, SessionParts, SessionService, SkeletonFiller,
+        Standings, Start, Sweeper, UserService, Writer,
     },
     state::{AppState, Shared},
     store::Store,
@@ -122,6 +122,7 @@ impl App {
         });
         let deleted = Arc::new(Notify::new());
         let sweeper = Sweeper::new(SweepRepository::new(store.clone()), deleted.clone());
+        let skeletons = SkeletonFiller::new(SkeletonRepository::new(store.clone()));
         let chats = ChatRepository::new(store.clone());
         let logins = logins(config, &stores, &hub, &passwords);
         let keeper = logins.keeper(config.session_sweep);
@@ -191,6 +192,8 @@ impl App {
         }
         tasks.spawn(KEEPER, &stop_writing, keeper.run(stop_writing.clone()));
         tasks.spawn(SWEEPER, &stop_writing, sweeper.run(stop_writing.clone()));
+        let filling = skeletons.run(stop_writing.clone());
+        tasks.spawn("skeleton filler", &stop_writing, filling);
         let forgetting = paces.sweep(state.stopping.clone());
         tasks.spawn("pace sweeper", &state.stopping, forgetting);
         let bounds = limits::bounds(config, &state, room);
@@ -325,6 +328,7 @@ async fn prepare(config: &Config, store: &Store, passwords: &PasswordHasher) -> 
     let start = Start::new(
         TakeoverRepository::new(store.clone()),
         SampleRepository::new(store.clone()),
+        SkeletonRepository::new(store.clone()),
         passwords.clone(),
     );
     let failed = |e: crate::error::Error| {
@@ -335,6 +339,7 @@ async fn prepare(config: &Config, store: &Store, passwords: &PasswordHasher) -> 
     if config.demo_data() {
         start.fill_sample().await.map_err(failed)?;
     }
+    start.fill_first_skeletons().await.map_err(failed)?;
     Ok(())
 }
 

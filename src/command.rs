@@ -10,7 +10,7 @@ use crate::{
     auth::{PasswordHasher, PasswordRules},
     config::{Command, Config},
     error::Error,
-    repository::{SampleRepository, TakeoverRepository},
+    repository::{SampleRepository, SkeletonRepository, TakeoverRepository},
     service::Start,
     store::Store,
 };
@@ -43,9 +43,14 @@ async fn migrate(config: &Config) -> Result<(), String> {
     let start = Start::new(
         TakeoverRepository::new(store.clone()),
         SampleRepository::new(store.clone()),
+        SkeletonRepository::new(store.clone()),
         hasher(config),
     );
-    let prepared = start.hash_plain_passwords().await;
+    let work = async {
+        start.hash_plain_passwords().await?;
+        start.fill_first_skeletons().await
+    };
+    let prepared = work.await;
     store.close().await;
     prepared.map_err(|e: Error| format!("cannot prepare the data: {}", cause(&e)))?;
     tell("The tables are up to date.")

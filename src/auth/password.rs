@@ -255,7 +255,10 @@ mod tests {
         };
         for form in [typed, "caf\u{e9} noir", "caf\u{e9}\u{3000}noir"] {
             let proof = verify(&password(form), Some(&new));
-            assert!(matches!(proof, Ok(Proof::Right { rehashed: None })), "{form}");
+            assert!(
+                matches!(proof, Ok(Proof::Right { rehashed: None })),
+                "{form}"
+            );
         }
         let wrong = verify(&password("cafe noir"), Some(&new));
         assert!(matches!(wrong, Ok(Proof::Wrong)));

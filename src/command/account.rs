@@ -7,7 +7,7 @@ use super::{
 use crate::{
     config::Config,
     error::Error,
-    model::{Password, Username},
+    model::{Password, SoughtName, Username},
     repository::UserRepository,
 };
 use std::io::{self, BufRead, IsTerminal, Read};
@@ -21,12 +21,14 @@ pub(super) async fn create(config: &Config, name: &str) -> Result<(), String> {
     let users = UserRepository::new(store.clone());
     let work = async {
         if users
-            .find_by_name(name.as_str())
+            .find_by_name(&SoughtName::new(name.as_str()))
             .await
             .map_err(failed)?
             .is_some()
         {
-            return Err(format!("The username {name} is taken; choose another"));
+            return Err(format!(
+                "The username {name} is taken, or looks like one that is; choose another"
+            ));
         }
         let hash = ask_and_hash(config, name.as_str()).await?;
         users.create(&name, &hash).await.map_err(failed)
@@ -41,7 +43,10 @@ pub(super) async fn reset_password(config: &Config, name: &str) -> Result<(), St
     let users = UserRepository::new(store.clone());
     let work = async {
         let nobody = || format!("nobody is called {name}");
-        let user = users.find_by_name(name).await.map_err(failed)?;
+        let user = users
+            .find_by_name(&SoughtName::new(name))
+            .await
+            .map_err(failed)?;
         let user = user.ok_or_else(nobody)?;
         let hash = ask_and_hash(config, &user.username).await?;
         let id = user.customer_id;

@@ -76,14 +76,24 @@ mod tests {
             assert!(!is_visible(text), "{text:?}");
             assert!(is_visible(&format!("{text}x")), "{text:?}x");
         }
-        for text in ["a", "名", "👨\u{200d}👩", "\u{301}", ".", "\u{2801}", "\u{378}"] {
+        for text in [
+            "a",
+            "名",
+            "👨\u{200d}👩",
+            "\u{301}",
+            ".",
+            "\u{2801}",
+            "\u{378}",
+        ] {
             assert!(is_visible(text), "{text:?}");
         }
     }
 
     #[test]
     fn lines_have_no_controls_and_one_direction() {
-        for c in ['\n', '\0', '\u{7f}', '\u{85}', '\u{2028}', '\u{202e}', '\u{2067}', '\u{200f}'] {
+        for c in [
+            '\n', '\0', '\u{7f}', '\u{85}', '\u{2028}', '\u{202e}', '\u{2067}', '\u{200f}',
+        ] {
             assert!(breaks_a_line(c), "{c:?}");
         }
         for c in ['a', ' ', '\u{200d}', 'ש', '\u{3000}'] {

@@ -1,6 +1,10 @@
 //! Names that look alike: one skeleton for all spellings of a name that a reader takes for the same.
 
-use super::characters::{composed, is_blank, is_ignorable};
+use super::{
+    characters::{composed, is_blank, is_ignorable},
+    text::sought,
+};
+use crate::error::Error;
 use icu_casemap::CaseMapper;
 use icu_normalizer::ComposingNormalizerBorrowed;
 use sha2::{Digest, Sha256};
@@ -31,16 +35,26 @@ impl Skeletons {
     }
 }
 
-/// A name that a user is looked for by, in whatever form it was typed.
+/// A name that a user is looked for by, in any normal form.
 #[derive(Clone, Debug)]
 pub struct SoughtName {
     given: String,
     composed: String,
-    /// The skeletons of both.
+    /// The skeletons of all forms.
     pub skeletons: Skeletons,
 }
 
 impl SoughtName {
+    /// Checks a name to sign in by. Names of an older database that are refused today are taken.
+    ///
+    /// # Errors
+    /// `invalid_field` where no user can have it.
+    pub fn parse(name: &str) -> Result<Self, Error> {
+        let found = Self::new(name);
+        sought(&found.composed)?;
+        Ok(found)
+    }
+
     /// Looks for this name.
     #[must_use]
     pub fn new(name: &str) -> Self {
@@ -63,14 +77,14 @@ impl SoughtName {
         &self.composed
     }
 
-    /// How well a stored name answers, 0 being best: the name as typed, its normal form C, a name with
-    /// an equal skeleton. Names of an older database may look alike; each is found by its exact spelling.
+    /// How near a stored name is, 0 being nearest: the name as typed, its normal form C, another form of
+    /// it. None for another name, however alike: signing in tells upper from lower case.
     #[must_use]
-    pub fn distance(&self, stored: &str) -> u8 {
+    pub fn distance(&self, stored: &str) -> Option<u8> {
         match stored {
-            _ if stored == self.given => 0,
-            _ if stored == self.composed => 1,
-            _ => 2,
+            _ if stored == self.given => Some(0),
+            _ if stored == self.composed => Some(1),
+            _ => (composed(stored.to_owned()) == self.composed).then_some(2),
         }
     }
 }

@@ -13,11 +13,17 @@ pub(super) const PASSWORD_BYTES: usize = 1024;
 /// Longest `clientMessageId`, in characters.
 pub(super) const CLIENT_MESSAGE_ID_CHARS: usize = 64;
 
+/// Checks a name that a user may have had at any time.
+pub(super) fn sought(name: &str) -> Result<(), Error> {
+    line("username", name, NAME_CHARS).map(drop)
+}
+
 /// A text without control characters: not blank, `max` characters.
-fn line(field: &'static str, text: String, max: usize) -> Result<String, Error> {
-    let good = !text.trim().is_empty()
-        && !text.chars().any(char::is_control)
-        && text.chars().count() <= max;
+fn line<T: AsRef<str>>(field: &'static str, text: T, max: usize) -> Result<T, Error> {
+    let line = text.as_ref();
+    let good = !line.trim().is_empty()
+        && !line.chars().any(char::is_control)
+        && line.chars().count() <= max;
     if good {
         return Ok(text);
     }
@@ -29,9 +35,8 @@ fn line(field: &'static str, text: String, max: usize) -> Result<String, Error> 
 /// A name that is safe to show on one line, in normal form C.
 fn name(field: &'static str, text: String) -> Result<String, Error> {
     let text = composed(text);
-    let good = is_visible(&text)
-        && !text.chars().any(breaks_a_line)
-        && text.chars().count() <= NAME_CHARS;
+    let good =
+        is_visible(&text) && !text.chars().any(breaks_a_line) && text.chars().count() <= NAME_CHARS;
     if good {
         return Ok(text);
     }
@@ -224,7 +229,10 @@ mod tests {
     #[test]
     fn names_are_in_normal_form_c() {
         let name = Username::parse(format!("{}e\u{301}", "e\u{301}".repeat(254)));
-        assert_eq!(name.ok().map(|name| name.to_string()), Some("é".repeat(255)));
+        assert_eq!(
+            name.ok().map(|name| name.to_string()),
+            Some("é".repeat(255))
+        );
         // Normal form C decomposes some characters.
         assert!(Username::parse("\u{958}".repeat(128)).is_err());
     }
@@ -235,7 +243,11 @@ mod tests {
         assert!(Content::parse("two\nlines".to_owned()).is_ok());
         assert!(Content::parse("e\u{301}".to_owned()).is_ok_and(|c| c.as_str().len() == 3));
         let wrong = ["", " \n\t", "\u{200b}\u{feff}", "\u{2800}", "a\0b"];
-        for wrong in wrong.map(str::to_owned).into_iter().chain(["x".repeat(16_385)]) {
+        for wrong in wrong
+            .map(str::to_owned)
+            .into_iter()
+            .chain(["x".repeat(16_385)])
+        {
             assert!(Content::parse(wrong).is_err());
         }
     }
@@ -249,7 +261,11 @@ mod tests {
             let given = (form != forms[0]).then_some(form.as_bytes());
             assert_eq!(password.as_given(), given);
         }
-        assert_eq!(Password::taken_over("Ａ".to_owned()).as_str(), "Ａ", "no other folding");
+        assert_eq!(
+            Password::taken_over("Ａ".to_owned()).as_str(),
+            "Ａ",
+            "no other folding"
+        );
     }
 
     #[test]

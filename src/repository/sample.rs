@@ -4,7 +4,7 @@
 use super::dialect;
 use crate::{
     error::Error,
-    model::Timestamp,
+    model::{Skeletons, Timestamp},
     store::{Store, on},
 };
 use sqlx::query_scalar;
@@ -59,8 +59,9 @@ impl SampleRepository {
     /// Stores the sample data, all or nothing, where the database has never held a user or a chat;
     /// tells whether it did.
     pub async fn fill(&self) -> Result<bool, Error> {
-        const USER: &str = "INSERT INTO customer (username, password, created_at) \
-                            VALUES ($1, $2, $3) RETURNING customer_id";
+        const USER: &str = "INSERT INTO customer \
+                (username, password, created_at, skeleton, written_skeleton, skeleton_of) \
+            VALUES ($1, $2, $3, $4, $5, $1) RETURNING customer_id";
         const CHAT: &str = "INSERT INTO chat (chat_name, seq, created_at) \
                             VALUES ($1, $2, $3) RETURNING chat_id";
         const MEMBER: &str = "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at) \
@@ -74,7 +75,8 @@ impl SampleRepository {
             return Ok(false);
         }
         for (id, name) in (1..).zip(USERS) {
-            if id != insert!(tx, USER, name, LOCKED, now) {
+            let Skeletons { folded, written } = Skeletons::of(name);
+            if id != insert!(tx, USER, name, LOCKED, now, &folded[..], &written[..]) {
                 return Ok(false);
             }
         }

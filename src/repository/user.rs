@@ -3,7 +3,7 @@
 use super::dialect;
 use crate::{
     error::{Error, OnConstraint},
-    model::{SessionId, Timestamp, User, UserId, Username},
+    model::{SessionId, Skeletons, SoughtName, Timestamp, User, UserId, Username},
     store::{Store, on},
 };
 use sqlx::{query_as, query_scalar};
@@ -59,41 +59,52 @@ impl UserRepository {
         Ok(dialect::users(&self.0, ids).await?)
     }
 
-    /// The user of that name.
-    pub async fn find_by_name(&self, name: &str) -> Result<Option<User>, Error> {
-        const SQL: &str =
-            "SELECT customer_id, username, created_at FROM customer WHERE username = $1";
-        Ok(on!(read & self.0, |db| query_as(SQL)
-            .bind(name)
-            .fetch_optional(db)
-            .await)?)
+    /// The user that the name finds.
+    pub async fn find_by_name(&self, name: &SoughtName) -> Result<Option<User>, Error> {
+        Ok(self.credentials(name).await?.map(|found| found.user))
     }
 
-    /// Stores a new user with a hashed password; `username_taken` where another has the name.
+    /// Stores a new user with a hashed password; `username_taken` where another has a name that looks
+    /// like it.
     pub async fn create(&self, name: &Username, hash: &str) -> Result<User, Error> {
-        const SQL: &str = "INSERT INTO customer (username, password, created_at) \
-                           VALUES ($1, $2, $3) RETURNING customer_id, username, created_at";
-        on!(write & self.0, |db| query_as(SQL)
+        const SQL: &str = "INSERT INTO customer \
+                (username, password, created_at, skeleton, written_skeleton, skeleton_of) \
+            VALUES ($1, $2, $3, $4, $5, $1) RETURNING customer_id, username, created_at";
+        let skeletons = Skeletons::of(name.as_str());
+        let mut tx = self.0.begin().await?;
+        let user = on!(tx &mut tx, |db| query_as(SQL)
             .bind(name)
             .bind(hash)
             .bind(Timestamp::now())
+            .bind(&skeletons.folded[..])
+            .bind(&skeletons.written[..])
             .fetch_one(db)
             .await)
-        .on_unique(|| name_taken(name))
+        .on_unique(|| name_taken(name))?;
+        tx.commit().await?;
+        Ok(user)
     }
 
-    /// What a user of that name must prove; none where nobody is called so.
-    pub async fn credentials(&self, name: &Username) -> Result<Option<Credentials>, Error> {
+    /// The user that the name finds, and what they must prove; none where nobody is called so.
+    pub async fn credentials(&self, name: &SoughtName) -> Result<Option<Credentials>, Error> {
         const SQL: &str = "SELECT customer_id, username, created_at, password FROM customer \
-                           WHERE username = $1";
-        Ok(on!(read & self.0, |db| query_as(SQL)
-            .bind(name)
-            .fetch_optional(db)
-            .await)?)
+                           WHERE username = $1 OR username = $2 OR skeleton = $3";
+        let found: Vec<Credentials> = on!(read & self.0, |db| query_as(SQL)
+            .bind(name.given())
+            .bind(name.composed())
+            .bind(&name.skeletons.folded[..])
+            .fetch_all(db)
+            .await)?;
+        let found = found.into_iter().filter_map(|found| {
+            let distance = name.distance(&found.user.username)?;
+            Some((distance, found))
+        });
+        let nearest = found.min_by_key(|(distance, _)| *distance);
+        Ok(nearest.map(|(_, found)| found))
     }
 
     /// Changes what is given; a new password ends the user's sessions but the one to keep.
-    /// `username_taken` where another has the name.
+    /// `username_taken` where another has a name that looks like the new one.
     pub async fn update(
         &self,
         id: UserId,
@@ -102,15 +113,24 @@ impl UserRepository {
         kept: Option<SessionId>,
     ) -> Result<Option<Updated>, Error> {
         const USER: &str = "UPDATE customer SET username = coalesce($2, username), \
-                            password = coalesce($3, password) WHERE customer_id = $1 \
-                            RETURNING customer_id, username, created_at";
+                password = coalesce($3, password), \
+                skeleton = CASE WHEN username = coalesce($2, username) \
+                    THEN skeleton ELSE $4 END, \
+                written_skeleton = CASE WHEN username = coalesce($2, username) \
+                    THEN written_skeleton ELSE $5 END, \
+                skeleton_of = CASE WHEN username = coalesce($2, username) \
+                    THEN skeleton_of ELSE $2 END \
+            WHERE customer_id = $1 RETURNING customer_id, username, created_at";
         const SESSIONS: &str = "DELETE FROM session WHERE customer_id = $1 AND session_id <> $2 \
                                 RETURNING session_id";
+        let skeletons = name.map(|name| Skeletons::of(name.as_str()));
         let mut tx = self.0.begin().await?;
         let user = on!(tx &mut tx, |db| query_as(USER)
             .bind(id)
             .bind(name)
             .bind(hash)
+            .bind(skeletons.as_ref().map(|skeletons| &skeletons.folded[..]))
+            .bind(skeletons.as_ref().map(|skeletons| &skeletons.written[..]))
             .fetch_optional(db)
             .await)
         .on_unique(|| name.map_or_else(Error::unavailable, name_taken))?;
@@ -132,6 +152,7 @@ impl UserRepository {
 }
 
 fn name_taken(name: &Username) -> Error {
-    let message = format!("The username {name} is taken; choose another");
+    let message =
+        format!("The username {name} is taken, or looks like one that is; choose another");
     Error::new(crate::error::Code::UsernameTaken, message)
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     auth::{Caller, SignedIn},
     error::{Code, Error},
-    model::{Password, Session, SessionId, Timestamp, User, Username},
+    model::{Password, Session, SessionId, SoughtName, Timestamp, User, Username},
     service::{Client, Login},
     state::AppState,
 };
@@ -56,7 +56,7 @@ async fn login(
     Body(body): Body<Credentials>,
 ) -> Result<Response, Error> {
     let (name, password) = (
-        Username::parse(body.username)?,
+        SoughtName::parse(&body.username)?,
         Password::parse(body.password)?,
     );
     let Login {

@@ -4,7 +4,7 @@ use super::session::{SessionService, close_ended};
 use crate::{
     auth::{Proof, SessionToken},
     error::{Code, Error},
-    model::{Password, Session, User, Username},
+    model::{Password, Session, SoughtName, User},
     repository::{Begun, NewSession},
 };
 use std::net::IpAddr;
@@ -39,11 +39,12 @@ impl SessionService {
     /// at once.
     pub async fn login(
         &self,
-        name: Username,
+        name: SoughtName,
         password: Password,
         client: Client,
     ) -> Result<Login, Error> {
-        let attempt = self.attempts.begin(name.as_str(), client.address);
+        // All forms of a name are one account to guess at.
+        let attempt = self.attempts.begin(name.composed(), client.address);
         let attempt = attempt.map_err(|wait| {
             Error::rate_limited("Too many failed logins; wait before the next one", wait)
         })?;
@@ -66,7 +67,7 @@ impl SessionService {
 
     async fn prove(
         &self,
-        name: &Username,
+        name: &SoughtName,
         password: Password,
         client: Client,
     ) -> Result<Login, Error> {

@@ -3,8 +3,8 @@
 use crate::{
     auth::PasswordHasher,
     error::Error,
-    model::Password,
-    repository::{SampleRepository, TakeoverRepository},
+    model::{Password, UserId},
+    repository::{SampleRepository, SkeletonRepository, TakeoverRepository},
 };
 
 /// Passwords that are read at once while a database is taken over.
@@ -14,6 +14,7 @@ const AT_ONCE: i64 = 64;
 pub struct Start {
     takeover: TakeoverRepository,
     sample: SampleRepository,
+    skeletons: SkeletonRepository,
     passwords: PasswordHasher,
 }
 
@@ -23,11 +24,13 @@ impl Start {
     pub fn new(
         takeover: TakeoverRepository,
         sample: SampleRepository,
+        skeletons: SkeletonRepository,
         passwords: PasswordHasher,
     ) -> Self {
         Self {
             takeover,
             sample,
+            skeletons,
             passwords,
         }
     }
@@ -66,5 +69,14 @@ impl Start {
             tracing::info!("stored the sample data: carl, sigmund and gustav, general and random");
         }
         Ok(())
+    }
+
+    /// Gives the first names without skeletons theirs, which in a small database are all. The others get
+    /// them while the server runs.
+    ///
+    /// # Errors
+    /// `unavailable` where the store is.
+    pub async fn fill_first_skeletons(&self) -> Result<(), Error> {
+        self.skeletons.step(UserId(0)).await.map(drop)
     }
 }

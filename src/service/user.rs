@@ -11,7 +11,7 @@ use crate::{
     auth::{Caller, PasswordHasher},
     error::Error,
     hub::Hub,
-    model::{Password, SessionId, User, UserId, Username},
+    model::{Password, SessionId, SoughtName, User, UserId, Username},
     repository::{Updated, UserRepository},
 };
 use std::future::Future;
@@ -73,14 +73,17 @@ impl UserService {
         found.ok_or_else(|| Error::user_not_found(id))
     }
 
-    /// The user of that name; `user_not_found`.
+    /// The user of that name, in any normal form; `user_not_found`.
     pub async fn find_by_name(&self, _caller: Caller, name: &str) -> Result<User, Error> {
-        self.users.find_by_name(name).await?.ok_or_else(|| {
-            Error::new(
-                crate::error::Code::UserNotFound,
-                format!("No user is called {name}"),
-            )
-        })
+        self.users
+            .find_by_name(&SoughtName::new(name))
+            .await?
+            .ok_or_else(|| {
+                Error::new(
+                    crate::error::Code::UserNotFound,
+                    format!("No user is called {name}"),
+                )
+            })
     }
 
     /// Signs a user up; `username_taken`.
