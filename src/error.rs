@@ -245,6 +245,20 @@ impl Error {
         Self::new(Code::Unavailable, message)
     }
 
+    /// A COMMIT that failed. Where the store itself has answered that the transaction is undone,
+    /// this is its error; else the commit may have happened, or may turn out to have.
+    #[must_use]
+    pub fn of_commit(error: sqlx::Error) -> Self {
+        if is_undone(&error) {
+            error.into()
+        } else {
+            Self {
+                cause: Some(error.into()),
+                ..Self::in_doubt()
+            }
+        }
+    }
+
     /// A fault of the server, with its cause for the log.
     #[must_use]
     pub fn internal(cause: impl Into<Box<dyn Cause + Send + Sync>>) -> Self {
@@ -338,8 +352,8 @@ const STOOD_STILL: &str = "25P03";
 
 /// Whether a store's own error says that it is away, full or busy rather than that we are wrong:
 /// Postgres' classes 08 (connection), 53 (resources), 55 (locked), 57 (operator: shutdown, cancel)
-/// and 40 (rolled back, may be tried again), and a transaction that stood still for too long; SQLite's
-/// BUSY (5), LOCKED (6), IOERR (10) and FULL (13).
+/// and 40 (rolled back, may be tried again), and a transaction that stood still for too long; of SQLite
+/// what `PASSING` holds.
 fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -352,12 +366,36 @@ fn is_passing(error: &sqlx::Error) -> bool {
             5 => ["08", "53", "55", "57", "40", STOOD_STILL]
                 .iter()
                 .any(|class| code.starts_with(class)),
-            _ => code
-                .parse::<u32>()
-                .is_ok_and(|n| matches!(n & 0xff, 5 | 6 | 10 | 13)),
+            _ => sqlite_code(&code).is_some_and(|code| PASSING.contains(&code)),
         }),
         _ => false,
     }
+}
+
+/// SQLite's codes for what passes without a change of the server: PERM, ABORT (rolled back
+/// meanwhile), BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN (rights, or no file
+/// handle left) and PROTOCOL (a race for a lock).
+const PASSING: [u32; 11] = [3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15];
+/// SQLite's codes with which a COMMIT has changed nothing: BUSY, LOCKED and CONSTRAINT. After the
+/// others, such as IOERR and FULL, the log may hold the whole transaction, and a restart finds it.
+const UNDONE: [u32; 3] = [5, 6, 19];
+
+/// SQLite's primary code of an extended one.
+fn sqlite_code(code: &str) -> Option<u32> {
+    code.parse::<u32>().ok().map(|code| code & 0xff)
+}
+
+/// Whether a store's answer to COMMIT says for certain that nothing was stored: any error of Postgres
+/// but that the connection ends (class 08, and 57P01 to 57P05: shut down, crashed) or that it does
+/// not know (40003), and some of SQLite.
+fn is_undone(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else {
+        return false;
+    };
+    error.code().is_some_and(|code| match code.len() {
+        5 => !["08", "57P", "40003"].iter().any(|no| code.starts_with(no)),
+        _ => sqlite_code(&code).is_some_and(|code| UNDONE.contains(&code)),
+    })
 }
 
 impl From<sqlx::Error> for Error {

@@ -3,18 +3,20 @@
 
 mod embedded;
 mod inspection;
+mod one_writer;
 mod postgres;
 mod to_its_end;
 
 use crate::error::Error;
 use chrono::NaiveDateTime;
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{PgPool, Postgres, Transaction};
 use std::{path::PathBuf, time::Duration};
 use to_its_end::ToItsEnd;
 use uuid::Uuid;
 
 pub use embedded::Embedded;
 pub use inspection::{Inspection, Tables, inspect, snapshot};
+pub use one_writer::SqliteTransaction;
 pub use sqlx::postgres::PgConnectOptions;
 
 /// How long a query may wait for a connection before the caller hears `unavailable`.
@@ -53,26 +55,17 @@ pub enum StoreTransaction {
     /// On Postgres.
     Postgres(Transaction<'static, Postgres>),
     /// On the writing connection of SQLite.
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(SqliteTransaction),
 }
 
-/// Runs one expression on whichever database it is: on its connections for reading (`read`) or
-/// writing (`write`), or inside a transaction (`tx`).
+/// Runs one expression on whichever database it is: on its connections for reading (`read`), or
+/// inside a transaction (`tx`), as everything that writes is.
 macro_rules! on {
     (read $store:expr, |$db:ident| $body:expr) => {
         match $store {
             $crate::store::Store::Postgres($db) => $body,
             $crate::store::Store::Sqlite(embedded) => {
                 let $db = embedded.readers();
-                $body
-            }
-        }
-    };
-    (write $store:expr, |$db:ident| $body:expr) => {
-        match $store {
-            $crate::store::Store::Postgres($db) => $body,
-            $crate::store::Store::Sqlite(embedded) => {
-                let $db = embedded.writer();
                 $body
             }
         }
@@ -148,12 +141,7 @@ impl Store {
                 let begin = ToItsEnd::new(async move { pool.begin().await });
                 Ok(StoreTransaction::Postgres(begin.await?))
             }
-            // Deferred, it would fail at its first write if another had written since its first
-            // read, instead of waiting.
-            Self::Sqlite(embedded) => {
-                let tx = embedded.writer().begin_with("BEGIN IMMEDIATE").await?;
-                Ok(StoreTransaction::Sqlite(tx))
-            }
+            Self::Sqlite(embedded) => Ok(StoreTransaction::Sqlite(embedded.begin().await?)),
         }
     }
 
@@ -203,8 +191,7 @@ impl Store {
         match self {
             Self::Postgres(pool) => Connections::of(pool),
             Self::Sqlite(embedded) => {
-                let (readers, writer) = (embedded.readers(), embedded.writer());
-                let (readers, writer) = (Connections::of(readers), Connections::of(writer));
+                let [readers, writer] = embedded.pools().map(Connections::of);
                 Connections {
                     open: readers.open + writer.open,
                     idle: readers.idle + writer.idle,
@@ -237,12 +224,13 @@ impl StoreTransaction {
     /// Makes it last.
     ///
     /// # Errors
-    /// What the store says; after a lost connection nobody knows whether it happened.
-    pub async fn commit(self) -> Result<(), sqlx::Error> {
-        match self {
+    /// `unavailable`, as in doubt where the store has not said that nothing was stored.
+    pub async fn commit(self) -> Result<(), Error> {
+        let committed = match self {
             Self::Postgres(tx) => tx.commit().await,
             Self::Sqlite(tx) => tx.commit().await,
-        }
+        };
+        committed.map_err(Error::of_commit)
     }
 }
 
@@ -252,6 +240,3 @@ fn pool<DB: sqlx::Database>(connections: u32) -> sqlx::pool::PoolOptions<DB> {
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_LIMIT)
 }
-
-/// The pool of the writing side of SQLite: exactly one connection.
-type OneWriter = SqlitePool;

@@ -150,10 +150,14 @@ impl MemberRepository {
         let mut attempts = JOIN_ATTEMPTS;
         loop {
             attempts -= 1;
-            match dialect::join(&self.0, &pairs, Role::Participant, Timestamp::now()).await {
+            let mut tx = self.0.begin().await?;
+            match dialect::join(&mut tx, &pairs, Role::Participant, Timestamp::now()).await {
                 // One of them went in this very moment: now it is seen to be gone.
                 Err(sqlx::Error::Database(e)) if attempts > 0 && e.is_foreign_key_violation() => {}
-                joined => return Ok(joined?),
+                joined => {
+                    joined?;
+                    return tx.commit().await;
+                }
             }
         }
     }

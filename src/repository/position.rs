@@ -65,7 +65,10 @@ impl PositionRepository {
     /// Moves read positions, never back, and tells which moved. What names a message that is not
     /// one of the chat, or nobody who belongs to it, moves nothing.
     pub async fn advance(&self, marks: &[Mark]) -> Result<Vec<Moved>, Error> {
-        Ok(dialect::mark_read(&self.0, marks).await?)
+        let mut tx = self.0.begin().await?;
+        let moved = dialect::mark_read(&mut tx, marks).await?;
+        tx.commit().await?;
+        Ok(moved)
     }
 
     /// How marks compare with what is stored, in their order.

@@ -147,6 +147,6 @@ impl Roster {
 
     /// Makes it last, and unlocks the chat. An error leaves open whether it did.
     pub async fn commit(self) -> Result<(), Error> {
-        Ok(self.tx.commit().await?)
+        self.tx.commit().await
     }
 }

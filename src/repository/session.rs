@@ -133,12 +133,14 @@ impl SessionRepository {
     /// Ends a user's session; false where they have no such.
     pub async fn end(&self, user: UserId, session: SessionId) -> Result<bool, Error> {
         const SQL: &str = "DELETE FROM session WHERE customer_id = $1 AND session_id = $2";
-        let gone = on!(write & self.0, |db| query(SQL)
+        let mut tx = self.0.begin().await?;
+        let gone = on!(tx &mut tx, |db| query(SQL)
             .bind(user)
             .bind(session)
             .execute(db)
             .await
             .map(|done| done.rows_affected()))?;
+        tx.commit().await?;
         Ok(gone > 0)
     }
 
@@ -146,11 +148,14 @@ impl SessionRepository {
     pub async fn end_others(&self, user: UserId, kept: SessionId) -> Result<Vec<SessionId>, Error> {
         const SQL: &str = "DELETE FROM session WHERE customer_id = $1 AND session_id <> $2 \
                            RETURNING session_id";
-        Ok(on!(write & self.0, |db| query_scalar(SQL)
+        let mut tx = self.0.begin().await?;
+        let ended = on!(tx &mut tx, |db| query_scalar(SQL)
             .bind(user)
             .bind(kept)
             .fetch_all(db)
-            .await)?)
+            .await)?;
+        tx.commit().await?;
+        Ok(ended)
     }
 
     /// Those of the ids that are no sessions any more.
@@ -170,17 +175,23 @@ impl SessionRepository {
         sessions: &[SessionId],
         now: Timestamp,
     ) -> Result<Vec<SessionId>, Error> {
-        Ok(dialect::touch_sessions(&self.0, sessions, now).await?)
+        let mut tx = self.0.begin().await?;
+        let alive = dialect::touch_sessions(&mut tx, sessions, now).await?;
+        tx.commit().await?;
+        Ok(alive)
     }
 
     /// Deletes what is not alive any more; tells which.
     pub async fn sweep(&self, living: Living) -> Result<Vec<(SessionId, UserId)>, Error> {
         const SQL: &str = "DELETE FROM session WHERE expires_at <= $1 OR last_used_at <= $2 \
                            RETURNING session_id, customer_id";
-        Ok(on!(write & self.0, |db| query_as(SQL)
+        let mut tx = self.0.begin().await?;
+        let ended = on!(tx &mut tx, |db| query_as(SQL)
             .bind(living.now)
             .bind(living.idle_since)
             .fetch_all(db)
-            .await)?)
+            .await)?;
+        tx.commit().await?;
+        Ok(ended)
     }
 }

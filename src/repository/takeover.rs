@@ -52,13 +52,14 @@ impl TakeoverRepository {
     pub async fn replace(&self, plain: &PlainPassword, hash: &str) -> Result<(), Error> {
         const SQL: &str = "UPDATE customer SET password = $3 \
                            WHERE customer_id = $1 AND password = $2";
-        on!(write & self.0, |db| query(SQL)
+        let mut tx = self.0.begin().await?;
+        on!(tx &mut tx, |db| query(SQL)
             .bind(plain.id)
             .bind(&plain.stored)
             .bind(hash)
             .execute(db)
             .await
             .map(drop))?;
-        Ok(())
+        tx.commit().await
     }
 }

@@ -1,8 +1,8 @@
 //! The embedded SQLite file: nothing to install, one process at a time.
 
-use super::{OneWriter, pool};
+use super::{SqliteTransaction, one_writer::OneWriter, pool};
 use sqlx::{
-    Sqlite, SqlitePool, Transaction,
+    ConnectOptions, Connection, SqlitePool,
     migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
@@ -52,18 +52,19 @@ impl Embedded {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true);
         let open_error = |e: sqlx::Error| format!("cannot open the database {shown}: {e}");
-        let writer = pool(1)
-            .connect_with(options.clone())
-            .await
-            .map_err(open_error)?;
+        let mut connection = options.connect().await.map_err(open_error)?;
         MIGRATOR
-            .run(&writer)
+            .run(&mut connection)
             .await
             .map_err(|e| format!("cannot migrate the database {shown}: {e}"))?;
+        // A file that goes while the server runs is not made again: it would be empty.
+        let options = options.create_if_missing(false);
+        let writer = OneWriter::new(options.clone());
         let readers = pool(connections.min(MAX_READERS))
-            .connect_with(options.read_only(true).create_if_missing(false))
+            .connect_with(options.read_only(true))
             .await
             .map_err(open_error)?;
+        connection.close().await.map_err(open_error)?;
         Ok(Self {
             writer,
             readers,
@@ -71,10 +72,10 @@ impl Embedded {
         })
     }
 
-    /// The connection that writes.
-    #[must_use]
-    pub fn writer(&self) -> &OneWriter {
-        &self.writer
+    /// Begins a transaction on the connection that writes. Deferred, it would fail at its first
+    /// write if another had written since its first read, instead of waiting.
+    pub(super) async fn begin(&self) -> Result<SqliteTransaction, sqlx::Error> {
+        self.writer.begin("BEGIN IMMEDIATE").await
     }
 
     /// The connections that only read.
@@ -83,10 +84,15 @@ impl Embedded {
         &self.readers
     }
 
+    /// The readers' pool and the writer's.
+    pub(super) fn pools(&self) -> [&SqlitePool; 2] {
+        [&self.readers, self.writer.pool()]
+    }
+
     /// Closes the readers, then the writer, which folds the log into the file, and lets others in.
     pub async fn close(&self) {
         self.readers.close().await;
-        self.writer.close().await;
+        self.writer.pool().close().await;
         if let Err(error) = self.lock.unlock() {
             tracing::warn!(%error, "cannot unlock the database; it is free when this process ends");
         }
@@ -106,9 +112,8 @@ pub(super) fn reading(path: &Path) -> SqliteConnectOptions {
 }
 
 /// A transaction that reads what is committed at its first look and nothing later.
-pub(super) async fn snapshot(path: &Path) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-    let pool: SqlitePool = pool(1).connect_lazy_with(reading(path));
-    pool.begin().await
+pub(super) async fn snapshot(path: &Path) -> Result<SqliteTransaction, sqlx::Error> {
+    OneWriter::new(reading(path)).begin("BEGIN").await
 }
 
 /// Whether a running process has the file. Its lock is looked for without making one.

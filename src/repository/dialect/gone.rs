@@ -3,7 +3,7 @@
 use super::{column, json};
 use crate::{
     model::{ChatId, SessionId, Timestamp, UserId},
-    store::Store,
+    store::{Store, StoreTransaction},
 };
 use sqlx::{Result, query_as, query_scalar};
 
@@ -86,7 +86,7 @@ pub(in crate::repository) async fn now(store: &Store) -> Result<Timestamp> {
 
 /// Notes that sessions are in use; gives those that are within their lifetime.
 pub(in crate::repository) async fn touch_sessions(
-    store: &Store,
+    tx: &mut StoreTransaction,
     sessions: &[SessionId],
     now: Timestamp,
 ) -> Result<Vec<SessionId>> {
@@ -95,14 +95,14 @@ pub(in crate::repository) async fn touch_sessions(
     const SQLITE: &str = "UPDATE session SET last_used_at = $2 \
         WHERE session_id IN (SELECT value FROM json_each($1)) AND expires_at > $2 \
         RETURNING session_id";
-    match store {
-        Store::Postgres(pool) => {
+    match tx {
+        StoreTransaction::Postgres(tx) => {
             let query = query_scalar(POSTGRES).bind(column(sessions, |s| s.0));
-            query.bind(now).fetch_all(pool).await
+            query.bind(now).fetch_all(&mut **tx).await
         }
-        Store::Sqlite(embedded) => {
+        StoreTransaction::Sqlite(tx) => {
             let query = query_scalar(SQLITE).bind(json(sessions, |s| s.0));
-            query.bind(now).fetch_all(embedded.writer()).await
+            query.bind(now).fetch_all(&mut **tx).await
         }
     }
 }

@@ -3,14 +3,14 @@
 use super::{column, json};
 use crate::{
     model::{ChatId, Role, Timestamp, User, UserId},
-    store::Store,
+    store::{Store, StoreTransaction},
 };
 use sqlx::{Result, query, query_as};
 
 /// Makes users members of chats, where both exist and they are not members yet. The rows are locked
 /// in the order of the pairs.
 pub(in crate::repository) async fn join(
-    store: &Store,
+    tx: &mut StoreTransaction,
     pairs: &[(UserId, ChatId)],
     role: Role,
     now: Timestamp,
@@ -26,17 +26,17 @@ pub(in crate::repository) async fn join(
         JOIN customer u ON u.customer_id = k.value ->> 0 \
         JOIN chat c ON c.chat_id = k.value ->> 1 AND c.deleted_at IS NULL WHERE TRUE \
         ON CONFLICT (customer_id, chat_id) DO NOTHING";
-    match store {
-        Store::Postgres(pool) => {
+    match tx {
+        StoreTransaction::Postgres(tx) => {
             let query = query(POSTGRES).bind(role.as_str()).bind(now);
             let query = query.bind(column(pairs, |(user, _)| user.0));
             let query = query.bind(column(pairs, |(_, chat)| chat.0));
-            query.execute(pool).await.map(drop)
+            query.execute(&mut **tx).await.map(drop)
         }
-        Store::Sqlite(embedded) => {
+        StoreTransaction::Sqlite(tx) => {
             let query = query(SQLITE).bind(role.as_str()).bind(now);
             let query = query.bind(json(pairs, |(user, chat)| (user.0, chat.0)));
-            query.execute(embedded.writer()).await.map(drop)
+            query.execute(&mut **tx).await.map(drop)
         }
     }
 }

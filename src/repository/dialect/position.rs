@@ -3,13 +3,16 @@
 use super::{column, json};
 use crate::{
     repository::{Mark, Moved, Position, chat::living_chat, position::read_position},
-    store::Store,
+    store::{Store, StoreTransaction},
 };
 use sqlx::{Result, query_as};
 
 /// Moves read positions forward. Postgres locks them in one order first, in which users and chats
 /// are deleted too.
-pub(in crate::repository) async fn mark_read(store: &Store, marks: &[Mark]) -> Result<Vec<Moved>> {
+pub(in crate::repository) async fn mark_read(
+    tx: &mut StoreTransaction,
+    marks: &[Mark],
+) -> Result<Vec<Moved>> {
     const POSTGRES: &str = concat!(
         "WITH asked AS (SELECT k.u, k.c, max(k.m) AS message_id \
             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS k (u, c, m) \
@@ -36,16 +39,16 @@ pub(in crate::repository) async fn mark_read(store: &Store, marks: &[Mark]) -> R
         read_position!(),
         ", 0) RETURNING customer_id, chat_id, last_read_message_id AS message_id"
     );
-    match store {
-        Store::Postgres(pool) => {
+    match tx {
+        StoreTransaction::Postgres(tx) => {
             let query = query_as(POSTGRES).bind(column(marks, |mark| mark.user.0));
             let query = query.bind(column(marks, |mark| mark.chat.0));
             let query = query.bind(column(marks, |mark| mark.message.0));
-            query.fetch_all(pool).await
+            query.fetch_all(&mut **tx).await
         }
-        Store::Sqlite(embedded) => {
+        StoreTransaction::Sqlite(tx) => {
             let query = query_as(SQLITE).bind(json(marks, mark_row));
-            query.fetch_all(embedded.writer()).await
+            query.fetch_all(&mut **tx).await
         }
     }
 }
