@@ -14,7 +14,8 @@
  *          open (of an existing or a new file), read (read, pread, their vector forms), unlink
  *   SKIP   how many matching calls succeed before the first one fails
  *   COUNT  how many calls then fail; "*" means all of them
- *   PATH   text that the path of the file contains; it may have spaces
+ *   PATH   text that the path of the file contains; it may have spaces. A "$" at its end stands for
+ *          the end of the path
  *
  * The first matching rule with a SKIP or COUNT above zero decides. Each matching call lowers the
  * number in place, with leading zeros, so that the file also shows what is left of each rule. All
@@ -84,6 +85,14 @@ static int take(int file, const char *rules, char *number, size_t length) {
     return 1;
 }
 
+/* Whether a path contains a part, or ends in it. */
+static int meets(const char *path, char *part, size_t length) {
+    if (part[length - 1] != '$') return strstr(path, part) != NULL;
+    part[--length] = 0;
+    size_t all = strlen(path);
+    return all >= length && !strcmp(path + all - length, part);
+}
+
 /* What one rule says about a call: an error, 0 for success, or -1 where it does not apply. */
 static int apply(int file, const char *rules, char *line, const char *call, const char *path) {
     size_t length;
@@ -100,7 +109,7 @@ static int apply(int file, const char *rules, char *line, const char *call, cons
     if (!end || end >= sizeof part) return -1;
     memcpy(part, line, end);
     part[end] = 0;
-    if (!strstr(path, part)) return -1;
+    if (!meets(path, part, end)) return -1;
     if (take(file, rules, skip, skip_length)) return 0;
     return take(file, rules, count, count_length) ? error : -1;
 }
