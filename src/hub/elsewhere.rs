@@ -139,6 +139,19 @@ impl Elsewhere {
         (!self.has(chat, user)).then_some(Passage { chat, who, came })
     }
 
+    /// A user has another name: wherever the old one is shown, the new one takes its place.
+    pub(super) fn rename(&mut self, user: UserId, from: &str, to: &Arc<str>) {
+        let chats = self
+            .0
+            .values_mut()
+            .flat_map(|node| node.present.values_mut());
+        for username in chats.filter_map(|users| users.get_mut(&user)) {
+            if &**username == from {
+                *username = Arc::clone(to);
+            }
+        }
+    }
+
     /// Somebody came there or went, by the node's count.
     pub(super) fn counted(&mut self, node: NodeId, version: u64, chat: ChatId, user: UserId) {
         self.node(node).recent.note(version, chat, user);

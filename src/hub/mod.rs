@@ -72,6 +72,16 @@ struct Present {
     typed: Option<Instant>,
 }
 
+impl Present {
+    /// The user under the present name.
+    fn online(&self, customer_id: UserId) -> Online {
+        Online {
+            customer_id,
+            username: self.username.to_string(),
+        }
+    }
+}
+
 /// How much the hub holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Census {
@@ -242,6 +252,37 @@ impl Hub {
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionId> {
         self.0.sockets.sessions()
+    }
+
+    /// Whether a session has a socket on this node.
+    #[must_use]
+    pub fn has_session(&self, session: SessionId) -> bool {
+        self.0.sockets.has_session(session)
+    }
+
+    /// Gives a user another name in the presence of every chat, on every node. A name that the client
+    /// chose at connect-chat, other than `from`, stays.
+    pub fn rename(&self, user: UserId, from: &str, to: &str) {
+        self.tell_all(&Note::Renamed {
+            user,
+            from: from.to_owned(),
+            to: to.to_owned(),
+        });
+        self.rename_here(user, from, to);
+    }
+
+    /// Gives a user another name in what this node knows of presence.
+    fn rename_here(&self, user: UserId, from: &str, to: &str) {
+        let to: Arc<str> = to.into();
+        let mut rooms = self.rooms();
+        for room in rooms.here.values_mut() {
+            if let Some(present) = room.present.get_mut(&user)
+                && &*present.username == from
+            {
+                present.username = Arc::clone(&to);
+            }
+        }
+        rooms.elsewhere.rename(user, from, &to);
     }
 
     /// How much the hub holds at this moment.

@@ -130,6 +130,7 @@ impl Hub {
             Note::Closed { chat } => self.deliver(chat, Event::Closed),
             Note::UserEnded { user } => self.end_user_here(user),
             Note::SessionEnded { session } => self.end_session_here(session),
+            Note::Renamed { user, from, to } => self.rename_here(user, &from, &to),
             Note::Here { chat, who, version } => self.change(|rooms| {
                 rooms
                     .elsewhere

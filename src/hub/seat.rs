@@ -78,7 +78,7 @@ impl Seat {
         };
         if present.typed.is_none_or(|at| at.elapsed() >= TYPING_PAUSE) {
             present.typed = Some(Instant::now());
-            let typing = Frame::typing(self.chat, who);
+            let typing = Frame::typing(self.chat, &present.online(who.customer_id));
             self.hub.pass_elsewhere(self.chat, typing.clone());
             room.channel.pass(typing);
         }
@@ -120,13 +120,14 @@ impl Drop for Seat {
         {
             present.sockets -= 1;
             if present.sockets == 0 {
+                let gone = present.online(who.customer_id);
                 room.present.remove(&who.customer_id);
                 rooms.shards.toggle(self.chat, who.customer_id);
                 rooms.version += 1;
                 self.hub
                     .went_here(self.chat, who.customer_id, rooms.version);
                 if !rooms.elsewhere.has(self.chat, who.customer_id) {
-                    room.channel.pass(Frame::leave(self.chat, who));
+                    room.channel.pass(Frame::leave(self.chat, &gone));
                 }
             }
         }

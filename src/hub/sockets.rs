@@ -56,6 +56,10 @@ impl Sockets {
         self.lock().sessions.keys().copied().collect()
     }
 
+    pub(super) fn has_session(&self, session: SessionId) -> bool {
+        self.lock().sessions.contains_key(&session)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Tables> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

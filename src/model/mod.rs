@@ -2,12 +2,14 @@
 
 mod characters;
 mod chat;
+mod fold;
 mod id;
 mod member;
 mod message;
 #[cfg(test)]
 mod properties;
 mod schema;
+mod search;
 mod session;
 mod skeleton;
 mod text;
@@ -18,6 +20,7 @@ pub use chat::Chat;
 pub use id::{ChatId, MessageId, Seq, SessionId, UserId};
 pub use member::{Access, ChatMember, Member, Role, UserChat};
 pub use message::Message;
+pub use search::SearchText;
 pub use session::Session;
 pub use skeleton::{Skeletons, SoughtName};
 pub use text::{ChatName, ClientMessageId, Content, Password, Username};

@@ -1,6 +1,5 @@
 //! What the two databases say differently: lists of rows as parameters (arrays and `unnest` on
-//! Postgres, JSON and `json_each` on SQLite), row locks (SQLite has one writer and needs none),
-//! text search. Each statement stands in both forms, side by side.
+//! Postgres, JSON and `json_each` on SQLite), row locks (SQLite has one writer and needs none). Each statement stands in both forms, side by side.
 
 mod archive;
 mod gone;
@@ -10,9 +9,7 @@ mod position;
 mod sweep;
 mod write;
 
-use super::{
-    Head, Keyed, Most, Person, Portion, Standing, chat::living_chat, message::select_messages,
-};
+use super::{Head, Keyed, Person, Standing, message::select_messages};
 use crate::{
     model::{ChatId, Message, MessageId, UserId},
     store::{Store, StoreTransaction},
@@ -193,41 +190,6 @@ pub(super) async fn duplicates(tx: &mut StoreTransaction, keys: &[Keyed]) -> Res
         StoreTransaction::Sqlite(tx) => {
             let rows = json(keys, |k| (k.chat.0, k.author.0, k.key.as_str()));
             query_as(SQLITE).bind(rows).fetch_all(&mut **tx).await
-        }
-    }
-}
-
-pub(super) async fn search(
-    store: &Store,
-    chat: ChatId,
-    text: &str,
-    before: MessageId,
-    most: Most,
-) -> Result<Portion> {
-    const POSTGRES: &str = select_messages!(
-        "WHERE m.chat_id = $1 AND m.message_id < $2 AND m.content ILIKE $3 ESCAPE '!' AND ",
-        living_chat!("$1"),
-        " ORDER BY m.message_id DESC LIMIT $4"
-    );
-    const SQLITE: &str = select_messages!(
-        "WHERE m.chat_id = $1 AND m.message_id < $2 AND m.content LIKE $3 ESCAPE '!' AND ",
-        living_chat!("$1"),
-        " ORDER BY m.message_id DESC LIMIT $4"
-    );
-    let literal = text
-        .replace('!', "!!")
-        .replace('%', "!%")
-        .replace('_', "!_");
-    let pattern = format!("%{literal}%");
-    match store {
-        Store::Postgres(pool) => {
-            let query = query_as(POSTGRES).bind(chat).bind(before).bind(pattern);
-            Portion::read(query.bind(most.rows).fetch(pool), most.bytes).await
-        }
-        Store::Sqlite(embedded) => {
-            let query = query_as(SQLITE).bind(chat).bind(before).bind(pattern);
-            let query = query.bind(most.rows);
-            Portion::read(query.fetch(embedded.readers()), most.bytes).await
         }
     }
 }

@@ -33,10 +33,37 @@ pub struct ListedChat {
     pub role: Role,
     /// The message sent last; 0 where there is none.
     pub last_message_id: MessageId,
+    /// The message sent last of those up to `as_of`: the chat's place in the list. 0 where there is none.
+    pub placed_by: MessageId,
+    /// The newest message of all chats when the first page of the list was read.
+    pub as_of: MessageId,
     /// The message read last.
     pub last_read_message_id: Option<MessageId>,
     /// Messages of others after the one read last, counted up to 1,000.
     pub unread: i64,
+}
+
+/// A place in a user's list of chats, the latest active first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct ChatPosition {
+    /// The chat.
+    pub chat: ChatId,
+    /// Its last message up to `as_of`; 0 where there is none.
+    pub last_message: MessageId,
+    /// The newest message of all chats when the first page of the list was read.
+    pub as_of: MessageId,
+}
+
+impl ListedChat {
+    /// The chat's place in the list.
+    #[must_use]
+    pub fn position(&self) -> ChatPosition {
+        ChatPosition {
+            chat: self.chat.chat_id,
+            last_message: self.placed_by,
+            as_of: self.as_of,
+        }
+    }
 }
 
 /// Reads and writes who belongs to which chat.
@@ -72,36 +99,67 @@ impl MemberRepository {
             .await)?)
     }
 
-    /// Up to `limit` of a user's chats, the latest active first, after the chat `after`.
+    /// Up to `limit` of a user's chats, the latest active first, from the position `after` on. The order
+    /// is that of the message `as_of`: what is sent while pages are read moves no chat to another page.
     pub async fn chats_of(
         &self,
         user: UserId,
-        after: ChatId,
+        after: Option<ChatPosition>,
         limit: i64,
     ) -> Result<Vec<ListedChat>, Error> {
         const SQL: &str = concat!(
-            "WITH mine AS ( \
-                SELECT c.chat_id, c.chat_name, c.created_at, m.role, ",
+            "WITH list AS (SELECT CASE WHEN $2 > 0 THEN $4 \
+                ELSE coalesce((SELECT max(message_id) FROM message), 0) END AS as_of), \
+            mine AS ( \
+                SELECT c.chat_id, c.chat_name, c.created_at, m.role, list.as_of, ",
             read_position!(),
             " AS last_read_message_id, \
                     coalesce((SELECT max(x.message_id) FROM message x \
-                        WHERE x.chat_id = c.chat_id), 0) AS last_message_id \
-                FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id \
+                        WHERE x.chat_id = c.chat_id), 0) AS last_message_id, \
+                    coalesce((SELECT max(x.message_id) FROM message x \
+                        WHERE x.chat_id = c.chat_id AND x.message_id <= list.as_of), 0) AS placed_by \
+                FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id CROSS JOIN list \
                 WHERE m.customer_id = $1 AND c.deleted_at IS NULL) \
             SELECT mine.*, (SELECT count(*) FROM (SELECT 1 FROM message x \
                 WHERE x.chat_id = mine.chat_id AND x.deleted_at IS NULL \
                     AND x.message_id > coalesce(mine.last_read_message_id, 0) \
                     AND (x.customer_id IS NULL OR x.customer_id <> $1) \
                 LIMIT 1000) AS unread) AS unread \
-            FROM mine WHERE $2 = 0 OR (mine.last_message_id, mine.chat_id) < \
-                (SELECT a.last_message_id, a.chat_id FROM mine a WHERE a.chat_id = $2) \
-            ORDER BY mine.last_message_id DESC, mine.chat_id DESC LIMIT $3"
+            FROM mine WHERE $2 = 0 OR (mine.placed_by, mine.chat_id) < ($3, $2) \
+            ORDER BY mine.placed_by DESC, mine.chat_id DESC LIMIT $5"
+        );
+        let (chat, last_message, as_of) = match after {
+            None => (0, 0, 0),
+            Some(after) => (after.chat.0, after.last_message.0, after.as_of.0),
+        };
+        Ok(on!(read & self.0, |db| query_as(SQL)
+            .bind(user)
+            .bind(chat)
+            .bind(last_message)
+            .bind(as_of)
+            .bind(limit)
+            .fetch_all(db)
+            .await)?)
+    }
+
+    /// The present place of a chat in a user's list. None where it is not in it.
+    pub async fn position_of(
+        &self,
+        user: UserId,
+        chat: ChatId,
+    ) -> Result<Option<ChatPosition>, Error> {
+        const SQL: &str = concat!(
+            "SELECT m.chat_id AS chat, \
+                coalesce((SELECT max(x.message_id) FROM message x \
+                    WHERE x.chat_id = m.chat_id), 0) AS last_message, \
+                coalesce((SELECT max(message_id) FROM message), 0) AS as_of \
+            FROM customer_chat m WHERE m.customer_id = $1 AND m.chat_id = $2 AND ",
+            living_chat!("$2")
         );
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(user)
-            .bind(after)
-            .bind(limit)
-            .fetch_all(db)
+            .bind(chat)
+            .fetch_optional(db)
             .await)?)
     }
 

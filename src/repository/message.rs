@@ -3,10 +3,12 @@
 use super::{Most, Portion, chat::living_chat, dialect};
 use crate::{
     error::Error,
-    model::{ChatId, Message, MessageId, Seq},
+    model::{ChatId, Message, MessageId, SearchText, Seq},
     store::{Store, on},
 };
+use futures_util::TryStreamExt;
 use sqlx::{query_as, query_scalar};
+use tokio::task::coop as task;
 
 /// A message with its author's present name; every query of messages begins so.
 macro_rules! select_messages {
@@ -20,6 +22,11 @@ macro_rules! select_messages {
     };
 }
 pub(super) use select_messages;
+
+/// Most messages that one search looks at: some 50 ms of work. Further ones are for the next page.
+const LOOKED_AT_ROWS: i64 = 20_000;
+/// Most bytes of text that one search looks at.
+const LOOKED_AT_BYTES: usize = 8 * 1024 * 1024;
 
 /// The number of a chat's latest change.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
@@ -77,7 +84,7 @@ impl MessageRepository {
             .await)?)
     }
 
-    /// The newest messages with ids under `before`, oldest first.
+    /// The newest messages with ids under `before`, newest first.
     pub async fn page(
         &self,
         chat: ChatId,
@@ -89,11 +96,10 @@ impl MessageRepository {
             living_chat!("$1"),
             " ORDER BY m.message_id DESC LIMIT $3"
         );
-        let page = on!(read & self.0, |db| {
+        Ok(on!(read & self.0, |db| {
             let query = query_as(SQL).bind(chat).bind(before).bind(most.rows);
             Portion::read(query.fetch(db), most.bytes).await
-        });
-        Ok(page?.reversed())
+        })?)
     }
 
     /// The messages whose latest change came after `since`, by that change.
@@ -121,15 +127,61 @@ impl MessageRepository {
             .await)?)
     }
 
-    /// Like `page`, of messages whose text holds `text`, in whatever case.
+    /// The newest messages with ids under `before` that hold `text`, newest first. A bounded part of the
+    /// chat is looked at, whatever it holds.
     pub async fn search(
         &self,
         chat: ChatId,
-        text: &str,
+        text: &SearchText,
         before: MessageId,
         most: Most,
-    ) -> Result<Portion, Error> {
-        let page = dialect::search(&self.0, chat, text, before, most).await?;
-        Ok(page.reversed())
+    ) -> Result<Found, Error> {
+        const SQL: &str = concat!(
+            "SELECT m.message_id, m.content FROM message m \
+             WHERE m.chat_id = $1 AND m.message_id < $2 AND m.content IS NOT NULL AND ",
+            living_chat!("$1"),
+            " ORDER BY m.message_id DESC LIMIT $3"
+        );
+        let found = on!(read & self.0, |db| {
+            let query = query_as(SQL).bind(chat).bind(before).bind(LOOKED_AT_ROWS);
+            Found::look(query.fetch(db), text, most).await
+        });
+        Ok(found?)
+    }
+}
+
+/// What a search found.
+#[derive(Debug)]
+pub struct Found {
+    /// The messages, newest first.
+    pub ids: Vec<MessageId>,
+    /// The message before which a further search goes on. None where there is no earlier one.
+    pub next: Option<MessageId>,
+}
+
+impl Found {
+    /// Takes contents as they come, and stops at enough of them, found or looked at.
+    async fn look<S>(mut contents: S, text: &SearchText, most: Most) -> sqlx::Result<Self>
+    where
+        S: TryStreamExt<Ok = (MessageId, String), Error = sqlx::Error> + Unpin,
+    {
+        let (mut ids, mut held) = (Vec::new(), 0);
+        let (mut rows, mut bytes, mut last) = (0, 0, None);
+        while let Some((id, content)) = contents.try_next().await? {
+            // Rows that are ready at once would keep the thread from other work.
+            task::consume_budget().await;
+            if text.is_in(&content) {
+                held += content.len();
+                if ids.len() as i64 == most.rows || (held > most.bytes && !ids.is_empty()) {
+                    return Ok(Self { ids, next: last });
+                }
+                ids.push(id);
+            }
+            (rows, bytes, last) = (rows + 1, bytes + content.len(), Some(id));
+            if rows == LOOKED_AT_ROWS || bytes >= LOOKED_AT_BYTES {
+                return Ok(Self { ids, next: last });
+            }
+        }
+        Ok(Self { ids, next: None })
     }
 }

@@ -40,10 +40,4 @@ impl Portion {
         }
         Ok(Self { rows, cut: false })
     }
-
-    /// The same in the other order.
-    pub(super) fn reversed(mut self) -> Self {
-        self.rows.reverse();
-        self
-    }
 }

@@ -18,6 +18,19 @@ macro_rules! read_position {
 }
 pub(super) use read_position;
 
+/// The message sent last to a chat, null where there is none: a new member has read up to it, so that
+/// what is unread begins with the membership.
+macro_rules! latest_message {
+    ($chat:literal) => {
+        concat!(
+            "(SELECT max(x.message_id) FROM message x WHERE x.chat_id = ",
+            $chat,
+            ")"
+        )
+    };
+}
+pub(super) use latest_message;
+
 /// A member's wish to have read a chat up to a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {

@@ -2,7 +2,7 @@
 //! by rule does so here, and whoever writes to it locks it too: two admins cannot leave at once, and
 //! nobody acts on a role that they are just losing.
 
-use super::{chat::living_chat, dialect};
+use super::{chat::living_chat, dialect, position::latest_message};
 use crate::{
     error::Error,
     model::{Chat, ChatId, ChatName, Member, Role, Timestamp, UserId},
@@ -63,13 +63,17 @@ impl Roster {
         Ok(others > 0)
     }
 
-    /// Makes a user a member; none where they are one already, or where user or chat is gone.
+    /// Makes a user a member, with all that was sent before counted as read; none where they are one already, or where user or chat is gone.
     pub async fn add(&mut self, user: UserId, role: Role) -> Result<Option<Member>, Error> {
-        const SQL: &str = "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at) \
-                           SELECT u.customer_id, c.chat_id, $3, $4 FROM customer u, chat c \
-                           WHERE u.customer_id = $1 AND c.chat_id = $2 AND c.deleted_at IS NULL \
-                           ON CONFLICT (customer_id, chat_id) DO NOTHING \
-                           RETURNING customer_id, chat_id, role, joined_at";
+        const SQL: &str = concat!(
+            "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, last_read_message_id) \
+             SELECT u.customer_id, c.chat_id, $3, $4, ",
+            latest_message!("c.chat_id"),
+            " FROM customer u, chat c \
+             WHERE u.customer_id = $1 AND c.chat_id = $2 AND c.deleted_at IS NULL \
+             ON CONFLICT (customer_id, chat_id) DO NOTHING \
+             RETURNING customer_id, chat_id, role, joined_at"
+        );
         let added = on!(tx &mut self.tx, |db| query_as(SQL)
             .bind(user)
             .bind(self.chat)

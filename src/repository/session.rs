@@ -9,7 +9,7 @@ use crate::{
 use sqlx::{query, query_as, query_scalar};
 
 /// Most sessions of one user; with a further login, those that were used least lately end.
-const MOST_SESSIONS: i64 = 100;
+const MOST_SESSIONS: usize = 100;
 
 /// Reads and writes sessions.
 #[derive(Clone)]
@@ -60,17 +60,23 @@ impl SessionRepository {
     }
 
     /// Begins a session; none where the user is gone, or their password is another by now: a
-    /// session must not outlive the password it was begun with.
-    pub async fn begin(&self, new: &NewSession) -> Result<Option<Begun>, Error> {
+    /// session must not outlive the password it was begun with. Over the limit the least used ones end:
+    /// the lowest `rank` first, then the earliest last use.
+    pub async fn begin(
+        &self,
+        new: &NewSession,
+        rank: impl Fn(SessionId) -> u8,
+    ) -> Result<Option<Begun>, Error> {
         const PASSWORD: &str = "UPDATE customer SET password = $3 \
                                 WHERE customer_id = $1 AND password = $2";
         const SESSION: &str = "INSERT INTO session \
                 (customer_id, token_hash, created_at, last_used_at, expires_at, user_agent) \
             VALUES ($1, $2, $3, $3, $4, $5) \
             RETURNING session_id, created_at, last_used_at, expires_at, user_agent";
-        const OVER: &str = "DELETE FROM session WHERE customer_id = $1 AND session_id NOT IN \
-                (SELECT session_id FROM session WHERE customer_id = $1 \
-                 ORDER BY last_used_at DESC, session_id DESC LIMIT $2) RETURNING session_id";
+        const OTHERS: &str = "SELECT session_id FROM session \
+                              WHERE customer_id = $1 AND session_id <> $2 \
+                              ORDER BY last_used_at, session_id";
+        const END: &str = "DELETE FROM session WHERE customer_id = $1 AND session_id = $2";
         let hash = new.rehashed.as_ref().unwrap_or(&new.proved);
         let mut tx = self.0.begin().await?;
         let same = on!(tx &mut tx, |db| query(PASSWORD)
@@ -83,7 +89,7 @@ impl SessionRepository {
         if same == 0 {
             return Ok(None);
         }
-        let session = on!(tx &mut tx, |db| query_as(SESSION)
+        let session: Session = on!(tx &mut tx, |db| query_as(SESSION)
             .bind(new.user)
             .bind(&new.token_hash[..])
             .bind(new.created_at)
@@ -91,11 +97,20 @@ impl SessionRepository {
             .bind(new.user_agent.as_deref())
             .fetch_one(db)
             .await)?;
-        let ended = on!(tx &mut tx, |db| query_scalar(OVER)
+        let others: Vec<SessionId> = on!(tx &mut tx, |db| query_scalar(OTHERS)
             .bind(new.user)
-            .bind(MOST_SESSIONS)
+            .bind(session.session_id)
             .fetch_all(db)
             .await)?;
+        let ended = over_limit(others, rank);
+        for id in &ended {
+            on!(tx &mut tx, |db| query(END)
+                .bind(new.user)
+                .bind(id)
+                .execute(db)
+                .await
+                .map(drop))?;
+        }
         tx.commit().await?;
         Ok(Some(Begun { session, ended }))
     }
@@ -193,5 +208,32 @@ impl SessionRepository {
             .await)?;
         tx.commit().await?;
         Ok(ended)
+    }
+}
+
+/// The sessions that end for a further one: the lowest rank first, and within a rank in the order given.
+fn over_limit(mut others: Vec<SessionId>, rank: impl Fn(SessionId) -> u8) -> Vec<SessionId> {
+    let over = (others.len() + 1).saturating_sub(MOST_SESSIONS);
+    if over > 0 {
+        others.sort_by_key(|&session| rank(session));
+    }
+    others.truncate(over);
+    others
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_rank_ends_first_then_the_least_recently_used() {
+        let sessions = |ids: &[i64]| ids.iter().copied().map(SessionId).collect::<Vec<_>>();
+        let others: Vec<SessionId> = (1..=101).map(SessionId).collect();
+        let rank = |session: SessionId| u8::from(session.0 <= 3);
+        assert_eq!(over_limit(others, rank), sessions(&[4, 5]));
+        let others: Vec<SessionId> = (1..=99).map(SessionId).collect();
+        assert_eq!(over_limit(others, rank), sessions(&[]));
+        let others: Vec<SessionId> = (1..=100).map(SessionId).collect();
+        assert_eq!(over_limit(others, |_| 2), sessions(&[1]));
     }
 }

@@ -23,6 +23,8 @@ pub struct Credentials {
 pub struct Updated {
     /// The user.
     pub user: User,
+    /// The name before.
+    pub former_name: String,
     /// What a new password ended.
     pub ended: Vec<SessionId>,
 }
@@ -123,8 +125,14 @@ impl UserRepository {
             WHERE customer_id = $1 RETURNING customer_id, username, created_at";
         const SESSIONS: &str = "DELETE FROM session WHERE customer_id = $1 AND session_id <> $2 \
                                 RETURNING session_id";
+        const NAME: &str = "SELECT username FROM customer WHERE customer_id = $1";
         let skeletons = name.map(|name| Skeletons::of(name.as_str()));
         let mut tx = self.0.begin().await?;
+        dialect::lock_user(&mut tx, id).await?;
+        let former_name = on!(tx &mut tx, |db| query_scalar(NAME)
+            .bind(id)
+            .fetch_optional(db)
+            .await)?;
         let user = on!(tx &mut tx, |db| query_as(USER)
             .bind(id)
             .bind(name)
@@ -134,7 +142,7 @@ impl UserRepository {
             .fetch_optional(db)
             .await)
         .on_unique(|| name.map_or_else(Error::unavailable, name_taken))?;
-        let Some(user) = user else {
+        let (Some(user), Some(former_name)) = (user, former_name) else {
             return Ok(None);
         };
         let mut ended = Vec::new();
@@ -147,7 +155,11 @@ impl UserRepository {
                 .await)?;
         }
         tx.commit().await?;
-        Ok(Some(Updated { user, ended }))
+        Ok(Some(Updated {
+            user,
+            former_name,
+            ended,
+        }))
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::{
     error::{Code, Error},
     json,
-    model::{ChatId, MessageId, Seq, UserId},
-    service::Limit,
+    model::{ChatId, MessageId, SearchText, Seq, UserId},
+    service::{ChatCursor, Limit},
     state::AppState,
 };
 use axum::{
@@ -18,10 +18,6 @@ use bytes::Bytes;
 use http_body::Body as _;
 use serde::de::DeserializeOwned;
 use std::{collections::HashMap, str::FromStr};
-
-/// Longest text to look for, in bytes: no message holds a longer one, and a pattern has its limit
-/// in SQLite.
-const TEXT_BYTES: usize = 16 * 1024;
 
 /// A JSON body, read whole.
 pub(super) struct Body<T>(pub(super) T);
@@ -163,6 +159,18 @@ impl Params {
         Ok(self.after()?.unwrap_or(ChatId(0)))
     }
 
+    /// Where a list of a user's chats begins; at its beginning where nothing is given.
+    pub(super) fn after_in_chats(&self) -> Result<Option<ChatCursor>, Error> {
+        let expected = "the id of a chat of this list, or the value that the Link header gives";
+        match self.get("after") {
+            None | Some("0") => Ok(None),
+            Some(text) => text
+                .parse()
+                .map(Some)
+                .map_err(|()| Error::invalid_field("after", expected)),
+        }
+    }
+
     fn after<T: FromStr>(&self) -> Result<Option<T>, Error> {
         match self.get("after") {
             Some("0") => Ok(None),
@@ -200,14 +208,15 @@ impl Params {
             .transpose()
     }
 
-    /// The text that is looked for.
-    pub(super) fn text(&self) -> Result<Option<&str>, Error> {
+    /// The text that is looked for, as it came and as it is compared.
+    pub(super) fn text(&self) -> Result<Option<(&str, SearchText)>, Error> {
+        let expected = "1 byte to 16 KiB of text, without U+0000 and not accents alone";
         match self.get("q") {
-            Some(text) if text.is_empty() || text.len() > TEXT_BYTES || text.contains('\0') => {
-                let expected = "1 byte to 16 KiB of text, without U+0000";
-                Err(Error::invalid_field("q", expected))
-            }
-            text => Ok(text),
+            None => Ok(None),
+            Some(raw) => match SearchText::parse(raw) {
+                Some(text) => Ok(Some((raw, text))),
+                None => Err(Error::invalid_field("q", expected)),
+            },
         }
     }
 }

@@ -72,17 +72,21 @@ async fn list(
             )
         }));
     }
-    let page = state
-        .messages
-        .page(caller, chat, before, text, limit)
-        .await?;
-    let text = text
-        .map(|text| format!("&q={}", form_encoded(text)))
-        .unwrap_or_default();
-    Ok(reply::list_back(page, |message| {
-        let (limit, before) = (limit.get(), message.message_id);
-        format!("/chat/{chat}/message?limit={limit}&before={before}{text}")
-    }))
+    let (page, asked) = match &text {
+        None => {
+            let page = state.messages.page(caller, chat, before, limit);
+            (page.await?, String::new())
+        }
+        Some((raw, text)) => {
+            let page = state.messages.search(caller, chat, text, before, limit);
+            (page.await?, format!("&q={}", form_encoded(raw)))
+        }
+    };
+    let next = page.next.map(|before| {
+        let limit = limit.get();
+        format!("/chat/{chat}/message?limit={limit}&before={before}{asked}")
+    });
+    Ok(reply::linked(page.rows, next))
 }
 
 fn form_encoded(text: &str) -> String {

@@ -18,18 +18,13 @@ pub(super) fn created(path: &str, thing: impl Serialize) -> Response {
 /// 200 with a page; where more follows, a `Link` to it, made from the last row.
 pub(super) fn list<T: Serialize>(page: Page<T>, next: impl FnOnce(&T) -> String) -> Response {
     let link = page.rows.last().filter(|_| page.more).map(next);
-    with_link(page, link)
+    linked(page.rows, link)
 }
 
-/// The same for pages that go back in time: the link is made from the first row.
-pub(super) fn list_back<T: Serialize>(page: Page<T>, next: impl FnOnce(&T) -> String) -> Response {
-    let link = page.rows.first().filter(|_| page.more).map(next);
-    with_link(page, link)
-}
-
-fn with_link<T: Serialize>(page: Page<T>, link: Option<String>) -> Response {
-    let mut response = Json(page.rows).into_response();
-    if let Some(path) = link {
+/// 200 with the rows of a page, and where more follows, a `Link` to that path.
+pub(super) fn linked<T: Serialize>(rows: Vec<T>, next: Option<String>) -> Response {
+    let mut response = Json(rows).into_response();
+    if let Some(path) = next {
         put(
             &mut response,
             header::LINK,

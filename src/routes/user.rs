@@ -151,15 +151,10 @@ async fn chats(
     State(state): State<AppState>,
 ) -> Result<Response, Error> {
     let limit = params.limit()?;
-    let page = state
-        .members
-        .chats_of(caller, user, params.after_chat()?, limit)
-        .await?;
-    Ok(reply::list(page, |listed| {
-        format!(
-            "/user/{user}/chat?limit={}&after={}",
-            limit.get(),
-            listed.chat.chat_id
-        )
-    }))
+    let after = params.after_in_chats()?;
+    let page = state.members.chats_of(caller, user, after, limit).await?;
+    let next = page
+        .next
+        .map(|after| format!("/user/{user}/chat?limit={}&after={after}", limit.get()));
+    Ok(reply::linked(page.rows, next))
 }

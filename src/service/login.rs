@@ -91,7 +91,10 @@ impl SessionService {
             expires_at: now.after(self.lifetimes.absolute),
             user_agent: client.user_agent,
         };
-        let begun = self.sessions.begin(&new).await?;
+        let begun = self
+            .sessions
+            .begin(&new, |session| self.rank(session))
+            .await?;
         let Begun { session, ended } = begun.ok_or_else(wrong)?;
         close_ended(&self.hub, new.user, &ended);
         Ok(Login {

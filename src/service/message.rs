@@ -1,7 +1,7 @@
 //! Messages.
 
 use super::{
-    page::{Limit, Page},
+    page::{BackPage, Limit, Page},
     permission,
     writer::{Answer, Change, Pending, Which, Writer},
 };
@@ -9,8 +9,8 @@ use crate::{
     auth::Caller,
     error::{Code, Error},
     limit::Paces,
-    model::{ChatId, ClientMessageId, Content, Message, MessageId, Seq, UserId},
-    repository::{MemberRepository, MessageRepository},
+    model::{ChatId, ClientMessageId, Content, Message, MessageId, SearchText, Seq, UserId},
+    repository::{Found, MemberRepository, MessageRepository, Most},
 };
 
 /// The rules about messages.
@@ -55,25 +55,45 @@ impl MessageService {
         }
     }
 
-    /// The newest messages of a chat with ids under `before`, oldest first; with `text`, those
-    /// that hold it; `chat_not_found`.
+    /// The newest messages of a chat with ids under `before`, oldest first; `chat_not_found`.
     pub async fn page(
         &self,
         caller: Caller,
         chat: ChatId,
         before: Option<MessageId>,
-        text: Option<&str>,
         limit: Limit,
-    ) -> Result<Page<Message>, Error> {
+    ) -> Result<BackPage, Error> {
         permission::sees(&self.members, caller, chat).await?;
         let before = before.unwrap_or(MessageId(i64::MAX));
-        let most = limit.of_messages();
-        let read = match text {
-            Some(text) => self.messages.search(chat, text, before, most).await?,
-            None => self.messages.page(chat, before, most).await?,
+        let read = self.messages.page(chat, before, limit.of_messages());
+        let page = limit.messages_back(read.await?);
+        self.still_sees(caller, chat, page.rows.is_empty()).await?;
+        Ok(page)
+    }
+
+    /// The newest messages of a chat with ids under `before` that hold a text, oldest first. A page can
+    /// be short, or empty, and have a next one; `chat_not_found`.
+    pub async fn search(
+        &self,
+        caller: Caller,
+        chat: ChatId,
+        text: &SearchText,
+        before: Option<MessageId>,
+        limit: Limit,
+    ) -> Result<BackPage, Error> {
+        permission::sees(&self.members, caller, chat).await?;
+        let before = before.unwrap_or(MessageId(i64::MAX));
+        let most = Most {
+            rows: limit.get(),
+            ..limit.of_messages()
         };
-        let page = limit.messages_back(read);
-        self.of_a_chat(caller, chat, page).await
+        let Found { ids, next } = self.messages.search(chat, text, before, most).await?;
+        let mut rows = self.messages.find_all(&ids).await?;
+        // Deleted or edited since it was looked at.
+        rows.retain(|message| message.content.as_deref().is_some_and(|c| text.is_in(c)));
+        rows.sort_unstable_by_key(|message| message.message_id);
+        self.still_sees(caller, chat, rows.is_empty()).await?;
+        Ok(BackPage { rows, next })
     }
 
     /// Every message of a chat that changed after `since`, by change; `chat_not_found`.
@@ -87,23 +107,19 @@ impl MessageService {
         permission::sees(&self.members, caller, chat).await?;
         let read = self.messages.since(chat, since, limit.of_messages());
         let page = limit.messages(read.await?);
-        self.of_a_chat(caller, chat, page).await
+        self.still_sees(caller, chat, page.rows.is_empty()).await?;
+        Ok(page)
     }
 
     /// Asks again once the page is read: the caller may have been removed meanwhile. Asking first
     /// alone would not do, asking last alone would tell a stranger by the time it takes how long the
     /// chat is and what is in it.
-    async fn of_a_chat(
-        &self,
-        caller: Caller,
-        chat: ChatId,
-        page: Page<Message>,
-    ) -> Result<Page<Message>, Error> {
+    async fn still_sees(&self, caller: Caller, chat: ChatId, is_empty: bool) -> Result<(), Error> {
         permission::sees(&self.members, caller, chat).await?;
-        if page.rows.is_empty() && self.messages.head(chat).await?.is_none() {
-            return Err(Error::chat_not_found(chat));
+        match is_empty && self.messages.head(chat).await?.is_none() {
+            true => Err(Error::chat_not_found(chat)),
+            false => Ok(()),
         }
-        Ok(page)
     }
 
     /// The message of that id, deleted or not; `message_not_found`.

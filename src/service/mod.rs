@@ -23,13 +23,14 @@ mod user;
 mod writer;
 
 pub use chat::ChatService;
+pub use chat_list::{ChatCursor, ChatPage};
 pub use comparer::{Comparer, ComparerParts};
 pub use feed::{Arrival, Delivery, Feed, Feeds, Opened};
 pub use health::HealthService;
 pub use login::{Client, Login};
 pub use member::{Connected, MemberParts, MemberService, Seated};
 pub use message::{MessageService, Post};
-pub use page::{Limit, Page};
+pub use page::{BackPage, Limit, Page};
 pub use read::{Marking, ReadService};
 pub use session::{Identity, SessionParts, SessionService};
 pub use session_keeper::{Lifetimes, SessionKeeper};

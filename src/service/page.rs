@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    model::Message,
+    model::{Message, MessageId},
     repository::{Most, Portion},
 };
 
@@ -21,6 +21,15 @@ pub struct Page<T> {
     pub rows: Vec<T>,
     /// Whether there are more in the direction of the list.
     pub more: bool,
+}
+
+/// One page of messages, going back in time.
+#[derive(Debug)]
+pub struct BackPage {
+    /// The messages, oldest first.
+    pub rows: Vec<Message>,
+    /// The message before which the next page ends. None where this page is the last.
+    pub next: Option<MessageId>,
 }
 
 /// How many rows a caller wants: 100 where they say nothing, at most 1,000.
@@ -62,16 +71,6 @@ impl Limit {
         rows.truncate(wanted);
         Page { rows, more }
     }
-
-    /// The same for rows in descending pages, the extra one first.
-    pub(super) fn page_back<T>(self, mut rows: Vec<T>) -> Page<T> {
-        let extra = rows.len().saturating_sub(self.0 as usize);
-        rows.drain(..extra);
-        Page {
-            rows,
-            more: extra > 0,
-        }
-    }
 }
 
 /// Pages of messages, which also end where their text is long enough.
@@ -91,11 +90,12 @@ impl Limit {
         Page { rows, more }
     }
 
-    /// The same for pages that go back in time.
-    pub(super) fn messages_back(self, read: Portion) -> Page<Message> {
-        let Page { rows, more } = self.page_back(read.rows);
-        let more = more || read.cut;
-        Page { rows, more }
+    /// Makes a page that goes back in time of what was read, newest first.
+    pub(super) fn messages_back(self, read: Portion) -> BackPage {
+        let Page { mut rows, more } = self.messages(read);
+        let next = rows.last().filter(|_| more).map(|last| last.message_id);
+        rows.reverse();
+        BackPage { rows, next }
     }
 }
 
@@ -119,7 +119,5 @@ mod tests {
     fn the_extra_row_tells_of_more() {
         let three = Limit::parse(Some("3")).map(|limit| limit.page(vec![1, 2, 3, 4]));
         assert!(three.is_ok_and(|page| page.more && page.rows == [1, 2, 3]));
-        let back = Limit::parse(Some("3")).map(|limit| limit.page_back(vec![1, 2, 3, 4]));
-        assert!(back.is_ok_and(|page| page.more && page.rows == [2, 3, 4]));
     }
 }

@@ -80,6 +80,17 @@ impl SessionService {
         }
     }
 
+    /// How much a session is in use: 2 with an open socket on this server, 1 where it was used since
+    /// uses were last stored, 0 otherwise. A session with a socket on another server counts by its last
+    /// use, which that server stores once a period.
+    pub(super) fn rank(&self, session: SessionId) -> u8 {
+        match () {
+            () if self.hub.has_session(session) => 2,
+            () if self.used.has(session) => 1,
+            () => 0,
+        }
+    }
+
     /// The task that keeps these sessions, at work every `period`.
     #[must_use]
     pub fn keeper(&self, period: Duration) -> SessionKeeper {

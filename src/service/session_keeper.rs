@@ -52,6 +52,10 @@ impl Used {
         self.lock().insert(session);
     }
 
+    pub(super) fn has(&self, session: SessionId) -> bool {
+        self.lock().contains(&session)
+    }
+
     fn take(&self) -> HashSet<SessionId> {
         mem::take(&mut *self.lock())
     }

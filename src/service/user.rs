@@ -116,7 +116,14 @@ impl UserService {
             .users
             .update(id, name.as_ref(), hash.as_deref(), asking)
             .await?;
-        let Updated { user, ended } = updated.ok_or_else(|| Error::user_not_found(id))?;
+        let Updated {
+            user,
+            former_name,
+            ended,
+        } = updated.ok_or_else(|| Error::user_not_found(id))?;
+        if user.username != former_name {
+            self.hub.rename(id, &former_name, &user.username);
+        }
         if hash.is_some() {
             tracing::info!(user = id.0, "password changed");
         }

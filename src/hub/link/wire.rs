@@ -61,6 +61,12 @@ pub(in crate::hub) enum Note {
     UserEnded { user: UserId },
     /// The session was ended.
     SessionEnded { session: SessionId },
+    /// The user has another name.
+    Renamed {
+        user: UserId,
+        from: String,
+        to: String,
+    },
     /// The node lives, and hears those. The digests of who is connected to it, by shard.
     Beat {
         hears: Vec<NodeId>,

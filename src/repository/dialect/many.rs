@@ -3,6 +3,7 @@
 use super::{column, json};
 use crate::{
     model::{ChatId, Role, Timestamp, User, UserId},
+    repository::position::latest_message,
     store::{Store, StoreTransaction},
 };
 use sqlx::{Result, query, query_as};
@@ -15,17 +16,25 @@ pub(in crate::repository) async fn join(
     role: Role,
     now: Timestamp,
 ) -> Result<()> {
-    const POSTGRES: &str = "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at) \
-        SELECT u.customer_id, c.chat_id, $1, $2 FROM unnest($3::bigint[], $4::bigint[]) AS k (u, c) \
+    const POSTGRES: &str = concat!(
+        "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, last_read_message_id) \
+        SELECT u.customer_id, c.chat_id, $1, $2, ",
+        latest_message!("c.chat_id"),
+        " FROM unnest($3::bigint[], $4::bigint[]) AS k (u, c) \
         JOIN customer u ON u.customer_id = k.u \
         JOIN chat c ON c.chat_id = k.c AND c.deleted_at IS NULL \
-        ON CONFLICT (customer_id, chat_id) DO NOTHING";
+        ON CONFLICT (customer_id, chat_id) DO NOTHING"
+    );
     // A join before ON CONFLICT needs a WHERE, lest SQLite take it for the join's own ON.
-    const SQLITE: &str = "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at) \
-        SELECT u.customer_id, c.chat_id, $1, $2 FROM json_each($3) AS k \
+    const SQLITE: &str = concat!(
+        "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, last_read_message_id) \
+        SELECT u.customer_id, c.chat_id, $1, $2, ",
+        latest_message!("c.chat_id"),
+        " FROM json_each($3) AS k \
         JOIN customer u ON u.customer_id = k.value ->> 0 \
         JOIN chat c ON c.chat_id = k.value ->> 1 AND c.deleted_at IS NULL WHERE TRUE \
-        ON CONFLICT (customer_id, chat_id) DO NOTHING";
+        ON CONFLICT (customer_id, chat_id) DO NOTHING"
+    );
     match tx {
         StoreTransaction::Postgres(tx) => {
             let query = query(POSTGRES).bind(role.as_str()).bind(now);

@@ -56,9 +56,12 @@ pub(super) fn operations() -> Vec<Operation> {
         .lists::<ChatMember>("Users with their roles, by user id", json!([member()]))
         .refuses(&[Code::ChatNotFound]),
         get("/user/{id}/chat", "listUserChats", "List a user's chats")
-            .about("Users see their own list alone.")
+            .about(
+                "Users see their own list alone. The pages that `Link` leads through hold each chat \
+                 once, also where chats become active or are deleted meanwhile.",
+            )
             .id::<UserId>("id", 3)
-            .page("chat")
+            .page_by_cursor("chat")
             .lists::<UserChat>("Chats, the latest active first", json!([random()]))
             .refuses(&[Code::UserNotFound, Code::Forbidden]),
     ]

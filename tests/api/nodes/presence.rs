@@ -16,6 +16,7 @@ on_postgres!(
     a_frozen_nodes_users_are_gone_within_15_s_and_come_back_and_nobody_else_moves,
     who_came_and_went_without_the_link_is_known_with_it,
     typing_is_seen_on_every_node,
+    a_new_name_is_seen_on_every_node,
 );
 
 /// Asks a node until those are online, and nobody else; the one who asks is among them.
@@ -184,5 +185,42 @@ async fn typing_is_seen_on_every_node() {
         .await;
     let typing = watcher.until("start-typing").await;
     assert_eq!(typing["customerId"], cluster.carl);
+    cluster.close().await;
+}
+
+async fn a_new_name_is_seen_on_every_node() {
+    let cluster = Cluster::open(2).await;
+    let (chat, carl) = (cluster.chat, cluster.carl);
+    let mut watcher = cluster.enter(1, cluster.sigmund).await;
+    cluster.until_heard(0, &mut watcher).await;
+    let mut socket = cluster.enter(0, carl).await;
+    until_passing(&mut watcher, "join", "carl", carl, chat).await;
+    // Renamed on the node where carl is not connected.
+    let renamed = json!({ "username": "karl" });
+    let path = format!("/user/{carl}");
+    cluster.client(1).put(&path, renamed).await.expect(200);
+    // Known on both nodes once the other has heard of it.
+    let online = json!({ "customerId": carl, "username": "karl" });
+    for node in [0, 1] {
+        patiently("the new name", async {
+            loop {
+                let mut asking = cluster.nodes[node].socket().await;
+                let ack = asking.enter(cluster.sigmund, chat).await;
+                if ack["online"]
+                    .as_array()
+                    .is_some_and(|all| all.contains(&online))
+                {
+                    return;
+                }
+            }
+        })
+        .await;
+    }
+    socket
+        .send(json!({ "type": "start-typing", "content": { "chatId": chat } }))
+        .await;
+    until_passing(&mut watcher, "start-typing", "karl", carl, chat).await;
+    socket.close().await;
+    until_passing(&mut watcher, "leave", "karl", carl, chat).await;
     cluster.close().await;
 }

@@ -12,6 +12,10 @@ use utoipa::{
     },
 };
 
+/// The id of a chat, or its place in a list: three numbers.
+const CURSOR: &str =
+    "^(0|[1-9][0-9]{0,17}(\\.(0|[1-9][0-9]{0,17})){0,1}(\\.(0|[1-9][0-9]{0,17})){0,1})$";
+
 /// What may be wrong with a body.
 const OF_A_BODY: [Code; 4] = [
     Code::InvalidJson,
@@ -75,6 +79,17 @@ impl Operation {
         let id = id.minimum(Some(0)).maximum(Some(i64::MAX as isize)).build();
         let about = format!("The {of} after whose id the page begins");
         self.limit().query("after", &about, id, 1)
+    }
+
+    /// A page of a list whose order changes: its cursor is more than an id.
+    pub(in crate::routes::openapi) fn page_by_cursor(self, of: &str) -> Self {
+        let cursor = ObjectBuilder::new().schema_type(Type::String);
+        let cursor = cursor.pattern(Some(CURSOR)).build();
+        let about = format!(
+            "Where the page begins: the value that the `Link` of the page before gives, or the id of \
+             the {of} after which it begins"
+        );
+        self.limit().query("after", &about, cursor, "1")
     }
 
     /// An id that must stand in the query.

@@ -1,0 +1,84 @@
+//! The text that a search looks for, compared without regard to case and accents.
+
+use super::fold::fold;
+
+/// Longest text to look for, in bytes: no message holds a longer one.
+const MAX_BYTES: usize = 16 * 1024;
+
+/// A text to look for, folded: the same on every database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchText(String);
+
+impl SearchText {
+    /// Reads a text to look for. None where it is empty, over 16 KiB, holds U+0000, or consists of
+    /// accents alone.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() > MAX_BYTES || text.contains('\0') {
+            return None;
+        }
+        let folded = fold(text);
+        (!folded.is_empty()).then(|| Self(folded.into_owned()))
+    }
+
+    /// Whether a message's content holds the text.
+    #[must_use]
+    pub fn is_in(&self, content: &str) -> bool {
+        // An ASCII content folds to ASCII.
+        (self.0.is_ascii() || !content.is_ascii()) && fold(content).contains(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finds(text: &str, content: &str) -> bool {
+        SearchText::parse(text).is_some_and(|text| text.is_in(content))
+    }
+
+    #[test]
+    fn case_and_accents_do_not_count() {
+        for (text, content) in [
+            ("hello", "Say HELLO"),
+            ("äpfel", "Äpfel"),
+            ("apfel", "ÄPFEL"),
+            ("ÄPFEL", "zwei apfel"),
+            ("москва", "Из МОСКВЫ в МОСКВА"),
+            ("e\u{301}te\u{301}", "\u{c9}T\u{c9}"),
+            ("\u{e9}", "CAFE\u{301}"),
+            ("ΟΔΟΣ", "οδος"),
+            ("οδός", "ΟΔΟΣ"),
+            ("straße", "STRASSE"),
+            ("istanbul", "İSTANBUL"),
+            ("ﬁne", "FINE"),
+            ("１２", "12"),
+            ("名", "ß 名前"),
+            ("שלום", "שָׁלוֹם"),
+        ] {
+            assert!(finds(text, content), "{text} in {content}");
+        }
+    }
+
+    #[test]
+    fn other_letters_and_vowel_signs_do_count() {
+        for (text, content) in [
+            ("hello", "help"),
+            ("москва", "МОСКВЫ"),
+            ("か", "が"),
+            ("कि", "की"),
+            ("é", "a"),
+        ] {
+            assert!(!finds(text, content), "{text} in {content}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_neither_empty_nor_accents_alone_nor_too_long() {
+        assert!(SearchText::parse("%_!").is_some());
+        assert!(SearchText::parse(&"x".repeat(MAX_BYTES)).is_some());
+        for wrong in ["", "\u{301}", "a\0", &"x".repeat(MAX_BYTES + 1)] {
+            assert!(SearchText::parse(wrong).is_none(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Searches that do not regard case and accents, and long chats.
+
+use crate::harness::{Client, Server, Store, field, number, on_both_stores};
+use serde_json::Value;
+use url::form_urlencoded::byte_serialize;
+
+on_both_stores!(
+    case_and_accents_are_folded_alike_on_both_stores,
+    a_search_of_accents_alone_is_refused,
+    a_long_search_is_walked_to_its_end_in_bounded_pages,
+);
+
+async fn search(client: &Client, chat: i64, text: &str) -> Vec<Value> {
+    let text: String = byte_serialize(text.as_bytes()).collect();
+    client.list(&format!("/chat/{chat}/message?q={text}")).await
+}
+
+async fn case_and_accents_are_folded_alike_on_both_stores(store: Store) {
+    let server = Server::start(store).await;
+    let client = server.client();
+    let (carl, chat) = (
+        client.new_user("carl").await,
+        client.new_chat("general").await,
+    );
+    let texts = [
+        "Äpfel und Birnen",
+        "Из МОСКВЫ",
+        "МОСКВА",
+        "cafe\u{301}",
+        "ΟΔΟΣ",
+        "STRASSE",
+        "が",
+    ];
+    let mut sent = Vec::new();
+    for text in texts {
+        sent.push(client.say(carl, chat, text).await);
+    }
+    for (text, found) in [
+        ("äpfel", &[0][..]),
+        ("A\u{308}PFEL", &[0]),
+        ("apfel", &[0]),
+        ("москва", &[2]),
+        ("Москв", &[1, 2]),
+        ("caf\u{e9}", &[3]),
+        ("CAFE\u{301}", &[3]),
+        ("οδός", &[4]),
+        ("straße", &[5]),
+        ("か", &[]),
+        ("が", &[6]),
+    ] {
+        let found: Vec<Value> = found.iter().map(|&n| sent[n].clone()).collect();
+        assert_eq!(search(&client, chat, text).await, found, "{text}");
+    }
+}
+
+async fn a_search_of_accents_alone_is_refused(store: Store) {
+    let server = Server::start(store).await;
+    let client = server.client();
+    let chat = client.new_chat("general").await;
+    let path = format!("/chat/{chat}/message?q=%CC%81");
+    client.get(&path).await.expect_error(400, "invalid_field");
+}
+
+async fn a_long_search_is_walked_to_its_end_in_bounded_pages(store: Store) {
+    // Over twice as many as one search looks at.
+    const MANY: i64 = 45_000;
+    let server = Server::start(store).await;
+    let client = server.client();
+    let (carl, chat) = (
+        client.new_user("carl").await,
+        client.new_chat("general").await,
+    );
+    let first = client.say(carl, chat, "Nadel").await;
+    server.database.fill(chat, carl, MANY, "straw").await;
+    let last = client.say(carl, chat, "NADEL").await;
+    let path = format!("/chat/{chat}/message?q=nadel");
+    let pages = client.pages(&path).await;
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 1]);
+    assert_eq!(pages.concat(), [last, first]);
+
+    let pages = client
+        .pages(&format!("/chat/{chat}/message?q=straw&limit=1000"))
+        .await;
+    let straw: Vec<i64> = pages
+        .iter()
+        .rev()
+        .flatten()
+        .map(|m| number(m, "seq"))
+        .collect();
+    assert_eq!(straw, (2..=MANY + 1).collect::<Vec<_>>());
+}
