@@ -88,7 +88,8 @@ pub struct UserChat {
     /// What was sent last; null in a chat without messages.
     #[schema(required)]
     pub last_message: Option<Message>,
-    /// Messages of others after the one read last that are not deleted, counted up to 1,000.
+    /// Messages of others after the one read last, and after the user joined, that are not deleted,
+    /// counted up to 1,000.
     pub unread: i64,
     /// The message read last: the one marked, or their own latest where that came after; null
     /// where there is neither.

@@ -39,7 +39,7 @@ pub struct ListedChat {
     pub as_of: MessageId,
     /// The message read last.
     pub last_read_message_id: Option<MessageId>,
-    /// Messages of others after the one read last, counted up to 1,000.
+    /// Messages of others after the one read last, and after the user joined, counted up to 1,000.
     pub unread: i64,
 }
 
@@ -113,7 +113,7 @@ impl MemberRepository {
             mine AS ( \
                 SELECT c.chat_id, c.chat_name, c.created_at, m.role, list.as_of, ",
             read_position!(),
-            " AS last_read_message_id, \
+            " AS last_read_message_id, m.joined_message_id, \
                     coalesce((SELECT max(x.message_id) FROM message x \
                         WHERE x.chat_id = c.chat_id), 0) AS last_message_id, \
                     coalesce((SELECT max(x.message_id) FROM message x \
@@ -122,7 +122,10 @@ impl MemberRepository {
                 WHERE m.customer_id = $1 AND c.deleted_at IS NULL) \
             SELECT mine.*, (SELECT count(*) FROM (SELECT 1 FROM message x \
                 WHERE x.chat_id = mine.chat_id AND x.deleted_at IS NULL \
-                    AND x.message_id > coalesce(mine.last_read_message_id, 0) \
+                    AND x.message_id > CASE \
+                        WHEN coalesce(mine.last_read_message_id, 0) > coalesce(mine.joined_message_id, 0) \
+                        THEN mine.last_read_message_id \
+                        ELSE coalesce(mine.joined_message_id, 0) END \
                     AND (x.customer_id IS NULL OR x.customer_id <> $1) \
                 LIMIT 1000) AS unread) AS unread \
             FROM mine WHERE $2 = 0 OR (mine.placed_by, mine.chat_id) < ($3, $2) \

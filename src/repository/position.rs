@@ -18,8 +18,8 @@ macro_rules! read_position {
 }
 pub(super) use read_position;
 
-/// The message sent last to a chat, null where there is none: a new member has read up to it, so that
-/// what is unread begins with the membership.
+/// The message sent last to a chat, null where there is none: for a new member, what is unread begins
+/// after it.
 macro_rules! latest_message {
     ($chat:literal) => {
         concat!(

@@ -63,10 +63,10 @@ impl Roster {
         Ok(others > 0)
     }
 
-    /// Makes a user a member, with all that was sent before counted as read; none where they are one already, or where user or chat is gone.
+    /// Makes a user a member, for whom what was sent before is not unread; none where they are one already, or where user or chat is gone.
     pub async fn add(&mut self, user: UserId, role: Role) -> Result<Option<Member>, Error> {
         const SQL: &str = concat!(
-            "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, last_read_message_id) \
+            "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, joined_message_id) \
              SELECT u.customer_id, c.chat_id, $3, $4, ",
             latest_message!("c.chat_id"),
             " FROM customer u, chat c \

@@ -80,6 +80,9 @@ pub struct MemberRecord {
     pub joined_at: Timestamp,
     /// The message read last.
     pub last_read_message_id: Option<MessageId>,
+    /// The message sent last when the member joined. None in exports and rows of an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined_message_id: Option<MessageId>,
 }
 
 /// A row of `message`.

@@ -48,7 +48,8 @@ impl Restore {
                         .push_bind(member.chat_id)
                         .push_bind(&member.role)
                         .push_bind(member.joined_at)
-                        .push_bind(member.last_read_message_id);
+                        .push_bind(member.last_read_message_id)
+                        .push_bind(member.joined_message_id);
                 }
                 Record::Message(message) => {
                     row.push_bind(message.message_id)
@@ -97,7 +98,8 @@ fn columns(kind: Kind) -> &'static str {
         Kind::User => "customer (customer_id, username, password, created_at)",
         Kind::Chat => "chat (chat_id, chat_name, created_at, seq)",
         Kind::Member => {
-            "customer_chat (customer_id, chat_id, role, joined_at, last_read_message_id)"
+            "customer_chat (customer_id, chat_id, role, joined_at, last_read_message_id, \
+             joined_message_id)"
         }
         Kind::Message => {
             "message (message_id, chat_id, customer_id, content, sent_at, seq, sent_seq, \

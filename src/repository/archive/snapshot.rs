@@ -72,7 +72,7 @@ impl Snapshot {
                              WHERE chat_id > $1 AND deleted_at IS NULL \
                              ORDER BY chat_id LIMIT $2";
         const MEMBERS: &str = concat!(
-            "SELECT customer_id, chat_id, role, joined_at, last_read_message_id \
+            "SELECT customer_id, chat_id, role, joined_at, last_read_message_id, joined_message_id \
              FROM customer_chat WHERE (customer_id, chat_id) > ($1, $2) AND ",
             living_chat!("customer_chat.chat_id"),
             " ORDER BY customer_id, chat_id LIMIT $3"

@@ -17,7 +17,7 @@ pub(in crate::repository) async fn join(
     now: Timestamp,
 ) -> Result<()> {
     const POSTGRES: &str = concat!(
-        "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, last_read_message_id) \
+        "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, joined_message_id) \
         SELECT u.customer_id, c.chat_id, $1, $2, ",
         latest_message!("c.chat_id"),
         " FROM unnest($3::bigint[], $4::bigint[]) AS k (u, c) \
@@ -27,7 +27,7 @@ pub(in crate::repository) async fn join(
     );
     // A join before ON CONFLICT needs a WHERE, lest SQLite take it for the join's own ON.
     const SQLITE: &str = concat!(
-        "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, last_read_message_id) \
+        "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, joined_message_id) \
         SELECT u.customer_id, c.chat_id, $1, $2, ",
         latest_message!("c.chat_id"),
         " FROM json_each($3) AS k \

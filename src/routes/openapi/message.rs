@@ -26,7 +26,7 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![
         list.query("before", "Only messages before this one", before, 11)
             .query("since", "Only messages that changed after this change", since, 7)
-            .query("q", "A text to look for, without regard to case: at most 16 KiB", looked_for(), "there")
+            .query("q", "A text to look for, at most 16 KiB. Case and accents do not count. A page looks at 20,000 messages or 8 MiB of text at most: it may be short, or empty, and have a `Link`", looked_for(), "there")
             .lists::<Message>("Messages", page())
             .refuses(&[Code::ChatNotFound]),
         post("/chat/{chat_id}/message", "sendMessage", "Send a message")

@@ -89,7 +89,7 @@ impl Operation {
             "Where the page begins: the value that the `Link` of the page before gives, or the id of \
              the {of} after which it begins"
         );
-        self.limit().query("after", &about, cursor, "1")
+        self.limit().query("after", &about, cursor, "2.8.10")
     }
 
     /// An id that must stand in the query.
