@@ -49,8 +49,8 @@ async fn ready(failed: Failed) -> Result<Option<Code>, String> {
 
 #[tokio::test]
 async fn every_task_is_needed() {
-    assert_eq!(ready(Failed::Nothing).await, Ok(None));
+    assert_eq!(Box::pin(ready(Failed::Nothing)).await, Ok(None));
     for failed in [Failed::Writer, Failed::Standings, Failed::Marking] {
-        assert_eq!(ready(failed).await, Ok(Some(Code::Unavailable)));
+        assert_eq!(Box::pin(ready(failed)).await, Ok(Some(Code::Unavailable)));
     }
 }

@@ -202,7 +202,7 @@ async fn a_new_name_is_seen_on_every_node() {
     // Known on both nodes once the other has heard of it.
     let online = json!({ "customerId": carl, "username": "karl" });
     for node in [0, 1] {
-        patiently("the new name", async {
+        let seen = Box::pin(async {
             loop {
                 let mut asking = cluster.nodes[node].socket().await;
                 let ack = asking.enter(cluster.sigmund, chat).await;
@@ -213,8 +213,8 @@ async fn a_new_name_is_seen_on_every_node() {
                     return;
                 }
             }
-        })
-        .await;
+        });
+        patiently("the new name", seen).await;
     }
     socket
         .send(json!({ "type": "start-typing", "content": { "chatId": chat } }))
