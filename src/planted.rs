@@ -41,6 +41,27 @@ pub fn fails_this_commit() -> bool {
     COMMITS.fetch_add(1, Ordering::Relaxed).is_multiple_of(50)
 }
 
+/// Whether this sign-up, acknowledged, is forgotten: one in sixteen is, so that the checker's own
+/// first users are not.
+#[must_use]
+pub fn forgets_this_sign_up() -> bool {
+    static SIGN_UPS: AtomicU64 = AtomicU64::new(1);
+    is_selected("lost_sign_up") && SIGN_UPS.fetch_add(1, Ordering::Relaxed).is_multiple_of(16)
+}
+
+/// Whether this membership, acknowledged, is forgotten: one in ten is.
+#[must_use]
+pub fn forgets_this_member() -> bool {
+    static MEMBERS: AtomicU64 = AtomicU64::new(1);
+    is_selected("lost_member") && MEMBERS.fetch_add(1, Ordering::Relaxed).is_multiple_of(10)
+}
+
+/// Whether a commit that failed is taken for one that succeeded.
+#[must_use]
+pub fn believes_failed_commits() -> bool {
+    is_selected("failed_commit")
+}
+
 /// Whether a slow socket goes on where the hub is, without what it missed.
 #[must_use]
 pub fn skips_lagged() -> bool {

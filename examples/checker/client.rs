@@ -185,8 +185,10 @@ impl Client {
     /// Resumes every chat from what was seen last, and waits until it is live.
     pub async fn resume_all(&mut self) {
         for chat in self.chats.clone() {
+            let known = self.journal.violations.len();
             let resuming = time::timeout(ANSWER_LIMIT, async {
-                while !self.resume(chat).await {
+                // A wrong answer is not asked for twice.
+                while !self.resume(chat).await && self.journal.violations.len() == known {
                     time::sleep(Duration::from_millis(100)).await;
                 }
             });

@@ -1,7 +1,10 @@
 //! All that one client wrote down, and what it knows of each chat.
 
-use crate::record::{ChatId, Kind, MessageId, Op, OpId, Segment, Seq, State, Violation};
-use std::collections::{BTreeMap, HashMap};
+use crate::{
+    record::{ChatId, Kind, MessageId, Op, OpId, Segment, Seq, State, Violation},
+    wire,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// One in so many clients is slow at times.
 const SLOW: u32 = 4;
@@ -21,8 +24,14 @@ pub struct Journal {
     pub client: u32,
     pub user: i64,
     pub ops: Vec<Op>,
+    /// How many of them are of earlier eras: each of these may be stored or not.
+    pub past: usize,
     pub segments: Vec<Segment>,
     pub views: BTreeMap<ChatId, View>,
+    /// The epoch of each chat's log, as connect-chat told it.
+    pub epochs: BTreeMap<ChatId, String>,
+    /// Those of earlier eras.
+    former: BTreeSet<String>,
     /// What each final resume said is the head.
     pub finals: BTreeMap<ChatId, Seq>,
     pub violations: Vec<Violation>,
@@ -45,8 +54,11 @@ impl Journal {
             client,
             user,
             ops: Vec::new(),
+            past: 0,
             segments: Vec::new(),
             views: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+            former: BTreeSet::new(),
             finals: BTreeMap::new(),
             violations: Vec::new(),
             sockets: 0,
@@ -77,17 +89,49 @@ impl Journal {
         id
     }
 
+    /// Another epoch has begun: what was seen is forgotten, what was acknowledged may be gone. Gives
+    /// the violations of the return.
+    pub fn begin_era(&mut self) -> Vec<Violation> {
+        for op in &mut self.ops {
+            op.doubt |= !op.acks.is_empty();
+            op.acks.clear();
+        }
+        self.past = self.ops.len();
+        self.sockets = 0;
+        self.segments.clear();
+        self.views.clear();
+        self.finals.clear();
+        self.former
+            .extend(std::mem::take(&mut self.epochs).into_values());
+        std::mem::take(&mut self.violations)
+    }
+
+    /// Takes note of the epoch that connect-chat told: one for as long as the era lasts.
+    pub fn note_epoch(&mut self, chat: ChatId, epoch: &str) {
+        let known = self.epochs.entry(chat).or_insert_with(|| epoch.to_owned());
+        if known != epoch {
+            let text = format!("chat {chat} is of epoch {epoch}, and was of {known}");
+            self.violate("epoch", text);
+        } else if self.former.contains(epoch) {
+            let text = format!("chat {chat} is of epoch {epoch} after a restore as before it");
+            self.violate("epoch", text);
+        }
+    }
+
     pub fn op(&mut self, id: OpId) -> &mut Op {
         &mut self.ops[id.number as usize]
     }
 
-    /// Writes down a refusal: `unavailable` leaves it open whether it happened, unless it says that
-    /// it did not.
+    /// Writes down a refusal. `internal` is a fault of the server: what passes by itself has another
+    /// code.
     pub fn refuse(&mut self, id: OpId, code: &str, sentence: &str) {
+        if code == "internal" {
+            self.violate("internal", format!("operation {id:?}: {sentence}"));
+        }
         let op = self.op(id);
-        match code {
-            "unavailable" if !sentence.contains("nothing was stored") => op.doubt = true,
-            code => op.refused = Some(code.to_owned()),
+        match wire::leaves_open(code, sentence) {
+            true => op.doubt = true,
+            false => op.refused = Some(code.to_owned()),
         }
     }
 

@@ -1,7 +1,8 @@
 //! What the checker can be told.
 
+use crate::{disk::Disk, nemesis::Kind};
 use clap::{Parser, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Which database the server runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -28,6 +29,10 @@ pub struct Options {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=9))]
     pub nodes: u32,
 
+    /// Postgres as a primary and a synchronous standby of the run's own, which takes over now and then
+    #[arg(long)]
+    pub standby: bool,
+
     /// How long to use and break it, in seconds
     #[arg(long, default_value_t = 60)]
     pub seconds: u64,
@@ -39,6 +44,19 @@ pub struct Options {
     /// How many chats
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub chats: u32,
+
+    /// How many admins, which sign users up, run chats and decide who belongs to them
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=50))]
+    pub admins: u32,
+
+    /// How often a backup is restored that is older than what clients have seen; the seconds are
+    /// shared out between the restores. By default once, and with --calm never
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=20))]
+    restores: Option<u32>,
+
+    /// No kinds of faults but these, such as kill,fill-disk
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub only: Vec<Kind>,
 
     /// What decides every choice of clients and faults; by default a new one each time
     #[arg(long)]
@@ -67,6 +85,19 @@ pub struct Options {
 }
 
 impl Options {
+    /// How often a backup is restored.
+    pub fn restores(&self) -> u32 {
+        self.restores.unwrap_or(u32::from(!self.calm))
+    }
+
+    /// What makes calls on files of the database fail; none where nothing is to break.
+    pub fn disk(&self, folder: &Path) -> Option<Disk> {
+        match self.calm {
+            true => None,
+            false => Disk::new(folder),
+        }
+    }
+
     /// The server's binary: as told, or beside the folder of this example.
     pub fn server(&self) -> Result<PathBuf, String> {
         if let Some(path) = &self.server {

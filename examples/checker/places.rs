@@ -20,7 +20,7 @@ struct Place {
 /// All of a socket's chats.
 pub struct Places {
     /// Which of its client's sockets it is.
-    socket: u32,
+    pub socket: u32,
     chats: BTreeMap<ChatId, Place>,
     /// Chats whose replay was cut, and from where they are live: the rest is to be paged by REST.
     pub truncated: Vec<(ChatId, Seq)>,
@@ -92,6 +92,9 @@ impl Places {
             journal.violate("protocol", format!("a strange ack: {content}"));
             return Err(Gone);
         };
+        if let Some(epoch) = content["epoch"].as_str() {
+            journal.note_epoch(chat, epoch);
+        }
         let truncated = content["truncated"] == true;
         let segment = &mut journal.segments[place.segment];
         segment.events.push(Event::Connected { seq, truncated });

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A socket that stays open.
-type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// When nobody else is connected any more: connects each of the users to the chats through one
 /// server or another, and demands that every server names those, and nobody else, to whoever asks.
@@ -77,9 +77,28 @@ fn unanswered(address: SocketAddr) -> Violation {
 
 /// A socket of a user in a chat, and who is online there by its ack.
 async fn enter(address: SocketAddr, user: i64, chat: ChatId) -> Option<(Stream, BTreeSet<i64>)> {
+    let content = json!({ "customerId": user, "chatId": chat });
+    let Some(Knock::In(stream, ack)) = knock(address, content).await else {
+        return None;
+    };
+    let online = ack["online"].as_array()?.iter();
+    let online = online.filter_map(|who| who["customerId"].as_i64());
+    Some((*stream, online.collect()))
+}
+
+/// How a connect-chat was answered.
+pub enum Knock {
+    /// With an ack: its content, and the socket.
+    In(Box<Stream>, Value),
+    Refused {
+        code: String,
+    },
+}
+
+/// Opens a socket and sends connect-chat; none where no answer comes.
+pub async fn knock(address: SocketAddr, content: Value) -> Option<Knock> {
     let entering = async {
         let (mut stream, _) = connect_async(format!("ws://{address}/ws")).await.ok()?;
-        let content = json!({ "customerId": user, "chatId": chat });
         let frame = json!({ "type": "connect-chat", "id": 1, "content": content });
         stream.send(Message::text(frame.to_string())).await.ok()?;
         while let Some(Ok(message)) = stream.next().await {
@@ -87,12 +106,13 @@ async fn enter(address: SocketAddr, user: i64, chat: ChatId) -> Option<(Stream, 
                 Message::Text(text) => serde_json::from_str(text).ok()?,
                 _ => continue,
             };
-            if frame["type"] == "ack" {
-                let online = frame["content"]["online"].as_array()?.iter();
-                let online = online
-                    .filter_map(|who| who["customerId"].as_i64())
-                    .collect();
-                return Some((stream, online));
+            match frame["type"].as_str()? {
+                "ack" => return Some(Knock::In(Box::new(stream), frame["content"].clone())),
+                "error" => {
+                    let code = frame["content"]["code"].as_str()?.to_owned();
+                    return Some(Knock::Refused { code });
+                }
+                _ => {}
             }
         }
         None

@@ -1,7 +1,7 @@
 //! What is told about a run.
 
 use crate::{
-    check::Verdict,
+    directory::Counts,
     journal::Journal,
     nemesis::Faults,
     options::Options,
@@ -41,6 +41,8 @@ pub struct Report {
     pub replayed_frames: usize,
     /// Times that an open socket had missed something and was sent it after all.
     pub healings: usize,
+    /// What admins did.
+    pub directory: Counts,
     pub faults: Faults,
     /// Numbers that only an operation in doubt can explain.
     pub unexplained_seqs: usize,
@@ -50,20 +52,19 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(options: &Options, seed: u64, faults: Faults) -> Self {
+    pub fn new(options: &Options, seed: u64) -> Self {
         Self {
             store: format!("{:?}", options.store).to_lowercase(),
             nodes: options.nodes,
             seed,
             seconds: options.seconds,
-            faults,
             ..Self::default()
         }
     }
 
     pub fn count(&mut self, journal: &Journal) {
         self.sockets += journal.sockets;
-        for op in &journal.ops {
+        for op in &journal.ops[journal.past..] {
             self.operations += 1;
             match op.kind {
                 Kind::Send => self.sends += 1,
@@ -105,9 +106,8 @@ impl Report {
         }
     }
 
-    pub fn judge(&mut self, verdict: Verdict, others: Vec<Violation>) {
-        self.unexplained_seqs = verdict.unexplained;
-        for violation in others.into_iter().chain(verdict.violations) {
+    pub fn blame(&mut self, violations: Vec<Violation>) {
+        for violation in violations {
             self.violations += 1;
             let of_kind = self.violations_by_kind.entry(violation.kind).or_default();
             *of_kind += 1;
@@ -120,11 +120,14 @@ impl Report {
     }
 
     /// Why the run proves nothing, if it does not.
-    pub fn too_little(&self, calm: bool) -> Option<&'static str> {
+    pub fn too_little(&self, options: &Options) -> Option<&'static str> {
         match self {
             _ if self.acked == 0 => Some("no operation was acknowledged"),
             _ if self.resumes == 0 || self.live_frames == 0 => Some("nobody saw anything"),
-            _ if self.faults.total() == 0 && !calm => Some("nothing was broken"),
+            _ if self.directory.acked == 0 && options.admins > 0 => {
+                Some("no operation of an admin was acknowledged")
+            }
+            _ if self.faults.total() == 0 && !options.calm => Some("nothing was broken"),
             _ => None,
         }
     }
@@ -156,6 +159,27 @@ impl fmt::Display for Report {
              operation in doubt explains",
             self.stored_messages, self.duplicates, self.unexplained_seqs
         )?;
+        let Counts {
+            sign_ups,
+            users_changed,
+            users_deleted,
+            chats_made,
+            chats_renamed,
+            chats_deleted,
+            members_set,
+            members_removed,
+            looks,
+            acked,
+            refused,
+            in_doubt,
+        } = &self.directory;
+        writeln!(
+            f,
+            "admins       {sign_ups} sign-ups, {users_changed} users renamed, {users_deleted} deleted; \
+             {chats_made} chats made, {chats_renamed} renamed, {chats_deleted} deleted; members set \
+             {members_set} times, removed {members_removed}; {looks} looks: {acked} acked, {refused} \
+             refused, {in_doubt} in doubt"
+        )?;
         writeln!(
             f,
             "connections  {} sockets, {} connects, {} of them resumes, {} too far behind to replay",
@@ -169,13 +193,21 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "faults       server: {} kills, {} stops, {} freezes; database: {} restarts, {} stops, \
-             {} freezes",
+             {} freezes, {} times read-only, {} failovers, {} restores",
             faults.kills,
             faults.stops,
             faults.freezes,
             faults.database_restarts,
             faults.database_stops,
-            faults.database_freezes
+            faults.database_freezes,
+            faults.read_only,
+            faults.failovers,
+            faults.restores
+        )?;
+        writeln!(
+            f,
+            "             disk: {} times full, {} times failed",
+            faults.full_disks, faults.failed_disks
         )?;
         if self.nodes > 1 {
             let link = &faults.link;

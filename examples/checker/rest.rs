@@ -5,7 +5,7 @@ use crate::{
     record::{Ack, ChatId, MessageId, OpId, Seq, State},
     wire,
 };
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
@@ -38,6 +38,17 @@ pub struct Row {
     pub seq: Seq,
     pub state: State,
     pub key: Option<String>,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// It succeeded, with this body.
+    Done(StatusCode, Value),
+    /// It was refused for certain.
+    Refused { code: String, sentence: String },
+    /// Whether it was done is unknown.
+    Doubt,
 }
 
 impl Rest {
@@ -89,6 +100,25 @@ impl Rest {
         }
     }
 
+    /// Any request.
+    pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Reply {
+        let mut request = self.http.request(method, self.url(path));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let Some((status, body)) = answer(request).await else {
+            return Reply::Doubt;
+        };
+        if status.is_success() {
+            return Reply::Done(status, body);
+        }
+        let (code, sentence) = wire::refusal(&body);
+        match wire::leaves_open(&code, &sentence) {
+            true => Reply::Doubt,
+            false => Reply::Refused { code, sentence },
+        }
+    }
+
     /// Asks, and takes note of the answer where it has a body.
     async fn ask(
         &self,
@@ -96,21 +126,13 @@ impl Rest {
         op: OpId,
         request: RequestBuilder,
     ) -> Option<StatusCode> {
-        let answer = async {
-            let answer = request.send().await.ok()?;
-            let status = answer.status();
-            if status == StatusCode::NO_CONTENT {
-                return Some((status, Value::Null));
-            }
-            Some((status, answer.json::<Value>().await.ok()?))
-        };
-        let Some((status, body)) = answer.await else {
+        let Some((status, body)) = answer(request).await else {
             journal.op(op).doubt = true;
             return None;
         };
         if !status.is_success() {
-            let code = body["code"].as_str().unwrap_or("unavailable");
-            journal.refuse(op, code, body["error"].as_str().unwrap_or_default());
+            let (code, sentence) = wire::refusal(&body);
+            journal.refuse(op, &code, &sentence);
         } else if let Some(mut ack) = wire::ack(&body) {
             // A send that is new answers 201; a 200 repeats an earlier one.
             let send = matches!(journal.op(op).kind, crate::record::Kind::Send);
@@ -141,10 +163,29 @@ impl Rest {
         }
     }
 
+    /// The number of the latest change of a chat's newest message.
+    pub async fn newest(&self, chat: ChatId) -> Option<Seq> {
+        let path = format!("/chat/{chat}/message?limit=1");
+        match self.call(Method::GET, &path, None).await {
+            Reply::Done(_, page) => page[0]["seq"].as_i64(),
+            _ => None,
+        }
+    }
+
     fn url(&self, path: &str) -> String {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.bases.len();
         format!("{}{path}", self.bases[turn])
     }
+}
+
+/// The answer to a request, and its body where it has one; none where it did not come whole.
+async fn answer(request: RequestBuilder) -> Option<(StatusCode, Value)> {
+    let answer = request.send().await.ok()?;
+    let status = answer.status();
+    if status == StatusCode::NO_CONTENT {
+        return Some((status, Value::Null));
+    }
+    Some((status, answer.json().await.ok()?))
 }
 
 fn row(message: &Value) -> Option<Row> {

@@ -2,6 +2,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
+    ffi::OsString,
     fs::File,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -27,6 +28,8 @@ pub struct Server {
     database_url: String,
     nats_url: Option<String>,
     faketime: Option<PathBuf>,
+    /// What it gets into its environment besides its settings.
+    pub environment: Vec<(&'static str, OsString)>,
     log: String,
     frozen: bool,
     http: reqwest::Client,
@@ -45,6 +48,7 @@ impl Server {
             database_url: database_url.to_owned(),
             nats_url: None,
             faketime: None,
+            environment: Vec::new(),
             log: "server.log".to_owned(),
             frozen: false,
             http: reqwest::Client::new(),
@@ -52,14 +56,41 @@ impl Server {
         })
     }
 
-    /// The same as one of several, of this number.
-    pub fn linked(self, number: usize, nats_url: String, faketime: Option<PathBuf>) -> Self {
-        Self {
-            nats_url: Some(nats_url),
-            faketime,
-            log: format!("server{number}.log"),
-            ..self
+    /// Makes it one of several, of this number.
+    pub fn link(&mut self, number: usize, nats_url: String, faketime: Option<PathBuf>) {
+        self.nats_url = Some(nats_url);
+        self.faketime = faketime;
+        self.log = format!("server{number}.log");
+    }
+
+    /// Runs one of the binary's commands on the same database, with a file.
+    pub async fn command(&self, name: &str, file: &Path) -> Result<(), String> {
+        let mut command = Command::new(&self.binary);
+        let command = command.arg(name).arg(file).current_dir(&self.folder);
+        let command = command.env("DATABASE_URL", &self.database_url);
+        let output = command.stdin(Stdio::null()).output().await;
+        let output = output.map_err(|e| e.to_string())?;
+        match output.status.success() {
+            true => Ok(()),
+            false => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                Err(format!("{name} ended with {}: {said}", output.status))
+            }
         }
+    }
+
+    /// Removes the file of its database.
+    pub fn forget_file(&self) -> Result<(), String> {
+        let path = self.database_url.trim_start_matches("sqlite://");
+        for suffix in ["", "-wal", "-shm"] {
+            match std::fs::remove_file(format!("{path}{suffix}")) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(format!("cannot remove {path}{suffix}: {e}"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Starts it and waits until it is ready. One that ends meanwhile is started again, because its
@@ -100,6 +131,7 @@ impl Server {
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         }
         command
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .envs(link)
             .current_dir(&self.folder)
             .env("HOST", "127.0.0.1")

@@ -78,7 +78,12 @@ impl Socket {
         self.places.begin(journal, chat, since);
         let mut content = json!({ "customerId": journal.user, "chatId": chat });
         if let Some(since) = since {
-            content["since"] = since.into();
+            content["since"] = match journal.epochs.get(&chat) {
+                Some(epoch) if self.places.socket.is_multiple_of(2) => {
+                    json!({ "seq": since, "epoch": epoch })
+                }
+                _ => since.into(),
+            };
         }
         self.ask("connect-chat", content, Asked::Connect(chat))
             .await

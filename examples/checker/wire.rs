@@ -78,3 +78,17 @@ pub fn ack(content: &Value) -> Option<Ack> {
         duplicate: content["duplicate"] == true,
     })
 }
+
+/// The code and the sentence of a refusal.
+pub fn refusal(body: &Value) -> (String, String) {
+    let text = |field: &str| body[field].as_str().map(ToOwned::to_owned);
+    let code = text("code").unwrap_or_else(|| "unavailable".to_owned());
+    (code, text("error").unwrap_or_default())
+}
+
+/// Whether a refusal leaves it open whether the operation happened: `unavailable` does, unless it says
+/// that it did not.
+pub fn leaves_open(code: &str, sentence: &str) -> bool {
+    let says_not = ["nothing was stored", "nothing was done"];
+    code == "unavailable" && !says_not.iter().any(|not| sentence.contains(not))
+}

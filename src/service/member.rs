@@ -123,6 +123,10 @@ impl MemberService {
             return Err(self.missing(user, chat).await?);
         };
         roster.commit().await?;
+        #[cfg(feature = "planted-faults")]
+        if crate::planted::forgets_this_member() {
+            self.remove(caller, user, chat).await?;
+        }
         let by = caller.user().map(|me| me.0);
         let (user, chat) = (user.0, chat.0);
         match role {

@@ -89,7 +89,12 @@ impl UserService {
     /// Signs a user up; `username_taken`.
     pub async fn create(&self, name: Username, password: Password) -> Result<User, Error> {
         let hash = self.passwords.hash_chosen(password, name.as_str()).await?;
-        self.users.create(&name, &hash).await
+        let user = self.users.create(&name, &hash).await?;
+        #[cfg(feature = "planted-faults")]
+        if crate::planted::forgets_this_sign_up() {
+            delete(self.writer.clone(), user.customer_id).await?;
+        }
+        Ok(user)
     }
 
     /// Changes what is given of a user. A new password ends their sessions, but the one that asks,

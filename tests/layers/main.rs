@@ -63,7 +63,7 @@ const LAYERS: &[Layer] = &[
     layer("auth", &["model", "error"], &[]),
     // Compiled only to show that the checker notices faults.
     layer("planted", &[], &[]),
-    layer("store", &["error"], &["sqlx"]),
+    layer("store", &["error", "planted"], &["sqlx"]),
     layer("repository", &["model", "error", "store"], &["sqlx"]),
     layer("hub", &["model", "protocol", "planted"], &[]),
     layer(

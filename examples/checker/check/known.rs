@@ -16,6 +16,7 @@ pub enum Source {
     Ack { client: u32 },
     Frame { client: u32, socket: u32 },
     Store,
+    Restored,
 }
 
 impl fmt::Display for Source {
@@ -26,6 +27,7 @@ impl fmt::Display for Source {
                 write!(f, "seen by client {client} on socket {socket}")
             }
             Self::Store => f.write_str("in the store"),
+            Self::Restored => f.write_str("in the store when the era began"),
         }
     }
 }
@@ -84,10 +86,15 @@ pub fn gather(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) -> Known
             violations.extend(known.add(segment.chat, frame.seq, change));
         }
     }
-    for (&chat, rows) in evidence.rows {
-        for row in rows {
-            let change = Change::new(row.message, row.state, Source::Store);
-            violations.extend(known.add(chat, row.seq, change));
+    for (all, source) in [
+        (evidence.baseline, Source::Restored),
+        (evidence.rows, Source::Store),
+    ] {
+        for (&chat, rows) in all {
+            for row in rows {
+                let change = Change::new(row.message, row.state, source);
+                violations.extend(known.add(chat, row.seq, change));
+            }
         }
     }
     known.find_sent(evidence);

@@ -1,4 +1,4 @@
-//! The numbers of a chat run from 1 to its head without a hole, and none is used twice.
+//! The numbers of a chat run from 1, or from where the era began, to its head without a hole, and none is used twice.
 
 use super::{Evidence, Known};
 use crate::record::{ChatId, Kind, Outcome, Seq, Violation};
@@ -12,7 +12,7 @@ pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violat
     for &chat in evidence.rows.keys() {
         let head = evidence.head(chat);
         let changes = known.changes.get(&chat);
-        let missing: Vec<Seq> = (1..=head)
+        let missing: Vec<Seq> = (evidence.begin(chat) + 1..=head)
             .filter(|seq| changes.is_none_or(|changes| !changes.contains_key(seq)))
             .collect();
         let possible = in_doubt(evidence, known, chat);
@@ -35,7 +35,8 @@ pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violat
 fn in_doubt(evidence: &Evidence<'_>, known: &Known, chat: ChatId) -> usize {
     let ops = evidence
         .ops()
-        .filter(|op| op.chat == chat && op.outcome() == Outcome::Doubt);
+        .filter(|op| op.chat == chat && evidence.is_present(op.id))
+        .filter(|op| op.outcome() == Outcome::Doubt);
     let changes = ops.filter(|op| op.kind != Kind::Send).count();
     let rows = evidence.rows.get(&chat).into_iter().flatten();
     let unseen = rows

@@ -4,6 +4,7 @@
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::{
+    ffi::OsString,
     fs,
     io::Write,
     net::{Ipv4Addr, SocketAddr},
@@ -45,12 +46,19 @@ pub struct Cluster {
     /// Whether the other one follows it.
     has_standby: bool,
     address: Address,
+    /// Variables that both servers get into their environment.
+    environment: Vec<(&'static str, OsString)>,
     keeper: Child,
 }
 
 impl Cluster {
     /// Starts a primary and its synchronous standby.
     pub async fn start() -> Result<Self, String> {
+        Self::start_with(Vec::new()).await
+    }
+
+    /// Starts both with more variables in their environment.
+    pub async fn start_with(environment: Vec<(&'static str, OsString)>) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("cluster").tempdir();
         let folder = folder
             .map_err(|e| format!("cannot make a folder: {e}"))?
@@ -72,6 +80,7 @@ impl Cluster {
             ports,
             primary: 0,
             has_standby: false,
+            environment,
             keeper,
         };
         cluster
@@ -91,6 +100,22 @@ impl Cluster {
     /// The database `postgres` of the present primary, by its own port.
     pub fn primary_url(&self) -> String {
         url(self.ports[self.primary])
+    }
+
+    /// The data folders of the primary and of its standby.
+    pub fn data(&self) -> [PathBuf; 2] {
+        [self.primary, 1 - self.primary].map(|server| self.folder.join(server.to_string()))
+    }
+
+    /// Stops the primary at once, without a word to its clients.
+    pub async fn stop(&self) -> Result<(), String> {
+        let primary = self.primary.to_string();
+        self.control(&["stop", &primary, "immediate"]).await
+    }
+
+    /// Starts the primary again after a stop.
+    pub async fn resume(&self) -> Result<(), String> {
+        self.control(&["start", &self.primary.to_string()]).await
     }
 
     /// Loses the primary, promotes the standby, then moves the address to it. From here on there is
@@ -183,7 +208,8 @@ impl Cluster {
 
     async fn control(&self, words: &[&str]) -> Result<(), String> {
         let mut command = Command::new(self.folder.join("ctl"));
-        let command = command.args(words).stdin(Stdio::null());
+        let environment = self.environment.iter().map(|(name, value)| (name, value));
+        let command = command.args(words).envs(environment).stdin(Stdio::null());
         // A server that it starts would keep a pipe open.
         let errors = fs::File::create(self.folder.join("errors"))
             .map_err(|e| format!("cannot make a file: {e}"))?;

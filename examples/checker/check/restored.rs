@@ -1,0 +1,36 @@
+//! What a restored backup has: the state of one moment, as everyone knew it.
+
+use super::{Evidence, known};
+use crate::record::{ChatId, Seq, Violation};
+use std::collections::BTreeMap;
+
+/// Holds what was restored against what was known before: each chat is cut at one change, not before
+/// those that were stored when the backup was begun.
+pub fn check(
+    evidence: &Evidence<'_>,
+    restored: &Evidence<'_>,
+    heads: &BTreeMap<ChatId, Seq>,
+) -> Vec<Violation> {
+    // What disagrees has been told of already.
+    let known = known::gather(evidence, &mut Vec::new());
+    let mut violations = Vec::new();
+    for (&chat, &least) in heads {
+        let head = restored.head(chat);
+        let mut report = |text: String| {
+            let text = format!("chat {chat}, restored up to {head}: {text}");
+            violations.push(Violation::new("restored", text));
+        };
+        if head < least {
+            report(format!("{least} was stored before the backup was begun"));
+        }
+        for (seq, change) in known.changes.get(&chat).into_iter().flatten() {
+            let row = restored.row(chat, change.message);
+            let fits = row
+                .is_some_and(|row| row.seq > *seq || row.seq == *seq && row.state == change.state);
+            if *seq <= head && !fits {
+                report(format!("seq {seq} was {change}, restored: {row:?}"));
+            }
+        }
+    }
+    violations
+}

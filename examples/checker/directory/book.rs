@@ -1,0 +1,137 @@
+//! The users, chats and memberships of one admin, as the answers to its operations describe them.
+
+use super::register::Register;
+use crate::record::{ChatId, Violation};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+pub type UserId = i64;
+
+/// The role of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Admin,
+    Participant,
+}
+
+/// The operations of all admins, by kind and by outcome.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    pub sign_ups: usize,
+    pub users_changed: usize,
+    pub users_deleted: usize,
+    pub chats_made: usize,
+    pub chats_renamed: usize,
+    pub chats_deleted: usize,
+    pub members_set: usize,
+    pub members_removed: usize,
+    pub looks: usize,
+    pub acked: usize,
+    pub refused: usize,
+    pub in_doubt: usize,
+}
+
+/// Users or chats: each has an id that the server gives, and a name of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    /// Each acknowledged one: its name; none where it is deleted.
+    pub known: BTreeMap<i64, Register<Option<String>>>,
+    /// Ids as they were given, with the name that each was given for.
+    pub given: Vec<(i64, String)>,
+    /// Names of creations in doubt.
+    pub doubtful: Vec<String>,
+    /// Names of creations and renames that were refused: nothing has such a name.
+    pub refused: Vec<String>,
+}
+
+/// All that one admin knows.
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    pub admin: u32,
+    pub era: u32,
+    pub users: Named,
+    pub chats: Named,
+    /// The role of a user in a chat; none for a user that is no member.
+    pub members: BTreeMap<(ChatId, UserId), Register<Option<Role>>>,
+    pub counts: Counts,
+    pub violations: Vec<Violation>,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Participant => "participant",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Admin, Self::Participant]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+    }
+}
+
+impl Counts {
+    /// Adds those of another admin.
+    pub fn add(&mut self, other: &Self) {
+        self.sign_ups += other.sign_ups;
+        self.users_changed += other.users_changed;
+        self.users_deleted += other.users_deleted;
+        self.chats_made += other.chats_made;
+        self.chats_renamed += other.chats_renamed;
+        self.chats_deleted += other.chats_deleted;
+        self.members_set += other.members_set;
+        self.members_removed += other.members_removed;
+        self.looks += other.looks;
+        self.acked += other.acked;
+        self.refused += other.refused;
+        self.in_doubt += other.in_doubt;
+    }
+}
+
+impl Named {
+    /// Takes note of an acknowledged creation.
+    pub fn create(&mut self, id: i64, name: &str) {
+        self.given.push((id, name.to_owned()));
+        let register = Register::new(Some(name.to_owned()));
+        self.known.insert(id, register);
+    }
+
+    /// The ids of which it is certain that they exist.
+    pub fn living(&self) -> Vec<i64> {
+        let known = self.known.iter();
+        let living = known.filter(|(_, register)| !register.may_be(Option::is_none));
+        living.map(|(id, _)| *id).collect()
+    }
+}
+
+impl Book {
+    /// What all its names begin with.
+    pub fn prefix(&self) -> String {
+        format!("admin {} era {} ", self.admin, self.era)
+    }
+
+    pub fn violate(&mut self, kind: &'static str, text: String) {
+        let text = format!("admin {}: {text}", self.admin);
+        self.violations.push(Violation::new(kind, text));
+    }
+
+    /// The register of a membership.
+    pub fn member(&mut self, chat: ChatId, user: UserId) -> &mut Register<Option<Role>> {
+        let register = self.members.entry((chat, user));
+        register.or_insert_with(|| Register::new(None))
+    }
+
+    /// The memberships of a deleted user or chat end with it; in doubt where the deletion is.
+    pub fn end_members(&mut self, of: impl Fn(ChatId, UserId) -> bool, certain: bool) {
+        for (&(chat, user), register) in &mut self.members {
+            match of(chat, user) {
+                true if certain => register.write(None),
+                true => register.doubt(None),
+                false => {}
+            }
+        }
+    }
+}

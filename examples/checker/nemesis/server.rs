@@ -1,0 +1,86 @@
+//! Faults of the server's process and of its clock.
+
+use super::{Mend, Nemesis};
+use crate::record::Violation;
+use std::time::Duration;
+use tokio::time::{self, Instant};
+
+impl Nemesis {
+    pub(super) async fn kill(&mut self) -> Result<(), String> {
+        self.faults.kills += 1;
+        let server = self.any()?;
+        self.servers[server].kill().await?;
+        self.servers[server].start().await
+    }
+
+    pub(super) async fn stop(&mut self) -> Result<(), String> {
+        self.faults.stops += 1;
+        let server = self.any()?;
+        let status = self.servers[server].terminate().await?;
+        if !status.is_some_and(|status| status.success()) {
+            let how = status.map_or("had to be killed".to_owned(), |status| status.to_string());
+            let text = format!("the server did not stop well when told to: {how}");
+            self.violations.push(Violation::new("crash", text));
+        }
+        self.servers[server].start().await
+    }
+
+    pub(super) async fn freeze(&mut self) -> Result<(), String> {
+        self.faults.freezes += 1;
+        let server = self.any()?;
+        self.servers[server].freeze(true)?;
+        if self.network.is_none() {
+            time::sleep(self.pause(200, 7000)).await;
+            return self.servers[server].thaw();
+        }
+        // Meanwhile the others go on; now and then for longer than they believe that it lives.
+        let pause = match self.rng.u32(0..3) {
+            0 => Duration::from_millis(self.rng.u64(11_000..16_000)),
+            _ => self.pause(200, 7000),
+        };
+        let until = Instant::now() + pause;
+        self.mends.push((until, Mend::Thaw(server)));
+        Ok(())
+    }
+
+    pub(super) fn move_clock(&mut self) -> Result<(), String> {
+        self.faults.clock_jumps += 1;
+        let server = self.rng.usize(0..self.servers.len());
+        // By up to a day, or by little.
+        let most = [86_400, 10][self.rng.usize(0..2)];
+        let seconds = self.rng.i64(-most..most);
+        self.servers[server].set_clock(seconds)
+    }
+
+    /// A server, and one that runs.
+    pub(super) fn any(&mut self) -> Result<usize, String> {
+        let server = self.rng.usize(0..self.servers.len());
+        self.servers[server].thaw()?;
+        Ok(server)
+    }
+
+    /// A server that ends by itself is a fault of its own; it is started again.
+    pub(super) async fn notice_crashes(&mut self) -> Result<(), String> {
+        for server in &mut self.servers {
+            if let Some(status) = server.ended() {
+                let text = format!("a server ended by itself: {status}");
+                self.violations.push(Violation::new("crash", text));
+                server.start().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Demands that a server works again without a restart; one that does not is killed.
+    pub(super) async fn recovers(&mut self, after: &str) -> Result<(), String> {
+        self.notice_crashes().await?;
+        let server = self.any()?;
+        let address = self.servers[server].address;
+        if let Some(violation) = self.probe.works(address, after).await {
+            self.violations.push(violation);
+            self.servers[server].kill().await?;
+            self.servers[server].start().await?;
+        }
+        Ok(())
+    }
+}

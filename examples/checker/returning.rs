@@ -1,0 +1,50 @@
+//! Clients that return after a restore, as of before it.
+
+use crate::{
+    client::{ANSWER_LIMIT, Client},
+    presence::{Knock, knock},
+    record::ChatId,
+};
+use serde_json::json;
+use std::time::Duration;
+use tokio::time;
+
+impl Client {
+    /// Returns to every chat with the state of an earlier epoch: it must be told to begin anew.
+    pub async fn come_back(&mut self) {
+        for chat in self.chats.clone() {
+            let asking = time::timeout(ANSWER_LIMIT, async {
+                while !self.is_refused(chat).await {
+                    time::sleep(Duration::from_millis(100)).await;
+                }
+            });
+            if asking.await.is_err() {
+                let text = format!("the return to chat {chat} was not answered");
+                self.journal.violate("unanswered", text);
+            }
+        }
+    }
+
+    /// Whether the answer came; a wrong one is a violation.
+    async fn is_refused(&mut self, chat: ChatId) -> bool {
+        let seen = self.journal.views.get(&chat).map_or(0, |view| view.seen);
+        let Some(epoch) = self.journal.epochs.get(&chat).cloned() else {
+            return true;
+        };
+        let content = json!({
+            "customerId": self.journal.user, "chatId": chat,
+            "since": { "seq": seen, "epoch": epoch },
+        });
+        let address = self.addresses[self.rng.usize(0..self.addresses.len())];
+        let text = match knock(address, content).await {
+            None => return false,
+            Some(Knock::Refused { code }) if code == "unavailable" => return false,
+            Some(Knock::Refused { code }) if code == "invalid_field" => return true,
+            Some(Knock::Refused { code }) => format!("refused as {code}"),
+            Some(Knock::In(_, ack)) => format!("let in: {ack}"),
+        };
+        let text = format!("with seq {seen} of another epoch in chat {chat}: {text}");
+        self.journal.violate("epoch", text);
+        true
+    }
+}
