@@ -11,6 +11,7 @@ mod tasks;
 
 use crate::{
     auth::{FixedToken, Mode, PasswordHasher, PasswordRules},
+    command::Control,
     config::{Auth, Config},
     hub::{Census, Hub, LinkOptions, LinkWork},
     limit::{Places, Proxies},
@@ -49,10 +50,12 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 const LINK_LIMIT: Duration = Duration::from_secs(3);
 
 /// Tasks whose end a stopping server waits for: the one that commits, the one that notes which sessions
-/// are in use, the one that deletes what deleted chats leave behind, the one that hears other servers.
+/// are in use, the one that deletes what deleted chats leave behind, the one that carries out commands,
+/// the one that hears other servers.
 const WRITER: &str = "writer";
 const KEEPER: &str = "session keeper";
 const SWEEPER: &str = "chat sweeper";
+const CONTROL: &str = "control socket";
 const LINK: &str = "link";
 
 /// A server that is ready to serve.
@@ -192,6 +195,9 @@ impl App {
         }
         tasks.spawn(KEEPER, &stop_writing, keeper.run(stop_writing.clone()));
         tasks.spawn(SWEEPER, &stop_writing, sweeper.run(stop_writing.clone()));
+        if let Some(control) = Control::listen(config, &store, &hub) {
+            tasks.spawn(CONTROL, &stop_writing, control.run(stop_writing.clone()));
+        }
         let filling = skeletons.run(stop_writing.clone());
         tasks.spawn("skeleton filler", &stop_writing, filling);
         let forgetting = paces.sweep(state.stopping.clone());
@@ -258,6 +264,7 @@ impl App {
         self.tasks.end(LINK, LINK_LIMIT).await;
         self.tasks.end(KEEPER, DRAIN_LIMIT).await;
         self.tasks.end(SWEEPER, DRAIN_LIMIT).await;
+        self.tasks.end(CONTROL, DRAIN_LIMIT).await;
         if time::timeout(DRAIN_LIMIT, self.stores.close())
             .await
             .is_err()

@@ -3,7 +3,10 @@
 mod account;
 mod archive;
 mod check;
+mod control;
 mod describe;
+mod output_file;
+mod request;
 mod say;
 
 use crate::{
@@ -15,6 +18,9 @@ use crate::{
     store::Store,
 };
 use say::{cause, tell};
+
+pub use control::Control;
+pub use request::{Outcome, Request};
 
 /// Connections that a command opens: it does one thing after the other.
 const CONNECTIONS: u32 = 2;
@@ -39,6 +45,9 @@ pub async fn run(command: &Command, config: &Config) -> Result<(), String> {
 
 /// What a server does to the data before it listens, but for the sample.
 async fn migrate(config: &Config) -> Result<(), String> {
+    if let Some(socket) = control::running(&config.target()?) {
+        return tell(&control::ask(&socket, &Request::Migrate).await?);
+    }
     let store = open(config).await?;
     let start = Start::new(
         TakeoverRepository::new(store.clone()),
@@ -54,6 +63,17 @@ async fn migrate(config: &Config) -> Result<(), String> {
     store.close().await;
     prepared.map_err(|e: Error| format!("cannot prepare the data: {}", cause(&e)))?;
     tell("The tables are up to date.")
+}
+
+/// Carries a request out, by the server that has the SQLite file open where one has, and says the outcome.
+async fn carry_out(config: &Config, request: Request) -> Result<(), String> {
+    if let Some(socket) = control::running(&config.target()?) {
+        return tell(&control::ask(&socket, &request).await?);
+    }
+    let store = open(config).await?;
+    let done = request.perform(&store, &hasher(config)).await;
+    store.close().await;
+    tell(&done?.said)
 }
 
 /// Opens the store, as a server would.

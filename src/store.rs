@@ -41,6 +41,17 @@ pub enum Target {
     Sqlite(PathBuf),
 }
 
+impl Target {
+    /// Whether a running process has the SQLite file open. False for Postgres, which servers share.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        match self {
+            Self::Postgres(_) => false,
+            Self::Sqlite(path) => embedded::is_in_use(path),
+        }
+    }
+}
+
 /// An open database. Cloning shares it.
 #[derive(Clone)]
 pub enum Store {

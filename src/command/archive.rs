@@ -1,22 +1,21 @@
 //! Everything into a file, and back.
 
-use super::{open, say::remark};
+use super::{open, output_file::OutputFile, say::remark};
 use crate::{
     archive::{self, Failure},
     config::{Archive, Config},
-    repository::{Counts, Snapshot},
+    repository::Snapshot,
     store,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::File,
     io::{self, BufReader, BufWriter, IsTerminal},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// Bytes that are read or written at once.
-const BUFFER: usize = 256 * 1024;
+pub(super) const BUFFER: usize = 256 * 1024;
 
 /// Writes everything. A file gets its name when it is whole: what fails leaves an older copy alone.
 pub(super) async fn export(config: &Config, archive: &Archive) -> Result<(), String> {
@@ -35,36 +34,14 @@ pub(super) async fn export(config: &Config, archive: &Archive) -> Result<(), Str
                 .await
                 .map_err(failed)?
         }
-        Some(path) => to_file(path, snapshot, &bar).await.map_err(failed)?,
+        Some(path) => {
+            let file = OutputFile::open(path, &config.target()?)?;
+            file.write(snapshot, &bar).await.map_err(failed)?
+        }
     };
     bar.finish_and_clear();
     remark(&format!("Exported {counts}."));
     Ok(())
-}
-
-async fn to_file(path: &Path, snapshot: Snapshot, bar: &ProgressBar) -> Result<Counts, Failure> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".partial");
-    let partial = PathBuf::from(name);
-    // Its owner's alone: it holds hashes of passwords, and what people wrote.
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&partial)?;
-    let out = BufWriter::with_capacity(BUFFER, &file);
-    let written = archive::write(snapshot, out, |n| bar.inc(n)).await;
-    let kept = written.and_then(|counts| {
-        file.sync_all()?;
-        fs::rename(&partial, path)?;
-        Ok(counts)
-    });
-    if kept.is_err() {
-        // What remains of it is of no use; that it failed is told either way.
-        let _ = fs::remove_file(&partial);
-    }
-    kept
 }
 
 /// Reads everything.

@@ -7,7 +7,8 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -42,10 +43,18 @@ impl Embedded {
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
         {
-            fs::create_dir_all(folder)
+            // For its owner alone: it holds hashes of passwords, and what people wrote.
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
                 .map_err(|e| format!("cannot make the folder of {shown}: {e}"))?;
         }
         let lock = lock(path)?;
+        // SQLite would make it readable by everyone. Its log and its index take over the mode.
+        private()
+            .open(path)
+            .map_err(|e| format!("cannot open the database {shown}: {e}"))?;
         let options = options(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -130,14 +139,18 @@ fn lock_name(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Opens a file for writing, and makes it for its owner alone where it is missing.
+fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options
+}
+
 /// Takes the lock file beside the database. SQLite itself would let a second process in, and two
 /// servers that number one chat's changes would not know of each other.
 fn lock(path: &Path) -> Result<File, String> {
     let name = lock_name(path);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
+    let file = private()
         .open(&name)
         .map_err(|e| format!("cannot open the lock file {}: {e}", name.display()))?;
     match file.try_lock() {

@@ -1,0 +1,169 @@
+//! The file that an export is written to.
+
+use super::archive::BUFFER;
+use crate::{
+    archive::{self, Failure},
+    repository::{Counts, Snapshot},
+    store::Target,
+};
+use indicatif::ProgressBar;
+use std::{
+    fs::{self, File, Metadata, OpenOptions},
+    io::{self, BufWriter},
+    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+/// What SQLite and the server add to the name of a database file.
+const DATABASE_FILES: [&str; 5] = ["", "-wal", "-shm", "-journal", ".lock"];
+
+/// Where an export goes.
+pub(super) enum OutputFile {
+    /// A pipe or a terminal, which takes bytes as they come.
+    Stream(File),
+    /// A regular file. It gets its name once it is whole, so that a failure leaves an older copy alone.
+    Regular {
+        /// The file, links followed.
+        path: PathBuf,
+        /// What is written meanwhile: beside it, `<path>.partial`.
+        partial: PathBuf,
+        file: File,
+    },
+}
+
+impl OutputFile {
+    /// Opens the place that `path` names; a link is followed to its file.
+    ///
+    /// # Errors
+    /// A sentence: a folder or a device that holds data, a file of another user, the database itself, a
+    /// link to nothing, or a file that another export writes.
+    pub(super) fn open(path: &Path, source: &Target) -> Result<Self, String> {
+        let shown = path.display();
+        let failed = |e: io::Error| format!("cannot write to {shown}: {e}");
+        let path = match fs::metadata(path) {
+            Ok(found) if is_stream(&found) => {
+                let stream = OpenOptions::new().write(true).open(path);
+                return stream.map(Self::Stream).map_err(failed);
+            }
+            Ok(found) if !found.is_file() => {
+                return Err(format!(
+                    "{shown} is neither a file nor a pipe; name a file, or - for standard output"
+                ));
+            }
+            Ok(found) => {
+                refuse_source(&found, source, path)?;
+                refuse_foreign(&found, path)?;
+                fs::canonicalize(path).map_err(failed)?
+            }
+            Err(_) if path.is_symlink() => {
+                return Err(format!(
+                    "{shown} is a link to nothing; name the file itself"
+                ));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut partial = path.clone().into_os_string();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let file = new_partial(&partial)?;
+        Ok(Self::Regular {
+            path,
+            partial,
+            file,
+        })
+    }
+
+    /// Writes everything that a snapshot shows.
+    pub(super) async fn write(
+        self,
+        snapshot: Snapshot,
+        bar: &ProgressBar,
+    ) -> Result<Counts, Failure> {
+        let (path, partial, file) = match self {
+            Self::Stream(stream) => {
+                let out = BufWriter::with_capacity(BUFFER, stream);
+                return archive::write(snapshot, out, |n| bar.inc(n)).await;
+            }
+            Self::Regular {
+                path,
+                partial,
+                file,
+            } => (path, partial, file),
+        };
+        let out = BufWriter::with_capacity(BUFFER, &file);
+        let written = archive::write(snapshot, out, |n| bar.inc(n)).await;
+        let kept = written.and_then(|counts| {
+            file.sync_all()?;
+            fs::rename(&partial, &path)?;
+            // The name lasts once the folder is stored.
+            let folder = path.parent().filter(|folder| *folder != Path::new(""));
+            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+            Ok(counts)
+        });
+        if kept.is_err() {
+            // What remains of it is of no use. That the export failed is told either way.
+            let _ = fs::remove_file(&partial);
+        }
+        kept
+    }
+}
+
+fn is_stream(found: &Metadata) -> bool {
+    found.file_type().is_fifo() || found.file_type().is_char_device()
+}
+
+/// Refuses to write over what is read.
+fn refuse_source(found: &Metadata, source: &Target, path: &Path) -> Result<(), String> {
+    let Target::Sqlite(database) = source else {
+        return Ok(());
+    };
+    let is_source = DATABASE_FILES.iter().any(|ending| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(ending);
+        fs::metadata(name).is_ok_and(|of| (of.dev(), of.ino()) == (found.dev(), found.ino()))
+    });
+    match is_source {
+        true => Err(format!(
+            "{} belongs to the database that is exported; name another file",
+            path.display()
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Refuses to replace a file of another user.
+fn refuse_foreign(found: &Metadata, path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    match found.uid() == rustix::process::geteuid().as_raw() {
+        true => Ok(()),
+        false => Err(format!(
+            "{shown} belongs to another user; remove it first, or name another file"
+        )),
+    }
+}
+
+/// Makes the file that is written, for its owner alone. No link in its place is followed; what an export
+/// that was killed left is removed.
+fn new_partial(partial: &Path) -> Result<File, String> {
+    let shown = partial.display();
+    let failed = |e: io::Error| format!("cannot write to {shown}: {e}");
+    if let Ok(found) = fs::symlink_metadata(partial) {
+        refuse_foreign(&found, partial)?;
+        if found.is_file() && File::open(partial).map_err(failed)?.try_lock().is_err() {
+            return Err(format!(
+                "another export writes to {shown}; wait for its end"
+            ));
+        }
+        fs::remove_file(partial).map_err(failed)?;
+    }
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(partial)
+        .map_err(failed)?;
+    // Held until the end of the process: a second export of the same name is refused.
+    file.try_lock().map_err(|e| failed(e.into()))?;
+    Ok(file)
+}

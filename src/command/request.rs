@@ -1,0 +1,122 @@
+//! Commands that change the store, in a form that a running server takes too.
+
+use super::say::cause;
+use crate::{
+    auth::PasswordHasher,
+    error::Error,
+    model::{Password, SessionId, SoughtName, User, UserId, Username},
+    repository::UserRepository,
+    store::Store,
+};
+use serde::{Deserialize, Serialize};
+
+/// What a command asks for. It holds a password, so that it has no `Debug`.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Request {
+    /// Makes a user.
+    CreateUser {
+        /// The name, as it was typed.
+        name: String,
+        /// The password, as it was typed.
+        password: String,
+    },
+    /// Gives a user another password, and ends their sessions.
+    ResetPassword {
+        /// The name, as it was typed.
+        name: String,
+        /// The password, as it was typed.
+        password: String,
+    },
+    /// Brings the tables up to date: a server that runs has done so.
+    Migrate,
+}
+
+/// What a command has done.
+#[derive(Debug)]
+pub struct Outcome {
+    /// A sentence for the person who asked.
+    pub said: String,
+    /// The sessions that ended, with their users: their sockets are to be closed.
+    pub ended: Vec<(UserId, SessionId)>,
+}
+
+impl Request {
+    /// Does what is asked for, on a store that is open and up to date.
+    ///
+    /// # Errors
+    /// A sentence for the person who asked: what is wrong, and what would be right.
+    pub async fn perform(
+        self,
+        store: &Store,
+        passwords: &PasswordHasher,
+    ) -> Result<Outcome, String> {
+        let users = UserRepository::new(store.clone());
+        match self {
+            Self::CreateUser { name, password } => create(&users, passwords, name, password).await,
+            Self::ResetPassword { name, password } => {
+                reset_password(&users, passwords, &name, password).await
+            }
+            Self::Migrate => Ok(said("The tables are up to date.".to_owned())),
+        }
+    }
+}
+
+fn said(sentence: String) -> Outcome {
+    Outcome {
+        said: sentence,
+        ended: Vec::new(),
+    }
+}
+
+async fn create(
+    users: &UserRepository,
+    passwords: &PasswordHasher,
+    name: String,
+    password: String,
+) -> Result<Outcome, String> {
+    let name = Username::parse(name).map_err(failed)?;
+    if find(users, name.as_str()).await?.is_some() {
+        return Err(format!(
+            "The username {name} is taken, or looks like one that is; choose another"
+        ));
+    }
+    let hash = hash(passwords, password, name.as_str()).await?;
+    let user = users.create(&name, &hash).await.map_err(failed)?;
+    Ok(said(format!("{name} is user {}.", user.customer_id)))
+}
+
+async fn reset_password(
+    users: &UserRepository,
+    passwords: &PasswordHasher,
+    name: &str,
+    password: String,
+) -> Result<Outcome, String> {
+    let unknown = || format!("nobody is called {name}");
+    let user = find(users, name).await?.ok_or_else(unknown)?;
+    let hash = hash(passwords, password, &user.username).await?;
+    let id = user.customer_id;
+    let updated = users.update(id, None, Some(&hash), None).await;
+    let ended = updated.map_err(failed)?.ok_or_else(unknown)?.ended;
+    Ok(Outcome {
+        said: format!(
+            "{name} has a new password; sessions that have ended: {}.",
+            ended.len()
+        ),
+        ended: ended.into_iter().map(|session| (id, session)).collect(),
+    })
+}
+
+async fn find(users: &UserRepository, name: &str) -> Result<Option<User>, String> {
+    let found = users.find_by_name(&SoughtName::new(name)).await;
+    found.map_err(failed)
+}
+
+async fn hash(passwords: &PasswordHasher, password: String, name: &str) -> Result<String, String> {
+    let password = Password::parse(password).map_err(failed)?;
+    passwords.hash_chosen(password, name).await.map_err(failed)
+}
+
+fn failed(error: Error) -> String {
+    cause(&error)
+}

@@ -1,0 +1,153 @@
+//! Commands beside a running server. On SQLite they reach it through its control socket.
+
+use super::serve;
+use crate::harness::{Database, Socket, Store, on_both_stores, patiently};
+use serde_json::json;
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
+
+on_both_stores!(
+    users_are_made_and_passwords_reset_beside_a_running_server,
+    a_command_is_refused_beside_a_server_as_without_one,
+    tables_are_up_to_date_beside_a_running_server,
+);
+
+const PASSWORD: &str = "Zug um halb neun";
+const OTHER: &str = "Kaffee ohne Milch";
+
+fn control_socket(database: &Database) -> PathBuf {
+    database.folder.path().join("messaging.db.sock")
+}
+
+async fn users_are_made_and_passwords_reset_beside_a_running_server(store: Store) {
+    let database = Database::new(store).await;
+    let server = serve(&database).await;
+    let made = database.command_with(&["create-user", "carl"], PASSWORD.as_bytes());
+    let made = made.await;
+    assert!(made.text().contains("carl is user 1."), "{made:?}");
+    made.expect_success();
+    let client = server.client();
+    let login = client.login("carl", PASSWORD).await;
+    let token = login["token"].as_str().expect("a token");
+    let chat = client.with_token(token).new_chat("general").await;
+    let mut socket = server.socket().await;
+    let content = json!({ "token": token, "chatId": chat });
+    socket.ask("connect-chat", content).await;
+
+    let reset = database.command_with(&["reset-password", "carl"], OTHER.as_bytes());
+    let reset = reset.await;
+    assert!(
+        reset.text().contains("sessions that have ended: 1"),
+        "{reset:?}"
+    );
+    reset.expect_success();
+    // On SQLite the server itself has ended it, and closes its sockets in that moment.
+    if store == Store::Sqlite {
+        assert_eq!(socket.closed().await, 4001);
+    }
+    let ended = client.with_token(token).get("/me").await;
+    ended.expect_error(401, "unauthorized");
+    client.login("carl", OTHER).await;
+    let (status, log) = server.stop().await;
+    assert!(status.success(), "{log}");
+    for password in [PASSWORD, OTHER] {
+        assert!(!log.contains(password), "{log}");
+    }
+    assert!(!control_socket(&database).exists());
+}
+
+async fn a_command_is_refused_beside_a_server_as_without_one(store: Store) {
+    let database = Database::new(store).await;
+    let server = serve(&database).await;
+    let create = database.command_with(&["create-user", "carl"], PASSWORD.as_bytes());
+    create.await.expect_success();
+    for (args, input, words) in [
+        (["create-user", "carl"], PASSWORD, "taken"),
+        (["create-user", " "], PASSWORD, "username must be"),
+        (["create-user", "otto"], "", "password must be"),
+        (["create-user", "otto"], "short", "at least 8 bytes"),
+        (
+            ["reset-password", "otto"],
+            PASSWORD,
+            "nobody is called otto",
+        ),
+    ] {
+        let refused = database.command_with(&args, input.as_bytes()).await;
+        refused.expect_failure(&[words]);
+    }
+    let archive = database.export().await;
+    let refused = database.import(&archive).await;
+    let words = match store {
+        Store::Sqlite => "stop that one",
+        Store::Postgres => "needs an empty one",
+    };
+    refused.expect_failure(&[words]);
+    server.stop().await;
+}
+
+async fn tables_are_up_to_date_beside_a_running_server(store: Store) {
+    let database = Database::new(store).await;
+    let server = serve(&database).await;
+    let done = database.command(&["migrate"]).await;
+    assert!(done.text().contains("up to date"), "{done:?}");
+    done.expect_success();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_control_socket_is_its_owners_alone_and_outlives_no_server() {
+    let database = Database::new(Store::Sqlite).await;
+    let path = control_socket(&database);
+    let server = serve(&database).await;
+    let mode = fs::metadata(&path)
+        .expect("the socket")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // Left behind by a server that was killed, it is made again by the next.
+    server.kill().await;
+    assert!(path.exists());
+    let alone = database.command_with(&["create-user", "carl"], PASSWORD.as_bytes());
+    alone.await.expect_success();
+    let server = serve(&database).await;
+    let beside = database.command_with(&["create-user", "dora"], PASSWORD.as_bytes());
+    beside.await.expect_success();
+    server.stop().await;
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn the_control_socket_answers_whatever_is_sent() {
+    let database = Database::new(Store::Sqlite).await;
+    let server = serve(&database).await;
+    let long = vec![b'x'; 1024 * 1024];
+    for sent in [
+        &b"\n"[..],
+        b"hello\n",
+        b"{\"command\":\"drop-table\"}\n",
+        b"{\"command\":\"create-user\"}\n",
+        b"\xff\xfe\n",
+        &long,
+    ] {
+        let mut stream = UnixStream::connect(control_socket(&database))
+            .await
+            .unwrap();
+        // A server that has read enough may close while more is sent.
+        let _ = stream.write_all(sent).await;
+        let _ = stream.shutdown().await;
+        let mut reply = String::new();
+        let read = patiently("a reply", stream.read_to_string(&mut reply)).await;
+        let said = read.is_err() || reply.contains("does not know this command");
+        assert!(said, "{reply}");
+    }
+    // One that says nothing holds nobody up.
+    let _silent = UnixStream::connect(control_socket(&database))
+        .await
+        .unwrap();
+    let made = database.command_with(&["create-user", "carl"], PASSWORD.as_bytes());
+    made.await.expect_success();
+    server.stop().await;
+}
