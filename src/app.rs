@@ -1,5 +1,6 @@
 //! Wires the parts, serves, and stops in the right order.
 
+mod files;
 mod limits;
 #[cfg(test)]
 mod readiness;
@@ -30,6 +31,7 @@ use crate::{
     state::{AppState, Shared},
     store::Store,
 };
+pub use files::fit_open_files;
 use readings::Sources;
 use std::{future::Future, sync::Arc, time::Duration};
 use stores::Stores;
@@ -173,6 +175,7 @@ impl App {
             proxies: Proxies::new(config.limits.trusted_proxies.clone()),
             requests: paces.requests.clone(),
             passwords: paces.passwords.clone(),
+            refusals: paces.refusals.clone(),
             connections: Places::new(limits::only_with(
                 config,
                 config.limits.max_connections_per_address,

@@ -311,7 +311,8 @@ impl Error {
     }
 
     /// Logs the cause, where there is one, and what was refused for who asked. Called once, where
-    /// the error is answered.
+    /// the error is answered. What comes too fast is not logged here: who answers it sees to it that
+    /// there are not as many lines.
     pub fn log(&self) {
         match (&self.cause, self.code) {
             (Some(cause), Code::Internal) => tracing::error!(%cause, "internal error"),
@@ -338,11 +339,12 @@ impl Cause for Error {
     }
 }
 
+/// Why something came too fast, in an answer's extensions.
+#[derive(Clone, Debug)]
+pub struct TooFast(pub String);
+
 fn is_refusal(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unauthorized | Code::Forbidden | Code::CrossSite | Code::RateLimited
-    )
+    matches!(code, Code::Unauthorized | Code::Forbidden | Code::CrossSite)
 }
 
 /// Postgres' code where a lock was not to be had in time.
@@ -445,8 +447,11 @@ impl IntoResponse for Error {
             Code::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer")),
             _ => None,
         };
-        // For who counts refusals.
+        // For who counts and logs refusals.
         response.extensions_mut().insert(self.code);
+        if self.code == Code::RateLimited {
+            response.extensions_mut().insert(TooFast(self.message));
+        }
         let headers = response.headers_mut();
         if let Some((name, value)) = extra {
             headers.insert(name, HeaderValue::from_static(value));

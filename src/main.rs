@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use messaging_api::{
-    App, Config, command,
+    App, Config,
+    app::fit_open_files,
+    command,
     config::Command,
     telemetry::{self, LogTo},
 };
@@ -78,10 +80,7 @@ fn complain(message: String) {
 }
 
 async fn run(config: &Config) -> Result<(), String> {
-    // Each socket is a file; the usual soft limit of 1,024 is far below what the server can hold.
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "cannot raise the limit of open files");
-    }
+    let config = &fit_open_files(config)?;
     // Before the database is touched: with another server on the port, the original for one, nothing of
     // it is converted. Who connects meanwhile waits, and is answered once the server is ready.
     let address = config.address();

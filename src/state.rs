@@ -2,7 +2,7 @@
 
 use crate::{
     auth::FixedToken,
-    limit::{Paces, Places, Proxies, Rate},
+    limit::{Paces, Places, Proxies, Rate, Refusals},
     metrics::{Exposition, RouteMetrics},
     model::UserId,
     service::{
@@ -50,6 +50,8 @@ pub struct Shared {
     pub requests: Paces<IpAddr>,
     /// How fast addresses may choose and try passwords.
     pub passwords: Paces<IpAddr>,
+    /// Which refusals by rate are logged.
+    pub refusals: Refusals,
     /// How many connections each address may have.
     pub connections: Places<IpAddr>,
     /// How many sockets each user may have.

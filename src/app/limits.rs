@@ -3,17 +3,23 @@
 use super::serve::Bounds;
 use crate::{
     config::Config,
-    limit::{Paces, Rate},
+    error::Code,
+    limit::{Paces, Rate, Refusals},
     model::UserId,
     state::{AppState, Limits},
 };
 use std::{net::IpAddr, sync::Arc, time::Duration};
-use tokio::{sync::Semaphore, time};
+use tokio::{
+    sync::Semaphore,
+    time::{self, Instant},
+};
 use tokio_util::sync::CancellationToken;
 
 /// How often callers are forgotten who have not come for a while. Until then one takes some 60
 /// bytes, and addresses are not had by the million.
 const SWEEP_PERIOD: Duration = Duration::from_secs(10);
+/// How often refusals without a line of the log are summed up in one.
+const SUM_PERIOD: Duration = Duration::from_secs(1);
 
 /// A limit that holds only where rates are limited.
 pub(super) fn only_with(config: &Config, limit: u32) -> Option<u32> {
@@ -33,6 +39,8 @@ pub(super) struct CallerPaces {
     pub(super) requests: Paces<IpAddr>,
     pub(super) passwords: Paces<IpAddr>,
     pub(super) messages: Paces<UserId>,
+    /// Which of their refusals are logged.
+    pub(super) refusals: Refusals,
 }
 
 impl CallerPaces {
@@ -41,16 +49,31 @@ impl CallerPaces {
             requests: Paces::new(rate(config, config.limits.requests_per_second)),
             passwords: Paces::new(rate(config, config.limits.passwords_per_second)),
             messages: Paces::new(rate(config, config.limits.messages_per_second)),
+            refusals: Refusals::default(),
         }
     }
 
     /// Forgets, until `stop`, who has not come for a while.
     pub(super) async fn sweep(self, stop: CancellationToken) {
-        let period = || stop.run_until_cancelled(time::sleep(SWEEP_PERIOD));
+        let mut swept = Instant::now();
+        let period = || stop.run_until_cancelled(time::sleep(SUM_PERIOD));
         while period().await.is_some() {
-            self.requests.sweep();
-            self.passwords.sweep();
-            self.messages.sweep();
+            self.sum_up();
+            if swept.elapsed() >= SWEEP_PERIOD {
+                swept = Instant::now();
+                self.requests.sweep();
+                self.passwords.sweep();
+                self.messages.sweep();
+            }
+        }
+        self.sum_up();
+    }
+
+    /// Logs how many refusals had no line of their own.
+    fn sum_up(&self) {
+        for (from, left_out) in self.refusals.sweep() {
+            let code = Code::RateLimited.as_str();
+            tracing::info!(code, %from, left_out, "refused");
         }
     }
 }

@@ -14,7 +14,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     pin::pin,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -27,9 +27,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// Pause after a failed accept, most often for want of file descriptors: trying again at once
 /// would only burn a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often a failed accept is logged.
+const COMPLAINT_PERIOD: Duration = Duration::from_secs(1);
 /// Connections beyond the limit that are told so at once, and not only closed: enough to tell
 /// people from a flood, which is not worth answering.
-const TURNED_AWAY: usize = 256;
+pub(super) const TURNED_AWAY: usize = 256;
 /// How long such a connection may take to ask.
 const TURN_AWAY_LIMIT: Duration = Duration::from_secs(2);
 /// What a socket's task is given beyond its own limit before the stream gives up under it.
@@ -85,6 +87,7 @@ impl Door {
     /// Accepts connections until `shutdown`.
     pub(super) async fn accept(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
+        let mut complained: Option<Instant> = None;
         loop {
             let accepted = select! {
                 () = &mut shutdown => return,
@@ -94,7 +97,10 @@ impl Door {
                 Ok((stream, peer)) => self.admit(stream, peer),
                 Err(error) if is_of_the_peer(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections");
+                    if complained.is_none_or(|at| at.elapsed() >= COMPLAINT_PERIOD) {
+                        complained = Some(Instant::now());
+                        tracing::warn!(%error, "cannot accept connections");
+                    }
                     time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -152,6 +158,8 @@ impl Door {
         let service = TowerToHyperService::new(connection.attach(self.service.clone()));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
+            // A client that has said all it has to say still gets its answer.
+            .half_close(true)
             .header_read_timeout(head_limit)
             .max_buf_size(2 * self.bounds.head)
             .max_headers(2 * self.bounds.headers);

@@ -91,7 +91,12 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let (before, room) = (buf.filled().len(), buf.remaining());
         let result = ready!(self.tcp()?.poll_read(cx, buf));
-        self.ended |= result.is_err() || (room > 0 && buf.filled().len() == before);
+        let over = room > 0 && buf.filled().len() == before;
+        self.ended |= result.is_err() || over;
+        if result.is_ok() && over && self.connection.input().end() {
+            // Its reader is told, and closes.
+            return Poll::Pending;
+        }
         Poll::Ready(result)
     }
 }

@@ -3,7 +3,9 @@
 mod address;
 mod pace;
 mod places;
+mod refusals;
 
 pub use address::{Proxies, neighbourhood};
 pub use pace::{Pace, Paces, Rate, too_fast};
 pub use places::{Place, Places};
+pub use refusals::Refusals;

@@ -1,5 +1,7 @@
 //! Why a socket is closed.
 
+use std::{borrow::Cow, time::Duration};
+
 /// A reason to close a socket, as its close frame tells it (RFC 6455, section 7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Close {
@@ -11,8 +13,12 @@ pub enum Close {
     Binary,
     /// A text frame was not UTF-8.
     NotText,
-    /// Nobody connected to a chat in time, or no pong came back.
-    Policy,
+    /// No `connect-chat` was accepted within this time.
+    NotConnected(Duration),
+    /// One token after another was wrong.
+    WrongTokens,
+    /// No pong came back within this time.
+    NoPong(Duration),
     /// A message was over its limit.
     TooLarge,
     /// The client does not read what it is sent.
@@ -26,17 +32,26 @@ pub enum Close {
 impl Close {
     /// The status code and the reason of the close frame.
     #[must_use]
-    pub fn frame(self) -> (u16, &'static str) {
-        match self {
+    pub fn frame(self) -> (u16, Cow<'static, str>) {
+        let (code, reason) = match self {
+            Self::NotConnected(limit) => {
+                let reason = format!("no connect-chat within {} s", limit.as_secs_f64());
+                return (1008, reason.into());
+            }
+            Self::NoPong(limit) => {
+                let reason = format!("no pong within {} s", limit.as_secs_f64());
+                return (1008, reason.into());
+            }
             Self::Normal => (1000, ""),
             Self::Protocol => (1002, "broken frame"),
             Self::Binary => (1003, "text frames only"),
             Self::NotText => (1007, "text must be UTF-8"),
-            Self::Policy => (1008, "too late"),
+            Self::WrongTokens => (1008, "too many wrong tokens"),
             Self::TooLarge => (1009, "message too large"),
             Self::TooSlow => (1013, "too slow, resume with since"),
             Self::Restart => (1012, "restart, resume with since"),
             Self::SessionEnded => (4001, "session ended"),
-        }
+        };
+        (code, reason.into())
     }
 }

@@ -23,7 +23,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 /// How long somebody waits who found no room: nobody knows when there will be some.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -36,7 +36,39 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// Why none of its requests is served.
     refused: Option<Refused>,
+    input: Arc<Input>,
     _room: Arc<Room>,
+}
+
+/// What the other side of a connection sends, once it is a socket. A client may say that it sends no
+/// more and still read: the WebSocket protocol would end with its input, so that the end is told here
+/// and not there.
+#[derive(Debug, Default)]
+pub struct Input {
+    is_socket: AtomicBool,
+    has_ended: AtomicBool,
+    told: Notify,
+}
+
+impl Input {
+    /// Takes note that nothing more comes; false where the connection is no socket, and its reader
+    /// must see the end itself.
+    pub fn end(&self) -> bool {
+        let is_socket = self.is_socket.load(Ordering::Relaxed);
+        if is_socket {
+            self.has_ended.store(true, Ordering::Release);
+            self.told.notify_waiters();
+        }
+        is_socket
+    }
+
+    /// Waits until nothing more comes.
+    pub async fn ended(&self) {
+        let told = self.told.notified();
+        if !self.has_ended.load(Ordering::Acquire) {
+            told.await;
+        }
+    }
 }
 
 /// What a connection takes up while it is open: a place among all, and one among those of its
@@ -60,8 +92,21 @@ impl Connection {
         Self {
             peer,
             refused,
+            input: Arc::default(),
             _room: Arc::new(room),
         }
+    }
+
+    /// What the other side sends.
+    #[must_use]
+    pub fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// The connection is a socket from here on.
+    pub(super) fn become_socket(&self) -> Arc<Input> {
+        self.input.is_socket.store(true, Ordering::Relaxed);
+        self.input.clone()
     }
 
     /// Makes a service tell every request which connection it came on.

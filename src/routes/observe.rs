@@ -3,7 +3,11 @@
 //! closes, under the id of its upgrade.
 
 use super::address::ClientAddress;
-use crate::{error::Code, state::AppState};
+use crate::{
+    error::{Code, TooFast},
+    limit::neighbourhood,
+    state::AppState,
+};
 use axum::{
     extract::{MatchedPath, Request, State},
     http::{HeaderName, HeaderValue},
@@ -35,6 +39,8 @@ pub(super) async fn observe(
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("-", MatchedPath::as_str);
     let method = request.method().clone();
+    let ClientAddress(address) = ClientAddress::of(request.extensions());
+    let address = neighbourhood(address);
     let client = request.extensions().get();
     let client = client.map(|ClientAddress(address)| tracing::field::display(address));
     let span = tracing::info_span!(
@@ -53,9 +59,17 @@ pub(super) async fn observe(
     let bytes = response.body().size_hint().exact();
     // As a number: JSON has none of 128 bits.
     let micros = took.as_micros() as u64;
-    span.in_scope(|| match is_routine(route, status) {
-        true => tracing::debug!(status, bytes, micros, "answered"),
-        false => tracing::info!(status, bytes, micros, "answered"),
+    let too_fast = response.extensions().get::<TooFast>();
+    span.in_scope(|| {
+        if let Some(TooFast(why)) = too_fast
+            && let Some(left_out) = state.refusals.note(address)
+        {
+            log_rate_limited(why, left_out);
+        }
+        match too_fast.is_some() || is_routine(route, status) {
+            true => tracing::debug!(status, bytes, micros, "answered"),
+            false => tracing::info!(status, bytes, micros, "answered"),
+        }
     });
     let metrics = &state.metrics;
     metrics.request(method.as_str(), route, status, took);
@@ -64,6 +78,12 @@ pub(super) async fn observe(
     }
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// Logs a refusal by rate, and how many before it had no line.
+pub(super) fn log_rate_limited(why: &str, left_out: u64) {
+    let code = Code::RateLimited.as_str();
+    tracing::info!(code, why, left_out, "refused");
 }
 
 /// Whether a request says nothing that anyone would look for: probes and scrapes come every few seconds

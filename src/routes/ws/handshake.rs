@@ -66,6 +66,7 @@ impl Handshake {
             .as_ref()
             .map_or_else(CancellationToken::new, Feed::ended);
         let deadline = Instant::now() + self.state.limits.handshake;
+        let input = self.line.input();
         let close = select! {
             connected = self.connect(deadline) => match connected {
                 Ok(Known { feed, place, caller, admitted }) => {
@@ -76,6 +77,7 @@ impl Handshake {
             },
             () = stopping.cancelled() => Close::Restart,
             () = ended.cancelled() => Close::SessionEnded,
+            () = input.ended() => Close::Normal,
         };
         let user = self.opened_by.map(|opened_by| opened_by.user);
         self.line.close(close, user).await;
@@ -85,9 +87,10 @@ impl Handshake {
     /// The deadline is the client's: what the server takes to decide does not count. It is looked at
     /// by itself too, because a client that always has something to say never lets a timeout come.
     async fn connect(&mut self, mut deadline: Instant) -> Result<Known, Close> {
+        let late = Close::NotConnected(self.state.limits.handshake);
         while Instant::now() < deadline {
             let received = time::timeout_at(deadline, self.line.receive()).await;
-            let (request, too_fast) = match received.map_err(|_| Close::Policy)?? {
+            let (request, too_fast) = match received.map_err(|_| late)?? {
                 Incoming::Text(text) => (Request::parse(&text), None),
                 Incoming::TooFast(text, wait) => (Request::parse(&text), Some(wait)),
                 Incoming::Pong | Incoming::Other => continue,
@@ -116,10 +119,10 @@ impl Handshake {
             self.state.metrics.refusal(refused.code().as_str(), "ws");
             self.line.send(Frame::error(id.as_ref(), &refused)).await?;
             if self.wrong_tokens >= WRONG_TOKENS {
-                break;
+                return Err(Close::WrongTokens);
             }
         }
-        Err(Close::Policy)
+        Err(late)
     }
 
     /// Counts a wrong token, here and among the requests of its address: a socket must not be a

@@ -1,11 +1,16 @@
 //! A socket as the session sees it: frames out, many to a system call; texts in.
 
-use super::throttle::{Throttle, Verdict};
+use super::{
+    super::observe::log_rate_limited,
+    throttle::{Throttle, Verdict},
+};
 use crate::{
-    error::Error,
+    error::{Code, Error},
+    limit::{Refusals, neighbourhood},
     model::UserId,
     protocol::{Close, Frame},
-    state::Limits,
+    routes::connection::Input,
+    state::AppState,
 };
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
@@ -13,9 +18,13 @@ use futures_util::{FutureExt, SinkExt, future::BoxFuture};
 use std::{
     future::{Future, poll_fn},
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
-use tokio::time::{self, Instant};
+use tokio::{
+    select,
+    time::{self, Instant},
+};
 use tungstenite::error::{CapacityError, Error as WsError};
 
 /// How long the other side may take to answer a close frame, or to make room for one.
@@ -37,6 +46,10 @@ pub(super) struct Line {
     /// Bytes of text that were sent.
     sent: u64,
     throttle: Throttle,
+    /// Which refusals of its address are logged.
+    refusals: Refusals,
+    /// Whether the other side still sends.
+    input: Arc<Input>,
     /// What came too fast, and when it may go on. Until then nothing is read.
     held: Option<(Instant, Incoming)>,
 }
@@ -54,8 +67,14 @@ pub(super) enum Incoming {
 }
 
 impl Line {
-    pub(super) fn new(socket: WebSocket, id: &str, from: IpAddr, limits: &Limits) -> Self {
-        let socket = Box::new(socket);
+    pub(super) fn new(
+        socket: WebSocket,
+        id: &str,
+        from: IpAddr,
+        input: Arc<Input>,
+        state: &AppState,
+    ) -> Self {
+        let (socket, limits) = (Box::new(socket), &state.limits);
         Self {
             socket,
             write_limit: limits.write,
@@ -66,6 +85,8 @@ impl Line {
             received: 0,
             sent: 0,
             throttle: Throttle::new(limits.frames),
+            refusals: state.refusals.clone(),
+            input,
             held: None,
         }
     }
@@ -75,12 +96,21 @@ impl Line {
         self.from
     }
 
-    /// Logs what is refused, and to whom. The span is made for this alone: ten thousand that are
+    /// Whether the other side still sends.
+    pub(super) fn input(&self) -> Arc<Input> {
+        self.input.clone()
+    }
+
+    /// Logs what is refused, and to whom; of what comes too fast, one line a second for an address. The span is made for this alone: ten thousand that are
     /// open would take room.
     pub(super) fn log(&self, user: Option<UserId>, error: &Error) {
         let user = user.map(|user| user.0);
-        tracing::info_span!("socket", id = self.id, from = %self.from, user)
-            .in_scope(|| error.log());
+        let span = || tracing::info_span!("socket", id = self.id, from = %self.from, user);
+        if error.code() != Code::RateLimited {
+            span().in_scope(|| error.log());
+        } else if let Some(left_out) = self.refusals.note(neighbourhood(self.from)) {
+            span().in_scope(|| log_rate_limited(error.message(), left_out));
+        }
     }
 
     /// Waits for what comes in, and no faster than it may; nothing is lost where this is broken off.
@@ -158,11 +188,15 @@ impl Line {
         let (code, reason) = close.frame();
         let frame = CloseFrame {
             code,
-            reason: Utf8Bytes::from_static(reason),
+            reason: reason.into_owned().into(),
         };
         let goodbye = async {
             if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.recv().await {}
+                select! {
+                    () = async { while let Some(Ok(_)) = self.socket.recv().await {} } => {}
+                    // Nothing comes any more, not even a goodbye.
+                    () = self.input.ended() => {}
+                }
             }
         };
         let _ = time::timeout(CLOSE_LIMIT, goodbye).await;

@@ -63,12 +63,8 @@ async fn upgrade(
     // Counted from here on, so that a stopping server waits for it.
     let counted = state.sessions.token();
     Ok(upgrade.on_upgrade(async move |socket| {
-        let line = Line::new(
-            socket,
-            id.to_str().unwrap_or_default(),
-            client.0,
-            &state.limits,
-        );
+        let id = id.to_str().unwrap_or_default();
+        let line = Line::new(socket, id, client.0, connection.become_socket(), &state);
         let identified = Box::pin(Handshake::new(line, opened_by, &state).identify()).await;
         if let Some((session, admitted)) = identified {
             // In a task of its own: an open socket holds no room for its upgrade and handshake.

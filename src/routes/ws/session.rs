@@ -10,11 +10,12 @@ use crate::{
     limit::{Place, too_fast},
     model::{ChatId, MessageId, UserId},
     protocol::{Close, Connect, Frame, Online, Request, RequestId},
+    routes::connection::Input,
     service::{Answer, Arrival, Delivery, Feed, Opened, Pending},
     state::AppState,
 };
 use futures_util::FutureExt;
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     select,
     task::unconstrained,
@@ -38,6 +39,8 @@ pub(super) struct Session {
     pub(super) state: AppState,
     /// Done when the user's or the session's sockets must close.
     pub(super) ended: CancellationToken,
+    /// Whether the client still sends.
+    input: Arc<Input>,
     /// Changes that were handed in, in order; their answers come in that order too.
     pub(super) pending: VecDeque<Awaited>,
     /// Read positions that were handed in, in order. Their answers take their time, and changes do
@@ -74,6 +77,7 @@ enum Event {
     Answer(Result<Answer, Error>),
     Marked(Result<MessageId, Error>),
     Tick,
+    InputEnded,
     Stopping,
 }
 
@@ -122,7 +126,7 @@ impl Session {
         state: AppState,
         place: Place<UserId>,
     ) -> Self {
-        let (user, ended) = (feed.user(), feed.ended());
+        let (user, ended, input) = (feed.user(), feed.ended(), line.input());
         Self {
             line,
             feed,
@@ -130,6 +134,7 @@ impl Session {
             caller,
             state,
             ended,
+            input,
             pending: VecDeque::new(),
             marks: VecDeque::new(),
             heartbeat: false,
@@ -198,7 +203,8 @@ impl Session {
                 Event::Answer(answer) => self.answer(answer).await?,
                 Event::Marked(position) => self.answer_mark(position).await?,
                 Event::Tick => Box::pin(self.tick()).await?,
-                Event::Stopping => return Box::pin(self.finish()).await,
+                Event::InputEnded => return Box::pin(self.finish(Close::Normal)).await,
+                Event::Stopping => return Box::pin(self.finish(Close::Restart)).await,
             }
         }
     }
@@ -212,6 +218,7 @@ impl Session {
             Some(answer) = next_answer(&mut self.pending) => Event::Answer(answer),
             Some(position) = next_mark(&mut self.marks) => Event::Marked(position),
             _ = ticks.tick() => Event::Tick,
+            () = self.input.ended() => Event::InputEnded,
             () = self.state.stopping.cancelled() => Event::Stopping,
         })
     }
@@ -302,7 +309,7 @@ impl Session {
     /// Asks for a sign of life, and tells how far the chats are.
     async fn tick(&mut self) -> Result<(), Close> {
         if self.unanswered >= 2 {
-            return Err(Close::Policy);
+            return Err(Close::NoPong(2 * self.state.limits.ping));
         }
         self.unanswered += 1;
         if self.heartbeat {
@@ -318,8 +325,9 @@ impl Session {
         self.line.ping().await
     }
 
-    /// The server stops: what was handed in is answered, what has arrived is sent.
-    async fn finish(&mut self) -> Result<Infallible, Close> {
+    /// The server stops, or the client sends no more: what was handed in is answered, what has arrived
+    /// is sent.
+    async fn finish(&mut self, close: Close) -> Result<Infallible, Close> {
         while let Some(answer) = next_answer(&mut self.pending).await {
             self.answer(answer).await?;
         }
@@ -330,7 +338,7 @@ impl Session {
             self.deliver(arrival).await?;
         }
         self.line.flush().await?;
-        Err(Close::Restart)
+        Err(close)
     }
 }
 
