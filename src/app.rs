@@ -20,13 +20,13 @@ use crate::{
     repository::{
         ChatRepository, HealthRepository, LogRepository, MemberRepository, MessageRepository,
         PositionRepository, RosterRepository, SampleRepository, SessionRepository,
-        SkeletonRepository, SweepRepository, TakeoverRepository, UserRepository,
+        SkeletonRepository, SweepRepository, TakeoverRepository, TotalsRepository, UserRepository,
     },
     routes,
     service::{
         ChatService, Comparer, ComparerParts, Feeds, HealthService, Lifetimes, MemberParts,
         MemberService, MessageService, ReadService, SessionParts, SessionService, SkeletonFiller,
-        Standings, Start, Sweeper, UserService, Writer,
+        Standings, Start, Sweeper, TotalsService, UserService, Writer,
     },
     state::{AppState, Shared},
     store::Store,
@@ -134,7 +134,9 @@ impl App {
         let paces = limits::CallerPaces::new(config);
         let room = Arc::new(Semaphore::new(config.max_connections as usize));
         let sessions = TaskTracker::new();
+        let totals = TotalsService::new(TotalsRepository::new(store.clone()));
         let sources = Sources {
+            totals: totals.clone(),
             hub: hub.clone(),
             stores: stores.clone(),
             writer: writer.clone(),
@@ -184,6 +186,7 @@ impl App {
                 config,
                 config.limits.max_sockets_per_user,
             )),
+            totals,
             exposition: Exposition::new(&metrics, move || sources.read()),
             metrics: metrics.routes,
             metrics_token: config.metrics_token.as_deref().map(FixedToken::new),

@@ -130,7 +130,8 @@ pub struct Config {
     #[arg(long, env = "METRICS_TOKEN", hide_env_values = true)]
     pub metrics_token: Option<String>,
 
-    /// Most connections open at once; more are refused
+    /// Most connections open at once; more are refused. Lowered with a warning to what the limit of
+    /// open files allows
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 50_000,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,

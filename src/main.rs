@@ -7,6 +7,7 @@ use messaging_api::{
     app::fit_open_files,
     command,
     config::Command,
+    metrics,
     telemetry::{self, LogTo},
 };
 use std::{
@@ -29,6 +30,7 @@ const BACKLOG: u32 = 4096;
 const END_LIMIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    metrics::mark_start();
     // Before any thread: reading .env writes to the process's environment.
     let result = Config::read().and_then(|(config, to_do)| {
         telemetry::start(&config.log, config.log_format, log_of(&to_do))?;

@@ -6,6 +6,8 @@
 //! once a delivery. What can be read when somebody asks is not counted at all: see `Reading`.
 
 mod histogram;
+mod plain;
+mod process;
 mod reading;
 
 use histogram::{BATCH, TIME};
@@ -18,9 +20,10 @@ use reading::Readings;
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use histogram::Histogram;
+pub use process::mark_start;
 pub use reading::{Kind, Reading};
 
-/// What every name begins with.
+/// What every name of the server's own begins with.
 const PREFIX: &str = "messaging";
 
 /// Everything that is counted where it happens. Cloning shares it.
@@ -225,27 +228,52 @@ impl Exposition {
         metrics: &Metrics,
         readings: impl Fn() -> Vec<Reading> + Send + Sync + 'static,
     ) -> Self {
-        let mut registry = Registry::with_prefix(PREFIX);
+        let mut all = Registry::default();
+        let registry = all.sub_registry_with_prefix(PREFIX);
         let version = env!("CARGO_PKG_VERSION");
         let build = Info::new([("version", version)]);
         registry.register("build", "What is running", build);
-        register_writer(&mut registry, &metrics.writer);
-        register_feeds(&mut registry, &metrics.feeds);
+        register_writer(registry, &metrics.writer);
+        register_feeds(registry, &metrics.feeds);
         let help = "How old messages of other servers were when they came, by both clocks";
         registry.register("link_lag_seconds", help, metrics.link_lag.clone());
-        register_routes(&mut registry, &metrics.routes);
+        register_routes(registry, &metrics.routes);
         registry.register_collector(Box::new(Readings::new(readings)));
-        Self(Arc::new(registry))
+        all.register_collector(Box::new(Readings::new(process::read)));
+        Self(Arc::new(all))
     }
 
-    /// The whole of it at this moment, in the OpenMetrics text format.
+    /// The whole of it at this moment.
     ///
     /// # Errors
     /// Never while there is memory: it is written into a string.
-    pub fn text(&self) -> Result<String, fmt::Error> {
+    pub fn text(&self, format: Format) -> Result<String, fmt::Error> {
         let mut text = String::new();
         text::encode(&mut text, &self.0)?;
-        Ok(text)
+        match format {
+            Format::Plain => plain::plain(&text),
+            Format::OpenMetrics => Ok(text),
+        }
+    }
+}
+
+/// How the metrics are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The text format of Prometheus, version 0.0.4.
+    Plain,
+    /// OpenMetrics text, version 1.0.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// As `Content-Type` names it.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Plain => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
     }
 }
 

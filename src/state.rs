@@ -7,7 +7,7 @@ use crate::{
     model::UserId,
     service::{
         ChatService, Feeds, HealthService, MemberService, MessageService, ReadService,
-        SessionService, UserService,
+        SessionService, TotalsService, UserService,
     },
 };
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -58,6 +58,8 @@ pub struct Shared {
     pub sockets: Places<UserId>,
     /// What is counted of requests and sockets.
     pub metrics: RouteMetrics,
+    /// How much is stored.
+    pub totals: TotalsService,
     /// All that is counted, for who may see it.
     pub exposition: Exposition,
     /// What those show who may; none is none but anyone in open mode.

@@ -4,7 +4,7 @@ use super::serve::Bounds;
 use crate::{
     config::Config,
     error::Code,
-    limit::{Paces, Rate, Refusals},
+    limit::{Paces, REFUSAL_PERIOD, Rate, Refusals},
     model::UserId,
     state::{AppState, Limits},
 };
@@ -18,8 +18,6 @@ use tokio_util::sync::CancellationToken;
 /// How often callers are forgotten who have not come for a while. Until then one takes some 60
 /// bytes, and addresses are not had by the million.
 const SWEEP_PERIOD: Duration = Duration::from_secs(10);
-/// How often refusals without a line of the log are summed up in one.
-const SUM_PERIOD: Duration = Duration::from_secs(1);
 
 /// A limit that holds only where rates are limited.
 pub(super) fn only_with(config: &Config, limit: u32) -> Option<u32> {
@@ -56,9 +54,9 @@ impl CallerPaces {
     /// Forgets, until `stop`, who has not come for a while.
     pub(super) async fn sweep(self, stop: CancellationToken) {
         let mut swept = Instant::now();
-        let period = || stop.run_until_cancelled(time::sleep(SUM_PERIOD));
+        let period = || stop.run_until_cancelled(time::sleep(REFUSAL_PERIOD));
         while period().await.is_some() {
-            self.sum_up();
+            self.sum_up(REFUSAL_PERIOD);
             if swept.elapsed() >= SWEEP_PERIOD {
                 swept = Instant::now();
                 self.requests.sweep();
@@ -66,12 +64,12 @@ impl CallerPaces {
                 self.messages.sweep();
             }
         }
-        self.sum_up();
+        self.sum_up(Duration::ZERO);
     }
 
-    /// Logs how many refusals had no line of their own.
-    fn sum_up(&self) {
-        for (from, left_out) in self.refusals.sweep() {
+    /// Logs how many refusals had no line of their own, of the addresses that had one so long ago.
+    fn sum_up(&self, age: Duration) {
+        for (from, left_out) in self.refusals.sweep(age) {
             let code = Code::RateLimited.as_str();
             tracing::info!(code, %from, left_out, "refused");
         }

@@ -4,7 +4,7 @@ use super::stores::Stores;
 use crate::{
     hub::{Hub, LinkState},
     metrics::{Kind, Reading},
-    service::Writer,
+    service::{TotalsService, Writer},
     telemetry,
 };
 use std::sync::Arc;
@@ -16,6 +16,7 @@ pub(super) struct Sources {
     pub(super) hub: Hub,
     pub(super) stores: Stores,
     pub(super) writer: Writer,
+    pub(super) totals: TotalsService,
     pub(super) sockets: TaskTracker,
     /// The places for connections, and how many there are in all.
     pub(super) room: Arc<Semaphore>,
@@ -32,6 +33,7 @@ impl Sources {
             telemetry::dropped_lines(),
         ));
         readings.extend(self.of_store());
+        readings.extend(self.of_rows());
         readings.extend(self.of_link());
         readings
     }
@@ -76,6 +78,25 @@ impl Sources {
             ),
             gauge("database_connections_idle", idle, pool.idle),
             gauge("database_connections_max", most, pool.most),
+        ]
+    }
+
+    /// None of them before the store has answered once.
+    fn of_rows(&self) -> Vec<Reading> {
+        let Some(totals) = self.totals.latest() else {
+            return Vec::new();
+        };
+        let gauge = |name, help, value: i64| gauge(name, help, usize::try_from(value).unwrap_or(0));
+        vec![
+            gauge("users", "Users stored", totals.users),
+            gauge("chats", "Chats stored", totals.chats),
+            gauge(
+                "messages",
+                "Messages stored, deleted ones included",
+                totals.messages,
+            ),
+            gauge("sessions", "Sessions stored", totals.sessions),
+            gauge("database_size_bytes", "Size of the database", totals.bytes),
         ]
     }
 

@@ -8,4 +8,4 @@ mod refusals;
 pub use address::{Proxies, neighbourhood};
 pub use pace::{Pace, Paces, Rate, too_fast};
 pub use places::{Place, Places};
-pub use refusals::Refusals;
+pub use refusals::{PERIOD as REFUSAL_PERIOD, Refusals};

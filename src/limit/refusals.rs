@@ -9,7 +9,7 @@ use std::{
 };
 
 /// How often an address has a line.
-const PERIOD: Duration = Duration::from_secs(1);
+pub const PERIOD: Duration = Duration::from_secs(1);
 /// Addresses that are told apart. More at once share the lines of one, `::`.
 const MOST: usize = 10_000;
 
@@ -56,13 +56,13 @@ impl Refusals {
         }
     }
 
-    /// Forgets the addresses whose second is over; gives those of them that had refusals without a
-    /// line, and how many.
+    /// Forgets the addresses that had their latest line so long ago; gives those of them that had
+    /// refusals without a line, and how many.
     #[must_use]
-    pub fn sweep(&self) -> Vec<(IpAddr, u64)> {
+    pub fn sweep(&self, age: Duration) -> Vec<(IpAddr, u64)> {
         let mut left_out = Vec::new();
         self.lock().retain(|address, refused| {
-            let keep = refused.logged.elapsed() < PERIOD;
+            let keep = refused.logged.elapsed() < age;
             if !keep && refused.left_out > 0 {
                 left_out.push((*address, refused.left_out));
             }
@@ -95,7 +95,7 @@ mod tests {
         }
         assert!(lines <= 1 + begun.elapsed().as_secs());
         let rest = loop {
-            match refusals.sweep().as_slice() {
+            match refusals.sweep(PERIOD).as_slice() {
                 [] => {}
                 [(swept, rest)] if *swept == address => break *rest,
                 other => panic!("{other:?}"),

@@ -19,6 +19,7 @@ mod skeleton;
 mod sweep;
 mod takeover;
 mod time;
+mod totals;
 mod user;
 
 pub use archive::{
@@ -40,4 +41,5 @@ pub use session::{Begun, Living, NewSession, SessionRepository};
 pub use skeleton::SkeletonRepository;
 pub use sweep::SweepRepository;
 pub use takeover::TakeoverRepository;
+pub use totals::{Totals, TotalsRepository};
 pub use user::{Credentials, Updated, UserRepository};

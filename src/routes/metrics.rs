@@ -3,6 +3,7 @@
 use super::{identity::bearer, no_route};
 use crate::{
     error::{Code, Error},
+    metrics::Format,
     state::AppState,
 };
 use axum::{
@@ -12,8 +13,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-
-const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(super) fn router() -> Router<AppState> {
     Router::new().route("/metrics", get(metrics))
@@ -35,10 +34,79 @@ async fn metrics(
         None if state.logins.caller(None).is_ok() => {}
         None => return Err(no_route(uri).await),
     }
-    let text = state.exposition.text().map_err(Error::internal)?;
+    state.totals.refresh().await;
+    let format = wanted(&headers);
+    let text = state.exposition.text(format).map_err(Error::internal)?;
     let headers = [
-        (header::CONTENT_TYPE, TEXT),
+        (header::CONTENT_TYPE, format.media_type()),
         (header::CACHE_CONTROL, "no-store"),
+        (header::VARY, "accept"),
     ];
     Ok((headers, text).into_response())
+}
+
+/// OpenMetrics where it is asked for by name and not after the text format of Prometheus, which everyone
+/// else gets: browsers show it, and every tool reads it.
+fn wanted(headers: &HeaderMap) -> Format {
+    let (mut open, mut plain) = (0.0, 0.0);
+    for value in headers.get_all(header::ACCEPT) {
+        for range in value.to_str().unwrap_or_default().split(',') {
+            let (name, parameters) = range.split_once(';').unwrap_or((range, ""));
+            let weight = match name.trim().to_ascii_lowercase().as_str() {
+                "application/openmetrics-text" => &mut open,
+                "text/plain" => &mut plain,
+                _ => continue,
+            };
+            *weight = quality(parameters).max(*weight);
+        }
+    }
+    match open > 0.0 && open >= plain {
+        true => Format::OpenMetrics,
+        false => Format::Plain,
+    }
+}
+
+/// The weight of a media range; 1 where none is given that can be read.
+fn quality(parameters: &str) -> f32 {
+    let mut pairs = parameters
+        .split(';')
+        .filter_map(|pair| pair.split_once('='));
+    let weight = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+    let weight = weight.and_then(|(_, value)| value.trim().parse().ok());
+    weight.unwrap_or(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn the_format_is_the_one_that_is_asked_for() {
+        // As Prometheus 2 and 3 ask, curl, a browser, and people.
+        for (accept, format) in [
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.5,\
+                 application/openmetrics-text;version=0.0.1;q=0.4,\
+                 text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                Format::OpenMetrics,
+            ),
+            ("text/plain;version=0.0.4;q=0.5,*/*;q=0.1", Format::Plain),
+            ("application/openmetrics-text", Format::OpenMetrics),
+            ("Application/OpenMetrics-Text; Q=0.1", Format::OpenMetrics),
+            ("application/openmetrics-text;q=0", Format::Plain),
+            (
+                "application/openmetrics-text;q=0.1, text/plain",
+                Format::Plain,
+            ),
+            ("text/html,application/xml;q=0.9,*/*;q=0.8", Format::Plain),
+            ("*/*", Format::Plain),
+            ("", Format::Plain),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(wanted(&headers), format, "{accept}");
+        }
+        assert_eq!(wanted(&HeaderMap::new()), Format::Plain);
+    }
 }

@@ -19,6 +19,7 @@ mod standings;
 mod start;
 mod sweeper;
 mod together;
+mod totals;
 mod user;
 mod writer;
 
@@ -38,5 +39,6 @@ pub use skeletons::SkeletonFiller;
 pub use standings::Standings;
 pub use start::Start;
 pub use sweeper::Sweeper;
+pub use totals::TotalsService;
 pub use user::{UserChange, UserService};
 pub use writer::{Answer, Pending, Which, Writer};

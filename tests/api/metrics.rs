@@ -18,6 +18,7 @@ on_both_stores!(
 /// What the server says, with this token or none.
 pub(crate) async fn scrape(client: &Client) -> String {
     let request = client.request(Method::GET, "/metrics");
+    let request = request.header("accept", "application/openmetrics-text;version=1.0.0");
     let answer = request.send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     let kind = answer.headers()["content-type"].to_str().expect("a type");

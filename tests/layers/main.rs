@@ -89,7 +89,7 @@ const LAYERS: &[Layer] = &[
     layer(
         "routes",
         &[
-            "model", "error", "json", "limit", "protocol", "auth", "service", "state",
+            "model", "error", "json", "limit", "metrics", "protocol", "auth", "service", "state",
         ],
         &[
             "axum",

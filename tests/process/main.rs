@@ -12,6 +12,10 @@
 #[path = "../api/harness/mod.rs"]
 mod harness;
 
+mod floods;
+mod half_closed;
+mod limits;
 mod log;
+mod metrics;
 mod start;
 mod times;

@@ -41,16 +41,16 @@ pub(super) fn operations() -> Vec<Operation> {
         ),
         get("/metrics", "getMetrics", "Read what the server counts")
             .about(
-                "For Prometheus; `docs/METRICS.md` names each figure. Where `METRICS_TOKEN` is set it is the \
+                "For Prometheus, in its text format, or as OpenMetrics where that is asked for (`Accept`); \
+                 `docs/METRICS.md` names each figure. Where `METRICS_TOKEN` is set it is the \
                  bearer token; where everyone signs in and none is set, the route is not there.",
             )
             .for_watchers()
             .answers(
                 StatusCode::OK,
-                success("The figures").content(
-                    "application/openmetrics-text",
-                    content(Type::String),
-                ),
+                success("The figures, in the format that is asked for")
+                    .content("text/plain", content(Type::String))
+                    .content("application/openmetrics-text", content(Type::String)),
             )
             .refuses(&[Code::NotFound]),
         get("/openapi.json", "getDocument", "Get this document")

@@ -1,0 +1,90 @@
+//! What the operating system knows of the process, under the names that Prometheus' own libraries use.
+//! Memory and open files are told by Linux alone.
+
+use super::{Kind, Reading};
+use rustix::time::{ClockId, clock_gettime};
+use std::{
+    fs,
+    sync::LazyLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// When the process started, in seconds from 1970: as good as the first look.
+static STARTED: LazyLock<f64> = LazyLock::new(|| {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
+});
+
+/// Takes note of the time: the process starts now.
+pub fn mark_start() {
+    LazyLock::force(&STARTED);
+}
+
+/// All that is known.
+pub(super) fn read() -> Vec<Reading> {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let seconds = time.tv_sec as f64 + time.tv_nsec as f64 / 1e9;
+    let known = [
+        Some(Reading {
+            name: "process_cpu_seconds",
+            help: "CPU time used, in user and system mode",
+            kind: Kind::Counter,
+            value: seconds,
+        }),
+        gauge(
+            "process_start_time_seconds",
+            "When the process started, in seconds from 1970",
+            Some(*STARTED),
+        ),
+        gauge("process_open_fds", "Open files", open_files()),
+        gauge(
+            "process_max_fds",
+            "Most files that may be open",
+            most_files(),
+        ),
+        gauge(
+            "process_resident_memory_bytes",
+            "Memory in use",
+            memory("VmRSS:"),
+        ),
+        gauge(
+            "process_virtual_memory_bytes",
+            "Memory that is mapped",
+            memory("VmSize:"),
+        ),
+    ];
+    known.into_iter().flatten().collect()
+}
+
+fn gauge(name: &'static str, help: &'static str, value: Option<f64>) -> Option<Reading> {
+    Some(Reading {
+        name,
+        help,
+        kind: Kind::Gauge,
+        value: value?,
+    })
+}
+
+/// Newer kernels tell the number as the folder's size; before, the files are counted.
+fn open_files() -> Option<f64> {
+    const FOLDER: &str = "/proc/self/fd";
+    let told = fs::metadata(FOLDER).ok()?.len();
+    match told {
+        // The folder itself is open while it is read.
+        0 => Some(fs::read_dir(FOLDER).ok()?.count().saturating_sub(1) as f64),
+        told => Some(told as f64),
+    }
+}
+
+fn most_files() -> Option<f64> {
+    let limit = rlimit::Resource::NOFILE.get_soft().ok()?;
+    Some(limit as f64)
+}
+
+/// A line of the process's status, in bytes.
+fn memory(name: &str) -> Option<f64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    let kilobytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024.0)
+}
