@@ -278,7 +278,8 @@ async fn a_short_token_stops_the_start_and_is_not_shown() {
 /// The metrics that an expression asks for, without what histograms add.
 fn asked_for(expression: &str, found: &mut BTreeSet<String>) {
     let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-    for word in words.filter(|word| word.starts_with("messaging_")) {
+    for word in words.filter(|word| word.starts_with("messaging_") || word.starts_with("process_"))
+    {
         let ends = ["_bucket", "_count", "_sum"];
         let base = ends.iter().find_map(|end| word.strip_suffix(end));
         found.insert(base.unwrap_or(word).to_owned());

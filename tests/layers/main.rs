@@ -198,6 +198,39 @@ fn no_layer_names_what_it_may_not() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Where tasks are started, and why nobody has to watch over them there.
+const SPAWN: &[(&str, &str)] = &[
+    (
+        "app/tasks.rs",
+        "names each task, and stops the server where one ends too early",
+    ),
+    (
+        "hub/link/work.rs",
+        "looks every few seconds which of its subscriptions have ended",
+    ),
+    ("service/user.rs", "waits for the task"),
+];
+
+#[test]
+fn no_task_runs_that_nobody_watches_over() {
+    let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "");
+    let spawning = sources.iter().filter(|(_, text)| {
+        let mut lines = text.lines().map(str::trim_start);
+        lines.any(|line| !line.starts_with("//") && line.contains("tokio::spawn("))
+    });
+    let spawning: Vec<&str> = spawning.map(|(file, _)| file.as_str()).collect();
+    let listed: Vec<&str> = SPAWN.iter().map(|(file, _)| *file).collect();
+    for file in &spawning {
+        assert!(listed.contains(file), "{file} starts a task of its own");
+    }
+    for file in listed {
+        assert!(
+            spawning.contains(&file),
+            "{file} is listed and starts no task"
+        );
+    }
+}
+
 /// File, source, and what is wrong with it.
 const WRONG: &str = r##"
 hub/mod.rs         | use crate::service::Feed;                                | service::Feed
