@@ -51,9 +51,9 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// How long the link may take for its last words when the server stops.
 const LINK_LIMIT: Duration = Duration::from_secs(3);
 
-/// Tasks whose end a stopping server waits for: the one that commits, the one that notes which sessions
-/// are in use, the one that deletes what deleted chats leave behind, the one that carries out commands,
-/// the one that hears other servers.
+/// Tasks that a stopping server waits for: the one that commits, the one that notes which sessions are
+/// in use, the one that deletes the rows of deleted chats, the one that carries out commands, the one
+/// that hears other servers.
 const WRITER: &str = "writer";
 const KEEPER: &str = "session keeper";
 const SWEEPER: &str = "chat sweeper";

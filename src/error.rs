@@ -311,8 +311,8 @@ impl Error {
     }
 
     /// Logs the cause, where there is one, and what was refused for who asked. Called once, where
-    /// the error is answered. What comes too fast is not logged here: who answers it sees to it that
-    /// there are not as many lines.
+    /// the error is answered. A refusal by rate is not logged here: the layer that answers it bounds
+    /// the number of lines.
     pub fn log(&self) {
         match (&self.cause, self.code) {
             (Some(cause), Code::Internal) => tracing::error!(%cause, "internal error"),

@@ -1,7 +1,7 @@
 //! Points in time in columns. A database may hold what the API cannot say: Postgres `infinity` and the
 //! year 294,276, an adopted database NULL, an SQLite file any text. Each reads as a time, so that one
-//! such row hides no other: what is out of range as the first or the last time, what is no time as
-//! 1970. The row keeps what it holds.
+//! such row hides no other: a time out of range as the first or the last one, anything else as 1970.
+//! The row keeps its value.
 
 use crate::model::Timestamp;
 use chrono::{DateTime, Utc};

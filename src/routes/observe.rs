@@ -86,7 +86,7 @@ pub(super) fn log_rate_limited(why: &str, left_out: u64) {
     tracing::info!(code, why, left_out, "refused");
 }
 
-/// Whether a request says nothing that anyone would look for: probes and scrapes come every few seconds
+/// Whether a request is not worth a line at the usual level: probes and scrapes come every few seconds
 /// for ever. One that fails is told like any other.
 fn is_routine(route: &str, status: u16) -> bool {
     (route.starts_with("/health/") || route == "/metrics") && status < 400

@@ -4,8 +4,8 @@ use crate::error::Error;
 use futures_util::FutureExt;
 use std::{future::Future, panic::AssertUnwindSafe};
 
-/// The outcome of `work`; `internal` where it panics. Whatever it held is dropped then, a transaction
-/// undone; `work` must leave nothing else half done.
+/// The outcome of `work`; `internal` where it panics. Its values are dropped then, which undoes a
+/// transaction; `work` must leave nothing else half done.
 pub(super) async fn contained<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     outcome.unwrap_or_else(|_| Err(Error::internal("a panic, logged before this")))

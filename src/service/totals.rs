@@ -1,4 +1,4 @@
-//! How much is stored, for the metrics: read when somebody asks, and no more than once in a while.
+//! How much is stored, for the metrics: read by a scrape, at most every 10 s.
 
 use crate::{
     error::Error,
@@ -12,7 +12,7 @@ use tokio::time::{self, Instant};
 
 /// How long a reading is good for.
 const PERIOD: Duration = Duration::from_secs(10);
-/// How long a reading may take: whoever scrapes waits for it.
+/// How long a reading may take: the scrape waits for it.
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// The latest reading. Cloning shares it.
@@ -37,7 +37,7 @@ impl TotalsService {
         }))
     }
 
-    /// Reads anew where the latest reading is too old. Where the store does not answer, the latest one
+    /// Reads where the latest reading is too old. Where the store does not answer, the latest one
     /// stays.
     pub async fn refresh(&self) {
         let mut asked = self.0.asked.lock().await;

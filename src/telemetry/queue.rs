@@ -119,7 +119,7 @@ impl Shared {
         loop {
             let untold = self.take(&mut batch);
             match write(&mut out, &batch) {
-                // The reader is there: it hears what is missing.
+                // The log is read: its reader is told of the gap.
                 Ok(()) if untold > 0 => {
                     tracing::warn!(lines = untold, "log lines dropped: the log was not read");
                 }

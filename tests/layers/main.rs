@@ -198,7 +198,7 @@ fn no_layer_names_what_it_may_not() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Where tasks are started, and why nobody has to watch over them there.
+/// Files that start tasks, and how each notices the end of a task.
 const SPAWN: &[(&str, &str)] = &[
     (
         "app/tasks.rs",
@@ -212,7 +212,7 @@ const SPAWN: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn no_task_runs_that_nobody_watches_over() {
+fn every_task_is_watched() {
     let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "");
     let spawning = sources.iter().filter(|(_, text)| {
         let mut lines = text.lines().map(str::trim_start);

@@ -11,6 +11,7 @@ use tokio::{
 on_both_stores!(
     a_request_is_answered_after_its_client_has_sent_all,
     a_socket_is_answered_after_its_client_has_sent_all,
+    a_whole_conversation_may_come_at_once,
     who_only_closes_its_end_has_left_at_once,
     a_socket_without_a_chat_hears_what_it_did_not_do,
 );
@@ -81,6 +82,33 @@ async fn a_socket_is_answered_after_its_client_has_sent_all(store: Store) {
     assert_eq!(acknowledged, expected);
     assert_eq!(code, 1000);
     assert_eq!(room.history().await.len(), 20);
+    room.close().await;
+}
+
+/// The upgrade and every frame in one piece, as a script pipes them.
+async fn a_whole_conversation_may_come_at_once(store: Store) {
+    let room = Room::open(store).await;
+    let address = room.server.address;
+    let mut input = format!(
+        "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .into_bytes();
+    let connect = json!({ "customerId": room.carl, "chatId": room.chat });
+    let send = json!({ "chatId": room.chat, "content": "Hello." });
+    for frame in [
+        json!({ "type": "connect-chat", "id": "first", "content": connect }),
+        json!({ "type": "send-message", "id": "second", "content": send }),
+    ] {
+        input.extend(masked(0x81, frame.to_string().as_bytes()));
+    }
+    let output = String::from_utf8_lossy(&netcat(address, &input).await).into_owned();
+    assert!(output.starts_with("HTTP/1.1 101 "), "{output}");
+    for id in ["first", "second"] {
+        assert_eq!(output.matches(id).count(), 1, "{output}");
+    }
+    assert_eq!(output.matches("\"ack\"").count(), 2, "{output}");
+    assert_eq!(room.history().await.len(), 1);
     room.close().await;
 }
 

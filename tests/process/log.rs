@@ -1,4 +1,4 @@
-//! A log that is not read, and what is worth a line.
+//! A log that is not read, and requests without a line.
 
 use crate::harness::{Client, Database, Process, Store, on_both_stores, patiently};
 use reqwest::Method;
@@ -20,7 +20,7 @@ const TOKEN: &str = "only-for-prometheus";
 /// Requests that are refused with two long lines of the log each: more than the buffer and the pipe take.
 const FLOOD: usize = 6000;
 
-/// A server whose log is read up to its first request, and then left in the pipe.
+/// A server with a log that is read up to its first request, and then left in the pipe.
 struct Unread {
     child: Child,
     log: BufReader<ChildStdout>,

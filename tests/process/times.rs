@@ -9,7 +9,7 @@ on_both_stores!(
     an_archive_holds_times_in_range,
 );
 
-/// What is stored, and what the API shows of it.
+/// Stored values, and the times that the API shows for them.
 fn times(store: Store) -> [(&'static str, &'static str); 4] {
     match store {
         Store::Postgres => [
