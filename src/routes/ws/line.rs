@@ -101,8 +101,8 @@ impl Line {
         self.input.clone()
     }
 
-    /// Logs what is refused, and to whom; of what comes too fast, one line a second for an address. The span is made for this alone: ten thousand that are
-    /// open would take room.
+    /// Logs a refusal with its user; of refusals by rate, one line a second for an address. The span is
+    /// made for this alone: ten thousand that are open would take room.
     pub(super) fn log(&self, user: Option<UserId>, error: &Error) {
         let user = user.map(|user| user.0);
         let span = || tracing::info_span!("socket", id = self.id, from = %self.from, user);
