@@ -4,12 +4,16 @@
 mod check;
 mod command;
 mod database;
+mod environment;
 mod limits;
 mod origin;
+mod secrets;
+mod spelling;
 mod value;
 
 use crate::{store::Target, telemetry::LogFormat};
 use clap::{Parser, ValueEnum};
+use environment::Environment;
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -17,9 +21,6 @@ use std::{
 };
 
 pub use command::{Account, Archive, Command, command_line};
-
-/// Settings in a file, for a developer's own machine.
-const ENV_FILE: &str = ".env";
 
 /// Whether callers are believed or must sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -42,7 +43,7 @@ pub enum Switch {
 /// A chat server that never loses, doubles or reorders an acknowledged message.
 ///
 /// Every setting is a flag, a variable of the environment, or a line in ./.env; the first of these
-/// that names it counts. Without any, the server listens on 127.0.0.1:8080 and keeps its data in
+/// that names it counts. An empty variable is an unset one. Without any setting, the server listens on 127.0.0.1:8080 and keeps its data in
 /// ./data/messaging.db.
 #[derive(Clone, Parser)]
 #[command(name = "messaging-api", version)]
@@ -66,15 +67,15 @@ pub struct Config {
     pub nats_url: Option<String>,
 
     /// File with credentials for NATS
-    #[arg(long, env = "NATS_CREDENTIALS", requires = "nats_url")]
+    #[arg(long, env = "NATS_CREDENTIALS")]
     pub nats_credentials: Option<PathBuf>,
 
     /// File with certificates of authorities that are trusted for NATS instead of the system's
-    #[arg(long, env = "NATS_CA", requires = "nats_url")]
+    #[arg(long, env = "NATS_CA")]
     pub nats_ca: Option<PathBuf>,
 
     /// For tests: how many messages of one subject of NATS may wait before they are dropped
-    #[arg(long, hide = true, default_value_t = 4096, requires = "nats_url")]
+    #[arg(long, hide = true, default_value_t = 4096)]
     pub nats_subscription: usize,
 
     /// For tests: how often what was told is compared with what is stored, in seconds
@@ -106,6 +107,10 @@ pub struct Config {
     #[arg(long = "session-sweep-seconds", env = "SESSION_SWEEP_SECONDS", default_value = "60",
           value_name = "SECONDS", value_parser = value::seconds)]
     pub session_sweep: Duration,
+
+    /// Secrets that stand in files.
+    #[command(flatten)]
+    pub secret_files: secrets::SecretFiles,
 
     /// How much and how fast.
     #[command(flatten)]
@@ -181,6 +186,10 @@ pub struct Config {
     /// Most passwords hashed at once; each takes 19 MiB and a core. By default: half the cores
     #[arg(long, env = "HASHES_AT_ONCE", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub hashes_at_once: Option<u32>,
+
+    /// What is right and may be a slip all the same: for the log, and for `check`.
+    #[arg(skip)]
+    pub remarks: Vec<String>,
 }
 
 impl Config {
@@ -188,15 +197,11 @@ impl Config {
     /// with a message where they are wrong, or where only help was asked for.
     ///
     /// # Errors
-    /// A sentence, where `.env` cannot be read.
+    /// A sentence, where `.env` or a file with a secret cannot be read.
     pub fn read() -> Result<(Self, Command), String> {
-        // Of this folder alone: a file further up is another program's.
-        match dotenvy::from_path(ENV_FILE) {
-            Ok(()) => {}
-            Err(e) if e.not_found() => {}
-            Err(e) => return Err(unreadable(&e)),
-        }
-        Ok(command::parse())
+        let (mut config, command) = command::parse(&Environment::read()?);
+        config.read_secrets()?;
+        Ok((config, command))
     }
 
     /// The address to listen on.
@@ -249,25 +254,6 @@ impl Config {
         self.hashes_at_once
             .map_or((cores / 2).max(1), |n| n as usize)
     }
-}
-
-/// What is wrong with `.env`. A broken line is told by the one before it and not shown: it may
-/// hold a password.
-fn unreadable(error: &dotenvy::Error) -> String {
-    let cause = match error {
-        dotenvy::Error::LineParse(..) => {
-            let lines = dotenvy::from_path_iter(ENV_FILE).into_iter().flatten();
-            match lines.map_while(Result::ok).last() {
-                Some((name, _)) => format!("the line after {name} is broken"),
-                None => "its first line is broken".to_owned(),
-            }
-        }
-        other => other.to_string(),
-    };
-    format!(
-        "cannot read {ENV_FILE}: {cause}; each line must be NAME=value, \
-         with a value that holds a space, a quote or a $ in single quotes"
-    )
 }
 
 #[cfg(test)]

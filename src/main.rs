@@ -34,6 +34,7 @@ fn main() -> ExitCode {
     // Before any thread: reading .env writes to the process's environment.
     let result = Config::read().and_then(|(config, to_do)| {
         telemetry::start(&config.log, config.log_format, log_of(&to_do))?;
+        remark(&config, &to_do);
         #[cfg(feature = "planted-faults")]
         messaging_api::planted::announce();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -65,6 +66,15 @@ fn log_of(to_do: &Command) -> LogTo {
     match to_do {
         Command::Serve => LogTo::Output,
         _ => LogTo::Errors,
+    }
+}
+
+/// Says what of the settings may be a slip; `check` says it itself.
+fn remark(config: &Config, to_do: &Command) {
+    if *to_do != Command::Check {
+        for remark in &config.remarks {
+            tracing::warn!("{remark}");
+        }
     }
 }
 

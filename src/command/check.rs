@@ -18,6 +18,9 @@ pub(super) async fn run(config: &Config) -> Result<(), String> {
     let rates = if rates { "limited" } else { "not limited" };
     tell(&format!("settings: right; address: {}", config.address()))?;
     tell(&format!("signing in: {auth}; rates: {rates}"))?;
+    for remark in &config.remarks {
+        tell(&format!("note: {remark}"))?;
+    }
     let found = inspect(&target).await?;
     tell(&format!("store: {}", found.place))?;
     if found.tables == Tables::Newer {

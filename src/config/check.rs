@@ -19,6 +19,13 @@ impl Config {
                     .to_owned(),
             );
         }
+        if self.nats_url.is_none() && (self.nats_credentials.is_some() || self.nats_ca.is_some()) {
+            return Err(
+                "NATS_CREDENTIALS and NATS_CA say how to reach NATS: name it in NATS_URL, or leave \
+                 them out"
+                    .to_owned(),
+            );
+        }
         let token = self.metrics_token.as_deref();
         if token.is_some_and(|token| token.len() < SHORTEST_TOKEN || token.contains(' ')) {
             return Err(format!(

@@ -1,10 +1,19 @@
 //! The command line as a whole: what the binary is to do, and the settings, which every command takes
 //! before and after its name.
 
-use super::Config;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use super::{
+    Config,
+    environment::{Environment, Variable},
+    spelling::looks_like,
+};
+use clap::{
+    Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
+    builder::Resettable,
+    error::{ContextKind, ContextValue},
+    parser::ValueSource,
+};
 use clap_complete::Shell;
-use std::path::PathBuf;
+use std::{env, ffi::OsString, path::PathBuf};
 
 /// Settings that matter to a command on the store alone, by their prefix; its help shows no others.
 const OF_THE_STORE: &[&str] = &["database_", "db_", "log"];
@@ -104,14 +113,110 @@ fn is_of_the_store(id: &str) -> bool {
     OF_THE_STORE.iter().any(|prefix| id.starts_with(prefix)) && !OF_THE_SERVER.contains(&id)
 }
 
-/// Reads the command line and the environment; ends the process with a message where they are wrong,
+/// Reads the command line and the variables; ends the process with a message where they are wrong,
 /// or where only help was asked for.
-pub(super) fn parse() -> (Config, Command) {
-    let matches = command_line().get_matches();
-    match CommandLine::from_arg_matches(&matches) {
-        Ok(CommandLine { config, command }) => (config, command.unwrap_or(Command::Serve)),
-        Err(error) => error.exit(),
+pub(super) fn parse(environment: &Environment) -> (Config, Command) {
+    let words: Vec<OsString> = env::args_os().collect();
+    read(&words, environment).unwrap_or_else(|error| error.exit())
+}
+
+/// A setting that a variable may give.
+struct Setting {
+    /// Its name among the matches.
+    id: String,
+    /// How errors name it.
+    shown: String,
+    flag: String,
+    variable: String,
+}
+
+/// Each variable becomes a flag, unless that flag is there: so both are read and refused the same way.
+fn read(words: &[OsString], environment: &Environment) -> Result<(Config, Command), clap::Error> {
+    let line = command_line();
+    let settings: Vec<Setting> = line.get_arguments().filter_map(setting).collect();
+    let line = without_variables(line);
+    let flags = line.clone().try_get_matches_from(words)?;
+    let is_flag = |id: &str| flags.value_source(id) == Some(ValueSource::CommandLine);
+    let given: Vec<(&Setting, &Variable)> = settings
+        .iter()
+        .filter(|setting| !is_flag(&setting.id))
+        .filter_map(|setting| Some((setting, environment.get(&setting.variable)?)))
+        .collect();
+    let (name, rest) = words.split_at(words.len().min(1));
+    let added = given.iter().map(|(setting, variable)| {
+        let mut flag = OsString::from(format!("--{}=", setting.flag));
+        flag.push(&variable.value);
+        flag
+    });
+    let all = name
+        .iter()
+        .cloned()
+        .chain(added)
+        .chain(rest.iter().cloned());
+    let matches = line
+        .try_get_matches_from(all)
+        .map_err(|error| naming_the_variable(error, &given))?;
+    let CommandLine {
+        mut config,
+        command,
+    } = CommandLine::from_arg_matches(&matches)?;
+    let names: Vec<&str> = settings
+        .iter()
+        .map(|setting| setting.variable.as_str())
+        .collect();
+    config.remarks = environment.remarks(&names);
+    config.remarks.extend(config.secret_flags(is_flag));
+    Ok((config, command.unwrap_or(Command::Serve)))
+}
+
+fn setting(arg: &Arg) -> Option<Setting> {
+    Some(Setting {
+        id: arg.get_id().to_string(),
+        shown: arg.to_string(),
+        flag: arg.get_long()?.to_owned(),
+        variable: arg.get_env()?.to_str()?.to_owned(),
+    })
+}
+
+/// The command line by itself: its help names the variables, and shows no values of theirs.
+fn without_variables(line: clap::Command) -> clap::Command {
+    let plain = |arg: Arg| {
+        let Some(name) = arg
+            .get_env()
+            .map(|name| name.to_string_lossy().into_owned())
+        else {
+            return arg;
+        };
+        let short = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        let long = arg
+            .get_long_help()
+            .map_or(short.clone(), ToString::to_string);
+        arg.env(Resettable::Reset)
+            .help(format!("{short} [env: {name}]"))
+            .long_help(format!("{long}\n\n[env: {name}]"))
+    };
+    line.mut_args(plain)
+        .mut_subcommands(|command| command.mut_args(plain))
+}
+
+/// An error about a value, with the variable that has it and how such a value comes there.
+fn naming_the_variable(mut error: clap::Error, given: &[(&Setting, &Variable)]) -> clap::Error {
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let Some((setting, variable)) = given.iter().find(|(setting, _)| setting.shown == *shown)
+    else {
+        return error;
+    };
+    let (name, place) = (&setting.variable, variable.place);
+    let mut tip = format!("this is the value of {name} in {place}");
+    if let Some(looks) = looks_like(name, &variable.value.to_string_lossy()) {
+        tip += &format!(". {looks}");
     }
+    tip += &format!(". The flag --{} counts more", setting.flag);
+    let tip = ContextValue::StyledStrs(vec![tip.into()]);
+    error.insert(ContextKind::Suggested, tip);
+    error
 }
 
 #[cfg(test)]

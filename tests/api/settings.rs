@@ -46,6 +46,11 @@ async fn a_wrong_setting_stops_the_start_and_is_told_what_would_be_right() {
             ["--cors-allowed-origins", "path"],
         ),
         (
+            "CORS_ALLOWED_ORIGINS",
+            "https://A.example",
+            ["--cors-allowed-origins", "https://a.example"],
+        ),
+        (
             "PING_SECONDS",
             "0",
             ["--ping-seconds", "a number of seconds"],
@@ -69,7 +74,6 @@ async fn a_wrong_setting_stops_the_start_and_is_told_what_would_be_right() {
             "postgres://me:hunter2@h:port/y",
             ["DATABASE_URL", "sqlite://PATH"],
         ),
-        ("DATABASE_URL", "", ["DATABASE_URL", "sqlite://PATH"]),
         ("DB_HOST", "localhost", ["DB_USER", "missing"]),
         ("DB_PASS", "hunter2", ["DB_HOST", "missing"]),
     ] {

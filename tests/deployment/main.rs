@@ -7,7 +7,9 @@
 // The harness is written for a crate of its own.
 #![allow(unreachable_pub)]
 
+mod environment;
 #[path = "../api/harness/mod.rs"]
 mod harness;
 mod proxied_open;
 mod proxies;
+mod secrets;

@@ -1,0 +1,242 @@
+//! The variables that settings may come from: those of the environment, and the lines of `.env`.
+//! An empty variable is an unset one.
+
+use super::spelling;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    ffi::{OsStr, OsString},
+    fmt, fs, io,
+};
+
+/// Settings in a file, for a developer's own machine. Of this folder alone: a file further up is
+/// another program's.
+const ENV_FILE: &str = ".env";
+/// What some editors put before the text of a file.
+const BYTE_ORDER_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
+
+/// Where a variable is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Environment,
+    File,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Environment => "the environment",
+            Self::File => "./.env",
+        })
+    }
+}
+
+/// A variable that is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Variable {
+    pub(super) value: OsString,
+    pub(super) place: Place,
+}
+
+/// All variables that are set.
+#[derive(Debug, Default)]
+pub(super) struct Environment {
+    variables: BTreeMap<String, Variable>,
+    /// Names with several lines in `.env`, of which the last counts.
+    repeated: BTreeSet<String>,
+}
+
+impl Environment {
+    /// Reads `.env` and the environment, which counts more. Gives what `.env` says of other programs'
+    /// variables to the process, because libraries have some of their own (`PGSSLROOTCERT`).
+    ///
+    /// # Errors
+    /// A sentence, where `.env` cannot be read.
+    pub(super) fn read() -> Result<Self, String> {
+        let lines = lines()?;
+        let text: String = last_of_each(&lines)
+            .iter()
+            .map(|(name, value)| format!("{name}={}\n", quoted(value)))
+            .collect();
+        dotenvy::from_read(text.as_bytes()).map_err(|e| unreadable(&e, None))?;
+        let names = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
+        Ok(Self::of(env::vars_os().filter_map(names), &lines))
+    }
+
+    fn of(
+        environment: impl Iterator<Item = (String, OsString)>,
+        lines: &[(String, String)],
+    ) -> Self {
+        let mut found = Self::default();
+        let mut seen = BTreeSet::new();
+        for (name, _) in lines {
+            if !seen.insert(name) {
+                found.repeated.insert(name.clone());
+            }
+        }
+        for (name, value) in last_of_each(lines) {
+            found.set(name, OsStr::new(value), Place::File);
+        }
+        for (name, value) in environment {
+            // What was read from `.env` a moment ago is in the environment too.
+            let known = found.variables.get(&name);
+            if known.is_none_or(|known| known.value != value) {
+                found.set(&name, &value, Place::Environment);
+            }
+        }
+        found
+    }
+
+    fn set(&mut self, name: &str, value: &OsStr, place: Place) {
+        if !value.is_empty() {
+            let value = value.to_owned();
+            let variable = Variable { value, place };
+            self.variables.insert(name.to_owned(), variable);
+        }
+    }
+
+    /// A variable, where it is set.
+    pub(super) fn get(&self, name: &str) -> Option<&Variable> {
+        self.variables.get(name)
+    }
+
+    /// What may be a slip: names that are nearly those of settings, and several lines for one of them.
+    pub(super) fn remarks(&self, settings: &[&str]) -> Vec<String> {
+        let unknown = self.variables.iter().filter_map(|(name, variable)| {
+            let place = variable.place;
+            let setting = spelling::meant(name, settings)?;
+            Some(format!(
+                "{name} in {place} is no setting; {setting} is, which looks like it"
+            ))
+        });
+        let ours = |name: &&String| settings.contains(&name.as_str());
+        let repeated = self.repeated.iter().filter(ours);
+        let repeated = repeated.map(|name| {
+            format!(
+                "{name} has several lines in {}; the last counts",
+                Place::File
+            )
+        });
+        unknown.chain(repeated).collect()
+    }
+}
+
+/// What every line of `.env` says, in their order.
+fn lines() -> Result<Vec<(String, String)>, String> {
+    let bytes = match fs::read(ENV_FILE) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(e) => return Err(format!("cannot read {ENV_FILE}: {e}")),
+    };
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+    let mut lines: Vec<(String, String)> = Vec::new();
+    for line in dotenvy::from_read_iter(text) {
+        match line {
+            Ok(line) => lines.push(line),
+            Err(e) => return Err(unreadable(&e, lines.last())),
+        }
+    }
+    Ok(lines)
+}
+
+/// Of several lines for one variable the last, as in Docker Compose and in a shell.
+fn last_of_each<'a>(lines: &'a [(String, String)]) -> BTreeMap<&'a str, &'a str> {
+    let pair = |(name, value): &'a (String, String)| (name.as_str(), value.as_str());
+    lines.iter().map(pair).collect()
+}
+
+/// A value as a line of `.env` has it.
+fn quoted(value: &str) -> String {
+    let escaped = value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('$', "\\$");
+    format!("\"{escaped}\"")
+}
+
+/// What is wrong with `.env`. A broken line is told by the one before it and not shown: it may
+/// hold a password.
+fn unreadable(error: &dotenvy::Error, before: Option<&(String, String)>) -> String {
+    let cause = match (error, before) {
+        (dotenvy::Error::LineParse(..), Some((name, _))) => {
+            format!("the line after {name} is broken")
+        }
+        (dotenvy::Error::LineParse(..), None) => "its first line is broken".to_owned(),
+        (other, _) => other.to_string(),
+    };
+    format!(
+        "cannot read {ENV_FILE}: {cause}; each line must be NAME=value, \
+         with a value that holds a space, a quote or a $ in single quotes"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(environment: &[(&str, &str)], lines: &[(&str, &str)]) -> Environment {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let lines: Vec<_> = lines.iter().map(owned).collect();
+        let environment = environment.iter().map(owned);
+        Environment::of(
+            environment.map(|(name, value)| (name, value.into())),
+            &lines,
+        )
+    }
+
+    #[test]
+    fn an_empty_variable_is_an_unset_one() {
+        let found = of(
+            &[("HOST", ""), ("PORT", ""), ("LOG", "info")],
+            &[("PORT", "1"), ("LOG", "warn"), ("AUTH", "")],
+        );
+        let value = |name| {
+            found
+                .get(name)
+                .map(|found| (found.value.to_str(), found.place))
+        };
+        assert_eq!(value("HOST"), None);
+        assert_eq!(value("AUTH"), None);
+        assert_eq!(value("PORT"), Some((Some("1"), Place::File)));
+        assert_eq!(value("LOG"), Some((Some("info"), Place::Environment)));
+    }
+
+    #[test]
+    fn of_several_lines_the_last_counts_and_they_are_named() {
+        let lines = [
+            ("PORT", "1"),
+            ("MINE", "1"),
+            ("PORT", "2"),
+            ("MINE", "2"),
+            ("LOG", "x"),
+            ("LOG", ""),
+        ];
+        let found = of(&[], &lines);
+        assert_eq!(
+            found.get("PORT").and_then(|port| port.value.to_str()),
+            Some("2")
+        );
+        assert_eq!(found.get("LOG"), None);
+        let remarks = found.remarks(&["PORT", "LOG"]);
+        assert_eq!(remarks.len(), 2, "{remarks:?}");
+        for (remark, name) in remarks.iter().zip(["LOG", "PORT"]) {
+            assert!(
+                remark.starts_with(name) && remark.contains("./.env"),
+                "{remark}"
+            );
+        }
+    }
+
+    proptest! {
+        /// What is quoted is read as it was.
+        #[test]
+        fn a_quoted_value_is_the_same(value in any::<String>(), next in "[ -~]{0,10}") {
+            prop_assume!(!value.contains(['\r', '\0']) && !next.contains('\0'));
+            let text = format!("A={}\nB={}\n", quoted(&value), quoted(&next));
+            let read: Result<Vec<_>, _> = dotenvy::from_read_iter(text.as_bytes()).collect();
+            let expected = vec![("A".to_owned(), value), ("B".to_owned(), next)];
+            prop_assert_eq!(read.ok(), Some(expected), "{}", text);
+        }
+    }
+}
