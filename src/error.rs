@@ -40,6 +40,8 @@ pub enum Code {
     UsernameTaken,
     /// Nobody is signed in, or not validly.
     Unauthorized,
+    /// The password is right and too weak to go on with: a login with a new one changes it.
+    PasswordChangeRequired,
     /// The caller may not do this.
     Forbidden,
     /// A web page of another site asked for something with an effect; or, in open mode on loopback,
@@ -89,6 +91,7 @@ impl Code {
             Self::SessionNotFound => ("session_not_found", StatusCode::NOT_FOUND),
             Self::UsernameTaken => ("username_taken", StatusCode::CONFLICT),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
+            Self::PasswordChangeRequired => ("password_change_required", StatusCode::FORBIDDEN),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
             Self::CrossSite => ("cross_site", StatusCode::FORBIDDEN),
             Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
@@ -204,6 +207,14 @@ impl Error {
         let message = "Sign in first: POST /login gives a token to send as Authorization: Bearer, \
                        on a WebSocket as the token of connect-chat";
         Self::new(Code::Unauthorized, message)
+    }
+
+    /// The password is right, and weaker than passwords must be.
+    #[must_use]
+    pub fn password_change_required() -> Self {
+        let message = "The password is right, but too short or too easy to guess for a server where \
+                       everyone signs in: log in with it and a newPassword, which takes its place";
+        Self::new(Code::PasswordChangeRequired, message)
     }
 
     /// What the caller has shown to prove who they are proves nothing.
@@ -344,7 +355,10 @@ impl Cause for Error {
 pub struct TooFast(pub String);
 
 fn is_refusal(code: Code) -> bool {
-    matches!(code, Code::Unauthorized | Code::Forbidden | Code::CrossSite)
+    matches!(
+        code,
+        Code::Unauthorized | Code::PasswordChangeRequired | Code::Forbidden | Code::CrossSite
+    )
 }
 
 /// Postgres' code where a lock was not to be had in time.

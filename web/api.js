@@ -74,7 +74,7 @@ async function all(path) {
 
 export const users = () => all("/user?limit=1000");
 export const signUp = (username, password) => send("POST", "/user", { username, password });
-export const logIn = (username, password) => send("POST", "/login", { username, password });
+export const logIn = (username, password, newPassword) => send("POST", "/login", { username, password, newPassword });
 export const logOut = () => send("POST", "/logout");
 export const me = () => get("/me");
 export const user = (id) => get(`/user/${id}`);

@@ -47,9 +47,9 @@ export async function create(username) {
   choose(await api.signUp(username, crypto.randomUUID()));
 }
 
-/** Required mode. */
-export async function logIn(username, password) {
-  const { token: issued, user } = await api.logIn(username, password);
+/** Required mode; where a new password is given, it takes the other's place. */
+export async function logIn(username, password, newPassword) {
+  const { token: issued, user } = await api.logIn(username, password, newPassword);
   become(user, issued);
 }
 

@@ -60,6 +60,8 @@ function openMode(card, done) {
 function requiredMode(card, done, notice, isNew) {
   const act = isNew ? session.signUp : session.logIn;
   const password = field("Password", "password", { type: "password", autocomplete: isNew ? "new-password" : "current-password", dir: "ltr" });
+  // Asked for where the password is from before everyone signed in, and weaker than one may be now.
+  const renewed = field("New password", "newPassword", { type: "password", autocomplete: "new-password", dir: "ltr" });
   const other = h("button", { type: "button", class: "link", onclick: () => {
     card.replaceChildren(card.firstElementChild);
     requiredMode(card, done, "", !isNew);
@@ -68,7 +70,14 @@ function requiredMode(card, done, notice, isNew) {
   card.append(h("h1", {}, isNew ? "Create an account" : "Log in"),
     h("p", { class: "lead", role: notice ? "status" : null }, notice || (isNew ? "Pick a name that others will know you by, and a password of at least 8 characters." : "Good to see you.")),
     form([field("Name", "username", { autocomplete: "username", maxlength: "255" }), password], isNew ? "Create account" : "Log in", async (typed) => {
-      await act(typed.username.trim(), typed.password);
+      try {
+        await act(typed.username.trim(), typed.password, typed.newPassword);
+      } catch (error) {
+        if (error.code !== "password_change_required") throw error;
+        password.after(renewed);
+        renewed.querySelector("input").focus();
+        throw new Error("Your password is too short or too easy to guess. Choose a new one.");
+      }
       done();
     }),
     h("p", { class: "switch" }, isNew ? "Already have one? " : "New here? ", other));

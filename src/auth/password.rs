@@ -70,6 +70,9 @@ pub enum Proof {
         /// Its hash by the present parameters, where the stored one has others or is of the password
         /// before it was prepared.
         rehashed: Option<String>,
+        /// Whether a user of this name might choose it today. One chosen where anything was allowed may
+        /// not be.
+        keeps_rules: bool,
     },
 }
 
@@ -126,13 +129,20 @@ impl PasswordHasher {
         .await
     }
 
-    /// Whether this is the password that was stored so. Where nothing is stored, or nothing that a
-    /// password could match, it takes as long and is wrong.
+    /// Whether this is the password of a user that was stored so. Where nothing is stored, or nothing
+    /// that a password could match, it takes as long and is wrong.
     ///
     /// # Errors
     /// `unavailable` as above.
-    pub async fn verify(&self, password: Password, stored: Option<String>) -> Result<Proof, Error> {
-        self.in_turn(move || verify(&password, stored.as_deref()))
+    pub async fn verify(
+        &self,
+        password: Password,
+        stored: Option<String>,
+        username: String,
+    ) -> Result<Proof, Error> {
+        let rules = self.rules;
+        let allowed = move |password: &Password| rules.check(password, &username).is_ok();
+        self.in_turn(move || verify(&password, stored.as_deref(), allowed))
             .await
     }
 
@@ -172,7 +182,11 @@ fn hash(password: &Password) -> Result<String, Error> {
 
 /// Tries the password as it is prepared, then as it was given where that is another form: for a hash from
 /// before passwords were prepared. A wrong name tries as often as a wrong password.
-fn verify(password: &Password, stored: Option<&str>) -> Result<Proof, Error> {
+fn verify(
+    password: &Password,
+    stored: Option<&str>,
+    allowed: impl Fn(&Password) -> bool,
+) -> Result<Proof, Error> {
     let nobodys = nobodys_hash();
     let found = stored.and_then(|stored| PasswordHash::new(stored).ok());
     let is_somebodys = found.is_some();
@@ -191,7 +205,10 @@ fn verify(password: &Password, stored: Option<&str>) -> Result<Proof, Error> {
         true => None,
         false => Some(hash(password)?),
     };
-    Ok(Proof::Right { rehashed })
+    Ok(Proof::Right {
+        rehashed,
+        keeps_rules: allowed(password),
+    })
 }
 
 /// A hash by the present parameters that no password has.
@@ -210,6 +227,10 @@ fn is_present(stored: &PasswordHash) -> bool {
 mod tests {
     use super::*;
 
+    fn anything(_: &Password) -> bool {
+        true
+    }
+
     fn password(text: &str) -> Password {
         Password::taken_over(text.to_owned())
     }
@@ -227,16 +248,17 @@ mod tests {
             .ok()
             .and_then(|argon2| argon2.hash_password(b"correct horse").ok())
             .map(|hash| hash.to_string());
-        let proof = verify(&password("correct horse"), old.as_deref());
+        let proof = verify(&password("correct horse"), old.as_deref(), anything);
         let Ok(Proof::Right {
             rehashed: Some(new),
+            ..
         }) = proof
         else {
             panic!("{proof:?}");
         };
-        let again = verify(&password("correct horse"), Some(&new));
-        assert!(matches!(again, Ok(Proof::Right { rehashed: None })));
-        let wrong = verify(&password("correct cow"), Some(&new));
+        let again = verify(&password("correct horse"), Some(&new), anything);
+        assert!(matches!(again, Ok(Proof::Right { rehashed: None, .. })));
+        let wrong = verify(&password("correct cow"), Some(&new), anything);
         assert!(matches!(wrong, Ok(Proof::Wrong)));
     }
 
@@ -249,18 +271,19 @@ mod tests {
             .map(|hash| hash.to_string());
         let Ok(Proof::Right {
             rehashed: Some(new),
-        }) = verify(&password(typed), old.as_deref())
+            ..
+        }) = verify(&password(typed), old.as_deref(), anything)
         else {
             panic!("the form that was hashed");
         };
         for form in [typed, "caf\u{e9} noir", "caf\u{e9}\u{3000}noir"] {
-            let proof = verify(&password(form), Some(&new));
+            let proof = verify(&password(form), Some(&new), anything);
             assert!(
-                matches!(proof, Ok(Proof::Right { rehashed: None })),
+                matches!(proof, Ok(Proof::Right { rehashed: None, .. })),
                 "{form}"
             );
         }
-        let wrong = verify(&password("cafe noir"), Some(&new));
+        let wrong = verify(&password("cafe noir"), Some(&new), anything);
         assert!(matches!(wrong, Ok(Proof::Wrong)));
     }
 

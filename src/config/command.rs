@@ -133,7 +133,10 @@ struct Setting {
 /// Each variable becomes a flag, unless that flag is there: so both are read and refused the same way.
 fn read(words: &[OsString], environment: &Environment) -> Result<(Config, Command), clap::Error> {
     let line = command_line();
-    let settings: Vec<Setting> = line.get_arguments().filter_map(setting).collect();
+    // Only a built line can show its arguments.
+    let mut built = line.clone();
+    built.build();
+    let settings: Vec<Setting> = built.get_arguments().filter_map(setting).collect();
     let line = without_variables(line);
     let flags = line.clone().try_get_matches_from(words)?;
     let is_flag = |id: &str| flags.value_source(id) == Some(ValueSource::CommandLine);

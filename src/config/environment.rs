@@ -54,13 +54,14 @@ impl Environment {
     /// A sentence, where `.env` cannot be read.
     pub(super) fn read() -> Result<Self, String> {
         let lines = lines()?;
+        let named = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
+        let found = Self::of(env::vars_os().filter_map(named), &lines);
         let text: String = last_of_each(&lines)
             .iter()
             .map(|(name, value)| format!("{name}={}\n", quoted(value)))
             .collect();
         dotenvy::from_read(text.as_bytes()).map_err(|e| unreadable(&e, None))?;
-        let names = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
-        Ok(Self::of(env::vars_os().filter_map(names), &lines))
+        Ok(found)
     }
 
     fn of(
@@ -78,11 +79,7 @@ impl Environment {
             found.set(name, OsStr::new(value), Place::File);
         }
         for (name, value) in environment {
-            // What was read from `.env` a moment ago is in the environment too.
-            let known = found.variables.get(&name);
-            if known.is_none_or(|known| known.value != value) {
-                found.set(&name, &value, Place::Environment);
-            }
+            found.set(&name, &value, Place::Environment);
         }
         found
     }

@@ -22,8 +22,10 @@ pub struct NewSession {
     pub user: UserId,
     /// The stored hash that the password was proved against.
     pub proved: String,
-    /// The hash that replaces it, where it was made by older parameters.
+    /// The hash that replaces it: of a new password, or where it was made by older parameters.
     pub rehashed: Option<String>,
+    /// Whether all other sessions of the user end: those of an old password.
+    pub alone: bool,
     /// The token's SHA-256.
     pub token_hash: [u8; 32],
     /// From when.
@@ -102,7 +104,10 @@ impl SessionRepository {
             .bind(session.session_id)
             .fetch_all(db)
             .await)?;
-        let ended = over_limit(others, rank);
+        let ended = match new.alone {
+            true => others,
+            false => over_limit(others, rank),
+        };
         for id in &ended {
             on!(tx &mut tx, |db| query(END)
                 .bind(new.user)

@@ -8,7 +8,7 @@ use crate::{
     auth::{Caller, SignedIn},
     error::{Code, Error},
     model::{Password, Session, SessionId, SoughtName, Timestamp, User, Username},
-    service::{Client, Login},
+    service::{Client, Login, Proofs, of_new_password},
     state::AppState,
 };
 use axum::{
@@ -33,11 +33,15 @@ pub(super) fn router(state: &AppState) -> Router<AppState> {
 }
 
 #[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Credentials {
     #[schema(value_type = Username)]
     username: String,
     #[schema(value_type = Password)]
     password: String,
+    /// The password to have from here on; all other sessions end.
+    #[schema(value_type = Option<Password>)]
+    new_password: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -55,15 +59,17 @@ async fn login(
     State(state): State<AppState>,
     Body(body): Body<Credentials>,
 ) -> Result<Response, Error> {
-    let (name, password) = (
-        SoughtName::parse(&body.username)?,
-        Password::parse(body.password)?,
-    );
+    let name = SoughtName::parse(&body.username)?;
+    let new_password = body.new_password.map(Password::parse).transpose();
+    let proofs = Proofs {
+        password: Password::parse(body.password)?,
+        new_password: new_password.map_err(of_new_password)?,
+    };
     let Login {
         token,
         session,
         user,
-    } = counted(&state, state.logins.login(name, password, client).await)?;
+    } = counted(&state, state.logins.login(name, proofs, client).await)?;
     let body = LoggedIn {
         token: token.reveal(),
         expires_at: session.expires_at,
@@ -81,6 +87,7 @@ fn counted(state: &AppState, login: Result<Login, Error>) -> Result<Login, Error
             Ok(_) => "succeeded",
             Err(Code::Unauthorized) => "failed",
             Err(Code::RateLimited) => "held_off",
+            Err(Code::PasswordChangeRequired) => "change_required",
             Err(_) => "undecided",
         });
     login

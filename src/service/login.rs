@@ -19,6 +19,15 @@ pub struct Client {
     pub user_agent: Option<String>,
 }
 
+/// What somebody signs in with.
+#[derive(Debug)]
+pub struct Proofs {
+    /// The password.
+    pub password: Password,
+    /// The one to have from here on, where it is to be changed.
+    pub new_password: Option<Password>,
+}
+
 /// A login that succeeded.
 #[derive(Debug)]
 pub struct Login {
@@ -35,12 +44,13 @@ impl SessionService {
     /// time and are answered the same.
     ///
     /// # Errors
-    /// `unauthorized`; `rate_limited` after too many failures; `unavailable` where too many sign in
-    /// at once.
+    /// `unauthorized`; `password_change_required` where the password is right, weaker than one may
+    /// choose, and no new one is given; `invalid_field` where the new one is too; `rate_limited` after
+    /// too many failures; `unavailable` where too many sign in at once.
     pub async fn login(
         &self,
         name: SoughtName,
-        password: Password,
+        proofs: Proofs,
         client: Client,
     ) -> Result<Login, Error> {
         // All forms of a name are one account to guess at.
@@ -49,7 +59,7 @@ impl SessionService {
             Error::rate_limited("Too many failed logins; wait before the next one", wait)
         })?;
         time::sleep(attempt.delay).await;
-        match self.prove(&name, password, client).await {
+        match self.prove(&name, proofs, client).await {
             Ok(login) => {
                 attempt.succeeded();
                 let (user, session) = (login.user.customer_id, login.session.session_id);
@@ -68,24 +78,46 @@ impl SessionService {
     async fn prove(
         &self,
         name: &SoughtName,
-        password: Password,
+        proofs: Proofs,
         client: Client,
     ) -> Result<Login, Error> {
+        let Proofs {
+            password,
+            new_password,
+        } = proofs;
         let credentials = self.users.credentials(name).await?;
         let stored = credentials.as_ref().map(|c| c.password.clone());
-        let proof = self.passwords.verify(password, stored).await?;
+        let username = credentials.as_ref().map(|c| c.user.username.clone());
+        let username = username.unwrap_or_default();
+        let proof = self
+            .passwords
+            .verify(password, stored, username.clone())
+            .await?;
         // A name that nobody has is not logged: it may be a mistyped password.
         let user = credentials.as_ref().map(|c| c.user.customer_id.0);
-        let (Some(credentials), Proof::Right { rehashed }) = (credentials, proof) else {
+        let (
+            Some(credentials),
+            Proof::Right {
+                rehashed,
+                keeps_rules,
+            },
+        ) = (credentials, proof)
+        else {
             tracing::info!(user, "login failed");
             return Err(wrong());
+        };
+        let chosen = match new_password {
+            Some(new) => Some(self.choose(new, &username).await?),
+            None if keeps_rules => None,
+            None => return Err(Error::password_change_required()),
         };
         let token = SessionToken::generate()?;
         let now = self.sessions.now().await?;
         let new = NewSession {
             user: credentials.user.customer_id,
             proved: credentials.password,
-            rehashed,
+            alone: chosen.is_some(),
+            rehashed: chosen.or(rehashed),
             token_hash: token.hash(),
             created_at: now,
             expires_at: now.after(self.lifetimes.absolute),
@@ -96,12 +128,31 @@ impl SessionService {
             .begin(&new, |session| self.rank(session))
             .await?;
         let Begun { session, ended } = begun.ok_or_else(wrong)?;
+        if new.alone {
+            tracing::info!(user, "password changed");
+        }
         close_ended(&self.hub, new.user, &ended);
         Ok(Login {
             token,
             session,
             user: credentials.user,
         })
+    }
+
+    /// The hash of a password that a user chooses while signing in.
+    async fn choose(&self, password: Password, username: &str) -> Result<String, Error> {
+        let hash = self.passwords.hash_chosen(password, username).await;
+        hash.map_err(of_new_password)
+    }
+}
+
+/// What is wrong with a new password, named as the login has it.
+pub(crate) fn of_new_password(error: Error) -> Error {
+    match (error.code(), error.message().strip_prefix("password")) {
+        (Code::InvalidField, Some(rest)) => {
+            Error::new(Code::InvalidField, format!("newPassword{rest}"))
+        }
+        _ => error,
     }
 }
 

@@ -13,3 +13,4 @@ mod harness;
 mod proxied_open;
 mod proxies;
 mod secrets;
+mod weak_passwords;

@@ -33,6 +33,33 @@ async function enter(page, button, name, password = PASSWORD) {
 const inside = (page) => page.getByRole("navigation", { name: "Chats" }).waitFor();
 const row = (page, name) => page.locator(".chats a", { hasText: name });
 
+test("a password from before everyone signed in is changed at the log-in", async () => {
+  const moved = await Server.start({ AUTH: "open" });
+  try {
+    await moved.ask("POST", "/user", { username: "Cleo", password: "short" });
+    await moved.kill();
+    moved.settings.AUTH = "required";
+    await moved.resume();
+    const cleo = await visitor(browser, moved.url);
+    cleo.tolerated.push(/status of (400|403)/u);
+    await enter(cleo, "Log in", "Cleo", "short");
+    await cleo.getByText("too short or too easy to guess. Choose a new one.").waitFor();
+    await expectAccessible(cleo, "change a password");
+    const renewed = cleo.getByLabel("New password");
+    await renewed.fill("12345678");
+    await cleo.getByRole("button", { name: "Log in", exact: true }).click();
+    await cleo.locator(".problem", { hasText: "harder to guess" }).waitFor();
+    await renewed.fill(PASSWORD);
+    await cleo.getByRole("button", { name: "Log in", exact: true }).click();
+    await inside(cleo);
+    cleo.expectClean();
+    await cleo.context().close();
+    await moved.ask("POST", "/login", { username: "Cleo", password: PASSWORD });
+  } finally {
+    await moved.stop();
+  }
+});
+
 test("required mode", async () => {
   // Before one is in, one is asked; a wrong password is said, not explained.
   for (const page of [ada, bo]) await expectAccessible(page, "log in");

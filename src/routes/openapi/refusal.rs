@@ -101,6 +101,7 @@ fn example(code: Code) -> Example {
         Code::Unavailable => Error::unavailable(),
         Code::Internal => Error::internal("an example"),
         Code::Unauthorized => Error::not_signed_in(),
+        Code::PasswordChangeRequired => Error::password_change_required(),
         Code::CrossSite => Error::cross_site(Some("https://chat.example.com")),
         Code::RateLimited => Error::rate_limited("Too many requests from this address", SECOND),
         other => Error::new(other, sentence(other)),

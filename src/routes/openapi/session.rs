@@ -13,12 +13,15 @@ pub(super) fn operations() -> Vec<Operation> {
         post("/login", "logIn", "Sign in")
             .about(
                 "Begins a session. A wrong name and a wrong password are answered the same, in the \
-                 same time; after several, each further try has to wait longer.",
+                 same time; after several, each further try has to wait longer. A right password that \
+                 is weaker than passwords must be (from before everyone signed in) is refused with \
+                 `password_change_required`: ask for a new one, and log in again with `newPassword` \
+                 beside the old one. It takes the old one's place, and ends all other sessions.",
             )
             .for_everyone()
             .takes::<Credentials>(json!({ "username": "dora", "password": "correct horse" }))
             .gives::<LoggedIn<'_>>("The session's token, shown this once", logged_in())
-            .refuses(&[Code::Unauthorized]),
+            .refuses(&[Code::Unauthorized, Code::PasswordChangeRequired]),
         post("/logout", "logOut", "Sign out")
             .about("Ends this session; its sockets are closed.")
             .for_signed_in()
