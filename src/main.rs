@@ -92,6 +92,8 @@ fn complain(message: String) {
 }
 
 async fn run(config: &Config) -> Result<(), String> {
+    // What is wrong with the settings is told first.
+    config.check()?;
     let config = &fit_open_files(config)?;
     // Before the database is touched: with another server on the port, the original for one, nothing of
     // it is converted. Who connects meanwhile waits, and is answered once the server is ready.
