@@ -5,7 +5,7 @@ use crate::harness::{Document, Server, Store, on_both_stores};
 use messaging_api::protocol::{Close, Command, Frame};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 on_both_stores!(it_is_served_as_yaml);
 
@@ -109,7 +109,7 @@ fn it_names_the_close_codes_and_the_version() {
         Close::Protocol,
         Close::Binary,
         Close::NotText,
-        Close::Policy,
+        Close::NotConnected(Duration::from_secs(10)),
         Close::TooLarge,
         Close::Restart,
         Close::TooSlow,
