@@ -186,7 +186,7 @@ impl MemberRepository {
         Ok(dialect::standings(&self.0, pairs).await?)
     }
 
-    /// Those of the pairs that are no memberships.
+    /// Those of the pairs that are no memberships although user and chat exist.
     pub async fn strangers(
         &self,
         pairs: &[(UserId, ChatId)],

@@ -104,14 +104,13 @@ impl Comparer {
         }
     }
 
-    /// What of this fails, fails alone.
+    /// One after the other, users first: a deleted user takes sessions and memberships along. What of
+    /// this fails, fails alone.
     async fn end_what_is_gone(&self) {
-        let ended = tokio::join!(
-            self.end_users(),
-            self.end_sessions(),
-            self.end_memberships()
-        );
-        for ended in [ended.0, ended.1, ended.2] {
+        let users = self.end_users().await;
+        let sessions = self.end_sessions().await;
+        let memberships = self.end_memberships().await;
+        for ended in [users, sessions, memberships] {
             if let Err(error) = ended {
                 error.log();
             }
@@ -193,7 +192,7 @@ impl Comparer {
         Ok(())
     }
 
-    /// Those in these seats who do not belong to the chat.
+    /// Those in these seats who do not belong to the chat, which is there.
     async fn strangers(&self, seats: &[(UserId, ChatId)]) -> Result<Vec<(UserId, ChatId)>, Error> {
         let mut strangers = Vec::new();
         for seats in seats.chunks(AT_ONCE) {

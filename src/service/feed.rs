@@ -400,6 +400,11 @@ impl Feeds {
         };
         let page = self.pages.after((chat, seen), told, read).await?;
         match self.members.standing(user, chat).await? {
+            Standing { username: None, .. } => {
+                // The socket ends with its user, and hears of no chat before that.
+                self.hub.end_user_here(user);
+                Err(Error::user_not_found(user))
+            }
             Standing { head: None, .. } => Ok(NextLook::Gone(Frame::chat_deleted(chat))),
             Standing { role: None, .. } => Ok(NextLook::Gone(Frame::removed(chat))),
             Standing { .. } => Ok(NextLook::Page(page)),

@@ -7,15 +7,20 @@ use crate::{
 };
 use sqlx::{Result, query_as, query_scalar};
 
-/// Those of the pairs that are no memberships.
+/// Those of the pairs that are no memberships although user and chat exist, seen in one look: a
+/// deleted user or chat takes its memberships along, and is told as what it is.
 pub(in crate::repository) async fn strangers(
     store: &Store,
     pairs: &[(UserId, ChatId)],
 ) -> Result<Vec<(UserId, ChatId)>> {
     const POSTGRES: &str = "SELECT k.u, k.c FROM unnest($1::bigint[], $2::bigint[]) AS k (u, c) \
+        JOIN customer u ON u.customer_id = k.u \
+        JOIN chat c ON c.chat_id = k.c AND c.deleted_at IS NULL \
         WHERE NOT EXISTS (SELECT FROM customer_chat m \
             WHERE m.customer_id = k.u AND m.chat_id = k.c)";
     const SQLITE: &str = "SELECT k.value ->> 0, k.value ->> 1 FROM json_each($1) AS k \
+        JOIN customer u ON u.customer_id = k.value ->> 0 \
+        JOIN chat c ON c.chat_id = k.value ->> 1 AND c.deleted_at IS NULL \
         WHERE NOT EXISTS (SELECT 1 FROM customer_chat m \
             WHERE m.customer_id = k.value ->> 0 AND m.chat_id = k.value ->> 1)";
     match store {

@@ -155,7 +155,10 @@ impl Session {
             () = ended.cancelled() => Close::SessionEnded,
             closed = self.live(first) => {
                 let Err(close) = closed;
-                close
+                match ended.is_cancelled() {
+                    true => Close::SessionEnded,
+                    false => close,
+                }
             }
         };
         let Self {
