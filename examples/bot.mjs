@@ -24,10 +24,12 @@ const { customerId } = await user(new Messaging({ url }), "clock");
 const bot = new Messaging({ url, customerId });
 
 // Each message comes once, whatever becomes of the connection: no list of what was answered is kept.
+// After a restore from a backup ("reset") the bot goes on with what is said from then on.
 bot.on("message", ({ messageId, content }) => {
   if (content.trim() === "!time") bot.send(chat, `It is ${new Date().toUTCString()}.`, { replyTo: messageId });
 });
 bot.on("state", ({ state, retryInMs }) => console.log(retryInMs === null ? state : `${state}, again in ${retryInMs} ms`));
+bot.on("reset", () => console.log("the history begins again"));
 bot.on("error", ({ message }) => console.error(plain(message)));
 process.on("SIGTERM", () => bot.close());
 process.on("SIGINT", () => bot.close());

@@ -18,6 +18,7 @@ client.on("message", ({ username, content }) => print(`${username ?? "somebody"}
 client.on("update", ({ username, content }) => print(`${username ?? "somebody"}, edited: ${content}`));
 client.on("join", ({ username }) => print(`* ${username} is here`));
 client.on("leave", ({ username }) => print(`* ${username} is gone`));
+client.on("reset", () => print("* the history begins again"));
 client.on("state", ({ state }) => console.error(`(${state})`));
 
 await client.connect(chat, { since: 0 });

@@ -23,6 +23,7 @@ CHAT, USER, TEXT = (sys.argv[1:] + ["1", "1", "Hello from Python."][len(sys.argv
 NAME = str(uuid.uuid4())  # The message's own: sent again after a lost answer, it is stored once.
 
 seen = 0  # The last change that was printed; after a lost connection, the next ones are asked for.
+epoch = None  # The epoch of the log that it counts in; another one after a restore from a backup.
 
 
 # What a terminal obeys instead of printing: control characters, line separators, direction marks.
@@ -51,21 +52,28 @@ def take(message):
 def fill(head):
     """Reads over REST what was too much for the socket."""
     while seen < head:
-        with urllib.request.urlopen(f"{URL}/chat/{CHAT}/message?limit=1000&since={seen}") as answer:
+        path = f"/chat/{CHAT}/message?limit=1000&since={seen}" + (f"&epoch={epoch}" if epoch else "")
+        with urllib.request.urlopen(URL + path) as answer:
             for message in json.load(answer):
                 take(message)
 
 
 def talk(socket):
     """Connects, catches up, sends; true once the message is stored and printed."""
+    global seen, epoch
     stored = None
 
     def ask(kind, content):
         socket.send(json.dumps({"type": kind, "content": content, "id": kind}))
 
-    ask("connect-chat", {"chatId": int(CHAT), "customerId": int(USER), "since": seen})
+    since = {"seq": seen, "epoch": epoch} if epoch else seen
+    ask("connect-chat", {"chatId": int(CHAT), "customerId": int(USER), "since": since})
     for frame in map(json.loads, socket):
         kind, content = frame["type"], frame["content"]
+        if kind == "error" and content["code"] == "invalid_field" and seen > 0:
+            print("(the history begins again)", file=sys.stderr)
+            seen, epoch = 0, None
+            return False
         if kind == "error":
             sys.exit(plain(content["error"]))
         if kind in ("send-message", "update-message"):
@@ -73,6 +81,7 @@ def talk(socket):
         if kind == "delete-message":
             show("deleted", frame["seq"], content)
         if kind == "ack" and frame["id"] == "connect-chat":
+            epoch = content.get("epoch")
             fill(content["seq"])
             ask("send-message", {"chatId": int(CHAT), "content": TEXT, "clientMessageId": NAME})
         if kind == "ack" and frame["id"] == "send-message":

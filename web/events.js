@@ -1,6 +1,6 @@
 // What the socket tells, written into what the page knows.
 
-import { say } from "./announce.js";
+import { say, warn } from "./announce.js";
 import { oneLine } from "./format.js";
 import { state, changed, currentChat } from "./store.js";
 
@@ -137,8 +137,9 @@ function outgoing(chat, local) {
   changed("timeline");
 }
 
-/** The server has another chat than we knew: everything is read again. */
+/** The server has another log than we knew, as after a restore: everything is read again. */
 function reset(chat, client, go) {
+  warn("The server was restored from another copy: the history begins again, and may be shorter.");
   chat.timeline = new chat.timeline.constructor(client.outgoing(chat.chatId));
   chat.lastMessage = null;
   chat.recent = [];

@@ -71,11 +71,23 @@ export interface Online {
   username: string;
 }
 
+/**
+ * A place in a chat's log: all changes up to `seq`, in this `epoch` of the log. The server begins a new
+ * epoch at an import and after a restore from a backup: numbers of an older one mean other messages.
+ */
+export interface Place {
+  seq: number;
+  /** Null where the server names none: it is of an earlier version. */
+  epoch: string | null;
+}
+
 /** How a chat was connected. */
 export interface Connected {
   chatId: number;
   /** The last change before everything is live. */
   seq: number;
+  /** The epoch of the log that `seq` counts in; null where the server names none. */
+  epoch: string | null;
   /** Who is here, oneself among them. */
   online: Online[];
   /** Whether what was missed is still being fetched; "caught-up" tells when it is there. */
@@ -132,8 +144,9 @@ export interface Events {
   /** Everything up to `seq` was delivered; from here on it is live. Follows every "connected". */
   "caught-up": [chat: { chatId: number; seq: number }];
   /**
-   * The server's chat is not the one this client knows (it has fewer changes: a restored backup).
-   * It is connected again from its present head: load its messages anew.
+   * The server's log is not the one this client knows: it is of another epoch, or has fewer changes,
+   * as after a restore from a backup. The place in the chat is forgotten by itself, and the chat is
+   * connected again from its present head: drop what was shown and stored of it, and load it again.
    */
   reset: [chat: { chatId: number }];
   /** A message on its way was added or changed its state. */
@@ -273,9 +286,10 @@ export class Messaging {
    * `since`: the highest `seq` the caller has seen of the chat. Every change after it is delivered
    * first. To show a chat: `request("GET", "/chat/1/message")`, draw it, then connect with the
    * highest `seq` on that page (0 where it is empty). Without `since` only what happens from now on
-   * comes.
+   * comes. A place that was stored (see `place`) is given whole: where the log has another epoch by
+   * now, "reset" comes and the chat is connected from its present head.
    */
-  connect(chatId: number, options?: { since?: number }): Promise<Connected>;
+  connect(chatId: number, options?: { since?: number | { seq: number; epoch?: string | null } }): Promise<Connected>;
 
   /**
    * Sends a message, now or as soon as its chat is connected. It has a clientMessageId from the
@@ -318,6 +332,9 @@ export class Messaging {
 
   /** The highest `seq` delivered of a chat; null where there is none yet. */
   seen(chatId: number): number | null;
+
+  /** The same with its epoch, to be stored with what was delivered and given to `connect` as `since`. */
+  place(chatId: number): Place | null;
 
   /**
    * Asks the REST API, with the token. `path` begins with a slash; `body` is sent as JSON. Resolves

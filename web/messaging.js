@@ -3,7 +3,8 @@
 // How it keeps the promise: the server numbers the changes of a chat 1, 2, 3 … (`seq`). Each chat
 // here remembers the last one it delivered and takes the next one only. After a lost connection it
 // connects with `since`, and the server first sends what was missed; what is too much for that is
-// paged over REST while live frames are held back. Messages go out one at a time per chat, under a
+// paged over REST while live frames are held back. Numbers count within one `epoch` of the log, which
+// the server names: after a restore it is another, and the chat's history begins again. Messages go out one at a time per chat, under a
 // clientMessageId that the server knows again, so each can be sent as often as it takes.
 
 /** @import * as api from "./messaging.js" */
@@ -63,11 +64,13 @@ class Deferred {
 
 /** A chat that is to be connected: how far it was delivered, and what is under way for it. */
 class Room {
-  /** @param {number} chatId @param {number | null} since */
+  /** @param {number} chatId @param {api.Place | null} since */
   constructor(chatId, since) {
     this.chatId = chatId;
     /** The last change delivered; null until the first ack tells where live begins. */
-    this.seen = since;
+    this.seen = since?.seq ?? null;
+    /** The epoch of the log that `seen` counts in; null where it is not known. */
+    this.epoch = since?.epoch ?? null;
     /** Asked for on the present socket. */
     this.asked = false;
     /** Connected on the present socket. */
@@ -93,6 +96,12 @@ class Room {
     this.read = 0;
     this.readTold = 0;
     this.telling = false;
+  }
+
+  /** Where it is, as the server takes it; an older server knows the number alone. */
+  since() {
+    if (this.seen === null) return undefined;
+    return this.epoch === null ? this.seen : { seq: this.seen, epoch: this.epoch };
   }
 
   /** Whether this change is the next one. Replays leave out what was superseded. @param {Change} c */
@@ -210,6 +219,14 @@ function newId() {
 
 const isId = (/** @type {unknown} */ id) => Number.isSafeInteger(id) && Number(id) > 0;
 
+/** A place in a log from what a caller gives: a number, or one with its epoch; null where it is neither.
+ * @param {any} since @returns {api.Place | null} */
+function placeOf(since) {
+  const { seq, epoch = null } = typeof since === "object" && since !== null ? since : { seq: since };
+  const right = (seq === 0 || isId(seq)) && (epoch === null || typeof epoch === "string");
+  return right ? { seq, epoch } : null;
+}
+
 /** @implements {api.Messaging} */
 export class Messaging {
   #options;
@@ -308,17 +325,18 @@ export class Messaging {
 
   // ---- chats
 
-  /** @param {number} chatId @param {{ since?: number }} options */
+  /** @param {number} chatId @param {{ since?: number | { seq: number, epoch?: string | null } }} options */
   connect(chatId, { since } = {}) {
     if (this.#ended) return quiet(Promise.reject(closed()));
     if (!isId(chatId)) return quiet(Promise.reject(wrong("chatId", "a positive integer")));
-    if (since !== undefined && since !== 0 && !isId(since)) {
-      return quiet(Promise.reject(wrong("since", "a seq: 0 or a positive integer")));
+    const place = since === undefined ? null : placeOf(since);
+    if (since !== undefined && place === null) {
+      return quiet(Promise.reject(wrong("since", "a seq, 0 or a positive integer, or { seq, epoch }")));
     }
     if (!this.#socketClass()) return quiet(Promise.reject(wrong("WebSocket", "given where it is not built in")));
     const known = this.#rooms.get(chatId);
     if (known) return known.connected ? Promise.resolve(known.connected) : known.ready.promise;
-    const room = new Room(chatId, since ?? null);
+    const room = new Room(chatId, place);
     this.#rooms.set(chatId, room);
     if (this.#socket?.readyState === 1) this.#enter(room);
     else if (!this.#socket) this.#open();
@@ -345,6 +363,11 @@ export class Messaging {
     return this.#rooms.get(chatId)?.seen ?? null;
   }
 
+  place(chatId) {
+    const room = this.#rooms.get(chatId);
+    return room === undefined || room.seen === null ? null : { seq: room.seen, epoch: room.epoch };
+  }
+
   /** Connects a chat on the open socket. @param {Room} room */
   async #enter(room) {
     const { chatId } = room;
@@ -357,21 +380,21 @@ export class Messaging {
       const token = await this.#token();
       if (!isOurs()) return;
       room.asked = true;
-      const since = room.seen ?? undefined;
-      const ack = await this.#ask("connect-chat", { chatId, customerId, username, token, since });
+      const ack = await this.#ask("connect-chat", { chatId, customerId, username, token, since: room.since() });
       if (isOurs()) this.#entered(room, ack);
     } catch (error) {
       if (isOurs()) this.#refused(room, asError(error));
     }
   }
 
-  /** @param {Room} room @param {{ seq: number, online: api.Online[], truncated?: boolean }} ack */
-  #entered(room, { seq, online, truncated = false }) {
+  /** @param {Room} room @param {{ seq: number, epoch?: string, online: api.Online[], truncated?: boolean }} ack */
+  #entered(room, { seq, epoch, online, truncated = false }) {
     const { chatId } = room;
     room.live = true;
     room.tries = 0;
     room.seen ??= seq;
-    room.connected = { chatId, seq, online, truncated };
+    room.epoch = epoch ?? null;
+    room.connected = { chatId, seq, epoch: room.epoch, online, truncated };
     this.#failures = 0;
     this.#become("online");
     room.ready.resolve(room.connected);
@@ -393,8 +416,8 @@ export class Messaging {
     if (LOST.has(error.code)) return;
     if (error.code === "unauthorized") return this.#signOut(error);
     if (error.code === "invalid_field" && room.seen !== null) {
-      // Beyond the head: this is another chat than the one we saw.
-      room.seen = null;
+      // Beyond the head, or of another epoch: this is another log than the one we saw.
+      room.seen = room.epoch = null;
       this.#emit("reset", { chatId });
       return this.#enter(room);
     }
@@ -458,7 +481,8 @@ export class Messaging {
     room.filling = true;
     for (let tries = 0, done = false; !done && isOurs(); ) {
       try {
-        const path = `/chat/${room.chatId}/message?limit=${PAGE}&since=${room.seen}`;
+        const epoch = room.epoch === null ? "" : `&epoch=${encodeURIComponent(room.epoch)}`;
+        const path = `/chat/${room.chatId}/message?limit=${PAGE}&since=${room.seen}${epoch}`;
         /** @type {api.Message[]} */
         const page = await this.#request("GET", path);
         for (const message of page) {
@@ -471,6 +495,8 @@ export class Messaging {
         if (!done) return this.#drop();
       } catch (error) {
         if (!isOurs()) break;
+        // The log began again meanwhile: connecting again tells.
+        if (asError(error).code === "invalid_field") return this.#drop();
         await this.#pause(asError(error).retryAfterMs ?? this.#backoff(tries++));
       }
     }

@@ -142,6 +142,34 @@ test("a chat that has fewer changes than were seen is begun anew", async (t) => 
   await prove(server, 1, carl, seq);
 });
 
+test("a log of another epoch is begun again, over the socket and over pages", async (t) => {
+  const server = await startServer(t);
+  const carl = watched(t, server.url);
+  await server.say(1, "before");
+  const { seq, epoch } = await carl.client.connect(1);
+  assert.equal(typeof epoch, "string");
+  assert.deepEqual(carl.client.place(1), { seq, epoch });
+  carl.client.close();
+
+  const same = watched(t, server.url);
+  await same.client.connect(1, { since: { seq: seq - 1, epoch } });
+  await same.until(() => same.client.seen(1) === seq);
+  assert.deepEqual(same.of("reset"), []);
+  same.client.close();
+
+  const other = watched(t, server.url);
+  const connected = await other.client.connect(1, { since: { seq: seq - 1, epoch: "another" } });
+  assert.deepEqual(other.of("reset"), [{ chatId: 1 }]);
+  assert.equal(connected.epoch, epoch);
+  assert.equal(other.client.seen(1), seq);
+  await server.say(1, "from here on");
+  await other.next("message", ({ content }) => content === "from here on");
+  await prove(server, 1, other, seq);
+  for (const since of [-1, "1", null, { epoch }, { seq: 1, epoch: 7 }]) {
+    await assert.rejects(other.client.connect(2, { since }), { code: "invalid_field" });
+  }
+});
+
 test("a chat that is deleted ends, whether one is there or away", async (t) => {
   const server = await startServer(t);
   const proxy = await startProxy(t, server);
