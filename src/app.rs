@@ -18,9 +18,10 @@ use crate::{
     limit::{Places, Proxies},
     metrics::{Exposition, Histogram, Metrics},
     repository::{
-        ChatRepository, HealthRepository, LogRepository, MemberRepository, MessageRepository,
-        PositionRepository, RosterRepository, SampleRepository, SessionRepository,
-        SkeletonRepository, SweepRepository, TakeoverRepository, TotalsRepository, UserRepository,
+        ChatRepository, EpochRepository, HealthRepository, LogRepository, MemberRepository,
+        MessageRepository, PositionRepository, RosterRepository, SampleRepository,
+        SessionRepository, SkeletonRepository, SweepRepository, TakeoverRepository,
+        TotalsRepository, UserRepository,
     },
     routes,
     service::{
@@ -158,6 +159,7 @@ impl App {
             messages: MessageService::new(
                 messages.clone(),
                 members.clone(),
+                EpochRepository::new(store.clone()),
                 writer,
                 paces.messages.clone(),
             ),
@@ -332,6 +334,7 @@ fn comparer(config: &Config, store: &Store, hub: &Hub) -> Comparer {
         members: MemberRepository::new(store.clone()),
         users: UserRepository::new(store.clone()),
         sessions: SessionRepository::new(store.clone()),
+        epochs: EpochRepository::new(store.clone()),
         period: config.compare,
     })
 }

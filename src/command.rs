@@ -36,6 +36,7 @@ pub async fn run(command: &Command, config: &Config) -> Result<(), String> {
         Command::Check => check::run(config).await,
         Command::Export(archive) => archive::export(config, archive).await,
         Command::Import(archive) => archive::import(config, archive).await,
+        Command::NewEpoch => carry_out(config, Request::NewEpoch).await,
         Command::CreateUser(account) => account::create(config, &account.name).await,
         Command::ResetPassword(account) => account::reset_password(config, &account.name).await,
         Command::Completions { shell } => describe::completions(*shell),

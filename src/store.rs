@@ -1,6 +1,7 @@
 //! The database: Postgres, or the embedded SQLite file. Pools, migrations, and the one place that
 //! knows which of the two it is.
 
+mod copy;
 mod embedded;
 mod inspection;
 mod one_writer;
@@ -168,23 +169,25 @@ impl Store {
                                AT TIME ZONE 'UTC' AS made \
                            FROM pg_database d CROSS JOIN _sqlx_migrations m \
                            WHERE d.datname = current_database() ORDER BY m.version LIMIT 1";
-        // What tells a restored copy on another Postgres from its original. Some providers keep it
-        // to themselves, from all servers alike.
-        const CLUSTER: &str = "SELECT system_identifier FROM pg_control_system()";
         let Self::Postgres(pool) = self else {
             return Ok(None);
         };
         let (name, number, made): (String, i64, NaiveDateTime) =
             sqlx::query_as(SQL).fetch_one(pool).await?;
-        let cluster: i64 = match sqlx::query_scalar(CLUSTER).fetch_one(pool).await {
-            Err(sqlx::Error::Database(_)) => 0,
-            cluster => cluster?,
-        };
+        // What tells a restored copy on another Postgres from its original.
+        let cluster = copy::cluster(pool).await?.unwrap_or_default();
         let micros = made.and_utc().timestamp_micros();
         // The hash is the same on every server, and keeps the database's name out of NATS.
         let all = format!("{cluster} {number} {name} {micros}");
         let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, all.as_bytes());
         Ok(Some(hash.simple().to_string()))
+    }
+
+    /// Notes beside an SQLite file how far its log is.
+    pub async fn note_mark(&self, epoch: &str, mark: i64) {
+        if let Self::Sqlite(embedded) = self {
+            embedded.note_mark(epoch, mark).await;
+        }
     }
 
     /// Asks the database for a sign of life.

@@ -5,7 +5,7 @@ use crate::{
     auth::PasswordHasher,
     error::Error,
     model::{Password, SessionId, SoughtName, User, UserId, Username},
-    repository::UserRepository,
+    repository::{EpochRepository, UserRepository},
     store::Store,
 };
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,8 @@ pub enum Request {
         /// The password, as it was typed.
         password: String,
     },
+    /// Begins another epoch of the log.
+    NewEpoch,
     /// Brings the tables up to date: a server that runs has done so.
     Migrate,
 }
@@ -57,6 +59,7 @@ impl Request {
             Self::ResetPassword { name, password } => {
                 reset_password(&users, passwords, &name, password).await
             }
+            Self::NewEpoch => begin_epoch(store).await,
             Self::Migrate => Ok(said("The tables are up to date.".to_owned())),
         }
     }
@@ -105,6 +108,15 @@ async fn reset_password(
         ),
         ended: ended.into_iter().map(|session| (id, session)).collect(),
     })
+}
+
+async fn begin_epoch(store: &Store) -> Result<Outcome, String> {
+    let epochs = EpochRepository::new(store.clone());
+    let old = epochs.read().await.map_err(failed)?;
+    let begun = epochs.renew(&old.epoch, old.mark).await;
+    begun.map_err(|e| format!("no epoch was begun: {}", cause(&e)))?;
+    let sentence = "The log has begun another epoch: clients load their chats again.";
+    Ok(said(sentence.to_owned()))
 }
 
 async fn find(users: &UserRepository, name: &str) -> Result<Option<User>, String> {

@@ -39,6 +39,10 @@ pub enum Command {
     /// Read what export wrote into an empty database of either kind: all of it or nothing
     Import(Archive),
 
+    /// Begin another epoch of the log: to be run after a restore from a backup that the server cannot
+    /// tell by itself. Clients then load their chats again and drop messages that are gone
+    NewEpoch,
+
     /// Make a user; the password is asked for, or read from standard input
     CreateUser(Account),
 

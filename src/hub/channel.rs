@@ -5,7 +5,10 @@ use crate::{
     model::{Seq, UserId},
     protocol::Frame,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    hash::{DefaultHasher, Hasher},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tokio::{sync::broadcast, time::Instant};
 
 /// How many signals a slow socket may be behind before it reads from the database instead. Small,
@@ -25,10 +28,23 @@ pub enum Event {
     Behind(Seq),
     /// This user does not belong to the chat any more.
     Removed(UserId),
+    /// Another node says so: the database is asked.
+    SaidRemoved(UserId),
     /// The chat was deleted.
     Closed,
+    /// The chat was told of another log: the database went back, or was replaced.
+    Reset,
     /// Something of the moment, which may be lost: somebody came or left.
     Passing(Frame),
+}
+
+/// Where changes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Committed by this node: true.
+    Here,
+    /// Heard over the link, where anything may be said.
+    There,
 }
 
 /// An event and its place among those that must not be lost.
@@ -52,8 +68,14 @@ pub(super) struct Channel {
 struct Told {
     /// How many lasting events.
     mark: u64,
-    /// Up to which change.
-    head: Seq,
+    /// Up to which change; none while it is not known where the chat is.
+    head: Option<Seq>,
+    /// Up to which change the chat is known to be stored: committed here, or read from the database.
+    stored: Seq,
+    /// The head that the first look found; it was not signalled.
+    learned: Seq,
+    /// The last change that was told, by its frame's fingerprint.
+    last: Option<(Seq, u64)>,
     /// Changes whose turn has not come.
     early: Early,
 }
@@ -67,18 +89,17 @@ pub(super) enum Turn {
     Held,
     /// They were sent although those before them are missing.
     Skipped,
+    /// Those before them are missing: the database knows what there is.
+    Missing,
+    /// Another change was told under one of their numbers.
+    Contradicted,
 }
 
 impl Default for Channel {
     fn default() -> Self {
-        let told = Mutex::new(Told {
-            mark: 0,
-            head: Seq(0),
-            early: Early::default(),
-        });
         Self {
             sender: broadcast::Sender::new(RING),
-            told,
+            told: Mutex::new(Told::begin(0)),
         }
     }
 }
@@ -94,30 +115,74 @@ impl Channel {
 
     /// Up to which change the chat has been told.
     pub(super) fn head(&self) -> Seq {
-        self.told().head
+        self.told().head.unwrap_or(Seq(0))
     }
 
-    /// Sends what must not be lost. That the chat is behind is news only where it has not been
+    /// Up to which change the chat is known to be stored.
+    pub(super) fn stored(&self) -> Seq {
+        self.told().stored
+    }
+
+    /// Takes note of a head that was read from the database: the first one tells where the chat is.
+    /// Gives the first one: a socket that has read less must catch up to it.
+    pub(super) fn learn(&self, head: Seq) -> Seq {
+        let mut told = self.told();
+        told.stored = told.stored.max(head);
+        if told.head.is_none() {
+            told.head = Some(head);
+            told.learned = head;
+            self.send_ready(&mut told);
+        }
+        told.learned
+    }
+
+    /// Sends what must not be lost, and is true. That the chat is behind is news only where it has not been
     /// told of that change.
     pub(super) fn post(&self, event: Event) {
-        self.send(&mut self.told(), event);
+        let mut told = self.told();
+        if let Event::Changes(batch) = &event
+            && let Some((last, _)) = batch.last()
+        {
+            told.stored = told.stored.max(*last);
+        }
+        self.send(&mut told, event);
+    }
+
+    /// Forgets all that was told, and tells everyone to begin again.
+    pub(super) fn reset(&self) {
+        let mut told = self.told();
+        *told = Told::begin(told.mark);
+        self.send(&mut told, Event::Reset);
     }
 
     /// Sends changes when it is their turn: of several nodes that commit to one chat, the second
-    /// may be heard before the first. Until then those that are early wait.
-    pub(super) fn in_turn(&self, batch: Batch, until: Instant) -> Turn {
+    /// may be heard before the first. Until then those that are early wait. Changes of another node
+    /// are sent in their turn alone: a number far ahead does not prove that the chat is there.
+    pub(super) fn in_turn(&self, batch: Batch, source: Source, until: Instant) -> Turn {
         let (Some((first, _)), Some((last, _))) = (batch.first(), batch.last()) else {
             return Turn::Taken;
         };
         let mut told = self.told();
-        if *last <= told.head {
+        if source == Source::Here {
+            told.stored = told.stored.max(*last);
+        }
+        if told.contradicts(&batch) {
+            return Turn::Contradicted;
+        }
+        if told.head.is_some_and(|head| *last <= head) {
             return Turn::Taken;
         }
-        // Of a chat that has not been told of anything nobody knows what comes next.
-        let early = told.head > Seq(0) && *first > told.head.next();
+        // Before the first look at a chat its next number is not known.
+        let early = match told.head {
+            None => source == Source::There,
+            Some(head) => *first > head.next(),
+        };
         if early && !told.early.is_full() {
-            told.early.hold(batch, until);
+            told.early.hold(batch, source, until);
             return Turn::Held;
+        }
+        if early && source == Source::There {
+            return Turn::Missing;
         }
         self.send(&mut told, Event::Changes(batch));
         self.send_ready(&mut told);
@@ -127,39 +192,62 @@ impl Channel {
         }
     }
 
-    /// Sends what has waited long enough, although something before it is missing: whoever
-    /// receives it reads that from the database.
+    /// Gives up waiting where it was long enough. A commit of this node is sent although something
+    /// before it is missing: each socket reads that from the database. Changes of another node are
+    /// left to the database as a whole.
     pub(super) fn release(&self, now: Instant) -> Turn {
         let mut told = self.told();
         self.send_ready(&mut told);
         let mut turn = Turn::Taken;
-        while let Some(batch) = told.early.due(now) {
+        while let Some((batch, source)) = told.early.due(now) {
+            if source == Source::There {
+                turn = Turn::Missing;
+                continue;
+            }
             self.send(&mut told, Event::Changes(batch));
             self.send_ready(&mut told);
-            turn = Turn::Skipped;
+            if turn != Turn::Missing {
+                turn = Turn::Skipped;
+            }
         }
         turn
     }
 
     fn send_ready(&self, told: &mut Told) {
-        while let Some(batch) = told.early.ready(told.head) {
+        while let Some(head) = told.head
+            && let Some(batch) = told.early.ready(head)
+        {
             self.send(told, Event::Changes(batch));
         }
     }
 
     fn send(&self, told: &mut Told, event: Event) {
+        let head = told.head.unwrap_or(Seq(0));
         match &event {
-            Event::Behind(head) if *head <= told.head => return,
-            Event::Behind(head) => told.head = *head,
-            Event::Changes(batch) => {
-                told.head = batch
-                    .last()
-                    .map_or(told.head, |(seq, _)| told.head.max(*seq));
+            Event::Behind(stored) => {
+                told.stored = told.stored.max(*stored);
+                if *stored <= head {
+                    return;
+                }
+                told.head = Some(*stored);
+                told.last = None;
             }
-            Event::Removed(_) | Event::Closed | Event::Passing(_) => {}
+            Event::Changes(batch) => {
+                if let Some((seq, frame)) = batch.last()
+                    && *seq > head
+                {
+                    told.head = Some(*seq);
+                    told.last = Some((*seq, fingerprint(frame)));
+                }
+            }
+            Event::Removed(_)
+            | Event::SaidRemoved(_)
+            | Event::Closed
+            | Event::Reset
+            | Event::Passing(_) => {}
         }
         told.mark += 1;
-        // Without a receiver there is nobody to tell.
+        // Without a receiver the signal is dropped.
         let _ = self.sender.send(Signal {
             mark: told.mark,
             event,
@@ -179,6 +267,36 @@ impl Channel {
     fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Told {
+    /// Nothing is known yet.
+    fn begin(mark: u64) -> Self {
+        Self {
+            mark,
+            head: None,
+            stored: Seq(0),
+            learned: Seq(0),
+            last: None,
+            early: Early::default(),
+        }
+    }
+
+    /// Whether the batch has another change under the number that was told last. Each number is
+    /// committed and published once, so one of the two is false, or the database went back.
+    fn contradicts(&self, batch: &Batch) -> bool {
+        let Some((seq, known)) = self.last else {
+            return false;
+        };
+        let place = batch.binary_search_by_key(&seq, |(seq, _)| *seq);
+        place.is_ok_and(|place| fingerprint(&batch[place].1) != known)
+    }
+}
+
+fn fingerprint(frame: &Frame) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(frame.as_bytes());
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -206,16 +324,22 @@ mod tests {
         *NOW + Duration::from_millis(ms)
     }
 
-    /// Changes that may wait until 100 ms are over.
+    /// Changes of another node that may wait until 100 ms are over.
     fn in_turn(channel: &Channel, seqs: impl IntoIterator<Item = i64>) -> Turn {
-        channel.in_turn(batch(seqs), later(100))
+        channel.in_turn(batch(seqs), Source::There, later(100))
+    }
+
+    /// The same of this node.
+    fn own(channel: &Channel, seqs: impl IntoIterator<Item = i64>, ms: u64) -> Turn {
+        channel.in_turn(batch(seqs), Source::Here, later(ms))
     }
 
     #[test]
     fn what_crossed_on_its_way_is_put_in_order() {
         let channel = Channel::default();
         let mut receiver = channel.subscribe();
-        assert_eq!(in_turn(&channel, [5]), Turn::Taken);
+        assert_eq!(in_turn(&channel, [5]), Turn::Held);
+        assert_eq!(channel.learn(Seq(4)), Seq(4));
         assert_eq!(in_turn(&channel, [9]), Turn::Held);
         assert_eq!(in_turn(&channel, [7, 8]), Turn::Held);
         assert_eq!(heard(&mut receiver), [5]);
@@ -227,11 +351,11 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_in_vain_is_sent_with_its_hole() {
+    fn what_waits_in_vain_is_sent_with_its_hole_where_it_is_true() {
         let channel = Channel::default();
         let mut receiver = channel.subscribe();
-        in_turn(&channel, [1]);
-        assert_eq!(in_turn(&channel, [3]), Turn::Held);
+        own(&channel, [1], 100);
+        assert_eq!(own(&channel, [3], 100), Turn::Held);
         assert_eq!(channel.release(later(100)), Turn::Skipped);
         assert_eq!(in_turn(&channel, [2]), Turn::Taken);
         assert_eq!(in_turn(&channel, [4]), Turn::Taken);
@@ -243,22 +367,52 @@ mod tests {
     }
 
     #[test]
+    fn what_is_heard_far_ahead_is_left_to_the_database() {
+        let channel = Channel::default();
+        let mut receiver = channel.subscribe();
+        channel.learn(Seq(1));
+        assert_eq!(in_turn(&channel, [1_000_000]), Turn::Held);
+        assert_eq!(channel.release(later(100)), Turn::Missing);
+        assert_eq!((channel.head(), channel.stored()), (Seq(1), Seq(1)));
+        assert_eq!(own(&channel, [2], 100), Turn::Taken);
+        assert_eq!(heard(&mut receiver), [2]);
+    }
+
+    #[test]
+    fn two_changes_of_one_number_are_a_contradiction() {
+        let channel = Channel::default();
+        let one = |text: &'static str| -> Batch {
+            let frame = Frame::from_bytes(bytes::Bytes::from_static(text.as_bytes()));
+            [(Seq(2), frame)].into()
+        };
+        channel.learn(Seq(1));
+        let heard = channel.in_turn(one("a"), Source::There, later(100));
+        assert_eq!(heard, Turn::Taken);
+        let again = channel.in_turn(one("a"), Source::There, later(100));
+        assert_eq!(again, Turn::Taken);
+        let other = channel.in_turn(one("b"), Source::Here, later(100));
+        assert_eq!(other, Turn::Contradicted);
+        channel.reset();
+        assert_eq!((channel.head(), channel.stored()), (Seq(0), Seq(0)));
+    }
+
+    #[test]
     fn what_has_not_waited_long_enough_is_not_released_by_another() {
         let channel = Channel::default();
         let mut receiver = channel.subscribe();
-        in_turn(&channel, [1]);
-        assert_eq!(in_turn(&channel, [3]), Turn::Held);
-        assert_eq!(in_turn(&channel, [2]), Turn::Taken);
+        own(&channel, [1], 100);
+        assert_eq!(own(&channel, [3], 100), Turn::Held);
+        assert_eq!(own(&channel, [2], 100), Turn::Taken);
         // The order to release 3 is still on its way when 5 comes, which must not suffer from it.
-        assert_eq!(channel.in_turn(batch([5]), later(150)), Turn::Held);
+        assert_eq!(own(&channel, [5], 150), Turn::Held);
         assert_eq!(channel.release(later(100)), Turn::Taken);
         assert_eq!(heard(&mut receiver), [1, 2, 3]);
-        assert_eq!(in_turn(&channel, [4]), Turn::Taken);
+        assert_eq!(own(&channel, [4], 100), Turn::Taken);
         assert_eq!(heard(&mut receiver), [4, 5]);
         // One that is due takes those before it along.
-        assert_eq!(in_turn(&channel, [9]), Turn::Held);
-        assert_eq!(channel.in_turn(batch([7]), later(150)), Turn::Held);
-        assert_eq!(channel.in_turn(batch([11]), later(150)), Turn::Held);
+        assert_eq!(own(&channel, [9], 100), Turn::Held);
+        assert_eq!(own(&channel, [7], 150), Turn::Held);
+        assert_eq!(own(&channel, [11], 150), Turn::Held);
         assert_eq!(channel.release(later(100)), Turn::Skipped);
         assert_eq!(heard(&mut receiver), [7, 9]);
         assert_eq!(channel.release(later(150)), Turn::Skipped);

@@ -1,7 +1,7 @@
 //! Batches that came before those in front of them: two nodes commit to one chat one after the
 //! other, but what they publish may cross on its way.
 
-use super::Batch;
+use super::{Batch, channel::Source};
 use crate::model::Seq;
 use std::collections::BTreeMap;
 use tokio::time::Instant;
@@ -9,10 +9,16 @@ use tokio::time::Instant;
 /// Batches that a chat holds back at most: some thousand messages.
 const MOST: usize = 32;
 
-/// The batches of one chat that wait for their turn, by their first number, and until when each
-/// does.
+/// The batches of one chat that wait for their turn, by their first number.
 #[derive(Default)]
-pub(super) struct Early(BTreeMap<i64, (Batch, Instant)>);
+pub(super) struct Early(BTreeMap<i64, Waiting>);
+
+/// A batch, where it comes from, and until when it waits.
+struct Waiting {
+    batch: Batch,
+    source: Source,
+    until: Instant,
+}
 
 impl Early {
     /// Whether no more can wait.
@@ -20,22 +26,35 @@ impl Early {
         self.0.len() >= MOST
     }
 
-    /// Holds a batch back until then.
-    pub(super) fn hold(&mut self, batch: Batch, until: Instant) {
-        if let Some((first, _)) = batch.first() {
-            self.0.insert(first.0, (batch, until));
+    /// Holds a batch back until then. What was committed here stands against what is heard.
+    pub(super) fn hold(&mut self, batch: Batch, source: Source, until: Instant) {
+        let Some((first, _)) = batch.first() else {
+            return;
+        };
+        let known = self.0.get(&first.0);
+        if source == Source::Here || known.is_none_or(|known| known.source == Source::There) {
+            let first = first.0;
+            let waiting = Waiting {
+                batch,
+                source,
+                until,
+            };
+            self.0.insert(first, waiting);
         }
     }
 
     /// The next batch whose turn it is after `head`, passing over what is known already.
     pub(super) fn ready(&mut self, head: Seq) -> Option<Batch> {
         while let Some(first) = self.0.first_entry() {
-            let (batch, _) = first.get();
-            let new = batch.last().is_some_and(|(last, _)| *last > head);
+            let new = first
+                .get()
+                .batch
+                .last()
+                .is_some_and(|(last, _)| *last > head);
             if new && *first.key() > head.next().0 {
                 return None;
             }
-            let (batch, _) = first.remove();
+            let batch = first.remove().batch;
             if new {
                 return Some(batch);
             }
@@ -44,9 +63,9 @@ impl Early {
     }
 
     /// The first batch, whosever turn it is, where it or one behind it has waited long enough.
-    pub(super) fn due(&mut self, now: Instant) -> Option<Batch> {
-        let is_due = self.0.values().any(|(_, until)| *until <= now);
+    pub(super) fn due(&mut self, now: Instant) -> Option<(Batch, Source)> {
+        let is_due = self.0.values().any(|waiting| waiting.until <= now);
         let first = is_due.then(|| self.0.pop_first()).flatten();
-        first.map(|(_, (batch, _))| batch)
+        first.map(|(_, waiting)| (waiting.batch, waiting.source))
     }
 }

@@ -155,7 +155,7 @@ impl Link {
             Event::Removed(user) => self.note(chat, &Note::Removed { chat, user: *user }),
             Event::Closed => self.note(chat, &Note::Closed { chat }),
             // Read from the database, as every node does for itself.
-            Event::Behind(_) => {}
+            Event::Behind(_) | Event::SaidRemoved(_) | Event::Reset => {}
         }
     }
 

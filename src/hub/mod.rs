@@ -4,6 +4,7 @@
 
 mod answer;
 mod channel;
+mod doubtful;
 mod early;
 mod elsewhere;
 mod link;
@@ -15,7 +16,8 @@ use crate::{
     model::{ChatId, Seq, SessionId, UserId},
     protocol::{Frame, Online},
 };
-use channel::{Channel, Turn};
+use channel::{Channel, Source, Turn};
+use doubtful::Doubtful;
 use elsewhere::Elsewhere;
 use link::{HOLD, Link, Note, Shards};
 use std::{
@@ -26,6 +28,7 @@ use std::{
 use tokio::{sync::broadcast, time};
 
 pub use channel::{Batch, Event, Signal};
+pub use doubtful::Claims;
 pub use link::{Figures, LinkOptions, LinkState, LinkWork};
 pub use nodes::Doubts;
 pub use seat::Seat;
@@ -41,6 +44,8 @@ struct Shared {
     /// is announced does so in one critical section, so that nobody misses or doubles a `join`.
     rooms: Mutex<Rooms>,
     sockets: sockets::Sockets,
+    /// Claims that the database must confirm.
+    doubtful: Doubtful,
     /// None where this server is alone.
     link: Option<Link>,
 }
@@ -128,7 +133,7 @@ impl Hub {
         self.post(chat, Event::Passing(frame));
     }
 
-    /// Tells those who are in the chat on this node.
+    /// Tells the sockets that are in the chat on this node of a confirmed event.
     pub fn deliver(&self, chat: ChatId, event: Event) {
         let Some(channel) = self.channel(chat) else {
             return;
@@ -136,16 +141,25 @@ impl Hub {
         match (event, &self.0.link) {
             (Event::Passing(frame), _) => channel.pass(frame),
             (Event::Changes(batch), Some(link)) => {
-                let until = time::Instant::now() + HOLD;
-                let turn = channel.in_turn(batch, until);
-                if turn == Turn::Held && !link.hold(chat, until) {
-                    self.release(chat, until);
-                } else if turn == Turn::Skipped {
-                    link.counters().healed();
-                }
+                self.put_in_turn(link, (chat, &channel), batch, Source::Here);
             }
             (event, _) => channel.post(event),
         }
+    }
+
+    fn put_in_turn(
+        &self,
+        link: &Link,
+        (chat, channel): (ChatId, &Channel),
+        batch: Batch,
+        source: Source,
+    ) {
+        let until = time::Instant::now() + HOLD;
+        let turn = channel.in_turn(batch, source, until);
+        if turn == Turn::Held && !link.hold(chat, until) {
+            return self.release(chat, until);
+        }
+        self.settle(chat, turn);
     }
 
     fn channel(&self, chat: ChatId) -> Option<Arc<Channel>> {
@@ -205,6 +219,29 @@ impl Hub {
     #[must_use]
     pub fn told(&self, chat: ChatId) -> Option<Seq> {
         Some(self.channel(chat)?.head())
+    }
+
+    /// Up to which change each of the chats is known to be stored, as far as that is known here.
+    #[must_use]
+    pub fn stored(&self, chats: &[ChatId]) -> HashMap<ChatId, Seq> {
+        let mut stored = self.0.doubtful.recent(chats);
+        let rooms = self.rooms();
+        for chat in chats {
+            if let Some(room) = rooms.here.get(chat) {
+                let known = stored.entry(*chat).or_insert(Seq(0));
+                *known = room.channel.stored().max(*known);
+            }
+        }
+        stored
+    }
+
+    /// Tells every socket of this node to begin again: the log is another one.
+    pub fn reset(&self) {
+        self.0.doubtful.begin_again();
+        let rooms = self.rooms();
+        for room in rooms.here.values() {
+            room.channel.reset();
+        }
     }
 
     /// Whether somebody is in the chat, on this node.

@@ -1,7 +1,7 @@
 //! What the hub tells the other nodes, and what it does about what they tell.
 
 use super::{
-    Event, Hub, Rooms, Shared, Turn,
+    Batch, Event, Hub, Rooms, Shared, Source,
     elsewhere::{Passage, STALE},
     link::{Figures, Link, LinkOptions, LinkState, LinkWork, NodeId, Note, Part, shard_of},
 };
@@ -117,19 +117,27 @@ impl Hub {
 
     /// Sends what a chat has held back until now.
     pub(super) fn release(&self, chat: ChatId, now: Instant) {
-        let released = self.channel(chat).map(|channel| channel.release(now));
-        if released == Some(Turn::Skipped) {
-            self.count_healed();
+        if let Some(channel) = self.channel(chat) {
+            self.settle(chat, channel.release(now));
         }
     }
 
-    /// Does what another node's note says.
+    /// Puts changes of another node in their turn.
+    pub(super) fn heard(&self, link: &Link, chat: ChatId, batch: Batch) {
+        if let Some(channel) = self.channel(chat) {
+            self.put_in_turn(link, (chat, &channel), batch, Source::There);
+        }
+    }
+
+    /// Does what another node's note says. The end of a chat, a membership, a user or a session is
+    /// asked of the database first.
     pub(super) fn noted(&self, link: &Link, node: NodeId, note: Note) {
         match note {
-            Note::Removed { chat, user } => self.deliver(chat, Event::Removed(user)),
-            Note::Closed { chat } => self.deliver(chat, Event::Closed),
-            Note::UserEnded { user } => self.end_user_here(user),
-            Note::SessionEnded { session } => self.end_session_here(session),
+            Note::Removed { chat, user } => self.deliver(chat, Event::SaidRemoved(user)),
+            Note::Closed { chat } if self.is_occupied(chat) => self.claim_chat(chat),
+            Note::Closed { .. } => {}
+            Note::UserEnded { user } => self.claim_user(user),
+            Note::SessionEnded { session } => self.claim_session(session),
             Note::Renamed { user, from, to } => self.rename_here(user, &from, &to),
             Note::Here { chat, who, version } => self.change(|rooms| {
                 rooms

@@ -96,6 +96,13 @@ impl Seat {
         self.channel.head()
     }
 
+    /// Takes note of the chat's head, as this socket has read it; gives the one that another has noted
+    /// so before, which this one must catch up to.
+    #[must_use]
+    pub fn learn(&self, head: Seq) -> Seq {
+        self.channel.learn(head)
+    }
+
     /// How many lasting events the chat has seen since it has somebody in it.
     #[must_use]
     pub fn mark(&self) -> u64 {

@@ -98,10 +98,10 @@ number!(
 );
 
 impl Seq {
-    /// The number of the change that follows.
+    /// The number of the change that follows; after the greatest, which no chat reaches, itself.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

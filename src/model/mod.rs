@@ -2,6 +2,7 @@
 
 mod characters;
 mod chat;
+mod epoch;
 mod fold;
 mod id;
 mod member;
@@ -17,6 +18,7 @@ mod time;
 mod user;
 
 pub use chat::Chat;
+pub use epoch::{Epoch, Since};
 pub use id::{ChatId, MessageId, Seq, SessionId, UserId};
 pub use member::{Access, ChatMember, Member, Role, UserChat};
 pub use message::Message;

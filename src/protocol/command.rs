@@ -5,7 +5,7 @@ mod moment;
 use crate::{
     error::{Code, Error},
     json,
-    model::{ChatId, ClientMessageId, Content, MessageId, Seq, UserId, Username},
+    model::{ChatId, ClientMessageId, Content, MessageId, Since, UserId, Username},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -67,8 +67,8 @@ pub struct Connect {
     pub username: Option<Username>,
     /// Proof of who, in required mode.
     pub token: Option<String>,
-    /// The last change that the client has seen.
-    pub since: Option<Seq>,
+    /// The last change that the client has seen, and the epoch of the log that it counts in.
+    pub since: Option<Since>,
 }
 
 /// A message to send.
@@ -125,7 +125,7 @@ struct ConnectContent {
     chat_id: ChatId,
     username: Option<String>,
     token: Option<String>,
-    since: Option<Seq>,
+    since: Option<Since>,
 }
 
 #[derive(Deserialize)]

@@ -1,11 +1,12 @@
 //! What a client gets.
 
+mod heard;
 mod moment;
 
 use super::RequestId;
 use crate::{
     error::Error,
-    model::{ChatId, Message, MessageId, Seq, UserId},
+    model::{ChatId, Epoch, Message, MessageId, Seq, UserId},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -97,14 +98,22 @@ struct DeleteAck {
     seq: Seq,
 }
 
+/// How a socket is connected to a chat.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ConnectAck<'a> {
-    chat_id: ChatId,
-    seq: Seq,
-    online: &'a [Online],
+pub struct Connected<'a> {
+    /// Which chat.
+    pub chat_id: ChatId,
+    /// The change from which on frames are live.
+    pub seq: Seq,
+    /// The epoch of the log that `seq` counts in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<&'a Epoch>,
+    /// Everyone in the chat.
+    pub online: &'a [Online],
+    /// Whether what came before must be paged by REST.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
+    pub truncated: bool,
 }
 
 #[derive(Serialize)]
@@ -248,23 +257,10 @@ impl Frame {
         Envelope::new("heartbeat", heads).frame()
     }
 
-    /// The socket is connected, and live from `seq` on. `truncated` where what came before must be
-    /// paged by REST.
+    /// The socket is connected.
     #[must_use]
-    pub fn connected(
-        id: &RequestId,
-        chat: ChatId,
-        seq: Seq,
-        online: &[Online],
-        truncated: bool,
-    ) -> Self {
-        let content = ConnectAck {
-            chat_id: chat,
-            seq,
-            online,
-            truncated,
-        };
-        Envelope::answering(Some(id), "ack", content).frame()
+    pub fn connected(id: &RequestId, how: &Connected<'_>) -> Self {
+        Envelope::answering(Some(id), "ack", how).frame()
     }
 
     /// The message is stored.

@@ -10,4 +10,4 @@ pub use close::Close;
 pub use command::{
     Command, Connect, MarkRead, Request, RequestId, SendMessage, StartTyping, UpdateMessage,
 };
-pub use frame::{Change, Frame, Online};
+pub use frame::{Change, Connected, Frame, Online};

@@ -1,7 +1,7 @@
 //! What holds for every frame that a client could send.
 
 use super::{Command, Request};
-use crate::error::Code;
+use crate::{error::Code, model::Username};
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
 
@@ -15,9 +15,24 @@ fn text(most: usize) -> impl Strategy<Value = String> {
     prop::collection::vec(visible, 1..most).prop_map(String::from_iter)
 }
 
+/// A name that is taken as it is written.
+fn name() -> impl Strategy<Value = String> {
+    text(60).prop_filter("a name in normal form", |text| {
+        Username::parse(text.clone()).is_ok_and(|name| name.as_str() == text)
+    })
+}
+
+/// A bare number, or one with an epoch.
+fn since() -> impl Strategy<Value = Value> {
+    let number = (0..=i64::MAX).prop_map(Value::from);
+    let whole = (0..=i64::MAX, text(60));
+    let whole = whole.prop_map(|(seq, epoch)| json!({ "seq": seq, "epoch": epoch }));
+    prop_oneof![number, whole]
+}
+
 /// A frame whose every field is right, and the names of those fields.
 fn right_frame() -> impl Strategy<Value = (Value, Vec<&'static str>)> {
-    (id(), id(), id(), 0..=i64::MAX, text(60), text(60)).prop_flat_map(
+    (id(), id(), id(), since(), text(60), name()).prop_flat_map(
         |(chat, user, message, since, content, name)| {
             let frame = |kind: &str, content: Value| json!({ "type": kind, "content": content });
             let connect = json!({
@@ -80,7 +95,11 @@ fn right_frame() -> impl Strategy<Value = (Value, Vec<&'static str>)> {
 fn written(command: &Command) -> Value {
     match command {
         Command::Connect(c) => json!({
-            "customerId": c.user, "chatId": c.chat, "since": c.since,
+            "customerId": c.user, "chatId": c.chat,
+            "since": c.since.as_ref().map(|since| match &since.epoch {
+                Some(epoch) => json!({ "seq": since.seq, "epoch": epoch }),
+                None => json!(since.seq),
+            }),
             "username": c.username.as_ref().map(|name| name.as_str()),
         }),
         Command::Send(s) => json!({

@@ -42,13 +42,15 @@ pub(super) async fn standings(store: &Store, pairs: &[(UserId, ChatId)]) -> Resu
     const POSTGRES: &str = "SELECT \
         (SELECT username FROM customer WHERE customer_id = k.u) AS username, \
         (SELECT seq FROM chat WHERE chat_id = k.c AND deleted_at IS NULL) AS head, \
-        (SELECT role FROM customer_chat WHERE customer_id = k.u AND chat_id = k.c) AS role \
+        (SELECT role FROM customer_chat WHERE customer_id = k.u AND chat_id = k.c) AS role, \
+        (SELECT epoch FROM log_epoch) AS epoch \
         FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS k (u, c, n) ORDER BY k.n";
     const SQLITE: &str = "SELECT \
         (SELECT username FROM customer WHERE customer_id = k.value ->> 0) AS username, \
         (SELECT seq FROM chat WHERE chat_id = k.value ->> 1 AND deleted_at IS NULL) AS head, \
         (SELECT role FROM customer_chat WHERE customer_id = k.value ->> 0 \
-            AND chat_id = k.value ->> 1) AS role \
+            AND chat_id = k.value ->> 1) AS role, \
+        (SELECT epoch FROM log_epoch) AS epoch \
         FROM json_each($1) AS k ORDER BY k.key";
     match store {
         Store::Postgres(pool) => {

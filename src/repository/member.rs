@@ -3,7 +3,7 @@
 use super::{chat::living_chat, dialect, position::read_position};
 use crate::{
     error::Error,
-    model::{Chat, ChatId, ChatMember, Member, MessageId, Role, Seq, Timestamp, UserId},
+    model::{Chat, ChatId, ChatMember, Epoch, Member, MessageId, Role, Seq, Timestamp, UserId},
     store::{Store, on},
 };
 use sqlx::{query_as, query_scalar};
@@ -20,6 +20,8 @@ pub struct Standing {
     pub head: Option<Seq>,
     /// The user's role; none where they do not belong to the chat.
     pub role: Option<String>,
+    /// The epoch of the log that the head counts in.
+    pub epoch: Option<Epoch>,
 }
 
 /// A row of a user's list of chats.

@@ -5,6 +5,7 @@ mod archive;
 mod burial;
 mod chat;
 mod dialect;
+mod epoch;
 mod health;
 mod log;
 mod lone;
@@ -28,6 +29,7 @@ pub use archive::{
 };
 pub use burial::{Burial, Tombstone};
 pub use chat::ChatRepository;
+pub use epoch::{EpochRepository, LogState};
 pub use health::HealthRepository;
 pub use log::{Keyed, LogRepository, LogTransaction, NewMessage, Person};
 pub use lone::{Attempt, LoneMessage};

@@ -3,7 +3,7 @@
 use crate::{
     error::{Code, Error},
     json,
-    model::{ChatId, MessageId, SearchText, Seq, UserId},
+    model::{ChatId, Epoch, MessageId, SearchText, Seq, Since, UserId},
     service::{ChatCursor, Limit},
     state::AppState,
 };
@@ -201,11 +201,14 @@ impl Params {
     }
 
     /// The change after which a list of changes begins.
-    pub(super) fn since(&self) -> Result<Option<Seq>, Error> {
+    pub(super) fn since(&self) -> Result<Option<Since>, Error> {
         let wrong = |()| Error::invalid_field("since", "an integer from 0");
-        self.get("since")
-            .map(|text| text.parse().map_err(wrong))
-            .transpose()
+        let Some(text) = self.get("since") else {
+            return Ok(None);
+        };
+        let seq: Seq = text.parse().map_err(wrong)?;
+        let epoch = self.get("epoch").map(Epoch::of);
+        Ok(Some(Since { seq, epoch }))
     }
 
     /// The text that is looked for, as it came and as it is compared.

@@ -14,12 +14,15 @@ use crate::{
 use axum::{
     Json, Router,
     extract::State,
-    http::StatusCode,
+    http::{HeaderName, StatusCode},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
+
+/// The header with the epoch of the log that a page of changes counts in.
+pub(super) const LOG_EPOCH: HeaderName = HeaderName::from_static("log-epoch");
 
 pub(super) fn router() -> Router<AppState> {
     Router::new()
@@ -63,14 +66,15 @@ async fn list(
         if before.is_some() || text.is_some() {
             return Err(Error::invalid_field("since", "given without before and q"));
         }
-        let page = state.messages.since(caller, chat, since, limit).await?;
-        return Ok(reply::list(page, |message| {
-            format!(
-                "/chat/{chat}/message?limit={}&since={}",
-                limit.get(),
-                message.seq
-            )
-        }));
+        let (page, epoch) = state.messages.since(caller, chat, &since, limit).await?;
+        let named = since.epoch.map(|_| format!("&epoch={}", epoch.as_str()));
+        let named = named.unwrap_or_default();
+        let mut response = reply::list(page, |message| {
+            let (limit, seq) = (limit.get(), message.seq);
+            format!("/chat/{chat}/message?limit={limit}&since={seq}{named}")
+        });
+        reply::put(&mut response, LOG_EPOCH, epoch.as_str());
+        return Ok(response);
     }
     let (page, asked) = match &text {
         None => {

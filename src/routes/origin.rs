@@ -4,7 +4,7 @@
 
 mod own;
 
-use super::address::CalledAs;
+use super::{address::CalledAs, message::LOG_EPOCH};
 use crate::{
     error::{Code, Error},
     state::AppState,
@@ -100,6 +100,7 @@ pub(super) fn cors(origins: &[String]) -> CorsLayer {
             header::LINK,
             header::LOCATION,
             header::RETRY_AFTER,
+            LOG_EPOCH,
             HeaderName::from_static("x-request-id"),
         ])
         .max_age(PREFLIGHT_AGE)

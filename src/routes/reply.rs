@@ -34,7 +34,8 @@ pub(super) fn linked<T: Serialize>(rows: Vec<T>, next: Option<String>) -> Respon
     response
 }
 
-fn put(response: &mut Response, name: header::HeaderName, value: &str) {
+/// Sets a header, where its value can be one.
+pub(super) fn put(response: &mut Response, name: header::HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     hub::{Batch, Event, Hub, Registration, Seat, Signal},
     metrics::FeedMetrics,
-    model::{ChatId, Seq, SessionId, UserId},
+    model::{ChatId, Epoch, Seq, SessionId, Since, UserId},
     protocol::{Frame, Online},
     repository::{MessageRepository, Most, Standing},
 };
@@ -82,6 +82,8 @@ pub enum Delivery {
     Frame(Frame),
     /// Send what `catch_up` gives until it gives nothing.
     Behind(ChatId),
+    /// Close the socket: what it was sent is of another log.
+    Reset,
     /// Nothing: it was sent before, or lost without harm.
     Nothing,
 }
@@ -90,6 +92,8 @@ pub enum Delivery {
 pub struct Opened {
     /// The user's stored name.
     pub username: String,
+    /// The epoch of the log.
+    pub epoch: Option<Epoch>,
     /// Whether what came before must be paged by REST.
     pub truncated: bool,
     /// The socket's seat from an earlier connect to the same chat, to be given up once the new one
@@ -150,29 +154,34 @@ impl Feed {
     /// Connecting again goes on from where the socket was.
     ///
     /// # Errors
-    /// `user_not_found`, `chat_not_found`; `invalid_field` for a `since` beyond the head;
-    /// `unavailable`.
+    /// `user_not_found`, `chat_not_found`; `invalid_field` for a `since` of another epoch or beyond
+    /// the head; `unavailable`.
     pub async fn open(
         &mut self,
         caller: Caller,
         chat: ChatId,
-        since: Option<Seq>,
+        since: Option<&Since>,
     ) -> Result<Opened, Error> {
         let (seat, receiver) = self.feeds.hub.enter(chat);
-        let mark = seat.mark();
+        let (mark, generation) = (seat.mark(), self.feeds.hub.generation());
         let feeds = self.feeds.clone();
         let FirstLook {
             username,
             head,
+            epoch,
             truncated,
         } = feeds.first_look(caller, self.user, chat, since).await?;
+        let since = since.map(|since| since.seq);
         let since = since.or_else(|| self.place(chat).map(|place| place.seen));
         let since = since.filter(|since| !truncated && *since < head);
-        let behind = since.map(|since| Behind::new(since, head));
-        if behind.is_some() {
+        if since.is_some() {
             self.feeds.metrics.replays.inc();
         }
-        let seen = since.unwrap_or(head);
+        // Another has read more than this one, and what lies between was passed over for it.
+        let learned = seat.learn(head);
+        let from = since.or((learned > head).then_some(head));
+        let behind = from.map(|from| Behind::new(from, head.max(learned)));
+        let seen = from.unwrap_or(head);
         let previous = self.leave(chat);
         self.streams.insert(chat, BroadcastStream::new(receiver));
         self.places.reserve_exact(1);
@@ -181,10 +190,12 @@ impl Feed {
             seat,
             seen,
             mark,
+            generation,
             behind,
         });
         Ok(Opened {
             username,
+            epoch,
             truncated,
             previous,
         })
@@ -283,11 +294,12 @@ impl Feed {
 
     /// Decides what is to be sent about an arrival.
     pub fn take(&mut self, (chat, signal): Arrival) -> Delivery {
+        let generation = self.feeds.hub.generation();
         let Some(place) = self.place_mut(chat) else {
             return Delivery::Nothing;
         };
         let Ok(Signal { mark, event }) = signal else {
-            let delivery = place.overrun(chat);
+            let delivery = place.overrun(chat, generation);
             if let Delivery::Behind(_) = delivery {
                 self.feeds.metrics.overruns.inc();
             }
@@ -299,13 +311,23 @@ impl Feed {
             Event::Changes(batch) => place.changes(chat, batch),
             Event::Behind(head) if head > place.seen => place.fall_behind(chat),
             Event::Removed(user) if user == self.user => self.end(chat, Frame::removed(chat)),
+            // Read from the database, where it also stands whether they still belong to the chat.
+            Event::SaidRemoved(user) if user == self.user => {
+                return self.fall_behind(chat);
+            }
             Event::Closed => self.end(chat, Frame::chat_deleted(chat)),
-            Event::Behind(_) | Event::Removed(_) => Delivery::Nothing,
+            Event::Reset => Delivery::Reset,
+            Event::Behind(_) | Event::Removed(_) | Event::SaidRemoved(_) => Delivery::Nothing,
         };
         if let Delivery::Behind(_) = delivery {
             self.feeds.metrics.gaps.inc();
         }
         delivery
+    }
+
+    fn fall_behind(&mut self, chat: ChatId) -> Delivery {
+        let place = self.place_mut(chat);
+        place.map_or(Delivery::Nothing, |place| place.fall_behind(chat))
     }
 
     fn end(&mut self, chat: ChatId, frame: Frame) -> Delivery {
@@ -326,7 +348,7 @@ impl Feed {
         let Some(behind) = &place.behind else {
             return Ok(None);
         };
-        let (seen, head) = (place.seen, behind.head);
+        let (seen, head, generation) = (place.seen, behind.head, place.generation);
         let feeds = self.feeds.clone();
         let read = feeds.next_look(user, chat, (seen, head)).await?;
         match (read, self.place_mut(chat)) {
@@ -340,6 +362,14 @@ impl Feed {
                 self.leave(chat);
                 Ok(Some(vec![frame]))
             }
+            (NextLook::Contradicted, place) => {
+                // Every socket is told to begin again once the log is in another epoch.
+                if let Some(place) = place {
+                    place.behind = None;
+                }
+                self.feeds.hub.contradict(generation);
+                Ok(None)
+            }
             (NextLook::Page(_), None) => Ok(None),
         }
     }
@@ -349,6 +379,7 @@ impl Feed {
 struct FirstLook {
     username: String,
     head: Seq,
+    epoch: Option<Epoch>,
     truncated: bool,
 }
 
@@ -358,6 +389,8 @@ enum NextLook {
     Page(Shared),
     /// The chat is gone for this user: their last frame of it.
     Gone(Frame),
+    /// Less than the socket was sent.
+    Contradicted,
 }
 
 impl Feeds {
@@ -366,10 +399,15 @@ impl Feeds {
         caller: Caller,
         user: UserId,
         chat: ChatId,
-        since: Option<Seq>,
+        since: Option<&Since>,
     ) -> Result<FirstLook, Error> {
-        let Connected { username, head } = self.members.connect(caller, user, chat, since).await?;
-        let truncated = match since {
+        let connected = self.members.connect(caller, user, chat, since).await?;
+        let Connected {
+            username,
+            head,
+            epoch,
+        } = connected;
+        let truncated = match since.map(|since| since.seq) {
             // There are at most as many changed messages as there were changes.
             Some(since) if head.0 - since.0 > REPLAY_LIMIT => {
                 let counting = self.messages.count_since(chat, since, REPLAY_LIMIT + 1);
@@ -380,6 +418,7 @@ impl Feeds {
         Ok(FirstLook {
             username,
             head,
+            epoch,
             truncated,
         })
     }
@@ -406,6 +445,10 @@ impl Feeds {
                 Err(Error::user_not_found(user))
             }
             Standing { head: None, .. } => Ok(NextLook::Gone(Frame::chat_deleted(chat))),
+            // Less is stored than this socket was sent before it was asked for.
+            Standing {
+                head: Some(stored), ..
+            } if stored < seen => Ok(NextLook::Contradicted),
             Standing { role: None, .. } => Ok(NextLook::Gone(Frame::removed(chat))),
             Standing { .. } => Ok(NextLook::Page(page)),
         }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     auth::Caller,
     error::{Code, Error},
-    model::{Access, ChatId, ChatMember, Member, Role, Seq, UserId},
+    model::{Access, ChatId, ChatMember, Epoch, Member, Role, Seq, Since, UserId},
     repository::{MemberRepository, MessageRepository, RosterRepository, Standing, UserRepository},
 };
 
@@ -56,6 +56,8 @@ pub struct Connected {
     pub username: String,
     /// The chat's latest change.
     pub head: Seq,
+    /// The epoch of the log that it counts in.
+    pub epoch: Option<Epoch>,
 }
 
 impl MemberService {
@@ -177,21 +179,28 @@ impl MemberService {
 
     /// Lets a user connect to a chat who has seen its changes up to `since`. In open mode connecting
     /// makes one a member; otherwise one must be; `user_not_found`, `chat_not_found`;
-    /// `invalid_field` for a `since` beyond the head, which never goes back.
+    /// `invalid_field` for a `since` of another epoch or beyond the head, which never goes back in one.
     pub async fn connect(
         &self,
         caller: Caller,
         user: UserId,
         chat: ChatId,
-        since: Option<Seq>,
+        since: Option<&Since>,
     ) -> Result<Connected, Error> {
         let standing = self.standings.ask(user, chat).await?;
         let role = standing.role.clone().map(Role::from);
         let connected = present(standing, user, chat)?;
         permission::see(caller, role, chat)?;
-        if since > Some(connected.head) {
-            let expected = format!("at most {}, the chat's latest change", connected.head);
-            return Err(Error::invalid_field("content, since,", &expected));
+        if let Some(since) = since {
+            of_this_epoch(
+                since.epoch.as_ref(),
+                connected.epoch.as_ref(),
+                "content, since",
+            )?;
+            if since.seq > connected.head {
+                let expected = format!("at most {}, the chat's latest change", connected.head);
+                return Err(Error::invalid_field("content, since,", &expected));
+            }
         }
         if role.is_none() {
             self.join(user, chat).await?;
@@ -235,5 +244,24 @@ fn present(standing: Standing, user: UserId, chat: ChatId) -> Result<Connected, 
         .username
         .ok_or_else(|| Error::user_not_found(user))?;
     let head = standing.head.ok_or_else(|| Error::chat_not_found(chat))?;
-    Ok(Connected { username, head })
+    let epoch = standing.epoch;
+    Ok(Connected {
+        username,
+        head,
+        epoch,
+    })
+}
+
+/// Holds the epoch that a caller names, where they name one, against the log's.
+pub(super) fn of_this_epoch(
+    named: Option<&Epoch>,
+    present: Option<&Epoch>,
+    place: &str,
+) -> Result<(), Error> {
+    if named.is_none() || named == present {
+        return Ok(());
+    }
+    let expected = "the log's present epoch: the log began again, by an import or a restore; \
+                    forget the chat's state and connect without since";
+    Err(Error::invalid_field(&format!("{place}, epoch,"), expected))
 }

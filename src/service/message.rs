@@ -1,6 +1,7 @@
 //! Messages.
 
 use super::{
+    member::of_this_epoch,
     page::{BackPage, Limit, Page},
     permission,
     writer::{Answer, Change, Pending, Which, Writer},
@@ -9,8 +10,10 @@ use crate::{
     auth::Caller,
     error::{Code, Error},
     limit::Paces,
-    model::{ChatId, ClientMessageId, Content, Message, MessageId, SearchText, Seq, UserId},
-    repository::{Found, MemberRepository, MessageRepository, Most},
+    model::{
+        ChatId, ClientMessageId, Content, Epoch, Message, MessageId, SearchText, Since, UserId,
+    },
+    repository::{EpochRepository, Found, MemberRepository, MessageRepository, Most},
 };
 
 /// The rules about messages.
@@ -18,6 +21,7 @@ use crate::{
 pub struct MessageService {
     messages: MessageRepository,
     members: MemberRepository,
+    epochs: EpochRepository,
     writer: Writer,
     /// How fast each user may change messages, wherever they do it from.
     pace: Paces<UserId>,
@@ -44,12 +48,14 @@ impl MessageService {
     pub fn new(
         messages: MessageRepository,
         members: MemberRepository,
+        epochs: EpochRepository,
         writer: Writer,
         pace: Paces<UserId>,
     ) -> Self {
         Self {
             messages,
             members,
+            epochs,
             writer,
             pace,
         }
@@ -96,19 +102,22 @@ impl MessageService {
         Ok(BackPage { rows, next })
     }
 
-    /// Every message of a chat that changed after `since`, by change; `chat_not_found`.
+    /// Every message of a chat that changed after `since`, by change, and the epoch of the log, read
+    /// before the page; `chat_not_found`; `invalid_field` for a `since` of another epoch.
     pub async fn since(
         &self,
         caller: Caller,
         chat: ChatId,
-        since: Seq,
+        since: &Since,
         limit: Limit,
-    ) -> Result<Page<Message>, Error> {
+    ) -> Result<(Page<Message>, Epoch), Error> {
         permission::sees(&self.members, caller, chat).await?;
-        let read = self.messages.since(chat, since, limit.of_messages());
+        let epoch = self.epochs.read().await?.epoch;
+        of_this_epoch(since.epoch.as_ref(), Some(&epoch), "The query")?;
+        let read = self.messages.since(chat, since.seq, limit.of_messages());
         let page = limit.messages(read.await?);
         self.still_sees(caller, chat, page.rows.is_empty()).await?;
-        Ok(page)
+        Ok((page, epoch))
     }
 
     /// Asks again once the page is read: the caller may have been removed meanwhile. Asking first

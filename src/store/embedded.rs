@@ -1,6 +1,6 @@
 //! The embedded SQLite file: nothing to install, one process at a time.
 
-use super::{SqliteTransaction, one_writer::OneWriter, pool};
+use super::{SqliteTransaction, copy, one_writer::OneWriter, pool};
 use sqlx::{
     ConnectOptions, Connection, SqlitePool,
     migrate::Migrator,
@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::task;
 
 /// SQLite's own wait for a lock that a checkpoint or a backup may hold for a moment.
 const BUSY_LIMIT: Duration = Duration::from_secs(2);
@@ -28,6 +29,8 @@ pub(super) static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 pub struct Embedded {
     writer: OneWriter,
     readers: SqlitePool,
+    /// Where the file is.
+    path: Arc<Path>,
     /// Held until the database is closed, so that no second process opens the file.
     lock: Arc<File>,
 }
@@ -66,6 +69,9 @@ impl Embedded {
             .run(&mut connection)
             .await
             .map_err(|e| format!("cannot migrate the database {shown}: {e}"))?;
+        copy::settle_sqlite(&mut connection, path)
+            .await
+            .map_err(open_error)?;
         // A file that goes while the server runs is not made again: it would be empty.
         let options = options.create_if_missing(false);
         let writer = OneWriter::new(options.clone());
@@ -77,6 +83,7 @@ impl Embedded {
         Ok(Self {
             writer,
             readers,
+            path: path.into(),
             lock: Arc::new(lock),
         })
     }
@@ -98,9 +105,34 @@ impl Embedded {
         [&self.readers, self.writer.pool()]
     }
 
+    /// Notes beside the file how far its log is.
+    pub(super) async fn note_mark(&self, epoch: &str, mark: i64) {
+        let (path, epoch) = (Arc::clone(&self.path), epoch.to_owned());
+        let noting = task::spawn_blocking(move || copy::write_note(&path, &epoch, mark));
+        if let Err(error) = noting.await {
+            tracing::debug!(%error, "the note beside the database was not written");
+        }
+    }
+
+    /// Moves the mark of the log on for the last time, so that a copy that was made before is told from
+    /// the file as it is left.
+    async fn count_on(&self) {
+        let counted = async {
+            let mut tx = self.begin().await?;
+            let (epoch, mark) = copy::count_on(&mut tx).await?;
+            tx.commit().await?;
+            Ok::<_, sqlx::Error>((epoch, mark))
+        };
+        match counted.await {
+            Ok((epoch, mark)) => self.note_mark(&epoch, mark).await,
+            Err(error) => tracing::warn!(%error, "the mark of the log was not moved on"),
+        }
+    }
+
     /// Closes the readers, then the writer, which folds the log into the file, and lets others in.
     pub async fn close(&self) {
         self.readers.close().await;
+        self.count_on().await;
         self.writer.pool().close().await;
         if let Err(error) = self.lock.unlock() {
             tracing::warn!(%error, "cannot unlock the database; it is free when this process ends");
@@ -134,8 +166,13 @@ pub(super) fn is_in_use(path: &Path) -> bool {
 }
 
 fn lock_name(path: &Path) -> PathBuf {
+    beside(path, ".lock")
+}
+
+/// The name of a file beside the database.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
+    name.push(suffix);
     PathBuf::from(name)
 }
 

@@ -1,6 +1,6 @@
 //! Postgres, 13 and later.
 
-use super::{TRUSTED_IDLE, pool};
+use super::{TRUSTED_IDLE, copy, pool};
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
     migrate::Migrator,
@@ -92,6 +92,7 @@ pub(super) async fn snapshot(
 async fn migrate(mut connection: PgConnection) -> Result<(), Box<dyn std::error::Error>> {
     version(&mut connection).await?;
     MIGRATOR.run(&mut connection).await?;
+    copy::settle_postgres(&mut connection).await?;
     connection.close().await?;
     Ok(())
 }

@@ -26,7 +26,10 @@ async fn connecting_is_acked_with_the_chat_its_head_and_who_is_online(store: Sto
     let mut first = room.server.socket().await;
     let ack = first.enter(carl, chat).await;
     let online = json!([{ "customerId": carl, "username": "carl" }]);
-    assert_eq!(ack, json!({ "chatId": chat, "seq": 0, "online": online }));
+    let epoch = ack["epoch"].clone();
+    assert!(epoch.as_str().is_some_and(|epoch| !epoch.is_empty()));
+    let expected = json!({ "chatId": chat, "seq": 0, "epoch": epoch, "online": online });
+    assert_eq!(ack, expected);
     first.say(chat, "one").await;
     first.say(chat, "two").await;
     let ack = room.server.socket().await.enter(sigmund, chat).await;
@@ -34,7 +37,8 @@ async fn connecting_is_acked_with_the_chat_its_head_and_who_is_online(store: Sto
         { "customerId": carl, "username": "carl" },
         { "customerId": sigmund, "username": "sigmund" }
     ]);
-    assert_eq!(ack, json!({ "chatId": chat, "seq": 2, "online": online }));
+    let expected = json!({ "chatId": chat, "seq": 2, "epoch": epoch, "online": online });
+    assert_eq!(ack, expected);
     room.close().await;
 }
 

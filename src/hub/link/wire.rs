@@ -168,16 +168,25 @@ pub(super) fn read(mut bytes: Bytes) -> Option<Message> {
     Some(Message { node, age_ms, body })
 }
 
-/// Reads a chat's frames, sharing their bytes; none where they are broken.
-pub(super) fn frames(mut bytes: Bytes) -> Option<Batch> {
-    let mut frames = Vec::new();
+/// Reads a chat's frames, sharing their bytes; none where they are broken, of another chat, or not
+/// numbered one after the other: they go to people's sockets as they are.
+pub(super) fn frames(chat: ChatId, mut bytes: Bytes) -> Option<Batch> {
+    let mut frames: Vec<(Seq, Frame)> = Vec::new();
     while bytes.has_remaining() {
         let seq = Seq(bytes.try_get_i64().ok()?);
         let length = bytes.try_get_u32().ok()? as usize;
         if bytes.remaining() < length {
             return None;
         }
-        frames.push((seq, Frame::from_bytes(bytes.split_to(length))));
+        let frame = Frame::from_bytes(bytes.split_to(length));
+        let is_next = match frames.last() {
+            Some((last, _)) => seq == last.next(),
+            None => seq > Seq(0),
+        };
+        if !is_next || !frame.is_change(chat, seq) {
+            return None;
+        }
+        frames.push((seq, frame));
     }
     (!frames.is_empty()).then(|| frames.into())
 }
@@ -187,16 +196,25 @@ mod tests {
     use super::*;
 
     fn batch(sizes: &[usize]) -> Batch {
-        let frame = |size: usize| Frame::from_bytes(vec![b'x'; size].into());
         (1..)
             .map(Seq)
-            .zip(sizes.iter().map(|size| frame(*size)))
+            .zip(sizes)
+            .map(|(seq, size)| (seq, deletion(7, seq, *size)))
             .collect()
+    }
+
+    /// A frame that is longer by so many bytes than it must be.
+    fn deletion(chat: i64, seq: Seq, size: usize) -> Frame {
+        let pad = "x".repeat(size);
+        let text = format!(
+            r#"{{"type":"delete-message","content":1,"chatId":{chat},"seq":{seq},"pad":"{pad}"}}"#
+        );
+        Frame::from_bytes(text.into_bytes().into())
     }
 
     fn read_changes(bytes: Bytes) -> Option<(ChatId, Batch)> {
         match read(bytes)?.body {
-            Body::Changes(chat, bytes) => Some((chat, frames(bytes)?)),
+            Body::Changes(chat, bytes) => Some((chat, frames(chat, bytes)?)),
             Body::Passing(..) | Body::Note(_) => None,
         }
     }
@@ -217,6 +235,25 @@ mod tests {
         }
         let sent: Vec<_> = sent.iter().map(|(s, f)| (*s, f.as_bytes().len())).collect();
         assert_eq!(came, sent);
+    }
+
+    #[test]
+    fn what_no_node_would_say_is_passed_over() {
+        let read = |seqs: &[i64], frame: &dyn Fn(Seq) -> Frame| {
+            let batch: Batch = seqs.iter().map(|&n| (Seq(n), frame(Seq(n)))).collect();
+            let message = changes(NodeId(1), ChatId(7), &batch).remove(0);
+            read_changes(message).is_some()
+        };
+        let right = |seq: Seq| deletion(7, seq, 0);
+        assert!(read(&[1, 2], &right));
+        for wrong in [&[0][..], &[-1], &[1, 3], &[2, 1], &[1, 1]] {
+            assert!(!read(wrong, &right), "{wrong:?}");
+        }
+        assert!(!read(&[1], &|seq| deletion(8, seq, 0)));
+        assert!(!read(&[1], &|_| deletion(7, Seq(2), 0)));
+        for text in [&b"{}"[..], b"", b"\xff", b"[1]", b"{\"type\":\"join\"}"] {
+            assert!(!read(&[1], &|_| Frame::from_bytes(text.into())), "{text:?}");
+        }
     }
 
     #[test]

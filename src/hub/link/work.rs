@@ -27,9 +27,6 @@ const BEAT: Duration = Duration::from_secs(3);
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 /// How long the subscriptions of one round may take to be handed to the client, all together.
 const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(1);
-/// An order to leave a chat that is older than this is left to the comparison with the database:
-/// the user may have been let in again since.
-const STALE_ORDER_MS: u64 = 5000;
 
 /// What is listened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -259,13 +256,16 @@ async fn hear(mut subscriber: Subscriber, link: Link, hub: Hub) {
             Body::Changes(chat, bytes) => {
                 // Read only where somebody wants it.
                 if hub.is_occupied(chat)
-                    && let Some(batch) = wire::frames(bytes)
+                    && let Some(batch) = wire::frames(chat, bytes)
                 {
-                    hub.deliver(chat, Event::Changes(batch));
+                    hub.heard(&link, chat, batch);
                 }
             }
-            Body::Passing(chat, frame) => hub.deliver(chat, Event::Passing(frame)),
-            Body::Note(Note::Removed { .. }) if message.age_ms > STALE_ORDER_MS => link.doubt(),
+            Body::Passing(chat, frame) => {
+                if hub.is_occupied(chat) && frame.is_of_the_moment(chat) {
+                    hub.deliver(chat, Event::Passing(frame));
+                }
+            }
             Body::Note(note) => hub.noted(&link, message.node, note),
         }
     }

@@ -1,6 +1,9 @@
 //! Writing everything into an empty database.
 
-use super::{super::dialect, Counts, Kind, LastIds, Record, count};
+use super::{
+    super::{dialect, epoch},
+    Counts, Kind, LastIds, Record, count,
+};
 use crate::{
     error::Error,
     store::{Store, StoreTransaction, on},
@@ -85,9 +88,10 @@ impl Restore {
         count(&mut self.0).await
     }
 
-    /// Makes it last; new rows get ids after these.
+    /// Makes it last; new rows get ids after these, and the log is another than before.
     pub async fn commit(mut self, last: LastIds) -> Result<(), Error> {
         dialect::set_last_ids(&mut self.0, last).await?;
+        epoch::begin(&mut self.0).await?;
         self.0.commit().await
     }
 }

@@ -64,7 +64,7 @@ proptest! {
         let before = named("before", one("before", &text).before())?.flatten();
         prop_assert_eq!(before.map(|id| id.0), positive);
         let since = named("since", one("since", &text).since())?.flatten();
-        prop_assert_eq!(since.map(|seq| seq.0), natural);
+        prop_assert_eq!(since.map(|since| since.seq.0), natural);
         let after = named("after", one("after", &text).after_user())?;
         prop_assert_eq!(after.map(|id| id.0), natural);
         if let Some(limit) = named("limit", one("limit", &text).limit())? {

@@ -17,7 +17,8 @@ pub(super) fn operations() -> Vec<Operation> {
         .about(
             "The newest page, oldest first within it; `before` pages back. With `q`, the messages \
              that hold a text. With `since`, every message that changed after that change, by `seq`, \
-             each in its present state; it goes with neither `before` nor `q`. A page ends before it has \
+             each in its present state; it goes with neither `before` nor `q`. `Log-Epoch` then names the \
+             epoch of the log, another one after an import or a restore from a backup. A page ends before it has \
              more than 1 MiB of text: whether there is more, `Link` tells, not the number of messages.",
         )
         .id::<ChatId>("chat_id", 2)
@@ -26,8 +27,9 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![
         list.query("before", "Only messages before this one", before, 11)
             .query("since", "Only messages that changed after this change", since, 7)
+            .query("epoch", "With `since`: the epoch that it counts in; `invalid_field` where the log has another", epoch(), EPOCH)
             .query("q", "A text to look for, at most 16 KiB. Case and accents do not count. A page looks at 20,000 messages or 8 MiB of text at most: it may be short, or empty, and have a `Link`", looked_for(), "there")
-            .lists::<Message>("Messages", page())
+            .lists_changes::<Message>("Messages", page())
             .refuses(&[Code::ChatNotFound]),
         post("/chat/{chat_id}/message", "sendMessage", "Send a message")
             .about(
@@ -83,6 +85,16 @@ impl Operation {
             1,
         )
     }
+}
+
+/// The epoch of an example.
+const EPOCH: &str = "5f0c4f1e9a2b4d6c8e7f1a2b3c4d5e6f";
+
+fn epoch() -> Schema {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .build()
+        .into()
 }
 
 fn looked_for() -> Schema {

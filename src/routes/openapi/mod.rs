@@ -152,6 +152,13 @@ fn components() -> ComponentsBuilder {
             ),
         )
         .header(
+            "Log-Epoch",
+            text(
+                "With `since`: the epoch of the log that `seq` counts in.",
+                "5f0c4f1e9a2b4d6c8e7f1a2b3c4d5e6f",
+            ),
+        )
+        .header(
             "Retry-After",
             text("Seconds after which trying again makes sense.", "1"),
         )

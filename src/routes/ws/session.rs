@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     limit::{Place, too_fast},
     model::{ChatId, MessageId, UserId},
-    protocol::{Close, Connect, Frame, Online, Request, RequestId},
+    protocol::{Close, Connect, Connected, Frame, Online, Request, RequestId},
     routes::connection::Input,
     service::{Answer, Arrival, Delivery, Feed, Opened, Pending},
     state::AppState,
@@ -102,7 +102,7 @@ pub(super) async fn admit(
         )));
     }
     let user = feed.user();
-    let opened = feed.open(caller, chat, since).await?;
+    let opened = feed.open(caller, chat, since.as_ref()).await?;
     let claimed = username.filter(|_| !caller.members_only());
     let username = claimed.map_or_else(|| opened.username.clone(), |name| name.to_string());
     let who = Online {
@@ -237,6 +237,7 @@ impl Session {
             }
             Delivery::Frame(frame) => self.line.gather(frame).await,
             Delivery::Behind(chat) => Box::pin(self.catch_up(chat)).await,
+            Delivery::Reset => Err(Close::Restart),
             Delivery::Nothing => Ok(()),
         }
     }
@@ -277,11 +278,14 @@ impl Session {
         drop(opened.previous);
         match id {
             Some(id) if self.feed.is_in(chat) => {
-                let online = self.feed.online(chat);
-                let seen = self.feed.seen(chat);
-                self.line
-                    .gather(Frame::connected(&id, chat, seen, &online, opened.truncated))
-                    .await
+                let how = Connected {
+                    chat_id: chat,
+                    seq: self.feed.seen(chat),
+                    epoch: opened.epoch.as_ref(),
+                    online: &self.feed.online(chat),
+                    truncated: opened.truncated,
+                };
+                self.line.gather(Frame::connected(&id, &how)).await
             }
             Some(id) => {
                 self.line

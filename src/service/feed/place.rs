@@ -16,6 +16,8 @@ pub(super) struct Place {
     pub(super) seen: Seq,
     /// The last lasting event that was taken note of.
     pub(super) mark: u64,
+    /// How often every socket had to begin again when this one came.
+    pub(super) generation: u64,
     /// Reading from the database: what the socket had before, and what it has got since.
     pub(super) behind: Option<Box<Behind>>,
 }
@@ -58,10 +60,13 @@ impl Place {
     }
 
     /// The channel went on without this socket: what lasts is read from the database.
-    pub(super) fn overrun(&mut self, chat: ChatId) -> Delivery {
+    pub(super) fn overrun(&mut self, chat: ChatId, generation: u64) -> Delivery {
         #[cfg(feature = "planted-faults")]
         if crate::planted::skips_lagged() {
             return Delivery::Nothing;
+        }
+        if generation != self.generation {
+            return Delivery::Reset;
         }
         let mark = self.seat.mark();
         if mark == self.mark {

@@ -43,6 +43,9 @@ impl Worker {
         for chat in tombstones.chunk_by(|a, b| a.chat_id == b.chat_id) {
             let frame =
                 |t: &Tombstone| (t.seq, Frame::buried(t.chat_id, t.message_id, t.seq, user));
+            if let Some(last) = chat.last() {
+                self.hub.committed(last.chat_id, last.seq);
+            }
             if let Some(first) = chat.first() {
                 self.hub.post(
                     first.chat_id,

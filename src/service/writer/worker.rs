@@ -17,7 +17,7 @@ use crate::{
     service::contained::contained,
 };
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::{Duration, Instant},
 };
 use tokio::{select, sync::mpsc, time};
@@ -33,6 +33,14 @@ pub struct Worker {
     stop: CancellationToken,
     /// Chats whose lock another server held when it was asked for last.
     pub(super) blocked: HashSet<ChatId>,
+}
+
+/// The state of the log before a transaction begins.
+struct Known {
+    /// How often every socket had to begin again.
+    generation: u64,
+    /// Up to which change chats are stored.
+    stored: HashMap<ChatId, Seq>,
 }
 
 /// How long a transaction waits for the locks of its chats.
@@ -196,6 +204,11 @@ impl Worker {
         changes: &[Change],
         patience: Patience,
     ) -> Result<Vec<Result<Answer, Error>>, Failure> {
+        let chats: BTreeSet<ChatId> = changes.iter().filter_map(Change::chat).collect();
+        let known = Known {
+            generation: self.hub.generation(),
+            stored: self.hub.stored(&Vec::from_iter(chats)),
+        };
         // One limit for both ways: who takes the long one after the short one has no more time.
         let limit = time::Instant::now() + COMMIT_LIMIT;
         if let ([change], Patience::Usual, true) = (changes, patience, takes_short_way()) {
@@ -204,7 +217,7 @@ impl Worker {
             let attempt = time::timeout_at(limit, contained(sending)).await;
             match attempt.map(|attempt| attempt.unwrap_or_else(Attempt::Unknown)) {
                 Ok(Attempt::Sent(message)) => {
-                    self.publish(&[(protocol::Change::Sent, (*message).clone())]);
+                    self.publish(&[(protocol::Change::Sent, (*message).clone())], &known);
                     return Ok(vec![Ok(Answer::Message(message))]);
                 }
                 Ok(Attempt::Declined) => {}
@@ -224,7 +237,7 @@ impl Worker {
                 committing = true;
                 #[cfg(feature = "planted-faults")]
                 if crate::planted::broadcasts_before_commit() {
-                    self.publish(&outcome.news);
+                    self.publish(&outcome.news, &known);
                     if crate::planted::fails_this_commit() {
                         return Err(Error::unavailable());
                     }
@@ -236,7 +249,7 @@ impl Worker {
         let result = time::timeout_at(limit, contained(transaction)).await;
         match result.unwrap_or_else(|_| Err(Error::unavailable())) {
             Ok(outcome) => {
-                self.publish(&outcome.news);
+                self.publish(&outcome.news, &known);
                 Ok(outcome.answers)
             }
             Err(error) if committing => Err(Failure::Unknown(error)),
@@ -253,10 +266,16 @@ impl Worker {
         };
     }
 
-    fn publish(&self, news: &[(protocol::Change, Message)]) {
+    /// Tells what was committed. Where a number was stored before the transaction began, and is given
+    /// again, the database went back meanwhile.
+    fn publish(&self, news: &[(protocol::Change, Message)], known: &Known) {
         let mut chats: BTreeMap<ChatId, Vec<(Seq, Frame)>> = BTreeMap::new();
         for (change, message) in news {
             self.count(*change);
+            self.hub.committed(message.chat_id, message.seq);
+            if known.stored.get(&message.chat_id) >= Some(&message.seq) {
+                self.hub.contradict(known.generation);
+            }
             if self.hub.is_heard(message.chat_id) {
                 let frame = Frame::changed(*change, message);
                 chats

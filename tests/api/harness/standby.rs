@@ -163,6 +163,35 @@ impl Cluster {
         Ok(())
     }
 
+    /// Cuts the standby off from the primary, whose commits wait for it no longer: the next failover
+    /// loses them.
+    pub async fn detach(&self) -> Result<(), String> {
+        self.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
+            .await?;
+        self.execute("SELECT pg_reload_conf()").await?;
+        let standby = url(self.ports[1 - self.primary]);
+        for sql in [
+            "ALTER SYSTEM SET primary_conninfo = ''",
+            "SELECT pg_reload_conf()",
+        ] {
+            let work = async {
+                let mut db = PgConnection::connect(&standby).await?;
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await?;
+                db.close().await
+            };
+            finished(sql, work).await?;
+        }
+        let following = "SELECT count(*) FROM pg_stat_replication";
+        let detached = async {
+            while self.number(following).await? > 0 {
+                time::sleep(Duration::from_millis(50)).await;
+            }
+            Ok(())
+        };
+        let detached = time::timeout(LIMIT, detached).await;
+        detached.unwrap_or_else(|_| Err("the standby does not let go".to_owned()))
+    }
+
     /// Makes the database `name` read-only, as an operator does, or writable again. Existing sessions
     /// are ended where it becomes read-only; otherwise they stay as they are.
     pub async fn set_read_only(&self, name: &str, read_only: bool) -> Result<(), String> {

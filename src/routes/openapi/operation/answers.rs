@@ -31,6 +31,19 @@ impl Operation {
         self.answers(StatusCode::OK, response.content(JSON, content))
     }
 
+    /// 200 with a page of changes, a `Link` to the next page, and the epoch of the log.
+    pub(in crate::routes::openapi) fn lists_changes<T: ToSchema>(
+        mut self,
+        about: &str,
+        example: Value,
+    ) -> Self {
+        let content = json_content(Array::new(self.refer::<T>()), example);
+        let response = success(about)
+            .header_ref("Link", header("Link"))
+            .header_ref("Log-Epoch", header("Log-Epoch"));
+        self.answers(StatusCode::OK, response.content(JSON, content))
+    }
+
     /// 200 with all there are.
     pub(in crate::routes::openapi) fn lists_all<T: ToSchema>(
         mut self,
