@@ -56,6 +56,12 @@ pub fn forgets_this_member() -> bool {
     is_selected("lost_member") && MEMBERS.fetch_add(1, Ordering::Relaxed).is_multiple_of(10)
 }
 
+/// Whether every log has the same identity, a restored one too.
+#[must_use]
+pub fn keeps_epoch() -> bool {
+    is_selected("same_epoch")
+}
+
 /// Whether a commit that failed is taken for one that succeeded.
 #[must_use]
 pub fn believes_failed_commits() -> bool {

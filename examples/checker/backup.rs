@@ -4,12 +4,19 @@ use crate::{
     record::{ChatId, Seq},
     rest::Rest,
 };
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Error, ErrorKind},
+    path::{Path, PathBuf},
+};
 use tokio::time::Instant;
 
 /// A backup that was made.
 pub struct Backup {
-    pub file: PathBuf,
+    /// A file of `export`, or a folder of copies of SQLite's files.
+    pub path: PathBuf,
+    pub is_copy: bool,
     /// What each chat held at least when it was made.
     pub heads: BTreeMap<ChatId, Seq>,
 }
@@ -31,4 +38,25 @@ impl Plan {
         }
         heads
     }
+}
+
+/// Copies the files of an SQLite database that nobody uses from one folder into another, in which they
+/// take the place of those that are there.
+pub fn copy_files(from: &Path, to: &Path) -> Result<(), String> {
+    let copy = |name: &str| -> Result<(), Error> {
+        let (from, to) = (from.join(name), to.join(name));
+        match fs::remove_file(&to) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        match fs::copy(from, to) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    };
+    fs::create_dir_all(to).map_err(|e| format!("cannot make {}: {e}", to.display()))?;
+    for name in ["messaging.db", "messaging.db-wal", "messaging.db-shm"] {
+        copy(name).map_err(|e| format!("cannot copy {name} to {}: {e}", to.display()))?;
+    }
+    Ok(())
 }

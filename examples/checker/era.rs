@@ -26,9 +26,9 @@ impl Run<'_> {
         }
         let admins = self.options.admins;
         let admins = directory::start(admins, era, &self.rest, &mut self.rng, &phase);
-        let seconds = self.options.seconds as f64 / f64::from(self.options.restores() + 1);
+        let seconds = self.options.seconds as f64 / f64::from(self.restores + 1);
         let length = Duration::from_secs_f64(seconds);
-        if era < self.options.restores() {
+        if era < self.restores {
             self.nemesis.plan_backup(length, &self.rest, &self.chats);
         }
         let breaking = self.nemesis.run(phase, self.options.calm);

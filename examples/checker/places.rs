@@ -92,8 +92,9 @@ impl Places {
             journal.violate("protocol", format!("a strange ack: {content}"));
             return Err(Gone);
         };
-        if let Some(epoch) = content["epoch"].as_str() {
-            journal.note_epoch(chat, epoch);
+        match content["epoch"].as_str() {
+            Some(epoch) => journal.note_epoch(chat, epoch),
+            None => journal.violate("protocol", format!("an ack without an epoch: {content}")),
         }
         let truncated = content["truncated"] == true;
         let segment = &mut journal.segments[place.segment];

@@ -84,6 +84,7 @@ impl Postgres {
             return Ok(None);
         };
         let folder = PathBuf::from(folder);
+        let has_more = !environment.is_empty();
         let host = Host::Alone {
             control: control.into(),
             environment,
@@ -91,7 +92,9 @@ impl Postgres {
             url: url()?,
         };
         let postgres = Self::new(host, database_url)?;
-        postgres.restart().await?;
+        if has_more {
+            postgres.restart().await?;
+        }
         Ok(Some(postgres))
     }
 

@@ -31,6 +31,8 @@ pub struct Run<'a> {
     pub rest: Rest,
     pub rng: fastrand::Rng,
     pub chats: Vec<ChatId>,
+    /// How often a backup is restored.
+    pub restores: u32,
     pub clients: Vec<Client>,
     /// Sends the last message of each chat.
     pub closer: Journal,
@@ -48,9 +50,9 @@ pub async fn run(options: &Options, seed: u64) -> Result<Report, String> {
         eprintln!("checker: keeping {}", folder.path().display());
     }
     let mut run = Run::prepare(options, folder.path(), seed).await?;
-    for era in 0..=options.restores() {
+    for era in 0..=run.restores {
         let rows = run.era(era).await?;
-        if era < options.restores() {
+        if era < run.restores {
             run.restore(&rows).await?;
         }
     }
@@ -104,8 +106,10 @@ impl<'a> Run<'a> {
             folder: folder.to_owned(),
             violations: Vec::new(),
         };
+        let can_restore = options.store == StoreKind::Sqlite || nemesis.postgres.is_some();
         Ok(Self {
             options,
+            restores: if can_restore { options.restores() } else { 0 },
             addresses,
             rest,
             rng,
@@ -208,13 +212,12 @@ impl Beneath {
     async fn postgres(options: &Options, folder: &Path) -> Result<Self, String> {
         let disk = options.disk(folder);
         let environment = disk.as_ref().map(Disk::environment).unwrap_or_default();
-        let (postgres, url) = match (options.standby, options.calm) {
-            (true, _) => {
+        let (postgres, url) = match options.standby {
+            true => {
                 let (pair, url) = Postgres::pair(environment).await?;
                 (Some(pair), url)
             }
-            (false, true) => (None, postgres::new_database(&postgres::url()?).await?),
-            (false, false) => {
+            false => {
                 let url = postgres::new_database(&postgres::url()?).await?;
                 (Postgres::alone(&url, environment).await?, url)
             }

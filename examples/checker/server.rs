@@ -79,20 +79,6 @@ impl Server {
         }
     }
 
-    /// Removes the file of its database.
-    pub fn forget_file(&self) -> Result<(), String> {
-        let path = self.database_url.trim_start_matches("sqlite://");
-        for suffix in ["", "-wal", "-shm"] {
-            match std::fs::remove_file(format!("{path}{suffix}")) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(format!("cannot remove {path}{suffix}: {e}"));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Starts it and waits until it is ready. One that ends meanwhile is started again, because its
     /// database may be away.
     pub async fn start(&mut self) -> Result<(), String> {

@@ -42,7 +42,11 @@ const fn layer(
 
 /// From the ground up. `app`, `main` and `lib` put the parts together and may name everything.
 const LAYERS: &[Layer] = &[
-    layer("model", &["error"], &["sqlx::Type", "sqlx::FromRow"]),
+    layer(
+        "model",
+        &["error", "planted"],
+        &["sqlx::Type", "sqlx::FromRow"],
+    ),
     // It is answered over HTTP and made of what the store says: the one type that knows both.
     layer(
         "error",

@@ -2,7 +2,7 @@
 
 use super::Nemesis;
 use crate::{
-    backup::{Backup, Plan},
+    backup::{Backup, Plan, copy_files},
     record::ChatId,
     rest::Rest,
 };
@@ -26,9 +26,22 @@ impl Nemesis {
             return Ok(());
         };
         let heads = plan.heads().await;
-        let file = self.folder.join("backup.jsonl");
-        self.servers[0].command("export", &file).await?;
-        self.backup = Some(Backup { file, heads });
+        let is_copy = self.postgres.is_none() && self.servers.len() == 1 && self.rng.bool();
+        let path = self.folder.join("backup");
+        match is_copy {
+            false => self.servers[0].command("export", &path).await?,
+            true => {
+                // Files are copied while nobody has them open.
+                self.servers[0].terminate().await?;
+                copy_files(&self.folder.join("data"), &path)?;
+                self.servers[0].start().await?;
+            }
+        }
+        self.backup = Some(Backup {
+            path,
+            is_copy,
+            heads,
+        });
         Ok(())
     }
 
@@ -39,12 +52,25 @@ impl Nemesis {
         for server in &mut self.servers {
             server.terminate().await?;
         }
-        match &self.postgres {
-            Some(postgres) => postgres.empty().await?,
-            None => self.servers[0].forget_file()?,
-        }
-        self.servers[0].command("import", &backup.file).await?;
-        let _ = fs::remove_file(&backup.file);
+        let data = self.folder.join("data");
+        let removed = match (&self.postgres, backup.is_copy) {
+            (None, true) => {
+                copy_files(&backup.path, &data)?;
+                fs::remove_dir_all(&backup.path)
+            }
+            (None, false) => {
+                let nothing = self.folder.join("nothing");
+                copy_files(&nothing, &data)?;
+                self.servers[0].command("import", &backup.path).await?;
+                fs::remove_file(&backup.path)
+            }
+            (Some(postgres), _) => {
+                postgres.empty().await?;
+                self.servers[0].command("import", &backup.path).await?;
+                fs::remove_file(&backup.path)
+            }
+        };
+        removed.map_err(|e| format!("cannot remove the backup: {e}"))?;
         for server in &mut self.servers {
             server.start().await?;
         }

@@ -293,7 +293,7 @@ impl Worker {
 /// Whether a lone message is sent in one round trip, which leaves no moment before its commit.
 #[cfg(feature = "planted-faults")]
 fn takes_short_way() -> bool {
-    !crate::planted::broadcasts_before_commit()
+    !crate::planted::broadcasts_before_commit() && !crate::planted::believes_failed_commits()
 }
 
 /// Always.
