@@ -25,9 +25,10 @@ use crate::{
     },
     routes,
     service::{
-        ChatService, Comparer, ComparerParts, Feeds, HealthService, Lifetimes, MemberParts,
-        MemberService, MessageService, ReadService, SessionParts, SessionService, SkeletonFiller,
-        Standings, Start, Sweeper, TotalsService, UserService, Writer,
+        ChatService, Comparer, ComparerParts, Deletions, Feeds, Guardian, HealthService, Lifetimes,
+        MemberParts, MemberService, MessageService, PlainPasswords, ReadService, SessionParts,
+        SessionService, SkeletonFiller, Standings, Start, Sweeper, TotalsService, UserService,
+        Writer,
     },
     state::{AppState, Shared},
     store::Store,
@@ -37,12 +38,7 @@ use readings::Sources;
 use std::{future::Future, sync::Arc, time::Duration};
 use stores::Stores;
 use tasks::Tasks;
-use tokio::{
-    net::TcpListener,
-    select,
-    sync::{Notify, Semaphore},
-    time,
-};
+use tokio::{net::TcpListener, select, sync::Semaphore, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long the writer may take for what is left in its queue when the server stops: each change
@@ -87,7 +83,7 @@ impl App {
         let stores = Stores::open(config).await?;
         let (store, reserved) = (stores.common.clone(), stores.reserved.clone());
         let passwords = PasswordHasher::new(config.hashes_at_once(), password_rules(config));
-        prepare(config, &store, &passwords).await?;
+        prepare(config, &store).await?;
 
         let metrics = Metrics::default();
         let (hub, link) = hub(config, &store, metrics.link_lag.clone()).await?;
@@ -111,11 +107,13 @@ impl App {
         let positions = PositionRepository::new(store.clone());
         let (reads, marking) = ReadService::new(positions, standings.clone(), hub.clone());
         tasks.spawn("read positions", &stop_writing, marking);
+        let deletions = Deletions::default();
         let (user_service, finding) = UserService::new(
             users.clone(),
             passwords.clone(),
             hub.clone(),
             writer.clone(),
+            deletions.clone(),
         );
         tasks.spawn("user look-ups", &stop_writing, finding);
         let member_service = MemberService::new(MemberParts {
@@ -126,10 +124,22 @@ impl App {
             standings: standings.clone(),
             writer: writer.clone(),
         });
-        let deleted = Arc::new(Notify::new());
-        let sweeper = Sweeper::new(SweepRepository::new(store.clone()), deleted.clone());
+        let sweeping = SweepRepository::new(store.clone());
+        let guardian = Guardian::new(
+            sweeping.clone(),
+            rosters.clone(),
+            deletions.clone(),
+            config.auth() == Auth::Required,
+        );
+        let sweeper = Sweeper::new(sweeping, deletions.clone());
         let skeletons = SkeletonFiller::new(SkeletonRepository::new(store.clone()));
         let chats = ChatRepository::new(store.clone());
+        // Half of the turns are left to those who sign in.
+        let plain = PlainPasswords::new(
+            TakeoverRepository::new(store.clone()),
+            passwords.clone(),
+            config.hashes_at_once() / 2,
+        );
         let logins = logins(config, &stores, &hub, &passwords);
         let keeper = logins.keeper(config.session_sweep);
         let paces = limits::CallerPaces::new(config);
@@ -154,7 +164,7 @@ impl App {
                 reads.clone(),
             ),
             users: user_service,
-            chats: ChatService::new(chats, members.clone(), rosters, writer.clone(), deleted),
+            chats: ChatService::new(chats, members.clone(), rosters, writer.clone(), deletions),
             members: member_service.clone(),
             messages: MessageService::new(
                 messages.clone(),
@@ -206,6 +216,10 @@ impl App {
         if let Some(control) = Control::listen(config, &store, &hub) {
             tasks.spawn(CONTROL, &stop_writing, control.run(stop_writing.clone()));
         }
+        let guarding = guardian.run(stop_writing.clone());
+        tasks.spawn("guardian of chats", &stop_writing, guarding);
+        let hashing = plain.run(stop_writing.clone());
+        tasks.spawn("hashing of plain passwords", &stop_writing, hashing);
         let filling = skeletons.run(stop_writing.clone());
         tasks.spawn("skeleton filler", &stop_writing, filling);
         let forgetting = paces.sweep(state.stopping.clone());
@@ -340,18 +354,15 @@ fn comparer(config: &Config, store: &Store, hub: &Hub) -> Comparer {
 }
 
 /// Brings the data into shape.
-async fn prepare(config: &Config, store: &Store, passwords: &PasswordHasher) -> Result<(), String> {
+async fn prepare(config: &Config, store: &Store) -> Result<(), String> {
     let start = Start::new(
-        TakeoverRepository::new(store.clone()),
         SampleRepository::new(store.clone()),
         SkeletonRepository::new(store.clone()),
-        passwords.clone(),
     );
     let failed = |e: crate::error::Error| {
         e.log();
         format!("cannot prepare the data: {e}")
     };
-    start.hash_plain_passwords().await.map_err(failed)?;
     if config.demo_data() {
         start.fill_sample().await.map_err(failed)?;
     }

@@ -2,6 +2,7 @@
 
 mod account;
 mod archive;
+mod chat;
 mod check;
 mod control;
 mod describe;
@@ -14,7 +15,7 @@ use crate::{
     config::{Command, Config},
     error::Error,
     repository::{SampleRepository, SkeletonRepository, TakeoverRepository},
-    service::Start,
+    service::{PlainPasswords, Start},
     store::Store,
 };
 use say::{cause, tell};
@@ -39,6 +40,7 @@ pub async fn run(command: &Command, config: &Config) -> Result<(), String> {
         Command::NewEpoch => carry_out(config, Request::NewEpoch).await,
         Command::CreateUser(account) => account::create(config, &account.name).await,
         Command::ResetPassword(account) => account::reset_password(config, &account.name).await,
+        Command::MakeAdmin(wanted) => chat::make_admin(config, wanted).await,
         Command::Completions { shell } => describe::completions(*shell),
         Command::Man { command } => describe::man(command.as_deref()),
     }
@@ -50,14 +52,17 @@ async fn migrate(config: &Config) -> Result<(), String> {
         return tell(&control::ask(&socket, &Request::Migrate).await?);
     }
     let store = open(config).await?;
-    let start = Start::new(
+    let plain = PlainPasswords::new(
         TakeoverRepository::new(store.clone()),
+        hasher(config),
+        config.hashes_at_once(),
+    );
+    let start = Start::new(
         SampleRepository::new(store.clone()),
         SkeletonRepository::new(store.clone()),
-        hasher(config),
     );
     let work = async {
-        start.hash_plain_passwords().await?;
+        plain.hash_all().await?;
         start.fill_first_skeletons().await
     };
     let prepared = work.await;

@@ -4,8 +4,10 @@
 mod copy;
 mod embedded;
 mod inspection;
+mod invariants;
 mod one_writer;
 mod postgres;
+mod takeover;
 mod to_its_end;
 
 use crate::error::Error;
@@ -16,7 +18,8 @@ use to_its_end::ToItsEnd;
 use uuid::Uuid;
 
 pub use embedded::Embedded;
-pub use inspection::{Inspection, Tables, inspect, snapshot};
+pub use inspection::{Inspection, Tables, flaws_of, inspect, snapshot};
+pub use invariants::{LARGEST, flaws_of_rows};
 pub use one_writer::SqliteTransaction;
 pub use sqlx::postgres::PgConnectOptions;
 

@@ -65,7 +65,15 @@ pub async fn read(
         let why = format!("the archive has {counts}, and the store took {stored}");
         return Err(Failure::Refused(why));
     }
-    restore.commit(last.or_later(end.last_ids)).await?;
+    let last = last.or_later(end.last_ids);
+    let mut flaws = restore.flaws().await?;
+    if !last.leave_others() {
+        flaws.push("a last id is over 2^53 - 1".to_owned());
+    }
+    if !flaws.is_empty() {
+        return Err(Failure::Refused(flaws.join("; ")));
+    }
+    restore.commit(last).await?;
     Ok(counts)
 }
 

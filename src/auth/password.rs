@@ -1,10 +1,14 @@
 //! How passwords are kept: argon2id, never as they came.
 
-use crate::{error::Error, model::Password};
+use crate::{
+    error::Error,
+    model::{PLAIN_MARK, Password},
+};
 use argon2::{
     Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier, Version,
     password_hash::phc::PasswordHash,
 };
+use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -67,8 +71,8 @@ pub enum Proof {
     Wrong,
     /// It is the one.
     Right {
-        /// Its hash by the present parameters, where the stored one has others or is of the password
-        /// before it was prepared.
+        /// Its hash by the present parameters, where the stored one has others, is of the password before
+        /// it was prepared, or is none yet.
         rehashed: Option<String>,
         /// Whether a user of this name might choose it today. One chosen where anything was allowed may
         /// not be.
@@ -187,6 +191,9 @@ fn verify(
     stored: Option<&str>,
     allowed: impl Fn(&Password) -> bool,
 ) -> Result<Proof, Error> {
+    if let Some(plain) = stored.and_then(|stored| stored.strip_prefix(PLAIN_MARK)) {
+        return verify_plain(password, plain, allowed);
+    }
     let nobodys = nobodys_hash();
     let found = stored.and_then(|stored| PasswordHash::new(stored).ok());
     let is_somebodys = found.is_some();
@@ -209,6 +216,25 @@ fn verify(
         rehashed,
         keeps_rules: allowed(password),
     })
+}
+
+/// The same of a password that is stored as it came, and not hashed yet. It takes as long, and the time
+/// tells nothing of how much of it is right.
+fn verify_plain(
+    password: &Password,
+    plain: &str,
+    allowed: impl Fn(&Password) -> bool,
+) -> Result<Proof, Error> {
+    let plain = Password::taken_over(plain.to_owned());
+    let hash = hash(password)?;
+    let digest = |text: &[u8]| Sha256::digest(text);
+    match digest(password.as_bytes()) == digest(plain.as_bytes()) {
+        true => Ok(Proof::Right {
+            rehashed: Some(hash),
+            keeps_rules: allowed(password),
+        }),
+        false => Ok(Proof::Wrong),
+    }
 }
 
 /// A hash by the present parameters that no password has.
@@ -285,6 +311,25 @@ mod tests {
         }
         let wrong = verify(&password("cafe noir"), Some(&new), anything);
         assert!(matches!(wrong, Ok(Proof::Wrong)));
+    }
+
+    #[test]
+    fn a_password_that_is_not_hashed_yet_is_proved_and_hashed() {
+        let stored = Some("plain:plain:correct horse");
+        let proof = verify(&password("plain:correct horse"), stored, anything);
+        let Ok(Proof::Right {
+            rehashed: Some(hash),
+            ..
+        }) = proof
+        else {
+            panic!("{proof:?}");
+        };
+        let again = verify(&password("plain:correct horse"), Some(&hash), anything);
+        assert!(matches!(again, Ok(Proof::Right { rehashed: None, .. })));
+        for wrong in ["correct horse", "plain:plain:correct horse", ""] {
+            let proof = verify(&password(wrong), stored, anything);
+            assert!(matches!(proof, Ok(Proof::Wrong)), "{wrong}");
+        }
     }
 
     #[test]

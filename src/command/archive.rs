@@ -22,6 +22,14 @@ pub(super) async fn export(config: &Config, archive: &Archive) -> Result<(), Str
     config.check()?;
     let mut snapshot = Snapshot::new(store::snapshot(&config.target()?).await?);
     let failed = |e: Failure| format!("cannot export: {e}");
+    let plain = snapshot.plain_passwords().await;
+    let plain = plain.map_err(|e| failed(e.into()))?;
+    if plain > 0 {
+        return Err(format!(
+            "cannot export: {plain} passwords are not hashed yet; a running server is at it, and \
+             messaging-api migrate does it too"
+        ));
+    }
     let rows = snapshot.counts().await.map_err(|e| failed(e.into()))?.all();
     let bar = bar(
         rows.unsigned_abs(),

@@ -3,7 +3,7 @@
 use super::say::tell;
 use crate::{
     config::{Auth, Config},
-    store::{Tables, inspect},
+    store::{Tables, flaws_of, inspect},
 };
 
 /// Says what was looked at, a line each, up to what is wrong.
@@ -27,6 +27,16 @@ pub(super) async fn run(config: &Config) -> Result<(), String> {
         return Err(format!("the tables are {}", found.tables));
     }
     tell(&format!("tables: {}", found.tables))?;
+    match flaws_of(&target, &found).await? {
+        Some(flaws) if flaws.is_empty() => {}
+        Some(flaws) => {
+            return Err(format!(
+                "the rows or tables are wrong: {}",
+                flaws.join("; ")
+            ));
+        }
+        None => tell("rows: too many to look at each of them within a minute")?,
+    }
     if found.in_use {
         tell("a running server has this file; a second one would be refused")?;
     }

@@ -50,6 +50,9 @@ pub enum Command {
     /// standard input
     ResetPassword(Account),
 
+    /// Make a user an admin of a chat, and a member where they are none
+    MakeAdmin(Appointment),
+
     /// Write the completions for a shell
     Completions {
         /// Which shell
@@ -75,6 +78,16 @@ pub struct Archive {
 pub struct Account {
     /// The user's name
     pub name: String,
+}
+
+/// A new admin, and their chat.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Appointment {
+    /// The chat's id
+    pub chat: String,
+
+    /// The user's name or id
+    pub user: String,
 }
 
 #[derive(Parser)]

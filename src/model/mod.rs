@@ -25,6 +25,6 @@ pub use message::Message;
 pub use search::SearchText;
 pub use session::Session;
 pub use skeleton::{Skeletons, SoughtName};
-pub use text::{ChatName, ClientMessageId, Content, Password, Username};
+pub use text::{ChatName, ClientMessageId, Content, PLAIN_MARK, Password, Username};
 pub use time::Timestamp;
 pub use user::User;

@@ -10,6 +10,8 @@ pub(super) const NAME_CHARS: usize = 255;
 pub(super) const CONTENT_BYTES: usize = 16 * 1024;
 /// Longest password, in bytes: hashing must not become work that a caller can size at will.
 pub(super) const PASSWORD_BYTES: usize = 1024;
+/// What stands before a stored password that is not hashed yet. No hash begins so.
+pub const PLAIN_MARK: &str = "plain:";
 /// Longest `clientMessageId`, in characters.
 pub(super) const CLIENT_MESSAGE_ID_CHARS: usize = 64;
 
@@ -139,6 +141,7 @@ impl Content {
 }
 
 /// A password: 1 to 1,024 bytes, without U+0000. It shows itself nowhere.
+#[derive(Clone)]
 pub struct Password {
     given: String,
     /// The form that is hashed, where the given one is another.

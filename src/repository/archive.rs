@@ -14,10 +14,10 @@ pub use snapshot::Snapshot;
 use super::chat::living_chat;
 use crate::{
     error::Error,
-    store::{StoreTransaction, on},
+    store::{LARGEST, StoreTransaction, on},
 };
 use serde::{Deserialize, Serialize};
-use sqlx::query_as;
+use sqlx::{query_as, query_scalar};
 use std::fmt;
 
 /// How many rows there are of each kind.
@@ -62,6 +62,14 @@ impl LastIds {
             Kind::Member => return,
         };
         *last = (*last).max(record.key().0);
+    }
+
+    /// Whether further ids can be given after them, which every client reads exactly.
+    #[must_use]
+    pub fn leave_others(&self) -> bool {
+        [self.user, self.chat, self.message, self.session]
+            .iter()
+            .all(|last| (0..=LARGEST).contains(last))
     }
 
     /// Of each kind the later one.
@@ -111,6 +119,12 @@ impl fmt::Display for Counts {
              {sessions} sessions"
         )
     }
+}
+
+/// How many passwords are not hashed yet.
+async fn plain_passwords(tx: &mut StoreTransaction) -> Result<i64, Error> {
+    const SQL: &str = "SELECT count(*) FROM customer WHERE password LIKE 'plain:%'";
+    Ok(on!(tx tx, |db| query_scalar(SQL).fetch_one(db).await)?)
 }
 
 /// What the store itself counts.

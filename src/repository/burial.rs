@@ -37,11 +37,13 @@ pub struct Tombstone {
 
 /// Turns the next of a user's messages into numbered tombstones, and with the last of them
 /// deletes the user, their memberships and sessions. A chat whose last admin they are gets the
-/// member who has been in it longest for an admin. None where there is no such user.
+/// member who has been in it longest for an admin; with `empty_chats_go`, one without another member
+/// is deleted. None where there is no such user.
 pub(super) async fn step(
     store: &Store,
     user: UserId,
     now: Timestamp,
+    empty_chats_go: bool,
 ) -> Result<Option<Burial>, Error> {
     for _ in 0..ATTEMPTS {
         let mut tx = LogTransaction(store.begin().await?);
@@ -63,6 +65,9 @@ pub(super) async fn step(
         let done = forgotten + (tombstones.len() as i64) < AT_ONCE;
         if done {
             tx.succeed(user).await?;
+            if empty_chats_go {
+                tx.close_empty(user, now).await?;
+            }
             tx.delete_user(user).await?;
         }
         tx.commit().await?;
@@ -73,13 +78,14 @@ pub(super) async fn step(
 
 impl LogTransaction {
     /// The chats that the next step is about, in order: those of the next messages, and with the
-    /// last of them those that the user runs.
+    /// last of them all that the user belongs to: meanwhile no one there makes them admin, or relies
+    /// on them as admin.
     async fn chats_of_next(&mut self, user: UserId) -> Result<Vec<ChatId>, Error> {
         const WRITTEN: &str = "SELECT chat_id, count(*) FROM ( \
                 SELECT chat_id FROM message WHERE customer_id = $1 \
                 ORDER BY chat_id, message_id LIMIT $2) AS upcoming GROUP BY chat_id";
-        const RUN: &str = concat!(
-            "SELECT m.chat_id FROM customer_chat m WHERE m.customer_id = $1 AND m.role = $2 AND ",
+        const JOINED: &str = concat!(
+            "SELECT m.chat_id FROM customer_chat m WHERE m.customer_id = $1 AND ",
             living_chat!("m.chat_id")
         );
         let written: Vec<(ChatId, i64)> = on!(tx &mut self.0, |db| query_as(WRITTEN)
@@ -90,12 +96,11 @@ impl LogTransaction {
         let messages: i64 = written.iter().map(|(_, messages)| messages).sum();
         let mut chats: Vec<ChatId> = written.into_iter().map(|(chat, _)| chat).collect();
         if messages < AT_ONCE {
-            let run: Vec<ChatId> = on!(tx &mut self.0, |db| query_scalar(RUN)
+            let joined: Vec<ChatId> = on!(tx &mut self.0, |db| query_scalar(JOINED)
                 .bind(user)
-                .bind(Role::Admin.as_str())
                 .fetch_all(db)
                 .await)?;
-            chats.extend(run);
+            chats.extend(joined);
         }
         chats.sort_unstable();
         chats.dedup();
@@ -166,6 +171,23 @@ impl LogTransaction {
         on!(tx &mut self.0, |db| query(SQL)
             .bind(user)
             .bind(Role::Admin.as_str())
+            .execute(db)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
+    /// Deletes the chats without another member: after the user no one would see them.
+    async fn close_empty(&mut self, user: UserId, now: Timestamp) -> Result<(), Error> {
+        const SQL: &str = "UPDATE chat SET deleted_at = $2 \
+            WHERE deleted_at IS NULL \
+                AND chat_id IN (SELECT mine.chat_id FROM customer_chat mine \
+                    WHERE mine.customer_id = $1 AND NOT EXISTS ( \
+                        SELECT 1 FROM customer_chat other WHERE other.chat_id = mine.chat_id \
+                            AND other.customer_id <> $1))";
+        on!(tx &mut self.0, |db| query(SQL)
+            .bind(user)
+            .bind(now)
             .execute(db)
             .await
             .map(drop))?;

@@ -121,8 +121,14 @@ impl LogRepository {
 
     /// Deletes the next of a user's messages, and with the last of them the user; none where there
     /// is no such user.
-    pub async fn delete_user(&self, user: UserId, now: Timestamp) -> Result<Option<Burial>, Error> {
-        burial::step(&self.0, user, now).await
+    /// With `empty_chats_go`, a chat that has no other member is deleted too.
+    pub async fn delete_user(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        empty_chats_go: bool,
+    ) -> Result<Option<Burial>, Error> {
+        burial::step(&self.0, user, now, empty_chats_go).await
     }
 
     /// The heads of chats as they are committed; those that do not exist are left out.

@@ -123,6 +123,47 @@ impl Roster {
         Ok(gone > 0)
     }
 
+    /// Makes the member admin who has been in the chat longest; none where the chat has an admin already,
+    /// or no members.
+    pub async fn appoint_eldest(&mut self) -> Result<Option<UserId>, Error> {
+        const SQL: &str = concat!(
+            "UPDATE customer_chat SET role = $2 WHERE chat_id = $1 AND customer_id = ( \
+                SELECT m.customer_id FROM customer_chat m WHERE m.chat_id = $1 \
+                ORDER BY m.joined_at, m.customer_id LIMIT 1) \
+             AND NOT EXISTS (SELECT 1 FROM customer_chat m WHERE m.chat_id = $1 AND m.role = $2) AND ",
+            living_chat!("$1"),
+            " RETURNING customer_id"
+        );
+        Ok(on!(tx &mut self.tx, |db| query_scalar(SQL)
+            .bind(self.chat)
+            .bind(Role::Admin.as_str())
+            .fetch_optional(db)
+            .await)?)
+    }
+
+    /// Whether the chat has no members.
+    pub async fn is_empty(&mut self) -> Result<bool, Error> {
+        const SQL: &str = "SELECT count(*) FROM \
+                           (SELECT 1 FROM customer_chat WHERE chat_id = $1 LIMIT 1) AS someone";
+        let members: i64 = on!(tx &mut self.tx, |db| query_scalar(SQL)
+            .bind(self.chat)
+            .fetch_one(db)
+            .await)?;
+        Ok(members == 0)
+    }
+
+    /// Notes since when the chat has no members, or that it has some.
+    pub async fn note_empty(&mut self, since: Option<Timestamp>) -> Result<(), Error> {
+        const SQL: &str = "UPDATE chat SET empty_since = $2 WHERE chat_id = $1";
+        on!(tx &mut self.tx, |db| query(SQL)
+            .bind(self.chat)
+            .bind(since)
+            .execute(db)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
     /// Gives the chat another name; none where it does not exist.
     pub async fn rename(&mut self, name: &ChatName) -> Result<Option<Chat>, Error> {
         const SQL: &str = "UPDATE chat SET chat_name = $2 \

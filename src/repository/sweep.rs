@@ -4,10 +4,10 @@
 use super::dialect;
 use crate::{
     error::Error,
-    model::ChatId,
+    model::{ChatId, Role, Timestamp},
     store::{Store, StoreTransaction, on},
 };
-use sqlx::query;
+use sqlx::{query, query_as};
 
 /// Most rows of one transaction: some ten milliseconds on SQLite, whose one connection for writing
 /// nobody else has meanwhile.
@@ -21,6 +21,22 @@ const MEMBERS: &str = "DELETE FROM customer_chat WHERE chat_id = $1 AND customer
 /// The limit is always met: it is one row, with nothing left that would go with it.
 const CHAT: &str = "DELETE FROM chat WHERE chat_id = $1 AND $2 > 0";
 
+/// Chats that are looked at in one query: some milliseconds.
+const LOOKED_AT: i64 = 1000;
+
+/// Who runs a chat, if anybody.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Tenure {
+    /// Which chat.
+    pub chat_id: ChatId,
+    /// Whether it has a member.
+    pub inhabited: bool,
+    /// Whether it has an admin.
+    pub governed: bool,
+    /// Since when it is known to have no member.
+    pub empty_since: Option<Timestamp>,
+}
+
 /// Sweeps deleted chats away.
 #[derive(Clone)]
 pub struct SweepRepository(Store);
@@ -30,6 +46,31 @@ impl SweepRepository {
     #[must_use]
     pub fn new(store: Store) -> Self {
         Self(store)
+    }
+
+    /// How the next chats with ids over `after` are run, by id; none at the end.
+    pub async fn tenures(&self, after: ChatId) -> Result<Vec<Tenure>, Error> {
+        const SQL: &str = "SELECT c.chat_id, c.empty_since, \
+                EXISTS (SELECT 1 FROM customer_chat m WHERE m.chat_id = c.chat_id) AS inhabited, \
+                EXISTS (SELECT 1 FROM customer_chat m \
+                    WHERE m.chat_id = c.chat_id AND m.role = $2) AS governed \
+            FROM chat c WHERE c.chat_id > $1 AND c.deleted_at IS NULL \
+            ORDER BY c.chat_id LIMIT $3";
+        Ok(on!(read & self.0, |db| query_as(SQL)
+            .bind(after)
+            .bind(Role::Admin.as_str())
+            .bind(LOOKED_AT)
+            .fetch_all(db)
+            .await)?)
+    }
+
+    /// Forgets since when chats have no members.
+    pub async fn forget_empty(&self) -> Result<(), Error> {
+        const SQL: &str = "UPDATE chat SET empty_since = NULL WHERE empty_since IS NOT NULL";
+        let mut tx = self.0.begin().await?;
+        on!(tx &mut tx, |db| query(SQL).execute(db).await.map(drop))?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Deletes some rows of a deleted chat, at the end its own; false where nothing is left to

@@ -2,12 +2,10 @@
 
 use crate::{
     error::Error,
+    model::{PLAIN_MARK, UserId},
     store::{Store, on},
 };
-use sqlx::{query, query_as};
-
-/// What the migration put before a password that is not hashed yet. No hash begins so.
-const MARK: &str = "plain:";
+use sqlx::{query, query_as, query_scalar};
 
 /// Finds and replaces passwords that are not hashed yet.
 #[derive(Clone)]
@@ -15,15 +13,21 @@ pub struct TakeoverRepository(Store);
 
 /// A user's password as the original stored it.
 pub struct PlainPassword {
-    id: i64,
+    id: UserId,
     stored: String,
 }
 
 impl PlainPassword {
+    /// Its user.
+    #[must_use]
+    pub fn user(&self) -> UserId {
+        self.id
+    }
+
     /// The password itself.
     #[must_use]
     pub fn text(&self) -> &str {
-        self.stored.strip_prefix(MARK).unwrap_or(&self.stored)
+        self.stored.strip_prefix(PLAIN_MARK).unwrap_or(&self.stored)
     }
 }
 
@@ -34,11 +38,25 @@ impl TakeoverRepository {
         Self(store)
     }
 
-    /// Up to `limit` passwords that are not hashed yet.
-    pub async fn plain_passwords(&self, limit: i64) -> Result<Vec<PlainPassword>, Error> {
+    /// How many passwords are not hashed yet.
+    pub async fn count(&self) -> Result<i64, Error> {
+        const SQL: &str = "SELECT count(*) FROM customer WHERE password LIKE 'plain:%'";
+        Ok(on!(read & self.0, |db| query_scalar(SQL)
+            .fetch_one(db)
+            .await)?)
+    }
+
+    /// Up to `limit` passwords that are not hashed yet, of users with ids over `after`, by id.
+    pub async fn plain_passwords(
+        &self,
+        after: UserId,
+        limit: i64,
+    ) -> Result<Vec<PlainPassword>, Error> {
         const SQL: &str = "SELECT customer_id, password FROM customer \
-                           WHERE password LIKE 'plain:%' ORDER BY customer_id LIMIT $1";
-        let rows: Vec<(i64, String)> = on!(read & self.0, |db| query_as(SQL)
+                           WHERE password LIKE 'plain:%' AND customer_id > $1 \
+                           ORDER BY customer_id LIMIT $2";
+        let rows: Vec<(UserId, String)> = on!(read & self.0, |db| query_as(SQL)
+            .bind(after)
             .bind(limit)
             .fetch_all(db)
             .await)?;

@@ -3,6 +3,7 @@
 use super::{
     page::{Limit, Page},
     permission,
+    sweeper::Deletions,
     writer::{Change, Writer},
 };
 use crate::{
@@ -11,8 +12,6 @@ use crate::{
     model::{Chat, ChatId, ChatName},
     repository::{ChatRepository, MemberRepository, RosterRepository},
 };
-use std::sync::Arc;
-use tokio::sync::Notify;
 
 /// The rules about chats.
 #[derive(Clone)]
@@ -22,7 +21,7 @@ pub struct ChatService {
     rosters: RosterRepository,
     writer: Writer,
     /// Tells that a chat is there to be swept away.
-    deleted: Arc<Notify>,
+    deletions: Deletions,
 }
 
 impl ChatService {
@@ -33,14 +32,14 @@ impl ChatService {
         members: MemberRepository,
         rosters: RosterRepository,
         writer: Writer,
-        deleted: Arc<Notify>,
+        deletions: Deletions,
     ) -> Self {
         Self {
             chats,
             members,
             rosters,
             writer,
-            deleted,
+            deletions,
         }
     }
 
@@ -86,7 +85,7 @@ impl ChatService {
     pub async fn delete(&self, caller: Caller, chat: ChatId) -> Result<(), Error> {
         let change = Change::DeleteChat { caller, chat };
         self.writer.submit(change)?.answer().await?;
-        self.deleted.notify_one();
+        self.deletions.note_chat();
         let by = caller.user().map(|me| me.0);
         tracing::info!(chat = chat.0, by, "chat deleted");
         Ok(())

@@ -10,6 +10,10 @@ use crate::{
 use std::net::IpAddr;
 use tokio::time;
 
+/// How often a password is proved where the stored hash changes meanwhile: another login, or the work
+/// behind the start, may just have put a better one in its place.
+const ATTEMPTS: usize = 3;
+
 /// Where a login comes from.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -20,7 +24,7 @@ pub struct Client {
 }
 
 /// What somebody signs in with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Proofs {
     /// The password.
     pub password: Password,
@@ -81,6 +85,22 @@ impl SessionService {
         proofs: Proofs,
         client: Client,
     ) -> Result<Login, Error> {
+        for _ in 0..ATTEMPTS {
+            let login = self.try_to_prove(name, proofs.clone(), &client).await?;
+            if let Some(login) = login {
+                return Ok(login);
+            }
+        }
+        Err(wrong())
+    }
+
+    /// None where the stored hash was replaced meanwhile.
+    async fn try_to_prove(
+        &self,
+        name: &SoughtName,
+        proofs: Proofs,
+        client: &Client,
+    ) -> Result<Option<Login>, Error> {
         let Proofs {
             password,
             new_password,
@@ -121,22 +141,24 @@ impl SessionService {
             token_hash: token.hash(),
             created_at: now,
             expires_at: now.after(self.lifetimes.absolute),
-            user_agent: client.user_agent,
+            user_agent: client.user_agent.clone(),
         };
         let begun = self
             .sessions
             .begin(&new, |session| self.rank(session))
             .await?;
-        let Begun { session, ended } = begun.ok_or_else(wrong)?;
+        let Some(Begun { session, ended }) = begun else {
+            return Ok(None);
+        };
         if new.alone {
             tracing::info!(user, "password changed");
         }
         close_ended(&self.hub, new.user, &ended);
-        Ok(Login {
+        Ok(Some(Login {
             token,
             session,
             user: credentials.user,
-        })
+        }))
     }
 
     /// The hash of a password that a user chooses while signing in.

@@ -14,17 +14,42 @@ const PERIOD: Duration = Duration::from_secs(60);
 /// How long one step may take.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 
+/// Tells those who tidy up that something was deleted. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub struct Deletions {
+    chats: Arc<Notify>,
+    users: Arc<Notify>,
+}
+
+impl Deletions {
+    /// A chat was deleted.
+    pub(super) fn note_chat(&self) {
+        self.chats.notify_one();
+    }
+
+    /// A user was deleted, and perhaps chats with them.
+    pub(super) fn note_user(&self) {
+        self.chats.notify_one();
+        self.users.notify_one();
+    }
+
+    /// Waits until a user was deleted.
+    pub(super) async fn of_users(&self) {
+        self.users.notified().await;
+    }
+}
+
 /// The task that sweeps.
 pub struct Sweeper {
     chats: SweepRepository,
-    deleted: Arc<Notify>,
+    deletions: Deletions,
 }
 
 impl Sweeper {
-    /// On this store; it is told with `deleted` that there is something to do.
+    /// On this store; it is told by `deletions` that there is something to do.
     #[must_use]
-    pub fn new(chats: SweepRepository, deleted: Arc<Notify>) -> Self {
-        Self { chats, deleted }
+    pub fn new(chats: SweepRepository, deletions: Deletions) -> Self {
+        Self { chats, deletions }
     }
 
     /// Works until `stop`. What is left then is swept by the next server that starts.
@@ -35,7 +60,7 @@ impl Sweeper {
             }
             select! {
                 () = stop.cancelled() => return,
-                () = self.deleted.notified() => {}
+                () = self.deletions.chats.notified() => {}
                 () = time::sleep(PERIOD) => {}
             }
         }

@@ -4,6 +4,7 @@ use super::{
     page::{Limit, Page},
     permission,
     session::close_ended,
+    sweeper::Deletions,
     together::Together,
     writer::{Answer, Change, Writer},
 };
@@ -26,6 +27,8 @@ pub struct UserService {
     passwords: PasswordHasher,
     hub: Hub,
     writer: Writer,
+    /// Tells that chats may be there to be swept away, or to be given an admin.
+    deletions: Deletions,
 }
 
 /// What to change of a user; what is absent stays.
@@ -44,6 +47,7 @@ impl UserService {
         passwords: PasswordHasher,
         hub: Hub,
         writer: Writer,
+        deletions: Deletions,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let reader = users.clone();
         let (found, finding) = Together::new(move |ids| find(reader.clone(), ids));
@@ -53,6 +57,7 @@ impl UserService {
             passwords,
             hub,
             writer,
+            deletions,
         };
         (service, finding)
     }
@@ -142,8 +147,10 @@ impl UserService {
         permission::own(caller, id)?;
         // A task of its own, so that a caller who goes does not leave half of it undone. It ends
         // with the writer at the latest.
-        let deleting = tokio::spawn(delete(self.writer.clone(), id).in_current_span());
-        deleting.await.map_err(Error::internal)?
+        let deleting = tokio::spawn(delete(self.writer.clone(), caller, id).in_current_span());
+        let deleted = deleting.await.map_err(Error::internal)?;
+        self.deletions.note_user();
+        deleted
     }
 }
 
@@ -162,8 +169,9 @@ async fn find(users: UserRepository, ids: Vec<UserId>) -> Result<Vec<Option<User
 }
 
 /// Deletes a user step by step; other changes pass between the steps.
-async fn delete(writer: Writer, id: UserId) -> Result<(), Error> {
-    while let Answer::Partly = writer.submit(Change::DeleteUser(id))?.answer().await? {}
-    tracing::info!(user = id.0, "user deleted");
+async fn delete(writer: Writer, caller: Caller, user: UserId) -> Result<(), Error> {
+    let change = Change::DeleteUser { caller, user };
+    while let Answer::Partly = writer.submit(change.clone())?.answer().await? {}
+    tracing::info!(user = user.0, "user deleted");
     Ok(())
 }

@@ -1,8 +1,11 @@
 //! A look at a database that changes nothing: what is there, and whether it can be read as it is.
 
-use super::{StoreTransaction, Target, embedded, postgres};
+use super::{StoreTransaction, Target, embedded, invariants, postgres, takeover};
 use sqlx::{ConnectOptions, Connection, migrate::Migrator, query_scalar};
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, time::Duration};
+
+/// How long a look at every row may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a database looks like from outside.
 #[derive(Clone, Debug)]
@@ -20,6 +23,8 @@ pub struct Inspection {
 pub enum Tables {
     /// There are none of ours yet.
     Missing,
+    /// They are of the original, or have its names, and have not been taken over.
+    Original,
     /// They lack so many steps.
     Behind(usize),
     /// They are as they should be.
@@ -32,6 +37,7 @@ impl fmt::Display for Tables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("none yet; the first start makes them"),
+            Self::Original => f.write_str("the original's; the first start takes them over"),
             Self::Behind(1) => {
                 f.write_str("one step behind; the next start brings them up to date")
             }
@@ -63,10 +69,14 @@ pub async fn inspect(target: &Target) -> Result<Inspection, String> {
                 let query = query_scalar(APPLIED).fetch_all(&mut db);
                 applied = query.await.map_err(failed)?;
             }
+            let original = takeover::is_original(&mut db).await.map_err(failed)?;
             db.close().await.map_err(failed)?;
             Ok(Inspection {
                 place: format!("Postgres {} at {place}", version / 10_000),
-                tables: compare(&applied, &postgres::MIGRATOR),
+                tables: match original {
+                    true => Tables::Original,
+                    false => compare(&applied, &postgres::MIGRATOR),
+                },
                 in_use: false,
             })
         }
@@ -109,7 +119,7 @@ pub async fn snapshot(target: &Target) -> Result<StoreTransaction, String> {
     match found.tables {
         Tables::Current => {}
         Tables::Missing => return Err(format!("there is nothing in {place}")),
-        Tables::Behind(_) => {
+        Tables::Original | Tables::Behind(_) => {
             return Err(format!(
                 "the tables of {place} are of an earlier version: \
                  run messaging-api migrate first, or use that version"
@@ -117,13 +127,45 @@ pub async fn snapshot(target: &Target) -> Result<StoreTransaction, String> {
         }
         Tables::Newer => return Err(format!("the tables of {place} were {}", found.tables)),
     }
-    let begun = match target {
+    begin_snapshot(target)
+        .await
+        .map_err(|e| format!("cannot read {place}: {e}"))
+}
+
+async fn begin_snapshot(target: &Target) -> Result<StoreTransaction, sqlx::Error> {
+    match target {
         Target::Postgres(options) => postgres::snapshot(options)
             .await
             .map(StoreTransaction::Postgres),
         Target::Sqlite(path) => embedded::snapshot(path).await.map(StoreTransaction::Sqlite),
+    }
+}
+
+/// The flaws of an inspected database, a sentence each: of the original's, the obstacles to its
+/// takeover; of ours, the rows that break an invariant. Changes nothing. None
+/// where there was no time to read every row.
+///
+/// # Errors
+/// A sentence: what could not be read.
+pub async fn flaws_of(target: &Target, found: &Inspection) -> Result<Option<Vec<String>>, String> {
+    let looking = async {
+        let mut tx = begin_snapshot(target).await?;
+        match (found.tables, &mut tx) {
+            (Tables::Original, StoreTransaction::Postgres(tx)) => takeover::obstacles(tx).await,
+            (Tables::Current, tx) => invariants::flaws(tx).await,
+            _ => Ok(Vec::new()),
+        }
     };
-    begun.map_err(|e| format!("cannot read {place}: {e}"))
+    match found.tables {
+        Tables::Original | Tables::Current => {}
+        _ => return Ok(Some(Vec::new())),
+    }
+    match tokio::time::timeout(LOOK_LIMIT, looking).await {
+        Ok(flaws) => flaws
+            .map(Some)
+            .map_err(|e| format!("cannot read {}: {e}", found.place)),
+        Err(_) => Ok(None),
+    }
 }
 
 const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";

@@ -1,6 +1,6 @@
 //! Postgres, 13 and later.
 
-use super::{TRUSTED_IDLE, copy, pool};
+use super::{TRUSTED_IDLE, copy, pool, takeover};
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
     migrate::Migrator,
@@ -87,11 +87,12 @@ pub(super) async fn snapshot(
         .await
 }
 
-/// Brings the tables up to date. The migrator holds an advisory lock while it works, so that
-/// servers which start together do so one after the other.
-async fn migrate(mut connection: PgConnection) -> Result<(), Box<dyn std::error::Error>> {
+/// Brings the tables up to date.
+async fn migrate(
+    mut connection: PgConnection,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     version(&mut connection).await?;
-    MIGRATOR.run(&mut connection).await?;
+    takeover::migrate(&mut connection, &MIGRATOR).await?;
     copy::settle_postgres(&mut connection).await?;
     connection.close().await?;
     Ok(())

@@ -2,11 +2,11 @@
 
 use super::{
     super::{dialect, epoch},
-    Counts, Kind, LastIds, Record, count,
+    Counts, Kind, LastIds, Record, count, plain_passwords,
 };
 use crate::{
     error::Error,
-    store::{Store, StoreTransaction, on},
+    store::{Store, StoreTransaction, flaws_of_rows, on},
 };
 use sqlx::QueryBuilder;
 
@@ -86,6 +86,16 @@ impl Restore {
     /// What the store counts of what was stored.
     pub async fn counts(&mut self) -> Result<Counts, Error> {
         count(&mut self.0).await
+    }
+
+    /// The flaws of all that was stored, a sentence each; empty where all is right.
+    pub async fn flaws(&mut self) -> Result<Vec<String>, Error> {
+        let mut found = flaws_of_rows(&mut self.0).await?;
+        let plain = plain_passwords(&mut self.0).await?;
+        if plain > 0 {
+            found.push(format!("passwords that are not hashed: {plain}"));
+        }
+        Ok(found)
     }
 
     /// Makes it last; new rows get ids after these, and the log is another than before.

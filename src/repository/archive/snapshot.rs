@@ -3,7 +3,7 @@
 use super::{
     super::{chat::living_chat, dialect},
     ChatRecord, Counts, Kind, LastIds, MemberRecord, MessageRecord, Record, SessionRecord,
-    UserRecord, count,
+    UserRecord, count, plain_passwords,
 };
 use crate::{
     error::Error,
@@ -49,6 +49,11 @@ impl Snapshot {
     /// How many rows there are.
     pub async fn counts(&mut self) -> Result<Counts, Error> {
         count(&mut self.tx).await
+    }
+
+    /// How many passwords are not hashed yet.
+    pub async fn plain_passwords(&mut self) -> Result<i64, Error> {
+        plain_passwords(&mut self.tx).await
     }
 
     /// The next rows, all of one kind; none at the end.

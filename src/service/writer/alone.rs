@@ -21,7 +21,7 @@ impl Worker {
     /// What does not share a transaction.
     pub(super) async fn alone(&mut self, change: &Change) -> Result<Answer, Error> {
         match change {
-            Change::DeleteUser(user) => self.delete_user(*user).await,
+            Change::DeleteUser { caller, user } => self.delete_user(*caller, *user).await,
             Change::DeleteChat { caller, chat } => self.delete_chat(*caller, *chat).await,
             Change::RemoveMember { caller, user, chat } => {
                 self.remove_member(*caller, *user, *chat).await
@@ -32,8 +32,9 @@ impl Worker {
         }
     }
 
-    async fn delete_user(&self, user: UserId) -> Result<Answer, Error> {
-        let deleting = self.log.delete_user(user, Timestamp::now());
+    async fn delete_user(&self, caller: Caller, user: UserId) -> Result<Answer, Error> {
+        let empty_chats_go = caller.members_only();
+        let deleting = (self.log).delete_user(user, Timestamp::now(), empty_chats_go);
         let burial = settled(deleting).await?;
         let Some(Burial { tombstones, done }) = burial else {
             // Perhaps gone by an earlier deletion that was never confirmed.

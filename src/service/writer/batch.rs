@@ -148,8 +148,9 @@ impl Ledger {
                         ids.insert((*chat, id));
                     }
                 }
-                Change::DeleteUser(_) | Change::DeleteChat { .. } | Change::RemoveMember { .. } => {
-                }
+                Change::DeleteUser { .. }
+                | Change::DeleteChat { .. }
+                | Change::RemoveMember { .. } => {}
             }
         }
         let ids: Vec<(ChatId, MessageId)> = ids.into_iter().collect();

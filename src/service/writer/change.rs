@@ -48,7 +48,12 @@ pub enum Change {
         message: MessageId,
     },
     /// Delete a user's messages and, once none is left, the user.
-    DeleteUser(UserId),
+    DeleteUser {
+        /// Who calls.
+        caller: Caller,
+        /// The user.
+        user: UserId,
+    },
     /// Delete a chat and all that is in it.
     DeleteChat {
         /// Who calls.
@@ -97,7 +102,7 @@ impl Change {
             Self::Send { chat, .. } | Self::Edit { chat, .. } | Self::Delete { chat, .. } => {
                 Some(*chat)
             }
-            Self::DeleteUser(_) | Self::DeleteChat { .. } | Self::RemoveMember { .. } => None,
+            Self::DeleteUser { .. } | Self::DeleteChat { .. } | Self::RemoveMember { .. } => None,
         }
     }
 
@@ -109,14 +114,15 @@ impl Change {
         }
     }
 
-    /// Who calls; of a user's deletion that has been decided before.
+    /// Who calls.
     pub(super) fn caller(&self) -> Caller {
         match self {
             Self::Send { caller, .. } | Self::Edit { caller, .. } | Self::Delete { caller, .. } => {
                 *caller
             }
-            Self::DeleteChat { caller, .. } | Self::RemoveMember { caller, .. } => *caller,
-            Self::DeleteUser(_) => Caller::Open,
+            Self::DeleteUser { caller, .. }
+            | Self::DeleteChat { caller, .. }
+            | Self::RemoveMember { caller, .. } => *caller,
         }
     }
 
@@ -125,7 +131,7 @@ impl Change {
         match self {
             Self::Send { author, .. } => Some(*author),
             Self::Edit { actor, .. } | Self::Delete { actor, .. } => *actor,
-            Self::DeleteUser(_) | Self::DeleteChat { .. } | Self::RemoveMember { .. } => None,
+            Self::DeleteUser { .. } | Self::DeleteChat { .. } | Self::RemoveMember { .. } => None,
         }
     }
 }

@@ -55,7 +55,7 @@ impl Ledger {
             } => self
                 .admit(change, *chat)
                 .and_then(|()| self.delete(*actor, *chat, *message, now)),
-            Change::DeleteUser(_) | Change::DeleteChat { .. } | Change::RemoveMember { .. } => {
+            Change::DeleteUser { .. } | Change::DeleteChat { .. } | Change::RemoveMember { .. } => {
                 Err(Error::unavailable())
             }
         };

@@ -125,6 +125,7 @@ async fn it_says_what_it_can_do() {
         "export",
         "import",
         "create-user",
+        "make-admin",
         "man",
     ] {
         assert!(

@@ -1,0 +1,344 @@
+//! The invariants of the rows, by any writer: one list for an import, for the takeover of a
+//! database, and for a check.
+
+use super::{StoreTransaction, on};
+use sqlx::{PgConnection, query_as};
+
+/// A query for the rows that are not as they must be, and what to say of them.
+#[derive(Clone, Copy)]
+struct Invariant {
+    /// The sentence about them.
+    wrong: &'static str,
+    /// Which number the query gives as an example.
+    example: &'static str,
+    /// Their number, and the least of their examples.
+    sql: &'static str,
+}
+
+/// An invariant of a query that gives an `id` for each row that breaks it.
+macro_rules! invariant {
+    ($wrong:literal, $example:literal, $($sql:expr),+ $(,)?) => {
+        Invariant {
+            wrong: $wrong,
+            example: $example,
+            sql: concat!("SELECT count(*), CAST(coalesce(min(id), 0) AS bigint) FROM (", $($sql),+, ") AS wrong"),
+        }
+    };
+}
+
+/// The largest number that every client reads exactly: JavaScript's.
+macro_rules! largest {
+    () => {
+        "9007199254740991"
+    };
+}
+
+/// The same as a number.
+pub const LARGEST: i64 = (1 << 53) - 1;
+
+/// The years that RFC 3339 can say.
+macro_rules! sayable {
+    () => {
+        "BETWEEN '0001-01-01T00:00:00+00:00' AND '9999-12-31T23:59:59.999999+00:00'"
+    };
+}
+
+/// Of the original's columns.
+const OF_THE_ORIGINAL: &[Invariant] = &[
+    invariant!(
+        "an id of a user is not from 1 to 2^53 - 1",
+        "customer_id",
+        "SELECT customer_id AS id FROM customer WHERE customer_id NOT BETWEEN 1 AND ",
+        largest!()
+    ),
+    invariant!(
+        "an id of a chat is not from 1 to 2^53 - 1",
+        "chat_id",
+        "SELECT chat_id AS id FROM chat WHERE chat_id NOT BETWEEN 1 AND ",
+        largest!()
+    ),
+    invariant!(
+        "an id of a message is not from 1 to 2^53 - 1",
+        "message_id",
+        "SELECT message_id AS id FROM message WHERE message_id NOT BETWEEN 1 AND ",
+        largest!()
+    ),
+    invariant!(
+        "a user's name does not have 1 to 255 characters",
+        "customer_id",
+        "SELECT customer_id AS id FROM customer WHERE length(username) NOT BETWEEN 1 AND 255"
+    ),
+    invariant!(
+        "a chat's name does not have 1 to 255 characters",
+        "chat_id",
+        "SELECT chat_id AS id FROM chat WHERE length(chat_name) NOT BETWEEN 1 AND 255"
+    ),
+    invariant!(
+        "a role has more than 50 characters",
+        "chat_id",
+        "SELECT chat_id AS id FROM customer_chat WHERE length(role) > 50"
+    ),
+    invariant!(
+        "a message has more than 1 MiB of text",
+        "message_id",
+        "SELECT message_id AS id FROM message WHERE octet_length(content) > 1048576"
+    ),
+    invariant!(
+        "a user was made in no year from 1 to 9999",
+        "customer_id",
+        "SELECT customer_id AS id FROM customer WHERE NOT created_at ",
+        sayable!()
+    ),
+    invariant!(
+        "a chat was made in no year from 1 to 9999",
+        "chat_id",
+        "SELECT chat_id AS id FROM chat WHERE NOT created_at ",
+        sayable!()
+    ),
+    invariant!(
+        "a member joined in no year from 1 to 9999",
+        "chat_id",
+        "SELECT chat_id AS id FROM customer_chat WHERE NOT joined_at ",
+        sayable!()
+    ),
+    invariant!(
+        "a message was sent in no year from 1 to 9999",
+        "message_id",
+        "SELECT message_id AS id FROM message WHERE NOT sent_at ",
+        sayable!()
+    ),
+    invariant!(
+        "a name belongs to several users: rename all but one",
+        "customer_id",
+        "SELECT max(customer_id) AS id FROM customer WHERE username IS NOT NULL \
+         GROUP BY username HAVING count(*) > 1"
+    ),
+    invariant!(
+        "a message belongs to a chat that does not exist",
+        "message_id",
+        "SELECT message_id AS id FROM message m \
+         WHERE NOT EXISTS (SELECT 1 FROM chat c WHERE c.chat_id = m.chat_id)"
+    ),
+];
+
+/// Of the log, and of what else came to the original's columns. A deleted chat is being swept away, and
+/// is whole no more.
+const OF_THE_LOG: &[Invariant] = &[
+    invariant!(
+        "a chat's head is not the number of its latest change",
+        "chat_id",
+        "SELECT chat_id AS id FROM chat c WHERE c.deleted_at IS NULL AND c.seq <> \
+         coalesce((SELECT max(m.seq) FROM message m WHERE m.chat_id = c.chat_id), 0)"
+    ),
+    invariant!(
+        "a chat's head is over 2^53 - 1",
+        "chat_id",
+        "SELECT chat_id AS id FROM chat WHERE seq NOT BETWEEN 0 AND ",
+        largest!()
+    ),
+    invariant!(
+        "the number of a message's sending is not from 1 to that of its latest change",
+        "message_id",
+        "SELECT message_id AS id FROM message WHERE sent_seq NOT BETWEEN 1 AND seq"
+    ),
+    invariant!(
+        "a message is neither living with a text nor deleted without one",
+        "message_id",
+        "SELECT message_id AS id FROM message WHERE (deleted_at IS NULL) <> (content IS NOT NULL)"
+    ),
+    invariant!(
+        "a message was edited or deleted in no year from 1 to 9999",
+        "message_id",
+        "SELECT message_id AS id FROM message WHERE NOT edited_at ",
+        sayable!(),
+        " OR NOT deleted_at ",
+        sayable!()
+    ),
+    invariant!(
+        "a message's clientMessageId does not have 1 to 64 characters",
+        "message_id",
+        "SELECT message_id AS id FROM message WHERE length(client_message_id) NOT BETWEEN 1 AND 64"
+    ),
+    invariant!(
+        "a message answers one that is not in its chat",
+        "message_id",
+        "SELECT m.message_id AS id FROM message m JOIN chat c ON c.chat_id = m.chat_id \
+         WHERE m.reply_to IS NOT NULL AND c.deleted_at IS NULL AND NOT EXISTS ( \
+             SELECT 1 FROM message a WHERE a.chat_id = m.chat_id AND a.message_id = m.reply_to)"
+    ),
+    invariant!(
+        "a member has read up to a message that is not in the chat",
+        "chat_id",
+        "SELECT m.chat_id AS id FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id \
+         WHERE m.last_read_message_id IS NOT NULL AND c.deleted_at IS NULL AND NOT EXISTS ( \
+             SELECT 1 FROM message a \
+             WHERE a.chat_id = m.chat_id AND a.message_id = m.last_read_message_id)"
+    ),
+    invariant!(
+        "a stored password is no argon2 hash",
+        "customer_id",
+        "SELECT customer_id AS id FROM customer WHERE password NOT LIKE '$argon2%' \
+         AND password NOT LIKE 'plain:%' AND password <> '!'"
+    ),
+    invariant!(
+        "an id of a session is not from 1 to 2^53 - 1",
+        "session_id",
+        "SELECT session_id AS id FROM session WHERE session_id NOT BETWEEN 1 AND ",
+        largest!()
+    ),
+    invariant!(
+        "a session began or was used in no year from 1 to 9999",
+        "session_id",
+        "SELECT session_id AS id FROM session WHERE NOT created_at ",
+        sayable!(),
+        " OR NOT last_used_at ",
+        sayable!()
+    ),
+    invariant!(
+        "what a client calls itself has more than 256 characters",
+        "session_id",
+        "SELECT session_id AS id FROM session WHERE length(user_agent) > 256"
+    ),
+];
+
+/// A table with ids beyond its sequence, or with a sequence that has no numbers left.
+macro_rules! sequence {
+    ($table:literal, $column:literal) => {
+        invariant!(
+            "a sequence is behind the ids, or over 2^53 - 1",
+            $column,
+            "SELECT s.largest AS id FROM (SELECT coalesce(max(",
+            $column,
+            "), 0) AS largest, coalesce(pg_sequence_last_value(pg_get_serial_sequence('",
+            $table,
+            "', '",
+            $column,
+            "')::regclass), 0) AS given FROM ",
+            $table,
+            ") AS s WHERE s.given NOT BETWEEN s.largest AND ",
+            largest!()
+        )
+    };
+}
+
+const SEQUENCES_OF_POSTGRES: &[Invariant] = &[
+    sequence!("customer", "customer_id"),
+    sequence!("chat", "chat_id"),
+    sequence!("message", "message_id"),
+    sequence!("session", "session_id"),
+];
+
+const SEQUENCES_OF_SQLITE: &[Invariant] = &[invariant!(
+    "the last id that was given is not from 0 to 2^53 - 1",
+    "seq",
+    "SELECT seq AS id FROM sqlite_sequence WHERE seq NOT BETWEEN 0 AND ",
+    largest!()
+)];
+
+/// SQLite stores anything in any column, and refers to rows that do not exist, where it is not told
+/// otherwise.
+const OF_SQLITE: &[Invariant] = &[
+    invariant!(
+        "a row refers to one that does not exist",
+        "rowid",
+        "SELECT rowid AS id FROM pragma_foreign_key_check"
+    ),
+    invariant!(
+        "a column of a user holds something of another type, or U+0000",
+        "customer_id",
+        "SELECT customer_id AS id FROM customer WHERE typeof(username) <> 'text' \
+         OR typeof(password) <> 'text' OR datetime(created_at) IS NULL \
+         OR instr(username, char(0)) > 0"
+    ),
+    invariant!(
+        "a column of a chat holds something of another type, or U+0000",
+        "chat_id",
+        "SELECT chat_id AS id FROM chat WHERE typeof(chat_name) <> 'text' \
+         OR typeof(seq) <> 'integer' OR datetime(created_at) IS NULL \
+         OR instr(chat_name, char(0)) > 0"
+    ),
+    invariant!(
+        "a column of a membership holds something of another type",
+        "chat_id",
+        "SELECT chat_id AS id FROM customer_chat WHERE typeof(role) <> 'text' \
+         OR datetime(joined_at) IS NULL \
+         OR typeof(last_read_message_id) NOT IN ('null', 'integer')"
+    ),
+    invariant!(
+        "a column of a message holds something of another type, or U+0000",
+        "message_id",
+        "SELECT message_id AS id FROM message WHERE typeof(content) NOT IN ('null', 'text') \
+         OR typeof(seq) <> 'integer' OR typeof(sent_seq) <> 'integer' \
+         OR datetime(sent_at) IS NULL OR instr(content, char(0)) > 0 \
+         OR typeof(reply_to) NOT IN ('null', 'integer') \
+         OR typeof(client_message_id) NOT IN ('null', 'text') \
+         OR instr(client_message_id, char(0)) > 0"
+    ),
+];
+
+impl Invariant {
+    /// What to say, where rows break it.
+    fn said(self, (rows, example): (i64, i64)) -> Option<String> {
+        let Self {
+            wrong, example: of, ..
+        } = self;
+        match rows {
+            0 => None,
+            1 => Some(format!("{wrong} ({of} {example})")),
+            rows => Some(format!("{wrong} ({rows} times, first with {of} {example})")),
+        }
+    }
+}
+
+/// The flaws of the rows and sequences, a sentence each; empty where all is right. Reads every row.
+pub(super) async fn flaws(tx: &mut StoreTransaction) -> Result<Vec<String>, sqlx::Error> {
+    let mut found = flaws_of_rows(tx).await?;
+    let sequences = match tx {
+        StoreTransaction::Postgres(_) => SEQUENCES_OF_POSTGRES,
+        StoreTransaction::Sqlite(_) => SEQUENCES_OF_SQLITE,
+    };
+    found.extend(broken(tx, sequences).await?);
+    Ok(found)
+}
+
+/// The same without where the next ids come from.
+///
+/// # Errors
+/// The store's.
+pub async fn flaws_of_rows(tx: &mut StoreTransaction) -> Result<Vec<String>, sqlx::Error> {
+    let of_the_store: &[Invariant] = match tx {
+        StoreTransaction::Postgres(_) => &[],
+        StoreTransaction::Sqlite(_) => OF_SQLITE,
+    };
+    let lists = [OF_THE_ORIGINAL, OF_THE_LOG, of_the_store];
+    broken(tx, &lists.concat()).await
+}
+
+async fn broken(
+    tx: &mut StoreTransaction,
+    invariants: &[Invariant],
+) -> Result<Vec<String>, sqlx::Error> {
+    let mut flaws = Vec::new();
+    for invariant in invariants {
+        let found = on!(tx &mut *tx, |db| query_as(invariant.sql).fetch_one(db).await)?;
+        flaws.extend(invariant.said(found));
+    }
+    Ok(flaws)
+}
+
+/// The same of the rows of a database that the original filled, before or after its takeover.
+pub(super) async fn flaws_of_takeover(
+    db: &mut PgConnection,
+    taken_over: bool,
+) -> Result<Vec<String>, sqlx::Error> {
+    let lists: &[&[Invariant]] = match taken_over {
+        true => &[OF_THE_ORIGINAL, OF_THE_LOG, SEQUENCES_OF_POSTGRES],
+        false => &[OF_THE_ORIGINAL],
+    };
+    let mut flaws = Vec::new();
+    for invariant in lists.concat() {
+        let found = query_as(invariant.sql).fetch_one(&mut *db).await?;
+        flaws.extend(invariant.said(found));
+    }
+    Ok(flaws)
+}

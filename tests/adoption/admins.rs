@@ -1,0 +1,285 @@
+//! Chats without an admin, or without members.
+
+use crate::harness::{
+    Client, Database, Person, Process, Room, Server, Store, field, on_both_stores, patiently,
+};
+use futures_util::{StreamExt, future::join, stream};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use tokio::time;
+
+on_both_stores!(
+    a_promotion_and_the_deletion_of_the_promoted_leave_an_admin,
+    two_admins_and_their_successor_deleted_at_once_leave_an_admin,
+    a_chat_goes_with_the_account_of_its_only_member,
+    chats_without_an_admin_get_one_at_the_start,
+    a_chat_without_an_admin_gets_one_after_the_deletion_of_a_user,
+    chats_without_members_go_after_thirty_days,
+    open_mode_changes_nothing,
+);
+
+const REQUIRED: [&str; 2] = ["--auth=required", "--rate-limit=off"];
+/// Rounds of a race, and how many of them are under way at once.
+const ROUNDS: i64 = 60;
+const AT_ONCE: usize = 2;
+/// Messages of each user, so that the deletion of their account takes a while.
+const MESSAGES: i64 = 600;
+
+/// Users with a session each, without the price of their passwords; gives a client of each.
+async fn signed_in(database: &Database, server: &Client, users: i64) -> Vec<(i64, Client)> {
+    let mut people = Vec::new();
+    let mut sql = String::new();
+    for n in 1..=users {
+        let (id, token) = (1000 + n, format!("{n:064x}"));
+        let hash: String = Sha256::digest(token.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let blob = match database.url.starts_with("sqlite") {
+            true => format!("x'{hash}'"),
+            false => format!("'\\x{hash}'"),
+        };
+        let (now, later) = ("'2026-11-01T00:00:00+00:00'", "'2099-01-01T00:00:00+00:00'");
+        sql.push_str(&format!(
+            "INSERT INTO customer (customer_id, username, password, created_at) \
+             VALUES ({id}, 'user {id}', '!', {now}); \
+             INSERT INTO session (customer_id, token_hash, created_at, last_used_at, expires_at) \
+             VALUES ({id}, {blob}, {now}, {later}, {later}); "
+        ));
+        people.push((id, server.with_token(&token)));
+    }
+    database.execute(sql).await;
+    people
+}
+
+/// A chat of each user's own, full of what they wrote.
+async fn write_much(database: &Database, people: &[(i64, Client)]) {
+    for (id, _) in people {
+        let chat = format!(
+            "INSERT INTO chat (chat_id, chat_name, created_at) \
+             VALUES ({}, 'diary', '2026-11-01T00:00:00+00:00')",
+            10_000 + id
+        );
+        database.execute(chat).await;
+        database
+            .fill(10_000 + id, *id, MESSAGES, "dear diary")
+            .await;
+    }
+}
+
+/// The chats that have a member and no admin.
+async fn ungoverned(database: &Database) -> i64 {
+    let sql = "SELECT count(*) FROM chat c WHERE c.deleted_at IS NULL \
+               AND EXISTS (SELECT 1 FROM customer_chat m WHERE m.chat_id = c.chat_id) \
+               AND NOT EXISTS (SELECT 1 FROM customer_chat m \
+                   WHERE m.chat_id = c.chat_id AND m.role = 'admin')";
+    database.number(sql.to_owned()).await
+}
+
+/// Waits until a number in the database is this one.
+async fn until_number(database: &Database, sql: &str, expected: i64) {
+    patiently(sql, async {
+        while database.number(sql.to_owned()).await != expected {
+            time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+async fn role(client: &Client, chat: i64, user: i64, role: &str) -> u16 {
+    let path = format!("/chat/{chat}/user/{user}");
+    client.put(&path, json!({ "role": role })).await.status
+}
+
+/// A server of its own process, whose log tells whether a chat had to be given an admin.
+async fn process(database: &Database) -> Process {
+    let url = database.url.as_str();
+    let settings = [
+        ("DATABASE_URL", url),
+        ("AUTH", "required"),
+        ("RATE_LIMIT", "off"),
+        ("DEMO_DATA", "false"),
+    ];
+    Process::start(database.folder.path(), &settings).await
+}
+
+const HEALED: &str = "a chat without an admin has one again";
+
+async fn a_promotion_and_the_deletion_of_the_promoted_leave_an_admin(store: Store) {
+    let database = Database::new(store).await;
+    let server = process(&database).await;
+    let people = signed_in(&database, &server.client(), 1 + ROUNDS).await;
+    let (carl, others) = people.split_first().expect("carl");
+    write_much(&database, others).await;
+    let race = async |(other, theirs): &(i64, Client)| {
+        let (me, mine) = carl;
+        let chat = mine.new_chat("general").await;
+        assert_eq!(role(mine, chat, *other, "participant").await, 201);
+        let stepping_down = async {
+            role(mine, chat, *other, "admin").await;
+            role(mine, chat, *me, "participant").await
+        };
+        let path = format!("/user/{other}");
+        let (_, deleted) = join(stepping_down, theirs.delete(&path)).await;
+        deleted.expect(204);
+    };
+    let racing = stream::iter(others).map(race).buffer_unordered(AT_ONCE);
+    racing.collect::<Vec<()>>().await;
+    assert_eq!(ungoverned(&database).await, 0);
+    let (_, log) = server.stop().await;
+    assert!(!log.contains(HEALED), "none was without an admin: {log}");
+}
+
+async fn two_admins_and_their_successor_deleted_at_once_leave_an_admin(store: Store) {
+    let database = Database::new(store).await;
+    let server = process(&database).await;
+    let (first, second) = (server.client(), process_beside(store, &database).await);
+    let there = second
+        .as_ref()
+        .map_or_else(|| first.clone(), Process::client);
+    let people = signed_in(&database, &first, ROUNDS).await;
+    write_much(&database, &people).await;
+    let race = async |trio: &[(i64, Client)]| {
+        let [(one, his), (two, _), (three, _)] = trio else {
+            panic!("three people");
+        };
+        let chat = his.new_chat("general").await;
+        assert_eq!(role(his, chat, *two, "participant").await, 201);
+        assert_eq!(role(his, chat, *three, "participant").await, 201);
+        let hers = there.with_token(&format!("{:064x}", two - 1000));
+        let (one, two) = (format!("/user/{one}"), format!("/user/{two}"));
+        let (one, two) = join(his.delete(&one), hers.delete(&two)).await;
+        assert_eq!((one.status, two.status), (204, 204), "{one:?} {two:?}");
+    };
+    let racing = stream::iter(people.chunks(3)).map(race);
+    let racing = racing.buffer_unordered(AT_ONCE);
+    racing.collect::<Vec<()>>().await;
+    assert_eq!(ungoverned(&database).await, 0);
+    let (_, log) = server.stop().await;
+    assert!(!log.contains(HEALED), "none was without an admin: {log}");
+}
+
+/// A second server on the same database, where there may be one.
+async fn process_beside(store: Store, database: &Database) -> Option<Process> {
+    match store {
+        Store::Sqlite => None,
+        Store::Postgres => Some(process(database).await),
+    }
+}
+
+async fn a_chat_goes_with_the_account_of_its_only_member(store: Store) {
+    let server = Server::start_with(store, &REQUIRED).await;
+    let (carl, dora) = (server.person("carl").await, server.person("dora").await);
+    let (alone, shared) = (carl.chat("alone").await, carl.chat("shared").await);
+    carl.add(shared, &dora, "participant").await;
+    carl.say(alone, "A secret.").await;
+    let path = format!("/user/{}", carl.id);
+    carl.client.delete(&path).await.expect(204);
+    let rows = |chat: i64| {
+        format!(
+            "SELECT (SELECT count(*) FROM chat WHERE chat_id = {chat}) \
+             + (SELECT count(*) FROM message WHERE chat_id = {chat})"
+        )
+    };
+    until_number(&server.database, &rows(alone), 0).await;
+    let chats = dora.client.list("/chat").await;
+    assert_eq!(field(&chats, "chatId"), [shared]);
+    server.stop().await;
+}
+
+/// What a server in open mode may leave: one chat without an admin, one without members.
+async fn left_by_open_mode(store: Store) -> (Database, i64, i64) {
+    let room = Room::open(store).await;
+    let empty = room.client.new_chat("empty").await;
+    for user in [room.carl, room.sigmund] {
+        let path = format!("/chat/{}/user/{user}", room.chat);
+        room.client.put(&path, json!({})).await.expect(201);
+    }
+    assert_eq!(ungoverned(&room.server.database).await, 1);
+    let chat = room.chat;
+    (room.server.stop().await, chat, empty)
+}
+
+async fn chats_without_an_admin_get_one_at_the_start(store: Store) {
+    let (database, chat, empty) = left_by_open_mode(store).await;
+    let server = Server::start_on(database, &REQUIRED).await;
+    let admins = format!(
+        "SELECT customer_id FROM customer_chat WHERE role = 'admin' AND chat_id = {chat} UNION ALL SELECT 0 ORDER BY 1 DESC LIMIT 1"
+    );
+    // The one who was there first.
+    until_number(&server.database, &admins, 1).await;
+    let login = server.client().login("carl", "correct horse").await;
+    let carl = server
+        .client()
+        .with_token(login["token"].as_str().expect("a token"));
+    let renamed = json!({ "chatName": "his" });
+    carl.put(&format!("/chat/{chat}"), renamed)
+        .await
+        .expect(200);
+    // A chat that has been without members for a moment stays.
+    let there = format!("SELECT count(*) FROM chat WHERE chat_id = {empty} AND deleted_at IS NULL");
+    assert_eq!(server.database.number(there).await, 1);
+    server.stop().await;
+}
+
+async fn a_chat_without_an_admin_gets_one_after_the_deletion_of_a_user(store: Store) {
+    let server = Server::start_with(store, &REQUIRED).await;
+    let carl = server.person("carl").await;
+    let (dora, otto) = (server.person("dora").await, server.person("otto").await);
+    let chat = carl.chat("general").await;
+    carl.add(chat, &dora, "participant").await;
+    // As a server of an earlier version may leave it.
+    server
+        .database
+        .run("UPDATE customer_chat SET role = 'participant'")
+        .await;
+    let path = format!("/user/{}", otto.id);
+    otto.client.delete(&path).await.expect(204);
+    let admin = format!(
+        "SELECT count(*) FROM customer_chat WHERE role = 'admin' AND customer_id = {}",
+        carl.id
+    );
+    until_number(&server.database, &admin, 1).await;
+    server.stop().await;
+}
+
+async fn chats_without_members_go_after_thirty_days(store: Store) {
+    let (database, chat, empty) = left_by_open_mode(store).await;
+    let server = Server::start_on(database, &REQUIRED).await;
+    let marked = "SELECT count(*) FROM chat WHERE empty_since IS NOT NULL";
+    until_number(&server.database, marked, 1).await;
+    let database = server.stop().await;
+    // A member comes in time.
+    let id = empty.to_string();
+    let made = database.command(&["make-admin", &id, "carl"]).await;
+    made.expect_success();
+    assert_eq!(database.number(marked.to_owned()).await, 0);
+    let alone = format!("DELETE FROM customer_chat WHERE chat_id = {empty}");
+    database.run(&alone).await;
+    let past = "UPDATE chat SET empty_since = '2026-01-01T00:00:00.000000+00:00'";
+    database.run(past).await;
+    let server = Server::start_on(database, &REQUIRED).await;
+    let chats = "SELECT count(*) FROM chat";
+    until_number(&server.database, chats, 1).await;
+    // The other has members, in spite of the note.
+    let left = "SELECT chat_id FROM chat WHERE empty_since IS NULL UNION ALL SELECT 0 ORDER BY 1 DESC LIMIT 1";
+    until_number(&server.database, left, chat).await;
+    server.stop().await;
+}
+
+async fn open_mode_changes_nothing(store: Store) {
+    let (database, chat, _) = left_by_open_mode(store).await;
+    let past = "UPDATE chat SET empty_since = '2026-01-01T00:00:00.000000+00:00'";
+    database.run(past).await;
+    let server = Server::start_on(database, &[]).await;
+    let noted = "SELECT count(*) FROM chat WHERE empty_since IS NOT NULL";
+    until_number(&server.database, noted, 0).await;
+    let client = server.client();
+    let gone = client.new_user("gone").await;
+    client.delete(&format!("/user/{gone}")).await.expect(204);
+    assert_eq!(client.list("/chat").await.len(), 2);
+    let members = client.list(&format!("/user/chat/{chat}")).await;
+    assert_eq!(field(&members, "role"), ["participant", "participant"]);
+    server.stop().await;
+}
