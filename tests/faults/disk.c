@@ -11,7 +11,7 @@
  *
  *   ERROR  EIO, ENOSPC, EDQUOT, EROFS, EACCES, ENOMEM or EMFILE
  *   CALL   write (write, pwrite, their vector forms), sync (fsync, fdatasync), truncate, allocate,
- *          open (of an existing or a new file), read (read, pread, their vector forms), unlink
+ *          open (for any use), open-write (to write), read (read, pread, their vector forms), unlink
  *   SKIP   how many matching calls succeed before the first one fails
  *   COUNT  how many calls then fail; "*" means all of them
  *   PATH   text that the path of the file contains; it may have spaces. A "$" at its end stands for
@@ -278,8 +278,11 @@ static const char *full(int folder, const char *path, char *whole, size_t most) 
 static int open_at(int folder, const char *path, int flags, mode_t mode) {
     char whole[PATH_MAX * 2];
     int error = 0;
-    if (getenv("DISK_FAULTS"))
-        error = fault_of_path("open", full(folder, path, whole, sizeof whole));
+    if (getenv("DISK_FAULTS")) {
+        const char *named = full(folder, path, whole, sizeof whole);
+        error = fault_of_path("open", named);
+        if (!error && (flags & O_ACCMODE) != O_RDONLY) error = fault_of_path("open-write", named);
+    }
     if (error) {
         errno = error;
         return -1;
