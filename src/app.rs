@@ -220,6 +220,9 @@ impl App {
         tasks.spawn("guardian of chats", &stop_writing, guarding);
         let hashing = plain.run(stop_writing.clone());
         tasks.spawn("hashing of plain passwords", &stop_writing, hashing);
+        let (logged, stopping) = (stores.common.clone(), stop_writing.clone());
+        let shortening = async move { logged.keep_log_short(&stopping).await };
+        tasks.spawn("log of the database", &stop_writing, shortening);
         let filling = skeletons.run(stop_writing.clone());
         tasks.spawn("skeleton filler", &stop_writing, filling);
         let forgetting = paces.sweep(state.stopping.clone());

@@ -1,20 +1,25 @@
 //! The database: Postgres, or the embedded SQLite file. Pools, migrations, and the one place that
 //! knows which of the two it is.
 
+mod checkpoint;
 mod copy;
 mod embedded;
 mod inspection;
 mod invariants;
+mod lock_file;
 mod one_writer;
 mod postgres;
 mod takeover;
 mod to_its_end;
+mod trial;
 
 use crate::error::Error;
 use chrono::NaiveDateTime;
+use lock_file::LockFile;
 use sqlx::{PgPool, Postgres, Transaction};
 use std::{path::PathBuf, time::Duration};
 use to_its_end::ToItsEnd;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use embedded::Embedded;
@@ -22,6 +27,7 @@ pub use inspection::{Inspection, Tables, flaws_of, inspect, snapshot};
 pub use invariants::{LARGEST, flaws_of_rows};
 pub use one_writer::SqliteTransaction;
 pub use sqlx::postgres::PgConnectOptions;
+pub use trial::try_start;
 
 /// How long a query may wait for a connection before the caller hears `unavailable`.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
@@ -51,7 +57,7 @@ impl Target {
     pub fn is_in_use(&self) -> bool {
         match self {
             Self::Postgres(_) => false,
-            Self::Sqlite(path) => embedded::is_in_use(path),
+            Self::Sqlite(path) => LockFile::is_taken(path),
         }
     }
 }
@@ -140,6 +146,14 @@ impl Store {
                 Self::Postgres(options.connect_lazy_with(target))
             }
             Self::Sqlite(embedded) => Self::Sqlite(embedded.clone()),
+        }
+    }
+
+    /// Keeps the log of an SQLite file short, until `stop`. Postgres does so by itself.
+    pub async fn keep_log_short(&self, stop: &CancellationToken) {
+        match self {
+            Self::Postgres(_) => stop.cancelled().await,
+            Self::Sqlite(embedded) => embedded.keep_log_short(stop).await,
         }
     }
 

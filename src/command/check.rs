@@ -3,7 +3,7 @@
 use super::say::tell;
 use crate::{
     config::{Auth, Config},
-    store::{Tables, flaws_of, inspect},
+    store::{Tables, flaws_of, inspect, try_start},
 };
 
 /// Says what was looked at, a line each, up to what is wrong.
@@ -37,6 +37,8 @@ pub(super) async fn run(config: &Config) -> Result<(), String> {
         }
         None => tell("rows: too many to look at each of them within a minute")?,
     }
+    try_start(&target, found.tables).await?;
+    tell("writing: tried, and nothing was left behind")?;
     if found.in_use {
         tell("a running server has this file; a second one would be refused")?;
     }

@@ -1,22 +1,29 @@
 //! The embedded SQLite file: nothing to install, one process at a time.
 
-use super::{SqliteTransaction, copy, one_writer::OneWriter, pool};
+use super::{
+    SqliteTransaction, checkpoint, copy, lock_file::LockFile, one_writer::OneWriter, pool, trial,
+};
 use sqlx::{
-    ConnectOptions, Connection, SqlitePool,
-    migrate::Migrator,
+    ConnectOptions, Connection, SqliteConnection, SqlitePool,
+    migrate::{MigrateError, Migrator},
+    query_scalar,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 use tokio::task;
+use tokio_util::sync::CancellationToken;
 
 /// SQLite's own wait for a lock that a checkpoint or a backup may hold for a moment.
 const BUSY_LIMIT: Duration = Duration::from_secs(2);
+/// How many bytes of the log are left when it is begun again, beside what `checkpoint` takes: so much
+/// as SQLite lets it grow to by itself, 1,000 pages of 4 KiB.
+const LOG_LEFT: &str = "4194304";
 /// Most reading connections: each is a thread with a page cache of its own.
 const MAX_READERS: u32 = 4;
 
@@ -27,65 +34,68 @@ pub(super) static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 /// they would wait for each other's locks by polling. The others only read.
 #[derive(Clone)]
 pub struct Embedded {
+    /// How its connections are opened.
+    options: SqliteConnectOptions,
     writer: OneWriter,
     readers: SqlitePool,
     /// Where the file is.
     path: Arc<Path>,
     /// Held until the database is closed, so that no second process opens the file.
-    lock: Arc<File>,
+    lock: Arc<LockFile>,
 }
 
 impl Embedded {
-    /// Opens the file, makes it where it is missing, and migrates it.
+    /// Opens the file, makes it where it is missing, and migrates it. A start that fails leaves
+    /// nothing behind that it made.
     ///
     /// # Errors
-    /// A sentence: the folder cannot be made, another process has the file, or it is not ours.
+    /// A sentence: the folder cannot be made, another process has the file, it is not ours, or it
+    /// cannot be written.
     pub async fn open(path: &Path, connections: u32) -> Result<Self, String> {
-        let shown = path.display();
-        if let Some(folder) = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-        {
-            // For its owner alone: it holds hashes of passwords, and what people wrote.
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)
-                .map_err(|e| format!("cannot make the folder of {shown}: {e}"))?;
+        let folders = missing_folders(path);
+        // For its owner alone: it holds hashes of passwords, and what people wrote.
+        let mut private = DirBuilder::new();
+        private.recursive(true).mode(0o700);
+        let made = folders
+            .first()
+            .map_or(Ok(()), |folder| private.create(folder));
+        let opened = match made {
+            Ok(()) => Self::open_locked(path, connections).await,
+            Err(e) => Err(format!("cannot make the folder of {}: {e}", path.display())),
+        };
+        if opened.is_err() {
+            for folder in folders {
+                // Only an empty one can be removed; one that stays does no harm.
+                let _ = fs::remove_dir(folder);
+            }
         }
-        let lock = lock(path)?;
-        // SQLite would make it readable by everyone. Its log and its index take over the mode.
-        private()
-            .open(path)
-            .map_err(|e| format!("cannot open the database {shown}: {e}"))?;
-        let options = options(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true);
-        let open_error = |e: sqlx::Error| format!("cannot open the database {shown}: {e}");
-        let mut connection = options.connect().await.map_err(open_error)?;
-        MIGRATOR
-            .run(&mut connection)
-            .await
-            .map_err(|e| format!("cannot migrate the database {shown}: {e}"))?;
-        copy::settle_sqlite(&mut connection, path)
-            .await
-            .map_err(open_error)?;
-        // A file that goes while the server runs is not made again: it would be empty.
-        let options = options.create_if_missing(false);
-        let writer = OneWriter::new(options.clone());
-        let readers = pool(connections.min(MAX_READERS))
-            .connect_with(options.read_only(true))
-            .await
-            .map_err(open_error)?;
-        connection.close().await.map_err(open_error)?;
+        opened
+    }
+
+    async fn open_locked(path: &Path, connections: u32) -> Result<Self, String> {
+        let lock = LockFile::take(path)?;
+        let is_new = !path.exists();
+        let opened = open_file(path, connections).await;
+        if opened.is_err() {
+            for file in files(path).iter().filter(|_| is_new) {
+                // What is not there needs no removal.
+                let _ = fs::remove_file(file);
+            }
+            lock.remove_if_made();
+        }
+        let (options, writer, readers) = opened?;
         Ok(Self {
+            options,
             writer,
             readers,
             path: path.into(),
             lock: Arc::new(lock),
         })
+    }
+
+    /// Keeps the log short until `stop`.
+    pub(super) async fn keep_log_short(&self, stop: &CancellationToken) {
+        checkpoint::run(&self.options, stop).await;
     }
 
     /// Begins a transaction on the connection that writes. Deferred, it would fail at its first
@@ -134,13 +144,87 @@ impl Embedded {
         self.readers.close().await;
         self.count_on().await;
         self.writer.pool().close().await;
-        if let Err(error) = self.lock.unlock() {
+        if let Err(error) = self.lock.release() {
             tracing::warn!(%error, "cannot unlock the database; it is free when this process ends");
         }
     }
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+/// The folders above a file that are missing, the innermost first.
+fn missing_folders(path: &Path) -> Vec<PathBuf> {
+    let above = path.ancestors().skip(1);
+    let above = above.take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+    above.map(Path::to_owned).collect()
+}
+
+/// A database and what SQLite keeps beside it.
+fn files(path: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|end| beside(path, end))
+}
+
+/// Prepares the file and opens its connections. Nothing of a file is changed, not even its kind of
+/// log, before it is known to be ours or empty.
+async fn open_file(
+    path: &Path,
+    connections: u32,
+) -> Result<(SqliteConnectOptions, OneWriter, SqlitePool), String> {
+    let shown = path.display();
+    let open_error = |e: sqlx::Error| format!("cannot open the database {shown}: {e}");
+    trial::refuse_foreign(path).await?;
+    if !path.exists() {
+        // SQLite would make it readable by everyone. Its log and its index take over the mode.
+        private()
+            .open(path)
+            .map_err(|e| format!("cannot open the database {shown}: {e}"))?;
+    }
+    let mut connection = options(path)
+        .foreign_keys(true)
+        .connect()
+        .await
+        .map_err(open_error)?;
+    migrate(&mut connection)
+        .await
+        .map_err(|e| format!("cannot migrate the database {shown}: {e}"))?;
+    trial::write(path, &mut connection).await?;
+    copy::settle_sqlite(&mut connection, path)
+        .await
+        .map_err(open_error)?;
+    // A file that goes while the server runs is not made again: it would be empty. What is deleted
+    // is overwritten, in the file and with the next emptying of the log.
+    let options = options(path)
+        .create_if_missing(false)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .pragma("secure_delete", "ON")
+        .pragma("journal_size_limit", LOG_LEFT);
+    let writer = options.connect().await.map_err(open_error)?;
+    let readers = pool(connections.min(MAX_READERS))
+        .connect_with(options.clone().read_only(true))
+        .await
+        .map_err(open_error)?;
+    writer.close().await.map_err(open_error)?;
+    connection.close().await.map_err(open_error)?;
+    Ok((options.clone(), OneWriter::new(options), readers))
+}
+
+/// Brings the tables up to date: those of a new file all at once or not at all.
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), MigrateError> {
+    if is_ours(connection).await? {
+        return MIGRATOR.run(connection).await;
+    }
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+    MIGRATOR.run(&mut *tx).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Whether the file has been migrated before.
+pub(super) async fn is_ours(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    const SQL: &str = "SELECT count(*) > 0 FROM sqlite_master WHERE name = '_sqlx_migrations'";
+    query_scalar(SQL).fetch_one(connection).await
+}
+
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(BUSY_LIMIT)
@@ -157,18 +241,6 @@ pub(super) async fn snapshot(path: &Path) -> Result<SqliteTransaction, sqlx::Err
     OneWriter::new(reading(path)).begin("BEGIN").await
 }
 
-/// Whether a running process has the file. Its lock is looked for without making one.
-pub(super) fn is_in_use(path: &Path) -> bool {
-    match File::open(lock_name(path)) {
-        Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
-        Err(_) => false,
-    }
-}
-
-fn lock_name(path: &Path) -> PathBuf {
-    beside(path, ".lock")
-}
-
 /// The name of a file beside the database.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -177,26 +249,8 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Opens a file for writing, and makes it for its owner alone where it is missing.
-fn private() -> OpenOptions {
+pub(super) fn private() -> OpenOptions {
     let mut options = File::options();
     options.create(true).truncate(false).write(true).mode(0o600);
     options
-}
-
-/// Takes the lock file beside the database. SQLite itself would let a second process in, and two
-/// servers that number one chat's changes would not know of each other.
-fn lock(path: &Path) -> Result<File, String> {
-    let name = lock_name(path);
-    let file = private()
-        .open(&name)
-        .map_err(|e| format!("cannot open the lock file {}: {e}", name.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(format!(
-            "the database {} is in use by another messaging-api; \
-             stop that one, or name another file: DATABASE_URL=sqlite://PATH",
-            path.display()
-        )),
-        Err(TryLockError::Error(e)) => Err(format!("cannot lock {}: {e}", name.display())),
-    }
 }

@@ -1,6 +1,8 @@
 //! A look at a database that changes nothing: what is there, and whether it can be read as it is.
 
-use super::{StoreTransaction, Target, embedded, invariants, postgres, takeover};
+use super::{
+    StoreTransaction, Target, embedded, invariants, lock_file::LockFile, postgres, takeover,
+};
 use sqlx::{ConnectOptions, Connection, migrate::Migrator, query_scalar};
 use std::{fmt, path::Path, time::Duration};
 
@@ -55,15 +57,11 @@ impl fmt::Display for Tables {
 pub async fn inspect(target: &Target) -> Result<Inspection, String> {
     match target {
         Target::Postgres(options) => {
-            const MADE: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
             let mut db = postgres::connect(options).await?;
             let version = postgres::version(&mut db).await?;
             let place = postgres::place(options);
             let failed = |e: sqlx::Error| format!("cannot read the database {place}: {e}");
-            let made: bool = query_scalar(MADE)
-                .fetch_one(&mut db)
-                .await
-                .map_err(failed)?;
+            let made = postgres::is_ours(&mut db).await.map_err(failed)?;
             let mut applied: Vec<i64> = Vec::new();
             if made {
                 let query = query_scalar(APPLIED).fetch_all(&mut db);
@@ -85,17 +83,12 @@ pub async fn inspect(target: &Target) -> Result<Inspection, String> {
 }
 
 async fn inspect_file(path: &Path) -> Result<Inspection, String> {
-    const MADE: &str = "SELECT count(*) > 0 FROM sqlite_master WHERE name = '_sqlx_migrations'";
     let place = format!("the SQLite file {}", path.display());
     let failed = |e: sqlx::Error| format!("cannot read {place}: {e}");
     let mut applied: Vec<i64> = Vec::new();
     if path.exists() {
         let mut db = embedded::reading(path).connect().await.map_err(failed)?;
-        let made: bool = query_scalar(MADE)
-            .fetch_one(&mut db)
-            .await
-            .map_err(failed)?;
-        if made {
+        if embedded::is_ours(&mut db).await.map_err(failed)? {
             let query = query_scalar(APPLIED).fetch_all(&mut db);
             applied = query.await.map_err(failed)?;
         }
@@ -103,7 +96,7 @@ async fn inspect_file(path: &Path) -> Result<Inspection, String> {
     }
     Ok(Inspection {
         tables: compare(&applied, &embedded::MIGRATOR),
-        in_use: embedded::is_in_use(path),
+        in_use: LockFile::is_taken(path),
         place,
     })
 }

@@ -1,6 +1,6 @@
 //! Postgres, 13 and later.
 
-use super::{TRUSTED_IDLE, copy, pool, takeover};
+use super::{TRUSTED_IDLE, copy, pool, takeover, trial};
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction,
     migrate::Migrator,
@@ -92,10 +92,17 @@ async fn migrate(
     mut connection: PgConnection,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     version(&mut connection).await?;
+    trial::of_postgres(&mut connection).await?;
     takeover::migrate(&mut connection, &MIGRATOR).await?;
     copy::settle_postgres(&mut connection).await?;
     connection.close().await?;
     Ok(())
+}
+
+/// Whether the database has been migrated before.
+pub(super) async fn is_ours(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    const SQL: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+    sqlx::query_scalar(SQL).fetch_one(connection).await
 }
 
 fn runtime_pool(options: &PgConnectOptions, connections: u32) -> PgPool {

@@ -11,8 +11,10 @@
 )]
 
 mod commits;
+mod deleted;
 #[path = "../faults/disk.rs"]
 mod disk;
 mod failing_disk;
 #[path = "../api/harness/mod.rs"]
 mod harness;
+mod start;
