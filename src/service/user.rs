@@ -97,7 +97,7 @@ impl UserService {
         let user = self.users.create(&name, &hash).await?;
         #[cfg(feature = "planted-faults")]
         if crate::planted::forgets_this_sign_up() {
-            delete(self.writer.clone(), user.customer_id).await?;
+            delete(self.writer.clone(), Caller::Open, user.customer_id).await?;
         }
         Ok(user)
     }
