@@ -51,7 +51,7 @@ pub(super) async fn run(options: &SqliteConnectOptions, stop: &CancellationToken
     }
 }
 
-/// Copies what is in the log into the file, beside everyone else; then empties the log, for which
+/// Copies the log into the file, beside everyone else; then empties the log, for which
 /// nothing may be written or read from it. Where something is, the next attempt comes soon.
 async fn empty(options: &SqliteConnectOptions, bytes: u64) -> Result<(), sqlx::Error> {
     let mut db = options.connect().await?;

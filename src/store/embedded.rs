@@ -78,7 +78,7 @@ impl Embedded {
         let opened = open_file(path, connections).await;
         if opened.is_err() {
             for file in files(path).iter().filter(|_| is_new) {
-                // What is not there needs no removal.
+                // A file that is missing needs no removal.
                 let _ = fs::remove_file(file);
             }
             lock.remove_if_made();
@@ -189,7 +189,7 @@ async fn open_file(
     copy::settle_sqlite(&mut connection, path)
         .await
         .map_err(open_error)?;
-    // A file that goes while the server runs is not made again: it would be empty. What is deleted
+    // A file that goes while the server runs is not made again: it would be empty. Deleted text
     // is overwritten, in the file and with the next emptying of the log.
     let options = options(path)
         .create_if_missing(false)

@@ -78,7 +78,7 @@ impl OneWriter {
 
 /// Ends a transaction that was dropped. SQLite may have rolled it back by itself, as it does where
 /// the disk is full or fails, or memory is short: the connection is closed then, like every one
-/// whose state is not certain.
+/// of an uncertain state.
 async fn is_rolled_back(connection: &mut SqliteConnection) -> bool {
     match query("ROLLBACK").execute(connection).await {
         Ok(_) => true,
@@ -105,7 +105,7 @@ impl SqliteTransaction {
         }
     }
 
-    /// Closes the connection, and with it whatever is open on it. The next transaction waits for
+    /// Closes the connection, and with it an open transaction. The next transaction waits for
     /// that, and opens another.
     fn discard(mut self) {
         self.open.store(false, Ordering::Release);

@@ -21,7 +21,7 @@ const TOUCH: &str = "UPDATE _sqlx_migrations SET success = success";
 /// Tries what a start does to a database in this state, and takes it back.
 ///
 /// # Errors
-/// A sentence: what is missing, or in the way.
+/// A sentence: a right, room or an encoding is missing, or a table is in the way.
 pub async fn try_start(target: &Target, tables: Tables) -> Result<(), String> {
     match target {
         Target::Postgres(options) => {

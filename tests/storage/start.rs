@@ -46,7 +46,7 @@ async fn refused(folder: &Path, settings: &[(&str, &str)], words: &[&str]) {
     }
 }
 
-/// The files of a folder and what is in them.
+/// The files of a folder with their bytes.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(folder).expect("the folder");
     let files = files.map(|file| file.expect("a file"));
