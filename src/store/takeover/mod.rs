@@ -46,10 +46,9 @@ async fn is_ours(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
 
 /// Whether there are tables of the original's, or of its names, that have not been taken over.
 pub(super) async fn is_original(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    Ok(!is_ours(db).await?
-        && !missing_of(db)
-            .await?
-            .is_some_and(|missing| missing.len() == TABLES.len()))
+    let missing = missing_of(db).await?;
+    let some = missing.is_none_or(|missing| missing.len() < TABLES.len());
+    Ok(some && !is_ours(db).await?)
 }
 
 /// Those of the original's tables that are not there, by name.
