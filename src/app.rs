@@ -14,7 +14,7 @@ use crate::{
     auth::{FixedToken, Mode, PasswordHasher, PasswordRules},
     command::Control,
     config::{Auth, Config},
-    hub::{Census, Hub, LinkOptions, LinkWork},
+    hub::{Census, Hub, Leaves, LinkOptions, LinkWork},
     limit::{Places, Proxies},
     metrics::{Exposition, Histogram, Metrics},
     repository::{
@@ -25,10 +25,10 @@ use crate::{
     },
     routes,
     service::{
-        ChatService, Comparer, ComparerParts, Deletions, Feeds, Guardian, HealthService, Lifetimes,
-        MemberParts, MemberService, MessageService, PlainPasswords, ReadService, SessionParts,
-        SessionService, SkeletonFiller, Standings, Start, Sweeper, TotalsService, UserService,
-        Writer,
+        ChatParts, ChatService, Comparer, ComparerParts, Deletions, Feeds, Guardian, HealthService,
+        Lifetimes, MemberParts, MemberService, MessageService, PlainPasswords, ReadService,
+        SessionParts, SessionService, SkeletonFiller, Standings, Start, Sweeper, TotalsService,
+        UserService, Writer,
     },
     state::{AppState, Shared},
     store::Store,
@@ -86,7 +86,9 @@ impl App {
         prepare(config, &store).await?;
 
         let metrics = Metrics::default();
-        let (hub, link) = hub(config, &store, metrics.link_lag.clone()).await?;
+        let paces = limits::CallerPaces::new(config);
+        let lag = metrics.link_lag.clone();
+        let (hub, link) = hub(config, &store, paces.leaves.clone(), lag).await?;
         let stop_writing = CancellationToken::new();
         let rosters = RosterRepository::new(store.clone());
         let (writer, worker) = Writer::new(
@@ -123,6 +125,7 @@ impl App {
             rosters: rosters.clone(),
             standings: standings.clone(),
             writer: writer.clone(),
+            most: limits::only_with(config, config.limits.max_memberships_per_user),
         });
         let sweeping = SweepRepository::new(store.clone());
         let guardian = Guardian::new(
@@ -142,7 +145,6 @@ impl App {
         );
         let logins = logins(config, &stores, &hub, &passwords);
         let keeper = logins.keeper(config.session_sweep);
-        let paces = limits::CallerPaces::new(config);
         let room = Arc::new(Semaphore::new(config.max_connections as usize));
         let sessions = TaskTracker::new();
         let totals = TotalsService::new(TotalsRepository::new(store.clone()));
@@ -164,7 +166,14 @@ impl App {
                 reads.clone(),
             ),
             users: user_service,
-            chats: ChatService::new(chats, members.clone(), rosters, writer.clone(), deletions),
+            chats: ChatService::new(ChatParts {
+                chats,
+                members: members.clone(),
+                rosters,
+                writer: writer.clone(),
+                deletions,
+                most: limits::only_with(config, config.limits.max_chats_per_user),
+            }),
             members: member_service.clone(),
             messages: MessageService::new(
                 messages.clone(),
@@ -189,6 +198,8 @@ impl App {
             proxies: Proxies::new(config.limits.trusted_proxies.clone()),
             requests: paces.requests.clone(),
             passwords: paces.passwords.clone(),
+            connects: paces.connects.clone(),
+            signals: paces.signals.clone(),
             refusals: paces.refusals.clone(),
             connections: Places::new(limits::only_with(
                 config,
@@ -322,10 +333,11 @@ fn warn_of_open_mode(config: &Config) {
 async fn hub(
     config: &Config,
     store: &Store,
+    leaves: Leaves,
     lag: Histogram,
 ) -> Result<(Hub, Option<LinkWork>), String> {
     let Some(urls) = config.nats_url.clone() else {
-        return Ok((Hub::default(), None));
+        return Ok((Hub::new(leaves), None));
     };
     let named = store.deployment().await.map_err(|e| {
         e.log();
@@ -339,7 +351,7 @@ async fn hub(
         subscription: config.nats_subscription,
         on_lag: Box::new(move |age| lag.observe_time(age)),
     };
-    let (hub, link) = Hub::linked(options).await?;
+    let (hub, link) = Hub::linked(options, leaves).await?;
     Ok((hub, Some(link)))
 }
 

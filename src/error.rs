@@ -307,8 +307,13 @@ impl Error {
         self.code
     }
 
-    /// How many milliseconds to wait before the same may succeed, where that is known: rounded up,
-    /// and at least 1.
+    /// How long to wait before the same may succeed, where that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The same in milliseconds, rounded up, and at least 1.
     #[must_use]
     pub fn retry_after_ms(&self) -> Option<u64> {
         let nanos = self.retry_after?.as_nanos();

@@ -48,6 +48,11 @@ pub struct Shared {
     pub proxies: Proxies,
     /// How fast each address may ask.
     pub requests: Paces<IpAddr>,
+    /// How fast each user may connect to chats.
+    pub connects: Paces<UserId>,
+    /// How fast each user may send frames that are no messages: read positions, that they type, and what
+    /// is not understood.
+    pub signals: Paces<UserId>,
     /// How fast addresses may choose and try passwords.
     pub passwords: Paces<IpAddr>,
     /// Which refusals by rate are logged.

@@ -4,6 +4,7 @@ use super::serve::Bounds;
 use crate::{
     config::Config,
     error::Code,
+    hub::Leaves,
     limit::{Paces, REFUSAL_PERIOD, Rate, Refusals},
     model::UserId,
     state::{AppState, Limits},
@@ -18,6 +19,12 @@ use tokio_util::sync::CancellationToken;
 /// How often callers are forgotten who have not come for a while. Until then one takes some 60
 /// bytes, and addresses are not had by the million.
 const SWEEP_PERIOD: Duration = Duration::from_secs(10);
+
+/// How often a chat is told at once that a user left it: so many times in a row, then once a second.
+const LEAVES: Rate = Rate {
+    per_second: 1,
+    burst_seconds: 5,
+};
 
 /// A limit that holds only where rates are limited.
 pub(super) fn only_with(config: &Config, limit: u32) -> Option<u32> {
@@ -37,6 +44,9 @@ pub(super) struct CallerPaces {
     pub(super) requests: Paces<IpAddr>,
     pub(super) passwords: Paces<IpAddr>,
     pub(super) messages: Paces<UserId>,
+    pub(super) connects: Paces<UserId>,
+    pub(super) signals: Paces<UserId>,
+    pub(super) leaves: Leaves,
     /// Which of their refusals are logged.
     pub(super) refusals: Refusals,
 }
@@ -47,6 +57,9 @@ impl CallerPaces {
             requests: Paces::new(rate(config, config.limits.requests_per_second)),
             passwords: Paces::new(rate(config, config.limits.passwords_per_second)),
             messages: Paces::new(rate(config, config.limits.messages_per_second)),
+            connects: Paces::new(rate(config, config.limits.messages_per_second)),
+            signals: Paces::new(rate(config, config.limits.messages_per_second)),
+            leaves: Paces::new(config.rate_limit().then_some(LEAVES)),
             refusals: Refusals::default(),
         }
     }
@@ -62,6 +75,9 @@ impl CallerPaces {
                 self.requests.sweep();
                 self.passwords.sweep();
                 self.messages.sweep();
+                self.connects.sweep();
+                self.signals.sweep();
+                self.leaves.sweep();
             }
         }
         self.sum_up(Duration::ZERO);

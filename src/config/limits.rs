@@ -27,7 +27,7 @@ pub struct CallerLimits {
     pub passwords_per_second: u32,
 
     /// Messages one user may send, edit and delete in a second, in the long run, over REST and
-    /// all sockets together
+    /// all sockets together; as many connect-chat frames, and as many others that are no messages
     #[arg(long, env = "MESSAGES_PER_SECOND", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub messages_per_second: u32,
@@ -53,6 +53,17 @@ pub struct CallerLimits {
     #[arg(long, env = "MAX_SOCKETS_PER_USER", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_sockets_per_user: u32,
+
+    /// Most chats that one user makes and that are not deleted, where rates are limited
+    #[arg(long, env = "MAX_CHATS_PER_USER", default_value_t = 1000,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_chats_per_user: u32,
+
+    /// Most chats that one user is added to, where rates are limited; those they make do not count
+    /// against it when they make them
+    #[arg(long, env = "MAX_MEMBERSHIPS_PER_USER", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_memberships_per_user: u32,
 
     /// Largest head of a request, its line and headers, in bytes
     #[arg(long, env = "MAX_HEAD_BYTES", default_value_t = 32 * 1024,

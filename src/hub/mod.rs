@@ -13,6 +13,7 @@ mod seat;
 mod sockets;
 
 use crate::{
+    limit::Paces,
     model::{ChatId, Seq, SessionId, UserId},
     protocol::{Frame, Online},
 };
@@ -34,6 +35,11 @@ pub use nodes::Doubts;
 pub use seat::Seat;
 pub use sockets::Registration;
 
+/// How often each chat is told at once that a user left it. One who goes on is told of a little later, and
+/// not at all where they are back by then: a socket that comes and goes as fast as it may must not send a
+/// chat of a thousand two thousand frames each time.
+pub type Leaves = Paces<(ChatId, UserId)>;
+
 /// The chats that somebody is connected to. Cloning shares them.
 #[derive(Clone, Default)]
 pub struct Hub(Arc<Shared>);
@@ -46,6 +52,8 @@ struct Shared {
     sockets: sockets::Sockets,
     /// Claims that the database must confirm.
     doubtful: Doubtful,
+    /// How often a chat is told at once that a user left.
+    leaves: Leaves,
     /// None where this server is alone.
     link: Option<Link>,
 }
@@ -70,11 +78,14 @@ struct Room {
 }
 
 struct Present {
+    /// How many sockets; at zero the chat is still to be told that they left.
     sockets: usize,
     /// Shared, so that a list of thousands is copied outside of the lock.
     username: Arc<str>,
     /// When the chat was told that they type.
     typed: Option<Instant>,
+    /// Whether the chat is to be told later that they left, where they are not back.
+    leaving: bool,
 }
 
 impl Present {
@@ -97,6 +108,15 @@ pub struct Census {
 }
 
 impl Hub {
+    /// A hub of a server that is alone.
+    #[must_use]
+    pub fn new(leaves: Leaves) -> Self {
+        Self(Arc::new(Shared {
+            leaves,
+            ..Shared::default()
+        }))
+    }
+
     /// Takes a place in a chat: from here on the receiver gets all that happens there. Nobody is
     /// told yet.
     #[must_use]

@@ -1,7 +1,7 @@
 //! What the hub tells the other nodes, and what it does about what they tell.
 
 use super::{
-    Batch, Event, Hub, Rooms, Shared, Source,
+    Batch, Event, Hub, Leaves, Rooms, Shared, Source,
     elsewhere::{Passage, STALE},
     link::{Figures, Link, LinkOptions, LinkState, LinkWork, NodeId, Note, Part, shard_of},
 };
@@ -38,11 +38,12 @@ impl Hub {
     ///
     /// # Errors
     /// A sentence about what is wrong with the options; not where NATS is away.
-    pub async fn linked(options: LinkOptions) -> Result<(Self, LinkWork), String> {
+    pub async fn linked(options: LinkOptions, leaves: Leaves) -> Result<(Self, LinkWork), String> {
         let (link, work) = Link::new(options).await?;
         let link = Some(link);
         let shared = Shared {
             link,
+            leaves,
             ..Shared::default()
         };
         Ok((Self(Arc::new(shared)), work))

@@ -1,14 +1,16 @@
 //! A socket's place in a chat.
 
-use super::{Hub, Present, channel::Channel};
+use super::{Hub, Present, Room, Rooms, channel::Channel};
 use crate::{
-    model::{ChatId, Seq},
+    model::{ChatId, Seq, UserId},
     protocol::{Frame, Online},
 };
 use std::{
+    collections::hash_map::Entry,
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::{runtime::Handle, time};
 
 /// How long after a chat was told that somebody types it is not told so again: clients show it for
 /// some seconds, and many send one with every key.
@@ -42,13 +44,20 @@ impl Seat {
         let room = rooms.here.get_mut(&self.chat)?;
         let join = Frame::join(self.chat, &who);
         let username = who.username.as_str().into();
-        let present = room.present.entry(who.customer_id).or_insert(Present {
-            sockets: 0,
-            username,
-            typed: None,
-        });
+        let (present, first_here) = match room.present.entry(who.customer_id) {
+            // Perhaps without a socket: then the chat was not told that they left.
+            Entry::Occupied(present) => (present.into_mut(), false),
+            Entry::Vacant(place) => {
+                let present = Present {
+                    sockets: 0,
+                    username,
+                    typed: None,
+                    leaving: false,
+                };
+                (place.insert(present), true)
+            }
+        };
         present.sockets += 1;
-        let first_here = present.sockets == 1;
         if first_here {
             rooms.shards.toggle(self.chat, who.customer_id);
             rooms.version += 1;
@@ -117,7 +126,6 @@ impl Drop for Seat {
             return;
         }
         let mut rooms = self.hub.rooms();
-        let rooms = &mut *rooms;
         let Some(room) = rooms.here.get_mut(&self.chat) else {
             return;
         };
@@ -126,21 +134,78 @@ impl Drop for Seat {
             && let Some(present) = room.present.get_mut(&who.customer_id)
         {
             present.sockets -= 1;
-            if present.sockets == 0 {
-                let gone = present.online(who.customer_id);
-                room.present.remove(&who.customer_id);
-                rooms.shards.toggle(self.chat, who.customer_id);
-                rooms.version += 1;
-                self.hub
-                    .went_here(self.chat, who.customer_id, rooms.version);
-                if !rooms.elsewhere.has(self.chat, who.customer_id) {
-                    room.channel.pass(Frame::leave(self.chat, &gone));
+            if present.sockets == 0 && !present.leaving {
+                let user = who.customer_id;
+                match self.hub.told_soon(self.chat, user) {
+                    Some(wait) if Handle::try_current().is_ok() => {
+                        present.leaving = true;
+                        tokio::spawn(tell_later(self.hub.clone(), self.chat, user, wait));
+                    }
+                    _ => self.hub.went(&mut rooms, self.chat, user),
                 }
             }
         }
-        if room.seats == 0 {
-            rooms.here.remove(&self.chat);
-            rooms.shards.close(self.chat);
+        rooms.close_if_empty(self.chat);
+    }
+}
+
+/// Tells a chat that a user left, as soon as it may be told again, unless they are back by then.
+async fn tell_later(hub: Hub, chat: ChatId, user: UserId, mut wait: Duration) {
+    loop {
+        time::sleep(wait).await;
+        match hub.tell_left(chat, user) {
+            Some(again) => wait = again,
+            None => return,
+        }
+    }
+}
+
+impl Hub {
+    /// How long it takes until the chat may be told that the user left; none where it may be at once.
+    fn told_soon(&self, chat: ChatId, user: UserId) -> Option<Duration> {
+        self.0.leaves.try_take(&(chat, user)).err()
+    }
+
+    /// Tells the chat that the user left, where they did and are not back; else how long to wait.
+    fn tell_left(&self, chat: ChatId, user: UserId) -> Option<Duration> {
+        let mut rooms = self.rooms();
+        let present = rooms.here.get_mut(&chat)?.present.get_mut(&user)?;
+        if present.sockets > 0 {
+            present.leaving = false;
+            return None;
+        }
+        if let Some(wait) = self.told_soon(chat, user) {
+            return Some(wait);
+        }
+        self.went(&mut rooms, chat, user);
+        rooms.close_if_empty(chat);
+        None
+    }
+
+    /// The user has no socket in the chat any more, and everyone hears of it.
+    fn went(&self, rooms: &mut Rooms, chat: ChatId, user: UserId) {
+        let Some(room) = rooms.here.get_mut(&chat) else {
+            return;
+        };
+        let Some(present) = room.present.remove(&user) else {
+            return;
+        };
+        rooms.shards.toggle(chat, user);
+        rooms.version += 1;
+        self.went_here(chat, user, rooms.version);
+        if !rooms.elsewhere.has(chat, user) {
+            let gone = present.online(user);
+            room.channel.pass(Frame::leave(chat, &gone));
+        }
+    }
+}
+
+impl Rooms {
+    fn close_if_empty(&mut self, chat: ChatId) {
+        let is_empty = |room: &Room| room.seats == 0 && room.present.is_empty();
+        if self.here.get(&chat).is_some_and(is_empty) {
+            self.here.remove(&chat);
+            self.shards.close(chat);
         }
     }
 }

@@ -29,6 +29,13 @@ impl Rate {
 #[derive(Clone)]
 pub struct Paces<K: Hash + Eq + Clone>(Option<Arc<DefaultKeyedRateLimiter<K>>>);
 
+/// Without a rate.
+impl<K: Hash + Eq + Clone> Default for Paces<K> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
 impl<K: Hash + Eq + Clone> Paces<K> {
     /// Buckets of this rate.
     #[must_use]
@@ -42,11 +49,19 @@ impl<K: Hash + Eq + Clone> Paces<K> {
     /// `rate_limited` where it is empty, with the time until it is not. `what` is what there are
     /// too many of: "requests from this address".
     pub fn take(&self, caller: &K, what: &str) -> Result<(), Error> {
+        self.try_take(caller).map_err(|wait| too_fast(what, wait))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// The time until there is one, where there is none.
+    pub fn try_take(&self, caller: &K) -> Result<(), Duration> {
         let Some(buckets) = &self.0 else {
             return Ok(());
         };
         let taken = buckets.check_key(caller);
-        taken.map_err(|until| too_fast(what, wait(&until, buckets.clock())))
+        taken.map_err(|until| wait(&until, buckets.clock()))
     }
 
     /// Forgets the callers whose bucket is full again: they are as good as new. Memory is bounded

@@ -1,11 +1,12 @@
 //! Chats.
 
+use super::dialect;
 use crate::{
     error::Error,
     model::{Chat, ChatId, ChatName, Role, Timestamp, UserId},
-    store::{Store, on},
+    store::{Store, StoreTransaction, on},
 };
-use sqlx::{query, query_as};
+use sqlx::{query, query_as, query_scalar};
 
 /// Whether a chat is there, to be said of whatever is read or written by its id: a deleted one is
 /// not, although its messages and memberships are swept away only later.
@@ -72,16 +73,29 @@ impl ChatRepository {
             .await)?)
     }
 
-    /// Stores a new chat, with its admin where one is known; `unauthorized` where that one is gone.
-    pub async fn create(&self, name: &ChatName, admin: Option<UserId>) -> Result<Chat, Error> {
-        const CHAT: &str = "INSERT INTO chat (chat_name, created_at) VALUES ($1, $2) \
-                            RETURNING chat_id, chat_name, created_at";
+    /// Stores a new chat, with its admin where one is known; `unauthorized` where that one is gone,
+    /// `forbidden` where they have made `most` that are there.
+    pub async fn create(
+        &self,
+        name: &ChatName,
+        admin: Option<UserId>,
+        most: Option<u32>,
+    ) -> Result<Chat, Error> {
+        const CHAT: &str = "INSERT INTO chat (chat_name, created_at, created_by) \
+                            VALUES ($1, $2, $3) RETURNING chat_id, chat_name, created_at";
         const ADMIN: &str = "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at) \
                              VALUES ($1, $2, $3, $4)";
         let now = Timestamp::now();
         let mut tx = self.0.begin().await?;
-        let chat: Chat =
-            on!(tx &mut tx, |db| query_as(CHAT).bind(name).bind(now).fetch_one(db).await)?;
+        if let (Some(user), Some(most)) = (admin, most) {
+            hold_to(&mut tx, user, most).await?;
+        }
+        let chat: Chat = on!(tx &mut tx, |db| query_as(CHAT)
+            .bind(name)
+            .bind(now)
+            .bind(admin)
+            .fetch_one(db)
+            .await)?;
         if let Some(user) = admin {
             let seated = on!(tx &mut tx, |db| query(ADMIN)
                 .bind(user)
@@ -101,4 +115,23 @@ impl ChatRepository {
         tx.commit().await?;
         Ok(chat)
     }
+}
+
+/// Refuses one chat more where the user has made `most`. Of several that are made at once, one after the
+/// other is counted.
+async fn hold_to(tx: &mut StoreTransaction, user: UserId, most: u32) -> Result<(), Error> {
+    const MADE: &str = "SELECT count(*) FROM (SELECT 1 FROM chat \
+                        WHERE created_by = $1 AND deleted_at IS NULL LIMIT $2) made";
+    dialect::hold_user(tx, user).await?;
+    let made: i64 = on!(tx tx, |db| query_scalar(MADE)
+        .bind(user)
+        .bind(i64::from(most))
+        .fetch_one(db)
+        .await)?;
+    if made < i64::from(most) {
+        return Ok(());
+    }
+    Err(Error::forbidden(format!(
+        "User {user} has made {most} chats, which is the most: delete one first"
+    )))
 }

@@ -19,7 +19,7 @@ use sqlx::{Result, query_as};
 
 pub(super) use archive::{last_ids, set_last_ids, take_any_time, with_given_ids};
 pub(super) use gone::{missing_sessions, missing_users, now, strangers, touch_sessions};
-pub(super) use lock::{be_in_haste, lock_chats, lock_if_empty, lock_user, unlocked};
+pub(super) use lock::{be_in_haste, hold_user, lock_chats, lock_if_empty, lock_user, unlocked};
 pub(super) use many::{join, users};
 pub(super) use position::{mark_read, positions};
 pub(super) use sweep::{lock_deleted_chats, next_deleted_chat};

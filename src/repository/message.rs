@@ -3,7 +3,7 @@
 use super::{Most, Portion, chat::living_chat, dialect};
 use crate::{
     error::Error,
-    model::{ChatId, Message, MessageId, SearchText, Seq},
+    model::{ChatId, Message, MessageId, SearchText, Seq, UserId},
     store::{Store, on},
 };
 use futures_util::TryStreamExt;
@@ -37,6 +37,15 @@ pub struct Head {
     pub seq: Seq,
 }
 
+/// Where a message is, for a user who asks for it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Located {
+    /// The chat it was sent to.
+    pub chat_id: ChatId,
+    /// The user's role there; none where they do not belong to it.
+    pub role: Option<String>,
+}
+
 /// Reads messages.
 #[derive(Clone)]
 pub struct MessageRepository(Store);
@@ -54,6 +63,35 @@ impl MessageRepository {
             select_messages!("WHERE m.message_id = $1 AND ", living_chat!("m.chat_id"));
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(id)
+            .fetch_optional(db)
+            .await)?)
+    }
+
+    /// The same, where the user belongs to its chat.
+    pub async fn find_as(&self, user: UserId, id: MessageId) -> Result<Option<Message>, Error> {
+        const SQL: &str = select_messages!(
+            "WHERE m.message_id = $1 AND EXISTS (SELECT 1 FROM customer_chat c \
+                WHERE c.chat_id = m.chat_id AND c.customer_id = $2) AND ",
+            living_chat!("m.chat_id")
+        );
+        Ok(on!(read & self.0, |db| query_as(SQL)
+            .bind(id)
+            .bind(user)
+            .fetch_optional(db)
+            .await)?)
+    }
+
+    /// Where a message is, and as what the user belongs to its chat.
+    pub async fn locate_as(&self, user: UserId, id: MessageId) -> Result<Option<Located>, Error> {
+        const SQL: &str = concat!(
+            "SELECT m.chat_id, (SELECT c.role FROM customer_chat c \
+                WHERE c.chat_id = m.chat_id AND c.customer_id = $2) AS role \
+             FROM message m WHERE m.message_id = $1 AND ",
+            living_chat!("m.chat_id")
+        );
+        Ok(on!(read & self.0, |db| query_as(SQL)
+            .bind(id)
+            .bind(user)
             .fetch_optional(db)
             .await)?)
     }

@@ -34,7 +34,7 @@ pub use health::HealthRepository;
 pub use log::{Keyed, LogRepository, LogTransaction, NewMessage, Person};
 pub use lone::{Attempt, LoneMessage};
 pub use member::{ChatPosition, ListedChat, MemberRepository, Standing};
-pub use message::{Found, Head, MessageRepository};
+pub use message::{Found, Head, Located, MessageRepository};
 pub use portion::{Most, Portion};
 pub use position::{Mark, Moved, Position, PositionRepository};
 pub use roster::{Roster, RosterRepository};

@@ -88,6 +88,28 @@ impl Roster {
         }
     }
 
+    /// Refuses a member that was just added where they belong to more than `most` chats by now. Of several
+    /// chats that they are added to at once, one after the other is counted.
+    pub async fn hold_to(&mut self, most: Option<u32>, user: UserId) -> Result<(), Error> {
+        const CHATS: &str = "SELECT count(*) FROM (SELECT 1 FROM customer_chat \
+                             WHERE customer_id = $1 LIMIT $2) chats";
+        let Some(most) = most else {
+            return Ok(());
+        };
+        dialect::hold_user(&mut self.tx, user).await?;
+        let chats: i64 = on!(tx &mut self.tx, |db| query_scalar(CHATS)
+            .bind(user)
+            .bind(i64::from(most) + 1)
+            .fetch_one(db)
+            .await)?;
+        if chats <= i64::from(most) {
+            return Ok(());
+        }
+        Err(Error::forbidden(format!(
+            "User {user} belongs to {most} chats, which is the most: they must leave one first"
+        )))
+    }
+
     /// Gives a member another role, or leaves it where none is given; none where they are no member.
     pub async fn set_role(
         &mut self,

@@ -22,6 +22,8 @@ pub struct MemberService {
     rosters: RosterRepository,
     standings: Standings,
     writer: Writer,
+    /// Most chats that one user belongs to; none without a limit.
+    most: Option<u32>,
 }
 
 /// What the rules about memberships stand on.
@@ -38,6 +40,8 @@ pub struct MemberParts {
     pub standings: Standings,
     /// Where memberships end.
     pub writer: Writer,
+    /// Most chats that one user is added to; none without a limit.
+    pub most: Option<u32>,
 }
 
 /// A membership, and whether it was made just now.
@@ -71,6 +75,7 @@ impl MemberService {
             rosters,
             standings,
             writer,
+            most,
         } = parts;
         Self {
             members,
@@ -79,6 +84,7 @@ impl MemberService {
             rosters,
             standings,
             writer,
+            most,
         }
     }
 
@@ -102,7 +108,7 @@ impl MemberService {
     }
 
     /// Makes a user a member, or gives a member another role, where one is given; `user_not_found`,
-    /// `chat_not_found`, `forbidden`.
+    /// `chat_not_found`, `forbidden`, also where the user belongs to as many chats as they may.
     pub async fn add(
         &self,
         caller: Caller,
@@ -110,11 +116,16 @@ impl MemberService {
         chat: ChatId,
         role: Option<Role>,
     ) -> Result<Seated, Error> {
+        // Before the lock, which a stranger must neither hold nor learn of.
+        permission::sees(&self.members, caller, chat).await?;
         let mut roster = self.rosters.lock(chat).await?;
         permission::may_appoint(caller, user, role, chat, &mut roster).await?;
         let first_role = role.unwrap_or(Role::Participant);
         let seated = match roster.add(user, first_role).await? {
-            Some(member) => Some(Seated { member, new: true }),
+            Some(member) => {
+                roster.hold_to(self.most, user).await?;
+                Some(Seated { member, new: true })
+            }
             None => {
                 let member = roster.set_role(user, role).await?;
                 member.map(|member| Seated { member, new: false })
@@ -144,6 +155,7 @@ impl MemberService {
     /// Ends a membership: from that instant the user's sockets get nothing of the chat;
     /// `user_not_found`, `chat_not_found`, `member_not_found`, `forbidden`.
     pub async fn remove(&self, caller: Caller, user: UserId, chat: ChatId) -> Result<(), Error> {
+        permission::sees(&self.members, caller, chat).await?;
         let change = Change::RemoveMember { caller, user, chat };
         match self.writer.submit(change)?.answer().await {
             Ok(_) => {

@@ -11,9 +11,10 @@ use crate::{
     error::{Code, Error},
     limit::Paces,
     model::{
-        ChatId, ClientMessageId, Content, Epoch, Message, MessageId, SearchText, Since, UserId,
+        ChatId, ClientMessageId, Content, Epoch, Message, MessageId, Role, SearchText, Since,
+        UserId,
     },
-    repository::{EpochRepository, Found, MemberRepository, MessageRepository, Most},
+    repository::{EpochRepository, Found, Located, MemberRepository, MessageRepository, Most},
 };
 
 /// The rules about messages.
@@ -131,21 +132,37 @@ impl MessageService {
         }
     }
 
-    /// The message of that id, deleted or not; `message_not_found`.
+    /// The message of that id, deleted or not; `message_not_found`. One that is hidden from the caller
+    /// takes as long as one that does not exist: the same is read for both, and nothing of it.
     pub async fn find(&self, caller: Caller, id: MessageId) -> Result<Message, Error> {
-        let message = self.messages.find(id).await?;
-        let message = message.ok_or_else(|| Error::message_not_found(id))?;
-        permission::sees_message(&self.members, caller, message.chat_id, id).await?;
-        Ok(message)
+        let found = match caller.user().filter(|_| caller.members_only()) {
+            Some(me) => {
+                self.locate_as(me, caller, id).await?;
+                self.messages.find_as(me, id).await?
+            }
+            None => self.messages.find(id).await?,
+        };
+        found.ok_or_else(|| Error::message_not_found(id))
     }
 
     /// The chat that a message to change is in; `message_not_found` also where the caller does not
-    /// see it.
+    /// see it, after as long.
     pub async fn chat_of(&self, caller: Caller, id: MessageId) -> Result<ChatId, Error> {
-        let chat = self.messages.chat_of(id).await?;
-        let chat = chat.ok_or_else(|| Error::message_not_found(id))?;
-        permission::sees_message(&self.members, caller, chat, id).await?;
-        Ok(chat)
+        match caller.user().filter(|_| caller.members_only()) {
+            Some(me) => self.locate_as(me, caller, id).await,
+            None => {
+                let chat = self.messages.chat_of(id).await?;
+                chat.ok_or_else(|| Error::message_not_found(id))
+            }
+        }
+    }
+
+    /// The chat of a message that a user sees.
+    async fn locate_as(&self, me: UserId, caller: Caller, id: MessageId) -> Result<ChatId, Error> {
+        let located = self.messages.locate_as(me, id).await?;
+        let Located { chat_id, role } = located.ok_or_else(|| Error::message_not_found(id))?;
+        permission::see_message(caller, role.map(Role::from), chat_id, id)?;
+        Ok(chat_id)
     }
 
     /// Hands a message in for sending.

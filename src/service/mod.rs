@@ -25,7 +25,7 @@ mod totals;
 mod user;
 mod writer;
 
-pub use chat::ChatService;
+pub use chat::{ChatParts, ChatService};
 pub use chat_list::{ChatCursor, ChatPage};
 pub use comparer::{Comparer, ComparerParts};
 pub use feed::{Arrival, Delivery, Feed, Feeds, Opened};

@@ -9,7 +9,7 @@
 
 use crate::{
     auth::Caller,
-    error::{Code, Error},
+    error::Error,
     model::{ChatId, MessageId, Role, UserId},
     repository::{MemberRepository, Roster},
 };
@@ -21,6 +21,16 @@ pub(super) fn see(caller: Caller, role: Option<Role>, chat: ChatId) -> Result<()
         true => Err(Error::chat_not_found(chat).hiding()),
         false => Ok(()),
     }
+}
+
+/// The same by a message: for who does not see its chat it does not exist either.
+pub(super) fn see_message(
+    caller: Caller,
+    role: Option<Role>,
+    chat: ChatId,
+    message: MessageId,
+) -> Result<(), Error> {
+    see(caller, role, chat).map_err(|_| Error::message_not_found(message).hiding())
 }
 
 /// Renaming and deleting a chat, and deciding who belongs to it, is for its admins.
@@ -78,20 +88,6 @@ pub(super) async fn sees(
         None => None,
     };
     see(caller, role, chat)
-}
-
-/// The same by a message: for who does not see its chat it does not exist either.
-pub(super) async fn sees_message(
-    members: &MemberRepository,
-    caller: Caller,
-    chat: ChatId,
-    message: MessageId,
-) -> Result<(), Error> {
-    let hidden = |error: Error| match error.code() {
-        Code::ChatNotFound => Error::message_not_found(message).hiding(),
-        _ => error,
-    };
-    sees(members, caller, chat).await.map_err(hidden)
 }
 
 /// Asks whether the caller runs a chat that is locked.
@@ -161,6 +157,7 @@ async fn leaves_an_admin(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Code;
 
     const CHAT: ChatId = ChatId(7);
     const ME: UserId = UserId(1);

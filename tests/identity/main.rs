@@ -13,6 +13,8 @@
 #[path = "../api/harness/mod.rs"]
 mod harness;
 
+mod costs;
+mod flapping;
 mod invisible;
 mod names;
 mod older_names;

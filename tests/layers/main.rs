@@ -69,7 +69,7 @@ const LAYERS: &[Layer] = &[
     layer("planted", &[], &[]),
     layer("store", &["error", "planted"], &["sqlx"]),
     layer("repository", &["model", "error", "store"], &["sqlx"]),
-    layer("hub", &["model", "protocol", "planted"], &[]),
+    layer("hub", &["limit", "model", "protocol", "planted"], &[]),
     layer(
         "service",
         &[
@@ -211,6 +211,10 @@ const SPAWN: &[(&str, &str)] = &[
     (
         "hub/link/work.rs",
         "looks every few seconds which of its subscriptions have ended",
+    ),
+    (
+        "hub/seat.rs",
+        "it waits for a second or so and cannot fail; the user's next socket makes up for one",
     ),
     ("service/user.rs", "waits for the task"),
 ];

@@ -58,6 +58,19 @@ pub(in crate::repository) async fn lock_user(
     Ok(found.is_some())
 }
 
+/// Holds a user, so that others who do the same wait. Whoever only refers to the user does not.
+pub(in crate::repository) async fn hold_user(
+    tx: &mut StoreTransaction,
+    user: UserId,
+) -> Result<()> {
+    const POSTGRES: &str =
+        "SELECT customer_id FROM customer WHERE customer_id = $1 FOR NO KEY UPDATE";
+    if let StoreTransaction::Postgres(tx) = tx {
+        query(POSTGRES).bind(user).execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
 /// Whether there is neither a user nor a chat; no other server makes one before the commit.
 pub(in crate::repository) async fn lock_if_empty(tx: &mut StoreTransaction) -> Result<bool> {
     const EMPTY: &str =

@@ -19,9 +19,13 @@ pub(super) fn operations() -> Vec<Operation> {
                 json!([chat(1, "general"), chat(2, "random")]),
             ),
         post("/chat", "createChat", "Create a chat")
-            .about("Whoever creates it, if known, is its admin.")
+            .about(
+                "Whoever creates it, if known, is its admin. `forbidden` where they have made as many as \
+                 `MAX_CHATS_PER_USER` says.",
+            )
             .takes::<ChatBody>(json!({ "chatName": "music" }))
-            .creates::<Chat>("The new chat", chat(3, "music")),
+            .creates::<Chat>("The new chat", chat(3, "music"))
+            .refuses(&[Code::Forbidden]),
         get("/chat/{id}", "findChat", "Find a chat")
             .id::<ChatId>("id", 1)
             .gives::<Chat>("The chat", chat(1, "general"))

@@ -44,6 +44,11 @@ pub(super) struct Handshake {
     wrong_tokens: u32,
 }
 
+fn not_connected() -> Error {
+    let message = "This socket is connected to no chat: send connect-chat first";
+    Error::new(Code::NotConnected, message)
+}
+
 impl Handshake {
     pub(super) fn new(line: Line, opened_by: Option<SignedIn>, state: &AppState) -> Self {
         Self {
@@ -96,6 +101,7 @@ impl Handshake {
                 Incoming::Pong | Incoming::Other => continue,
             };
             let Request { id, command } = request;
+            let was_told = too_fast.is_some();
             let refused = match (too_fast, command) {
                 (Some(wait), _) => too_many_frames(wait),
                 (None, Ok(Command::Connect(connect))) => {
@@ -108,12 +114,14 @@ impl Handshake {
                         }
                     }
                 }
-                (None, Ok(_)) => {
-                    let message = "This socket is connected to no chat: send connect-chat first";
-                    Error::new(Code::NotConnected, message)
-                }
-                (None, Err(error)) => error,
+                (None, other) => match self.count_frame() {
+                    Ok(()) => other.err().unwrap_or_else(not_connected),
+                    Err(too_fast) => too_fast,
+                },
             };
+            if !was_told {
+                self.line.slow_down(&refused);
+            }
             let user = self.opened_by.map(|opened_by| opened_by.user);
             self.line.log(user, &refused);
             self.state.metrics.refusal(refused.code().as_str(), "ws");
@@ -123,6 +131,14 @@ impl Handshake {
             }
         }
         Err(late)
+    }
+
+    /// Counts a frame that is no `connect-chat` among the requests of its address: nobody else can be
+    /// held to account for it.
+    fn count_frame(&self) -> Result<(), Error> {
+        let from = neighbourhood(self.line.from());
+        let requests = &self.state.requests;
+        requests.take(&from, "frames and requests from this address")
     }
 
     /// Counts a wrong token, here and among the requests of its address: a socket must not be a

@@ -52,6 +52,8 @@ pub(super) struct Line {
     input: Arc<Input>,
     /// What came too fast, and when it may go on. Until then nothing is read.
     held: Option<(Instant, Incoming)>,
+    /// Until when nothing is read, because its user goes on too fast.
+    rests: Option<Instant>,
 }
 
 /// What comes in.
@@ -88,6 +90,7 @@ impl Line {
             refusals: state.refusals.clone(),
             input,
             held: None,
+            rests: None,
         }
     }
 
@@ -116,8 +119,10 @@ impl Line {
     /// Waits for what comes in, and no faster than it may; nothing is lost where this is broken off.
     pub(super) async fn receive(&mut self) -> Result<Incoming, Close> {
         loop {
-            if let Some((until, _)) = &self.held {
-                Box::pin(time::sleep_until(*until)).await;
+            let held = self.held.as_ref().map(|(until, _)| *until);
+            if let Some(until) = held.max(self.rests) {
+                Box::pin(time::sleep_until(until)).await;
+                self.rests = None;
             }
             let incoming = match self.held.take() {
                 Some((_, incoming)) => incoming,
@@ -133,6 +138,15 @@ impl Line {
                 }
                 (_, incoming) => return Ok(incoming),
             }
+        }
+    }
+
+    /// Takes note of a refusal: whoever was told often enough to go slower is read slower.
+    pub(super) fn slow_down(&mut self, refusal: &Error) {
+        if let Some(wait) = refusal.retry_after()
+            && self.throttle.is_deaf()
+        {
+            self.rests = Some(Instant::now() + wait);
         }
     }
 

@@ -18,7 +18,7 @@ impl Session {
     /// Does what a text frame asks, or says why not.
     pub(super) async fn handle(&mut self, text: &str) -> Result<(), Close> {
         let Request { id, command } = Request::parse(text);
-        let done = match command {
+        let done = match self.in_pace(command) {
             Ok(Command::Send(send)) => self.send(id.clone(), send),
             Ok(Command::Update(update)) => self.update(id.clone(), update),
             Ok(Command::Leave(chat)) => return self.leave(id, chat).await,
@@ -40,8 +40,27 @@ impl Session {
         };
         match done {
             Ok(()) => Ok(()),
-            Err(error) => self.refuse(id.as_ref(), &error).await,
+            Err(error) => {
+                self.line.slow_down(&error);
+                self.refuse(id.as_ref(), &error).await
+            }
         }
+    }
+
+    /// Holds what has no pace of its own to that of its user: `connect-chat` and messages have one, and
+    /// who leaves a chat had to connect to it.
+    fn in_pace(&self, command: Result<Command, Error>) -> Result<Command, Error> {
+        let paced = match &command {
+            Ok(Command::Send(_) | Command::Update(_) | Command::Delete(_)) => false,
+            Ok(Command::Connect(_)) => false,
+            Ok(Command::Leave(chat)) => !self.feed.is_in(*chat),
+            Ok(Command::Typing(_) | Command::Read(_)) | Err(_) => true,
+        };
+        if paced {
+            let signals = &self.state.signals;
+            signals.take(&self.user, "frames of this user that are no messages")?;
+        }
+        command
     }
 
     pub(super) async fn refuse(

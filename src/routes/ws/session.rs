@@ -95,13 +95,16 @@ pub(super) async fn admit(
         since,
         ..
     } = connect;
+    let user = feed.user();
+    state
+        .connects
+        .take(&user, "connect-chat frames of this user")?;
     if !feed.is_in(chat) && feed.chats() >= state.limits.chats_per_socket {
         let most = state.limits.chats_per_socket;
         return Err(Error::forbidden(format!(
             "A socket connects to at most {most} chats"
         )));
     }
-    let user = feed.user();
     let opened = feed.open(caller, chat, since.as_ref()).await?;
     let claimed = username.filter(|_| !caller.members_only());
     let username = claimed.map_or_else(|| opened.username.clone(), |name| name.to_string());

@@ -31,6 +31,12 @@ impl Throttle {
         }
     }
 
+    /// Counts a refusal by another pace; tells whether there were so many that the socket must wait.
+    pub(super) fn is_deaf(&mut self) -> bool {
+        self.told = self.told.saturating_add(1).min(TOLD);
+        self.told == TOLD
+    }
+
     /// Decides about a frame. `can_be_told` is whether it has an answer: a ping has none.
     pub(super) fn judge(&mut self, can_be_told: bool) -> Verdict {
         match self.pace.take() {
