@@ -80,6 +80,7 @@ impl App {
     pub async fn start(config: &Config) -> Result<Self, String> {
         config.check()?;
         warn_of_open_mode(config);
+        warn_of_ignored(config);
         let stores = Stores::open(config).await?;
         let (store, reserved) = (stores.common.clone(), stores.reserved.clone());
         let passwords = PasswordHasher::new(config.hashes_at_once(), password_rules(config));
@@ -159,7 +160,7 @@ impl App {
         };
         let state = AppState::new(Shared {
             health: HealthService::new(
-                HealthRepository::new(reserved),
+                HealthRepository::new(stores.health()),
                 hub.clone(),
                 writer.clone(),
                 standings,
@@ -325,6 +326,16 @@ fn warn_of_open_mode(config: &Config) {
     if config.auth() == Auth::Open {
         tracing::warn!(
             "open mode: whoever reaches this server is believed to be who they say they are"
+        );
+    }
+}
+
+/// Names what DATABASE_URL says in vain; never its values.
+fn warn_of_ignored(config: &Config) {
+    for parameter in config.database.ignored() {
+        tracing::warn!(
+            parameter,
+            "a parameter of DATABASE_URL is not understood and ignored"
         );
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     store::Store,
 };
 use say::{cause, tell};
+use std::time::Duration;
 
 pub use control::Control;
 pub use request::{Outcome, Request};
@@ -51,7 +52,7 @@ async fn migrate(config: &Config) -> Result<(), String> {
     if let Some(socket) = control::running(&config.target()?) {
         return tell(&control::ask(&socket, &Request::Migrate).await?);
     }
-    let store = open(config).await?;
+    let store = open_within(config, config.database.db_wait).await?;
     let plain = PlainPasswords::new(
         TakeoverRepository::new(store.clone()),
         hasher(config),
@@ -82,9 +83,14 @@ async fn carry_out(config: &Config, request: Request) -> Result<(), String> {
     tell(&done?.said)
 }
 
-/// Opens the store, as a server would.
+/// Opens the store as a server would, but waits for none that is away.
 async fn open(config: &Config) -> Result<Store, String> {
-    Store::open(&config.target()?, CONNECTIONS).await
+    open_within(config, Duration::ZERO).await
+}
+
+/// Opens the store; a Postgres that is not there yet is waited for so long.
+async fn open_within(config: &Config, wait: Duration) -> Result<Store, String> {
+    Store::open(&config.target()?, CONNECTIONS, wait).await
 }
 
 /// Passwords that are given here must be as good as where everyone signs in.

@@ -1,5 +1,7 @@
 //! The one error: cut by what the caller can do about it. Causes are logged, never sent.
 
+mod sqlstate;
+
 use crate::model::{ChatId, MessageId, UserId};
 use axum::{
     Json,
@@ -9,6 +11,8 @@ use axum::{
 use serde_json::json;
 use std::{error::Error as Cause, fmt, time::Duration};
 use utoipa::ToSchema;
+
+pub use sqlstate::Session;
 
 /// What went wrong, as a client's program reads it. The names are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
@@ -298,7 +302,7 @@ impl Error {
         let cause = self.cause.as_ref();
         let cause = cause.and_then(|cause| cause.downcast_ref::<sqlx::Error>());
         let database = cause.and_then(|cause| cause.as_database_error());
-        database.is_some_and(|e| e.code().as_deref() == Some(LOCKED))
+        database.is_some_and(|e| e.code().as_deref() == Some(sqlstate::LOCKED))
     }
 
     /// What kind of error this is.
@@ -366,15 +370,8 @@ fn is_refusal(code: Code) -> bool {
     )
 }
 
-/// Postgres' code where a lock was not to be had in time.
-const LOCKED: &str = "55P03";
-/// Postgres' code where a transaction stood still for too long.
-const STOOD_STILL: &str = "25P03";
-
-/// Whether a store's own error says that it is away, full or busy rather than that we are wrong:
-/// Postgres' classes 08 (connection), 53 (resources), 55 (locked), 57 (operator: shutdown, cancel)
-/// and 40 (rolled back, may be tried again), and a transaction that stood still for too long; of SQLite
-/// what `PASSING` holds.
+/// Whether a store's own error says that it is away, full or busy rather than that we are wrong: of
+/// Postgres what `sqlstate` holds, of SQLite what `PASSING` holds.
 fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -382,11 +379,10 @@ fn is_passing(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed
         | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(e) => e.code().is_some_and(|code| match code.len() {
-            5 => ["08", "53", "55", "57", "40", STOOD_STILL]
-                .iter()
-                .any(|class| code.starts_with(class)),
+            5 => sqlstate::is_passing(&code) || sqlstate::is_outdated_plan(error),
             _ => sqlite_code(&code).is_some_and(|code| PASSING.contains(&code)),
         }),
         _ => false,

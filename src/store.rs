@@ -16,9 +16,7 @@ mod trial;
 use crate::error::Error;
 use chrono::NaiveDateTime;
 use lock_file::LockFile;
-use sqlx::{PgPool, Postgres, Transaction};
 use std::{path::PathBuf, time::Duration};
-use to_its_end::ToItsEnd;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -26,6 +24,7 @@ pub use embedded::Embedded;
 pub use inspection::{Inspection, Tables, flaws_of, inspect, snapshot};
 pub use invariants::{LARGEST, flaws_of_rows};
 pub use one_writer::SqliteTransaction;
+pub use postgres::{PostgresConnection, PostgresPool, PostgresTransaction};
 pub use sqlx::postgres::PgConnectOptions;
 pub use trial::try_start;
 
@@ -66,7 +65,7 @@ impl Target {
 #[derive(Clone)]
 pub enum Store {
     /// A pool of connections to Postgres.
-    Postgres(PgPool),
+    Postgres(PostgresPool),
     /// One writing connection and several reading ones.
     Sqlite(Embedded),
 }
@@ -74,7 +73,7 @@ pub enum Store {
 /// A transaction on either store; dropped without a commit, it is undone.
 pub enum StoreTransaction {
     /// On Postgres.
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(Box<PostgresTransaction>),
     /// On the writing connection of SQLite.
     Sqlite(SqliteTransaction),
 }
@@ -107,7 +106,7 @@ macro_rules! on {
 pub(crate) use on;
 
 /// The connections to a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connections {
     /// Open now.
     pub open: usize,
@@ -119,14 +118,15 @@ pub struct Connections {
 
 impl Store {
     /// Opens the database and brings its tables up to date. Several servers may do so at once on
-    /// one Postgres; an SQLite file belongs to one process.
+    /// one Postgres; an SQLite file belongs to one process. A Postgres that is not there yet is
+    /// waited for so long.
     ///
     /// # Errors
     /// A sentence for whoever starts the server: unreachable, in use, or too new.
-    pub async fn open(target: &Target, connections: u32) -> Result<Self, String> {
+    pub async fn open(target: &Target, connections: u32, wait: Duration) -> Result<Self, String> {
         match target {
             Target::Postgres(options) => {
-                let pool = postgres::open(options, connections).await?;
+                let pool = postgres::open(options, connections, wait).await?;
                 Ok(Self::Postgres(pool))
             }
             Target::Sqlite(path) => Embedded::open(path, connections).await.map(Self::Sqlite),
@@ -139,11 +139,7 @@ impl Store {
     pub fn reserved(&self, connections: u32) -> Self {
         match self {
             Self::Postgres(pool) => {
-                let options = pool.options().clone();
-                let options = options.max_connections(connections);
-                let options = options.acquire_timeout(RESERVED_ACQUIRE_LIMIT);
-                let target = (*pool.connect_options()).clone().options(PLANNED_ONCE);
-                Self::Postgres(options.connect_lazy_with(target))
+                Self::Postgres(pool.reserved(connections, &PLANNED_ONCE, RESERVED_ACQUIRE_LIMIT))
             }
             Self::Sqlite(embedded) => Self::Sqlite(embedded.clone()),
         }
@@ -163,12 +159,9 @@ impl Store {
     /// `unavailable` where no connection is to be had.
     pub async fn begin(&self) -> Result<StoreTransaction, Error> {
         match self {
-            // Broken off between sending BEGIN and hearing of it, sqlx would give the connection back
-            // inside a transaction that nobody knows of, and what others store by it would be lost.
             Self::Postgres(pool) => {
-                let pool = pool.clone();
-                let begin = ToItsEnd::new(async move { pool.begin().await });
-                Ok(StoreTransaction::Postgres(begin.await?))
+                let tx = pool.begin("BEGIN").await?;
+                Ok(StoreTransaction::Postgres(Box::new(tx)))
             }
             Self::Sqlite(embedded) => Ok(StoreTransaction::Sqlite(embedded.begin().await?)),
         }
@@ -207,37 +200,31 @@ impl Store {
         }
     }
 
-    /// Asks the database for a sign of life.
-    ///
-    /// # Errors
-    /// `unavailable` where there is none.
-    pub async fn ping(&self) -> Result<(), Error> {
-        on!(read self, |db| sqlx::query("SELECT 1").execute(db).await.map(drop))?;
-        Ok(())
-    }
-
     /// How many connections there are; of SQLite, those that read and the one that writes.
     #[must_use]
     pub fn connections(&self) -> Connections {
         match self {
-            Self::Postgres(pool) => Connections::of(pool),
-            Self::Sqlite(embedded) => {
-                let [readers, writer] = embedded.pools().map(Connections::of);
-                Connections {
-                    open: readers.open + writer.open,
-                    idle: readers.idle + writer.idle,
-                    most: readers.most + writer.most,
-                }
-            }
+            Self::Postgres(pool) => Connections::of(pool.inner()),
+            Self::Sqlite(embedded) => embedded.pools().into_iter().map(Connections::of).sum(),
         }
     }
 
     /// Closes every connection, after whatever is running on it.
     pub async fn close(&self) {
         match self {
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.inner().close().await,
             Self::Sqlite(embedded) => embedded.close().await,
         }
+    }
+}
+
+impl std::iter::Sum for Connections {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            open: sum.open + one.open,
+            idle: sum.idle + one.idle,
+            most: sum.most + one.most,
+        })
     }
 }
 

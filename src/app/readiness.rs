@@ -10,6 +10,7 @@ use crate::{
     service::{HealthService, ReadService, Standings, Writer},
     store::{Store, Target},
 };
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Which part has failed: its task is gone, as after a panic.
@@ -23,7 +24,12 @@ enum Failed {
 
 async fn ready(failed: Failed) -> Result<Option<Code>, String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let store = Store::open(&Target::Sqlite(folder.path().join("test.db")), 2).await?;
+    let store = Store::open(
+        &Target::Sqlite(folder.path().join("test.db")),
+        2,
+        Duration::ZERO,
+    )
+    .await?;
     let hub = Hub::default();
     let (writer, worker) = Writer::new(
         LogRepository::new(store.clone()),

@@ -9,14 +9,17 @@ use crate::{
 /// commit that lingers, for tokens, and for whoever connects.
 const MOST_RESERVED: u32 = 4;
 
-/// The connections, in two groups: however many slow reads there are, they do not hold up a send.
+/// The connections, in groups: however many slow reads there are, they do not hold up a send.
 #[derive(Clone)]
 pub(super) struct Stores {
     /// For everything else.
     pub(super) common: Store,
     /// For the writer, and for what a send and a connect wait for.
     pub(super) reserved: Store,
-    /// How many sockets read at once what they missed: half of the common ones, so that a crowd that
+    /// For readiness, which waits for none of the others and holds none of them up; none where there
+    /// are too few.
+    health: Option<Store>,
+    /// How many sockets read at once what they missed: half of the common ones, rounded up, so that a crowd that
     /// comes back leaves some to everyone else.
     pub(super) feeds_at_once: usize,
     /// How many tokens are looked up at once: half of the reserved ones.
@@ -24,40 +27,49 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    /// Opens the database; both groups together are DB_CONNECTIONS.
+    /// Opens the database; all groups together are DB_CONNECTIONS.
     pub(super) async fn open(config: &Config) -> Result<Self, String> {
         let (target, all) = (config.target()?, config.database.db_connections);
-        let half = |connections: u32| (connections / 2).max(1) as usize;
-        let reserved = match target {
-            Target::Postgres(_) => (all / 2).clamp(1, MOST_RESERVED),
-            Target::Sqlite(_) => 0,
+        let (reserved, health) = match target {
+            Target::Postgres(_) => ((all / 2).clamp(1, MOST_RESERVED), u32::from(all > 2)),
+            Target::Sqlite(_) => (0, 0),
         };
-        let common = Store::open(&target, all - reserved).await?;
+        let rest = all - reserved - health;
+        let tokens = if reserved > 0 { reserved } else { all };
+        let common = Store::open(&target, rest, config.database.db_wait).await?;
         Ok(Self {
             reserved: common.reserved(reserved),
+            health: (health > 0).then(|| common.reserved(health)),
             common,
-            feeds_at_once: half(all - reserved),
-            tokens_at_once: half(if reserved > 0 { reserved } else { all }),
+            feeds_at_once: rest.div_ceil(2) as usize,
+            tokens_at_once: (tokens / 2).max(1) as usize,
         })
     }
 
     /// How many connections there are.
     pub(super) fn connections(&self) -> Connections {
-        let common = self.common.connections();
-        if let Store::Sqlite(_) = self.common {
-            return common;
+        self.groups().iter().map(|group| group.connections()).sum()
+    }
+
+    /// The groups that have connections of their own.
+    fn groups(&self) -> Vec<&Store> {
+        let mut groups = vec![&self.common];
+        if let Store::Postgres(_) = self.common {
+            groups.push(&self.reserved);
+            groups.extend(&self.health);
         }
-        let reserved = self.reserved.connections();
-        Connections {
-            open: common.open + reserved.open,
-            idle: common.idle + reserved.idle,
-            most: common.most + reserved.most,
-        }
+        groups
+    }
+
+    /// What readiness writes to.
+    pub(super) fn health(&self) -> Store {
+        self.health.as_ref().unwrap_or(&self.common).clone()
     }
 
     /// Closes every connection, after whatever is running on it.
     pub(super) async fn close(&self) {
-        self.reserved.close().await;
-        self.common.close().await;
+        for group in self.groups().into_iter().rev() {
+            group.close().await;
+        }
     }
 }

@@ -23,6 +23,11 @@ pub(super) async fn run(config: &Config) -> Result<(), String> {
     }
     let found = inspect(&target).await?;
     tell(&format!("store: {}", found.place))?;
+    for parameter in config.database.ignored() {
+        tell(&format!(
+            "DATABASE_URL: the parameter {parameter} is not understood and ignored"
+        ))?;
+    }
     if found.tables == Tables::Newer {
         return Err(format!("the tables are {}", found.tables));
     }

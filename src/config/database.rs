@@ -1,9 +1,12 @@
 //! Where the data is: one URL, or the original's six variables, or the embedded default.
 
+mod url;
+
+use super::value;
 use crate::store::{PgConnectOptions, Target};
 use clap::Args;
 use sqlx::postgres::PgSslMode;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// The embedded database where nothing else is said.
 const DEFAULT_FILE: &str = "data/messaging.db";
@@ -45,13 +48,32 @@ pub struct Settings {
     #[arg(long, env = "DB_CONNECTIONS", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub db_connections: u32,
+
+    /// How long a start waits, in seconds, for a Postgres that is not there yet or takes no writes; 0
+    /// to give up at once
+    #[arg(long = "db-wait-seconds", env = "DB_WAIT_SECONDS", default_value = "60",
+          value_name = "SECONDS", value_parser = value::wait)]
+    pub db_wait: Duration,
 }
 
 impl Settings {
     /// Whether nothing was said, so that the embedded default serves.
     #[must_use]
     pub fn is_default(&self) -> bool {
-        self.database_url.is_none() && !self.names_parts()
+        self.url().is_none() && !self.names_parts()
+    }
+
+    /// Parameters of DATABASE_URL that are not understood and ignored, by their names.
+    #[must_use]
+    pub fn ignored(&self) -> Vec<String> {
+        let read = self.url().map(url::read).and_then(Result::ok);
+        read.map_or(Vec::new(), |read| read.ignored)
+    }
+
+    /// DATABASE_URL, where it says anything.
+    fn url(&self) -> Option<&str> {
+        let url = self.database_url.as_deref();
+        url.filter(|url| !url.trim().is_empty())
     }
 
     fn names_parts(&self) -> bool {
@@ -66,8 +88,8 @@ impl Settings {
     }
 
     pub(super) fn target(&self) -> Result<Target, String> {
-        match &self.database_url {
-            Some(url) => from_url(url),
+        match self.url() {
+            Some(text) => url::read(text).map(|read| read.target),
             None if self.names_parts() => self.parts(),
             None => Ok(Target::Sqlite(PathBuf::from(DEFAULT_FILE))),
         }
@@ -82,7 +104,9 @@ impl Settings {
                 .ok_or(missing)
         };
         let mut options = PgConnectOptions::new_without_pgpass()
-            .host(&needed(&self.db_host, "DB_HOST")?)
+            .host(url::without_brackets(
+                needed(&self.db_host, "DB_HOST")?.trim(),
+            ))
             .port(self.db_port.unwrap_or(5432))
             .username(&needed(&self.db_user, "DB_USER")?)
             .database(&needed(&self.db_name, "DB_NAME")?)
@@ -98,49 +122,4 @@ fn ssl_mode(text: &str) -> Result<PgSslMode, String> {
     text.parse().map_err(|_| {
         "DB_SSLMODE must be disable, allow, prefer, require, verify-ca or verify-full".to_owned()
     })
-}
-
-fn from_url(url: &str) -> Result<Target, String> {
-    const EXPECTED: &str = "DATABASE_URL must be postgres://USER:PASSWORD@HOST:PORT/NAME or \
-                            sqlite://PATH";
-    if let Some(path) = url.strip_prefix("sqlite://") {
-        let plain = !path.is_empty() && !path.starts_with(':') && !path.contains('?');
-        return plain
-            .then(|| Target::Sqlite(PathBuf::from(path)))
-            .ok_or_else(|| EXPECTED.to_owned());
-    }
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err(EXPECTED.to_owned());
-    }
-    // The parser's own message would show the URL, and the password with it.
-    let options: PgConnectOptions = url.parse().map_err(|_| EXPECTED.to_owned())?;
-    Ok(Target::Postgres(Box::new(options)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_names_one_of_two_stores() {
-        assert!(matches!(from_url("sqlite://a/b.db"), Ok(Target::Sqlite(p)) if p == *"a/b.db"));
-        assert!(matches!(from_url("sqlite:///b.db"), Ok(Target::Sqlite(p)) if p == *"/b.db"));
-        assert!(matches!(
-            from_url("postgres://u:p@h:1/n"),
-            Ok(Target::Postgres(_))
-        ));
-        for wrong in [
-            "",
-            "mysql://h",
-            "sqlite://",
-            "sqlite://:memory:",
-            "postgres://h:port/x",
-        ] {
-            let refused = from_url(wrong).err();
-            assert!(
-                refused.is_some_and(|e| e.starts_with("DATABASE_URL must be")),
-                "{wrong}"
-            );
-        }
-    }
 }

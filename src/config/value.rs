@@ -24,6 +24,15 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be a number of seconds from 0.01 to 86400".to_owned())
 }
 
+/// A time to wait, which may be none.
+pub(super) fn wait(text: &str) -> Result<Duration, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|n| (0.0..=86_400.0).contains(n))
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "must be a number of seconds from 0 to 86400".to_owned())
+}
+
 pub(super) fn days(text: &str) -> Result<Duration, String> {
     text.parse::<f64>()
         .ok()

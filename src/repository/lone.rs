@@ -79,7 +79,7 @@ pub(super) async fn send(store: &Store, new: &LoneMessage<'_>, now: Timestamp) -
         .bind(new.key.map(ClientMessageId::as_str))
         .bind(new.content.as_str())
         .bind(now.get())
-        .fetch_all(&mut *connection)
+        .fetch_all(&mut connection)
         .await;
     match stored {
         Ok(mut rows) => (rows.pop()).map_or(Attempt::Declined, |given| new.sent(given, now)),
@@ -92,12 +92,14 @@ pub(super) async fn send(store: &Store, new: &LoneMessage<'_>, now: Timestamp) -
 }
 
 /// Whether Postgres itself has answered that the statement failed, and not that the connection ends
-/// (class 08, and 57P01 to 57P05: shut down, crashed), which it may do after a commit.
+/// (class 08, and 57P01 to 57P05: shut down, crashed), which it may do after a commit, or that it does
+/// not know (40003).
 fn is_answer(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else {
         return false;
     };
-    (error.code()).is_some_and(|code| !code.starts_with("08") && !code.starts_with("57P"))
+    let unknown = ["08", "57P", "40003"];
+    (error.code()).is_some_and(|code| !unknown.iter().any(|class| code.starts_with(class)))
 }
 
 impl LoneMessage<'_> {

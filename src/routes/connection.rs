@@ -119,15 +119,20 @@ impl Connection {
     }
 }
 
-/// Answers the requests of a connection that there is no room for.
+/// Answers the requests of a connection that there is no room for. Those for health are served: a full
+/// server is not a failed one, and a supervisor must not restart it.
 pub(super) async fn turn_away(request: AnyRequest, next: Next) -> Response {
     let connection = request.extensions().get::<Connection>();
-    let error = match connection.and_then(|connection| connection.refused) {
-        None => return next.run(request).await,
-        Some(Refused::ServerFull) => Error::unavailable(),
-        Some(Refused::AddressFull) => too_many_connections(),
+    let Some(refused) = connection.and_then(|connection| connection.refused) else {
+        return next.run(request).await;
     };
-    let mut response = error.into_response();
+    let mut response = match refused {
+        Refused::ServerFull if request.uri().path().starts_with("/health/") => {
+            next.run(request).await
+        }
+        Refused::ServerFull => Error::unavailable().into_response(),
+        Refused::AddressFull => too_many_connections().into_response(),
+    };
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
     response

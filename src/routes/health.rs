@@ -15,7 +15,7 @@ async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))
 }
 
-/// 200 while changes can be stored; 503 `unavailable` otherwise. `link` tells whether the
+/// 200 while changes are stored; 503 `unavailable` otherwise. `link` tells whether the
 /// server is connected to NATS, over which it hears the others.
 async fn ready(State(state): State<AppState>) -> Result<Json<Value>, Error> {
     let link = state.health.ready().await?;

@@ -129,7 +129,7 @@ async fn begin_snapshot(target: &Target) -> Result<StoreTransaction, sqlx::Error
     match target {
         Target::Postgres(options) => postgres::snapshot(options)
             .await
-            .map(StoreTransaction::Postgres),
+            .map(|tx| StoreTransaction::Postgres(Box::new(tx))),
         Target::Sqlite(path) => embedded::snapshot(path).await.map(StoreTransaction::Sqlite),
     }
 }

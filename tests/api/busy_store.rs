@@ -86,7 +86,7 @@ async fn a_send_does_not_wait_for_the_slow_requests_of_others() {
     // Each has a connection and waits for the lock: of the ten, all that are for everyone.
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = \
                    (SELECT oid FROM pg_database WHERE datname = current_database())";
-    let stuck = async { while database.number(waiting.to_owned()).await < 6 {} };
+    let stuck = async { while database.number(waiting.to_owned()).await < 5 {} };
     patiently("the connections to be taken", stuck).await;
     for n in 0..20 {
         let begun = Instant::now();

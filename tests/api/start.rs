@@ -210,7 +210,8 @@ async fn the_original_variables_name_a_postgres_database() {
 async fn an_unreachable_postgres_is_named_without_its_password() {
     let folder = folder();
     let url = "postgres://somebody:hunter2@127.0.0.1:1/chats";
-    let (status, complaint) = Process::refused(folder.path(), &[("DATABASE_URL", url)]).await;
+    let settings = [("DATABASE_URL", url), ("DB_WAIT_SECONDS", "0")];
+    let (status, complaint) = Process::refused(folder.path(), &settings).await;
     assert_eq!(status.code(), Some(1), "{complaint}");
     assert!(
         complaint.contains("cannot reach Postgres at 127.0.0.1:1/chats"),

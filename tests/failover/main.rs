@@ -4,6 +4,7 @@
 #![allow(
     dead_code,
     unused_imports,
+    unused_macros,
     clippy::expect_used,
     clippy::unwrap_used,
     unreachable_pub
@@ -15,3 +16,7 @@ mod harness;
 mod standby;
 
 mod cluster;
+mod load;
+mod readiness;
+mod settings;
+mod start;

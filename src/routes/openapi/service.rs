@@ -30,7 +30,8 @@ pub(super) fn operations() -> Vec<Operation> {
             "Ask whether changes can be stored",
         )
         .about(
-            "`link` tells whether the server is connected to NATS, over which it hears the others: \
+            "By the outcome of the last change, or of a small write that is made for it, once a second \
+             at most. `link` tells whether the server is connected to NATS, over which it hears the others: \
              `up`, `down`, or `none` where it is alone.",
         )
         .for_everyone()

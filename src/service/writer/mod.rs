@@ -8,6 +8,7 @@ mod blocked;
 mod change;
 mod decide;
 mod lone;
+mod outcome;
 mod worker;
 
 use crate::{
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use change::Change;
 pub use change::{Answer, Which};
+use outcome::LastOutcome;
 use worker::Worker;
 
 /// Changes that may wait. At some ten thousand a second this is under half a second of work; a
@@ -44,6 +46,7 @@ const COMMIT_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Writer {
     queue: mpsc::Sender<Job>,
+    outcome: LastOutcome,
 }
 
 /// A change on its way, with the place for its answer.
@@ -67,10 +70,9 @@ impl Writer {
         stop: CancellationToken,
     ) -> (Self, Worker) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        (
-            Self { queue },
-            Worker::new(waiting, log, rosters, (hub, metrics), stop),
-        )
+        let worker = Worker::new(waiting, log, rosters, (hub, metrics), stop);
+        let outcome = worker.outcome.clone();
+        (Self { queue, outcome }, worker)
     }
 
     /// How many changes wait, and how many may.
@@ -83,6 +85,11 @@ impl Writer {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.queue.is_closed()
+    }
+
+    /// What became of the last change that was to be stored.
+    pub(super) fn last_outcome(&self) -> &LastOutcome {
+        &self.outcome
     }
 
     /// Hands a change in.

@@ -6,6 +6,7 @@ use super::{
     batch::{self, Outcome},
     change::{Answer, Change},
     lone,
+    outcome::LastOutcome,
 };
 use crate::{
     error::{Code, Error},
@@ -33,6 +34,8 @@ pub struct Worker {
     stop: CancellationToken,
     /// Chats whose lock another server held when it was asked for last.
     pub(super) blocked: HashSet<ChatId>,
+    /// What became of the last change, for readiness.
+    pub(super) outcome: LastOutcome,
 }
 
 /// The state of the log before a transaction begins.
@@ -80,6 +83,7 @@ impl Worker {
             metrics,
             stop,
             blocked: HashSet::new(),
+            outcome: LastOutcome::default(),
         }
     }
 
@@ -160,8 +164,17 @@ impl Worker {
             Err(Failure::Undone(error)) if error.code() == Code::Internal => {
                 self.one_by_one(changes, error).await
             }
-            Err(Failure::Undone(error)) => refuse_all(changes, &error, Error::unavailable),
-            Err(Failure::Unknown(error)) => refuse_all(changes, &error, Error::in_doubt),
+            Err(Failure::Undone(error)) => {
+                // A lock is another server's, and says nothing of the store.
+                if !error.is_locked() {
+                    self.outcome.note(false);
+                }
+                refuse_all(changes, &error, Error::unavailable)
+            }
+            Err(Failure::Unknown(error)) => {
+                self.outcome.note(false);
+                refuse_all(changes, &error, Error::in_doubt)
+            }
         }
     }
 
@@ -269,6 +282,9 @@ impl Worker {
     /// Tells what was committed. Where a number was stored before the transaction began, and is given
     /// again, the database went back meanwhile.
     fn publish(&self, news: &[(protocol::Change, Message)], known: &Known) {
+        if !news.is_empty() {
+            self.outcome.note(true);
+        }
         let mut chats: BTreeMap<ChatId, Vec<(Seq, Frame)>> = BTreeMap::new();
         for (change, message) in news {
             self.count(*change);

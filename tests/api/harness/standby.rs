@@ -198,8 +198,8 @@ impl Cluster {
         let value = if read_only { "on" } else { "off" };
         // The session that turns it off is read-only itself.
         let sql = format!(
-            "SET default_transaction_read_only = off; \
-             ALTER DATABASE {name} SET default_transaction_read_only = {value}"
+            "BEGIN READ WRITE; \
+             ALTER DATABASE {name} SET default_transaction_read_only = {value}; COMMIT"
         );
         self.execute(&sql).await?;
         if read_only {
