@@ -78,7 +78,7 @@ impl Comparer {
 
     /// Works until `stop`. The heads go their own way: what is behind waits for no other answer.
     pub async fn run(self, stop: CancellationToken) {
-        let all = async {
+        let all = Box::pin(async {
             let heads = self.again_and_again(|| self.heal());
             let rest = self.again_and_again(|| self.end_what_is_gone());
             tokio::join!(
@@ -87,7 +87,7 @@ impl Comparer {
                 self.look_into_claims(),
                 self.begin_again_when_due()
             );
-        };
+        });
         stop.run_until_cancelled(all).await;
     }
 
