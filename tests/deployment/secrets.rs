@@ -1,8 +1,12 @@
 //! Secrets from files, and secrets that everyone on the machine can see.
 
-use crate::harness::{Database, Process, Store, on_both_stores};
+use crate::harness::{Database, Process, Store, on_both_stores, patiently};
 use reqwest::Method;
 use std::{fs, path::Path};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 on_both_stores!(a_databases_url_may_stand_in_a_file);
 
@@ -36,33 +40,53 @@ async fn a_databases_url_may_stand_in_a_file(store: Store) {
     assert_eq!(exported.matches("general").count(), 3, "{exported}");
 }
 
+/// Takes a client of Postgres' protocol as far as its password, asked for in the clear.
+async fn heard_password(listener: TcpListener) -> String {
+    const ASK: [u8; 9] = [b'R', 0, 0, 0, 8, 0, 0, 0, 3];
+    let (mut stream, _) = listener.accept().await.expect("a client");
+    let length = stream.read_u32().await.expect("the length of its greeting") as usize;
+    let mut greeting = vec![0; length - 4];
+    stream
+        .read_exact(&mut greeting)
+        .await
+        .expect("its greeting");
+    stream.write_all(&ASK).await.expect("a question");
+    assert_eq!(stream.read_u8().await.expect("an answer"), b'p');
+    let length = stream.read_u32().await.expect("the length of a password") as usize;
+    let mut password = vec![0; length - 4];
+    stream.read_exact(&mut password).await.expect("a password");
+    String::from_utf8_lossy(&password)
+        .trim_end_matches('\0')
+        .to_owned()
+}
+
 #[tokio::test]
 async fn a_postgres_password_may_stand_in_a_file() {
-    let database = Database::new(Store::Postgres).await;
-    let url = url::Url::parse(&database.url).expect("a URL");
-    let folder = database.folder.path();
-    let file = write(
-        folder,
-        "password",
-        &format!("{}\n", url.password().unwrap_or("any")),
-    );
-    let port = url.port().unwrap_or(5432).to_string();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = write(folder.path(), "password", " hunter2 \n");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener
+        .local_addr()
+        .expect("an address")
+        .port()
+        .to_string();
     let settings = [
-        ("DB_HOST", url.host_str().expect("a host")),
+        ("DB_HOST", "127.0.0.1"),
         ("DB_PORT", &port),
-        ("DB_USER", url.username()),
+        ("DB_USER", "me"),
         ("DB_PASS_FILE", &file),
-        ("DB_NAME", url.path().trim_start_matches('/')),
+        ("DB_NAME", "chats"),
         ("DB_SSLMODE", "disable"),
     ];
-    let process = Process::start(folder, &settings).await;
-    process.client().new_chat("general").await;
-    assert_eq!(
-        database
-            .number("SELECT count(*) FROM chat".to_owned())
-            .await,
-        1
-    );
+    let checking = Process::output_with(folder.path(), &settings, &["check"]);
+    // Ends with the answer: this Postgres lets no one in.
+    let heard = async {
+        tokio::select! {
+            heard = heard_password(listener) => heard,
+            said = checking => panic!("it did not ask Postgres: {said}"),
+        }
+    };
+    assert_eq!(patiently("a password", heard).await, " hunter2 ");
 }
 
 #[tokio::test]
