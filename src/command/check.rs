@@ -32,6 +32,8 @@ pub(super) async fn run(config: &Config) -> Result<(), String> {
         return Err(format!("the tables are {}", found.tables));
     }
     tell(&format!("tables: {}", found.tables))?;
+    try_start(&target, found.tables).await?;
+    tell("writing: tried, and nothing was left behind")?;
     match flaws_of(&target, &found).await? {
         Some(flaws) if flaws.is_empty() => {}
         Some(flaws) => {
@@ -42,8 +44,6 @@ pub(super) async fn run(config: &Config) -> Result<(), String> {
         }
         None => tell("rows: too many to look at each of them within a minute")?,
     }
-    try_start(&target, found.tables).await?;
-    tell("writing: tried, and nothing was left behind")?;
     if found.in_use {
         tell("a running server has this file; a second one would be refused")?;
     }
