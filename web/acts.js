@@ -7,8 +7,18 @@ import { state, changed } from "./store.js";
 
 /** Where the page is: in the address, so that the browser's way back works. */
 export const show = (chatId) => {
-  location.hash = chatId === null ? "#/" : `#/chat/${chatId}`;
+  location.hash = `#/chat/${chatId}`;
 };
+
+/**
+ * Back to the list of chats: by the browser's own way where one came from there, so that its back button
+ * does not lead forward again; else in place of the chat.
+ */
+export function showList() {
+  if (history.state?.fromList) return history.back();
+  history.replaceState(null, "", "#/");
+  dispatchEvent(new HashChangeEvent("hashchange"));
+}
 
 /** Sends a message; it is shown at once, with its state. */
 export const send = (chat, content) => connection().send(chat.chatId, content);
@@ -53,15 +63,21 @@ export async function remove(chat, messageId) {
 /** Tells the others that one is typing. */
 export const typing = (chat) => connection().typing(chat.chatId);
 
-/** Tells how far one has read, if it is further than before. */
-export function markRead(chat) {
-  const last = chat.timeline.messages.at(-1)?.messageId ?? 0;
-  if (last <= (chat.lastReadMessageId ?? 0)) return;
-  connection().markRead(chat.chatId, last);
-  chat.lastReadMessageId = last;
-  chat.unread = 0;
-  chat.recent = [];
+/** From one mark to the next of a chat, in milliseconds, at least. */
+const MARK_MS = 1_000;
+
+/** Tells how far one has read, if it is further than before: at once, or a moment after the mark before. */
+export function markRead(chat, messageId) {
+  if (messageId <= (chat.lastReadMessageId ?? 0)) return;
+  chat.lastReadMessageId = messageId;
+  chat.unread = chat.timeline.unread(messageId, state.me.customerId);
+  chat.recent = chat.recent.filter((id) => id > messageId);
   changed("chats");
+  chat.marking ??= setTimeout(() => {
+    chat.marking = null;
+    chat.marked = Date.now();
+    connection()?.markRead(chat.chatId, chat.lastReadMessageId);
+  }, Math.max(0, (chat.marked ?? 0) + MARK_MS - Date.now()));
 }
 
 /** Makes a chat, with oneself as its admin, and shows it. */
@@ -87,7 +103,7 @@ export async function rename(chat, name) {
 }
 
 export async function deleteChat(chat) {
-  await api.deleteChat(chat.chatId);
+  await going(chat, () => api.deleteChat(chat.chatId));
   drop(chat.chatId);
 }
 
@@ -101,9 +117,20 @@ export async function removePerson(chat, customerId) {
   await people(chat);
 }
 
+/** Does what takes the chat away from oneself: its end is no news then. */
+async function going(chat, act) {
+  chat.leaving = true;
+  try {
+    await act();
+  } catch (error) {
+    chat.leaving = false;
+    throw error;
+  }
+}
+
 /** Ends one's own membership. */
 export async function leave(chat) {
-  await api.removeMember(chat.chatId, state.me.customerId);
+  await going(chat, () => api.removeMember(chat.chatId, state.me.customerId));
   drop(chat.chatId);
   await refresh();
 }

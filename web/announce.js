@@ -18,6 +18,17 @@ export function say(words) {
 /** Says and shows that something went wrong. */
 export function warn(words) {
   text(urgent, urgent.textContent === words ? `${words}\u00a0` : words);
+  show(words);
+}
+
+/** Says and shows that something happened. */
+export function tell(words) {
+  say(words);
+  show(words);
+}
+
+/** Shows a sentence for a while. */
+function show(words) {
   document.querySelector(".toast")?.remove();
   const toast = h("div", { class: "toast", "aria-hidden": true }, words);
   // A dialog lies over everything but its own children.

@@ -3,7 +3,7 @@
 import * as acts from "./acts.js";
 import { say } from "./announce.js";
 import * as chats from "./chats.js";
-import { composerView } from "./composer.js";
+import { composerView, refuseFiles } from "./composer.js";
 import { connectionView } from "./connection.js";
 import { h } from "./dom.js";
 import { shortcuts } from "./keyboard.js";
@@ -18,6 +18,10 @@ import { welcomeView } from "./welcome.js";
 const page = document.getElementById("page");
 const view = {};
 let root = null;
+/** Whether the list of chats has been shown: then a chat that is opened from it has it behind itself in the history. */
+let listed = false;
+/** Counts who asked for the focus last: one who has left the composer meanwhile is not called back. */
+let wanted = 0;
 
 /** The views are made once, when they are first needed. */
 function chatPage() {
@@ -30,7 +34,10 @@ function chatPage() {
     discard: (message) => acts.discard(currentChat(), message.clientMessageId),
     mayDelete,
   }, acts.markRead);
-  view.composer = composerView(view.messages.toEnd, () => view.messages.scroller.focus());
+  view.composer = composerView(view.messages.toEnd, () => {
+    wanted += 1;
+    view.messages.scroller.focus();
+  });
   const pick = h("div", {}, h("h2", {}, "Pick a chat"), h("p", {}, "Or press ", h("kbd", {}, "?"), " to see what the keyboard can do."));
   const begin = h("div", {}, h("h2", {}, "Nothing here yet"), h("p", {}, "A chat needs a name, and then people."),
     h("div", { class: "buttons" }, h("button", { type: "button", class: "main", onclick: questions.newChat }, "Begin a chat")));
@@ -57,13 +64,16 @@ function follow() {
   const id = Number(/^#\/chat\/(\d+)$/u.exec(location.hash)?.[1] ?? NaN);
   const next = state.chats.has(id) ? id : null;
   if (next === state.current && next !== null) return;
+  if (next !== null && state.current === null && listed) history.replaceState({ fromList: true }, "");
+  listed ||= next === null && state.ready;
   state.current = next;
   changed("current", "timeline", "people", "typing", "chats");
   if (next === null) return;
   if (matchMedia("(max-width: 760px)").matches) state.panel = false;
   chats.open(next);
   say(`${currentChat().chatName}`);
-  if (matchMedia("(hover: hover)").matches) requestAnimationFrame(view.composer.focus);
+  const mine = (wanted += 1);
+  if (matchMedia("(hover: hover)").matches) requestAnimationFrame(() => mine === wanted && view.composer.focus());
 }
 
 async function enter() {
@@ -103,6 +113,8 @@ function ended() {
 addEventListener("hashchange", follow);
 // The chat that is shown may have gone, or the one that the address names may have come.
 on("chats", () => state.ready && follow());
+// Dropped beside a field, a file would take the place of the page.
+for (const type of ["dragover", "drop"]) addEventListener(type, (event) => refuseFiles(event, event.dataTransfer));
 session.whenEnded(ended);
 if (await session.resume()) enter();
 else welcome();

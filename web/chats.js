@@ -1,7 +1,7 @@
 // The chats of whoever uses the page: what REST lists and what the socket tells, brought together.
 
 import * as api from "./api.js";
-import { warn } from "./announce.js";
+import { tell, warn } from "./announce.js";
 import { listen } from "./events.js";
 import { Messaging } from "./messaging.js";
 import { state, changed } from "./store.js";
@@ -13,6 +13,8 @@ const FOLLOWED = 80;
 const REFRESH_MS = 10_000;
 /** How many messages are loaded at a time. */
 const PAGE = 100;
+/** Most messages of one page: the server's own limit. */
+const LONGEST_PAGE = 1000;
 
 let client = null;
 let timer = null;
@@ -57,7 +59,12 @@ async function load() {
   }
   if (mine !== client) return;
   const listed = new Set(rows.map((row) => row.chatId));
-  for (const id of state.chats.keys()) if (!listed.has(id)) drop(id);
+  for (const [id, chat] of state.chats) {
+    if (listed.has(id)) continue;
+    // Not followed, or gone while there was no connection.
+    if (!chat.leaving) tell(`You are no longer in ${chat.chatName}`);
+    drop(id);
+  }
   for (const row of rows) take(row);
   state.others = all.filter((chat) => !listed.has(chat.chatId));
   state.ready = true;
@@ -74,7 +81,10 @@ function take(row) {
   const last = row.lastMessage;
   const newer = chat.lastMessage && last && chat.lastMessage.messageId > last.messageId ? chat.lastMessage : last;
   chat.recent = chat.recent.filter((id) => id > (last?.messageId ?? 0));
-  Object.assign(chat, row, { lastMessage: newer, unread: (row.unread ?? 0) + chat.recent.length });
+  // A mark that is on its way is not in the list yet.
+  const ahead = (chat.lastReadMessageId ?? 0) > (row.lastReadMessageId ?? 0);
+  const read = ahead ? { lastReadMessageId: chat.lastReadMessageId, unread: chat.unread } : { unread: (row.unread ?? 0) + chat.recent.length };
+  Object.assign(chat, row, { lastMessage: newer, ...read });
 }
 
 function follow(chatId) {
@@ -82,7 +92,9 @@ function follow(chatId) {
   if (chat.followed) return chat.followed;
   chat.followed = client.connect(chatId).catch((error) => {
     chat.followed = null;
-    if (error.code === "chat_not_found") drop(chatId);
+    if (error.code !== "chat_not_found") return;
+    if (!chat.leaving && state.chats.has(chatId)) tell(`You are no longer in ${chat.chatName}`);
+    drop(chatId);
   });
   return chat.followed;
 }
@@ -97,7 +109,9 @@ export function drop(chatId) {
 /** Loads what is needed to show a chat: its newest messages, its people. */
 export async function open(chatId) {
   const chat = state.chats.get(chatId);
-  chat.divider = chat.unread > 0 ? (chat.lastReadMessageId ?? 0) : null;
+  // From the first unread message on they are new, until one opens another chat.
+  chat.arrived = chat.unread;
+  chat.divider = chat.arrived > 0 && chat.timeline.settled ? lastRead(chat, chat.arrived) : null;
   changed("current", "timeline", "people", "typing");
   await Promise.all([follow(chatId), history(chat), people(chat)]);
 }
@@ -118,13 +132,24 @@ async function history(chat) {
 
 async function newest(chat, settled) {
   try {
-    const { page, complete } = await api.messages(chat.chatId, null, PAGE);
+    // With the first unread message, and some before it.
+    const most = Math.min(LONGEST_PAGE, PAGE + (chat.arrived ?? 0));
+    const { page, complete } = await api.messages(chat.chatId, null, most);
     chat.timeline.load(page, complete, settled);
+    if (chat.arrived > 0) chat.divider ??= lastRead(chat, chat.arrived);
     chat.problem = null;
   } catch (error) {
     chat.problem = error.message;
   }
   changed("timeline");
+}
+
+/** The id after which so many messages of others are unread: they are counted from the end. */
+function lastRead({ timeline: { messages }, lastReadMessageId }, unread) {
+  if (lastReadMessageId !== null) return lastReadMessageId;
+  const foreign = messages.filter((one) => one.customerId !== state.me.customerId && one.deletedAt === null);
+  const first = foreign.at(-unread) ?? foreign[0];
+  return (first?.messageId ?? 1) - 1;
 }
 
 /** Loads a page of older messages. */

@@ -1,6 +1,7 @@
 // Where one writes: Enter sends, Shift+Enter begins a new line, arrow up edits the last message.
 
 import * as acts from "./acts.js";
+import { warn } from "./announce.js";
 import { attr, h, icon, iconButton, text } from "./dom.js";
 import { names } from "./format.js";
 import { currentChat, on, state } from "./store.js";
@@ -11,6 +12,13 @@ const LIMIT = 16 * 1024;
 const CLOSE = LIMIT * 0.9;
 const bytes = new TextEncoder();
 const EDITING = "Editing a message";
+
+/** Says so where files are pasted or dropped: an answer by silence looks like a fault. Text with them is taken. */
+export function refuseFiles(event, data) {
+  if (!data?.types.includes("Files") || data.types.includes("text/plain")) return;
+  event.preventDefault();
+  if (event.type !== "dragover") warn("Only text can be sent here: no images, no files.");
+}
 
 /** Makes the composer; `sent` is called when something was sent, `leave` when one leaves it. */
 export function composerView(sent, leave) {
@@ -119,6 +127,7 @@ export function composerView(sent, leave) {
       else leave();
     }
   });
+  area.addEventListener("paste", (event) => refuseFiles(event, event.clipboardData));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     submit();

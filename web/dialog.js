@@ -2,14 +2,30 @@
 
 import { attr, h, iconButton, text } from "./dom.js";
 
+/**
+ * Gives the focus back to a field that had it before a dialog. The browser does so by itself, but leaves
+ * the caret in the field of the dialog that is gone: then the field has the focus and takes no key.
+ */
+function regain(element) {
+  if (!(element instanceof HTMLElement) || !element.isConnected) return;
+  const now = document.activeElement;
+  if (now !== element && now !== document.body && now !== null) return;
+  element.blur();
+  element.focus({ preventScroll: true });
+}
+
 /** Opens a dialog with these contents; it is gone when it closes, and the focus is where it was. */
 export function open(title, contents, kind = "") {
+  const before = document.activeElement;
   const name = `dialog-${Date.now()}`;
   const heading = h("h2", { id: name, dir: "auto", tabindex: "-1" }, title);
   const dialog = h("dialog", { class: kind, "aria-labelledby": name });
   const close = () => dialog.close();
   dialog.append(h("header", {}, heading, iconButton("close", "Close", close)), ...contents(close));
-  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    regain(before);
+  });
   // A click beside it closes it.
   dialog.addEventListener("pointerdown", (event) => event.target === dialog && close());
   document.body.append(dialog);
@@ -114,7 +130,9 @@ export function pick(title, label, rows, act, none) {
     });
     input.addEventListener("keydown", (event) => {
       const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-      if (event.key === "Enter" && shown[chosen]) choose(shown[chosen]);
+      // By itself a search field would take the key to empty itself.
+      if (event.key === "Escape") close();
+      else if (event.key === "Enter" && shown[chosen]) choose(shown[chosen]);
       else if (by) chosen += by;
       else return;
       event.preventDefault();

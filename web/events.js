@@ -1,6 +1,6 @@
 // What the socket tells, written into what the page knows.
 
-import { say, warn } from "./announce.js";
+import { say, tell, warn } from "./announce.js";
 import { oneLine } from "./format.js";
 import { state, changed, currentChat } from "./store.js";
 
@@ -106,10 +106,12 @@ function hasRead(chat, { customerId, messageId }, go) {
   if (messageId <= (chat.reads.get(customerId) ?? 0)) return;
   chat.reads.set(customerId, messageId);
   if (customerId === state.me.customerId) {
-    chat.lastReadMessageId = messageId;
+    // The echo of a mark may be behind the next one.
+    if (messageId > (chat.lastReadMessageId ?? 0)) chat.lastReadMessageId = messageId;
     chat.recent = chat.recent.filter((id) => id > messageId);
-    // Read up to the end, perhaps in another window; else the server knows what is left.
+    // Read up to the end, perhaps in another window; else what is left is counted, here or by the server.
     if (messageId >= (chat.lastMessage?.messageId ?? 0)) chat.unread = 0;
+    else if (chat.timeline.settled) chat.unread = chat.timeline.unread(chat.lastReadMessageId, state.me.customerId);
     else go.refresh();
   }
   changed("timeline", "chats");
@@ -143,6 +145,7 @@ function reset(chat, client, go) {
   chat.timeline = new chat.timeline.constructor(client.outgoing(chat.chatId));
   chat.lastMessage = null;
   chat.recent = [];
+  chat.lastReadMessageId = null;
   go.refresh();
   if (chat === currentChat()) go.history(chat);
 }
@@ -150,7 +153,8 @@ function reset(chat, client, go) {
 function gone(chatId, words, go) {
   const chat = state.chats.get(chatId);
   if (!chat) return;
-  say(`${words} ${chat.chatName}`);
+  // What one does oneself needs no word.
+  if (!chat.leaving) tell(`${words} ${chat.chatName}`);
   go.drop(chatId);
   go.refresh();
 }
@@ -158,6 +162,9 @@ function gone(chatId, words, go) {
 function connection({ state: phase, retryInMs }) {
   const before = state.connection.phase;
   const retryAt = retryInMs === null ? null : Date.now() + retryInMs;
-  state.connection = { phase, retryAt, restored: phase === "online" && state.connection.lost, lost: phase !== "online" && (before === "online" || state.connection.lost) };
+  // Without a chat there is nothing to be connected to, and nothing is tried.
+  const resting = phase === "offline" && retryInMs === null;
+  const lost = phase !== "online" && !resting && (before === "online" || state.connection.lost);
+  state.connection = { phase, retryAt, lost, restored: phase === "online" && state.connection.lost };
   changed("connection");
 }

@@ -17,8 +17,11 @@ const EDGE = 900;
 /** How far from the end still counts as at the end. */
 const NEAR = 48;
 
-/** Makes the list; `act` has what rows can do, `atEnd` is called when one sees the newest message. */
-export function messagesView(act, atEnd) {
+/** Messages above the first unread one when a chat is opened. */
+const CONTEXT = 10;
+
+/** Makes the list; `act` has what rows can do, `sees` is called with the last message that one sees. */
+export function messagesView(act, sees) {
   const list = h("ol", { class: "messages" });
   const head = h("div", { class: "beginning" }, h("h2", { dir: "auto" }), h("p"));
   const scroller = h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Messages" }, head, list);
@@ -27,6 +30,8 @@ export function messagesView(act, atEnd) {
   const root = h("div", { class: "timeline" }, scroller, blank, latest);
   // The window: from and to are ids of messages; null is the first that is shown by itself, the end.
   let [chat, from, to, stuck, seen] = [null, null, null, true, 0];
+  /** Whether the chat has just been opened, and is still to be shown from its first unread message on. */
+  let opening = false;
 
   function bounds(timeline) {
     const { messages } = timeline;
@@ -66,11 +71,12 @@ export function messagesView(act, atEnd) {
   function draw() {
     const shown = currentChat() ?? null;
     if (shown !== chat) {
-      [chat, from, to, stuck, seen] = [shown, null, null, true, 0];
+      [chat, from, to, stuck, seen, opening] = [shown, null, null, true, 0, true];
       list.replaceChildren();
     }
     if (!chat) return;
     const { timeline } = chat;
+    const first = opening && timeline.loaded ? standAtFirst(timeline) : null;
     const anchor = stuck ? null : anchored();
     const range = bounds(timeline);
     const rows = items(timeline, range);
@@ -78,10 +84,22 @@ export function messagesView(act, atEnd) {
     drawBeginning(timeline, range.start);
     drawBlank(rows.length);
     if (stuck) scroller.scrollTop = scroller.scrollHeight;
+    else if (first !== null) list.querySelector(`[data-id="${first}"]`)?.scrollIntoView({ block: "start" });
     else if (anchor?.row.isConnected) scroller.scrollTop += anchor.row.getBoundingClientRect().top - anchor.top;
     // At the very top nothing scrolls any more, so nothing else would ask for what is above.
     moveWindow();
     mark();
+  }
+
+  /** Puts the window where the first unread message is, and gives its id. Null where all is read. */
+  function standAtFirst(timeline) {
+    opening = false;
+    const me = state.me.customerId;
+    const at = chat.divider === null ? -1 : timeline.messages.findIndex((one) => one.messageId > chat.divider && one.customerId !== me);
+    if (at < 0) return null;
+    [stuck, seen] = [false, chat.divider];
+    from = timeline.messages[Math.max(0, at - CONTEXT)].messageId;
+    return timeline.messages[at].messageId;
   }
 
   function drawBeginning(timeline, start) {
@@ -105,13 +123,21 @@ export function messagesView(act, atEnd) {
 
   const lastInSight = () => [...list.children].findLast((row) => row.offsetTop < scroller.scrollTop + scroller.clientHeight - NEAR);
 
+  /** The last message whose end is in sight, or of which one sees the middle alone; 0 where there is none. */
+  function lastRead() {
+    const line = scroller.scrollTop + scroller.clientHeight;
+    const whole = [...list.children].findLast((row) => row.offsetTop + row.offsetHeight <= line + 1);
+    return Number((whole ?? lastInSight())?.dataset.id) || 0;
+  }
+
   const toBottom = () => scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop;
 
   /** What is new below, and whether the newest is in sight. */
   function mark() {
     const newest = chat.timeline.messages.at(-1)?.messageId ?? 0;
-    if (stuck) seen = newest;
-    if (stuck && newest > 0 && document.visibilityState === "visible" && document.hasFocus()) atEnd(chat);
+    const last = stuck ? newest : lastRead();
+    seen = Math.max(seen, last);
+    if (last > 0 && document.visibilityState === "visible" && document.hasFocus()) sees(chat, last);
     const below = chat.timeline.messages.length - chat.timeline.indexOf(seen + 1);
     latest.hidden = stuck || toBottom() < 2 * NEAR && to === null;
     text(latest.lastElementChild, below > 0 ? count(below, "new message") : "Latest");

@@ -26,7 +26,7 @@ export function headingView() {
   const about = h("p");
   const toggle = iconButton("people", "People and settings", () => togglePanel(), { "aria-controls": "people" });
   const root = h("header", { class: "heading" },
-    iconButton("back", "All chats", () => acts.show(null), { class: "icon-button back" }),
+    iconButton("back", "All chats", acts.showList, { class: "icon-button back" }),
     h("div", { class: "title" }, name, about), toggle);
   on(["current", "people"], () => {
     const chat = currentChat();

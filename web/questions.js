@@ -20,14 +20,14 @@ export function removeMessage(chat, message) {
 export function leave(chat) {
   confirm(`Leave ${chat.chatName}?`, "You will not get its messages any more.", "Leave", async () => {
     await acts.leave(chat);
-    acts.show(null);
+    acts.showList();
   });
 }
 
 export function deleteChat(chat) {
   confirm(`Delete ${chat.chatName}?`, "The chat and its messages are gone for everyone, for good.", "Delete chat", async () => {
     await acts.deleteChat(chat);
-    acts.show(null);
+    acts.showList();
   });
 }
 

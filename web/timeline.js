@@ -82,6 +82,11 @@ export class Timeline {
     return this.messages.findLast((one) => one.customerId === customerId && one.deletedAt === null);
   }
 
+  /** How many known messages after `messageId` are of others, and not deleted. */
+  unread(messageId, me) {
+    return this.messages.slice(this.indexOf(messageId + 1)).filter((one) => one.customerId !== me && one.deletedAt === null).length;
+  }
+
   /** Where a message stands, or would stand. */
   indexOf(messageId) {
     let [low, high] = [0, this.messages.length];

@@ -1,0 +1,74 @@
+// The README's examples come out as they are printed, in their order: one reader, one server.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { startServer } from "./harness/server.mjs";
+
+const readme = readFileSync(fileURLToPath(new URL("../../README.md", import.meta.url)), "utf8");
+
+/** What differs from run to run: times, tokens, the epoch of the log. */
+const alike = (text) => text
+  .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/gu, "TIME")
+  .replaceAll(/"token":"[^"]+"/gu, '"token":"TOKEN"')
+  .replaceAll(/"epoch":"[^"]+"/gu, '"epoch":"EPOCH"');
+
+/** The lines of every terminal that the README shows, in order. */
+const terminals = [...readme.matchAll(/^```console\n([\s\S]*?)^```$/gmu)].map(([, lines]) => lines.trim().split("\n"));
+
+/** What a command of the shell prints. */
+async function run(command) {
+  const child = spawn("bash", ["-c", command], { stdio: ["ignore", "pipe", "inherit"] });
+  let out = "";
+  child.stdout.on("data", (data) => (out += data));
+  const [status] = await once(child, "close");
+  assert.equal(status, 0, command);
+  return out.trim();
+}
+
+/** Types what the README types into a WebSocket client, and reads what it reads. */
+async function talk(url, lines) {
+  const socket = new WebSocket(`${url.replace("http", "ws")}/ws`);
+  const [come, waiting] = [[], []];
+  socket.onmessage = ({ data }) => (waiting.length > 0 ? waiting.shift()(data) : come.push(data));
+  const next = () => come.shift() ?? new Promise((resolve) => waiting.push(resolve));
+  await new Promise((resolve, reject) => Object.assign(socket, { onopen: resolve, onerror: reject }));
+  for (const line of lines) {
+    const text = line.slice(2);
+    if (line.startsWith("> ")) socket.send(text);
+    else assert.equal(alike(await next()), alike(text));
+  }
+  socket.close();
+}
+
+test("every example comes out as printed", async (t) => {
+  const server = await startServer(t);
+  let [token, commands, sockets] = [null, 0, 0];
+  for (const lines of terminals) {
+    if (lines[0].startsWith("> ")) {
+      await talk(server.url, lines);
+      sockets += 1;
+      continue;
+    }
+    for (const [n, line] of lines.entries()) {
+      const command = line.startsWith("$ ") ? line.slice(2) : null;
+      if (command === null) continue;
+      commands += 1;
+      const restart = /^AUTH=(\w+) cargo run$/u.exec(command);
+      if (restart) {
+        await server.stop();
+        server.flags = [`--auth=${restart[1]}`];
+        await server.start();
+        continue;
+      }
+      const here = command.replaceAll("localhost:8080", server.url.replace("http://", ""));
+      const said = await run(token === null ? here : here.replaceAll("6f2c…", token));
+      assert.equal(alike(said), alike(lines[n + 1]), command);
+      token = JSON.parse(said).token ?? token;
+    }
+  }
+  assert.ok(commands >= 7 && sockets >= 1, "the README shows examples");
+});
