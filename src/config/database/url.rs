@@ -96,8 +96,15 @@ fn sqlite(path: &str) -> Result<Read, String> {
     }
 }
 
+/// What a host must be where several are named.
+const ONE_HOST: &str =
+    "one name or address; where Postgres fails over, one that moves to the new primary";
+
 fn postgres(text: &str) -> Result<Read, String> {
     let mut url = Url::parse(text).map_err(|error| unreadable(text, error))?;
+    if url.host_str().is_some_and(|host| host.contains(',')) {
+        return Err(wrong("the host", ONE_HOST));
+    }
     if url.fragment().is_some() {
         return Err(wrong("a # in it", "written as %23"));
     }
@@ -155,10 +162,7 @@ fn unreadable(text: &str, error: ParseError) -> String {
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
     let hosts = authority.rsplit('@').next().unwrap_or_default();
     match error {
-        _ if hosts.contains(',') => wrong(
-            "the host",
-            "one name or address; where Postgres fails over, one that moves to the new primary",
-        ),
+        _ if hosts.contains(',') => wrong("the host", ONE_HOST),
         ParseError::InvalidPort => wrong(
             "the port",
             "a number from 1 to 65535; a password that holds / ? # or : must have them as %2F %3F %23 %3A",
@@ -189,6 +193,7 @@ fn check_parameter(key: &str, value: &str) -> Result<(), String> {
             value.parse::<u16>().is_ok_and(|port| port > 0),
             "a number from 1 to 65535",
         ),
+        "host" => (!value.contains(','), ONE_HOST),
         "hostaddr" => (
             without_brackets(value).parse::<std::net::IpAddr>().is_ok(),
             "an IP address",
@@ -250,8 +255,8 @@ mod tests {
     fn an_ipv6_address_is_known_without_its_brackets() {
         for url in [
             "postgres://u@[::1]:5432/d",
-            "postgres://u@/d?host=[::1]",
-            "postgres://u@/d?hostaddr=::1",
+            "postgres:///d?user=u&host=[::1]",
+            "postgres:///d?user=u&hostaddr=::1",
         ] {
             assert_eq!(options(url).get_host(), "::1", "{url}");
         }
@@ -278,6 +283,7 @@ mod tests {
             ("postgres://u:se cret@h/d", "white space"),
             ("postgres://u:secret@h1,h2/d", "the host"),
             ("postgres://u:secret@h1:1,h2:2/d", "the host"),
+            ("postgres:///d?host=secret,h2", "the parameter host"),
             ("postgres://u:secret@[::1/d", "the host"),
             ("postgres://u:secret@[::g]/d", "the host"),
             ("postgres://u:secret@h<>/d", "the host"),
