@@ -67,7 +67,7 @@ pub enum Store {
     /// A pool of connections to Postgres.
     Postgres(PostgresPool),
     /// One writing connection and several reading ones.
-    Sqlite(Embedded),
+    Sqlite(Box<Embedded>),
 }
 
 /// A transaction on either store; dropped without a commit, it is undone.
@@ -129,7 +129,10 @@ impl Store {
                 let pool = postgres::open(options, connections, wait).await?;
                 Ok(Self::Postgres(pool))
             }
-            Target::Sqlite(path) => Embedded::open(path, connections).await.map(Self::Sqlite),
+            Target::Sqlite(path) => {
+                let embedded = Embedded::open(path, connections).await?;
+                Ok(Self::Sqlite(Box::new(embedded)))
+            }
         }
     }
 

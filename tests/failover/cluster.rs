@@ -42,7 +42,6 @@ async fn a_standby_takes_over_and_no_acknowledged_message_is_lost() {
         let moved = Instant::now();
         load.goes_on(2).await;
         let took = moved.elapsed();
-        println!("{loss:?}: back after {took:?}");
         assert!(took < BACK_WITHIN, "{loss:?}: {took:?}");
         for client in [&first, &second] {
             until_ready(client).await;

@@ -65,8 +65,7 @@ impl Load {
                 .await
                 .expect("its end");
         }
-        let acked = self.acked.lock().expect("the acknowledgements");
-        let acked = acked.clone();
+        let acked = self.acked.lock().expect("the acknowledgements").clone();
         let stored = history(client, chat).await;
         let seqs: Vec<i64> = stored
             .iter()
