@@ -216,6 +216,7 @@ const SPAWN: &[(&str, &str)] = &[
         "hub/seat.rs",
         "it waits for a second or so and cannot fail; the user's next socket makes up for one",
     ),
+    ("service/health.rs", "waits for the task"),
     ("service/user.rs", "waits for the task"),
 ];
 
