@@ -72,7 +72,7 @@ async fn a_wrong_setting_stops_the_start_and_is_told_what_would_be_right() {
         (
             "DATABASE_URL",
             "postgres://me:hunter2@h:port/y",
-            ["DATABASE_URL", "sqlite://PATH"],
+            ["DATABASE_URL", "the port must be"],
         ),
         ("DB_HOST", "localhost", ["DB_USER", "missing"]),
         ("DB_PASS", "hunter2", ["DB_HOST", "missing"]),
