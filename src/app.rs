@@ -225,7 +225,9 @@ impl App {
         }
         tasks.spawn(KEEPER, &stop_writing, keeper.run(stop_writing.clone()));
         tasks.spawn(SWEEPER, &stop_writing, sweeper.run(stop_writing.clone()));
-        if let Some(control) = Control::listen(config, &store, &hub) {
+        let closing = hub.clone();
+        let close = move |session| closing.end_session(session);
+        if let Some(control) = Control::listen(config, &store, close) {
             tasks.spawn(CONTROL, &stop_writing, control.run(stop_writing.clone()));
         }
         let guarding = guardian.run(stop_writing.clone());

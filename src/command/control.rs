@@ -4,7 +4,12 @@
 //! A client sends one line of JSON, a [`Request`], and gets one line, a [`Reply`].
 
 use super::{hasher, request::Request};
-use crate::{config::Config, hub::Hub, store::Target};
+use crate::{
+    auth::PasswordHasher,
+    config::Config,
+    model::SessionId,
+    store::{Store, Target},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
@@ -20,8 +25,6 @@ use tokio::{
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-use crate::store::Store;
 
 /// Longest line, in bytes, of a request or a reply.
 const LONGEST_LINE: u64 = 64 * 1024;
@@ -92,16 +95,22 @@ pub struct Control {
 
 struct Work {
     store: Store,
-    passwords: crate::auth::PasswordHasher,
-    hub: Hub,
+    passwords: PasswordHasher,
+    /// Closes the sockets of a session that has ended.
+    close: Box<dyn Fn(SessionId) + Send + Sync>,
     turns: Semaphore,
 }
 
 impl Control {
-    /// Listens beside the database file, which this process has locked. None on Postgres, and where the
-    /// socket cannot be made: then commands need the server stopped, and the log says why.
+    /// Listens beside the database file, which this process has locked. `close` is called with each session
+    /// that a command ends. None on Postgres, and where the socket cannot be made: then commands need the
+    /// server stopped, and the log says why.
     #[must_use]
-    pub fn listen(config: &Config, store: &Store, hub: &Hub) -> Option<Self> {
+    pub fn listen(
+        config: &Config,
+        store: &Store,
+        close: impl Fn(SessionId) + Send + Sync + 'static,
+    ) -> Option<Self> {
         let path = place(&config.target().ok()?)?;
         match bind(&path) {
             Ok((listener, owner)) => Some(Self {
@@ -111,7 +120,7 @@ impl Control {
                 work: Arc::new(Work {
                     store: store.clone(),
                     passwords: hasher(config),
-                    hub: hub.clone(),
+                    close: Box::new(close),
                     turns: Semaphore::new(AT_ONCE),
                 }),
             }),
@@ -196,7 +205,7 @@ async fn carry_out(request: Request, work: &Work) -> Reply {
     match time::timeout(LIMIT, done).await {
         Ok(Ok(outcome)) => {
             for (user, session) in outcome.ended {
-                work.hub.end_session(session);
+                (work.close)(session);
                 tracing::info!(user = user.0, session = session.0, "session ended");
             }
             Reply::Done(outcome.said)

@@ -42,9 +42,11 @@ pub(super) fn days(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text)
-        .map(|_| text.to_owned())
-        .map_err(|_| "must be error, warn, info, debug, trace, or target=level,…".to_owned())
+    // Targets are names of modules. The reader of filters panics on some texts beyond ASCII.
+    match text.is_ascii() && EnvFilter::try_new(text).is_ok() {
+        true => Ok(text.to_owned()),
+        false => Err("must be error, warn, info, debug, trace, or target=level,…".to_owned()),
+    }
 }
 
 /// An address alone, or a network. Bits beyond the prefix are taken for a slip of the pen: somebody
@@ -78,6 +80,14 @@ mod tests {
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
         for wrong in ["0", "-1", "NaN", "inf", "x", "1e9"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_log_filter_is_ascii() {
+        assert_eq!(log_filter("sqlx=warn"), Ok("sqlx=warn".to_owned()));
+        for wrong in [" ඞU=/x", "\u{2028}=", "ä=info", "x=loud"] {
+            assert!(log_filter(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -1,7 +1,10 @@
 //! What holds for every frame that a client could send.
 
 use super::{Command, Request};
-use crate::{error::Code, model::Username};
+use crate::{
+    error::Code,
+    model::{Content, Username},
+};
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
 
@@ -22,6 +25,13 @@ fn name() -> impl Strategy<Value = String> {
     })
 }
 
+/// A content that is taken: it has something to see.
+fn content() -> impl Strategy<Value = String> {
+    text(60).prop_filter("a visible content", |text| {
+        Content::parse(text.clone()).is_ok()
+    })
+}
+
 /// A bare number, or one with an epoch.
 fn since() -> impl Strategy<Value = Value> {
     let number = (0..=i64::MAX).prop_map(Value::from);
@@ -32,7 +42,7 @@ fn since() -> impl Strategy<Value = Value> {
 
 /// A frame whose every field is right, and the names of those fields.
 fn right_frame() -> impl Strategy<Value = (Value, Vec<&'static str>)> {
-    (id(), id(), id(), since(), text(60), name()).prop_flat_map(
+    (id(), id(), id(), since(), content(), name()).prop_flat_map(
         |(chat, user, message, since, content, name)| {
             let frame = |kind: &str, content: Value| json!({ "type": kind, "content": content });
             let connect = json!({
