@@ -61,10 +61,9 @@ async fn a_writer_that_gives_a_number_twice_ends_the_epoch(store: Store) {
         room.say(&format!("another {n}")).await;
     }
     assert_eq!(socket.closed().await, 1012);
-    patiently("another epoch", async {
-        while epoch(&room.server, room.carl, room.chat).await == before {}
-    })
-    .await;
+    let another =
+        Box::pin(async { while epoch(&room.server, room.carl, room.chat).await == before {} });
+    patiently("another epoch", another).await;
     room.close().await;
 }
 
