@@ -117,7 +117,7 @@ pub struct Config {
     pub limits: limits::CallerLimits,
 
     /// Web origins, besides the server's own, whose pages may use the API, separated by commas:
-    /// scheme, name and port exactly as browsers write them (https://chat.example.com), also those of
+    /// scheme, name and port exactly as browsers write them (`https://chat.example.com`), also those of
     /// apps with a scheme of their own (capacitor://localhost)
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin::origin)]
     pub cors_allowed_origins: Vec<String>,

@@ -25,7 +25,15 @@ pub struct Process {
 
 /// The binary with nothing in its environment but what is given, in its own folder.
 pub(super) fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_messaging-api"));
+    let binary = env!("CARGO_BIN_EXE_messaging-api");
+    let mut command = match cfg!(target_os = "linux") {
+        // The tests may run where SIGHUP is ignored, as under nohup.
+        true => Command::new("/usr/bin/env"),
+        false => Command::new(binary),
+    };
+    if cfg!(target_os = "linux") {
+        command.args(["--default-signal=HUP", binary]);
+    }
     command
         .env_clear()
         .current_dir(folder)

@@ -17,7 +17,8 @@ const MESSAGES: usize = 150;
 const ON_A_PAGE: usize = 64;
 
 fn longest() -> String {
-    "\u{1}".repeat(16 * 1024)
+    // With one character that can be seen.
+    "\u{1}".repeat(16 * 1024 - 1) + "."
 }
 
 /// A server where carl has talked to himself.
