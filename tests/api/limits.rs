@@ -154,7 +154,7 @@ async fn who_answers_no_ping_is_closed_1008(store: Store) {
 }
 
 async fn who_answers_pings_stays(store: Store) {
-    let room = Room::open_with(store, &["--ping-seconds=0.2"]).await;
+    let room = Room::open_with(store, &["--ping-seconds=1"]).await;
     let mut socket = room.enter(room.carl).await;
     // Twice as many beats as a silent socket would live to see.
     for _ in 0..6 {
