@@ -2,6 +2,7 @@
 
 use crate::harness::{Server, Socket, Store, on_both_stores, patiently};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use tokio::task::yield_now;
 
 on_both_stores!(
@@ -81,21 +82,33 @@ async fn the_session_that_is_one_too_many_loses_its_sockets(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
     let chat = carl.chat("general").await;
-    // Made behind the server's back, and all used later than the first.
-    let sqlite = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 99) \
-        INSERT INTO session (customer_id, token_hash, created_at, last_used_at, expires_at) \
-        SELECT 1, randomblob(32), '2026-01-01T00:00:00+00:00', '2998-01-01T00:00:00+00:00', \
-            '2999-01-01T00:00:00+00:00' FROM n";
-    let postgres = "INSERT INTO session \
-            (customer_id, token_hash, created_at, last_used_at, expires_at) \
-        SELECT 1, sha256(n::text::bytea), '2026-01-01', '2998-01-01', '2999-01-01' \
-        FROM generate_series(1, 99) AS n";
-    let sql = match store {
-        Store::Sqlite => sqlite,
-        Store::Postgres => postgres,
-    };
-    server.database.run(sql).await;
+    // As many others as there may be, all used later than the first, and each with an open socket.
+    let tokens: Vec<String> = (0..99).map(|n| format!("{n:064x}")).collect();
+    let rows = tokens.iter().map(|token| {
+        let hash = Sha256::digest(token.as_bytes());
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = match store {
+            Store::Sqlite => format!("x'{hash}'"),
+            Store::Postgres => format!("'\\x{hash}'"),
+        };
+        format!(
+            "(1, {hash}, '2026-01-01T00:00:00+00:00', '2998-01-01T00:00:00+00:00', \
+             '2999-01-01T00:00:00+00:00')"
+        )
+    });
+    let sql = format!(
+        "INSERT INTO session (customer_id, token_hash, created_at, last_used_at, expires_at) VALUES {}",
+        rows.collect::<Vec<_>>().join(", ")
+    );
+    server.database.run(&sql).await;
     let mut socket = carl.enter(&server, chat).await;
+    let mut others = Vec::new();
+    for token in tokens {
+        let mut other = server.socket().await;
+        let content = json!({ "chatId": chat, "token": token });
+        other.ask("connect-chat", content).await;
+        others.push(other);
+    }
     let again = carl.again().await;
     assert_eq!(socket.closed().await, 4001);
     let reply = carl.client.get("/me").await;
