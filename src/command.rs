@@ -41,7 +41,10 @@ pub async fn run(command: &Command, config: &Config) -> Result<(), String> {
         Command::NewEpoch => carry_out(config, Request::NewEpoch).await,
         Command::CreateUser(account) => account::create(config, &account.name).await,
         Command::ResetPassword(account) => account::reset_password(config, &account.name).await,
-        Command::MakeAdmin(wanted) => chat::make_admin(config, wanted).await,
+        Command::MakeAdmin(wanted) => {
+            let (chat, user) = (wanted.chat.clone(), wanted.user.clone());
+            carry_out(config, Request::MakeAdmin { chat, user }).await
+        }
         Command::Completions { shell } => describe::completions(*shell),
         Command::Man { command } => describe::man(command.as_deref()),
     }

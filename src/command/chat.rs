@@ -1,32 +1,20 @@
 //! Chats without the API: an admin for a chat that has none, or none that is there.
 
-use super::{
-    open,
-    say::{cause, tell},
-};
+use super::say::cause;
 use crate::{
-    config::{Appointment, Config},
     error::Error,
     model::{ChatId, Role, SoughtName, User, UserId},
     repository::{ChatRepository, RosterRepository, UserRepository},
     store::Store,
 };
 
-/// Makes a user an admin of a chat, and a member where they are none.
-pub(super) async fn make_admin(config: &Config, wanted: &Appointment) -> Result<(), String> {
-    let store = open(config).await?;
-    let appointed = appoint(&store, wanted).await;
-    store.close().await;
-    tell(&appointed?)
-}
-
-async fn appoint(store: &Store, wanted: &Appointment) -> Result<String, String> {
-    let named = &wanted.chat;
+/// Makes a user an admin of a chat, and a member where they are none; gives the sentence to say.
+pub(super) async fn make_admin(store: &Store, named: &str, user: &str) -> Result<String, String> {
     let no_chat = || format!("there is no chat {named}; a chat is named by its id");
     let id: ChatId = named.parse().map_err(|()| no_chat())?;
     let chat = ChatRepository::new(store.clone()).find(id).await;
     let chat = chat.map_err(failed)?.ok_or_else(no_chat)?;
-    let user = find(&UserRepository::new(store.clone()), &wanted.user).await?;
+    let user = find(&UserRepository::new(store.clone()), user).await?;
     let admin = Some(Role::Admin);
     let mut roster = RosterRepository::new(store.clone())
         .lock(id)

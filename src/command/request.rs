@@ -1,6 +1,6 @@
 //! Commands that change the store, in a form that a running server takes too.
 
-use super::say::cause;
+use super::{chat::make_admin, say::cause};
 use crate::{
     auth::PasswordHasher,
     error::Error,
@@ -30,6 +30,13 @@ pub enum Request {
     },
     /// Begins another epoch of the log.
     NewEpoch,
+    /// Makes a user an admin of a chat.
+    MakeAdmin {
+        /// The chat's id, as it was typed.
+        chat: String,
+        /// The user's name or id, as it was typed.
+        user: String,
+    },
     /// Brings the tables up to date: a server that runs has done so.
     Migrate,
 }
@@ -60,6 +67,7 @@ impl Request {
                 reset_password(&users, passwords, &name, password).await
             }
             Self::NewEpoch => begin_epoch(store).await,
+            Self::MakeAdmin { chat, user } => make_admin(store, &chat, &user).await.map(said),
             Self::Migrate => Ok(said("The tables are up to date.".to_owned())),
         }
     }

@@ -13,6 +13,7 @@ on_both_stores!(
     users_are_made_and_passwords_reset_beside_a_running_server,
     a_command_is_refused_beside_a_server_as_without_one,
     tables_are_up_to_date_beside_a_running_server,
+    an_admin_is_made_beside_a_running_server,
 );
 
 const PASSWORD: &str = "Zug um halb neun";
@@ -94,6 +95,34 @@ async fn tables_are_up_to_date_beside_a_running_server(store: Store) {
     let done = database.command(&["migrate"]).await;
     assert!(done.text().contains("up to date"), "{done:?}");
     done.expect_success();
+    server.stop().await;
+}
+
+async fn an_admin_is_made_beside_a_running_server(store: Store) {
+    let database = Database::new(store).await;
+    let server = serve(&database).await;
+    let client = server.client();
+    for name in ["carl", "dora"] {
+        let args = ["create-user", name];
+        let made = database.command_with(&args, PASSWORD.as_bytes()).await;
+        made.expect_success();
+    }
+    let token = async |name: &str| client.login(name, PASSWORD).await["token"].clone();
+    let (carl, dora) = (token("carl").await, token("dora").await);
+    let as_user = |token: &serde_json::Value| client.with_token(token.as_str().expect("a token"));
+    let chat = as_user(&carl).new_chat("general").await;
+    let path = format!("/chat/{chat}");
+    let renamed = json!({ "chatName": "hers" });
+    let refused = as_user(&dora).put(&path, renamed.clone()).await;
+    refused.expect_error(404, "chat_not_found");
+    let made = database
+        .command(&["make-admin", &chat.to_string(), "dora"])
+        .await;
+    assert!(made.text().contains("dora is an admin"), "{made:?}");
+    made.expect_success();
+    as_user(&dora).put(&path, renamed).await.expect(200);
+    let refused = database.command(&["make-admin", "77", "dora"]).await;
+    refused.expect_failure(&["there is no chat 77"]);
     server.stop().await;
 }
 
