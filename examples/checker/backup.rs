@@ -40,8 +40,8 @@ impl Plan {
     }
 }
 
-/// Copies the files of an SQLite database that nobody uses from one folder into another, in which they
-/// take the place of those that are there.
+/// Copies the files of an SQLite database from one folder into another, and replaces the files that are
+/// there. No process may have the database open.
 pub fn copy_files(from: &Path, to: &Path) -> Result<(), String> {
     let copy = |name: &str| -> Result<(), Error> {
         let (from, to) = (from.join(name), to.join(name));
