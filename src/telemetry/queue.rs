@@ -87,14 +87,20 @@ impl Queue {
 
     fn push(&self, line: &[u8]) {
         let mut state = self.0.lock();
-        let size = state.lines.len() + line.len();
-        if size > ROOM && (size > ROOM + RESERVE || !state.is_written_by_this_thread()) {
+        let by_writer = state.is_written_by_this_thread();
+        let limit = if by_writer { ROOM + RESERVE } else { ROOM };
+        if state.lines.len() + line.len() > limit {
             state.untold += 1;
             self.0.dropped.fetch_add(1, Relaxed);
             return;
         }
         let was_empty = state.lines.is_empty();
-        state.lines.extend_from_slice(line);
+        if by_writer {
+            // Lines are missing between what was written and what waits: the line that says so stands there.
+            state.lines.splice(0..0, line.iter().copied());
+        } else {
+            state.lines.extend_from_slice(line);
+        }
         drop(state);
         if was_empty {
             self.0.filled.notify_one();

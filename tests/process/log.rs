@@ -105,6 +105,12 @@ impl Unread {
         value.expect("the metric").parse().expect("a number")
     }
 
+    async fn line(&mut self) -> Value {
+        let mut line = String::new();
+        self.log.read_line(&mut line).await.expect("the log");
+        serde_json::from_str(&line).expect("a whole line")
+    }
+
     async fn terminate(&mut self) {
         let id = self.child.id().expect("a running process").to_string();
         let kill = Command::new("kill").args(["-TERM", &id]).status().await;
@@ -127,28 +133,34 @@ async fn a_log_that_is_not_read_holds_nothing_up(store: Store) {
     let dropped = server.dropped().await;
     assert!(dropped > 0.0, "{dropped}");
 
-    // Read again, the log goes on: every line is whole, one tells how many are missing, and the last
-    // ones are written before the process ends.
-    let mut text = String::new();
-    let reading = server.log.read_to_string(&mut text);
-    let id = server.child.id().expect("a running process").to_string();
-    let stopping = async {
-        let kill = Command::new("kill").args(["-TERM", &id]).status().await;
-        assert!(kill.expect("kill").success());
-    };
-    let (read, ()) = patiently("the log's end", async { tokio::join!(reading, stopping) }).await;
-    read.expect("the log");
+    // Read again, the log goes on: every line is whole, one stands in the gap and tells how many are
+    // missing there, and the last ones are written before the process ends.
+    let mut lines = Vec::new();
+    let mut told = 0;
+    while told == 0 {
+        let line = patiently("the log to go on", server.line()).await;
+        told += missing(&line);
+        lines.push(line);
+    }
+    server.terminate().await;
+    let mut rest = String::new();
+    let reading = server.log.read_to_string(&mut rest);
+    patiently("the log's end", reading).await.expect("the log");
     assert_eq!(server.ended().await, Some(0));
-    let lines = text
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("a whole line"));
-    let lines: Vec<Value> = lines.collect();
-    let told = lines
-        .iter()
-        .filter(|line| line["message"] == "log lines dropped: the log was not read");
-    let told: u64 = told.filter_map(|line| line["lines"].as_u64()).sum();
+    lines.extend(rest.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).expect("a whole line");
+        line
+    }));
+    let told: u64 = lines.iter().map(missing).sum();
     assert!(told as f64 >= dropped, "{told} of {dropped}");
     assert_eq!(lines.last().expect("a line")["message"], "stopped");
+}
+
+/// Lines that this line says are missing before it.
+fn missing(line: &Value) -> u64 {
+    let of_gap = line["message"] == "log lines dropped: the log was not read";
+    let lines = line["lines"].as_u64().filter(|_| of_gap);
+    lines.unwrap_or_default()
 }
 
 #[tokio::test]
