@@ -9,6 +9,7 @@ mod describe;
 mod output_file;
 mod request;
 mod say;
+mod stream;
 
 use crate::{
     auth::{PasswordHasher, PasswordRules},
@@ -36,7 +37,7 @@ pub async fn run(command: &Command, config: &Config) -> Result<(), String> {
         Command::Serve => Ok(()),
         Command::Migrate => migrate(config).await,
         Command::Check => check::run(config).await,
-        Command::Export(archive) => archive::export(config, archive).await,
+        Command::Export(wanted) => archive::export(config, wanted).await,
         Command::Import(archive) => archive::import(config, archive).await,
         Command::NewEpoch => carry_out(config, Request::NewEpoch).await,
         Command::CreateUser(account) => account::create(config, &account.name).await,

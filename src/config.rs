@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-pub use command::{Account, Appointment, Archive, Command, command_line};
+pub use command::{Account, Appointment, Archive, Command, Export, command_line};
 
 /// Whether callers are believed or must sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

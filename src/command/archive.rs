@@ -1,9 +1,9 @@
 //! Everything into a file, and back.
 
-use super::{open, output_file::OutputFile, say::remark};
+use super::{open, output_file::OutputFile, say::remark, stream::Stream};
 use crate::{
     archive::{self, Failure},
-    config::{Archive, Config},
+    config::{Archive, Config, Export},
     repository::Snapshot,
     store,
 };
@@ -11,14 +11,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     fs::File,
     io::{self, BufReader, BufWriter, IsTerminal},
+    os::fd::AsFd,
     path::Path,
+    time::Duration,
 };
 
 /// Bytes that are read or written at once.
 pub(super) const BUFFER: usize = 256 * 1024;
 
 /// Writes everything. A file gets its name when it is whole: what fails leaves an older copy alone.
-pub(super) async fn export(config: &Config, archive: &Archive) -> Result<(), String> {
+pub(super) async fn export(config: &Config, wanted: &Export) -> Result<(), String> {
     config.check()?;
     let mut snapshot = Snapshot::new(store::snapshot(&config.target()?).await?);
     let failed = |e: Failure| format!("cannot export: {e}");
@@ -35,15 +37,19 @@ pub(super) async fn export(config: &Config, archive: &Archive) -> Result<(), Str
         rows.unsigned_abs(),
         "{bar:40} {pos} of {len} rows, {eta} left",
     );
-    let counts = match named(archive) {
+    let limit = Duration::from_secs(wanted.stall_seconds.into());
+    let counts = match named(&wanted.archive) {
         None => {
-            let out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+            let out = io::stdout().as_fd().try_clone_to_owned();
+            let out = out.map_err(|e| failed(e.into()))?;
+            let out = Stream::new(File::from(out), limit);
+            let out = BufWriter::with_capacity(BUFFER, out);
             archive::write(snapshot, out, |n| bar.inc(n))
                 .await
                 .map_err(failed)?
         }
         Some(path) => {
-            let file = OutputFile::open(path, &config.target()?)?;
+            let file = OutputFile::open(path, &config.target()?, limit)?;
             file.write(snapshot, &bar).await.map_err(failed)?
         }
     };

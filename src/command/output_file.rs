@@ -1,6 +1,6 @@
 //! The file that an export is written to.
 
-use super::archive::BUFFER;
+use super::{archive::BUFFER, stream::Stream};
 use crate::{
     archive::{self, Failure},
     repository::{Counts, Snapshot},
@@ -12,6 +12,7 @@ use std::{
     io::{self, BufWriter},
     os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// What SQLite and the server add to the name of a database file.
@@ -20,7 +21,7 @@ const DATABASE_FILES: [&str; 5] = ["", "-wal", "-shm", "-journal", ".lock"];
 /// Where an export goes.
 pub(super) enum OutputFile {
     /// A pipe or a terminal, which takes bytes as they come.
-    Stream(File),
+    Stream(Stream),
     /// A regular file. It gets its name once it is whole, so that a failure leaves an older copy alone.
     Regular {
         /// The file, links followed.
@@ -32,18 +33,20 @@ pub(super) enum OutputFile {
 }
 
 impl OutputFile {
-    /// Opens the place that `path` names; a link is followed to its file.
+    /// Opens the place that `path` names; a link is followed to its file. `limit` is how long a pipe or a
+    /// terminal may take nothing.
     ///
     /// # Errors
     /// A sentence: a folder or a device that holds data, a file of another user, the database itself, a
     /// link to nothing, or a file that another export writes.
-    pub(super) fn open(path: &Path, source: &Target) -> Result<Self, String> {
+    pub(super) fn open(path: &Path, source: &Target, limit: Duration) -> Result<Self, String> {
         let shown = path.display();
         let failed = |e: io::Error| format!("cannot write to {shown}: {e}");
         let path = match fs::metadata(path) {
             Ok(found) if is_stream(&found) => {
                 let stream = OpenOptions::new().write(true).open(path);
-                return stream.map(Self::Stream).map_err(failed);
+                let stream = stream.map_err(failed)?;
+                return Ok(Self::Stream(Stream::new(stream, limit)));
             }
             Ok(found) if !found.is_file() => {
                 return Err(format!(

@@ -34,7 +34,7 @@ pub enum Command {
     Check,
 
     /// Write everything that is stored as JSON lines, from one moment, beside a running server too
-    Export(Archive),
+    Export(Export),
 
     /// Read what export wrote into an empty database of either kind: all of it or nothing
     Import(Archive),
@@ -64,6 +64,19 @@ pub enum Command {
         /// Of which command
         command: Option<String>,
     },
+}
+
+/// An export.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Where it goes.
+    #[command(flatten)]
+    pub archive: Archive,
+
+    /// Seconds after which an export into a pipe or a terminal that takes nothing gives up; until then it
+    /// holds back the database's cleaning
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=86400))]
+    pub stall_seconds: u32,
 }
 
 /// The file of an export or an import.

@@ -2,9 +2,11 @@
 
 use super::serve;
 use crate::harness::{Database, Store, on_both_stores};
+use rustix::fs::OFlags;
 use std::{
-    fs,
-    os::unix::fs::{FileTypeExt, PermissionsExt, chown, symlink},
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt, chown, symlink},
     path::Path,
     process::Command,
 };
@@ -15,6 +17,7 @@ on_both_stores!(
     an_export_goes_through_pipes_and_devices,
     an_export_replaces_no_folder_and_no_file_of_another_user,
     an_export_that_was_killed_is_in_nobodys_way,
+    an_export_that_is_not_read_gives_up,
 );
 
 fn mode(path: &Path) -> u32 {
@@ -150,4 +153,25 @@ async fn the_data_folder_and_what_is_in_it_are_their_owners_alone() {
         assert_eq!(mode(&folder.join(name)), 0o600, "{name}");
     }
     server.stop().await;
+}
+
+async fn an_export_that_is_not_read_gives_up(store: Store) {
+    let database = world(store).await;
+    let pipe = database.folder.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    // Open, so that the export begins; full, so that it cannot go on.
+    let mut full = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(&pipe)
+        .unwrap();
+    while full.write(&[b'x'; 4096]).is_ok() {}
+    let given_up = database
+        .command(&["export", "--stall-seconds", "1", "pipe"])
+        .await;
+    given_up.expect_failure(&["nothing read it for 1 s"]);
+    // The database is free: a write is taken, and everything can be read.
+    database.export().await;
 }
