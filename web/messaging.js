@@ -642,20 +642,28 @@ export class Messaging {
 
   /** Tells how far was read; once that is told, how far it is by then. @param {Room} room */
   async #tellRead(room) {
-    const { chatId, read } = room;
-    if (!room.live || room.telling || room.readTold >= read) return;
+    if (room.telling) return;
     room.telling = true;
-    try {
-      await this.#ask("mark-read", { chatId, messageId: read });
-      room.readTold = read;
-    } catch (error) {
-      if (!LOST.has(asError(error).code)) {
+    let tries = 0;
+    while (room.live && room.readTold < room.read) {
+      const { chatId, read } = room;
+      try {
+        await this.#ask("mark-read", { chatId, messageId: read });
         room.readTold = read;
-        this.#emit("error", asError(error));
+        tries = 0;
+      } catch (thrown) {
+        const error = asError(thrown);
+        // Lost with the socket: the next one tells it.
+        if (LOST.has(error.code)) break;
+        const again = error.code === "rate_limited" || (PASSING.has(error.code) && ++tries < TRIES);
+        if (again) await this.#pause(error.retryAfterMs ?? this.#backoff(tries));
+        else {
+          room.readTold = read;
+          this.#emit("error", error);
+        }
       }
     }
     room.telling = false;
-    if (room.readTold === read) this.#tellRead(room);
   }
 
   // ---- requests

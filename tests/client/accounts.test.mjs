@@ -70,3 +70,27 @@ test("one who is too fast is slowed down; the messages stay in order", async (t)
   await proveSent(server, 1, texts);
   assert.deepEqual(carl.of("error"), []);
 });
+
+test("a read position that is refused for its pace is told again", async (t) => {
+  const server = await startServer(t, ["--rate-limit", "on"]);
+  let socket;
+  const refused = [];
+  class Heard extends WebSocket {
+    constructor(...args) {
+      super(...args);
+      socket = this;
+      this.addEventListener("message", ({ data }) => {
+        const { id, content } = JSON.parse(data);
+        if (content?.code === "rate_limited" && id !== undefined) refused.push(id);
+      });
+    }
+  }
+  const carl = watched(t, server.url, { WebSocket: Heard });
+  const sigmund = watched(t, server.url, { customerId: 2 });
+  await Promise.all([carl, sigmund].map(({ client }) => client.connect(1)));
+  const { messageId } = await server.say(1, "read me");
+  for (let i = 0; i < 120; i++) socket.send(JSON.stringify({ type: "start-typing", content: { chatId: 1 } }));
+  carl.client.markRead(1, messageId);
+  await sigmund.next("read", (read) => read.messageId === messageId);
+  assert.ok(refused.length > 0, "the server refused the mark itself");
+});
