@@ -77,16 +77,6 @@ async fn ungoverned(database: &Database) -> i64 {
     database.number(sql.to_owned()).await
 }
 
-/// Waits until a number in the database is this one.
-async fn until_number(database: &Database, sql: &str, expected: i64) {
-    patiently(sql, async {
-        while database.number(sql.to_owned()).await != expected {
-            time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
-}
-
 async fn role(client: &Client, chat: i64, user: i64, role: &str) -> u16 {
     let path = format!("/chat/{chat}/user/{user}");
     client.put(&path, json!({ "role": role })).await.status
@@ -182,7 +172,7 @@ async fn a_chat_goes_with_the_account_of_its_only_member(store: Store) {
              + (SELECT count(*) FROM message WHERE chat_id = {chat})"
         )
     };
-    until_number(&server.database, &rows(alone), 0).await;
+    server.database.until(&rows(alone), 0).await;
     let chats = dora.client.list("/chat").await;
     assert_eq!(field(&chats, "chatId"), [shared]);
     server.stop().await;
@@ -208,7 +198,7 @@ async fn chats_without_an_admin_get_one_at_the_start(store: Store) {
         "SELECT customer_id FROM customer_chat WHERE role = 'admin' AND chat_id = {chat} UNION ALL SELECT 0 ORDER BY 1 DESC LIMIT 1"
     );
     // The one who was there first.
-    until_number(&server.database, &admins, 1).await;
+    server.database.until(&admins, 1).await;
     let login = server.client().login("carl", "correct horse").await;
     let carl = server
         .client()
@@ -240,7 +230,7 @@ async fn a_chat_without_an_admin_gets_one_after_the_deletion_of_a_user(store: St
         "SELECT count(*) FROM customer_chat WHERE role = 'admin' AND customer_id = {}",
         carl.id
     );
-    until_number(&server.database, &admin, 1).await;
+    server.database.until(&admin, 1).await;
     server.stop().await;
 }
 
@@ -248,7 +238,7 @@ async fn chats_without_members_go_after_thirty_days(store: Store) {
     let (database, chat, empty) = left_by_open_mode(store).await;
     let server = Server::start_on(database, &REQUIRED).await;
     let marked = "SELECT count(*) FROM chat WHERE empty_since IS NOT NULL";
-    until_number(&server.database, marked, 1).await;
+    server.database.until(marked, 1).await;
     let database = server.stop().await;
     // A member comes in time.
     let id = empty.to_string();
@@ -261,10 +251,10 @@ async fn chats_without_members_go_after_thirty_days(store: Store) {
     database.run(past).await;
     let server = Server::start_on(database, &REQUIRED).await;
     let chats = "SELECT count(*) FROM chat";
-    until_number(&server.database, chats, 1).await;
+    server.database.until(chats, 1).await;
     // The other has members, in spite of the note.
     let left = "SELECT chat_id FROM chat WHERE empty_since IS NULL UNION ALL SELECT 0 ORDER BY 1 DESC LIMIT 1";
-    until_number(&server.database, left, chat).await;
+    server.database.until(left, chat).await;
     server.stop().await;
 }
 
@@ -274,7 +264,7 @@ async fn open_mode_changes_nothing(store: Store) {
     database.run(past).await;
     let server = Server::start_on(database, &[]).await;
     let noted = "SELECT count(*) FROM chat WHERE empty_since IS NOT NULL";
-    until_number(&server.database, noted, 0).await;
+    server.database.until(noted, 0).await;
     let client = server.client();
     let gone = client.new_user("gone").await;
     client.delete(&format!("/user/{gone}")).await.expect(204);

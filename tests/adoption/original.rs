@@ -242,12 +242,7 @@ async fn a_takeover_that_is_killed_leaves_the_original_as_it_ran() {
     let (mut migrating, _stdin) = database.begin_command(&["migrate"]);
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                    AND wait_event_type = 'Lock'";
-    patiently("the takeover to wait", async {
-        while database.number(waiting.to_owned()).await == 0 {
-            time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    database.until(waiting, 1).await;
     migrating.kill().await.expect("a killed takeover");
     holding.rollback().await.expect("a rollback");
     assert_eq!(whole(&database).await, before);

@@ -20,15 +20,6 @@ async fn unhashed(users: i64) -> Database {
     database
 }
 
-async fn until_hashed(database: &Database) {
-    patiently("every password to be hashed", async {
-        while database.number(PLAIN.to_owned()).await > 0 {
-            time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_not_hashed_yet_signs_in_while_the_others_are_hashed() {
     let database = unhashed(3000).await;
@@ -68,7 +59,7 @@ async fn whoever_is_not_hashed_yet_signs_in_while_the_others_are_hashed() {
         .execute("DELETE FROM customer WHERE customer_id BETWEEN 200 AND 2900".to_owned())
         .await;
     let third = Process::start(database.folder.path(), &settings).await;
-    until_hashed(&database).await;
+    database.until(PLAIN, 0).await;
     for n in [1, 150, 2950, 3000] {
         third
             .client()

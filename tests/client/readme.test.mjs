@@ -29,18 +29,31 @@ async function run(command) {
   return out.trim();
 }
 
-/** Types what the README types into a WebSocket client, and reads what it reads. */
+/**
+ * Types what the README types into a WebSocket client, and reads what it reads: what comes between two
+ * lines that are typed, in any order, as the ack of a message and its broadcast do.
+ */
 async function talk(url, lines) {
   const socket = new WebSocket(`${url.replace("http", "ws")}/ws`);
   const [come, waiting] = [[], []];
   socket.onmessage = ({ data }) => (waiting.length > 0 ? waiting.shift()(data) : come.push(data));
   const next = () => come.shift() ?? new Promise((resolve) => waiting.push(resolve));
   await new Promise((resolve, reject) => Object.assign(socket, { onopen: resolve, onerror: reject }));
+  const printed = [];
+  const compare = async () => {
+    const read = [];
+    for (const _ of printed) read.push(alike(await next()));
+    assert.deepEqual(read.sort(), printed.splice(0).sort());
+  };
   for (const line of lines) {
     const text = line.slice(2);
-    if (line.startsWith("> ")) socket.send(text);
-    else assert.equal(alike(await next()), alike(text));
+    if (line.startsWith("< ")) printed.push(alike(text));
+    else {
+      await compare();
+      socket.send(text);
+    }
   }
+  await compare();
   socket.close();
 }
 

@@ -1,5 +1,6 @@
 //! A database of its own for every test.
 
+use super::patiently;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -78,6 +79,13 @@ impl Database {
             sqlx::query_scalar(sql).fetch_one(&mut connection).await
         }
         .expect("a number")
+    }
+
+    /// Waits until a query beside the server gives this number. Each look is a connection of its own,
+    /// which paces the loop.
+    pub async fn until(&self, sql: &str, expected: i64) {
+        let reached = async { while self.number(sql.to_owned()).await != expected {} };
+        patiently(sql, reached).await;
     }
 
     /// Puts so many messages of a user into a chat, at its end.

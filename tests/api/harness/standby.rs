@@ -152,9 +152,7 @@ impl Cluster {
         self.execute("SELECT pg_reload_conf()").await?;
         let following = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
         let attached = async {
-            while self.number(following).await? == 0 {
-                time::sleep(Duration::from_millis(50)).await;
-            }
+            while self.number(following).await? == 0 {}
             Ok(())
         };
         let attached = time::timeout(LIMIT, attached).await;
@@ -183,9 +181,7 @@ impl Cluster {
         }
         let following = "SELECT count(*) FROM pg_stat_replication";
         let detached = async {
-            while self.number(following).await? > 0 {
-                time::sleep(Duration::from_millis(50)).await;
-            }
+            while self.number(following).await? > 0 {}
             Ok(())
         };
         let detached = time::timeout(LIMIT, detached).await;

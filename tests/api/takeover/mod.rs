@@ -3,7 +3,7 @@
 mod afterwards;
 mod start;
 
-use crate::harness::{Database, Store, patiently};
+use crate::harness::{Database, Store};
 use sqlx::{Connection, PgConnection};
 
 /// The tables as the original's script makes them.
@@ -97,12 +97,7 @@ async fn original() -> Database {
 /// Waits until no password is stored as it came.
 async fn until_hashed(database: &Database) {
     let plain = "SELECT count(*) FROM customer WHERE password LIKE 'plain:%'";
-    patiently("every password to be hashed", async {
-        while database.number(plain.to_owned()).await > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    database.until(plain, 0).await;
 }
 
 async fn connect(database: &Database) -> PgConnection {
