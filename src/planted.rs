@@ -68,6 +68,17 @@ pub fn believes_failed_commits() -> bool {
     is_selected("failed_commit")
 }
 
+/// Panics at one change in some fifty, and at that one each time it is tried in a batch.
+///
+/// # Panics
+/// Where it is selected and meets such a change.
+pub fn panic_at(bytes: usize) {
+    assert!(
+        !(is_selected("panic_in_batch") && bytes % 53 == 52),
+        "a planted panic"
+    );
+}
+
 /// Whether a slow socket goes on where the hub is, without what it missed.
 #[must_use]
 pub fn skips_lagged() -> bool {

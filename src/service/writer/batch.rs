@@ -68,6 +68,10 @@ pub(super) fn prefix<'a>(changes: impl Iterator<Item = &'a Change>) -> usize {
 pub(super) async fn write(tx: &mut LogTransaction, changes: &[Change]) -> Result<Outcome, Error> {
     let now = Timestamp::now();
     let mut ledger = Ledger::read(tx, changes).await?;
+    #[cfg(feature = "planted-faults")]
+    changes
+        .iter()
+        .for_each(|change| crate::planted::panic_at(change.bytes()));
     let verdicts: Vec<Verdict> = changes
         .iter()
         .map(|change| ledger.decide(change, now))
