@@ -403,17 +403,13 @@ fn sqlite_code(code: &str) -> Option<u32> {
     code.parse::<u32>().ok().map(|code| code & 0xff)
 }
 
-/// Whether a store's answer to COMMIT says for certain that nothing was stored: any error of Postgres
-/// but that the connection ends (class 08, and 57P01 to 57P05: shut down, crashed) or that it does
-/// not know (40003), and some of SQLite.
-fn is_undone(error: &sqlx::Error) -> bool {
-    let sqlx::Error::Database(error) = error else {
-        return false;
-    };
-    error.code().is_some_and(|code| match code.len() {
-        5 => !["08", "57P", "40003"].iter().any(|no| code.starts_with(no)),
-        _ => sqlite_code(&code).is_some_and(|code| UNDONE.contains(&code)),
-    })
+/// Whether a store's answer to a COMMIT, or to a statement that commits by itself, says for certain that
+/// nothing was stored.
+#[must_use]
+pub fn is_undone(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    let of_sqlite = code.and_then(|code| sqlite_code(&code).filter(|_| code.len() != 5));
+    sqlstate::is_undone(error) || of_sqlite.is_some_and(|code| UNDONE.contains(&code))
 }
 
 impl From<sqlx::Error> for Error {

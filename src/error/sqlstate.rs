@@ -3,7 +3,7 @@
 //! Codes that are in neither list stay faults: what was asked for is wrong (classes 0A, 21 to 24, 42,
 //! P0), or Postgres itself is (XX), which may concern one row alone and is found out change by change.
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// Codes, and first characters of codes, of what passes without a change of this server: the database
 /// is away, full, busy, read-only, or being restored.
@@ -76,6 +76,20 @@ impl Session {
     }
 }
 
+/// Whether Postgres has answered for certain that a COMMIT, or a statement that commits by itself, has
+/// stored nothing. It has not where the session or the whole server ends with the error (FATAL, PANIC): the
+/// commit may stand in its log by then, and count after a restart. Nor does it where it does not know
+/// itself (40003), or the connection failed (08).
+pub(super) fn is_undone(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    let error = error.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    error.is_some_and(|e| is_undone_by(e.severity(), e.code()))
+}
+
+fn is_undone_by(severity: PgSeverity, code: &str) -> bool {
+    severity == PgSeverity::Error && !code.starts_with("08") && code != "40003"
+}
+
 /// Whether a statement was prepared before a table was changed. A new session prepares it again.
 pub(super) fn is_outdated_plan(error: &sqlx::Error) -> bool {
     let error = error.as_database_error();
@@ -85,7 +99,19 @@ pub(super) fn is_outdated_plan(error: &sqlx::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_passing;
+    use super::{PgSeverity, is_passing, is_undone_by};
+
+    #[test]
+    fn an_error_that_ends_more_than_its_statement_leaves_the_commit_in_doubt() {
+        for code in ["40001", "53100", "58030", "23505"] {
+            assert!(is_undone_by(PgSeverity::Error, code), "{code}");
+            assert!(!is_undone_by(PgSeverity::Fatal, code), "{code}");
+            assert!(!is_undone_by(PgSeverity::Panic, code), "{code}");
+        }
+        assert!(!is_undone_by(PgSeverity::Error, "40003"));
+        assert!(!is_undone_by(PgSeverity::Error, "08006"));
+        assert!(!is_undone_by(PgSeverity::Fatal, "57P01"));
+    }
 
     /// The codes of each class in the list of Postgres 18, and whether they pass.
     #[test]

@@ -4,7 +4,7 @@
 
 use super::NewMessage;
 use crate::{
-    error::Error,
+    error::{Error, is_undone},
     model::{ChatId, ClientMessageId, Content, Message, MessageId, Seq, Timestamp, UserId},
     store::Store,
 };
@@ -86,20 +86,9 @@ pub(super) async fn send(store: &Store, new: &LoneMessage<'_>, now: Timestamp) -
         // A constraint: the same name, or the end of the author, came between.
         Err(sqlx::Error::Database(e)) if e.constraint().is_some() => Attempt::Declined,
         // One statement, which commits by itself: that it failed says that nothing is stored.
-        Err(error) if is_answer(&error) => Attempt::Undone(error.into()),
+        Err(error) if is_undone(&error) => Attempt::Undone(error.into()),
         Err(error) => Attempt::Unknown(error.into()),
     }
-}
-
-/// Whether Postgres itself has answered that the statement failed, and not that the connection ends
-/// (class 08, and 57P01 to 57P05: shut down, crashed), which it may do after a commit, or that it does
-/// not know (40003).
-fn is_answer(error: &sqlx::Error) -> bool {
-    let sqlx::Error::Database(error) = error else {
-        return false;
-    };
-    let unknown = ["08", "57P", "40003"];
-    (error.code()).is_some_and(|code| !unknown.iter().any(|class| code.starts_with(class)))
 }
 
 impl LoneMessage<'_> {
