@@ -16,7 +16,7 @@ use crate::{
     repository::{MessageRepository, Most, Standing},
 };
 use page::{Pages, Shared};
-use place::{Behind, Place};
+use place::Place;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -173,15 +173,12 @@ impl Feed {
         } = feeds.first_look(caller, self.user, chat, since).await?;
         let since = since.map(|since| since.seq);
         let since = since.or_else(|| self.place(chat).map(|place| place.seen));
-        let since = since.filter(|since| !truncated && *since < head);
-        if since.is_some() {
+        // Another may have read more than this one, and what lies between was passed over for it.
+        let head = head.max(seat.learn(head));
+        let (seen, behind) = place::beginning(since.filter(|_| !truncated), head);
+        if behind.is_some() {
             self.feeds.metrics.replays.inc();
         }
-        // Another has read more than this one, and what lies between was passed over for it.
-        let learned = seat.learn(head);
-        let from = since.or((learned > head).then_some(head));
-        let behind = from.map(|from| Behind::new(from, head.max(learned)));
-        let seen = from.unwrap_or(head);
         let previous = self.leave(chat);
         self.streams.insert(chat, BroadcastStream::new(receiver));
         self.places.reserve_exact(1);

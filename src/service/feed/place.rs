@@ -41,6 +41,15 @@ impl Behind {
     }
 }
 
+/// Where a socket begins in a chat whose head this is: what it was sent already, and the replay, if
+/// there is one. `since` is what a client that resumes has. One that does not, or that pages what it
+/// missed, is sent nothing of what came before: it would take that for all.
+pub(super) fn beginning(since: Option<Seq>, head: Seq) -> (Seq, Option<Box<Behind>>) {
+    let seen = since.unwrap_or(head);
+    let behind = (seen < head).then(|| Behind::new(seen, head));
+    (seen, behind)
+}
+
 impl Place {
     pub(super) fn changes(&mut self, chat: ChatId, batch: Batch) -> Delivery {
         let skip = batch.partition_point(|(seq, _)| *seq <= self.seen);
@@ -98,5 +107,25 @@ impl Place {
             self.behind = None;
         }
         frames
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_resumes_is_sent_what_came_before() {
+        for (since, head, seen, replay) in [
+            (None, 7, 7, None),
+            (Some(7), 7, 7, None),
+            (Some(5), 7, 5, Some((5, 7))),
+            // It was sent more than the database showed it.
+            (Some(8), 7, 8, None),
+        ] {
+            let (begun, behind) = beginning(since.map(Seq), Seq(head));
+            let range = behind.map(|behind| (behind.since.0, behind.head.0));
+            assert_eq!((begun.0, range), (seen, replay), "{since:?} {head}");
+        }
     }
 }
