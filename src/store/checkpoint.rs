@@ -2,6 +2,7 @@
 //! and then writes it from its beginning; but it never shortens it, and a reader that stays keeps it
 //! growing. Deleted text also stays in the log until it is emptied.
 
+use super::one_writer::SameFile;
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, query, query_as, sqlite::SqliteConnectOptions,
 };
@@ -24,6 +25,7 @@ pub(super) async fn run(options: &SqliteConnectOptions, stop: &CancellationToken
     let mut name = options.get_filename().as_os_str().to_owned();
     name.push("-wal");
     let log = PathBuf::from(name);
+    let file = SameFile::new(options.get_filename());
     let mut failing = false;
     while stop
         .run_until_cancelled(time::sleep(PERIOD))
@@ -34,7 +36,11 @@ pub(super) async fn run(options: &SqliteConnectOptions, stop: &CancellationToken
         if bytes == 0 {
             continue;
         }
-        let emptied = time::timeout(LIMIT, empty(options, bytes)).await;
+        // Into another file the log would be copied as if it were its own.
+        let emptied = match file.check() {
+            Ok(()) => time::timeout(LIMIT, empty(options, bytes)).await,
+            Err(moved) => Ok(Err(moved.into())),
+        };
         // The same failure every five seconds is told once.
         match emptied {
             Ok(Ok(())) => failing = false,

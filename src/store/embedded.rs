@@ -6,7 +6,7 @@ use super::{
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, SqlitePool,
     migrate::{MigrateError, Migrator},
-    query_scalar,
+    query, query_scalar,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use std::{
@@ -234,6 +234,21 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
 /// the one writer of a file in WAL mode do not disturb each other, whichever process they are in.
 pub(super) fn reading(path: &Path) -> SqliteConnectOptions {
     options(path).read_only(true).create_if_missing(false)
+}
+
+/// Rolls back what a process has left half done that was killed in a file which is not in WAL mode yet,
+/// as a first start or a copy is: SQLite refuses to read such a file until then. A file without such a
+/// journal is not opened.
+pub(super) async fn recover(path: &Path) -> Result<(), sqlx::Error> {
+    let journal = fs::metadata(beside(path, "-journal"));
+    if journal.is_err() {
+        return Ok(());
+    }
+    let mut db = options(path).create_if_missing(false).connect().await?;
+    query("SELECT count(*) FROM sqlite_master")
+        .execute(&mut db)
+        .await?;
+    db.close().await
 }
 
 /// A transaction that reads what is committed at its first look and nothing later.

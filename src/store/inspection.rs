@@ -87,6 +87,9 @@ async fn inspect_file(path: &Path) -> Result<Inspection, String> {
     let failed = |e: sqlx::Error| format!("cannot read {place}: {e}");
     let mut applied: Vec<i64> = Vec::new();
     if path.exists() {
+        if !LockFile::is_taken(path) {
+            embedded::recover(path).await.map_err(failed)?;
+        }
         let mut db = embedded::reading(path).connect().await.map_err(failed)?;
         if embedded::is_ours(&mut db).await.map_err(failed)? {
             let query = query_scalar(APPLIED).fetch_all(&mut db);

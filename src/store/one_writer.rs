@@ -8,7 +8,10 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 use std::{
+    fs, io,
     ops::{Deref, DerefMut},
+    os::unix::fs::MetadataExt,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,6 +25,42 @@ use std::{
 pub(super) struct OneWriter {
     pool: SqlitePool,
     open: Open,
+    file: SameFile,
+}
+
+/// The file that a name led to. A database that is removed or replaced under a running server still
+/// takes every write, in a file that no start finds again.
+#[derive(Clone)]
+pub(super) struct SameFile {
+    path: Arc<Path>,
+    /// Its device and number; none where there was no such file.
+    was: Option<(u64, u64)>,
+}
+
+impl SameFile {
+    pub(super) fn new(path: &Path) -> Self {
+        let was = identity(path);
+        Self {
+            path: path.into(),
+            was,
+        }
+    }
+
+    /// Whether the name still leads to it.
+    pub(super) fn check(&self) -> io::Result<()> {
+        match identity(&self.path) == self.was {
+            true => Ok(()),
+            false => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the database file was removed or replaced while the server has it open; stop the server",
+            )),
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 /// Whether a transaction may be open on the connection.
@@ -44,16 +83,19 @@ impl OneWriter {
             Box::pin(async move { Ok(!open || is_rolled_back(connection).await) })
         });
         Self {
+            file: SameFile::new(options.get_filename()),
             pool: pool.connect_lazy_with(options),
             open,
         }
     }
 
-    /// Waits for the connection and begins a transaction with this statement.
+    /// Waits for the connection and begins a transaction with this statement, unless the file is gone
+    /// from its name.
     pub(super) async fn begin(
         &self,
         statement: &'static str,
     ) -> Result<SqliteTransaction, sqlx::Error> {
+        self.file.check()?;
         let connection = self.pool.acquire().await?;
         // Before the statement is sent: a caller that stops waiting for its result leaves it open.
         self.open.store(true, Ordering::Release);

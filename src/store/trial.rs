@@ -174,6 +174,7 @@ pub(super) async fn refuse_foreign(path: &Path) -> Result<(), String> {
     if !path.exists() {
         return Ok(());
     }
+    embedded::recover(path).await.map_err(failed)?;
     let mut db = embedded::reading(path).connect().await.map_err(failed)?;
     let mut foreign = Vec::new();
     if !embedded::is_ours(&mut db).await.map_err(failed)? {

@@ -17,4 +17,5 @@ mod disk;
 mod failing_disk;
 #[path = "../api/harness/mod.rs"]
 mod harness;
+mod replaced;
 mod start;
