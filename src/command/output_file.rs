@@ -16,7 +16,7 @@ use std::{
 };
 
 /// What SQLite and the server add to the name of a database file.
-const DATABASE_FILES: [&str; 5] = ["", "-wal", "-shm", "-journal", ".lock"];
+const DATABASE_FILES: [&str; 7] = ["", "-wal", "-shm", "-journal", ".lock", ".epoch", ".sock"];
 
 /// Where an export goes.
 pub(super) enum OutputFile {
@@ -44,9 +44,7 @@ impl OutputFile {
         let failed = |e: io::Error| format!("cannot write to {shown}: {e}");
         let path = match fs::metadata(path) {
             Ok(found) if is_stream(&found) => {
-                let stream = OpenOptions::new().write(true).open(path);
-                let stream = stream.map_err(failed)?;
-                return Ok(Self::Stream(Stream::new(stream, limit)));
+                return Stream::open(path, limit).map(Self::Stream).map_err(failed);
             }
             Ok(found) if !found.is_file() => {
                 return Err(format!(
@@ -63,7 +61,10 @@ impl OutputFile {
                     "{shown} is a link to nothing; name the file itself"
                 ));
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                refuse_reserved(source, path)?;
+                path.to_owned()
+            }
             Err(error) => return Err(failed(error)),
         };
         let mut partial = path.clone().into_os_string();
@@ -127,12 +128,39 @@ fn refuse_source(found: &Metadata, source: &Target, path: &Path) -> Result<(), S
         fs::metadata(name).is_ok_and(|of| (of.dev(), of.ino()) == (found.dev(), found.ino()))
     });
     match is_source {
-        true => Err(format!(
-            "{} belongs to the database that is exported; name another file",
-            path.display()
-        )),
+        true => Err(of_the_database(path)),
         false => Ok(()),
     }
+}
+
+/// Refuses a name that SQLite or the server may give a file of its own.
+fn refuse_reserved(source: &Target, path: &Path) -> Result<(), String> {
+    let folder = |of: &Path| {
+        let above = of.parent().filter(|above| *above != Path::new(""));
+        fs::canonicalize(above.unwrap_or(Path::new("."))).ok()
+    };
+    let Target::Sqlite(database) = source else {
+        return Ok(());
+    };
+    let name = |end: &str| {
+        let mut name = database.file_name().unwrap_or_default().to_owned();
+        name.push(end);
+        name
+    };
+    let reserved = DATABASE_FILES
+        .iter()
+        .any(|end| path.file_name() == Some(&name(end)));
+    match reserved && folder(path) == folder(database) {
+        true => Err(of_the_database(path)),
+        false => Ok(()),
+    }
+}
+
+fn of_the_database(path: &Path) -> String {
+    format!(
+        "{} belongs to the database that is exported; name another file",
+        path.display()
+    )
 }
 
 /// Refuses to replace a file of another user.

@@ -1,11 +1,21 @@
 //! Standard output, a pipe or a terminal that an export is written to.
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::{
-    fs::File,
-    io::{self, Write},
-    time::Duration,
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::OFlags,
+    io::Errno,
 };
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Pause before a pipe without a reader is tried again.
+const READER_PAUSE: Duration = Duration::from_millis(50);
 
 /// Bytes that a pipe or a terminal takes at once without blocking, where it is ready at all: the least
 /// that `PIPE_BUF` may be on Linux, 4,096.
@@ -24,22 +34,44 @@ impl Stream {
         Self { file, limit }
     }
 
+    /// Opens a pipe or a terminal by its name; waits as long for a pipe's reader.
+    pub(super) fn open(path: &Path, limit: Duration) -> io::Result<Self> {
+        let until = Instant::now() + limit;
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let mut options = OpenOptions::new();
+        options.write(true).custom_flags(flags);
+        loop {
+            match options.open(path) {
+                // Only a pipe that nothing reads answers so, and it tells of no reader to come.
+                Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+                    if Instant::now() > until {
+                        return Err(unread(limit));
+                    }
+                    thread::sleep(READER_PAUSE);
+                }
+                opened => return opened.map(|file| Self::new(file, limit)),
+            }
+        }
+    }
+
     /// Waits until the reader takes bytes.
     fn ready(&self) -> io::Result<()> {
         let limit = Timespec::try_from(self.limit).ok();
         let mut file = [PollFd::new(&self.file, PollFlags::OUT)];
         match poll(&mut file, limit.as_ref())? {
-            0 => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!(
-                    "nothing read it for {} s (--stall-seconds); the database is held back \
-                     meanwhile, so export to a file, or to a reader that keeps up",
-                    self.limit.as_secs()
-                ),
-            )),
+            0 => Err(unread(self.limit)),
             _ => Ok(()),
         }
     }
+}
+
+fn unread(limit: Duration) -> io::Error {
+    let seconds = limit.as_secs();
+    let why = format!(
+        "nothing read it for {seconds} s (--stall-seconds); the database is held back meanwhile, so \
+         export to a file, or to a reader that keeps up"
+    );
+    io::Error::new(io::ErrorKind::TimedOut, why)
 }
 
 impl Write for Stream {

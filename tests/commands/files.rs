@@ -113,7 +113,15 @@ async fn an_export_replaces_no_folder_and_no_file_of_another_user(store: Store) 
 
     if store == Store::Sqlite {
         symlink("messaging.db", folder.join("backup")).unwrap();
-        for name in ["messaging.db", "backup", "messaging.db.lock"] {
+        let names = [
+            "messaging.db",
+            "backup",
+            "messaging.db.lock",
+            "messaging.db.epoch",
+            "messaging.db.sock",
+            "messaging.db-journal",
+        ];
+        for name in names {
             let refused = database.command(&["export", name]).await;
             refused.expect_failure(&["belongs to the database that is exported"]);
         }
@@ -160,6 +168,9 @@ async fn an_export_that_is_not_read_gives_up(store: Store) {
     let pipe = database.folder.path().join("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
+    let words = ["export", "--stall-seconds", "1", "pipe"];
+    let given_up = database.command(&words).await;
+    given_up.expect_failure(&["nothing read it for 1 s"]);
     // Open, so that the export begins; full, so that it cannot go on.
     let mut full = OpenOptions::new()
         .read(true)
@@ -168,9 +179,7 @@ async fn an_export_that_is_not_read_gives_up(store: Store) {
         .open(&pipe)
         .unwrap();
     while full.write(&[b'x'; 4096]).is_ok() {}
-    let given_up = database
-        .command(&["export", "--stall-seconds", "1", "pipe"])
-        .await;
+    let given_up = database.command(&words).await;
     given_up.expect_failure(&["nothing read it for 1 s"]);
     // The database is free: a write is taken, and everything can be read.
     database.export().await;
