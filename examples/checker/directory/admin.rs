@@ -231,6 +231,7 @@ impl Admin {
         self.book.counts.users_deleted += 1;
         let certain = self.delete("user", user).await;
         if let Some(certain) = certain {
+            self.book.inherit(user);
             self.book.end_members(|_, member| member == user, certain);
         }
     }

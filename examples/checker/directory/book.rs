@@ -124,6 +124,30 @@ impl Book {
         register.or_insert_with(|| Register::new(None))
     }
 
+    /// The chats whose last admin this user may be may have another member for their admin after its end.
+    pub fn inherit(&mut self, user: UserId) {
+        let is_admin = |role: &Option<Role>| *role == Some(Role::Admin);
+        let of_user = self
+            .members
+            .iter()
+            .filter(|((_, member), register)| *member == user && register.may_be(is_admin));
+        let chats: Vec<ChatId> = of_user.map(|((chat, _), _)| *chat).collect();
+        for chat in chats {
+            let others = || (chat, UserId::MIN)..=(chat, UserId::MAX);
+            let is_run = self.members.range(others()).any(|((_, member), register)| {
+                *member != user && !register.may_be(|role| !is_admin(role))
+            });
+            if is_run {
+                continue;
+            }
+            for ((_, member), register) in self.members.range_mut(others()) {
+                if *member != user && register.may_be(Option::is_some) {
+                    register.doubt(Some(Role::Admin));
+                }
+            }
+        }
+    }
+
     /// The memberships of a deleted user or chat end with it; in doubt where the deletion is.
     pub fn end_members(&mut self, of: impl Fn(ChatId, UserId) -> bool, certain: bool) {
         for (&(chat, user), register) in &mut self.members {
