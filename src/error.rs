@@ -391,9 +391,9 @@ fn is_passing(error: &sqlx::Error) -> bool {
 
 /// SQLite's codes for what passes without a change of the server: PERM, ABORT (rolled back
 /// meanwhile), BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT (it says so of a page that the
-/// disk could not read too), FULL, CANTOPEN (rights, or no file handle left) and PROTOCOL (a race for
-/// a lock).
-const PASSING: [u32; 12] = [3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15];
+/// disk could not read too), FULL, CANTOPEN (rights, or no file handle left), PROTOCOL (a race for
+/// a lock) and NOTADB (a file that is being replaced).
+const PASSING: [u32; 13] = [3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 26];
 /// SQLite's codes with which a COMMIT has changed nothing: BUSY, LOCKED and CONSTRAINT. After the
 /// others, such as IOERR and FULL, the log may hold the whole transaction, and a restart finds it.
 const UNDONE: [u32; 3] = [5, 6, 19];

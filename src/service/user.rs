@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     auth::{Caller, PasswordHasher},
-    error::Error,
+    error::{Code, Error},
     hub::Hub,
     model::{Password, SessionId, SoughtName, User, UserId, Username},
     repository::{Updated, UserRepository},
@@ -171,7 +171,15 @@ async fn find(users: UserRepository, ids: Vec<UserId>) -> Result<Vec<Option<User
 /// Deletes a user step by step; other changes pass between the steps.
 async fn delete(writer: Writer, caller: Caller, user: UserId) -> Result<(), Error> {
     let change = Change::DeleteUser { caller, user };
-    while let Answer::Partly = writer.submit(change.clone())?.answer().await? {}
+    let step = async || writer.submit(change.clone())?.answer().await;
+    let mut answer = step().await?;
+    while let Answer::Partly = answer {
+        // Some of it is stored already: what refuses the rest cannot say that nothing was.
+        answer = step().await.map_err(|error| match error.code() {
+            Code::Unavailable => Error::in_doubt(),
+            _ => error,
+        })?;
+    }
     tracing::info!(user = user.0, "user deleted");
     Ok(())
 }
