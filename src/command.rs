@@ -17,7 +17,7 @@ use crate::{
     error::Error,
     repository::{SampleRepository, SkeletonRepository, TakeoverRepository},
     service::{PlainPasswords, Start},
-    store::Store,
+    store::{self, Store, Tables},
 };
 use say::{cause, tell};
 use std::time::Duration;
@@ -80,6 +80,10 @@ async fn migrate(config: &Config) -> Result<(), String> {
 async fn carry_out(config: &Config, request: Request) -> Result<(), String> {
     if let Some(socket) = control::running(&config.target()?) {
         return tell(&control::ask(&socket, &request).await?);
+    }
+    let found = store::inspect(&config.target()?).await?;
+    if found.tables == Tables::Missing && !matches!(request, Request::CreateUser { .. }) {
+        return Err(format!("there is nothing in {}", found.place));
     }
     let store = open(config).await?;
     let done = request.perform(&store, &hasher(config)).await;
