@@ -20,7 +20,7 @@ use std::{path::PathBuf, time::Duration};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use embedded::Embedded;
+pub use embedded::{Embedded, beside};
 pub use inspection::{Inspection, Tables, flaws_of, inspect, snapshot};
 pub use invariants::{LARGEST, flaws_of_rows};
 pub use one_writer::SqliteTransaction;

@@ -8,7 +8,7 @@ use crate::{
     auth::PasswordHasher,
     config::Config,
     model::SessionId,
-    store::{Store, Target},
+    store::{Store, Target, beside},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -50,9 +50,7 @@ fn place(target: &Target) -> Option<PathBuf> {
     let Target::Sqlite(path) = target else {
         return None;
     };
-    let mut name = path.as_os_str().to_owned();
-    name.push(".sock");
-    Some(PathBuf::from(name))
+    Some(beside(path, ".sock"))
 }
 
 /// Has the server that has the database open carry out a request; gives its sentence.

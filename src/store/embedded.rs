@@ -256,9 +256,11 @@ pub(super) async fn snapshot(path: &Path) -> Result<SqliteTransaction, sqlx::Err
     OneWriter::new(reading(path)).begin("BEGIN").await
 }
 
-/// The name of a file beside the database.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+/// The name of a file beside the database: beside the file itself where `path` is a link to it, so that
+/// all names of one database have one lock.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let linked = fs::canonicalize(path).ok().filter(|_| path.is_symlink());
+    let mut name = linked.unwrap_or_else(|| path.to_owned()).into_os_string();
     name.push(suffix);
     PathBuf::from(name)
 }

@@ -1,9 +1,9 @@
 //! A file that is not the one that the server opened, or was left half written by a process that was killed.
 
-use crate::harness::{Database, PASSWORD, Server, Store};
+use crate::harness::{Database, PASSWORD, Process, Server, Store};
 use serde_json::json;
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
-use std::fs;
+use std::{fs, os::unix::fs::symlink};
 
 #[tokio::test]
 async fn a_file_that_is_away_or_another_takes_no_writes() {
@@ -26,6 +26,30 @@ async fn a_file_that_is_away_or_another_takes_no_writes() {
     fs::rename(&away, &file).unwrap();
     client.post("/user", body).await.expect(201);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_to_a_file_in_use_is_refused_like_the_file() {
+    let server = Server::start(Store::Sqlite).await;
+    let folder = server.database.folder.path();
+    symlink("messaging.db", folder.join("link.db")).unwrap();
+    let url = format!("sqlite://{}", folder.join("link.db").display());
+    let (_, said) = Process::refused(folder, &[("DATABASE_URL", &url)]).await;
+    assert!(said.contains("in use by another messaging-api"), "{said}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_done_to_data_needs_data() {
+    for store in [Store::Sqlite, Store::Postgres] {
+        let database = Database::new(store).await;
+        for words in [&["new-epoch"][..], &["make-admin", "1", "carl"]] {
+            let refused = database.command(words).await;
+            refused.expect_failure(&["there is nothing in"]);
+        }
+        let refused = database.command_with(&["reset-password", "carl"], b"Zug um halb neun");
+        refused.await.expect_failure(&["there is nothing in"]);
+    }
 }
 
 #[tokio::test]
