@@ -565,24 +565,33 @@ export class Messaging {
   async #pump(room) {
     if (room.pumping) return;
     room.pumping = true;
-    let tries = 0;
+    const turn = { tries: 0 };
     for (let local; room.live && (local = this.#outbox.next(room.chatId)); ) {
       const { chatId, content, clientMessageId, replyTo } = local;
       try {
         const request = { chatId, content, clientMessageId, replyTo: replyTo ?? undefined };
         const { duplicate: _, ...message } = await this.#ask("send-message", request);
         this.#sent(local, message);
-        tries = 0;
+        turn.tries = 0;
       } catch (thrown) {
         const error = asError(thrown);
         // Lost with the socket: the next one sends it again.
         if (LOST.has(error.code)) break;
-        const again = error.code === "rate_limited" || (PASSING.has(error.code) && ++tries < TRIES);
-        if (again) await this.#pause(error.retryAfterMs ?? this.#backoff(tries));
-        else this.#fail(local, error);
+        if (!(await this.#passes(error, turn))) this.#fail(local, error);
       }
     }
     room.pumping = false;
+  }
+
+  /**
+   * Waits before a refused request is repeated. False where a repetition is of no use: the error stays, or
+   * the request was refused TRIES times. A request that came too fast is repeated without limit.
+   * @param {MessagingError} error @param {{tries: number}} turn
+   */
+  async #passes(error, turn) {
+    const again = error.code === "rate_limited" || (PASSING.has(error.code) && ++turn.tries < TRIES);
+    if (again) await this.#pause(error.retryAfterMs ?? this.#backoff(turn.tries));
+    return again;
   }
 
   /** @param {api.LocalMessage} local @param {api.Message} message */
@@ -644,23 +653,20 @@ export class Messaging {
   async #tellRead(room) {
     if (room.telling) return;
     room.telling = true;
-    let tries = 0;
+    const turn = { tries: 0 };
     while (room.live && room.readTold < room.read) {
       const { chatId, read } = room;
       try {
         await this.#ask("mark-read", { chatId, messageId: read });
         room.readTold = read;
-        tries = 0;
+        turn.tries = 0;
       } catch (thrown) {
         const error = asError(thrown);
         // Lost with the socket: the next one tells it.
         if (LOST.has(error.code)) break;
-        const again = error.code === "rate_limited" || (PASSING.has(error.code) && ++tries < TRIES);
-        if (again) await this.#pause(error.retryAfterMs ?? this.#backoff(tries));
-        else {
-          room.readTold = read;
-          this.#emit("error", error);
-        }
+        if (await this.#passes(error, turn)) continue;
+        room.readTold = read;
+        this.#emit("error", error);
       }
     }
     room.telling = false;
