@@ -9,6 +9,7 @@ mod invariants;
 mod lock_file;
 mod one_writer;
 mod postgres;
+mod same_file;
 mod takeover;
 mod to_its_end;
 mod trial;
@@ -25,6 +26,7 @@ pub use inspection::{Inspection, Tables, flaws_of, inspect, snapshot};
 pub use invariants::{LARGEST, flaws_of_rows};
 pub use one_writer::SqliteTransaction;
 pub use postgres::{PostgresConnection, PostgresPool, PostgresTransaction};
+pub use same_file::identity_of;
 pub use sqlx::postgres::PgConnectOptions;
 pub use trial::try_start;
 

@@ -2,11 +2,11 @@
 //! and then writes it from its beginning; but it never shortens it, and a reader that stays keeps it
 //! growing. Deleted text also stays in the log until it is emptied.
 
-use super::one_writer::SameFile;
+use super::{embedded::beside, same_file::SameFile};
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, query, query_as, sqlite::SqliteConnectOptions,
 };
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, time::Duration};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
@@ -21,11 +21,8 @@ const LARGE: u64 = 16 << 20;
 const WAIT: &str = "PRAGMA busy_timeout = 100";
 
 /// Empties the log of the file that these options open, again and again, until `stop`.
-pub(super) async fn run(options: &SqliteConnectOptions, stop: &CancellationToken) {
-    let mut name = options.get_filename().as_os_str().to_owned();
-    name.push("-wal");
-    let log = PathBuf::from(name);
-    let file = SameFile::new(options.get_filename());
+pub(super) async fn run(options: &SqliteConnectOptions, file: &SameFile, stop: &CancellationToken) {
+    let log = beside(options.get_filename(), "-wal");
     let mut failing = false;
     while stop
         .run_until_cancelled(time::sleep(PERIOD))
@@ -36,7 +33,7 @@ pub(super) async fn run(options: &SqliteConnectOptions, stop: &CancellationToken
         if bytes == 0 {
             continue;
         }
-        // Into another file the log would be copied as if it were its own.
+        // A file that has replaced the database would be overwritten with the log of the old one.
         let emptied = match file.check() {
             Ok(()) => time::timeout(LIMIT, empty(options, bytes)).await,
             Err(moved) => Ok(Err(moved.into())),

@@ -95,7 +95,7 @@ impl Embedded {
 
     /// Keeps the log short until `stop`.
     pub(super) async fn keep_log_short(&self, stop: &CancellationToken) {
-        checkpoint::run(&self.options, stop).await;
+        checkpoint::run(&self.options, self.writer.file(), stop).await;
     }
 
     /// Begins a transaction on the connection that writes. Deferred, it would fail at its first
@@ -236,9 +236,9 @@ pub(super) fn reading(path: &Path) -> SqliteConnectOptions {
     options(path).read_only(true).create_if_missing(false)
 }
 
-/// Rolls back what a process has left half done that was killed in a file which is not in WAL mode yet,
-/// as a first start or a copy is: SQLite refuses to read such a file until then. A file without such a
-/// journal is not opened.
+/// Rolls back the transaction that a killed process left in a file. Only a file outside WAL mode has one, in
+/// its rollback journal: the file of an interrupted first start, or a copy. SQLite opens such a file for
+/// reading only after the rollback. A file without a journal is not opened.
 pub(super) async fn recover(path: &Path) -> Result<(), sqlx::Error> {
     let journal = fs::metadata(beside(path, "-journal"));
     if journal.is_err() {
@@ -256,8 +256,8 @@ pub(super) async fn snapshot(path: &Path) -> Result<SqliteTransaction, sqlx::Err
     OneWriter::new(reading(path)).begin("BEGIN").await
 }
 
-/// The name of a file beside the database: beside the file itself where `path` is a link to it, so that
-/// all names of one database have one lock.
+/// The name of a file beside the database: `<path><suffix>`. A symbolic link is followed, as SQLite does for
+/// its log, so that all links to a database share one lock.
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let linked = fs::canonicalize(path).ok().filter(|_| path.is_symlink());
     let mut name = linked.unwrap_or_else(|| path.to_owned()).into_os_string();

@@ -1,10 +1,12 @@
 //! The lock file beside an SQLite database.
 
-use super::embedded::{beside, private};
+use super::{
+    embedded::{beside, private},
+    same_file::identity_of,
+};
 use std::{
     fs::{self, File, TryLockError},
     io::{self, ErrorKind},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -83,9 +85,8 @@ fn open(name: &Path) -> io::Result<(File, bool)> {
 
 /// Whether an open file is still the one of this name.
 fn is_at(file: &File, name: &Path) -> bool {
-    let id = |data: fs::Metadata| (data.dev(), data.ino());
     match (file.metadata(), fs::metadata(name)) {
-        (Ok(open), Ok(named)) => id(open) == id(named),
+        (Ok(open), Ok(named)) => identity_of(&open) == identity_of(&named),
         _ => false,
     }
 }

@@ -1,6 +1,6 @@
 //! The one connection that writes to an SQLite file, and its transactions.
 
-use super::pool;
+use super::{pool, same_file::SameFile};
 use sqlx::{
     Sqlite, SqliteConnection, SqlitePool,
     pool::PoolConnection,
@@ -8,10 +8,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 use std::{
-    fs, io,
     ops::{Deref, DerefMut},
-    os::unix::fs::MetadataExt,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -26,41 +23,6 @@ pub(super) struct OneWriter {
     pool: SqlitePool,
     open: Open,
     file: SameFile,
-}
-
-/// The file that a name led to. A database that is removed or replaced under a running server still
-/// takes every write, in a file that no start finds again.
-#[derive(Clone)]
-pub(super) struct SameFile {
-    path: Arc<Path>,
-    /// Its device and number; none where there was no such file.
-    was: Option<(u64, u64)>,
-}
-
-impl SameFile {
-    pub(super) fn new(path: &Path) -> Self {
-        let was = identity(path);
-        Self {
-            path: path.into(),
-            was,
-        }
-    }
-
-    /// Whether the name still leads to it.
-    pub(super) fn check(&self) -> io::Result<()> {
-        match identity(&self.path) == self.was {
-            true => Ok(()),
-            false => Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                "the database file was removed or replaced while the server has it open; stop the server",
-            )),
-        }
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let found = fs::metadata(path).ok()?;
-    Some((found.dev(), found.ino()))
 }
 
 /// Whether a transaction may be open on the connection.
@@ -110,6 +72,11 @@ impl OneWriter {
                 Err(error)
             }
         }
+    }
+
+    /// The file that it writes to.
+    pub(super) fn file(&self) -> &SameFile {
+        &self.file
     }
 
     /// The pool, for its figures and its end.
