@@ -4,7 +4,7 @@ use super::{archive::BUFFER, stream::Stream};
 use crate::{
     archive::{self, Failure},
     repository::{Counts, Snapshot},
-    store::Target,
+    store::{Target, beside, identity_of},
 };
 use indicatif::ProgressBar;
 use std::{
@@ -42,6 +42,7 @@ impl OutputFile {
     pub(super) fn open(path: &Path, source: &Target, limit: Duration) -> Result<Self, String> {
         let shown = path.display();
         let failed = |e: io::Error| format!("cannot write to {shown}: {e}");
+        refuse_source(source, path)?;
         let path = match fs::metadata(path) {
             Ok(found) if is_stream(&found) => {
                 return Stream::open(path, limit).map(Self::Stream).map_err(failed);
@@ -52,7 +53,6 @@ impl OutputFile {
                 ));
             }
             Ok(found) => {
-                refuse_source(&found, source, path)?;
                 refuse_foreign(&found, path)?;
                 fs::canonicalize(path).map_err(failed)?
             }
@@ -61,10 +61,7 @@ impl OutputFile {
                     "{shown} is a link to nothing; name the file itself"
                 ));
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                refuse_reserved(source, path)?;
-                path.to_owned()
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
             Err(error) => return Err(failed(error)),
         };
         let mut partial = path.clone().into_os_string();
@@ -117,50 +114,34 @@ fn is_stream(found: &Metadata) -> bool {
     found.file_type().is_fifo() || found.file_type().is_char_device()
 }
 
-/// Refuses to write over what is read.
-fn refuse_source(found: &Metadata, source: &Target, path: &Path) -> Result<(), String> {
+/// Refuses the files of the database that is read, and their names before the files exist.
+fn refuse_source(source: &Target, path: &Path) -> Result<(), String> {
     let Target::Sqlite(database) = source else {
         return Ok(());
     };
-    let is_source = DATABASE_FILES.iter().any(|ending| {
-        let mut name = database.as_os_str().to_owned();
-        name.push(ending);
-        fs::metadata(name).is_ok_and(|of| (of.dev(), of.ino()) == (found.dev(), found.ino()))
-    });
-    match is_source {
-        true => Err(of_the_database(path)),
+    let names = DATABASE_FILES.map(|end| beside(database, end));
+    match names.iter().any(|name| is_one_file(name, path)) {
+        true => Err(format!(
+            "{} belongs to the database that is exported; name another file",
+            path.display()
+        )),
         false => Ok(()),
     }
 }
 
-/// Refuses a name that SQLite or the server may give a file of its own.
-fn refuse_reserved(source: &Target, path: &Path) -> Result<(), String> {
-    let folder = |of: &Path| {
-        let above = of.parent().filter(|above| *above != Path::new(""));
-        fs::canonicalize(above.unwrap_or(Path::new("."))).ok()
-    };
-    let Target::Sqlite(database) = source else {
-        return Ok(());
-    };
-    let name = |end: &str| {
-        let mut name = database.file_name().unwrap_or_default().to_owned();
-        name.push(end);
-        name
-    };
-    let reserved = DATABASE_FILES
-        .iter()
-        .any(|end| path.file_name() == Some(&name(end)));
-    match reserved && folder(path) == folder(database) {
-        true => Err(of_the_database(path)),
-        false => Ok(()),
+/// Whether two paths name one file, or would once it exists.
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    match (fs::metadata(one), fs::metadata(other)) {
+        (Ok(one), Ok(other)) => identity_of(&one) == identity_of(&other),
+        (Err(_), Err(_)) => one.file_name() == other.file_name() && folder(one) == folder(other),
+        _ => false,
     }
 }
 
-fn of_the_database(path: &Path) -> String {
-    format!(
-        "{} belongs to the database that is exported; name another file",
-        path.display()
-    )
+/// The folder of a file, links followed. None if it does not exist.
+fn folder(file: &Path) -> Option<PathBuf> {
+    let above = file.parent().filter(|above| *above != Path::new(""));
+    fs::canonicalize(above.unwrap_or(Path::new("."))).ok()
 }
 
 /// Refuses to replace a file of another user.

@@ -21,11 +21,11 @@ const READER_PAUSE: Duration = Duration::from_millis(50);
 /// that `PIPE_BUF` may be on Linux, 4,096.
 const AT_ONCE: usize = 4096;
 
-/// A stream whose reader must go on: an export holds a snapshot of the database, and as long as it
-/// does, SQLite's log grows and Postgres removes no row that was replaced.
+/// The output of an export, with a limit on how long its reader may stand still. An export holds a snapshot
+/// of the database. Meanwhile SQLite's log grows, and Postgres removes no old versions of rows.
 pub(super) struct Stream {
     file: File,
-    /// The longest time without a byte taken.
+    /// Longest time in which the reader takes no byte.
     limit: Duration,
 }
 
@@ -34,7 +34,7 @@ impl Stream {
         Self { file, limit }
     }
 
-    /// Opens a pipe or a terminal by its name; waits as long for a pipe's reader.
+    /// Opens a pipe or a terminal by its name. Waits up to `limit` for the reader of a pipe.
     pub(super) fn open(path: &Path, limit: Duration) -> io::Result<Self> {
         let until = Instant::now() + limit;
         let flags = OFlags::NONBLOCK.bits().cast_signed();
@@ -42,7 +42,7 @@ impl Stream {
         options.write(true).custom_flags(flags);
         loop {
             match options.open(path) {
-                // Only a pipe that nothing reads answers so, and it tells of no reader to come.
+                // A pipe without a reader. Nothing tells when one opens it.
                 Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
                     if Instant::now() > until {
                         return Err(unread(limit));

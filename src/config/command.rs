@@ -73,8 +73,8 @@ pub struct Export {
     #[command(flatten)]
     pub archive: Archive,
 
-    /// Seconds after which an export into a pipe or a terminal that takes nothing gives up; until then it
-    /// holds back the database's cleaning
+    /// Seconds after which an export gives up if the reader of its pipe or terminal takes nothing: the
+    /// export keeps the database from removing old rows
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=86400))]
     pub stall_seconds: u32,
 }
