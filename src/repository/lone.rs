@@ -85,7 +85,7 @@ pub(super) async fn send(store: &Store, new: &LoneMessage<'_>, now: Timestamp) -
         Ok(mut rows) => (rows.pop()).map_or(Attempt::Declined, |given| new.sent(given, now)),
         // A constraint: the same name, or the end of the author, came between.
         Err(sqlx::Error::Database(e)) if e.constraint().is_some() => Attempt::Declined,
-        // One statement, which commits by itself: that it failed says that nothing is stored.
+        // The statement commits by itself. Its error leaves the commit in doubt if the session ended too.
         Err(error) if is_undone(&error) => Attempt::Undone(error.into()),
         Err(error) => Attempt::Unknown(error.into()),
     }

@@ -72,7 +72,7 @@ async fn what_a_killed_process_left_half_done_is_rolled_back_by_the_next_start()
     const WRITES: &str = "BEGIN IMMEDIATE; CREATE TABLE filler (text TEXT); \
         INSERT INTO filler WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2000) \
             SELECT hex(randomblob(200)) FROM n; \
-        UPDATE customer SET username = 'nobody'";
+        UPDATE customer SET username = 'sigmund'";
     sqlx::raw_sql(WRITES).execute(&mut db).await.unwrap();
     for end in ["", "-journal"] {
         let name = |file: &std::path::Path| format!("{}{end}", file.display());
@@ -80,19 +80,12 @@ async fn what_a_killed_process_left_half_done_is_rolled_back_by_the_next_start()
     }
     sqlx::raw_sql("ROLLBACK").execute(&mut db).await.unwrap();
     db.close().await.unwrap();
-    let of_copy = |words: &[&'static str]| {
-        let url = format!("sqlite://{}", copy.display());
-        let words = words.iter().map(|word| (*word).to_owned());
-        let flags = ["--database-url".to_owned(), url];
-        words.chain(flags).collect::<Vec<String>>()
+    let url = format!("sqlite://{}", copy.display());
+    let on_copy = async |command| {
+        let words = [command, "--database-url", &url];
+        database.command(&words).await
     };
-    for words in [&["check"][..], &["migrate"]] {
-        let words = of_copy(words);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        database.command(&words).await.expect_success();
-    }
-    let words = of_copy(&["export"]);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let exported = database.command(&words).await.expect_success();
-    assert_eq!(exported, whole);
+    on_copy("check").await.expect_success();
+    on_copy("migrate").await.expect_success();
+    assert_eq!(on_copy("export").await.expect_success(), whole);
 }

@@ -124,7 +124,8 @@ impl Book {
         register.or_insert_with(|| Register::new(None))
     }
 
-    /// The chats whose last admin this user may be may have another member for their admin after its end.
+    /// Takes note that a user goes. The server promotes a member of each chat that loses its last admin; the
+    /// book does not know which one, so each may be an admin afterwards.
     pub fn inherit(&mut self, user: UserId) {
         let is_admin = |role: &Option<Role>| *role == Some(Role::Admin);
         let of_user = self

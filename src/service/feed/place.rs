@@ -41,9 +41,10 @@ impl Behind {
     }
 }
 
-/// Where a socket begins in a chat whose head this is: what it was sent already, and the replay, if
-/// there is one. `since` is what a client that resumes has. One that does not, or that pages what it
-/// missed, is sent nothing of what came before: it would take that for all.
+/// The position at which a socket begins in a chat, and its replay. `head` is the chat's last change.
+/// `since` is the last change that a resuming client has; None if it does not resume, or pages what it
+/// missed by REST. Such a client gets no replay: a frame before the ack would move its position over
+/// changes that it does not have.
 pub(super) fn beginning(since: Option<Seq>, head: Seq) -> (Seq, Option<Box<Behind>>) {
     let seen = since.unwrap_or(head);
     let behind = (seen < head).then(|| Behind::new(seen, head));
