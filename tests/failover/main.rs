@@ -17,6 +17,8 @@ mod standby;
 
 mod cluster;
 mod load;
+mod pgbouncer;
+mod pooler;
 mod readiness;
 mod settings;
 mod start;
