@@ -145,12 +145,16 @@ impl UserService {
     /// everyone in their chats learns of; `user_not_found`.
     pub async fn delete(&self, caller: Caller, id: UserId) -> Result<(), Error> {
         permission::own(caller, id)?;
-        // A task of its own, so that a caller who goes does not leave half of it undone. It ends
-        // with the writer at the latest.
-        let deleting = tokio::spawn(delete(self.writer.clone(), caller, id).in_current_span());
-        let deleted = deleting.await.map_err(Error::internal)?;
-        self.deletions.note_user();
-        deleted
+        let (writer, deletions) = (self.writer.clone(), self.deletions.clone());
+        let deleting = async move {
+            let deleted = delete(writer, caller, id).await;
+            deletions.note_user();
+            deleted
+        };
+        // A task of its own: a request that meets its time limit does not leave half of the work undone.
+        // The task ends with the writer at the latest.
+        let deleting = tokio::spawn(deleting.in_current_span());
+        deleting.await.map_err(Error::internal)?
     }
 }
 

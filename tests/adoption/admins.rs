@@ -15,6 +15,7 @@ on_both_stores!(
     a_chat_goes_with_the_account_of_its_only_member,
     chats_without_an_admin_get_one_at_the_start,
     a_chat_without_an_admin_gets_one_after_the_deletion_of_a_user,
+    a_chat_without_an_admin_gets_one_after_a_deletion_that_outlasts_its_request,
     chats_without_members_go_after_thirty_days,
     open_mode_changes_nothing,
 );
@@ -66,6 +67,17 @@ async fn write_much(database: &Database, people: &[(i64, Client)]) {
             .fill(10_000 + id, *id, MESSAGES, "dear diary")
             .await;
     }
+}
+
+/// A chat with one member and no admin, as a server of an earlier version may leave it.
+async fn leave_ungoverned(database: &Database, chat: i64, member: i64) {
+    let rows = format!(
+        "INSERT INTO chat (chat_id, chat_name, created_at) \
+         VALUES ({chat}, 'general', '2026-11-01T00:00:00+00:00'); \
+         INSERT INTO customer_chat (chat_id, customer_id, role, joined_at) \
+         VALUES ({chat}, {member}, 'participant', '2026-11-01T00:00:00+00:00')"
+    );
+    database.execute(rows).await;
 }
 
 /// The chats that have a member and no admin.
@@ -231,6 +243,31 @@ async fn a_chat_without_an_admin_gets_one_after_the_deletion_of_a_user(store: St
         carl.id
     );
     server.database.until(&admin, 1).await;
+    server.stop().await;
+}
+
+async fn a_chat_without_an_admin_gets_one_after_a_deletion_that_outlasts_its_request(store: Store) {
+    const MANY: i64 = 40_000;
+    const UNGOVERNED: &str = "SELECT count(*) FROM customer_chat WHERE role = 'participant'";
+    let database = Server::start(store).await.stop().await;
+    let [carl, otto, diary] = [1001, 1002, 11_002];
+    let absent = Client::new(([127, 0, 0, 1], 0).into());
+    signed_in(&database, &absent, 2).await;
+    write_much(&database, &[(otto, absent)]).await;
+    database.fill(diary, otto, MANY, "dear diary").await;
+    leave_ungoverned(&database, 20_000, carl).await;
+
+    let flags = [REQUIRED[0], REQUIRED[1], "--request-seconds=0.1"];
+    let server = Server::start_on(database, &flags).await;
+    // The look at the start has come to the last chat, and does not go back.
+    server.database.until(UNGOVERNED, 0).await;
+    leave_ungoverned(&server.database, 10_000, carl).await;
+    let client = server.client().with_token(&format!("{:064x}", 2));
+    let refused = client.delete(&format!("/user/{otto}")).await;
+    let refused = refused.expect_error(503, "unavailable");
+    let said = refused["error"].as_str().expect("a sentence");
+    assert!(said.contains("could not learn"), "{said}");
+    server.database.until(UNGOVERNED, 0).await;
     server.stop().await;
 }
 
