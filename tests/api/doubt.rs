@@ -20,6 +20,16 @@ async fn make_commits_linger(database: &Database) {
     connection.close().await.expect("a closed connection");
 }
 
+/// An empty database, a proxy before its Postgres, and its URL by the proxy.
+async fn proxied() -> (Database, Proxy, String) {
+    let database = Database::new(Store::Postgres).await;
+    let mut url = url::Url::parse(&database.url).expect("a URL");
+    let port = url.port().expect("a port");
+    let proxy = Proxy::to(port).await.expect("a proxy");
+    url.set_port(Some(proxy.address.port())).expect("a port");
+    (database, proxy, url.into())
+}
+
 /// On Postgres alone: the embedded database commits in the server itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_commit_is_told_although_other_chats_are_busy() {
@@ -59,11 +69,7 @@ async fn a_late_commit_is_told_although_other_chats_are_busy() {
 /// Nobody may store anything inside it afterwards: it would be gone with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_acknowledged_after_a_transaction_was_given_up_is_stored() {
-    let database = Database::new(Store::Postgres).await;
-    let mut url = url::Url::parse(&database.url).expect("a URL");
-    let port = url.port().expect("a port");
-    let proxy = Proxy::to(port).await.expect("a proxy");
-    url.set_port(Some(proxy.address.port())).expect("a port");
+    let (database, proxy, url) = proxied().await;
     // Of two connections the writer has one: the next send goes over the one that was given up.
     let settings = [("DATABASE_URL", url.as_str()), ("DB_CONNECTIONS", "2")];
     let process = Process::start(database.folder.path(), &settings).await;
@@ -93,5 +99,42 @@ async fn what_is_acknowledged_after_a_transaction_was_given_up_is_stored() {
     let id = number(&sent, "messageId");
     let found = format!("SELECT count(*) FROM message WHERE message_id = {id}");
     assert_eq!(database.number(found).await, 1);
+    process.kill().await;
+}
+
+/// A part of a user's deletion is stored, the commit of another is not confirmed. Asking again completes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_in_doubt_after_a_stored_part_is_completed_by_asking_again() {
+    const MESSAGES: i64 = 50_000;
+    let (database, proxy, url) = proxied().await;
+    let settings = [("DATABASE_URL", url.as_str())];
+    let process = Process::start(database.folder.path(), &settings).await;
+    let client = process.client();
+    let carl = client.new_user("carl").await;
+    let chat = client.new_chat("general").await;
+    database.fill(chat, carl, MESSAGES, "filler").await;
+    let mut listener = process.socket().await;
+    listener.connect(carl, chat).await;
+
+    let path = format!("/user/{carl}");
+    let told = async {
+        listener.until("delete-message").await;
+        proxy.stall(Way::Back);
+    };
+    let (refused, ()) = tokio::join!(client.delete(&path), told);
+    let refused = refused.expect_error(503, "unavailable");
+    let said = refused["error"].as_str().expect("a sentence");
+    assert!(said.contains("could not learn"), "{said}");
+    proxy.mend();
+
+    // A busy machine leaves a later part in doubt too.
+    let deleted = async { while client.delete(&path).await.status == 503 {} };
+    patiently("the deletion", deleted).await;
+    client.get(&path).await.expect_error(404, "user_not_found");
+    let tombstones = format!(
+        "SELECT count(DISTINCT seq) FROM message \
+         WHERE chat_id = {chat} AND deleted_at IS NOT NULL AND seq > {MESSAGES}"
+    );
+    assert_eq!(database.number(tombstones).await, MESSAGES);
     process.kill().await;
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     disk::Disk,
-    harness::{Client, PASSWORD, Person, Process, Reply},
+    harness::{Client, Database, PASSWORD, Person, Process, Reply, field, history},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -24,6 +24,14 @@ impl Setup {
             folder,
             disk,
             process,
+        }
+    }
+
+    /// The server's file, on a healthy disk.
+    fn database(&self) -> Database {
+        Database {
+            url: format!("sqlite://{}/messaging.db", self.folder.path().display()),
+            folder: tempfile::tempdir().expect("a temporary folder"),
         }
     }
 
@@ -206,6 +214,51 @@ async fn a_commit_that_the_disk_did_not_confirm_is_in_doubt() {
         let said = refused.body["error"].as_str().expect("a sentence");
         assert!(said.contains("could not learn"), "{ask:?}: {said}");
     }
+}
+
+/// A part of the deletion is stored, the commit of the next one fails: the client hears that the outcome is
+/// not known, and asks again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_in_doubt_after_a_stored_part_is_completed_by_asking_again() {
+    /// What one transaction of the deletion takes.
+    const PART: i64 = 1000;
+    let setup = Setup::start().await;
+    let client = setup.process.client();
+    let (carl, witness) = (
+        Person::sign_up(&client, "carl").await,
+        Person::sign_up(&client, "witness").await,
+    );
+    let chat = carl.chat("general").await;
+    carl.add(chat, &witness, "participant").await;
+    let database = setup.database();
+    database.fill(chat, carl.id, PART * 5 / 2, "filler").await;
+    let path = format!("/user/{}", carl.id);
+    let ask = Ask::new(Method::DELETE, path.clone(), None);
+
+    // The first commit succeeds, the second does not.
+    setup
+        .disk
+        .set("EIO sync 1 * messaging.db-wal")
+        .expect("faults");
+    let refused = ask.send(&carl.client).await;
+    let refused = refused.expect_error(503, "unavailable");
+    let said = refused["error"].as_str().expect("a sentence");
+    assert!(said.contains("could not learn"), "{said}");
+    let tombstones = "SELECT count(*) FROM message WHERE deleted_at IS NOT NULL";
+    assert_eq!(database.number(tombstones.to_owned()).await, PART);
+    witness.client.get(&path).await.expect(200);
+
+    setup.disk.set("").expect("a healthy disk");
+    ask.send(&carl.client).await.expect(204);
+    witness
+        .client
+        .get(&path)
+        .await
+        .expect_error(404, "user_not_found");
+    let messages = history(&witness.client, chat).await;
+    let seqs = field(&messages, "seq");
+    let numbers: Vec<i64> = (PART * 5 / 2 + 1..=PART * 5).collect();
+    assert_eq!(seqs, numbers, "each message became a tombstone once");
 }
 
 /// A statement in the middle of a transaction that cannot read makes SQLite roll back by itself.
