@@ -2,7 +2,7 @@
 
 use crate::harness::{Database, Process, Store, patiently};
 use serde_json::json;
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 /// How often a text is in the files of a database.
 fn copies(folder: &Path, text: &str) -> usize {
@@ -18,7 +18,11 @@ fn copies(folder: &Path, text: &str) -> usize {
 }
 
 async fn start(folder: &Path) -> Process {
-    let url = format!("sqlite://{}/messaging.db", folder.display());
+    start_on(folder, "messaging.db").await
+}
+
+async fn start_on(folder: &Path, file: &str) -> Process {
+    let url = format!("sqlite://{}/{file}", folder.display());
     let settings = [
         ("DATABASE_URL", url.as_str()),
         ("AUTH", "open"),
@@ -92,6 +96,26 @@ async fn the_log_is_short_again_after_a_reader_that_stayed() {
         }
     };
     patiently("the log to be short", shrunk).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_of_a_file_behind_a_link_is_emptied() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (status, _) = start(folder.path()).await.stop().await;
+    assert!(status.success(), "{status}");
+    symlink("messaging.db", folder.path().join("link.db")).expect("a link");
+    let process = start_on(folder.path(), "link.db").await;
+    let client = process.client();
+    client.new_user("carl").await;
+    let log = || fs::metadata(folder.path().join("messaging.db-wal")).map_or(0, |log| log.len());
+    assert!(log() > 0, "SQLite writes the log beside the file itself");
+    let emptied = async {
+        while log() > 0 {
+            client.get("/health/live").await.expect(200);
+        }
+    };
+    patiently("the log to be empty", emptied).await;
     process.stop().await;
 }
 
