@@ -10,6 +10,7 @@
     unreachable_pub
 )]
 
+mod busy;
 mod commits;
 mod deleted;
 #[path = "../faults/disk.rs"]
