@@ -1,6 +1,9 @@
 //! Chats without the API: an admin for a chat that has none, or none that is there.
 
-use super::say::cause;
+use super::{
+    request::{Outcome, said},
+    say::cause,
+};
 use crate::{
     error::Error,
     model::{ChatId, Role, SoughtName, User, UserId},
@@ -8,8 +11,8 @@ use crate::{
     store::Store,
 };
 
-/// Makes a user an admin of a chat, and a member where they are none; gives the sentence to say.
-pub(super) async fn make_admin(store: &Store, named: &str, user: &str) -> Result<String, String> {
+/// Makes a user an admin of a chat, and a member where they are none.
+pub(super) async fn make_admin(store: &Store, named: &str, user: &str) -> Result<Outcome, String> {
     let no_chat = || format!("there is no chat {named}; a chat is named by its id");
     let id: ChatId = named.parse().map_err(|()| no_chat())?;
     let chat = ChatRepository::new(store.clone()).find(id).await;
@@ -33,7 +36,11 @@ pub(super) async fn make_admin(store: &Store, named: &str, user: &str) -> Result
     roster.note_empty(None).await.map_err(failed)?;
     roster.commit().await.map_err(failed)?;
     let (name, chat) = (user.username, chat.chat_name);
-    Ok(format!("{name} is an admin of chat {id}, {chat}."))
+    Ok(Outcome {
+        user: Some(user.customer_id),
+        chat: Some(id),
+        ..said(format!("{name} is an admin of chat {id}, {chat}."))
+    })
 }
 
 /// The user of that name or id. Anybody may call themselves by another's id, so that what could be

@@ -199,16 +199,27 @@ async fn answer(mut stream: UnixStream, work: &Work) -> io::Result<()> {
 }
 
 async fn carry_out(request: Request, work: &Work) -> Reply {
+    let command = request.name();
     let done = request.perform(&work.store, &work.passwords);
     match time::timeout(LIMIT, done).await {
         Ok(Ok(outcome)) => {
+            let user = outcome.user.map(|user| user.0);
+            let chat = outcome.chat.map(|chat| chat.0);
+            tracing::info!(command, user, chat, "command carried out");
             for (user, session) in outcome.ended {
                 (work.close)(session);
                 tracing::info!(user = user.0, session = session.0, "session ended");
             }
             Reply::Done(outcome.said)
         }
-        Ok(Err(why)) => Reply::Refused(why),
-        Err(_) => Reply::Refused("the database does not answer; try again".to_owned()),
+        Ok(Err(why)) => {
+            // The reason may hold names, so that only the person who asked is told.
+            tracing::info!(command, "command refused");
+            Reply::Refused(why)
+        }
+        Err(_) => {
+            tracing::warn!(command, "command not finished in time");
+            Reply::Refused("the database does not answer; try again".to_owned())
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::{chat::make_admin, say::cause};
 use crate::{
     auth::PasswordHasher,
     error::Error,
-    model::{Password, SessionId, SoughtName, User, UserId, Username},
+    model::{ChatId, Password, SessionId, SoughtName, User, UserId, Username},
     repository::{EpochRepository, UserRepository},
     store::Store,
 };
@@ -46,11 +46,27 @@ pub enum Request {
 pub struct Outcome {
     /// A sentence for the person who asked.
     pub said: String,
+    /// The user that was made or changed.
+    pub user: Option<UserId>,
+    /// The chat that was changed.
+    pub chat: Option<ChatId>,
     /// The sessions that ended, with their users: their sockets are to be closed.
     pub ended: Vec<(UserId, SessionId)>,
 }
 
 impl Request {
+    /// The name of the command, as it is typed.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CreateUser { .. } => "create-user",
+            Self::ResetPassword { .. } => "reset-password",
+            Self::NewEpoch => "new-epoch",
+            Self::MakeAdmin { .. } => "make-admin",
+            Self::Migrate => "migrate",
+        }
+    }
+
     /// Does what is asked for, on a store that is open and up to date.
     ///
     /// # Errors
@@ -67,15 +83,17 @@ impl Request {
                 reset_password(&users, passwords, &name, password).await
             }
             Self::NewEpoch => begin_epoch(store).await,
-            Self::MakeAdmin { chat, user } => make_admin(store, &chat, &user).await.map(said),
+            Self::MakeAdmin { chat, user } => make_admin(store, &chat, &user).await,
             Self::Migrate => Ok(said("The tables are up to date.".to_owned())),
         }
     }
 }
 
-fn said(sentence: String) -> Outcome {
+pub(super) fn said(sentence: String) -> Outcome {
     Outcome {
         said: sentence,
+        user: None,
+        chat: None,
         ended: Vec::new(),
     }
 }
@@ -94,7 +112,10 @@ async fn create(
     }
     let hash = hash(passwords, password, name.as_str()).await?;
     let user = users.create(&name, &hash).await.map_err(failed)?;
-    Ok(said(format!("{name} is user {}.", user.customer_id)))
+    Ok(Outcome {
+        user: Some(user.customer_id),
+        ..said(format!("{name} is user {}.", user.customer_id))
+    })
 }
 
 async fn reset_password(
@@ -109,12 +130,14 @@ async fn reset_password(
     let id = user.customer_id;
     let updated = users.update(id, None, Some(&hash), None).await;
     let ended = updated.map_err(failed)?.ok_or_else(unknown)?.ended;
+    let sentence = format!(
+        "{name} has a new password; sessions that have ended: {}.",
+        ended.len()
+    );
     Ok(Outcome {
-        said: format!(
-            "{name} has a new password; sessions that have ended: {}.",
-            ended.len()
-        ),
+        user: Some(id),
         ended: ended.into_iter().map(|session| (id, session)).collect(),
+        ..said(sentence)
     })
 }
 

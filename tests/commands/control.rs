@@ -2,7 +2,7 @@
 
 use super::serve;
 use crate::harness::{Database, Socket, Store, on_both_stores, patiently};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -146,6 +146,51 @@ async fn the_control_socket_is_its_owners_alone_and_outlives_no_server() {
     beside.await.expect_success();
     server.stop().await;
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn each_command_beside_a_server_is_one_line_of_its_log() {
+    let database = Database::new(Store::Sqlite).await;
+    let server = serve(&database).await;
+    let chat = json!({ "chatName": "general" });
+    for args in [["create-user", "carl"], ["reset-password", "carl"]] {
+        let done = database.command_with(&args, PASSWORD.as_bytes()).await;
+        done.expect_success();
+    }
+    let token = server.client().login("carl", PASSWORD).await["token"].clone();
+    let carl = server.client();
+    let carl = carl.with_token(token.as_str().expect("a token"));
+    let chat = carl.post("/chat", chat).await.expect(201)["chatId"].clone();
+    let args = ["make-admin", &chat.to_string(), "carl"];
+    database.command(&args).await.expect_success();
+    database.command(&["new-epoch"]).await.expect_success();
+    let again = database.command_with(&["create-user", "carl"], PASSWORD.as_bytes());
+    again.await.expect_failure(&["taken"]);
+    let (_, log) = server.stop().await;
+    assert!(!log.contains(PASSWORD), "{log}");
+    let lines = log.lines().map(serde_json::from_str::<Value>);
+    let lines: Vec<Value> = lines.map(|line| line.expect("a line of JSON")).collect();
+    let told: Vec<Value> = lines
+        .iter()
+        .filter(|line| line["command"].is_string())
+        .map(|line| {
+            json!([
+                line["level"],
+                line["message"],
+                line["command"],
+                line["user"],
+                line["chat"]
+            ])
+        })
+        .collect();
+    let expected = [
+        json!(["INFO", "command carried out", "create-user", 1, null]),
+        json!(["INFO", "command carried out", "reset-password", 1, null]),
+        json!(["INFO", "command carried out", "make-admin", 1, chat]),
+        json!(["INFO", "command carried out", "new-epoch", null, null]),
+        json!(["INFO", "command refused", "create-user", null, null]),
+    ];
+    assert_eq!(told, expected);
 }
 
 #[tokio::test]
