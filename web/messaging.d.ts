@@ -260,7 +260,7 @@ export class MessagingError extends Error {
   readonly retryAfterMs: number | null;
   /** The socket's close code, where that is what happened. */
   readonly closeCode: number | null;
-  /** The chat that it is about, where it is about one. */
+  /** The chat of the request that failed, over REST too; null where the request names none. */
   readonly chatId: number | null;
 }
 

@@ -137,8 +137,8 @@ class Room {
  */
 
 /**
- * A request on the socket: its answer, its size, and how its time limit is ended and begun anew.
- * @typedef {{ answer: Deferred<any>, bytes: number, stop: () => void, extend: () => void }} Request
+ * A request on the socket: its answer, its chat, its size, and how its time limit is ended and begun anew.
+ * @typedef {{ answer: Deferred<any>, chatId: number, bytes: number, stop: () => void, extend: () => void }} Request
  */
 
 /** A change from a REST page. @param {api.Message} message @returns {Change} */
@@ -171,7 +171,7 @@ class Outbox {
       try {
         const { chatId, content, replyTo, createdAt, error } = JSON.parse(this.storage?.getItem(key) ?? "");
         const local = newLocal(key.slice(this.prefix.length), chatId, content, replyTo, createdAt);
-        if (error) Object.assign(local, { state: "failed", error: new MessagingError(error[0], error[1]) });
+        if (error) Object.assign(local, { state: "failed", error: new MessagingError(error[0], error[1], { chatId }) });
         else this.stored.set(local.clientMessageId, new Deferred());
         this.list.push(local);
       } catch {
@@ -327,13 +327,13 @@ export class Messaging {
 
   /** @param {number} chatId @param {{ since?: number | { seq: number, epoch?: string | null } }} options */
   connect(chatId, { since } = {}) {
-    if (this.#ended) return quiet(Promise.reject(closed()));
+    if (this.#ended) return quiet(Promise.reject(closed(chatId)));
     if (!isId(chatId)) return quiet(Promise.reject(wrong("chatId", "a positive integer")));
     const place = since === undefined ? null : placeOf(since);
     if (since !== undefined && place === null) {
-      return quiet(Promise.reject(wrong("since", "a seq, 0 or a positive integer, or { seq, epoch }")));
+      return quiet(Promise.reject(wrong("since", "a seq, 0 or a positive integer, or { seq, epoch }", chatId)));
     }
-    if (!this.#socketClass()) return quiet(Promise.reject(wrong("WebSocket", "given where it is not built in")));
+    if (!this.#socketClass()) return quiet(Promise.reject(wrong("WebSocket", "given where it is not built in", chatId)));
     const known = this.#rooms.get(chatId);
     if (known) return known.connected ? Promise.resolve(known.connected) : known.ready.promise;
     const room = new Room(chatId, place);
@@ -524,7 +524,7 @@ export class Messaging {
 
   /** Why a message cannot even wait. @param {number} chatId */
   #refusal(chatId) {
-    if (this.#ended) return closed();
+    if (this.#ended) return closed(chatId);
     if (!this.#rooms.has(chatId)) return notConnected(chatId);
     if (this.#outbox.list.length < this.#options.maxQueued) return null;
     return new MessagingError("queue_full", "Too many messages wait to be sent", { chatId });
@@ -691,22 +691,22 @@ export class Messaging {
         room.waiting.delete(waiting);
       }
     }
-    return this.#ask(type, content);
+    return this.#ask(type, content, chatId);
   }
 
   /** Asks on the open socket. An answer that does not come means that the socket is dead. */
-  #ask(type, content) {
+  #ask(type, content, chatId = content.chatId) {
     /** @type {Deferred<any>} */
     const answer = new Deferred();
     const id = ++this.#lastId;
     const text = JSON.stringify({ type, content, id });
     const bytes = new TextEncoder().encode(text).length;
     if (bytes > MAX_FRAME) {
-      answer.reject(new MessagingError("too_large", `A frame must be at most ${MAX_FRAME} bytes`));
+      answer.reject(new MessagingError("too_large", `A frame must be at most ${MAX_FRAME} bytes`, { chatId }));
       return answer.promise;
     }
     if (this.#socket?.readyState !== 1) {
-      answer.reject(new MessagingError("connection_lost", "The connection is lost"));
+      answer.reject(new MessagingError("connection_lost", "The connection is lost", { chatId }));
       return answer.promise;
     }
     const start = () => this.#later(this.#options.requestMs, () => this.#drop("timeout"));
@@ -717,7 +717,7 @@ export class Messaging {
       timer = start();
     };
     // A connect-chat is answered after its replay, however long that takes to arrive.
-    this.#requests.set(id, { answer, bytes, stop, extend: type === "connect-chat" ? extend : () => {} });
+    this.#requests.set(id, { answer, chatId, bytes, stop, extend: type === "connect-chat" ? extend : () => {} });
     this.#socket.send(text);
     return answer.promise;
   }
@@ -728,7 +728,8 @@ export class Messaging {
 
   /** @returns {Promise<any>} */
   async #request(method, path, body = undefined) {
-    if (this.#ended) throw closed();
+    const chatId = chatOf(path);
+    if (this.#ended) throw closed(chatId);
     if (!path.startsWith("/")) throw wrong("path", "begun with a slash");
     const abort = new AbortController();
     let timer;
@@ -742,12 +743,12 @@ export class Messaging {
       timer = this.#later(this.#options.requestMs, () => abort.abort());
       const init = { method, headers, body: body === undefined ? null : JSON.stringify(body) };
       const response = await this.#options.fetch(this.#base + path, { ...init, signal: abort.signal });
-      return read(response, await response.text());
+      return read(response, await response.text(), chatId);
     } catch (error) {
       if (error instanceof MessagingError) throw error;
-      if (this.#ended) throw closed();
-      if (abort.signal.aborted) throw new MessagingError("timeout", "The answer took too long");
-      throw new MessagingError("connection_lost", `No answer: ${error}`);
+      if (this.#ended) throw closed(chatId);
+      if (abort.signal.aborted) throw new MessagingError("timeout", "The answer took too long", { chatId });
+      throw new MessagingError("connection_lost", `No answer: ${error}`, { chatId });
     } finally {
       this.#stop(timer);
       this.#fetches.delete(abort);
@@ -848,7 +849,8 @@ export class Messaging {
 
   #answered(type, content, id) {
     const request = this.#requests.get(id);
-    const error = type === "error" && new MessagingError(content.code, content.error, content);
+    const more = { ...content, chatId: request?.chatId };
+    const error = type === "error" && new MessagingError(content.code, content.error, more);
     if (request) {
       request.stop();
       this.#requests.delete(id);
@@ -892,9 +894,9 @@ export class Messaging {
     }
     for (const room of this.#rooms.values()) room.lose();
     const message = code === "timeout" ? "The answer took too long" : "The connection is lost";
-    for (const { answer, stop } of this.#requests.values()) {
+    for (const { answer, chatId, stop } of this.#requests.values()) {
       stop();
-      answer.reject(new MessagingError(code, message));
+      answer.reject(new MessagingError(code, message, { chatId }));
     }
     this.#requests.clear();
   }
@@ -905,7 +907,8 @@ export class Messaging {
       // It does not say which: the largest.
       const [largest] = [...this.#requests.values()].sort((a, b) => b.bytes - a.bytes);
       const message = "The server takes no message of this size";
-      largest?.answer.reject(new MessagingError("too_large", message, { closeCode: code }));
+      const more = { closeCode: code, chatId: largest?.chatId };
+      largest?.answer.reject(new MessagingError("too_large", message, more));
     }
     this.#detach();
     if (code === 4001) {
@@ -949,7 +952,8 @@ export class Messaging {
     const rooms = [...this.#rooms.values()];
     this.#rooms.clear();
     this.#detach();
-    for (const room of rooms) room.end(error);
+    // The error is about every chat; each of them gets its own.
+    for (const room of rooms) room.end(new MessagingError(error.code, error.message, { ...error, chatId: room.chatId }));
     this.#become("closed");
     this.#emit("signed-out", error);
   }
@@ -981,8 +985,8 @@ export class Messaging {
     const rooms = [...this.#rooms.values()];
     this.#rooms.clear();
     this.#detach("closed");
-    for (const room of rooms) room.end(closed());
-    for (const stored of this.#outbox.stored.values()) stored.reject(closed());
+    for (const room of rooms) room.end(closed(room.chatId));
+    for (const [id, stored] of this.#outbox.stored) stored.reject(closed(this.#outbox.find(id)?.chatId));
     for (const abort of this.#fetches) abort.abort();
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
@@ -1012,20 +1016,26 @@ export class Messaging {
   }
 }
 
-/** What a REST answer says. @param {Response} response @param {string} text */
-function read(response, text) {
+/** The chat that a REST path names; undefined where it names none. @param {string} path */
+function chatOf(path) {
+  const named = /^(?:[^?]*\/chat\/|[^?]*\?(?:.*&)?chat_id=)([1-9]\d*)(?=[/?&#]|$)/.exec(path);
+  return named ? Number(named[1]) : undefined;
+}
+
+/** What a REST answer says. @param {Response} response @param {string} text @param {number} [chatId] */
+function read(response, text, chatId) {
   const { ok, status } = response;
   /** @type {any} */
   let body = null;
   try {
     if (text !== "") body = JSON.parse(text);
   } catch {
-    throw new MessagingError("bad_answer", `The answer is not JSON (status ${status})`, { status });
+    throw new MessagingError("bad_answer", `The answer is not JSON (status ${status})`, { status, chatId });
   }
   if (ok) return withNext(body, response.headers.get("Link"));
   const seconds = Number(response.headers.get("Retry-After") ?? NaN);
   const retryAfterMs = body?.retryAfterMs ?? (Number.isFinite(seconds) ? seconds * 1000 : null);
-  throw new MessagingError(body?.code ?? "bad_answer", body?.error ?? `Status ${status}`, { status, retryAfterMs });
+  throw new MessagingError(body?.code ?? "bad_answer", body?.error ?? `Status ${status}`, { status, retryAfterMs, chatId });
 }
 
 /** Names the next page beside a list: not enumerable, so the list still equals its rows. @param {string | null} link */
@@ -1035,10 +1045,12 @@ function withNext(body, link) {
   return Object.defineProperty(body, "next", { value: next ? next[1] : null });
 }
 
-const wrong = (field, expected) => new MessagingError("invalid_field", `${field} must be ${expected}`);
+/** @param {string} field @param {string} expected @param {number} [chatId] */
+const wrong = (field, expected, chatId) => new MessagingError("invalid_field", `${field} must be ${expected}`, { chatId });
 const notConnected = (chatId) =>
   new MessagingError("not_connected", `Chat ${chatId} is not connected`, { chatId });
-const closed = () => new MessagingError("closed", "The client is closed");
+/** @param {number} [chatId] */
+const closed = (chatId) => new MessagingError("closed", "The client is closed", { chatId });
 
 /** What a token function or a socket threw is an error like any other. @returns {MessagingError} */
 function asError(error) {
