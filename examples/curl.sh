@@ -2,10 +2,10 @@
 # The REST API by curl, in open mode: sign up, join a chat, send a message, repeat it as after a lost
 # answer, edit it, and read what changed.
 #
-#   examples/curl.sh [URL]
+#   examples/curl.sh [URL]      # by default MESSAGING_URL, else http://127.0.0.1:8080
 set -euo pipefail
 
-url=${1:-http://127.0.0.1:8080}
+url=${1:-${MESSAGING_URL:-http://127.0.0.1:8080}}
 ask() { curl --silent --show-error --fail-with-body --header 'Content-Type: application/json' "$@"; }
 # Text from others, fit for a terminal: without control characters, line separators and direction marks.
 plain() { LC_ALL=C sed $'s/[\x01-\x1f\x7f]//g; s/\xc2[\x80-\x9f]//g; s/\xd8\x9c//g; s/\xe2\x80[\x8e\x8f\xa8-\xae]//g; s/\xe2\x81[\xa6-\xa9]//g'; }

@@ -47,7 +47,7 @@ const node = (t, url, name, ...args) =>
 
 test("curl.sh", async (t) => {
   const server = await startServer(t);
-  const out = await start(t, server.url, example("curl.sh"), server.url).end();
+  const out = await start(t, server.url, example("curl.sh")).end();
   assert.match(out[0], /^signed up: dora-\d+$/);
   assert.deepEqual(out.slice(1), [
     "joined chat 1",
