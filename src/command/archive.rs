@@ -62,7 +62,8 @@ pub(super) async fn export(config: &Config, wanted: &Export) -> Result<(), Strin
 pub(super) async fn import(config: &Config, archive: &Archive) -> Result<(), String> {
     config.check()?;
     let source = named(archive);
-    let failed = |e: Failure| format!("nothing was imported: {e}");
+    let shown = source.map_or("standard input".into(), Path::to_string_lossy);
+    let failed = |e: Failure| format!("nothing was imported from {shown}: {e}");
     let file = source.map(File::open).transpose();
     let file = file.map_err(|e| failed(e.into()))?;
     if file.is_none() && io::stdin().is_terminal() {

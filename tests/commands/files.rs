@@ -149,6 +149,17 @@ async fn an_export_that_was_killed_is_in_nobodys_way(store: Store) {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_read_is_named_with_the_reason() {
+    let mut database = world(Store::Sqlite).await;
+    let refused = database.command(&["import", "away.jsonl"]).await;
+    refused.expect_failure(&["away.jsonl", "No such file"]);
+    // Root may read every file, so that the reason is another than missing rights.
+    database.url.push_str("/messaging.db");
+    let refused = database.command(&["export"]).await;
+    refused.expect_failure(&["cannot read the SQLite file", "Not a directory"]);
+}
+
+#[tokio::test]
 async fn the_data_folder_and_what_is_in_it_are_their_owners_alone() {
     let mut database = Database::new(Store::Sqlite).await;
     let folder = database.folder.path().join("deep/data");
