@@ -364,7 +364,8 @@ async fn hub(
         subscription: config.nats_subscription,
         on_lag: Box::new(move |age| lag.observe_time(age)),
     };
-    let (hub, link) = Hub::linked(options, leaves).await?;
+    let linked = Hub::linked(options, leaves).await;
+    let (hub, link) = linked.map_err(|error| config.secret_files.renamed(error))?;
     Ok((hub, Some(link)))
 }
 

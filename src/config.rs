@@ -226,7 +226,8 @@ impl Config {
     /// # Errors
     /// A sentence about what is wrong with the database's settings.
     pub fn target(&self) -> Result<Target, String> {
-        self.database.target()
+        let renamed = |error| self.secret_files.renamed(error);
+        self.database.target().map_err(renamed)
     }
 
     /// Whether to fill an empty database with sample data.

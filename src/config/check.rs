@@ -12,6 +12,11 @@ impl Config {
     /// # Errors
     /// A sentence that says what would be right.
     pub fn check(&self) -> Result<(), String> {
+        let renamed = |error| self.secret_files.renamed(error);
+        self.check_together().map_err(renamed)
+    }
+
+    fn check_together(&self) -> Result<(), String> {
         if self.nats_url.is_some() && matches!(self.target()?, Target::Sqlite(_)) {
             return Err(
                 "NATS_URL links several servers, which must share one Postgres: name it in \

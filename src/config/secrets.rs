@@ -31,6 +31,23 @@ pub struct SecretFiles {
     pub metrics_token_file: Option<PathBuf>,
 }
 
+impl SecretFiles {
+    /// An error about a secret, with the name of the variable and the file that it came from.
+    pub(crate) fn renamed(&self, error: String) -> String {
+        let files = [
+            ("DATABASE_URL", &self.database_url_file),
+            ("NATS_URL", &self.nats_url_file),
+            ("METRICS_TOKEN", &self.metrics_token_file),
+        ];
+        let from = |(name, file): (&str, &Option<PathBuf>)| {
+            let rest = error.strip_prefix(name)?.strip_prefix(' ')?;
+            let file = file.as_ref()?.display();
+            Some(format!("{name}_FILE ({file}): {name} {rest}"))
+        };
+        files.into_iter().find_map(from).unwrap_or(error.clone())
+    }
+}
+
 impl Config {
     /// Reads the secrets that stand in files.
     ///

@@ -139,6 +139,20 @@ async fn a_secret_that_is_given_twice_or_cannot_be_read_stops_the_start() {
 }
 
 #[tokio::test]
+async fn a_wrong_secret_is_told_with_the_variable_and_the_file_that_it_came_from() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = write(folder.path(), "secret", "hunter2");
+    for name in ["DATABASE_URL", "NATS_URL", "METRICS_TOKEN"] {
+        let in_file = format!("{name}_FILE");
+        let (status, complaint) = Process::refused(folder.path(), &[(&in_file, &file)]).await;
+        assert_eq!(status.code(), Some(1), "{complaint}");
+        let start = format!("{in_file} ({file}): {name} ");
+        assert!(complaint.contains(&start), "{complaint}");
+        assert!(!complaint.contains("hunter2"), "{complaint}");
+    }
+}
+
+#[tokio::test]
 async fn secrets_that_came_as_flags_are_warned_of() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let check = async |settings: &[(&str, &str)], flags: &[&str]| {
