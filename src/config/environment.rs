@@ -15,6 +15,12 @@ const ENV_FILE: &str = ".env";
 /// What some editors put before the text of a file.
 const BYTE_ORDER_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
 
+/// Stands for a `$` in a text that is read without replacing variables: a character for private use.
+const MARK: &str = "\u{e000}";
+
+/// Stands for a `\$` in such a text, likewise.
+const ESCAPED: &str = "\u{e001}";
+
 /// Where a variable is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -133,7 +139,45 @@ fn lines() -> Result<Vec<(String, String)>, String> {
             Err(e) => return Err(unreadable(&e, lines.last())),
         }
     }
-    Ok(lines)
+    match unset_variable(text, &lines) {
+        None => Ok(lines),
+        Some(name) => Err(format!(
+            "the value of {name} in {ENV_FILE} holds a $ with no variable that is set after it: \
+             write the value in single quotes"
+        )),
+    }
+}
+
+/// The first line of `.env` with a `$` that the reader replaced by nothing, because no variable of that
+/// name is set. Found by reading the text once more with another character for each `$`.
+fn unset_variable(text: &[u8], lines: &[(String, String)]) -> Option<String> {
+    let text = String::from_utf8_lossy(text).replace("\\$", ESCAPED);
+    let marked = text.replace('$', MARK);
+    let marked = dotenvy::from_read_iter(marked.as_bytes()).map_while(Result::ok);
+    let plain = lines.iter().zip(marked).enumerate();
+    let mut replaced = plain.filter(|(_, ((_, value), (_, marked)))| {
+        let marked = marked.replace(MARK, "$");
+        ["$", "\\$"]
+            .iter()
+            .all(|escaped| *value != marked.replace(ESCAPED, escaped))
+    });
+    let is_set = |name: &str, before: &[(String, String)]| {
+        env::var_os(name).is_some() || before.iter().any(|(other, _)| other == name)
+    };
+    let found = replaced.find(|(n, (_, (_, marked)))| {
+        let mut names = marked.split(MARK).skip(1).map(variable);
+        names.any(|name| !is_set(name, &lines[..*n]))
+    });
+    found.map(|(_, (_, (name, _)))| name)
+}
+
+/// The name of a variable that a text after a `$` begins with.
+fn variable(text: &str) -> &str {
+    let braced = text
+        .strip_prefix('{')
+        .and_then(|rest| rest.split('}').next());
+    let plain = text.split(|c: char| !c.is_alphanumeric()).next();
+    braced.or(plain).unwrap_or_default()
 }
 
 /// Of several lines for one variable the last, as in Docker Compose and in a shell.
