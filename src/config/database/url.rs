@@ -83,6 +83,9 @@ fn wrong(part: &str, expected: &str) -> String {
 fn sqlite(path: &str) -> Result<Read, String> {
     let wrong = match path {
         "" => Some("it names no file"),
+        _ if path.starts_with('~') => Some(
+            "~ is not replaced by the home folder; write the whole path, such as sqlite:///home/carl/chat.db",
+        ),
         _ if path.starts_with(':') => Some("a database in memory would be lost with the server"),
         _ if path.contains('?') => Some("it takes no parameters"),
         _ => None,
@@ -271,6 +274,7 @@ mod tests {
             ("'postgres://u:secret@h/d'", "quotes"),
             ("sqlite://", "no file"),
             ("sqlite://:memory:", "in memory"),
+            ("sqlite://~/secret.db", "home folder"),
             ("sqlite://a.db?mode=ro", "parameters"),
             ("postgres://h:port/x", "the port"),
             ("postgres://h:0/x", "the port"),
