@@ -18,7 +18,7 @@ pub use read::read;
 pub use write::write;
 
 use crate::{
-    error::Error,
+    error::{Error, sentence},
     repository::{Counts, LastIds},
 };
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ impl fmt::Display for Failure {
         match self {
             // Whoever reads this runs the server: the cause is for them.
             Self::Store(error) => match error.source() {
-                Some(cause) => write!(f, "{cause}"),
+                Some(cause) => f.write_str(&sentence(cause)),
                 None => write!(f, "{error}"),
             },
             Self::File(error) => write!(f, "{error}"),

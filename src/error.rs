@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
+use sqlx::postgres::PgDatabaseError;
 use std::{error::Error as Cause, fmt, time::Duration};
 use utoipa::ToSchema;
 
@@ -362,6 +363,25 @@ impl Cause for Error {
 /// Why something came too fast, in an answer's extensions.
 #[derive(Clone, Debug)]
 pub struct TooFast(pub String);
+
+/// The text of an error for the person who runs the server. Postgres' errors come without the line of
+/// Postgres' own source, which their driver appends as " at line N".
+#[must_use]
+pub fn sentence(error: &(dyn Cause + 'static)) -> String {
+    let text = error.to_string();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let store = error.downcast_ref::<sqlx::Error>();
+        let database = store.and_then(|error| error.as_database_error());
+        let postgres = database.and_then(|e| e.try_downcast_ref::<PgDatabaseError>());
+        if let Some(line) = postgres.and_then(PgDatabaseError::line) {
+            let tail = format!(" at line {line}");
+            return text.strip_suffix(&tail).unwrap_or(&text).to_owned();
+        }
+        next = error.source();
+    }
+    text
+}
 
 fn is_refusal(code: Code) -> bool {
     matches!(

@@ -1,6 +1,6 @@
 //! What commands tell whoever runs them.
 
-use crate::error::Error;
+use crate::error::{Error, sentence};
 use std::{
     error::Error as _,
     io::{self, Write},
@@ -30,7 +30,7 @@ pub(super) fn remark(sentence: &str) {
 /// caller would be told.
 pub(super) fn cause(error: &Error) -> String {
     match error.source() {
-        Some(cause) => cause.to_string(),
+        Some(cause) => sentence(cause),
         None => error.to_string(),
     }
 }

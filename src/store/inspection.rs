@@ -3,8 +3,13 @@
 use super::{
     StoreTransaction, Target, embedded, invariants, lock_file::LockFile, postgres, takeover,
 };
+use crate::error::sentence;
+use rustix::{
+    fs::{Access, access},
+    io::Errno,
+};
 use sqlx::{ConnectOptions, Connection, migrate::Migrator, query_scalar};
-use std::{fmt, path::Path, time::Duration};
+use std::{fmt, io, path::Path, time::Duration};
 
 /// How long a look at every row may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(60);
@@ -60,7 +65,8 @@ pub async fn inspect(target: &Target) -> Result<Inspection, String> {
             let mut db = postgres::connect(options).await?;
             let version = postgres::version(&mut db).await?;
             let place = postgres::place(options);
-            let failed = |e: sqlx::Error| format!("cannot read the database {place}: {e}");
+            let failed =
+                |e: sqlx::Error| format!("cannot read the database {place}: {}", sentence(&e));
             let made = postgres::is_ours(&mut db).await.map_err(failed)?;
             let mut applied: Vec<i64> = Vec::new();
             if made {
@@ -86,7 +92,7 @@ async fn inspect_file(path: &Path) -> Result<Inspection, String> {
     let place = format!("the SQLite file {}", path.display());
     let failed = |e: sqlx::Error| format!("cannot read {place}: {e}");
     let mut applied: Vec<i64> = Vec::new();
-    if path.exists() {
+    if is_there(path).map_err(|e| format!("cannot read {place}: {e}"))? {
         if !LockFile::is_taken(path) {
             embedded::recover(path).await.map_err(failed)?;
         }
@@ -102,6 +108,18 @@ async fn inspect_file(path: &Path) -> Result<Inspection, String> {
         in_use: LockFile::is_taken(path),
         place,
     })
+}
+
+/// Whether there is a file that can be read.
+///
+/// # Errors
+/// Why it cannot be read or looked for. The file is not opened: closing it would end SQLite's own locks.
+fn is_there(path: &Path) -> io::Result<bool> {
+    match access(path, Access::READ_OK) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Begins to read everything as it is at one moment, beside running servers and without a lock.
@@ -125,7 +143,7 @@ pub async fn snapshot(target: &Target) -> Result<StoreTransaction, String> {
     }
     begin_snapshot(target)
         .await
-        .map_err(|e| format!("cannot read {place}: {e}"))
+        .map_err(|e| format!("cannot read {place}: {}", sentence(&e)))
 }
 
 async fn begin_snapshot(target: &Target) -> Result<StoreTransaction, sqlx::Error> {
@@ -159,7 +177,7 @@ pub async fn flaws_of(target: &Target, found: &Inspection) -> Result<Option<Vec<
     match tokio::time::timeout(LOOK_LIMIT, looking).await {
         Ok(flaws) => flaws
             .map(Some)
-            .map_err(|e| format!("cannot read {}: {e}", found.place)),
+            .map_err(|e| format!("cannot read {}: {}", found.place, sentence(&e))),
         Err(_) => Ok(None),
     }
 }

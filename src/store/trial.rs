@@ -1,6 +1,7 @@
 //! What a start needs of a database, tried without leaving anything behind.
 
 use super::{Tables, Target, embedded, postgres};
+use crate::error::sentence;
 use sqlx::{
     ConnectOptions, Connection, PgConnection, SqliteConnection, query, query_as, query_scalar,
     sqlite::SqliteConnectOptions,
@@ -32,7 +33,7 @@ pub async fn try_start(target: &Target, tables: Tables) -> Result<(), String> {
             if tables == Tables::Missing {
                 make_and_undo(&mut db).await.map_err(failed)?;
             }
-            db.close().await.map_err(|e| failed(e.to_string()))
+            db.close().await.map_err(|e| failed(sentence(&e)))
         }
         Target::Sqlite(path) => try_file(path).await,
     }
@@ -47,7 +48,7 @@ pub(super) async fn of_postgres(db: &mut PgConnection) -> Result<(), String> {
         FROM pg_database WHERE datname = current_database()";
     let row = query_as(DATABASE).fetch_one(&mut *db).await;
     let (encoding, standby, read_only, creates, user): (String, bool, bool, bool, String) =
-        row.map_err(|e| e.to_string())?;
+        row.map_err(|e| sentence(&e))?;
     if encoding != "UTF8" {
         return Err(format!(
             "the database is encoded in {encoding}, which cannot hold every text; \
@@ -61,7 +62,7 @@ pub(super) async fn of_postgres(db: &mut PgConnection) -> Result<(), String> {
         };
         return Err(format!("the database takes no writes: {why}"));
     }
-    if !postgres::is_ours(db).await.map_err(|e| e.to_string())? {
+    if !postgres::is_ours(db).await.map_err(|e| sentence(&e))? {
         return match creates {
             true => Ok(()),
             false => Err(format!(
@@ -84,7 +85,7 @@ async fn lacks_rights(db: &mut PgConnection, user: &str) -> Result<(), String> {
     let lacking: Option<(String, String)> = query_as(LACKING)
         .fetch_optional(&mut *db)
         .await
-        .map_err(|e| e.to_string())?;
+        .map_err(|e| sentence(&e))?;
     match lacking {
         None => Ok(()),
         Some((table, right)) => Err(format!(
@@ -96,11 +97,11 @@ async fn lacks_rights(db: &mut PgConnection, user: &str) -> Result<(), String> {
 /// Makes the tables in a transaction that is rolled back: what stands in their way is found, such as
 /// tables of another program with their names.
 async fn make_and_undo(db: &mut PgConnection) -> Result<(), String> {
-    let failed = |e: sqlx::Error| e.to_string();
+    let failed = |e: sqlx::Error| sentence(&e);
     let mut tx = db.begin().await.map_err(failed)?;
     let made = postgres::MIGRATOR.run(&mut *tx).await;
     tx.rollback().await.map_err(failed)?;
-    made.map_err(|e| format!("cannot make the tables: {e}"))
+    made.map_err(|e| format!("cannot make the tables: {}", sentence(&e)))
 }
 
 async fn try_file(path: &Path) -> Result<(), String> {

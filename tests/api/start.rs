@@ -221,6 +221,17 @@ async fn an_unreachable_postgres_is_named_without_its_password() {
 }
 
 #[tokio::test]
+async fn an_error_of_postgres_has_no_line_of_its_source() {
+    let database = Database::new(Store::Postgres).await;
+    let missing = format!("{}_missing", database.url);
+    let settings = [("DATABASE_URL", missing.as_str())];
+    let (status, complaint) = Process::refused(database.folder.path(), &settings).await;
+    assert_eq!(status.code(), Some(1), "{complaint}");
+    assert!(complaint.contains("does not exist"), "{complaint}");
+    assert!(!complaint.contains("at line"), "{complaint}");
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_is_refused_and_kept() {
     let folder = folder();
     let path = folder.path().join("letter.txt");

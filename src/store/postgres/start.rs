@@ -1,7 +1,10 @@
 //! The way to a Postgres that a server can work with, and what stands in it.
 
 use super::{MIGRATOR, PostgresPool, SESSION};
-use crate::store::{copy, takeover, trial};
+use crate::{
+    error::sentence,
+    store::{copy, takeover, trial},
+};
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
     postgres::{PgConnectOptions, PgDatabaseError},
@@ -82,7 +85,10 @@ async fn try_connect(options: &PgConnectOptions) -> Result<PgConnection, Failure
             let remedy = remedy(&error, options);
             let remedy = remedy.map_or(String::new(), |remedy| format!("; {remedy}"));
             Err(Failure {
-                message: format!("cannot reach Postgres at {place}: {error}{remedy}"),
+                message: format!(
+                    "cannot reach Postgres at {place}: {}{remedy}",
+                    sentence(&error)
+                ),
                 passing: passes(&error),
             })
         }
@@ -100,7 +106,7 @@ async fn try_connect(options: &PgConnectOptions) -> Result<PgConnection, Failure
 pub(in crate::store) async fn version(connection: &mut PgConnection) -> Result<i32, String> {
     const SQL: &str = "SELECT current_setting('server_version_num')::int";
     let version = sqlx::query_scalar(SQL).fetch_one(connection).await;
-    let version: i32 = version.map_err(|e| e.to_string())?;
+    let version: i32 = version.map_err(|e| sentence(&e))?;
     if version < OLDEST {
         return Err(format!(
             "Postgres {} is too old; 13 or later is needed",
@@ -125,7 +131,10 @@ async fn prepare(options: &PgConnectOptions) -> Result<(), Failure> {
             _ => "",
         };
         Failure {
-            message: format!("cannot prepare the database {place}: {error}{remedy}"),
+            message: format!(
+                "cannot prepare the database {place}: {}{remedy}",
+                sentence(error)
+            ),
             passing: passes(error),
         }
     };
@@ -141,7 +150,7 @@ async fn prepare(options: &PgConnectOptions) -> Result<(), Failure> {
     }
     let migrated = takeover::migrate(&mut connection, &MIGRATOR).await;
     migrated.map_err(|error| {
-        let message = format!("cannot prepare the database {place}: {error}");
+        let message = format!("cannot prepare the database {place}: {}", sentence(&*error));
         let passing = cause(&*error).is_some_and(passes);
         Failure { message, passing }
     })?;
@@ -183,7 +192,11 @@ async fn check_session(options: &PgConnectOptions) -> Result<(), Failure> {
         .fetch_one(&mut connection)
         .await;
     let holds: bool = holds.map_err(|error| Failure {
-        message: format!("cannot use the database {}: {error}", place(options)),
+        message: format!(
+            "cannot use the database {}: {}",
+            place(options),
+            sentence(&error)
+        ),
         passing: passes(&error),
     })?;
     if !holds {
