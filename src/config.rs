@@ -88,8 +88,9 @@ pub struct Config {
     #[arg(long, env = "AUTH", value_enum, ignore_case = true)]
     pub auth: Option<Auth>,
 
-    /// Fill an empty database with the sample users, chats and messages (true or false). By
-    /// default: true for the embedded database in open mode, else false
+    /// Fill a database that never held a user or a chat with the sample users, chats and messages (true
+    /// or false). By default: true in open mode without DATABASE_URL and DB_* settings, else false. The
+    /// sample users have no password: messaging-api reset-password gives them one to sign in with
     #[arg(long, env = "DEMO_DATA", num_args = 0..=1, default_missing_value = "true")]
     pub demo_data: Option<bool>,
 
@@ -122,7 +123,7 @@ pub struct Config {
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin::origin)]
     pub cors_allowed_origins: Vec<String>,
 
-    /// What to log: error, warn, info, debug, trace, or a filter such as messaging_api=debug
+    /// What to log: off, error, warn, info, debug, trace, or a filter such as info,messaging_api=debug
     #[arg(long, env = "LOG", default_value = "info", value_parser = value::log_filter)]
     pub log: String,
 
@@ -167,10 +168,10 @@ pub struct Config {
           value_name = "SECONDS", value_parser = value::seconds)]
     pub handshake_limit: Duration,
 
-    /// How often a socket is pinged and told the heads of its chats, in seconds; it is closed
-    /// after twice that without a pong
+    /// How often a socket is pinged and told the heads of its chats, in seconds, at most 45; it is
+    /// closed after twice that without a pong
     #[arg(long = "ping-seconds", env = "PING_SECONDS", default_value = "30",
-          value_name = "SECONDS", value_parser = value::seconds)]
+          value_name = "SECONDS", value_parser = value::ping)]
     pub ping_interval: Duration,
 
     /// How long a socket may take to accept what it is sent, in seconds

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 pub(super) fn host(text: &str) -> Result<IpAddr, String> {
     match text {
@@ -41,12 +41,42 @@ pub(super) fn days(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be a number of days from 0.000001 to 3650".to_owned())
 }
 
+/// Longest time between two pings, in seconds. Clients take a socket for lost on which nothing came for 60 s.
+const LONGEST_PING: f64 = 45.0;
+
+/// The time between two pings of a socket.
+pub(super) fn ping(text: &str) -> Result<Duration, String> {
+    let interval = seconds(text).ok();
+    interval
+        .filter(|interval| interval.as_secs_f64() <= LONGEST_PING)
+        .ok_or_else(|| {
+            format!(
+                "must be a number of seconds from 0.01 to {LONGEST_PING}: clients take a socket for lost \
+                 on which nothing came for 60 s"
+            )
+        })
+}
+
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
     // Targets are names of modules. The reader of filters panics on some texts beyond ASCII.
-    match text.is_ascii() && EnvFilter::try_new(text).is_ok() {
+    let is_filter = text.is_ascii() && EnvFilter::try_new(text).is_ok();
+    match is_filter && text.split(',').all(|part| is_directive(part.trim())) {
         true => Ok(text.to_owned()),
-        false => Err("must be error, warn, info, debug, trace, or target=level,…".to_owned()),
+        false => Err(
+            "must be off, error, warn, info, debug, trace, or target=level,… such as \
+             info,messaging_api=debug"
+                .to_owned(),
+        ),
     }
+}
+
+/// Whether a part of a log filter is a level, names a level, or is a target of this server. Another word
+/// is a misspelt level: the filter would take it for a target, and the log would be empty.
+fn is_directive(part: &str) -> bool {
+    let is_own = |part: &str| part.starts_with(env!("CARGO_CRATE_NAME"));
+    let is_misspelt_target = part.starts_with(env!("CARGO_PKG_NAME"));
+    let names_level = part.contains('=') && !is_misspelt_target;
+    names_level || part.is_empty() || part.parse::<LevelFilter>().is_ok() || is_own(part)
 }
 
 /// An address alone, or a network. Bits beyond the prefix are taken for a slip of the pen: somebody
@@ -84,9 +114,33 @@ mod tests {
     }
 
     #[test]
-    fn a_log_filter_is_ascii() {
-        assert_eq!(log_filter("sqlx=warn"), Ok("sqlx=warn".to_owned()));
-        for wrong in [" ඞU=/x", "\u{2028}=", "ä=info", "x=loud"] {
+    fn a_ping_comes_before_clients_give_up() {
+        assert_eq!(ping("45"), Ok(Duration::from_secs(45)));
+        for wrong in ["45.1", "60", "0", "x"] {
+            assert!(ping(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_log_filter_is_ascii_and_names_levels() {
+        for right in [
+            "sqlx=warn",
+            "WARN",
+            "off",
+            "info,messaging_api::hub",
+            "messaging_api",
+        ] {
+            assert_eq!(log_filter(right), Ok(right.to_owned()));
+        }
+        for wrong in [
+            " ඞU=/x",
+            "\u{2028}=",
+            "ä=info",
+            "x=loud",
+            "verbose",
+            "info,sqlx",
+            "messaging-api=debug",
+        ] {
             assert!(log_filter(wrong).is_err(), "{wrong:?}");
         }
     }

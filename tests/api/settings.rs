@@ -61,6 +61,22 @@ async fn a_wrong_setting_stops_the_start_and_is_told_what_would_be_right() {
             ["--ping-seconds", "a number of seconds"],
         ),
         ("LOG", "loud=very=much", ["--log", "error, warn, info"]),
+        (
+            "PING_SECONDS",
+            "61",
+            ["the value of PING_SECONDS", "from 0.01 to 45"],
+        ),
+        ("LOG", "verbose", ["the value of LOG", "target=level"]),
+        (
+            "LOG",
+            "messaging-api=debug",
+            ["the value of LOG", "messaging_api=debug"],
+        ),
+        (
+            "DATABASE_URL",
+            "sqlite://~/x.db",
+            ["DATABASE_URL", "the whole path"],
+        ),
         ("LOG_FORMAT", "xml", ["--log-format", "text, json"]),
         ("MAX_CONNECTIONS", "0", ["--max-connections", "0"]),
         ("DB_CONNECTIONS", "1", ["--db-connections", "2..=1000"]),
@@ -132,6 +148,27 @@ async fn a_value_in_single_quotes_is_taken_as_it_is() {
     fs::write(folder.path().join(".env"), line).expect("a file");
     let process = Process::start(folder.path(), &[]).await;
     assert!(folder.path().join("a $HOME #1.db").is_file());
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn a_dollar_that_names_no_variable_is_refused() {
+    let folder = folder();
+    let env = folder.path().join(".env");
+    for value in [
+        "pa$hunter2",
+        "\"pa$hunter2\"",
+        "pa${hunter2}",
+        "pa$$",
+        "pa$",
+    ] {
+        fs::write(&env, format!("LOG=info\nDB_PASS={value}\n")).expect("a file");
+        refuses(folder.path(), &[], &[".env", "DB_PASS", "single quotes"]).await;
+    }
+    let lines = "FILE=a\nOTHER=b\\$c\nDATABASE_URL=sqlite://$FILE.db\n";
+    fs::write(&env, lines).expect("a file");
+    let process = Process::start(folder.path(), &[]).await;
+    assert!(folder.path().join("a.db").is_file());
     process.stop().await;
 }
 
