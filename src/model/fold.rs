@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization;
 
 /// Folds a text: compatibility decomposition (NFKD), accents and points left out, case folded by way
-/// of the upper case, so that ß equals SS and ς equals σ. Vowel signs of other scripts stay: they are
+/// of the upper case, so that ß, ẞ and SS are equal, and ς equals σ. Vowel signs of other scripts stay: they are
 /// letters there.
 pub(super) fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
@@ -15,6 +15,7 @@ pub(super) fn fold(text: &str) -> Cow<'_, str> {
     }
     let letters = text.nfkd().filter(|&c| !is_accent(c));
     let folded = letters
+        .flat_map(char::to_lowercase)
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase);
     // A letter in lower case may have an accent again. Composed in the end, so that a letter is not found

@@ -50,6 +50,8 @@ mod tests {
             ("ΟΔΟΣ", "οδος"),
             ("οδός", "ΟΔΟΣ"),
             ("straße", "STRASSE"),
+            ("strasse", "STRA\u{1e9e}E"),
+            ("STRA\u{1e9e}E", "Straße"),
             ("istanbul", "İSTANBUL"),
             ("ﬁne", "FINE"),
             ("１２", "12"),
