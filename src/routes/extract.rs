@@ -118,6 +118,20 @@ impl FromRequestParts<AppState> for Name {
     }
 }
 
+/// The parameters that any route reads. A repeated one would be read in two ways.
+const PARAMETERS: [&str; 10] = [
+    "limit",
+    "after",
+    "before",
+    "since",
+    "epoch",
+    "q",
+    "chat_id",
+    "chatId",
+    "customerId",
+    "customer_id",
+];
+
 /// The query string.
 pub(super) struct Params(HashMap<String, String>);
 
@@ -126,8 +140,17 @@ impl FromRequestParts<AppState> for Params {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
         let query = Query::from_request_parts(parts, state).await;
-        let Query(map) =
+        let Query(pairs): Query<Vec<(String, String)>> =
             query.map_err(|_| Error::invalid_field("The query string", "name=value&…"))?;
+        let mut map = HashMap::with_capacity(pairs.len());
+        for (name, value) in pairs {
+            let known = PARAMETERS.iter().find(|known| **known == name);
+            if map.insert(name, value).is_some()
+                && let Some(name) = known
+            {
+                return Err(Error::invalid_field(name, "given once"));
+            }
+        }
         Ok(Self(map))
     }
 }

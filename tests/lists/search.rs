@@ -7,6 +7,7 @@ use url::form_urlencoded::byte_serialize;
 on_both_stores!(
     case_and_accents_are_folded_alike_on_both_stores,
     a_search_of_accents_alone_is_refused,
+    a_repeated_parameter_is_refused_and_an_unknown_one_is_not,
     a_long_search_is_walked_to_its_end_in_bounded_pages,
 );
 
@@ -30,6 +31,9 @@ async fn case_and_accents_are_folded_alike_on_both_stores(store: Store) {
         "ΟΔΟΣ",
         "STRASSE",
         "が",
+        "STRA\u{1e9e}E",
+        "Straße",
+        "Øl",
     ];
     let mut sent = Vec::new();
     for text in texts {
@@ -44,7 +48,11 @@ async fn case_and_accents_are_folded_alike_on_both_stores(store: Store) {
         ("caf\u{e9}", &[3]),
         ("CAFE\u{301}", &[3]),
         ("οδός", &[4]),
-        ("straße", &[5]),
+        ("straße", &[5, 7, 8]),
+        ("strasse", &[5, 7, 8]),
+        ("STRA\u{1e9e}E", &[5, 7, 8]),
+        ("øl", &[9]),
+        ("ol", &[]),
         ("か", &[]),
         ("が", &[6]),
     ] {
@@ -59,6 +67,20 @@ async fn a_search_of_accents_alone_is_refused(store: Store) {
     let chat = client.new_chat("general").await;
     let path = format!("/chat/{chat}/message?q=%CC%81");
     client.get(&path).await.expect_error(400, "invalid_field");
+}
+
+async fn a_repeated_parameter_is_refused_and_an_unknown_one_is_not(store: Store) {
+    let server = Server::start(store).await;
+    let client = server.client();
+    let chat = client.new_chat("general").await;
+    let path = format!("/chat/{chat}/message");
+    for query in ["limit=1&limit=2", "q=a&q=a", "since=0&limit=1&since=1"] {
+        let refused = client.get(&format!("{path}?{query}")).await;
+        let refused = refused.expect_error(400, "invalid_field");
+        assert!(refused.to_string().contains("given once"), "{refused}");
+    }
+    let ignored = client.get(&format!("{path}?limit=1&x=1&x=2")).await;
+    ignored.expect(200);
 }
 
 async fn a_long_search_is_walked_to_its_end_in_bounded_pages(store: Store) {
