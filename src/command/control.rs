@@ -28,7 +28,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Longest line, in bytes, of a request or a reply.
 const LONGEST_LINE: u64 = 64 * 1024;
-/// How long a client may take to send its request, and how long it waits for the reply.
+/// How long a client may take to send its request.
+const READ_LIMIT: Duration = Duration::from_secs(5);
+/// Clients that are connected at once; further ones wait to be accepted.
+const MAX_CLIENTS: usize = 64;
+/// How long a request may take, and how long a client waits for the reply.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Requests that are carried out at once; further clients wait.
 const AT_ONCE: usize = 4;
@@ -130,13 +134,25 @@ impl Control {
         }
     }
 
-    /// Carries out requests until `stop`; the ones under way are finished.
+    /// Carries out requests until `stop`. A request that has arrived whole is finished; the client of half a
+    /// request is dropped.
     pub async fn run(self, stop: CancellationToken) {
         let clients = TaskTracker::new();
-        while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
+        let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+        let accept = async || {
+            (
+                Arc::clone(&places).acquire_owned().await,
+                self.listener.accept().await,
+            )
+        };
+        while let Some((place, accepted)) = stop.run_until_cancelled(accept()).await {
             match accepted {
                 Ok((stream, _)) if self.is_trusted(&stream) => {
-                    clients.spawn(serve(stream, Arc::clone(&self.work)));
+                    let (work, stop) = (Arc::clone(&self.work), stop.clone());
+                    clients.spawn(async move {
+                        serve(stream, &work, &stop).await;
+                        drop(place);
+                    });
                 }
                 Ok(_) => {
                     tracing::warn!("a request of another user at the control socket is refused")
@@ -173,19 +189,23 @@ fn bind(path: &Path) -> io::Result<(UnixListener, u32)> {
     Ok((listener, own.peer_cred()?.uid()))
 }
 
-async fn serve(stream: UnixStream, work: Arc<Work>) {
-    if let Err(error) = answer(stream, &work).await {
+async fn serve(stream: UnixStream, work: &Work, stop: &CancellationToken) {
+    if let Err(error) = answer(stream, work, stop).await {
         tracing::info!(%error, "a client of the control socket went away");
     }
 }
 
-async fn answer(mut stream: UnixStream, work: &Work) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, work: &Work, stop: &CancellationToken) -> io::Result<()> {
+    let mut line = Vec::new();
+    let mut input = BufReader::new((&mut stream).take(LONGEST_LINE));
+    let read = time::timeout(READ_LIMIT, input.read_until(b'\n', &mut line));
+    let Some(read) = stop.run_until_cancelled(read).await else {
+        return Ok(());
+    };
+    read??;
     let Ok(_turn) = work.turns.acquire().await else {
         return Ok(());
     };
-    let mut line = Vec::new();
-    let mut input = BufReader::new((&mut stream).take(LONGEST_LINE));
-    time::timeout(LIMIT, input.read_until(b'\n', &mut line)).await??;
     let reply = match serde_json::from_slice::<Request>(&line) {
         Ok(request) => carry_out(request, work).await,
         Err(_) => Reply::Refused(

@@ -225,3 +225,28 @@ async fn the_control_socket_answers_whatever_is_sent() {
     made.await.expect_success();
     server.stop().await;
 }
+
+#[tokio::test]
+async fn half_requests_hold_up_neither_commands_nor_a_stop() {
+    let database = Database::new(Store::Sqlite).await;
+    let server = serve(&database).await;
+    let path = control_socket(&database);
+    let mut halves = Vec::new();
+    for _ in 0..6 {
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        stream.write_all(b"{\"command\":").await.unwrap();
+        halves.push(stream);
+    }
+    let made = database.command_with(&["create-user", "carl"], PASSWORD.as_bytes());
+    made.await.expect_success();
+    // The server ends a half request that takes too long.
+    let mut reply = Vec::new();
+    let ended = halves[0].read_to_end(&mut reply);
+    patiently("the end of a half request", ended).await.unwrap();
+    assert!(reply.is_empty());
+    let mut half = UnixStream::connect(&path).await.unwrap();
+    half.write_all(b"{\"command\":").await.unwrap();
+    let (status, log) = server.stop().await;
+    assert!(status.success(), "{log}");
+    assert!(!path.exists());
+}
