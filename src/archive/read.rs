@@ -2,7 +2,7 @@
 
 use super::{END, End, Failure, Head, VERSION, hex};
 use crate::{
-    repository::{Counts, LastIds, Record, Restore},
+    repository::{Counts, Kind, LastIds, Record, Restore},
     store::Store,
 };
 use sha2::{Digest, Sha256};
@@ -10,6 +10,8 @@ use std::io::{BufRead, Read};
 
 /// Rows of one statement.
 const BATCH: usize = 500;
+/// Longest line, its end included. A message of 1 MiB, of six bytes for each one in JSON's escapes, fits.
+const LINE_BYTES: u64 = 8 << 20;
 /// Longest first line that is looked at: what is no archive need not have lines at all.
 const HEAD_BYTES: u64 = 1024;
 
@@ -20,6 +22,8 @@ struct Reader<R> {
     /// The number of the line.
     number: u64,
     digest: Sha256,
+    /// The kind and the key of the row before.
+    previous: Option<(Kind, (i64, i64))>,
 }
 
 /// Reads a whole archive into an empty database, in one transaction: whatever breaks it off, the
@@ -51,6 +55,7 @@ pub async fn read(
         }
         let record: Record = serde_json::from_str(text).map_err(|e| reader.broken(&e))?;
         let kind = record.kind();
+        reader.follows(&record)?;
         counts.add(kind);
         last.note(&record);
         if batch.len() == BATCH || batch.first().is_some_and(|first| first.kind() != kind) {
@@ -68,7 +73,7 @@ pub async fn read(
     let last = last.or_later(end.last_ids);
     let mut flaws = restore.flaws().await?;
     if !last.leave_others() {
-        flaws.push("a last id is over 2^53 - 1".to_owned());
+        flaws.push("a last id leaves no room for further ids up to 2^53 - 1".to_owned());
     }
     if !flaws.is_empty() {
         return Err(Failure::Refused(flaws.join("; ")));
@@ -122,6 +127,7 @@ impl<R: BufRead> Reader<R> {
             line: Vec::new(),
             number: 1,
             digest: Sha256::new(),
+            previous: None,
         };
         let mut start = reader.input.by_ref().take(HEAD_BYTES);
         start.read_until(b'\n', &mut reader.line)?;
@@ -139,8 +145,15 @@ impl<R: BufRead> Reader<R> {
     /// The next line, which must be there and whole.
     fn next(&mut self) -> Result<&str, Failure> {
         self.line.clear();
-        self.input.read_until(b'\n', &mut self.line)?;
+        let mut input = self.input.by_ref().take(LINE_BYTES);
+        input.read_until(b'\n', &mut self.line)?;
         self.number += 1;
+        if self.line.len() as u64 == LINE_BYTES && self.line.last() != Some(&b'\n') {
+            return Err(Failure::Refused(format!(
+                "line {} is longer than 8 MiB",
+                self.number
+            )));
+        }
         if self.line.last() != Some(&b'\n') {
             return Err(refused(
                 "it is cut off: its last line, which tells that nothing is missing, is not there",
@@ -149,6 +162,22 @@ impl<R: BufRead> Reader<R> {
         self.digest.update(&self.line);
         std::str::from_utf8(&self.line)
             .map_err(|_| Failure::Refused(format!("line {} is not UTF-8", self.number)))
+    }
+
+    /// Checks that a row comes in the order of an export, and that a message answers an earlier one.
+    fn follows(&mut self, record: &Record) -> Result<(), Failure> {
+        let place = Some((record.kind(), record.key()));
+        let wrong = match record {
+            _ if place <= self.previous => "the row is not in the order of kinds and ids",
+            Record::Message(row) if row.reply_to.is_some_and(|id| id.0 >= row.message_id.0) => {
+                "the message answers itself or a later one"
+            }
+            _ => {
+                self.previous = place;
+                return Ok(());
+            }
+        };
+        Err(Failure::Refused(format!("line {}: {wrong}", self.number)))
     }
 
     /// Checks that nothing follows the last line.

@@ -69,7 +69,7 @@ impl LastIds {
     pub fn leave_others(&self) -> bool {
         [self.user, self.chat, self.message, self.session]
             .iter()
-            .all(|last| (0..=LARGEST).contains(last))
+            .all(|last| (0..LARGEST).contains(last))
     }
 
     /// Of each kind the later one.

@@ -110,7 +110,31 @@ fn wrongs() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             "message",
             "replyTo",
             json!(99),
-            "answers one that is not in its chat",
+            "line 7: the message answers itself or a later one",
+        ),
+        (
+            "message",
+            "replyTo",
+            json!(3),
+            "line 7: the message answers itself or a later one",
+        ),
+        (
+            "message",
+            "messageId",
+            json!(2),
+            "line 7: the row is not in the order",
+        ),
+        (
+            "chat",
+            "chatName",
+            json!("x".repeat(8 << 20)),
+            "line 3 is longer than 8 MiB",
+        ),
+        (
+            "message",
+            "messageId",
+            json!(9_007_199_254_740_991_i64),
+            "leaves no room for further ids",
         ),
         (
             "message",
