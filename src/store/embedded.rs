@@ -52,6 +52,7 @@ impl Embedded {
     /// A sentence: the folder cannot be made, another process has the file, it is not ours, or it
     /// cannot be written.
     pub async fn open(path: &Path, connections: u32) -> Result<Self, String> {
+        trial::refuse_place(path)?;
         let folders = missing_folders(path);
         // For its owner alone: it holds hashes of passwords, and what people wrote.
         let mut private = DirBuilder::new();

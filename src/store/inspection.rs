@@ -1,7 +1,7 @@
 //! A look at a database that changes nothing: what is there, and whether it can be read as it is.
 
 use super::{
-    StoreTransaction, Target, embedded, invariants, lock_file::LockFile, postgres, takeover,
+    StoreTransaction, Target, embedded, invariants, lock_file::LockFile, postgres, takeover, trial,
 };
 use crate::error::sentence;
 use rustix::{
@@ -92,6 +92,7 @@ async fn inspect_file(path: &Path) -> Result<Inspection, String> {
     let place = format!("the SQLite file {}", path.display());
     let failed = |e: sqlx::Error| format!("cannot read {place}: {e}");
     let mut applied: Vec<i64> = Vec::new();
+    trial::refuse_place(path)?;
     if is_there(path).map_err(|e| format!("cannot read {place}: {e}"))? {
         if !LockFile::is_taken(path) {
             embedded::recover(path).await.map_err(failed)?;

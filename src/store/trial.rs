@@ -8,6 +8,8 @@ use sqlx::{
 };
 use std::{
     fs::{self, File},
+    io::ErrorKind,
+    os::unix::fs::MetadataExt,
     path::Path,
     process,
 };
@@ -166,6 +168,38 @@ fn cannot_write(path: &Path, error: &sqlx::Error) -> String {
          that the server runs as",
         path.display()
     )
+}
+
+/// Refuses a path that cannot be a database: a name that is too long with the suffixes of SQLite, a link to
+/// a missing file, a device, and a file of several names. The file is not opened: a pipe would block.
+pub(super) fn refuse_place(path: &Path) -> Result<(), String> {
+    let refused = |why: &str| {
+        Err(format!(
+            "cannot open the database {}: {why}",
+            path.display()
+        ))
+    };
+    let longest = fs::metadata(embedded::beside(path, "-journal"));
+    let found = match (fs::metadata(path), longest) {
+        (Err(e), _) | (_, Err(e)) if e.kind() != ErrorKind::NotFound => {
+            return refused(&e.to_string());
+        }
+        (Ok(found), _) => found,
+        (Err(_), _) if path.is_symlink() => {
+            return refused("it is a link to a file that does not exist; name the file itself");
+        }
+        (Err(_), _) => return Ok(()),
+    };
+    if !found.is_file() {
+        return refused("it is not a regular file");
+    }
+    match found.nlink() {
+        0 | 1 => Ok(()),
+        links => refused(&format!(
+            "the file has {links} names (hard links), and a server on another name would not see this \
+             one's lock; remove the other names, or copy the file"
+        )),
+    }
 }
 
 /// Refuses a file that another program's tables are in, where ours would have their names.

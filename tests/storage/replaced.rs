@@ -40,6 +40,20 @@ async fn a_link_to_a_file_in_use_is_refused_like_the_file() {
 }
 
 #[tokio::test]
+async fn a_hard_link_to_a_file_in_use_is_refused() {
+    let server = Server::start(Store::Sqlite).await;
+    let folder = server.database.folder.path();
+    fs::hard_link(folder.join("messaging.db"), folder.join("link.db")).unwrap();
+    let url = format!("sqlite://{}", folder.join("link.db").display());
+    let (_, said) = Process::refused(folder, &[("DATABASE_URL", &url)]).await;
+    assert!(said.contains("2 names (hard links)"), "{said}");
+    let words = ["check", "--database-url", &url];
+    let checked = server.database.command(&words).await;
+    checked.expect_failure(&["2 names (hard links)"]);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_done_to_data_needs_data() {
     for store in [Store::Sqlite, Store::Postgres] {
         let database = Database::new(store).await;

@@ -8,6 +8,7 @@ use serde_json::json;
 use std::{
     collections::BTreeMap,
     fs,
+    os::unix::fs::symlink,
     path::Path,
     process::{Output, Stdio},
 };
@@ -197,4 +198,27 @@ async fn a_postgres_user_without_rights_is_refused() {
     let settings = [("DATABASE_URL", url.as_str()), ("PORT", "0")];
     let words = ["no right to", &role];
     refused(database.folder.path(), &settings, &words).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_that_cannot_be_a_database_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    symlink("missing/messaging.db", at("link")).expect("a link");
+    fs::create_dir(at("folder")).expect("a folder");
+    let fifo = Command::new("mkfifo").arg(at("fifo")).status().await;
+    assert!(fifo.expect("mkfifo").success());
+    let long = "x".repeat(300);
+    let longer_with_suffix = "x".repeat(250);
+    for (name, words) in [
+        ("link", "a link to a file that does not exist"),
+        ("folder", "not a regular file"),
+        ("fifo", "not a regular file"),
+        (&long, "too long"),
+        (&longer_with_suffix, "too long"),
+    ] {
+        let url = format!("sqlite://{}", at(name).display());
+        let settings = [("DATABASE_URL", url.as_str()), ("PORT", "0")];
+        refused(folder.path(), &settings, &[words]).await;
+    }
 }
