@@ -21,26 +21,34 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
-pub mod archive;
 pub mod auth;
-pub mod command;
+pub mod backup;
+pub mod cli;
+pub mod cluster;
 pub mod config;
+pub mod database;
+pub mod delivery;
 pub mod error;
+#[cfg(feature = "planted-faults")]
+pub mod failpoints;
 pub mod hub;
 pub mod json;
-pub mod limit;
 pub mod metrics;
+pub mod middleware;
 pub mod model;
-#[cfg(feature = "planted-faults")]
-pub mod planted;
+pub mod policy;
 pub mod protocol;
+pub mod rate_limit;
 pub mod repository;
 pub mod routes;
+pub mod server;
 pub mod service;
 pub mod state;
-pub mod store;
 pub mod telemetry;
+pub mod websocket;
 
-pub use app::App;
-pub use config::{Auth, Config};
-pub use hub::Census;
+pub use crate::{
+    app::App,
+    config::{Auth, Config},
+    hub::Census,
+};

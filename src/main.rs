@@ -3,10 +3,9 @@
 #![forbid(unsafe_code)]
 
 use messaging_api::{
-    App, Config,
-    app::fit_open_files,
-    command,
-    config::Command,
+    app::{App, fit_open_files},
+    cli,
+    config::{Command, Config},
     metrics,
     telemetry::{self, LogTo},
 };
@@ -36,7 +35,7 @@ fn main() -> ExitCode {
         telemetry::start(&config.log, config.log_format, log_of(&to_do))?;
         remark(&config, &to_do);
         #[cfg(feature = "planted-faults")]
-        messaging_api::planted::announce();
+        messaging_api::failpoints::announce();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -44,7 +43,7 @@ fn main() -> ExitCode {
         let result = runtime.block_on(async {
             match to_do {
                 Command::Serve => run(&config).await,
-                other => command::run(&other, &config).await,
+                other => cli::run(&other, &config).await,
             }
         });
         runtime.shutdown_timeout(END_LIMIT);

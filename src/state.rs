@@ -2,12 +2,13 @@
 
 use crate::{
     auth::FixedToken,
-    limit::{Paces, Places, Proxies, Rate, Refusals},
+    delivery::Feeds,
     metrics::{Exposition, RouteMetrics},
     model::UserId,
+    rate_limit::{Paces, Places, Proxies, Rate, Refusals},
     service::{
-        ChatService, Feeds, HealthService, MemberService, MessageService, ReadService,
-        SessionService, TotalsService, UserService,
+        ChatService, HealthService, MemberService, MessageService, ReadService, SessionService,
+        TotalsService, UserService,
     },
 };
 use std::{net::IpAddr, sync::Arc, time::Duration};

@@ -1,12 +1,12 @@
 //! What callers are held to, from the settings.
 
-use super::serve::Bounds;
 use crate::{
     config::Config,
     error::Code,
     hub::Leaves,
-    limit::{Paces, REFUSAL_PERIOD, Rate, Refusals},
     model::UserId,
+    rate_limit::{Paces, REFUSAL_PERIOD, Rate, Refusals},
+    server::Bounds,
     state::{AppState, Limits},
 };
 use std::{net::IpAddr, sync::Arc, time::Duration};

@@ -1,6 +1,9 @@
 //! The tasks that the server cannot do without. Each has a name; one that ends before it is told to,
 //! by a panic or otherwise, stops the server.
 
+#[cfg(test)]
+mod tests;
+
 use std::{future::Future, time::Duration};
 use tokio::{sync::watch, task::JoinHandle, time};
 use tokio_util::sync::CancellationToken;
@@ -79,6 +82,3 @@ impl Drop for End {
         });
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,9 +1,7 @@
 //! Where the data is: one URL, or the original's six variables, or the embedded default.
 
-mod url;
-
-use super::value;
-use crate::store::{PgConnectOptions, Target};
+use super::{database_url, parse};
+use crate::database::{PgConnectOptions, Target};
 use clap::Args;
 use sqlx::postgres::PgSslMode;
 use std::{path::PathBuf, time::Duration};
@@ -52,7 +50,7 @@ pub struct Settings {
     /// How long a start waits, in seconds, for a Postgres that is not there yet or takes no writes; 0
     /// to give up at once
     #[arg(long = "db-wait-seconds", env = "DB_WAIT_SECONDS", default_value = "60",
-          value_name = "SECONDS", value_parser = value::wait)]
+          value_name = "SECONDS", value_parser = parse::wait)]
     pub db_wait: Duration,
 }
 
@@ -66,7 +64,7 @@ impl Settings {
     /// Parameters of DATABASE_URL that are not understood and ignored, by their names.
     #[must_use]
     pub fn ignored(&self) -> Vec<String> {
-        let read = self.url().map(url::read).and_then(Result::ok);
+        let read = self.url().map(database_url::read).and_then(Result::ok);
         read.map_or(Vec::new(), |read| read.ignored)
     }
 
@@ -89,7 +87,7 @@ impl Settings {
 
     pub(super) fn target(&self) -> Result<Target, String> {
         match self.url() {
-            Some(text) => url::read(text).map(|read| read.target),
+            Some(text) => database_url::read(text).map(|read| read.target),
             None if self.names_parts() => self.parts(),
             None => Ok(Target::Sqlite(PathBuf::from(DEFAULT_FILE))),
         }
@@ -104,7 +102,7 @@ impl Settings {
                 .ok_or(missing)
         };
         let mut options = PgConnectOptions::new_without_pgpass()
-            .host(url::without_brackets(
+            .host(database_url::without_brackets(
                 needed(&self.db_host, "DB_HOST")?.trim(),
             ))
             .port(self.db_port.unwrap_or(5432))

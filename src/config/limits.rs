@@ -3,7 +3,7 @@
 //! Each limit is far over what people need and far under what hurts: a person types one message
 //! in a second, a client that comes back asks some dozen questions at once.
 
-use super::{Switch, value};
+use super::{Switch, parse};
 use clap::Args;
 use ipnet::IpNet;
 
@@ -83,6 +83,6 @@ pub struct CallerLimits {
 
     /// Proxies whose X-Forwarded-For and Forwarded headers are believed: addresses and networks
     /// (10.0.0.0/8), separated by commas
-    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_parser = value::network)]
+    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse::network)]
     pub trusted_proxies: Vec<IpNet>,
 }

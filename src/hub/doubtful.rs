@@ -1,7 +1,7 @@
 //! Claims that the database must confirm: ends that another node tells of, chats with missing changes,
 //! and signs that the database went back.
 
-use super::{Hub, Turn};
+use super::{Hub, room::Turn};
 use crate::model::{ChatId, Seq, SessionId, UserId};
 use std::{
     collections::{HashMap, HashSet},

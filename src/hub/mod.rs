@@ -2,25 +2,20 @@
 //! is in, gone with the last one. Nothing here is stored; the database is the truth. Where several
 //! servers share it, a link tells each what happens on the others.
 
-mod answer;
-mod channel;
+mod connections;
 mod doubtful;
-mod early;
-mod elsewhere;
-mod link;
 mod nodes;
-mod seat;
-mod sockets;
+mod room;
+mod subscription;
 
 use crate::{
-    limit::Paces,
+    cluster::{Elsewhere, HOLD, Link, Note, Shards},
     model::{ChatId, Seq, SessionId, UserId},
     protocol::{Frame, Online},
+    rate_limit::Paces,
 };
-use channel::{Channel, Source, Turn};
 use doubtful::Doubtful;
-use elsewhere::Elsewhere;
-use link::{HOLD, Link, Note, Shards};
+use room::{Channel, Source, Turn};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,12 +23,11 @@ use std::{
 };
 use tokio::{sync::broadcast, time};
 
-pub use channel::{Batch, Event, Signal};
+pub use connections::Registration;
 pub use doubtful::Claims;
-pub use link::{Figures, LinkOptions, LinkState, LinkWork};
 pub use nodes::Doubts;
-pub use seat::Seat;
-pub use sockets::Registration;
+pub use room::{Batch, Event, Signal};
+pub use subscription::Seat;
 
 /// How often each chat is told at once that a user left it. One who goes on is told of a little later, and
 /// not at all where they are back by then: a socket that comes and goes as fast as it may must not send a
@@ -49,7 +43,7 @@ struct Shared {
     /// A std lock: held for a few map operations and never across an await. Whoever comes, goes or
     /// is announced does so in one critical section, so that nobody misses or doubles a `join`.
     rooms: Mutex<Rooms>,
-    sockets: sockets::Sockets,
+    sockets: connections::Sockets,
     /// Claims that the database must confirm.
     doubtful: Doubtful,
     /// How often a chat is told at once that a user left.
@@ -265,7 +259,7 @@ impl Hub {
     }
 
     /// Whether somebody is in the chat, on this node.
-    fn is_occupied(&self, chat: ChatId) -> bool {
+    pub(crate) fn is_occupied(&self, chat: ChatId) -> bool {
         self.rooms().here.contains_key(&chat)
     }
 

@@ -1,11 +1,14 @@
 //! What the hub tells the other nodes, and what it does about what they tell.
 
 use super::{
-    Batch, Event, Hub, Leaves, Rooms, Shared, Source,
-    elsewhere::{Passage, STALE},
-    link::{Figures, Link, LinkOptions, LinkState, LinkWork, NodeId, Note, Part, shard_of},
+    Hub, Leaves, Rooms, Shared,
+    room::{Batch, Event, Source},
 };
 use crate::{
+    cluster::{
+        Figures, Link, LinkOptions, LinkState, LinkWork, NodeId, Note, Part, Passage, STALE,
+        shard_of,
+    },
     model::{ChatId, UserId},
     protocol::{Frame, Online},
 };
@@ -117,14 +120,14 @@ impl Hub {
     }
 
     /// Sends what a chat has held back until now.
-    pub(super) fn release(&self, chat: ChatId, now: Instant) {
+    pub(crate) fn release(&self, chat: ChatId, now: Instant) {
         if let Some(channel) = self.channel(chat) {
             self.settle(chat, channel.release(now));
         }
     }
 
     /// Puts changes of another node in their turn.
-    pub(super) fn heard(&self, link: &Link, chat: ChatId, batch: Batch) {
+    pub(crate) fn heard(&self, link: &Link, chat: ChatId, batch: Batch) {
         if let Some(channel) = self.channel(chat) {
             self.put_in_turn(link, (chat, &channel), batch, Source::There);
         }
@@ -132,7 +135,7 @@ impl Hub {
 
     /// Does what another node's note says. The end of a chat, a membership, a user or a session is
     /// asked of the database first.
-    pub(super) fn noted(&self, link: &Link, node: NodeId, note: Note) {
+    pub(crate) fn noted(&self, link: &Link, node: NodeId, note: Note) {
         match note {
             Note::Removed { chat, user } => self.deliver(chat, Event::SaidRemoved(user)),
             Note::Closed { chat } if self.is_occupied(chat) => self.claim_chat(chat),
@@ -173,7 +176,7 @@ impl Hub {
     }
 
     /// Tells the other nodes that this one lives, and who is connected to it in short.
-    pub(super) fn beat(&self, link: &Link) {
+    pub(crate) fn beat(&self, link: &Link) {
         // Sent under the lock, so that what is told before and after it matches.
         let rooms = self.rooms();
         let hears = rooms.elsewhere.nodes();
@@ -182,7 +185,7 @@ impl Hub {
     }
 
     /// Takes away who was connected to nodes that are dead.
-    pub(super) fn bury_the_dead(&self) {
+    pub(crate) fn bury_the_dead(&self) {
         self.change(|rooms| {
             let stale = rooms.elsewhere.stale();
             let buried = stale.into_iter().map(|node| rooms.elsewhere.bury(node));
@@ -191,7 +194,7 @@ impl Hub {
     }
 
     /// The shards that somebody here is in; of the others, what is known is forgotten.
-    pub(super) fn shards_of_interest(&self) -> Vec<u16> {
+    pub(crate) fn shards_of_interest(&self) -> Vec<u16> {
         let mut rooms = self.rooms();
         let shards = rooms.shards.occupied();
         rooms.elsewhere.keep(&shards);

@@ -1,7 +1,7 @@
 //! What the operating system knows of the process, under the names that Prometheus' own libraries use.
 //! Memory and open files are told by Linux alone.
 
-use super::{Kind, Reading};
+use super::histogram::{Kind, Reading};
 use rustix::time::{ClockId, clock_gettime};
 use std::{
     fs,

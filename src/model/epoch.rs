@@ -1,6 +1,6 @@
 //! The identity of a log, and a place in it.
 
-use super::Seq;
+use super::id::Seq;
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{
@@ -24,7 +24,7 @@ impl Epoch {
     #[must_use]
     pub fn random() -> Self {
         #[cfg(feature = "planted-faults")]
-        if crate::planted::keeps_epoch() {
+        if crate::failpoints::keeps_epoch() {
             return Self("0".repeat(32));
         }
         Self(Uuid::new_v4().simple().to_string())

@@ -1,6 +1,9 @@
 //! A message.
 
-use super::{ChatId, MessageId, Seq, Timestamp, UserId};
+use super::{
+    id::{ChatId, MessageId, Seq, UserId},
+    timestamp::Timestamp,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -1,8 +1,9 @@
 //! What holds for every text and number that could be given for an id, a name or a content.
 
 use super::{
-    ChatName, ClientMessageId, Content, Password, Seq, UserId, Username,
     characters::{breaks_a_line, composed, is_visible},
+    id::{Seq, UserId},
+    text::{ChatName, ClientMessageId, Content, Password, Username},
 };
 use crate::error::{Code, Error};
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! What holds for every frame that a client could send.
 
-use super::{Command, Request};
+use super::client::{Command, Request};
 use crate::{
     error::Code,
     model::{Content, Username},

@@ -1,37 +1,37 @@
 //! What the two databases say differently: lists of rows as parameters (arrays and `unnest` on
 //! Postgres, JSON and `json_each` on SQLite), row locks (SQLite has one writer and needs none). Each statement stands in both forms, side by side.
 
-mod archive;
 mod gone;
-mod lock;
-mod many;
-mod position;
-mod sweep;
-mod write;
 
-use super::{Head, Keyed, Person, Standing, message::select_messages};
+use super::{
+    member::Standing,
+    message::{Head, select_messages},
+    message_log::{Keyed, Person},
+};
 use crate::{
+    database::{Store, StoreTransaction},
     model::{ChatId, Message, MessageId, UserId},
-    store::{Store, StoreTransaction},
 };
 use serde::Serialize;
 use sqlx::{Result, query_as};
 
-pub(super) use archive::{last_ids, set_last_ids, take_any_time, with_given_ids};
+pub(super) use super::{
+    backup::{last_ids, set_last_ids, take_any_time, with_given_ids},
+    chat_purge::{lock_deleted_chats, next_deleted_chat},
+    lock::{be_in_haste, hold_user, lock_chats, lock_if_empty, lock_user, unlocked},
+    member::{join, users},
+    message_log::{advance, advance_to_last, append, update},
+    read_position::{mark_read, positions},
+};
 pub(super) use gone::{missing_sessions, missing_users, now, strangers, touch_sessions};
-pub(super) use lock::{be_in_haste, hold_user, lock_chats, lock_if_empty, lock_user, unlocked};
-pub(super) use many::{join, users};
-pub(super) use position::{mark_read, positions};
-pub(super) use sweep::{lock_deleted_chats, next_deleted_chat};
-pub(super) use write::{advance, advance_to_last, append, update};
 
 /// One column of many rows, as an array for Postgres.
-fn column<'a, T, U>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> Vec<U> {
+pub(crate) fn column<'a, T, U>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> Vec<U> {
     rows.iter().map(value).collect()
 }
 
 /// Many rows, as JSON for SQLite.
-fn json<'a, T, U: Serialize>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> String {
+pub(crate) fn json<'a, T, U: Serialize>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> String {
     let rows: Vec<U> = rows.iter().map(value).collect();
     // Numbers and texts: there is nothing in them that JSON could not hold.
     serde_json::to_string(&rows).unwrap_or_default()

@@ -1,9 +1,9 @@
 //! The identity of the log: its epoch, and the mark that grows with it.
 
 use crate::{
+    database::{Store, StoreTransaction, on},
     error::Error,
     model::Epoch,
-    store::{Store, StoreTransaction, on},
 };
 use sqlx::{query, query_as};
 

@@ -1,13 +1,13 @@
 //! Messages, for reading. They are written through the log.
 
-use super::{Most, Portion, chat::living_chat, dialect};
+use super::{chat::living_chat, dialect};
 use crate::{
+    database::{Store, on},
     error::Error,
     model::{ChatId, Message, MessageId, SearchText, Seq, UserId},
-    store::{Store, on},
 };
 use futures_util::TryStreamExt;
-use sqlx::{query_as, query_scalar};
+use sqlx::{Result, query_as, query_scalar};
 use tokio::task::coop as task;
 
 /// A message with its author's present name; every query of messages begins so.
@@ -221,5 +221,42 @@ impl Found {
             }
         }
         Ok(Self { ids, next: None })
+    }
+}
+
+/// How much is read at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    /// Messages.
+    pub rows: i64,
+    /// Bytes of their text. One message is always read, however long.
+    pub bytes: usize,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct Portion {
+    /// The messages.
+    pub rows: Vec<Message>,
+    /// Whether there were more, whose text was too much.
+    pub cut: bool,
+}
+
+impl Portion {
+    /// Takes messages as they come, and stops where they are too many bytes: what follows is never
+    /// held.
+    pub(super) async fn read<S>(mut messages: S, bytes: usize) -> Result<Self>
+    where
+        S: TryStreamExt<Ok = Message, Error = sqlx::Error> + Unpin,
+    {
+        let (mut rows, mut held) = (Vec::new(), 0);
+        while let Some(message) = messages.try_next().await? {
+            held += message.size();
+            if held > bytes && !rows.is_empty() {
+                return Ok(Self { rows, cut: true });
+            }
+            rows.push(message);
+        }
+        Ok(Self { rows, cut: false })
     }
 }

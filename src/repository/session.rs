@@ -2,9 +2,9 @@
 
 use super::dialect;
 use crate::{
+    database::{Store, on},
     error::Error,
     model::{Session, SessionId, Timestamp, UserId},
-    store::{Store, on},
 };
 use sqlx::{query, query_as, query_scalar};
 

@@ -1,9 +1,9 @@
 //! Skeletons of names that were stored without them: by an older version, the original or an import.
 
 use crate::{
+    database::{Store, StoreTransaction, on},
     error::Error,
     model::{Skeletons, UserId},
-    store::{Store, StoreTransaction, on},
 };
 use sqlx::{query, query_as};
 

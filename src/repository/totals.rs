@@ -1,8 +1,8 @@
 //! How much is stored, in time that does not grow with it.
 
 use crate::{
+    database::{Store, on},
     error::Error,
-    store::{Store, on},
 };
 use sqlx::{query_as, query_scalar};
 

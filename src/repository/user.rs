@@ -2,9 +2,9 @@
 
 use super::dialect;
 use crate::{
+    database::{Store, on},
     error::{Error, OnConstraint},
     model::{SessionId, Skeletons, SoughtName, Timestamp, User, UserId, Username},
-    store::{Store, on},
 };
 use sqlx::{query_as, query_scalar};
 

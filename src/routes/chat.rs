@@ -2,11 +2,12 @@
 
 use super::{
     extract::{Body, Id, Ids, Params},
-    origin, reply,
+    response,
 };
 use crate::{
     auth::Caller,
     error::Error,
+    middleware::csrf,
     model::{Access, Chat, ChatId, ChatName, Role, UserId},
     service::Seated,
     state::AppState,
@@ -25,7 +26,7 @@ use utoipa::ToSchema;
 
 pub(super) fn router(state: &AppState) -> Router<AppState> {
     // The original adds a member by GET, which a page of another site could make a browser do.
-    let guard = middleware::from_fn_with_state(state.clone(), origin::guard);
+    let guard = middleware::from_fn_with_state(state.clone(), csrf::guard);
     Router::new()
         .route("/chat", get(list).post(create))
         .route("/chat/{id}", get(find).put(rename).delete(remove))
@@ -66,7 +67,7 @@ async fn list(
         .list(caller, params.after_chat()?, limit)
         .await?;
     let next = |chat: &Chat| format!("/chat?limit={}&after={}", limit.get(), chat.chat_id);
-    Ok(reply::list(page, next))
+    Ok(response::list(page, next))
 }
 
 async fn find(
@@ -86,7 +87,7 @@ async fn create(
         .chats
         .create(caller, ChatName::parse(body.name)?)
         .await?;
-    Ok(reply::created(&format!("/chat/{}", chat.chat_id), chat))
+    Ok(response::created(&format!("/chat/{}", chat.chat_id), chat))
 }
 
 async fn rename(

@@ -1,5 +1,8 @@
 //! What handlers take: bodies, ids and parameters that are right.
 
+#[cfg(test)]
+mod properties;
+
 use crate::{
     error::{Code, Error},
     json,
@@ -246,9 +249,6 @@ impl Params {
         }
     }
 }
-
-#[cfg(test)]
-mod properties;
 
 #[cfg(test)]
 mod tests {

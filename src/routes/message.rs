@@ -2,13 +2,14 @@
 
 use super::{
     extract::{Body, Id, Params},
-    reply,
+    response,
 };
 use crate::{
     auth::Caller,
+    delivery::{Answer, Which},
     error::Error,
     model::{ChatId, ClientMessageId, Content, Message, MessageId, UserId},
-    service::{Answer, Post, Which},
+    service::Post,
     state::AppState,
 };
 use axum::{
@@ -16,17 +17,18 @@ use axum::{
     extract::State,
     http::{HeaderName, StatusCode},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, put},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The header with the epoch of the log that a page of changes counts in.
-pub(super) const LOG_EPOCH: HeaderName = HeaderName::from_static("log-epoch");
+pub(crate) const LOG_EPOCH: HeaderName = HeaderName::from_static("log-epoch");
 
 pub(super) fn router() -> Router<AppState> {
     Router::new()
         .route("/chat/{chat_id}/message", get(list).post(send))
+        .route("/chat/{chat_id}/read", put(mark))
         .route("/message/{message_id}", get(find).put(edit).delete(remove))
 }
 
@@ -69,11 +71,11 @@ async fn list(
         let (page, epoch) = state.messages.since(caller, chat, &since, limit).await?;
         let named = since.epoch.map(|_| format!("&epoch={}", epoch.as_str()));
         let named = named.unwrap_or_default();
-        let mut response = reply::list(page, |message| {
+        let mut response = response::list(page, |message| {
             let (limit, seq) = (limit.get(), message.seq);
             format!("/chat/{chat}/message?limit={limit}&since={seq}{named}")
         });
-        reply::put(&mut response, LOG_EPOCH, epoch.as_str());
+        response::put(&mut response, LOG_EPOCH, epoch.as_str());
         return Ok(response);
     }
     let (page, asked) = match &text {
@@ -90,7 +92,7 @@ async fn list(
         let limit = limit.get();
         format!("/chat/{chat}/message?limit={limit}&before={before}{asked}")
     });
-    Ok(reply::linked(page.rows, next))
+    Ok(response::linked(page.rows, next))
 }
 
 fn form_encoded(text: &str) -> String {
@@ -117,7 +119,7 @@ async fn send(
         Answer::Repeated(message) => Ok(Json(message).into_response()),
         answer => {
             let message = answer.into_message()?;
-            Ok(reply::created(
+            Ok(response::created(
                 &format!("/message/{}", message.message_id),
                 message,
             ))
@@ -162,4 +164,38 @@ async fn remove(
         .answer()
         .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReadBody {
+    /// The message read last.
+    message_id: MessageId,
+    /// Who read it: required in open mode, else the token's user.
+    #[serde(alias = "customerd", default)]
+    customer_id: Option<UserId>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReadReply {
+    chat_id: ChatId,
+    message_id: MessageId,
+}
+
+async fn mark(
+    caller: Caller,
+    Id(chat_id): Id<ChatId>,
+    State(state): State<AppState>,
+    Body(body): Body<ReadBody>,
+) -> Result<Json<ReadReply>, Error> {
+    let user = caller.someone(body.customer_id)?;
+    let message_id = state
+        .reads
+        .read(caller, user, chat_id, body.message_id)
+        .await?;
+    Ok(Json(ReadReply {
+        chat_id,
+        message_id,
+    }))
 }

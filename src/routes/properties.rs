@@ -1,9 +1,8 @@
-//! What holds for whatever stands in the headers that decide who is answered.
+//! Properties of the bearer token, for arbitrary header values.
 
-use super::{identity::bearer, origin::is_loopback_name};
+use super::auth::bearer;
 use axum::http::{HeaderMap, HeaderValue, header};
 use proptest::prelude::*;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Everything that can stand in a header.
 fn header_bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -14,10 +13,6 @@ fn header_bytes() -> impl Strategy<Value = Vec<u8>> {
 fn authorization() -> impl Strategy<Value = Vec<u8>> {
     let near = "[bB]earer? {0,2}[0-9a-fA-F]{0,66} ?".prop_map(String::into_bytes);
     prop_oneof![header_bytes(), near]
-}
-
-fn loopback(name: &str) -> bool {
-    HeaderValue::from_str(name).is_ok_and(|name| is_loopback_name(&name))
 }
 
 proptest! {
@@ -47,29 +42,5 @@ proptest! {
         let mut headers = HeaderMap::new();
         headers.append(header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}"))?);
         prop_assert_eq!(bearer(&headers).ok().flatten(), Some(token.as_str()));
-    }
-
-    #[test]
-    fn no_host_is_too_strange(bytes in header_bytes()) {
-        let _ = is_loopback_name(&HeaderValue::from_bytes(&bytes)?);
-    }
-
-    #[test]
-    fn an_address_is_loopback_or_not_with_any_port(v4: [u8; 4], v6: u128, port: u16) {
-        for ip in [IpAddr::from(v4), IpAddr::V4(Ipv4Addr::new(127, v4[1], v4[2], v4[3]))] {
-            prop_assert_eq!(loopback(&format!("{ip}:{port}")), ip.is_loopback());
-        }
-        for ip in [Ipv6Addr::from(v6), Ipv6Addr::LOCALHOST] {
-            prop_assert_eq!(loopback(&format!("[{ip}]:{port}")), ip.is_loopback());
-        }
-    }
-
-    #[test]
-    fn a_name_is_loopback_by_its_last_label(name in "([a-z0-9]{1,10}\\.){0,3}[a-z]{1,10}", port: u16) {
-        let last = name.rsplit('.').next() == Some("localhost");
-        prop_assert_eq!(loopback(&format!("{name}:{port}")), last, "{}", &name);
-        let (below, beside) = (name.to_uppercase() + ".LOCALHOST", format!("localhost.{name}x"));
-        prop_assert!(loopback(&below));
-        prop_assert!(!loopback(&beside));
     }
 }

@@ -1,12 +1,10 @@
 //! `/login`, `/logout`, `/me` and `/session`
 
-use super::{
-    extract::{Body, Id},
-    limits::hold_passwords,
-};
+use super::extract::{Body, Id};
 use crate::{
     auth::{Caller, SignedIn},
     error::{Code, Error},
+    middleware::hold_passwords,
     model::{Password, Session, SessionId, SoughtName, Timestamp, User, Username},
     service::{Client, Login, Proofs, of_new_password},
     state::AppState,

@@ -1,14 +1,14 @@
 //! `/user`
 
 use super::{
+    auth::Shown,
     extract::{Body, Id, Name, Params},
-    identity::Shown,
-    limits::hold_passwords,
-    reply,
+    response,
 };
 use crate::{
     auth::Caller,
     error::Error,
+    middleware::hold_passwords,
     model::{ChatId, Password, User, UserId, Username},
     service::UserChange,
     state::AppState,
@@ -65,7 +65,7 @@ async fn list(
         .list(caller, params.after_user()?, limit)
         .await?;
     let next = |user: &User| format!("/user?limit={}&after={}", limit.get(), user.customer_id);
-    Ok(reply::list(page, next))
+    Ok(response::list(page, next))
 }
 
 async fn find(
@@ -93,7 +93,10 @@ async fn create(
         Password::parse(body.password)?,
     );
     let user = state.users.create(name, password).await?;
-    Ok(reply::created(&format!("/user/{}", user.customer_id), user))
+    Ok(response::created(
+        &format!("/user/{}", user.customer_id),
+        user,
+    ))
 }
 
 async fn update(
@@ -138,7 +141,7 @@ async fn of_chat(
         .members
         .list(caller, chat, params.after_user()?, limit)
         .await?;
-    Ok(reply::list(page, |member| {
+    Ok(response::list(page, |member| {
         let after = member.user.customer_id;
         format!("/user/chat/{chat}?limit={}&after={after}", limit.get())
     }))
@@ -156,5 +159,5 @@ async fn chats(
     let next = page
         .next
         .map(|after| format!("/user/{user}/chat?limit={}&after={after}", limit.get()));
-    Ok(reply::linked(page.rows, next))
+    Ok(response::linked(page.rows, next))
 }

@@ -1,10 +1,15 @@
 //! Whether the server can do its work.
 
-use super::{read::ReadService, standings::Standings, writer::Writer};
+#[cfg(test)]
+mod tests;
+
+use super::{batcher::Standings, read_receipt::ReadService};
 use crate::{
+    cluster::LinkState,
+    database::HealthRepository,
+    delivery::Writer,
     error::{Code, Error},
-    hub::{Hub, LinkState},
-    repository::HealthRepository,
+    hub::Hub,
 };
 use std::{
     sync::Arc,

@@ -1,15 +1,15 @@
 //! Who belongs to which chat.
 
 use super::{
-    page::{Limit, Page},
-    permission,
-    standings::Standings,
-    writer::{Change, Writer},
+    batcher::Standings,
+    pagination::{Limit, Page},
 };
 use crate::{
     auth::Caller,
+    delivery::{Change, Writer},
     error::{Code, Error},
     model::{Access, ChatId, ChatMember, Epoch, Member, Role, Seq, Since, UserId},
+    policy,
     repository::{MemberRepository, MessageRepository, RosterRepository, Standing, UserRepository},
 };
 
@@ -98,9 +98,9 @@ impl MemberService {
     ) -> Result<Page<ChatMember>, Error> {
         // Before reading, so that the time it takes tells a stranger nothing; after it, because the
         // caller may have been removed meanwhile.
-        permission::sees(&self.members, caller, chat).await?;
+        policy::sees(&self.members, caller, chat).await?;
         let page = limit.page(self.members.list(chat, after, limit.and_one()).await?);
-        permission::sees(&self.members, caller, chat).await?;
+        policy::sees(&self.members, caller, chat).await?;
         if page.rows.is_empty() && self.members.head(chat).await?.is_none() {
             return Err(Error::chat_not_found(chat));
         }
@@ -117,9 +117,9 @@ impl MemberService {
         role: Option<Role>,
     ) -> Result<Seated, Error> {
         // Before the lock, which a stranger must neither hold nor learn of.
-        permission::sees(&self.members, caller, chat).await?;
+        policy::sees(&self.members, caller, chat).await?;
         let mut roster = self.rosters.lock(chat).await?;
-        permission::may_appoint(caller, user, role, chat, &mut roster).await?;
+        policy::may_appoint(caller, user, role, chat, &mut roster).await?;
         let first_role = role.unwrap_or(Role::Participant);
         let seated = match roster.add(user, first_role).await? {
             Some(member) => {
@@ -137,7 +137,7 @@ impl MemberService {
         };
         roster.commit().await?;
         #[cfg(feature = "planted-faults")]
-        if crate::planted::forgets_this_member() {
+        if crate::failpoints::forgets_this_member() {
             self.remove(caller, user, chat).await?;
         }
         let by = caller.user().map(|me| me.0);
@@ -155,7 +155,7 @@ impl MemberService {
     /// Ends a membership: from that instant the user's sockets get nothing of the chat;
     /// `user_not_found`, `chat_not_found`, `member_not_found`, `forbidden`.
     pub async fn remove(&self, caller: Caller, user: UserId, chat: ChatId) -> Result<(), Error> {
-        permission::sees(&self.members, caller, chat).await?;
+        policy::sees(&self.members, caller, chat).await?;
         let change = Change::RemoveMember { caller, user, chat };
         match self.writer.submit(change)?.answer().await {
             Ok(_) => {
@@ -179,7 +179,7 @@ impl MemberService {
         chat: ChatId,
     ) -> Result<Access, Error> {
         let member = self.members.find(user, chat).await?;
-        let seen = match permission::sees(&self.members, caller, chat).await {
+        let seen = match policy::sees(&self.members, caller, chat).await {
             Ok(()) => true,
             Err(error) if error.code() == Code::ChatNotFound => false,
             Err(error) => return Err(error),
@@ -202,7 +202,7 @@ impl MemberService {
         let standing = self.standings.ask(user, chat).await?;
         let role = standing.role.clone().map(Role::from);
         let connected = present(standing, user, chat)?;
-        permission::see(caller, role, chat)?;
+        policy::see(caller, role, chat)?;
         if let Some(since) = since {
             of_this_epoch(
                 since.epoch.as_ref(),

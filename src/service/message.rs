@@ -2,18 +2,18 @@
 
 use super::{
     member::of_this_epoch,
-    page::{BackPage, Limit, Page},
-    permission,
-    writer::{Answer, Change, Pending, Which, Writer},
+    pagination::{BackPage, Limit, Page},
 };
 use crate::{
     auth::Caller,
+    delivery::{Answer, Change, Pending, Which, Writer},
     error::{Code, Error},
-    limit::Paces,
     model::{
         ChatId, ClientMessageId, Content, Epoch, Message, MessageId, Role, SearchText, Since,
         UserId,
     },
+    policy,
+    rate_limit::Paces,
     repository::{EpochRepository, Found, Located, MemberRepository, MessageRepository, Most},
 };
 
@@ -70,7 +70,7 @@ impl MessageService {
         before: Option<MessageId>,
         limit: Limit,
     ) -> Result<BackPage, Error> {
-        permission::sees(&self.members, caller, chat).await?;
+        policy::sees(&self.members, caller, chat).await?;
         let before = before.unwrap_or(MessageId(i64::MAX));
         let read = self.messages.page(chat, before, limit.of_messages());
         let page = limit.messages_back(read.await?);
@@ -88,7 +88,7 @@ impl MessageService {
         before: Option<MessageId>,
         limit: Limit,
     ) -> Result<BackPage, Error> {
-        permission::sees(&self.members, caller, chat).await?;
+        policy::sees(&self.members, caller, chat).await?;
         let before = before.unwrap_or(MessageId(i64::MAX));
         let most = Most {
             rows: limit.get(),
@@ -112,7 +112,7 @@ impl MessageService {
         since: &Since,
         limit: Limit,
     ) -> Result<(Page<Message>, Epoch), Error> {
-        permission::sees(&self.members, caller, chat).await?;
+        policy::sees(&self.members, caller, chat).await?;
         let epoch = self.epochs.read().await?.epoch;
         of_this_epoch(since.epoch.as_ref(), Some(&epoch), "The query")?;
         let read = self.messages.since(chat, since.seq, limit.of_messages());
@@ -125,7 +125,7 @@ impl MessageService {
     /// alone would not do, asking last alone would tell a stranger by the time it takes how long the
     /// chat is and what is in it.
     async fn still_sees(&self, caller: Caller, chat: ChatId, is_empty: bool) -> Result<(), Error> {
-        permission::sees(&self.members, caller, chat).await?;
+        policy::sees(&self.members, caller, chat).await?;
         match is_empty && self.messages.head(chat).await?.is_none() {
             true => Err(Error::chat_not_found(chat)),
             false => Ok(()),
@@ -161,7 +161,7 @@ impl MessageService {
     async fn locate_as(&self, me: UserId, caller: Caller, id: MessageId) -> Result<ChatId, Error> {
         let located = self.messages.locate_as(me, id).await?;
         let Located { chat_id, role } = located.ok_or_else(|| Error::message_not_found(id))?;
-        permission::see_message(caller, role.map(Role::from), chat_id, id)?;
+        policy::see_message(caller, role.map(Role::from), chat_id, id)?;
         Ok(chat_id)
     }
 

@@ -1,6 +1,6 @@
 //! Who is signed in: what a token stands for, one's own sessions, and their ends.
 
-use super::session_keeper::{Lifetimes, SessionKeeper, Used};
+use super::janitor::{Lifetimes, SessionKeeper, Used};
 use crate::{
     auth::{Attempts, Caller, Mode, PasswordHasher, SessionToken, SignedIn},
     error::{Code, Error},

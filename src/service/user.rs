@@ -1,18 +1,18 @@
 //! Users.
 
 use super::{
-    page::{Limit, Page},
-    permission,
+    batcher::Together,
+    janitor::Deletions,
+    pagination::{Limit, Page},
     session::close_ended,
-    sweeper::Deletions,
-    together::Together,
-    writer::{Answer, Change, Writer},
 };
 use crate::{
     auth::{Caller, PasswordHasher},
+    delivery::{Answer, Change, Writer},
     error::{Code, Error},
     hub::Hub,
     model::{Password, SessionId, SoughtName, User, UserId, Username},
+    policy,
     repository::{Updated, UserRepository},
 };
 use std::future::Future;
@@ -96,7 +96,7 @@ impl UserService {
         let hash = self.passwords.hash_chosen(password, name.as_str()).await?;
         let user = self.users.create(&name, &hash).await?;
         #[cfg(feature = "planted-faults")]
-        if crate::planted::forgets_this_sign_up() {
+        if crate::failpoints::forgets_this_sign_up() {
             delete(self.writer.clone(), Caller::Open, user.customer_id).await?;
         }
         Ok(user)
@@ -111,7 +111,7 @@ impl UserService {
         id: UserId,
         change: UserChange,
     ) -> Result<User, Error> {
-        permission::own(caller, id)?;
+        policy::own(caller, id)?;
         let UserChange { name, password } = change;
         let hash = match password {
             Some(password) => {
@@ -144,7 +144,7 @@ impl UserService {
     /// Deletes a user: memberships and sessions go, sockets close, messages become tombstones that
     /// everyone in their chats learns of; `user_not_found`.
     pub async fn delete(&self, caller: Caller, id: UserId) -> Result<(), Error> {
-        permission::own(caller, id)?;
+        policy::own(caller, id)?;
         let (writer, deletions) = (self.writer.clone(), self.deletions.clone());
         let deleting = async move {
             let deleted = delete(writer, caller, id).await;

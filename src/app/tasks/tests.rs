@@ -1,7 +1,7 @@
 //! A server stops when a task ends that it cannot do without.
 
 use super::*;
-use crate::{App, Config};
+use crate::{app::App, config::Config};
 use clap::Parser;
 use std::{future::pending, path::Path};
 use tokio::net::TcpListener;

@@ -2,14 +2,14 @@
 
 use super::{column, json};
 use crate::{
+    database::{Store, StoreTransaction},
     model::{ChatId, SessionId, Timestamp, UserId},
-    store::{Store, StoreTransaction},
 };
 use sqlx::{Result, query_as, query_scalar};
 
 /// Those of the pairs that are no memberships although user and chat exist, seen in one look: a
 /// deleted user or chat takes its memberships along, and is told as what it is.
-pub(in crate::repository) async fn strangers(
+pub(crate) async fn strangers(
     store: &Store,
     pairs: &[(UserId, ChatId)],
 ) -> Result<Vec<(UserId, ChatId)>> {
@@ -39,10 +39,7 @@ pub(in crate::repository) async fn strangers(
 }
 
 /// Those of the ids that are no users.
-pub(in crate::repository) async fn missing_users(
-    store: &Store,
-    ids: &[UserId],
-) -> Result<Vec<UserId>> {
+pub(crate) async fn missing_users(store: &Store, ids: &[UserId]) -> Result<Vec<UserId>> {
     const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
         WHERE NOT EXISTS (SELECT FROM customer u WHERE u.customer_id = k.id)";
     const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
@@ -60,10 +57,7 @@ pub(in crate::repository) async fn missing_users(
 }
 
 /// Those of the ids that are no sessions.
-pub(in crate::repository) async fn missing_sessions(
-    store: &Store,
-    ids: &[SessionId],
-) -> Result<Vec<SessionId>> {
+pub(crate) async fn missing_sessions(store: &Store, ids: &[SessionId]) -> Result<Vec<SessionId>> {
     const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
         WHERE NOT EXISTS (SELECT FROM session s WHERE s.session_id = k.id)";
     const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
@@ -81,7 +75,7 @@ pub(in crate::repository) async fn missing_sessions(
 }
 
 /// The present: the database's, where it has a clock of its own.
-pub(in crate::repository) async fn now(store: &Store) -> Result<Timestamp> {
+pub(crate) async fn now(store: &Store) -> Result<Timestamp> {
     const POSTGRES: &str = "SELECT clock_timestamp()";
     match store {
         Store::Postgres(pool) => query_scalar(POSTGRES).fetch_one(pool).await,
@@ -90,7 +84,7 @@ pub(in crate::repository) async fn now(store: &Store) -> Result<Timestamp> {
 }
 
 /// Notes that sessions are in use; gives those that are within their lifetime.
-pub(in crate::repository) async fn touch_sessions(
+pub(crate) async fn touch_sessions(
     tx: &mut StoreTransaction,
     sessions: &[SessionId],
     now: Timestamp,

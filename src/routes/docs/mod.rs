@@ -44,6 +44,7 @@ pub(super) fn router(state: &AppState) -> Router<AppState> {
             "/openapi.json",
             get(async move || json((*document).clone())),
         )
+        .route("/asyncapi.yaml", get(asyncapi))
         .route("/docs", get(page))
         .route("/docs/{file}", get(part))
 }
@@ -80,4 +81,10 @@ async fn part(Path(name): Path<String>) -> Result<Response, Error> {
         (header::CONTENT_ENCODING, "gzip".to_owned()),
     ];
     Ok((HEADERS, kind, file.bytes.into_owned()).into_response())
+}
+
+const ASYNCAPI: &str = include_str!("../../../docs/asyncapi.yaml");
+
+async fn asyncapi() -> ([(HeaderName, &'static str); 1], &'static str) {
+    ([(header::CONTENT_TYPE, "application/yaml")], ASYNCAPI)
 }

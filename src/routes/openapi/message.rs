@@ -4,10 +4,7 @@ use super::operation::{Operation, delete, get, post, put};
 use crate::{
     error::Code,
     model::{ChatId, Message, MessageId, Seq, UserId},
-    routes::{
-        message::{Edit, NewMessage},
-        read::{ReadBody, ReadReply},
-    },
+    routes::message::{Edit, NewMessage, ReadBody, ReadReply},
 };
 use serde_json::{Value, json};
 use utoipa::openapi::{ObjectBuilder, Schema, Type};

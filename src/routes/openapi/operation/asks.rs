@@ -26,30 +26,20 @@ const OF_A_BODY: [Code; 4] = [
 
 impl Operation {
     /// An id in the path.
-    pub(in crate::routes::openapi) fn id<T: ToSchema>(
-        mut self,
-        name: &str,
-        example: impl Into<Value>,
-    ) -> Self {
+    pub(crate) fn id<T: ToSchema>(mut self, name: &str, example: impl Into<Value>) -> Self {
         let schema = self.refer::<T>();
         self.codes.push(Code::InvalidField);
         self.parameter(ParameterIn::Path, name, "", schema, Some(example.into()))
     }
 
     /// A text in the path.
-    pub(in crate::routes::openapi) fn text(
-        self,
-        name: &str,
-        about: &str,
-        schema: Schema,
-        example: &str,
-    ) -> Self {
+    pub(crate) fn text(self, name: &str, about: &str, schema: Schema, example: &str) -> Self {
         let example = Some(example.into());
         self.parameter(ParameterIn::Path, name, about, schema, example)
     }
 
     /// A parameter of the query that may be left out.
-    pub(in crate::routes::openapi) fn query(
+    pub(crate) fn query(
         mut self,
         name: &str,
         about: &str,
@@ -62,7 +52,7 @@ impl Operation {
     }
 
     /// How many rows a list may have.
-    pub(in crate::routes::openapi) fn limit(self) -> Self {
+    pub(crate) fn limit(self) -> Self {
         let rows = ObjectBuilder::new().schema_type(Type::Integer);
         let rows = rows.minimum(Some(1)).default(Some(100.into())).build();
         self.query(
@@ -74,7 +64,7 @@ impl Operation {
     }
 
     /// A page of a list by id.
-    pub(in crate::routes::openapi) fn page(self, of: &str) -> Self {
+    pub(crate) fn page(self, of: &str) -> Self {
         let id = ObjectBuilder::new().schema_type(Type::Integer);
         let id = id.minimum(Some(0)).maximum(Some(i64::MAX as isize)).build();
         let about = format!("The {of} after whose id the page begins");
@@ -82,7 +72,7 @@ impl Operation {
     }
 
     /// A page of a list whose order changes: its cursor is more than an id.
-    pub(in crate::routes::openapi) fn page_by_cursor(self, of: &str) -> Self {
+    pub(crate) fn page_by_cursor(self, of: &str) -> Self {
         let cursor = ObjectBuilder::new().schema_type(Type::String);
         let cursor = cursor.pattern(Some(CURSOR)).build();
         let about = format!(
@@ -93,7 +83,7 @@ impl Operation {
     }
 
     /// An id that must stand in the query.
-    pub(in crate::routes::openapi) fn required_query<T: ToSchema>(
+    pub(crate) fn required_query<T: ToSchema>(
         mut self,
         name: &str,
         about: &str,
@@ -122,7 +112,7 @@ impl Operation {
     }
 
     /// A JSON body.
-    pub(in crate::routes::openapi) fn takes<T: ToSchema>(mut self, example: Value) -> Self {
+    pub(crate) fn takes<T: ToSchema>(mut self, example: Value) -> Self {
         let content = json_content(self.refer::<T>(), example);
         let body = RequestBody::builder()
             .content(JSON, content)
@@ -132,7 +122,7 @@ impl Operation {
     }
 
     /// A JSON body that may be left out.
-    pub(in crate::routes::openapi) fn may_take<T: ToSchema>(mut self, example: Value) -> Self {
+    pub(crate) fn may_take<T: ToSchema>(mut self, example: Value) -> Self {
         let content = json_content(self.refer::<T>(), example);
         let body = RequestBody::builder().content(JSON, content);
         self.told = self.told.request_body(Some(body.build()));

@@ -1,0 +1,339 @@
+//! How fast passwords may be tried.
+//!
+//! Three brakes, none of which locks an account: a stranger who fails on purpose must not keep its
+//! owner out.
+//! - One address on one account: after 5 failures in a row each further one makes the next wait, 1 s,
+//!   2 s, 4 s … up to a minute. The owner, at another address, notices nothing.
+//! - One address on all accounts: after 50 failures the same, up to 10 s, so that trying one
+//!   password on many names is no way around. What succeeds is given back, but clears nothing: an
+//!   account of one's own does not wash an address clean.
+//! - One account from all addresses: after 100 failures whoever tries from an address that has not
+//!   signed in to it lately is answered 1 s later. They are never refused.
+//!
+//! An attempt counts as failed until it has succeeded, so that many at once gain nothing. Failures are
+//! forgotten an hour after the last. All of it is of this process, in bounded memory; IPv6 addresses
+//! count by their /64, which is what one customer has. People behind one address (a company, a proxy
+//! that the server was not told of) share its waits, which therefore end soon.
+
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    hash::{BuildHasher, Hash},
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Failures without consequence of one address on one account, of one address, of one account.
+const FREE_PAIR: u32 = 5;
+const FREE_ADDRESS: u32 = 50;
+const FREE_ACCOUNT: u32 = 100;
+/// Longest wait of one address for one account, and for any.
+const LONGEST_PAIR: Duration = Duration::from_secs(60);
+const LONGEST_ADDRESS: Duration = Duration::from_secs(10);
+/// How much later an unknown address is answered about an account that is under attack.
+const SLOWED: Duration = Duration::from_secs(1);
+
+/// Counts failed logins. Cloning shares the counters.
+#[derive(Clone)]
+pub struct Attempts(Arc<Shared>);
+
+struct Shared {
+    /// Names become numbers under a key of this process: nobody can make two of them meet.
+    hasher: RandomState,
+    /// A std lock: held for a few map operations and never across an await.
+    counters: Mutex<Counters>,
+}
+
+/// A login under way, which counts as failed until it is known better.
+pub struct Attempt {
+    attempts: Attempts,
+    pair: u64,
+    address: u64,
+    account: u64,
+    /// How much later to answer.
+    pub delay: Duration,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        let counters = Mutex::new(Counters::new(Instant::now()));
+        let hasher = RandomState::new();
+        Self(Arc::new(Shared { hasher, counters }))
+    }
+}
+
+impl Attempts {
+    /// Begins a login to an account, whether it exists or not, from an address.
+    ///
+    /// # Errors
+    /// How long to wait before the next one.
+    pub fn begin(&self, account: &str, address: IpAddr) -> Result<Attempt, Duration> {
+        self.begin_at(account, address, Instant::now())
+    }
+
+    fn begin_at(&self, account: &str, address: IpAddr, now: Instant) -> Result<Attempt, Duration> {
+        let address = network(address);
+        let pair = self.key(("pair", account, address));
+        let by_address = self.key(("address", address));
+        let by_account = self.key(("account", account));
+        let mut counters = self.counters();
+        let wait = counters.wait(pair, FREE_PAIR, LONGEST_PAIR, now);
+        let wait = wait.max(counters.wait(by_address, FREE_ADDRESS, LONGEST_ADDRESS, now));
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        let known = counters.is_known(pair);
+        let attacked = counters.failures(by_account, now) >= FREE_ACCOUNT;
+        for key in [pair, by_address, by_account] {
+            counters.count(key, now);
+        }
+        let delay = match attacked && !known {
+            true => SLOWED,
+            false => Duration::ZERO,
+        };
+        Ok(Attempt {
+            attempts: self.clone(),
+            pair,
+            address: by_address,
+            account: by_account,
+            delay,
+        })
+    }
+
+    fn key(&self, of: impl Hash) -> u64 {
+        self.0.hasher.hash_one(of)
+    }
+
+    fn counters(&self) -> MutexGuard<'_, Counters> {
+        self.0
+            .counters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attempt {
+    /// The password was right: what one address failed on this account before is forgotten.
+    pub fn succeeded(self) {
+        let mut counters = self.attempts.counters();
+        counters.give_back(self.address);
+        counters.give_back(self.account);
+        counters.clear(self.pair);
+    }
+
+    /// Nobody could tell whether the password was right.
+    pub fn undecided(self) {
+        let mut counters = self.attempts.counters();
+        for key in [self.pair, self.address, self.account] {
+            counters.give_back(key);
+        }
+    }
+}
+
+/// What one customer has: an IPv4 address, or a /64 of IPv6.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let prefix = v6.to_bits() & (u128::MAX << 64);
+            IpAddr::V6(Ipv6Addr::from_bits(prefix))
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MEMORY, MOST, *};
+
+    const OWNER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn stranger(n: u32) -> IpAddr {
+        IpAddr::from((0x0a00_0000 + n).to_be_bytes())
+    }
+
+    /// Fails so often; the wait that the last was refused with, zero where it was not.
+    fn fail(
+        attempts: &Attempts,
+        account: &str,
+        from: IpAddr,
+        times: u32,
+        now: Instant,
+    ) -> Duration {
+        let mut wait = Duration::ZERO;
+        for _ in 0..times {
+            wait = attempts
+                .begin_at(account, from, now)
+                .err()
+                .unwrap_or_default();
+        }
+        wait
+    }
+
+    #[test]
+    fn the_wait_grows_for_one_address_and_not_for_the_owner_at_another() {
+        let (attempts, now) = (Attempts::default(), Instant::now());
+        assert!(fail(&attempts, "carl", stranger(1), FREE_PAIR, now).is_zero());
+        let second = Duration::from_secs(1);
+        assert_eq!(fail(&attempts, "carl", stranger(1), 9, now), second);
+        assert!(fail(&attempts, "carl", stranger(1), 1, now + second).is_zero());
+        assert_eq!(
+            fail(&attempts, "carl", stranger(1), 1, now + second),
+            2 * second
+        );
+        assert!(attempts.begin_at("carl", OWNER, now).is_ok());
+        assert!(attempts.begin_at("dora", stranger(1), now).is_ok());
+        let mut later = now;
+        for _ in 0..20 {
+            later += LONGEST_PAIR;
+            assert!(
+                attempts.begin_at("carl", stranger(1), later).is_ok(),
+                "never for ever"
+            );
+        }
+    }
+
+    #[test]
+    fn one_address_cannot_try_many_names() {
+        let (attempts, now) = (Attempts::default(), Instant::now());
+        for n in 0..FREE_ADDRESS {
+            assert!(attempts.begin_at(&n.to_string(), stranger(1), now).is_ok());
+        }
+        assert!(attempts.begin_at("another", stranger(1), now).is_err());
+        assert!(attempts.begin_at("another", stranger(2), now).is_ok());
+    }
+
+    #[test]
+    fn many_addresses_slow_an_account_down_but_not_for_its_owner() {
+        let (attempts, now) = (Attempts::default(), Instant::now());
+        let owner = attempts.begin_at("carl", OWNER, now);
+        assert!(owner.map(Attempt::succeeded).is_ok());
+        for n in 0..FREE_ACCOUNT {
+            let attempt = attempts.begin_at("carl", stranger(n), now);
+            assert!(attempt.is_ok_and(|a| a.delay.is_zero()));
+        }
+        let delay = |from| attempts.begin_at("carl", from, now).map(|a| a.delay).ok();
+        assert_eq!(delay(stranger(9999)), Some(SLOWED));
+        assert_eq!(delay(OWNER), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn success_is_given_back_and_failures_are_forgotten() {
+        let (attempts, now) = (Attempts::default(), Instant::now());
+        for _ in 0..10 * FREE_ADDRESS {
+            let attempt = attempts.begin_at("carl", OWNER, now);
+            assert!(attempt.map(Attempt::succeeded).is_ok());
+        }
+        assert!(!fail(&attempts, "carl", OWNER, 3 * FREE_PAIR, now).is_zero());
+        assert!(fail(&attempts, "carl", OWNER, FREE_PAIR, now + MEMORY).is_zero());
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address_and_memory_is_bounded() {
+        let (attempts, now) = (Attempts::default(), Instant::now());
+        let within = |n: u128| IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8 << 96) | n));
+        for n in 0..FREE_PAIR {
+            assert!(attempts.begin_at("carl", within(n.into()), now).is_ok());
+        }
+        assert!(attempts.begin_at("carl", within(1 << 63), now).is_err());
+        assert!(attempts.begin_at("carl", within(1 << 64), now).is_ok());
+        for n in 0..MOST as u32 {
+            let _ = attempts.begin_at(&n.to_string(), stranger(n), now);
+        }
+        assert!(attempts.counters().len() <= MOST);
+    }
+}
+
+/// When failures are forgotten, after the last.
+pub(super) const MEMORY: Duration = Duration::from_secs(3600);
+/// Most counters kept, some 5 MB; with more, any of them is forgotten.
+pub(super) const MOST: usize = 100_000;
+/// How often what may be forgotten is looked for, at most.
+const PURGE: Duration = Duration::from_secs(60);
+
+/// The counters, each under a number.
+pub(super) struct Counters {
+    by_key: HashMap<u64, Counter>,
+    purged: Instant,
+}
+
+#[derive(Clone, Copy)]
+struct Counter {
+    failures: u32,
+    last: Instant,
+    /// Whether this account was signed in to from this address: such a one is not slowed.
+    known: bool,
+}
+
+impl Counters {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            by_key: HashMap::new(),
+            purged: now,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(super) fn is_known(&self, key: u64) -> bool {
+        self.by_key.get(&key).is_some_and(|counter| counter.known)
+    }
+
+    pub(super) fn failures(&self, key: u64, now: Instant) -> u32 {
+        let counter = self.by_key.get(&key).filter(|c| now - c.last < MEMORY);
+        counter.map_or(0, |counter| counter.failures)
+    }
+
+    /// How long the next attempt must wait.
+    pub(super) fn wait(&self, key: u64, free: u32, longest: Duration, now: Instant) -> Duration {
+        let failures = self.failures(key, now);
+        let (Some(counter), true) = (self.by_key.get(&key), failures >= free) else {
+            return Duration::ZERO;
+        };
+        let doublings = (failures - free).min(16);
+        let delay = Duration::from_secs(1 << doublings).min(longest);
+        (counter.last + delay).saturating_duration_since(now)
+    }
+
+    pub(super) fn count(&mut self, key: u64, now: Instant) {
+        if self.by_key.len() >= MOST && !self.by_key.contains_key(&key) {
+            self.make_room(now);
+        }
+        let failures = self.failures(key, now);
+        let counter = self.by_key.entry(key).or_insert(Counter {
+            failures,
+            last: now,
+            known: false,
+        });
+        counter.failures = failures.saturating_add(1);
+        counter.last = now;
+    }
+
+    pub(super) fn give_back(&mut self, key: u64) {
+        if let Some(counter) = self.by_key.get_mut(&key) {
+            counter.failures = counter.failures.saturating_sub(1);
+        }
+    }
+
+    /// Forgets the failures, and remembers that it went well.
+    pub(super) fn clear(&mut self, key: u64) {
+        if let Some(counter) = self.by_key.get_mut(&key) {
+            counter.failures = 0;
+            counter.known = true;
+        }
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        if now - self.purged >= PURGE {
+            self.purged = now;
+            self.by_key.retain(|_, counter| now - counter.last < MEMORY);
+        }
+        if self.by_key.len() >= MOST
+            && let Some(&any) = self.by_key.keys().next()
+        {
+            self.by_key.remove(&any);
+        }
+    }
+}

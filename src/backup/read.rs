@@ -1,0 +1,194 @@
+//! Reading an archive into an empty database.
+
+use super::{END, End, Failure, Head, VERSION, hex};
+use crate::{
+    database::Store,
+    repository::{Counts, Kind, LastIds, Record, Restore},
+};
+use sha2::{Digest, Sha256};
+use std::io::{BufRead, Read};
+
+/// Rows of one statement.
+const BATCH: usize = 500;
+/// Longest line, its end included. A message of 1 MiB, of six bytes for each one in JSON's escapes, fits.
+const LINE_BYTES: u64 = 8 << 20;
+/// Longest first line that is looked at: what is no archive need not have lines at all.
+const HEAD_BYTES: u64 = 1024;
+
+/// An archive that is being read.
+struct Reader<R> {
+    input: R,
+    line: Vec<u8>,
+    /// The number of the line.
+    number: u64,
+    digest: Sha256,
+    /// The kind and the key of the row before.
+    previous: Option<(Kind, (i64, i64))>,
+}
+
+/// Reads a whole archive into an empty database, in one transaction: whatever breaks it off, the
+/// database is as empty as before, and the same can be tried again. `progress` hears how many bytes
+/// were taken. Blocks while it reads: for a process that does nothing else.
+///
+/// # Errors
+/// A database that is not empty; an archive that is cut off, damaged, or none; the store's, the
+/// file's.
+pub async fn read(
+    store: &Store,
+    input: impl BufRead,
+    progress: impl Fn(u64),
+) -> Result<Counts, Failure> {
+    let mut reader = Reader::begin(input)?;
+    let restore = Restore::begin(store).await?;
+    let mut restore = restore.ok_or_else(|| {
+        refused("the database holds users or chats already, and an archive needs an empty one")
+    })?;
+    let mut batch: Vec<Record> = Vec::with_capacity(BATCH);
+    let (mut counts, mut last) = (Counts::default(), LastIds::default());
+    let end = loop {
+        let before = reader.digest.clone();
+        let text = reader.next()?;
+        progress(text.len() as u64);
+        if text.starts_with(END) {
+            let end: End = serde_json::from_str(text).map_err(|e| reader.broken(&e))?;
+            break verified(end, counts, hex(before))?;
+        }
+        let record: Record = serde_json::from_str(text).map_err(|e| reader.broken(&e))?;
+        let kind = record.kind();
+        reader.follows(&record)?;
+        counts.add(kind);
+        last.note(&record);
+        if batch.len() == BATCH || batch.first().is_some_and(|first| first.kind() != kind) {
+            store_batch(&mut restore, &mut batch, reader.number - 1).await?;
+        }
+        batch.push(record);
+    };
+    store_batch(&mut restore, &mut batch, reader.number - 1).await?;
+    reader.ended()?;
+    let stored = restore.counts().await?;
+    if stored != counts {
+        let why = format!("the archive has {counts}, and the store took {stored}");
+        return Err(Failure::Refused(why));
+    }
+    let last = last.or_later(end.last_ids);
+    let mut flaws = restore.flaws().await?;
+    if !last.leave_others() {
+        flaws.push("a last id leaves no room for further ids up to 2^53 - 1".to_owned());
+    }
+    if !flaws.is_empty() {
+        return Err(Failure::Refused(flaws.join("; ")));
+    }
+    restore.commit(last).await?;
+    Ok(counts)
+}
+
+async fn store_batch(
+    restore: &mut Restore,
+    batch: &mut Vec<Record>,
+    last_line: u64,
+) -> Result<(), Failure> {
+    let stored = restore.add(batch).await.map_err(Failure::Store);
+    stored.map_err(|e| {
+        let first_line = last_line + 1 - batch.len() as u64;
+        Failure::Refused(format!(
+            "the store does not take lines {first_line} to {last_line}: {e}"
+        ))
+    })?;
+    batch.clear();
+    Ok(())
+}
+
+/// Checks the last line against what came before it.
+fn verified(end: End, counts: Counts, sha256: String) -> Result<End, Failure> {
+    if end.counts != counts {
+        let why = format!(
+            "lines are missing or doubled: there are {counts}, and the last line says {}",
+            end.counts
+        );
+        return Err(Failure::Refused(why));
+    }
+    if end.sha256 != sha256 {
+        return Err(refused(
+            "it was changed since it was written: its SHA-256 is not the one of its last line",
+        ));
+    }
+    Ok(end)
+}
+
+fn refused(why: &str) -> Failure {
+    Failure::Refused(why.to_owned())
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Reads the first line.
+    fn begin(input: R) -> Result<Self, Failure> {
+        let mut reader = Self {
+            input,
+            line: Vec::new(),
+            number: 1,
+            digest: Sha256::new(),
+            previous: None,
+        };
+        let mut start = reader.input.by_ref().take(HEAD_BYTES);
+        start.read_until(b'\n', &mut reader.line)?;
+        reader.digest.update(&reader.line);
+        let head: Head = serde_json::from_slice(&reader.line)
+            .map_err(|_| refused("this is not what messaging-api export writes"))?;
+        match head.version {
+            VERSION => Ok(reader),
+            version => Err(Failure::Refused(format!(
+                "it is of version {version}; this program reads version {VERSION}"
+            ))),
+        }
+    }
+
+    /// The next line, which must be there and whole.
+    fn next(&mut self) -> Result<&str, Failure> {
+        self.line.clear();
+        let mut input = self.input.by_ref().take(LINE_BYTES);
+        input.read_until(b'\n', &mut self.line)?;
+        self.number += 1;
+        if self.line.len() as u64 == LINE_BYTES && self.line.last() != Some(&b'\n') {
+            return Err(Failure::Refused(format!(
+                "line {} is longer than 8 MiB",
+                self.number
+            )));
+        }
+        if self.line.last() != Some(&b'\n') {
+            return Err(refused(
+                "it is cut off: its last line, which tells that nothing is missing, is not there",
+            ));
+        }
+        self.digest.update(&self.line);
+        std::str::from_utf8(&self.line)
+            .map_err(|_| Failure::Refused(format!("line {} is not UTF-8", self.number)))
+    }
+
+    /// Checks that a row comes in the order of an export, and that a message answers an earlier one.
+    fn follows(&mut self, record: &Record) -> Result<(), Failure> {
+        let place = Some((record.kind(), record.key()));
+        let wrong = match record {
+            _ if place <= self.previous => "the row is not in the order of kinds and ids",
+            Record::Message(row) if row.reply_to.is_some_and(|id| id.0 >= row.message_id.0) => {
+                "the message answers itself or a later one"
+            }
+            _ => {
+                self.previous = place;
+                return Ok(());
+            }
+        };
+        Err(Failure::Refused(format!("line {}: {wrong}", self.number)))
+    }
+
+    /// Checks that nothing follows the last line.
+    fn ended(&mut self) -> Result<(), Failure> {
+        match self.input.fill_buf()?.is_empty() {
+            true => Ok(()),
+            false => Err(refused("something follows its last line")),
+        }
+    }
+
+    fn broken(&self, error: &serde_json::Error) -> Failure {
+        Failure::Refused(format!("line {} is broken: {error}", self.number))
+    }
+}

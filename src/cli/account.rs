@@ -1,0 +1,59 @@
+//! Users without the API: the first one of a new server, and who has forgotten their password.
+
+use super::{carry_out, cause, request::Request};
+use crate::{
+    config::Config,
+    model::{Password, Username},
+};
+use std::io::{self, BufRead, IsTerminal, Read};
+
+/// Longest line that is taken for a password; what is too long for one is refused with its reason.
+const LONGEST_LINE: u64 = 4096;
+
+pub(super) async fn create(config: &Config, name: &str) -> Result<(), String> {
+    // Before a password is asked for.
+    let name = Username::parse(name.to_owned()).map_err(|e| cause(&e))?;
+    let request = Request::CreateUser {
+        name: name.to_string(),
+        password: password()?,
+    };
+    carry_out(config, request).await
+}
+
+pub(super) async fn reset_password(config: &Config, name: &str) -> Result<(), String> {
+    let request = Request::ResetPassword {
+        name: name.to_owned(),
+        password: password()?,
+    };
+    carry_out(config, request).await
+}
+
+/// Asks for a password, twice, without showing it; or takes a line of standard input. Never an
+/// argument: those stand in the list of processes and in the shell's history.
+fn password() -> Result<String, String> {
+    let text = match io::stdin().is_terminal() {
+        true => prompt()?,
+        false => line()?,
+    };
+    Password::parse(text.clone()).map_err(|e| cause(&e))?;
+    Ok(text)
+}
+
+fn prompt() -> Result<String, String> {
+    let ask = |question| {
+        rpassword::prompt_password(question).map_err(|e| format!("cannot ask for a password: {e}"))
+    };
+    let password = ask("Password: ")?;
+    match ask("The same again: ")? == password {
+        true => Ok(password),
+        false => Err("the two passwords are not the same; nothing was changed".to_owned()),
+    }
+}
+
+fn line() -> Result<String, String> {
+    let mut text = String::new();
+    let read = io::stdin().lock().take(LONGEST_LINE).read_line(&mut text);
+    read.map_err(|e| format!("cannot read a password from standard input: {e}"))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}

@@ -1,0 +1,67 @@
+//! Chats without the API: an admin for a chat that has none, or none that is there.
+
+use super::{
+    cause,
+    request::{Outcome, said},
+};
+use crate::{
+    database::Store,
+    error::Error,
+    model::{ChatId, Role, SoughtName, User, UserId},
+    repository::{ChatRepository, RosterRepository, UserRepository},
+};
+
+/// Makes a user an admin of a chat, and a member where they are none.
+pub(super) async fn make_admin(store: &Store, named: &str, user: &str) -> Result<Outcome, String> {
+    let no_chat = || format!("there is no chat {named}; a chat is named by its id");
+    let id: ChatId = named.parse().map_err(|()| no_chat())?;
+    let chat = ChatRepository::new(store.clone()).find(id).await;
+    let chat = chat.map_err(failed)?.ok_or_else(no_chat)?;
+    let user = find(&UserRepository::new(store.clone()), user).await?;
+    let admin = Some(Role::Admin);
+    let mut roster = RosterRepository::new(store.clone())
+        .lock(id)
+        .await
+        .map_err(failed)?;
+    let seated = match roster.set_role(user.customer_id, admin).await {
+        Ok(None) => roster.add(user.customer_id, Role::Admin).await,
+        seated => seated,
+    };
+    if seated.map_err(failed)?.is_none() {
+        return Err(format!(
+            "chat {id} or {} was deleted just now; nothing was changed",
+            user.username
+        ));
+    }
+    roster.note_empty(None).await.map_err(failed)?;
+    roster.commit().await.map_err(failed)?;
+    let (name, chat) = (user.username, chat.chat_name);
+    Ok(Outcome {
+        user: Some(user.customer_id),
+        chat: Some(id),
+        ..said(format!("{name} is an admin of chat {id}, {chat}."))
+    })
+}
+
+/// The user of that name or id. Anybody may call themselves by another's id, so that what could be
+/// either is refused.
+async fn find(users: &UserRepository, named: &str) -> Result<User, String> {
+    let name = SoughtName::new(named);
+    let by_name = users.find_by_name(&name).await.map_err(failed)?;
+    let by_id = match named.parse::<UserId>() {
+        Ok(id) => users.find_all(&[id]).await.map_err(failed)?.pop(),
+        Err(()) => None,
+    };
+    match (by_name, by_id) {
+        (Some(one), Some(other)) if one.customer_id != other.customer_id => Err(format!(
+            "{named} is the name of user {} and the id of {}: say {0} or {1}",
+            one.customer_id, other.username
+        )),
+        (Some(user), _) | (None, Some(user)) => Ok(user),
+        (None, None) => Err(format!("no user has the name or the id {named}")),
+    }
+}
+
+fn failed(error: Error) -> String {
+    cause(&error)
+}

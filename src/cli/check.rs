@@ -1,0 +1,54 @@
+//! A look at the settings and the store before a server is started with them.
+
+use super::tell;
+use crate::{
+    config::{Auth, Config},
+    database::{Tables, flaws_of, inspect, try_start},
+};
+
+/// Says what was looked at, a line each, up to what is wrong.
+pub(super) async fn run(config: &Config) -> Result<(), String> {
+    config.check()?;
+    let target = config.target()?;
+    let (auth, rates) = (config.auth(), config.rate_limit());
+    let auth = match auth {
+        Auth::Open => "open: callers are believed",
+        Auth::Required => "required: everyone signs in",
+    };
+    let rates = if rates { "limited" } else { "not limited" };
+    tell(&format!("settings: right; address: {}", config.address()))?;
+    tell(&format!("signing in: {auth}; rates: {rates}"))?;
+    for remark in &config.remarks {
+        tell(&format!("note: {remark}"))?;
+    }
+    let found = inspect(&target).await?;
+    tell(&format!("store: {}", found.place))?;
+    for parameter in config.database.ignored() {
+        tell(&format!(
+            "DATABASE_URL: the parameter {parameter} is not understood and ignored"
+        ))?;
+    }
+    if found.tables == Tables::Newer {
+        return Err(format!("the tables are {}", found.tables));
+    }
+    tell(&format!("tables: {}", found.tables))?;
+    try_start(&target, found.tables).await?;
+    tell("writing: tried, and nothing was left behind")?;
+    match flaws_of(&target, &found).await? {
+        Some(flaws) if flaws.is_empty() => {}
+        Some(flaws) => {
+            return Err(format!(
+                "the rows or tables are wrong: {}",
+                flaws.join("; ")
+            ));
+        }
+        None => tell("rows: too many to look at each of them within a minute")?,
+    }
+    if found.in_use {
+        tell("a running server has this file; a second one would be refused")?;
+    }
+    if config.nats_url.is_some() {
+        tell("link: not tried; a server starts without it, and /health/ready tells of it")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,245 @@
+//! The control socket: how commands reach the server that has the SQLite file open. It lies beside the
+//! file, as `<file>.sock`, and serves the user who runs the server, and root.
+//!
+//! A client sends one line of JSON, a [`Request`], and gets one line, a [`Reply`].
+
+use super::{hasher, request::Request};
+use crate::{
+    auth::PasswordHasher,
+    config::Config,
+    database::{Store, Target, beside},
+    model::SessionId,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    time,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Longest line, in bytes, of a request or a reply.
+const LONGEST_LINE: u64 = 64 * 1024;
+/// How long a client may take to send its request.
+const READ_LIMIT: Duration = Duration::from_secs(5);
+/// Clients that are connected at once; further ones wait to be accepted.
+const MAX_CLIENTS: usize = 64;
+/// How long a request may take, and how long a client waits for the reply.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Requests that are carried out at once; further clients wait.
+const AT_ONCE: usize = 4;
+/// How long the server waits before it accepts again after a failure.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The answer to a request.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Reply {
+    /// It is done: a sentence.
+    Done(String),
+    /// It is not: what is wrong, and what would be right.
+    Refused(String),
+}
+
+/// Where the control socket of a database is. None for Postgres, which several servers share.
+fn place(target: &Target) -> Option<PathBuf> {
+    let Target::Sqlite(path) = target else {
+        return None;
+    };
+    Some(beside(path, ".sock"))
+}
+
+/// Has the server that has the database open carry out a request; gives its sentence.
+///
+/// # Errors
+/// The server's refusal, or that it cannot be reached.
+pub(super) async fn ask(path: &Path, request: &Request) -> Result<String, String> {
+    let lost = |e: io::Error| format!("the running server does not answer at its socket: {e}");
+    let exchange = async {
+        let mut stream = UnixStream::connect(path).await?;
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        stream.write_all(&line).await?;
+        let mut reply = Vec::new();
+        let mut stream = BufReader::new(stream.take(LONGEST_LINE));
+        stream.read_until(b'\n', &mut reply).await?;
+        Ok(serde_json::from_slice(&reply)?)
+    };
+    let timed = time::timeout(LIMIT, exchange).await;
+    let reply = timed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    match reply.map_err(lost)? {
+        Reply::Done(said) => Ok(said),
+        Reply::Refused(why) => Err(why),
+    }
+}
+
+/// The path of the control socket of the server that has the database open. None where no server has it
+/// open, or where it is on Postgres.
+pub(super) fn running(target: &Target) -> Option<PathBuf> {
+    place(target).filter(|_| target.is_in_use())
+}
+
+/// The server's side of the control socket.
+pub struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+    owner: u32,
+    work: Arc<Work>,
+}
+
+struct Work {
+    store: Store,
+    passwords: PasswordHasher,
+    /// Closes the sockets of a session that has ended.
+    close: Box<dyn Fn(SessionId) + Send + Sync>,
+    turns: Semaphore,
+}
+
+impl Control {
+    /// Listens beside the database file, which this process has locked. `close` is called with each session
+    /// that a command ends. None on Postgres, and where the socket cannot be made: then commands need the
+    /// server stopped, and the log says why.
+    #[must_use]
+    pub fn listen(
+        config: &Config,
+        store: &Store,
+        close: impl Fn(SessionId) + Send + Sync + 'static,
+    ) -> Option<Self> {
+        let path = place(&config.target().ok()?)?;
+        match bind(&path) {
+            Ok((listener, owner)) => Some(Self {
+                listener,
+                path,
+                owner,
+                work: Arc::new(Work {
+                    store: store.clone(),
+                    passwords: hasher(config),
+                    close: Box::new(close),
+                    turns: Semaphore::new(AT_ONCE),
+                }),
+            }),
+            Err(error) => {
+                let path = path.display();
+                tracing::warn!(%error, %path, "no control socket: commands need the server stopped");
+                None
+            }
+        }
+    }
+
+    /// Carries out requests until `stop`. A request that has arrived whole is finished; the client of half a
+    /// request is dropped.
+    pub async fn run(self, stop: CancellationToken) {
+        let clients = TaskTracker::new();
+        let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+        let accept = async || {
+            (
+                Arc::clone(&places).acquire_owned().await,
+                self.listener.accept().await,
+            )
+        };
+        while let Some((place, accepted)) = stop.run_until_cancelled(accept()).await {
+            match accepted {
+                Ok((stream, _)) if self.is_trusted(&stream) => {
+                    let (work, stop) = (Arc::clone(&self.work), stop.clone());
+                    clients.spawn(async move {
+                        serve(stream, &work, &stop).await;
+                        drop(place);
+                    });
+                }
+                Ok(_) => {
+                    tracing::warn!("a request of another user at the control socket is refused")
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the control socket does not accept");
+                    time::sleep(PAUSE).await;
+                }
+            }
+        }
+        clients.close();
+        clients.wait().await;
+        // The next server makes its own.
+        let _ = fs::remove_file(&self.path);
+    }
+
+    /// Whether the other side runs as the user of this process, or as root.
+    fn is_trusted(&self, stream: &UnixStream) -> bool {
+        stream
+            .peer_cred()
+            .is_ok_and(|peer| peer.uid() == self.owner || peer.uid() == 0)
+    }
+}
+
+/// Makes the socket, in the place of one that a killed server left. Also gives this process's user id.
+fn bind(path: &Path) -> io::Result<(UnixListener, u32)> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    let (own, _) = UnixStream::pair()?;
+    Ok((listener, own.peer_cred()?.uid()))
+}
+
+async fn serve(stream: UnixStream, work: &Work, stop: &CancellationToken) {
+    if let Err(error) = answer(stream, work, stop).await {
+        tracing::info!(%error, "a client of the control socket went away");
+    }
+}
+
+async fn answer(mut stream: UnixStream, work: &Work, stop: &CancellationToken) -> io::Result<()> {
+    let mut line = Vec::new();
+    let mut input = BufReader::new((&mut stream).take(LONGEST_LINE));
+    let read = time::timeout(READ_LIMIT, input.read_until(b'\n', &mut line));
+    let Some(read) = stop.run_until_cancelled(read).await else {
+        return Ok(());
+    };
+    read??;
+    let Ok(_turn) = work.turns.acquire().await else {
+        return Ok(());
+    };
+    let reply = match serde_json::from_slice::<Request>(&line) {
+        Ok(request) => carry_out(request, work).await,
+        Err(_) => Reply::Refused(
+            "the running server does not know this command; use its own version of messaging-api"
+                .to_owned(),
+        ),
+    };
+    let mut line = serde_json::to_vec(&reply)?;
+    line.push(b'\n');
+    time::timeout(LIMIT, stream.write_all(&line)).await?
+}
+
+async fn carry_out(request: Request, work: &Work) -> Reply {
+    let command = request.name();
+    let done = request.perform(&work.store, &work.passwords);
+    match time::timeout(LIMIT, done).await {
+        Ok(Ok(outcome)) => {
+            let user = outcome.user.map(|user| user.0);
+            let chat = outcome.chat.map(|chat| chat.0);
+            tracing::info!(command, user, chat, "command carried out");
+            for (user, session) in outcome.ended {
+                (work.close)(session);
+                tracing::info!(user = user.0, session = session.0, "session ended");
+            }
+            Reply::Done(outcome.said)
+        }
+        Ok(Err(why)) => {
+            // The reason may hold names, so that only the person who asked is told.
+            tracing::info!(command, "command refused");
+            Reply::Refused(why)
+        }
+        Err(_) => {
+            tracing::warn!(command, "command not finished in time");
+            Reply::Refused("the database does not answer; try again".to_owned())
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A look at a database that changes nothing: what is there, and whether it can be read as it is.
+
+use super::{
+    StoreTransaction, Target, invariants, postgres,
+    sqlite::{self, LockFile},
+    startup_check, takeover,
+};
+use crate::error::sentence;
+use rustix::{
+    fs::{Access, access},
+    io::Errno,
+};
+use sqlx::{ConnectOptions, Connection, migrate::Migrator, query_scalar};
+use std::{fmt, io, path::Path, time::Duration};
+
+/// How long a look at every row may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a database looks like from outside.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// Which store, of which version, and where; without a password.
+    pub place: String,
+    /// Its tables.
+    pub tables: Tables,
+    /// Whether a running server has the file to itself; never so on Postgres.
+    pub in_use: bool,
+}
+
+/// How the tables of a database stand to this version of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// There are none of ours yet.
+    Missing,
+    /// They are of the original, or have its names, and have not been taken over.
+    Original,
+    /// They lack so many steps.
+    Behind(usize),
+    /// They are as they should be.
+    Current,
+    /// A later version of the program has changed them.
+    Newer,
+}
+
+impl fmt::Display for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("none yet; the first start makes them"),
+            Self::Original => f.write_str("the original's; the first start takes them over"),
+            Self::Behind(1) => {
+                f.write_str("one step behind; the next start brings them up to date")
+            }
+            Self::Behind(n) => write!(f, "{n} steps behind; the next start brings them up to date"),
+            Self::Current => f.write_str("up to date"),
+            Self::Newer => f.write_str("made by a later version of messaging-api; use that one"),
+        }
+    }
+}
+
+/// Looks at a database. An SQLite file that does not exist is one without tables.
+///
+/// # Errors
+/// A sentence: unreachable, too old, or no database.
+pub async fn inspect(target: &Target) -> Result<Inspection, String> {
+    match target {
+        Target::Postgres(options) => {
+            let mut db = postgres::connect(options).await?;
+            let version = postgres::version(&mut db).await?;
+            let place = postgres::place(options);
+            let failed =
+                |e: sqlx::Error| format!("cannot read the database {place}: {}", sentence(&e));
+            let made = postgres::is_ours(&mut db).await.map_err(failed)?;
+            let mut applied: Vec<i64> = Vec::new();
+            if made {
+                let query = query_scalar(APPLIED).fetch_all(&mut db);
+                applied = query.await.map_err(failed)?;
+            }
+            let original = takeover::is_original(&mut db).await.map_err(failed)?;
+            db.close().await.map_err(failed)?;
+            Ok(Inspection {
+                place: format!("Postgres {} at {place}", version / 10_000),
+                tables: match original {
+                    true => Tables::Original,
+                    false => compare(&applied, &postgres::MIGRATOR),
+                },
+                in_use: false,
+            })
+        }
+        Target::Sqlite(path) => inspect_file(path).await,
+    }
+}
+
+async fn inspect_file(path: &Path) -> Result<Inspection, String> {
+    let place = format!("the SQLite file {}", path.display());
+    let failed = |e: sqlx::Error| format!("cannot read {place}: {e}");
+    let mut applied: Vec<i64> = Vec::new();
+    startup_check::refuse_place(path)?;
+    if is_there(path).map_err(|e| format!("cannot read {place}: {e}"))? {
+        if !LockFile::is_taken(path) {
+            sqlite::recover(path).await.map_err(failed)?;
+        }
+        let mut db = sqlite::reading(path).connect().await.map_err(failed)?;
+        if sqlite::is_ours(&mut db).await.map_err(failed)? {
+            let query = query_scalar(APPLIED).fetch_all(&mut db);
+            applied = query.await.map_err(failed)?;
+        }
+        db.close().await.map_err(failed)?;
+    }
+    Ok(Inspection {
+        tables: compare(&applied, &sqlite::MIGRATOR),
+        in_use: LockFile::is_taken(path),
+        place,
+    })
+}
+
+/// Whether there is a file that can be read.
+///
+/// # Errors
+/// Why it cannot be read or looked for. The file is not opened: closing it would end SQLite's own locks.
+fn is_there(path: &Path) -> io::Result<bool> {
+    match access(path, Access::READ_OK) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Begins to read everything as it is at one moment, beside running servers and without a lock.
+/// Nothing is migrated: a copy is made of what is there.
+///
+/// # Errors
+/// A sentence: unreachable, or its tables are not those that this version reads.
+pub async fn snapshot(target: &Target) -> Result<StoreTransaction, String> {
+    let found = inspect(target).await?;
+    let place = &found.place;
+    match found.tables {
+        Tables::Current => {}
+        Tables::Missing => return Err(format!("there is nothing in {place}")),
+        Tables::Original | Tables::Behind(_) => {
+            return Err(format!(
+                "the tables of {place} are of an earlier version: \
+                 run messaging-api migrate first, or use that version"
+            ));
+        }
+        Tables::Newer => return Err(format!("the tables of {place} were {}", found.tables)),
+    }
+    begin_snapshot(target)
+        .await
+        .map_err(|e| format!("cannot read {place}: {}", sentence(&e)))
+}
+
+async fn begin_snapshot(target: &Target) -> Result<StoreTransaction, sqlx::Error> {
+    match target {
+        Target::Postgres(options) => postgres::snapshot(options)
+            .await
+            .map(|tx| StoreTransaction::Postgres(Box::new(tx))),
+        Target::Sqlite(path) => sqlite::snapshot(path).await.map(StoreTransaction::Sqlite),
+    }
+}
+
+/// The flaws of an inspected database, a sentence each: of the original's, the obstacles to its
+/// takeover; of ours, the rows that break an invariant. Changes nothing. None
+/// where there was no time to read every row.
+///
+/// # Errors
+/// A sentence: what could not be read.
+pub async fn flaws_of(target: &Target, found: &Inspection) -> Result<Option<Vec<String>>, String> {
+    let looking = async {
+        let mut tx = begin_snapshot(target).await?;
+        match (found.tables, &mut tx) {
+            (Tables::Original, StoreTransaction::Postgres(tx)) => takeover::obstacles(tx).await,
+            (Tables::Current, tx) => invariants::flaws(tx).await,
+            _ => Ok(Vec::new()),
+        }
+    };
+    match found.tables {
+        Tables::Original | Tables::Current => {}
+        _ => return Ok(Some(Vec::new())),
+    }
+    match tokio::time::timeout(LOOK_LIMIT, looking).await {
+        Ok(flaws) => flaws
+            .map(Some)
+            .map_err(|e| format!("cannot read {}: {}", found.place, sentence(&e))),
+        Err(_) => Ok(None),
+    }
+}
+
+const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
+
+fn compare(applied: &[i64], migrator: &Migrator) -> Tables {
+    let ours: Vec<i64> = migrator.iter().map(|step| step.version).collect();
+    let lacking = ours.iter().filter(|step| !applied.contains(step)).count();
+    if applied.iter().any(|step| !ours.contains(step)) {
+        Tables::Newer
+    } else if applied.is_empty() {
+        Tables::Missing
+    } else if lacking > 0 {
+        Tables::Behind(lacking)
+    } else {
+        Tables::Current
+    }
+}

@@ -1,0 +1,186 @@
+//! Executors of statements that notice how each of them ends.
+
+use super::health::{Trust, Watch};
+use futures_util::{Stream, future::BoxFuture, stream::BoxStream};
+use sqlx::{
+    Describe, Either, Error, Execute, Executor, PgConnection, PgPool, PgTransaction, Postgres,
+    SqlStr,
+    pool::PoolConnection,
+    postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
+};
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+type Step = Result<Either<PgQueryResult, PgRow>, Error>;
+
+/// Connections to Postgres. Where one of them fails as a server fails that is no longer there, the
+/// others are replaced before they are used again.
+#[derive(Clone)]
+pub struct PostgresPool {
+    pub(super) inner: PgPool,
+    pub(super) trust: Arc<Trust>,
+}
+
+/// A connection taken from the pool, or a transaction on one.
+pub struct Watched<C> {
+    /// Whether each statement writes by itself.
+    pub(super) writes: bool,
+    pub(super) inner: C,
+    pub(super) trust: Arc<Trust>,
+}
+
+/// A connection taken from the pool, for statements that write and commit by themselves.
+pub type PostgresConnection = Watched<PoolConnection<Postgres>>;
+/// A transaction on a connection of the pool; dropped without a commit, it is undone.
+pub type PostgresTransaction = Watched<PgTransaction<'static>>;
+
+impl PostgresPool {
+    /// A connection of the caller's own, for statements that write and commit by themselves.
+    ///
+    /// # Errors
+    /// What the pool says: nothing was executed.
+    pub async fn acquire(&self) -> Result<PostgresConnection, Error> {
+        let watch = self.trust.watch(false);
+        let inner = self.inner.acquire().await;
+        watch.settle(&inner);
+        Ok(Watched {
+            writes: true,
+            inner: inner?,
+            trust: self.trust.clone(),
+        })
+    }
+}
+
+impl PostgresTransaction {
+    /// Makes it last.
+    ///
+    /// # Errors
+    /// What Postgres says; after a lost connection it may have happened.
+    pub async fn commit(self) -> Result<(), Error> {
+        let watch = self.trust.watch(true);
+        let committed = self.inner.commit().await;
+        watch.settle(&committed);
+        committed
+    }
+}
+
+/// The results of a statement, as they come.
+struct Results<'e> {
+    steps: BoxStream<'e, Step>,
+    watch: Watch,
+}
+
+impl Stream for Results<'_> {
+    type Item = Step;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Step>> {
+        let step = ready!(self.steps.as_mut().poll_next(cx));
+        match &step {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => self.watch.fail(error),
+            None => self.watch.end(),
+        }
+        Poll::Ready(step)
+    }
+}
+
+/// Implements the executor on a type with a field `trust`, by the executor `$inner` in it.
+macro_rules! watched_executor {
+    ($c:lifetime, $self:ident, $writes:expr, $inner:expr) => {
+        type Database = Postgres;
+
+        fn fetch_many<'e, 'q: 'e, E>($self, query: E) -> BoxStream<'e, Step>
+        where
+            $c: 'e,
+            E: 'q + Execute<'q, Postgres>,
+        {
+            let watch = $self.trust.watch($writes);
+            let steps = $inner.fetch_many(query);
+            Box::pin(Results { steps, watch })
+        }
+
+        fn fetch_optional<'e, 'q: 'e, E>(
+            $self,
+            query: E,
+        ) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
+        where
+            $c: 'e,
+            E: 'q + Execute<'q, Postgres>,
+        {
+            let watch = $self.trust.watch($writes);
+            let row = $inner.fetch_optional(query);
+            Box::pin(async move {
+                let row = row.await;
+                watch.settle(&row);
+                row
+            })
+        }
+
+        fn prepare_with<'e>(
+            $self,
+            sql: SqlStr,
+            parameters: &'e [PgTypeInfo],
+        ) -> BoxFuture<'e, Result<PgStatement, Error>>
+        where
+            $c: 'e,
+        {
+            let watch = $self.trust.watch($writes);
+            let statement = $inner.prepare_with(sql, parameters);
+            Box::pin(async move {
+                let statement = statement.await;
+                watch.settle(&statement);
+                statement
+            })
+        }
+
+        fn describe<'e>($self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, Error>>
+        where
+            $c: 'e,
+        {
+            $inner.describe(sql)
+        }
+    };
+}
+
+impl<'p> Executor<'p> for &'p PostgresPool {
+    watched_executor!('p, self, false, (&self.inner));
+}
+
+impl<'c, C> Executor<'c> for &'c mut Watched<C>
+where
+    C: DerefMut<Target = PgConnection> + Send,
+{
+    watched_executor!('c, self, self.writes, (&mut *self.inner));
+}
+
+/// The connection itself, for what needs one. Its errors are not noticed.
+impl<C: Deref<Target = PgConnection>> Deref for Watched<C> {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.inner
+    }
+}
+
+impl<C: DerefMut<Target = PgConnection>> DerefMut for Watched<C> {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.inner
+    }
+}
+
+impl fmt::Debug for PostgresPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresPool").finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Debug for Watched<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched").finish_non_exhaustive()
+    }
+}

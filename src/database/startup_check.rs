@@ -1,0 +1,245 @@
+//! What a start needs of a database, tried without leaving anything behind.
+
+use super::{Target, inspect::Tables, postgres, sqlite};
+use crate::error::sentence;
+use sqlx::{
+    ConnectOptions, Connection, PgConnection, SqliteConnection, query, query_as, query_scalar,
+    sqlite::SqliteConnectOptions,
+};
+use std::{
+    fs::{self, File},
+    io::ErrorKind,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    process,
+};
+
+/// Least free bytes where an SQLite file is: its tables and its log take less at first, and a server
+/// that starts on less is full before long.
+const LEAST_FREE: u64 = 16 << 20;
+
+/// A write that changes nothing, on either store.
+const TOUCH: &str = "UPDATE _sqlx_migrations SET success = success";
+
+/// Tries what a start does to a database in this state, and takes it back.
+///
+/// # Errors
+/// A sentence: a right, room or an encoding is missing, or a table is in the way.
+pub async fn try_start(target: &Target, tables: Tables) -> Result<(), String> {
+    match target {
+        Target::Postgres(options) => {
+            let place = postgres::place(options);
+            let failed = |e: String| format!("a start would fail: {e} (at {place})");
+            let mut db = postgres::connect(options).await?;
+            of_postgres(&mut db).await.map_err(failed)?;
+            if tables == Tables::Missing {
+                make_and_undo(&mut db).await.map_err(failed)?;
+            }
+            db.close().await.map_err(|e| failed(sentence(&e)))
+        }
+        Target::Sqlite(path) => try_file(path).await,
+    }
+}
+
+/// Whether a Postgres takes what a start writes: its encoding, that it takes writes, and the rights of
+/// the user.
+pub(super) async fn of_postgres(db: &mut PgConnection) -> Result<(), String> {
+    const DATABASE: &str = "SELECT pg_encoding_to_char(encoding)::text, pg_is_in_recovery(), \
+            current_setting('transaction_read_only') = 'on', \
+            coalesce(has_schema_privilege(current_schema(), 'CREATE'), FALSE), current_user::text \
+        FROM pg_database WHERE datname = current_database()";
+    let row = query_as(DATABASE).fetch_one(&mut *db).await;
+    let (encoding, standby, read_only, creates, user): (String, bool, bool, bool, String) =
+        row.map_err(|e| sentence(&e))?;
+    if encoding != "UTF8" {
+        return Err(format!(
+            "the database is encoded in {encoding}, which cannot hold every text; \
+             make it with ENCODING 'UTF8'"
+        ));
+    }
+    if standby || read_only {
+        let why = match standby {
+            true => "it is a standby; name the primary",
+            false => "it is read-only (default_transaction_read_only)",
+        };
+        return Err(format!("the database takes no writes: {why}"));
+    }
+    if !postgres::is_ours(db).await.map_err(|e| sentence(&e))? {
+        return match creates {
+            true => Ok(()),
+            false => Err(format!(
+                "{user} may not make tables in this database's schema; \
+                 GRANT CREATE ON SCHEMA public TO {user}, or make {user} its owner"
+            )),
+        };
+    }
+    lacks_rights(db, &user).await
+}
+
+/// Says which right on which of the tables is missing.
+async fn lacks_rights(db: &mut PgConnection, user: &str) -> Result<(), String> {
+    const LACKING: &str = "SELECT t.name, p.name FROM \
+            unnest(ARRAY['_sqlx_migrations', 'customer', 'chat', 'customer_chat', 'message', \
+                'session']) AS t (name) CROSS JOIN \
+            unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p (name) \
+        WHERE to_regclass(t.name) IS NOT NULL \
+            AND NOT has_table_privilege(to_regclass(t.name), p.name) LIMIT 1";
+    let lacking: Option<(String, String)> = query_as(LACKING)
+        .fetch_optional(&mut *db)
+        .await
+        .map_err(|e| sentence(&e))?;
+    match lacking {
+        None => Ok(()),
+        Some((table, right)) => Err(format!(
+            "{user} has no right to {right} on the table {table}; make {user} its owner"
+        )),
+    }
+}
+
+/// Makes the tables in a transaction that is rolled back: what stands in their way is found, such as
+/// tables of another program with their names.
+async fn make_and_undo(db: &mut PgConnection) -> Result<(), String> {
+    let failed = |e: sqlx::Error| sentence(&e);
+    let mut tx = db.begin().await.map_err(failed)?;
+    let made = postgres::MIGRATOR.run(&mut *tx).await;
+    tx.rollback().await.map_err(failed)?;
+    made.map_err(|e| format!("cannot make the tables: {}", sentence(&e)))
+}
+
+async fn try_file(path: &Path) -> Result<(), String> {
+    refuse_foreign(path).await?;
+    let folder = path
+        .ancestors()
+        .skip(1)
+        .map(|folder| match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => folder,
+        });
+    let folder = folder.into_iter().find(|folder| folder.exists());
+    let folder = folder.unwrap_or(Path::new("/"));
+    try_folder(folder)?;
+    if path.exists() {
+        let failed = |e: sqlx::Error| cannot_write(path, &e);
+        let options = sqlite::options(path);
+        let mut db = options.connect().await.map_err(failed)?;
+        write(path, &mut db).await?;
+        db.close().await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Whether files can be made in a folder, and how much room there is.
+fn try_folder(folder: &Path) -> Result<(), String> {
+    let shown = folder.display();
+    let trial = folder.join(format!(".messaging-api-{}", process::id()));
+    File::create_new(&trial)
+        .and_then(|_| fs::remove_file(&trial))
+        .map_err(|e| format!("a start would fail: cannot make files in the folder {shown}: {e}"))?;
+    let room = rustix::fs::statvfs(folder)
+        .map_err(|e| format!("cannot ask for the room in the folder {shown}: {e}"))?;
+    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    if free < LEAST_FREE {
+        return Err(format!(
+            "the disk of {shown} is full but for {} KiB; a server needs {} MiB at least",
+            free >> 10,
+            LEAST_FREE >> 20
+        ));
+    }
+    Ok(())
+}
+
+/// Writes to a file, and takes it back.
+///
+/// # Errors
+/// A sentence: nothing can be written to it.
+pub(super) async fn write(path: &Path, db: &mut SqliteConnection) -> Result<(), String> {
+    let failed = |e: sqlx::Error| cannot_write(path, &e);
+    let ours = sqlite::is_ours(db).await.map_err(failed)?;
+    let mut tx = db.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    if ours {
+        query(TOUCH).execute(&mut *tx).await.map_err(failed)?;
+    }
+    tx.rollback().await.map_err(failed)
+}
+
+fn cannot_write(path: &Path, error: &sqlx::Error) -> String {
+    format!(
+        "cannot write to the database {}: {error}; the file and its folder must belong to the user \
+         that the server runs as",
+        path.display()
+    )
+}
+
+/// Refuses a path that cannot be a database: a name that is too long with the suffixes of SQLite, a link to
+/// a missing file, a device, and a file of several names. The file is not opened: a pipe would block.
+pub(super) fn refuse_place(path: &Path) -> Result<(), String> {
+    let refused = |why: &str| {
+        Err(format!(
+            "cannot open the database {}: {why}",
+            path.display()
+        ))
+    };
+    let longest = fs::metadata(sqlite::beside(path, "-journal"));
+    let found = match (fs::metadata(path), longest) {
+        (Err(e), _) | (_, Err(e)) if e.kind() != ErrorKind::NotFound => {
+            return refused(&e.to_string());
+        }
+        (Ok(found), _) => found,
+        (Err(_), _) if path.is_symlink() => {
+            return refused("it is a link to a file that does not exist; name the file itself");
+        }
+        (Err(_), _) => return Ok(()),
+    };
+    if !found.is_file() {
+        return refused("it is not a regular file");
+    }
+    match found.nlink() {
+        0 | 1 => Ok(()),
+        links => refused(&format!(
+            "the file has {links} names (hard links), and a server on another name would not see this \
+             one's lock; remove the other names, or copy the file"
+        )),
+    }
+}
+
+/// Refuses a file that another program's tables are in, where ours would have their names.
+pub(super) async fn refuse_foreign(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    let failed = |e: sqlx::Error| format!("cannot open the database {shown}: {e}");
+    if !path.exists() {
+        return Ok(());
+    }
+    sqlite::recover(path).await.map_err(failed)?;
+    let mut db = sqlite::reading(path).connect().await.map_err(failed)?;
+    let mut foreign = Vec::new();
+    if !sqlite::is_ours(&mut db).await.map_err(failed)? {
+        foreign = names(&mut db).await.map_err(failed)?;
+    }
+    db.close().await.map_err(failed)?;
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    let mut empty = SqliteConnectOptions::new()
+        .in_memory(true)
+        .connect()
+        .await
+        .map_err(failed)?;
+    let made = sqlite::MIGRATOR.run(&mut empty).await;
+    made.map_err(|e| format!("cannot list the tables: {e}"))?;
+    let ours = names(&mut empty).await.map_err(failed)?;
+    foreign.retain(|name| ours.contains(name));
+    match foreign.is_empty() {
+        true => Ok(()),
+        false => Err(format!(
+            "the database {shown} holds tables or indexes of another program with the names of \
+             ours: {}; name another file",
+            foreign.join(", ")
+        )),
+    }
+}
+
+/// The names of everything in a file.
+async fn names(db: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
+    const SQL: &str = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name";
+    query_scalar(SQL).fetch_all(db).await
+}

@@ -1,0 +1,208 @@
+//! Deciding the changes of a batch one after the other, in memory: each is admitted or refused on its
+//! own, and sees what those before it have done.
+
+use super::{Change, Which, batch::Ledger};
+use crate::{
+    error::{Code, Error},
+    model::{ChatId, ClientMessageId, Content, Message, MessageId, Seq, Timestamp, UserId},
+    policy, protocol,
+    repository::{Keyed, NewMessage},
+};
+
+/// What one change comes to.
+pub(super) enum Verdict {
+    Refused(Error),
+    /// A new message: its place among the new ones.
+    New(usize),
+    /// A name used before in this very batch: the place of the message it names.
+    NewAgain(usize),
+    /// A name used before.
+    Again(Box<Message>),
+    Changed(protocol::Change, Box<Message>),
+}
+
+impl Ledger {
+    pub(super) fn decide(&mut self, change: &Change, now: Timestamp) -> Verdict {
+        let decided = match change {
+            Change::Send {
+                author,
+                chat,
+                content,
+                key,
+                reply_to,
+                ..
+            } => self
+                .admit(change, *chat)
+                .and_then(|()| self.send(*chat, *author, content, key.as_ref(), *reply_to)),
+            Change::Edit {
+                actor,
+                chat,
+                which,
+                content,
+                ..
+            } => self
+                .admit(change, *chat)
+                .and_then(|()| self.edit(*actor, *chat, *which, content, now)),
+            Change::Delete {
+                actor,
+                chat,
+                message,
+                ..
+            } => self
+                .admit(change, *chat)
+                .and_then(|()| self.delete(*actor, *chat, *message, now)),
+            Change::DeleteUser { .. } | Change::DeleteChat { .. } | Change::RemoveMember { .. } => {
+                Err(Error::unavailable())
+            }
+        };
+        decided.unwrap_or_else(Verdict::Refused)
+    }
+
+    /// Whether chat and actor exist, and the actor may use the chat.
+    fn admit(&self, change: &Change, chat: ChatId) -> Result<(), Error> {
+        if !self.heads.contains_key(&chat) {
+            return Err(Error::chat_not_found(chat));
+        }
+        let Some(user) = change.actor() else {
+            return Ok(());
+        };
+        if !self.names.contains_key(&user) {
+            return Err(Error::user_not_found(user));
+        }
+        let role = self.roles.get(&(user, chat)).copied();
+        policy::see(change.caller(), role, chat)
+    }
+
+    fn send(
+        &mut self,
+        chat: ChatId,
+        author: UserId,
+        content: &Content,
+        key: Option<&ClientMessageId>,
+        reply_to: Option<MessageId>,
+    ) -> Result<Verdict, Error> {
+        let keyed = key.map(|key| Keyed {
+            chat,
+            author,
+            key: key.clone(),
+        });
+        #[cfg(feature = "planted-faults")]
+        let (key, keyed) = match &keyed {
+            // Without the name, because the store itself would refuse it a second time.
+            Some(known) if crate::failpoints::loses_dedupe() && self.is_known(known) => {
+                (None, None)
+            }
+            _ => (key, keyed),
+        };
+        if let Some(keyed) = &keyed {
+            if let Some(message) = self.known.get(keyed).and_then(|id| self.messages.get(id)) {
+                return Ok(Verdict::Again(Box::new(message.clone())));
+            }
+            if let Some(&place) = self.new_keys.get(keyed) {
+                return Ok(Verdict::NewAgain(place));
+            }
+        }
+        let answered = reply_to.and_then(|id| self.messages.get(&id));
+        if reply_to.is_some() && answered.is_none_or(|message| message.chat_id != chat) {
+            return Err(Error::invalid_field(
+                "replyTo",
+                "the id of a message of the same chat",
+            ));
+        }
+        let place = self.new.len();
+        let seq = self.step(chat);
+        if let Some(keyed) = keyed {
+            self.new_keys.insert(keyed, place);
+        }
+        let (content, key) = (content.clone(), key.cloned());
+        self.new.push(NewMessage {
+            chat,
+            author,
+            content,
+            seq,
+            reply_to,
+            key,
+        });
+        Ok(Verdict::New(place))
+    }
+
+    #[cfg(feature = "planted-faults")]
+    fn is_known(&self, keyed: &Keyed) -> bool {
+        self.known.contains_key(keyed) || self.new_keys.contains_key(keyed)
+    }
+
+    fn edit(
+        &mut self,
+        actor: Option<UserId>,
+        chat: ChatId,
+        which: Which,
+        content: &Content,
+        now: Timestamp,
+    ) -> Result<Verdict, Error> {
+        let id = match which {
+            Which::Message(id) => id,
+            Which::LatestOf(user) => *self.latest.get(&(user, chat)).ok_or_else(|| {
+                let message = format!("User {user} has no message to edit in chat {chat}");
+                Error::new(Code::MessageNotFound, message)
+            })?,
+        };
+        let author = self.living(id, chat)?.customer_id;
+        policy::edit(actor, author, id)?;
+        let seq = self.step(chat);
+        self.change(id, protocol::Change::Edited, |message| {
+            message.content = Some(content.as_str().to_owned());
+            message.edited_at = Some(now);
+            message.seq = seq;
+        })
+    }
+
+    fn delete(
+        &mut self,
+        actor: Option<UserId>,
+        chat: ChatId,
+        id: MessageId,
+        now: Timestamp,
+    ) -> Result<Verdict, Error> {
+        let author = self.living(id, chat)?.customer_id;
+        let role = actor.and_then(|user| self.roles.get(&(user, chat)).copied());
+        policy::delete(actor, author, role, chat)?;
+        let seq = self.step(chat);
+        self.change(id, protocol::Change::Deleted, |message| {
+            message.content = None;
+            message.deleted_at = Some(now);
+            message.deleted_by = actor.or(author);
+            message.seq = seq;
+        })
+    }
+
+    /// The message, if it is in the chat and not deleted.
+    fn living(&self, id: MessageId, chat: ChatId) -> Result<&Message, Error> {
+        self.messages
+            .get(&id)
+            .filter(|message| message.chat_id == chat && message.deleted_at.is_none())
+            .ok_or_else(|| Error::message_not_found(id))
+    }
+
+    fn change(
+        &mut self,
+        id: MessageId,
+        change: protocol::Change,
+        apply: impl FnOnce(&mut Message),
+    ) -> Result<Verdict, Error> {
+        let message = self
+            .messages
+            .get_mut(&id)
+            .ok_or_else(|| Error::message_not_found(id))?;
+        apply(message);
+        self.changed.insert(id);
+        Ok(Verdict::Changed(change, Box::new(message.clone())))
+    }
+
+    /// The chat's next number.
+    fn step(&mut self, chat: ChatId) -> Seq {
+        self.moved.insert(chat);
+        let head = self.heads.entry(chat).or_insert(Seq(0));
+        *head = head.next();
+        *head
+    }
+}

@@ -1,0 +1,105 @@
+//! Changes that stand alone: each has a transaction of its own, and is told to the chats before
+//! whatever is committed next.
+
+use super::{Answer, Change, worker::Worker, writer::COMMIT_LIMIT};
+use crate::{
+    auth::Caller,
+    error::catch_panic,
+    error::{Code, Error},
+    hub::Event,
+    model::{ChatId, Timestamp, UserId},
+    policy,
+    protocol::Frame,
+    repository::{Burial, Tombstone},
+};
+use tokio::time;
+
+impl Worker {
+    /// What does not share a transaction.
+    pub(super) async fn alone(&mut self, change: &Change) -> Result<Answer, Error> {
+        match change {
+            Change::DeleteUser { caller, user } => self.delete_user(*caller, *user).await,
+            Change::DeleteChat { caller, chat } => self.delete_chat(*caller, *chat).await,
+            Change::RemoveMember { caller, user, chat } => {
+                self.remove_member(*caller, *user, *chat).await
+            }
+            Change::Send { .. } | Change::Edit { .. } | Change::Delete { .. } => {
+                Err(Error::unavailable())
+            }
+        }
+    }
+
+    async fn delete_user(&self, caller: Caller, user: UserId) -> Result<Answer, Error> {
+        let empty_chats_go = caller.members_only();
+        let deleting = (self.log).delete_user(user, Timestamp::now(), empty_chats_go);
+        let burial = settled(deleting).await?;
+        let Some(Burial { tombstones, done }) = burial else {
+            // Perhaps gone by an earlier deletion that was never confirmed.
+            self.hub.end_user(user);
+            return Err(Error::user_not_found(user));
+        };
+        for chat in tombstones.chunk_by(|a, b| a.chat_id == b.chat_id) {
+            let frame =
+                |t: &Tombstone| (t.seq, Frame::buried(t.chat_id, t.message_id, t.seq, user));
+            if let Some(last) = chat.last() {
+                self.hub.committed(last.chat_id, last.seq);
+            }
+            if let Some(first) = chat.first() {
+                self.hub.post(
+                    first.chat_id,
+                    Event::Changes(chat.iter().map(frame).collect()),
+                );
+            }
+        }
+        if !done {
+            return Ok(Answer::Partly);
+        }
+        self.hub.end_user(user);
+        Ok(Answer::Gone)
+    }
+
+    async fn delete_chat(&self, caller: Caller, chat: ChatId) -> Result<Answer, Error> {
+        let deleting = async {
+            let mut roster = self.rosters.lock(chat).await?;
+            policy::may_run(caller, chat, &mut roster).await?;
+            if !roster.delete().await? {
+                return Err(Error::chat_not_found(chat));
+            }
+            roster.commit().await
+        };
+        settled(deleting).await?;
+        self.hub.post(chat, Event::Closed);
+        Ok(Answer::Gone)
+    }
+
+    async fn remove_member(
+        &self,
+        caller: Caller,
+        user: UserId,
+        chat: ChatId,
+    ) -> Result<Answer, Error> {
+        let removing = async {
+            let mut roster = self.rosters.lock(chat).await?;
+            policy::may_remove(caller, user, chat, &mut roster).await?;
+            if !roster.remove(user).await? {
+                return Err(Error::member_not_found(user, chat));
+            }
+            roster.commit().await
+        };
+        settled(removing).await?;
+        self.hub.post(chat, Event::Removed(user));
+        Ok(Answer::Gone)
+    }
+}
+
+/// What came of a transaction. Where the store went away, or took too long, it may have happened.
+async fn settled<T>(transaction: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match time::timeout(COMMIT_LIMIT, catch_panic(transaction)).await {
+        Ok(Err(error)) if error.code() == Code::Unavailable => {
+            error.log();
+            Err(Error::in_doubt())
+        }
+        Ok(done) => done,
+        Err(_) => Err(Error::in_doubt()),
+    }
+}

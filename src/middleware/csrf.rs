@@ -1,0 +1,232 @@
+//! Which web pages may use this server. A browser says where a request comes from (`Origin`,
+//! `Sec-Fetch-Site`) and under which name it looked the server up (`Host`); other clients say
+//! nothing and are not held to it.
+
+mod own_origin;
+
+use super::client_ip::CalledAs;
+use crate::{
+    error::{Code, Error},
+    routes::LOG_EPOCH,
+    state::AppState,
+};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use own_origin::OwnOrigin;
+use std::{net::IpAddr, time::Duration};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// What proxies add to a request; beside these, everything that begins with `X-Forwarded-`.
+const OF_PROXIES: [HeaderName; 3] = [
+    header::FORWARDED,
+    header::VIA,
+    HeaderName::from_static("x-real-ip"),
+];
+/// How long a browser may remember what a page is allowed.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
+
+/// Refuses other sites' pages wherever something would change.
+pub(crate) async fn guard_changes(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match *request.method() {
+        Method::GET | Method::HEAD | Method::OPTIONS => next.run(request).await,
+        _ => guard(State(state), request, next).await,
+    }
+}
+
+/// Refuses other sites' pages: for GET routes that have an effect.
+pub(crate) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let called = request.extensions().get::<CalledAs>();
+    let called = called.cloned().unwrap_or_default();
+    let own = OwnOrigin::of(request.headers(), &called);
+    match is_welcome(request.headers(), own.as_ref(), &state.origins) {
+        true => next.run(request).await,
+        false => Error::cross_site(own).into_response(),
+    }
+}
+
+/// Refuses what does not come from this machine itself, where every caller is believed because only
+/// its user can call: requests for another name than a loopback one, and requests through a proxy.
+pub(crate) async fn guard_host(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let headers = request.headers();
+    let host = headers.get(header::HOST);
+    if state.loopback_only && !host.is_none_or(is_loopback_name) {
+        let message = "In open mode this server answers to localhost, 127.0.0.1 and [::1] only";
+        return Error::new(Code::CrossSite, message).into_response();
+    }
+    match headers.keys().find(|name| is_of_a_proxy(name)) {
+        Some(name) if state.unproxied => {
+            let message = format!(
+                "This request came through a proxy (it has the header {name}), and without AUTH \
+                 this server believes callers of its own machine alone: start it with \
+                 AUTH=required, or with AUTH=open where all who reach the proxy are to be believed"
+            );
+            Error::new(Code::CrossSite, message).into_response()
+        }
+        _ => next.run(request).await,
+    }
+}
+
+fn is_of_a_proxy(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-forwarded-") || OF_PROXIES.contains(name)
+}
+
+/// Lets pages of the allowed origins read the answers.
+pub(crate) fn cors(origins: &[String]) -> CorsLayer {
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter_map(|origin| HeaderValue::from_str(origin).ok())
+        .collect();
+    let layer = CorsLayer::new().allow_origin(AllowOrigin::list(origins));
+    layer
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("x-request-id"),
+        ])
+        .expose_headers([
+            header::LINK,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            LOG_EPOCH,
+            HeaderName::from_static("x-request-id"),
+        ])
+        .max_age(PREFLIGHT_AGE)
+}
+
+fn is_welcome(headers: &HeaderMap, own: Option<&OwnOrigin<'_>>, allowed: &[String]) -> bool {
+    if let Some(origin) = headers.get(header::ORIGIN) {
+        let Ok(origin) = origin.to_str() else {
+            return false;
+        };
+        return own.is_some_and(|own| own.is(origin))
+            || allowed.iter().any(|allowed| allowed == origin);
+    }
+    match headers.get(SEC_FETCH_SITE) {
+        // What the user typed or a page of our own asked for; no header: not a browser.
+        Some(site) => site == "same-origin" || site == "none",
+        None => true,
+    }
+}
+
+pub(super) fn is_loopback_name(host: &HeaderValue) -> bool {
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else {
+        return false;
+    };
+    let name = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_ascii_lowercase();
+    let name = name.strip_suffix('.').unwrap_or(&name);
+    let by_name = name == "localhost" || name.ends_with(".localhost");
+    by_name || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&str, &str)| {
+            Some((
+                HeaderName::try_from(*name).ok()?,
+                HeaderValue::try_from(*value).ok()?,
+            ))
+        };
+        list.iter().filter_map(pair).collect()
+    }
+
+    fn welcome(list: &[(&str, &str)], called: &CalledAs, allowed: &[String]) -> bool {
+        let headers = headers(list);
+        is_welcome(&headers, OwnOrigin::of(&headers, called).as_ref(), allowed)
+    }
+
+    #[test]
+    fn only_own_and_allowed_pages_are_welcome() {
+        let allowed = vec!["https://chat.example.com".to_owned()];
+        let direct = CalledAs::default();
+        let host = ("host", "localhost:8080");
+        for good in [
+            vec![host],
+            vec![host, ("origin", "http://localhost:8080")],
+            vec![
+                host,
+                ("origin", "https://chat.example.com"),
+                ("sec-fetch-site", "cross-site"),
+            ],
+            vec![host, ("sec-fetch-site", "none")],
+            vec![host, ("sec-fetch-site", "same-origin")],
+        ] {
+            assert!(welcome(&good, &direct, &allowed), "{good:?}");
+        }
+        for wrong in [
+            vec![host, ("origin", "null")],
+            vec![host, ("origin", "http://localhost:3000")],
+            vec![host, ("origin", "https://chat.example.com.evil.example")],
+            vec![host, ("sec-fetch-site", "cross-site")],
+            vec![host, ("sec-fetch-site", "same-site")],
+        ] {
+            assert!(!welcome(&wrong, &direct, &allowed), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn behind_a_proxy_the_servers_name_is_the_one_it_was_called_by() {
+        let called = CalledAs {
+            host: Some(HeaderValue::from_static("chat.example")),
+            scheme: Some("https".to_owned()),
+        };
+        let from = |origin| {
+            let list = [("host", "127.0.0.1:8080"), ("origin", origin)];
+            welcome(&list, &called, &[])
+        };
+        assert!(from("https://chat.example"));
+        for wrong in [
+            "http://chat.example",
+            "https://127.0.0.1:8080",
+            "https://evil.example",
+        ] {
+            assert!(!from(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn loopback_has_many_names() {
+        for good in [
+            "localhost",
+            "LOCALHOST:8080",
+            "a.localhost",
+            "127.0.0.1:1",
+            "127.1.2.3",
+            "[::1]:8080",
+        ] {
+            assert!(is_loopback_name(&HeaderValue::from_static(good)), "{good}");
+        }
+        for wrong in [
+            "evil.example",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "",
+            "[::2]",
+        ] {
+            assert!(
+                !is_loopback_name(&HeaderValue::from_static(wrong)),
+                "{wrong}"
+            );
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The origin that this server takes for its own: by which name, port and scheme a browser called it.
+
+use crate::middleware::client_ip::CalledAs;
+use axum::http::{HeaderMap, header};
+use std::fmt;
+
+/// Longest name of a host, in bytes (RFC 1035, section 2.3.4), with brackets.
+const LONGEST_HOST: usize = 255;
+
+/// The server's own origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OwnOrigin<'a> {
+    /// Known where a trusted proxy tells it; else a page may have come by either.
+    scheme: Option<&'a str>,
+    place: Place<'a>,
+}
+
+impl<'a> OwnOrigin<'a> {
+    /// By what a trusted proxy says, else by `Host`. None where neither is a name.
+    pub(super) fn of(headers: &'a HeaderMap, called: &'a CalledAs) -> Option<Self> {
+        let host = called.host.as_ref().or(headers.get(header::HOST))?;
+        Some(Self {
+            scheme: called.scheme.as_deref(),
+            place: Place::parse(host.to_str().ok()?)?,
+        })
+    }
+
+    /// Whether a page of this origin is one of the server's own.
+    pub(super) fn is(&self, origin: &str) -> bool {
+        let Some((scheme, place)) = origin.split_once("://") else {
+            return false;
+        };
+        let (Some(default), Some(page)) = (default_port(scheme), Place::parse(place)) else {
+            return false;
+        };
+        let port = |place: &Place<'_>| place.port.unwrap_or(default);
+        let same_place =
+            page.host.eq_ignore_ascii_case(self.place.host) && port(&page) == port(&self.place);
+        same_place && self.scheme.is_none_or(|own| own == scheme)
+    }
+}
+
+impl fmt::Display for OwnOrigin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.scheme.unwrap_or("http");
+        write!(f, "{scheme}://{}", self.place.host.to_ascii_lowercase())?;
+        match self.place.port {
+            Some(port) if default_port(scheme) != Some(port) => write!(f, ":{port}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The host and port of an origin or of a `Host` header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place<'a> {
+    /// An IPv6 address stands in brackets.
+    host: &'a str,
+    port: Option<u16>,
+}
+
+impl<'a> Place<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (host, port) = match text.rsplit_once(':') {
+            // Within brackets, a colon is part of an address.
+            Some((host, port)) if !port.ends_with(']') => (host, port),
+            _ => (text, ""),
+        };
+        let port = match port {
+            "" => None,
+            digits => Some(digits.parse().ok()?),
+        };
+        let clean = (1..=LONGEST_HOST).contains(&host.len())
+            && !host.contains(['/', '?', '#', '@', '\\', ' ', ',']);
+        clean.then_some(Self { host, port })
+    }
+}
+
+/// The port that a browser leaves out. Pages of other schemes are never the server's own.
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own<'a>(scheme: Option<&'a str>, host: &'a str) -> Option<OwnOrigin<'a>> {
+        let place = Place::parse(host)?;
+        Some(OwnOrigin { scheme, place })
+    }
+
+    #[test]
+    fn a_default_port_is_the_same_as_none() {
+        for (scheme, host, origin, expected) in [
+            (
+                Some("https"),
+                "chat.example:443",
+                "https://chat.example",
+                true,
+            ),
+            (
+                Some("https"),
+                "chat.example",
+                "https://chat.example:443",
+                true,
+            ),
+            (Some("http"), "chat.example:80", "http://chat.example", true),
+            (None, "chat.example:443", "https://chat.example", true),
+            (None, "chat.example:80", "http://chat.example", true),
+            (None, "chat.example", "https://chat.example", true),
+            (None, "Chat.Example:", "http://chat.example", true),
+            (
+                Some("https"),
+                "[2001:db8::1]:443",
+                "https://[2001:db8::1]",
+                true,
+            ),
+            (None, "[::1]:8080", "http://[::1]:8080", true),
+            // Another port, whatever the scheme's default.
+            (None, "chat.example:443", "http://chat.example", false),
+            (None, "chat.example:80", "https://chat.example", false),
+            (
+                Some("https"),
+                "chat.example:80",
+                "https://chat.example",
+                false,
+            ),
+            (Some("http"), "chat.example", "https://chat.example", false),
+            (None, "chat.example:8443", "https://chat.example", false),
+            (None, "[::1]", "http://[::1]:8080", false),
+            // No pages of this server's.
+            (None, "localhost", "capacitor://localhost", false),
+            (None, "localhost", "https://evil@localhost", false),
+            (None, "localhost", "localhost", false),
+            (None, "localhost", "null", false),
+            (None, "localhost", "http://localhost:99999", false),
+            (None, "localhost", "http://localhost/", false),
+        ] {
+            let is = own(scheme, host).map(|own| own.is(origin));
+            assert_eq!(is, Some(expected), "{scheme:?} {host} {origin}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_no_origin() {
+        let long = "a".repeat(LONGEST_HOST + 1);
+        for wrong in ["", ":80", "a/b", "a@b", "a:b", "a:65536", "a, b", &long] {
+            assert_eq!(own(None, wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn it_is_written_as_a_browser_does() {
+        for (scheme, host, expected) in [
+            (None, "127.0.0.1:8080", "http://127.0.0.1:8080"),
+            (Some("https"), "Chat.example:443", "https://chat.example"),
+            (Some("http"), "chat.example:443", "http://chat.example:443"),
+        ] {
+            let written = own(scheme, host).map(|own| own.to_string());
+            assert_eq!(written.as_deref(), Some(expected));
+        }
+    }
+}

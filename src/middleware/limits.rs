@@ -1,0 +1,100 @@
+//! How large a request's head may be, and how fast an address may ask.
+
+use super::client_ip::ClientAddress;
+use crate::{
+    error::{Code, Error},
+    rate_limit::{Paces, neighbourhood},
+    state::AppState,
+};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, Version, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use std::net::IpAddr;
+
+/// What stands around each header's name and value: a colon, a space and the end of the line.
+const AROUND_HEADER: usize = 4;
+
+/// Refuses heads over their limits, and such as name no host, or several. The connection ends with
+/// the answer: whoever sends such heads is not worth waiting for.
+pub(crate) async fn bound_head(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let limits = &state.limits;
+    let url = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |url| url.as_str().len());
+    if url > limits.url {
+        let error = Error::too_large("The path and query", limits.url);
+        return close(StatusCode::URI_TOO_LONG, error);
+    }
+    let headers = request.headers();
+    let of_headers: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + AROUND_HEADER)
+        .sum();
+    let hosts = headers.get_all(header::HOST).iter().count();
+    let error = if url + of_headers > limits.head {
+        Error::too_large("The request's line and headers", limits.head)
+    } else if headers.len() > limits.headers {
+        let message = format!("A request must have at most {} headers", limits.headers);
+        Error::new(Code::TooLarge, message)
+    } else if request.version() == Version::HTTP_11 && hosts != 1 {
+        // Whoever stands before us might have taken another one for the right one.
+        let error = Error::invalid_field("Host", "given exactly once");
+        return close(StatusCode::BAD_REQUEST, error);
+    } else {
+        return next.run(request).await;
+    };
+    close(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error)
+}
+
+fn close(status: StatusCode, error: Error) -> Response {
+    let mut response = error.into_response();
+    *response.status_mut() = status;
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
+}
+
+/// Refuses what comes faster than an address may ask. Whoever watches over the server may always
+/// ask how it is.
+pub(crate) async fn hold_to_pace(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if request.uri().path().starts_with("/health/") {
+        return next.run(request).await;
+    }
+    in_turn(&state.requests, "requests from this address", request, next).await
+}
+
+/// Refuses passwords that come faster than an address may choose and try them: they are hashed a few
+/// at a time, and one address must not take all the turns.
+pub(crate) async fn hold_passwords(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    in_turn(
+        &state.passwords,
+        "passwords from this address",
+        request,
+        next,
+    )
+    .await
+}
+
+async fn in_turn(paces: &Paces<IpAddr>, what: &str, request: Request, next: Next) -> Response {
+    let ClientAddress(address) = ClientAddress::of(request.extensions());
+    match paces.take(&neighbourhood(address), what) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}

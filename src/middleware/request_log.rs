@@ -1,0 +1,105 @@
+//! A request id, a line in the log and a count for every request. What is logged on the way stands in its
+//! span: from where it came, and who asked where that is known. A socket has a line of its own when it
+//! closes, under the id of its upgrade.
+
+use super::client_ip::ClientAddress;
+use crate::{
+    error::{Code, TooFast},
+    rate_limit::neighbourhood,
+    state::AppState,
+};
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderName, HeaderValue},
+    middleware::Next,
+    response::Response,
+};
+use http_body::Body as _;
+use std::time::Instant;
+use tracing::{Instrument, field};
+use uuid::Uuid;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest id that is taken from a caller: it goes into the log.
+const LONGEST_ID: usize = 128;
+
+/// The id of a request, for who logs under it once it is answered.
+#[derive(Clone)]
+pub(crate) struct Id(pub(crate) HeaderValue);
+
+/// Takes the caller's `x-request-id` or makes one, returns it, logs the request under it and counts it.
+pub(crate) async fn observe(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let begin = Instant::now();
+    let id = request_id(&request);
+    // The template, not the path: ids would make every line different.
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("-", MatchedPath::as_str);
+    let method = request.method().clone();
+    let ClientAddress(address) = ClientAddress::of(request.extensions());
+    let address = neighbourhood(address);
+    let client = request.extensions().get();
+    let client = client.map(|ClientAddress(address)| tracing::field::display(address));
+    let span = tracing::info_span!(
+        "request",
+        id = id.to_str().unwrap_or_default(),
+        %method,
+        route,
+        from = client,
+        user = field::Empty
+    );
+    request.extensions_mut().insert(Id(id.clone()));
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let status = response.status().as_u16();
+    let took = begin.elapsed();
+    // Of the body; every answer is whole before it is sent.
+    let bytes = response.body().size_hint().exact();
+    // As a number: JSON has none of 128 bits.
+    let micros = took.as_micros() as u64;
+    let too_fast = response.extensions().get::<TooFast>();
+    span.in_scope(|| {
+        if let Some(TooFast(why)) = too_fast
+            && let Some(left_out) = state.refusals.note(address)
+        {
+            log_rate_limited(why, left_out);
+        }
+        match too_fast.is_some() || is_routine(route, status) {
+            true => tracing::debug!(status, bytes, micros, "answered"),
+            false => tracing::info!(status, bytes, micros, "answered"),
+        }
+    });
+    let metrics = &state.metrics;
+    metrics.request(method.as_str(), route, status, took);
+    if let Some(code) = response.extensions().get::<Code>() {
+        metrics.refusal(code.as_str(), "http");
+    }
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// Logs a refusal by rate, and how many before it had no line.
+pub(crate) fn log_rate_limited(why: &str, left_out: u64) {
+    let code = Code::RateLimited.as_str();
+    tracing::info!(code, why, left_out, "refused");
+}
+
+/// Whether a request is not worth a line at the usual level: probes and scrapes come every few seconds
+/// for ever. One that fails is told like any other.
+fn is_routine(route: &str, status: u16) -> bool {
+    (route.starts_with("/health/") || route == "/metrics") && status < 400
+}
+
+fn request_id(request: &Request) -> HeaderValue {
+    let given = request.headers().get(REQUEST_ID);
+    let good = given.filter(|id| {
+        let plain = id.as_bytes().iter().all(u8::is_ascii_graphic);
+        plain && (1..=LONGEST_ID).contains(&id.len())
+    });
+    good.cloned().unwrap_or_else(|| {
+        let id = Uuid::new_v4().simple().to_string();
+        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-"))
+    })
+}

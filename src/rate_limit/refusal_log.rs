@@ -1,0 +1,116 @@
+//! Which refusals by rate have a line in the log: one a second for an address. A flood has as many
+//! refusals as requests, and a line for each would be a flood of its own.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// How often an address has a line.
+pub const REFUSAL_PERIOD: Duration = Duration::from_secs(1);
+/// Addresses that are told apart. More at once share the lines of one, `::`.
+const MOST: usize = 10_000;
+
+/// The addresses that were refused a moment ago. Cloning shares them.
+#[derive(Clone, Default)]
+pub struct Refusals(Arc<Mutex<HashMap<IpAddr, Refused>>>);
+
+struct Refused {
+    /// When it had its latest line.
+    logged: Instant,
+    /// Refusals since, without a line.
+    left_out: u64,
+}
+
+impl Refusals {
+    /// Takes note of a refusal. Where it has a line, gives how many before it had none.
+    #[must_use]
+    pub fn note(&self, address: IpAddr) -> Option<u64> {
+        let now = Instant::now();
+        let mut refused = self.lock();
+        let known = refused.len() < MOST || refused.contains_key(&address);
+        let address = if known {
+            address
+        } else {
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+        };
+        match refused.get_mut(&address) {
+            None => {
+                let logged = Refused {
+                    logged: now,
+                    left_out: 0,
+                };
+                refused.insert(address, logged);
+                Some(0)
+            }
+            Some(refused) if now - refused.logged >= REFUSAL_PERIOD => {
+                refused.logged = now;
+                Some(std::mem::take(&mut refused.left_out))
+            }
+            Some(refused) => {
+                refused.left_out += 1;
+                None
+            }
+        }
+    }
+
+    /// Forgets the addresses that had their latest line so long ago; gives those of them that had
+    /// refusals without a line, and how many.
+    #[must_use]
+    pub fn sweep(&self, age: Duration) -> Vec<(IpAddr, u64)> {
+        let mut left_out = Vec::new();
+        self.lock().retain(|address, refused| {
+            let keep = refused.logged.elapsed() < age;
+            if !keep && refused.left_out > 0 {
+                left_out.push((*address, refused.left_out));
+            }
+            keep
+        });
+        left_out
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Refused>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn every_refusal_is_in_a_line_or_counted_by_one() {
+        let refusals = Refusals::default();
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let begun = Instant::now();
+        let (mut lines, mut left_out) = (0, 0);
+        for _ in 0..100_000 {
+            if let Some(others) = refusals.note(address) {
+                lines += 1;
+                left_out += others;
+            }
+        }
+        assert!(lines <= 1 + begun.elapsed().as_secs());
+        let rest = loop {
+            match refusals.sweep(REFUSAL_PERIOD).as_slice() {
+                [] => {}
+                [(swept, rest)] if *swept == address => break *rest,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(lines + left_out + rest, 100_000);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let refusals = Refusals::default();
+        let most = u32::try_from(2 * MOST).unwrap_or(u32::MAX);
+        for n in 0..most {
+            let _ = refusals.note(IpAddr::V4(Ipv4Addr::from_bits(n)));
+        }
+        assert_eq!(refusals.lock().len(), MOST + 1);
+    }
+}

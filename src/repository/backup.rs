@@ -1,0 +1,427 @@
+//! Everything that is stored, row by row and as it is, for copies of a whole database: read from one
+//! moment, written in one transaction.
+
+use super::{
+    backup_row::{
+        ChatRecord, Kind, MemberRecord, MessageRecord, Record, SessionRecord, UserRecord,
+    },
+    chat::living_chat,
+    dialect, epoch,
+};
+use crate::{
+    database::{LARGEST, Store, StoreTransaction, flaws_of_rows, on},
+    error::Error,
+};
+use serde::{Deserialize, Serialize};
+use sqlx::{QueryBuilder, Result, query, query_as, query_scalar};
+use std::fmt;
+
+/// How many rows there are of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// Users.
+    pub users: i64,
+    /// Chats.
+    pub chats: i64,
+    /// Memberships.
+    pub members: i64,
+    /// Messages, tombstones too.
+    pub messages: i64,
+    /// Sessions.
+    pub sessions: i64,
+}
+
+/// The last id that was given to each kind of row, whether or not the row is still there: an id is
+/// never used again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LastIds {
+    /// Of a user.
+    pub user: i64,
+    /// Of a chat.
+    pub chat: i64,
+    /// Of a message.
+    pub message: i64,
+    /// Of a session.
+    pub session: i64,
+}
+
+impl LastIds {
+    /// Notes a row, whose id must not be given again.
+    pub fn note(&mut self, record: &Record) {
+        let last = match record.kind() {
+            Kind::User => &mut self.user,
+            Kind::Chat => &mut self.chat,
+            Kind::Message => &mut self.message,
+            Kind::Session => &mut self.session,
+            Kind::Member => return,
+        };
+        *last = (*last).max(record.key().0);
+    }
+
+    /// Whether further ids can be given after them, which every client reads exactly.
+    #[must_use]
+    pub fn leave_others(&self) -> bool {
+        [self.user, self.chat, self.message, self.session]
+            .iter()
+            .all(|last| (0..LARGEST).contains(last))
+    }
+
+    /// Of each kind the later one.
+    #[must_use]
+    pub fn or_later(self, other: Self) -> Self {
+        Self {
+            user: self.user.max(other.user),
+            chat: self.chat.max(other.chat),
+            message: self.message.max(other.message),
+            session: self.session.max(other.session),
+        }
+    }
+}
+
+impl Counts {
+    /// Rows of all kinds.
+    #[must_use]
+    pub fn all(&self) -> i64 {
+        self.users + self.chats + self.members + self.messages + self.sessions
+    }
+
+    /// Counts one more.
+    pub fn add(&mut self, kind: Kind) {
+        *match kind {
+            Kind::User => &mut self.users,
+            Kind::Chat => &mut self.chats,
+            Kind::Member => &mut self.members,
+            Kind::Message => &mut self.messages,
+            Kind::Session => &mut self.sessions,
+        } += 1;
+    }
+}
+
+/// As people read it: `3 users, 2 chats, 4 memberships, 10 messages, 0 sessions`.
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            users,
+            chats,
+            members,
+            messages,
+            sessions,
+        } = self;
+        write!(
+            f,
+            "{users} users, {chats} chats, {members} memberships, {messages} messages, \
+             {sessions} sessions"
+        )
+    }
+}
+
+/// How many passwords are not hashed yet.
+async fn plain_passwords(tx: &mut StoreTransaction) -> Result<i64, Error> {
+    const SQL: &str = "SELECT count(*) FROM customer WHERE password LIKE 'plain:%'";
+    Ok(on!(tx tx, |db| query_scalar(SQL).fetch_one(db).await)?)
+}
+
+/// What the store itself counts.
+async fn count(tx: &mut StoreTransaction) -> Result<Counts, Error> {
+    const SQL: &str = concat!(
+        "SELECT (SELECT count(*) FROM customer) AS users, \
+         (SELECT count(*) FROM chat WHERE deleted_at IS NULL) AS chats, \
+         (SELECT count(*) FROM customer_chat WHERE ",
+        living_chat!("customer_chat.chat_id"),
+        ") AS members, (SELECT count(*) FROM message WHERE ",
+        living_chat!("message.chat_id"),
+        ") AS messages, (SELECT count(*) FROM session) AS sessions"
+    );
+    Ok(on!(tx tx, |db| query_as(SQL).fetch_one(db).await)?)
+}
+
+/// Fills an empty database, all or nothing: dropped without `commit`, it leaves it empty.
+pub struct Restore(StoreTransaction);
+
+impl Restore {
+    /// Begins; none where the database holds a user or a chat, without which there is nothing else.
+    /// Until the end nobody else writes to it.
+    pub async fn begin(store: &Store) -> Result<Option<Self>, Error> {
+        let mut tx = store.begin().await?;
+        if !dialect::lock_if_empty(&mut tx).await? {
+            return Ok(None);
+        }
+        dialect::take_any_time(&mut tx).await?;
+        Ok(Some(Self(tx)))
+    }
+
+    /// Stores rows as they are, all of one kind and few enough for one statement: 500.
+    pub async fn add(&mut self, rows: &[Record]) -> Result<(), Error> {
+        let Some(kind) = rows.first().map(Record::kind) else {
+            return Ok(());
+        };
+        let table = dialect::with_given_ids(&self.0, columns(kind));
+        on!(tx &mut self.0, |db| {
+            let mut sql = QueryBuilder::new(table);
+            sql.push_values(rows, |mut row, record| match record {
+                Record::User(user) => {
+                    row.push_bind(user.customer_id)
+                        .push_bind(&user.username)
+                        .push_bind(&user.password)
+                        .push_bind(user.created_at);
+                }
+                Record::Chat(chat) => {
+                    row.push_bind(chat.chat_id)
+                        .push_bind(&chat.chat_name)
+                        .push_bind(chat.created_at)
+                        .push_bind(chat.seq);
+                }
+                Record::Member(member) => {
+                    row.push_bind(member.customer_id)
+                        .push_bind(member.chat_id)
+                        .push_bind(&member.role)
+                        .push_bind(member.joined_at)
+                        .push_bind(member.last_read_message_id)
+                        .push_bind(member.joined_message_id);
+                }
+                Record::Message(message) => {
+                    row.push_bind(message.message_id)
+                        .push_bind(message.chat_id)
+                        .push_bind(message.customer_id)
+                        .push_bind(message.content.as_deref())
+                        .push_bind(message.sent_at)
+                        .push_bind(message.seq)
+                        .push_bind(message.sent_seq)
+                        .push_bind(message.edited_at)
+                        .push_bind(message.deleted_at)
+                        .push_bind(message.deleted_by)
+                        .push_bind(message.reply_to)
+                        .push_bind(message.client_message_id.as_deref());
+                }
+                Record::Session(session) => {
+                    row.push_bind(session.session_id)
+                        .push_bind(session.customer_id)
+                        .push_bind(&session.token_hash)
+                        .push_bind(session.created_at)
+                        .push_bind(session.last_used_at)
+                        .push_bind(session.expires_at)
+                        .push_bind(session.user_agent.as_deref());
+                }
+            });
+            sql.build().execute(db).await.map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// What the store counts of what was stored.
+    pub async fn counts(&mut self) -> Result<Counts, Error> {
+        count(&mut self.0).await
+    }
+
+    /// The flaws of all that was stored, a sentence each; empty where all is right.
+    pub async fn flaws(&mut self) -> Result<Vec<String>, Error> {
+        let mut found = flaws_of_rows(&mut self.0).await?;
+        let plain = plain_passwords(&mut self.0).await?;
+        if plain > 0 {
+            found.push(format!("passwords that are not hashed: {plain}"));
+        }
+        Ok(found)
+    }
+
+    /// Makes it last; new rows get ids after these, and the log is another than before.
+    pub async fn commit(mut self, last: LastIds) -> Result<(), Error> {
+        dialect::set_last_ids(&mut self.0, last).await?;
+        epoch::begin(&mut self.0).await?;
+        self.0.commit().await
+    }
+}
+
+/// A table and its columns, in the order of their values above.
+fn columns(kind: Kind) -> &'static str {
+    match kind {
+        Kind::User => "customer (customer_id, username, password, created_at)",
+        Kind::Chat => "chat (chat_id, chat_name, created_at, seq)",
+        Kind::Member => {
+            "customer_chat (customer_id, chat_id, role, joined_at, last_read_message_id, \
+             joined_message_id)"
+        }
+        Kind::Message => {
+            "message (message_id, chat_id, customer_id, content, sent_at, seq, sent_seq, \
+             edited_at, deleted_at, deleted_by, reply_to, client_message_id)"
+        }
+        Kind::Session => {
+            "session (session_id, customer_id, token_hash, created_at, last_used_at, expires_at, \
+             user_agent)"
+        }
+    }
+}
+
+/// Rows that are read at once: at the longest text of a message some 8 MB.
+const PAGE: i64 = 500;
+
+/// Everything at one moment, table by table and by key, so that the same data is always read in the
+/// same order.
+pub struct Snapshot {
+    tx: StoreTransaction,
+    /// The table that is being read; none at the end.
+    kind: Option<Kind>,
+    /// The key of the last row that was read of it.
+    after: (i64, i64),
+}
+
+/// The next rows of a table after a key of one or two columns.
+macro_rules! page {
+    ($self:ident, $sql:expr, $row:ty, $kind:path $(, $key:expr)*) => {{
+        let rows: Vec<$row> = on!(tx &mut $self.tx, |db| query_as($sql)$(.bind($key))*
+            .bind(PAGE)
+            .fetch_all(db)
+            .await)?;
+        Ok(rows.into_iter().map($kind).collect())
+    }};
+}
+
+impl Snapshot {
+    /// In this transaction, which sees one moment.
+    #[must_use]
+    pub fn new(tx: StoreTransaction) -> Self {
+        Self {
+            tx,
+            kind: Some(Kind::User),
+            after: (0, 0),
+        }
+    }
+
+    /// How many rows there are.
+    pub async fn counts(&mut self) -> Result<Counts, Error> {
+        count(&mut self.tx).await
+    }
+
+    /// How many passwords are not hashed yet.
+    pub async fn plain_passwords(&mut self) -> Result<i64, Error> {
+        plain_passwords(&mut self.tx).await
+    }
+
+    /// The next rows, all of one kind; none at the end.
+    pub async fn next(&mut self) -> Result<Vec<Record>, Error> {
+        while let Some(kind) = self.kind {
+            let page = self.page(kind).await?;
+            if let Some(last) = page.last() {
+                self.after = last.key();
+                return Ok(page);
+            }
+            self.kind = kind.next();
+            self.after = (0, 0);
+        }
+        Ok(Vec::new())
+    }
+
+    async fn page(&mut self, kind: Kind) -> Result<Vec<Record>, Error> {
+        const USERS: &str = "SELECT customer_id, username, password, created_at FROM customer \
+                             WHERE customer_id > $1 ORDER BY customer_id LIMIT $2";
+        const CHATS: &str = "SELECT chat_id, chat_name, created_at, seq FROM chat \
+                             WHERE chat_id > $1 AND deleted_at IS NULL \
+                             ORDER BY chat_id LIMIT $2";
+        const MEMBERS: &str = concat!(
+            "SELECT customer_id, chat_id, role, joined_at, last_read_message_id, joined_message_id \
+             FROM customer_chat WHERE (customer_id, chat_id) > ($1, $2) AND ",
+            living_chat!("customer_chat.chat_id"),
+            " ORDER BY customer_id, chat_id LIMIT $3"
+        );
+        const MESSAGES: &str = concat!(
+            "SELECT message_id, chat_id, customer_id, content, sent_at, seq, sent_seq, edited_at, \
+             deleted_at, deleted_by, reply_to, client_message_id FROM message \
+             WHERE message_id > $1 AND ",
+            living_chat!("message.chat_id"),
+            " ORDER BY message_id LIMIT $2"
+        );
+        const SESSIONS: &str = "SELECT session_id, customer_id, token_hash, created_at, \
+                                last_used_at, expires_at, user_agent FROM session \
+                                WHERE session_id > $1 ORDER BY session_id LIMIT $2";
+        let (one, two) = self.after;
+        match kind {
+            Kind::User => page!(self, USERS, UserRecord, Record::User, one),
+            Kind::Chat => page!(self, CHATS, ChatRecord, Record::Chat, one),
+            Kind::Member => page!(self, MEMBERS, MemberRecord, Record::Member, one, two),
+            Kind::Message => page!(self, MESSAGES, MessageRecord, Record::Message, one),
+            Kind::Session => page!(self, SESSIONS, SessionRecord, Record::Session, one),
+        }
+    }
+
+    /// The last ids that were given. On Postgres they are no part of the moment, and at least those
+    /// of its rows.
+    pub async fn last_ids(&mut self) -> Result<LastIds, Error> {
+        Ok(dialect::last_ids(&mut self.tx).await?)
+    }
+}
+
+/// The last ids that were given.
+pub(crate) async fn last_ids(tx: &mut StoreTransaction) -> Result<LastIds> {
+    // A sequence may have another name in a database of the original.
+    const POSTGRES: &str = "SELECT \
+        coalesce(pg_sequence_last_value(pg_get_serial_sequence('customer', 'customer_id')::regclass), 0), \
+        coalesce(pg_sequence_last_value(pg_get_serial_sequence('chat', 'chat_id')::regclass), 0), \
+        coalesce(pg_sequence_last_value(pg_get_serial_sequence('message', 'message_id')::regclass), 0), \
+        coalesce(pg_sequence_last_value(pg_get_serial_sequence('session', 'session_id')::regclass), 0)";
+    const SQLITE: &str = "SELECT \
+        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'customer'), 0), \
+        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'chat'), 0), \
+        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'message'), 0), \
+        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'session'), 0)";
+    let (user, chat, message, session) = match tx {
+        StoreTransaction::Postgres(tx) => query_as(POSTGRES).fetch_one(&mut **tx).await,
+        StoreTransaction::Sqlite(tx) => query_as(SQLITE).fetch_one(&mut **tx).await,
+    }?;
+    Ok(LastIds {
+        user,
+        chat,
+        message,
+        session,
+    })
+}
+
+/// Lets the next ids follow these; 0 stands for none that was given.
+pub(crate) async fn set_last_ids(tx: &mut StoreTransaction, last: LastIds) -> Result<()> {
+    const POSTGRES: &str = "SELECT \
+        setval(pg_get_serial_sequence($1, $2)::regclass, greatest($3, 1), $3 > 0)";
+    const FORGET: &str = "DELETE FROM sqlite_sequence WHERE name = $1";
+    const SQLITE: &str = "INSERT INTO sqlite_sequence (name, seq) SELECT $1, $2 WHERE $2 > 0";
+    for (table, column, last) in [
+        ("customer", "customer_id", last.user),
+        ("chat", "chat_id", last.chat),
+        ("message", "message_id", last.message),
+        ("session", "session_id", last.session),
+    ] {
+        match tx {
+            StoreTransaction::Postgres(tx) => {
+                let query = query(POSTGRES).bind(table).bind(column).bind(last);
+                query.execute(&mut **tx).await?;
+            }
+            StoreTransaction::Sqlite(tx) => {
+                query(FORGET).bind(table).execute(&mut **tx).await?;
+                let query = query(SQLITE).bind(table).bind(last);
+                query.execute(&mut **tx).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The beginning of a statement that stores rows with the ids that they have already; Postgres wants
+/// that said where a table makes them itself.
+pub(crate) fn with_given_ids(tx: &StoreTransaction, table: &str) -> String {
+    match tx {
+        StoreTransaction::Postgres(_) => format!("INSERT INTO {table} OVERRIDING SYSTEM VALUE "),
+        StoreTransaction::Sqlite(_) => format!("INSERT INTO {table} "),
+    }
+}
+
+/// Lets the statements that follow take longer than those of a server may.
+pub(crate) async fn take_any_time(tx: &mut StoreTransaction) -> Result<()> {
+    if let StoreTransaction::Postgres(tx) = tx {
+        // Whoever takes the rows, or gives them, may pause for as long as it likes.
+        for limit in [
+            "SET LOCAL statement_timeout = 0",
+            "SET LOCAL idle_in_transaction_session_timeout = 0",
+        ] {
+            query(limit).execute(&mut **tx).await?;
+        }
+    }
+    Ok(())
+}

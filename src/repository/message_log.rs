@@ -1,0 +1,361 @@
+//! The log: numbered changes of messages, written many to a transaction. Whoever writes locks the
+//! chats first, so that numbers, message ids and commits come in one order on every server.
+
+use super::{
+    dialect::{self, column, json},
+    message::Head,
+    single_send::{self, Attempt, LoneMessage},
+    user_deletion::{self, Burial},
+};
+use crate::{
+    database::{Store, StoreTransaction, on},
+    error::Error,
+    model::{ChatId, ClientMessageId, Content, Message, MessageId, Role, Seq, Timestamp, UserId},
+};
+use sqlx::{Result, query, query_scalar};
+
+/// Writes the log.
+#[derive(Clone)]
+pub struct LogRepository(Store);
+
+/// A transaction on the log; nothing of it is seen before its commit.
+pub struct LogTransaction(pub(super) StoreTransaction);
+
+/// A user as a batch needs them: once for each of the batch's chats they belong to, or once
+/// without a chat.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Person {
+    /// Who.
+    pub customer_id: UserId,
+    /// Their stored name.
+    pub username: String,
+    /// A chat they belong to.
+    pub chat_id: Option<ChatId>,
+    /// As what; text, because the column may be null here.
+    pub role: Option<String>,
+}
+
+impl Person {
+    /// The membership that this row tells of.
+    #[must_use]
+    pub fn membership(&self) -> Option<(ChatId, Role)> {
+        Some((self.chat_id?, Role::from(self.role.clone()?)))
+    }
+}
+
+/// A sender's own name for a message, in a chat.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Keyed {
+    /// Where.
+    pub chat: ChatId,
+    /// Who.
+    pub author: UserId,
+    /// The name.
+    pub key: ClientMessageId,
+}
+
+/// A message to store.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Where.
+    pub chat: ChatId,
+    /// Who.
+    pub author: UserId,
+    /// What.
+    pub content: Content,
+    /// Its number.
+    pub seq: Seq,
+    /// What it answers.
+    pub reply_to: Option<MessageId>,
+    /// The sender's own name for it.
+    pub key: Option<ClientMessageId>,
+}
+
+impl NewMessage {
+    /// The message as it is once stored.
+    #[must_use]
+    pub fn stored(&self, id: MessageId, username: Option<String>, at: Timestamp) -> Message {
+        Message {
+            message_id: id,
+            chat_id: self.chat,
+            customer_id: Some(self.author),
+            username,
+            content: Some(self.content.as_str().to_owned()),
+            seq: self.seq,
+            sent_at: at,
+            edited_at: None,
+            deleted_at: None,
+            reply_to: self.reply_to,
+            client_message_id: self.key.as_ref().map(|key| key.as_str().to_owned()),
+            sent_seq: self.seq,
+            deleted_by: None,
+        }
+    }
+}
+
+impl LogRepository {
+    /// On this store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self(store)
+    }
+
+    /// Stores a message with the next number of its chat, where all is as it mostly is: chat and
+    /// author exist, the author may write, the name is new.
+    pub async fn send_alone(&self, new: &LoneMessage<'_>, now: Timestamp) -> Attempt {
+        single_send::send(&self.0, new, now).await
+    }
+
+    /// Begins a transaction.
+    pub async fn begin(&self) -> Result<LogTransaction, Error> {
+        self.0.begin().await.map(LogTransaction)
+    }
+
+    /// Begins a transaction that waits for a lock no longer than a moment.
+    pub async fn begin_in_haste(&self) -> Result<LogTransaction, Error> {
+        let mut tx = self.0.begin().await?;
+        dialect::be_in_haste(&mut tx).await?;
+        Ok(LogTransaction(tx))
+    }
+
+    /// Those of the chats that nobody has locked at this moment.
+    pub async fn unlocked(&self, chats: &[ChatId]) -> Result<Vec<ChatId>, Error> {
+        let mut tx = self.0.begin().await?;
+        Ok(dialect::unlocked(&mut tx, chats).await?)
+    }
+
+    /// Deletes the next of a user's messages, and with the last of them the user; none where there
+    /// is no such user.
+    /// With `empty_chats_go`, a chat that has no other member is deleted too.
+    pub async fn delete_user(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        empty_chats_go: bool,
+    ) -> Result<Option<Burial>, Error> {
+        user_deletion::step(&self.0, user, now, empty_chats_go).await
+    }
+
+    /// The heads of chats as they are committed; those that do not exist are left out.
+    pub async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
+        Ok(dialect::heads(&self.0, chats).await?)
+    }
+}
+
+impl LogTransaction {
+    /// Locks the chats against every other writer, in one order, and tells their heads. Chats
+    /// that do not exist are left out.
+    pub async fn lock_chats(&mut self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
+        Ok(dialect::lock_chats(&mut self.0, chats).await?)
+    }
+
+    /// The users with their memberships in `chats`; they cannot be deleted before the commit.
+    pub async fn people(
+        &mut self,
+        users: &[UserId],
+        chats: &[ChatId],
+    ) -> Result<Vec<Person>, Error> {
+        Ok(dialect::people(&mut self.0, users, chats).await?)
+    }
+
+    /// The messages of those ids in those chats.
+    pub async fn messages(&mut self, named: &[(ChatId, MessageId)]) -> Result<Vec<Message>, Error> {
+        Ok(dialect::messages(&mut self.0, named).await?)
+    }
+
+    /// The messages that are stored already under these names.
+    pub async fn duplicates(&mut self, keys: &[Keyed]) -> Result<Vec<Message>, Error> {
+        Ok(dialect::duplicates(&mut self.0, keys).await?)
+    }
+
+    /// The user's latest message in the chat that is not deleted.
+    pub async fn latest(&mut self, user: UserId, chat: ChatId) -> Result<Option<MessageId>, Error> {
+        const SQL: &str = "SELECT message_id FROM message \
+                           WHERE customer_id = $1 AND chat_id = $2 AND deleted_at IS NULL \
+                           ORDER BY message_id DESC LIMIT 1";
+        Ok(on!(tx &mut self.0, |db| query_scalar(SQL)
+            .bind(user)
+            .bind(chat)
+            .fetch_optional(db)
+            .await)?)
+    }
+
+    /// Stores new messages, moves the chats' heads, and gives the ids in the order of the rows.
+    pub async fn append(
+        &mut self,
+        rows: &[NewMessage],
+        heads: &[Head],
+        now: Timestamp,
+    ) -> Result<Vec<MessageId>, Error> {
+        Ok(dialect::append(&mut self.0, rows, heads, now).await?)
+    }
+
+    /// Stores the present state of messages that were edited or deleted.
+    pub async fn update(&mut self, messages: &[Message]) -> Result<(), Error> {
+        Ok(dialect::update(&mut self.0, messages).await?)
+    }
+
+    /// Moves the chats' heads.
+    pub async fn advance(&mut self, heads: &[Head]) -> Result<(), Error> {
+        Ok(dialect::advance(&mut self.0, heads).await?)
+    }
+
+    /// Makes it last. An error leaves open whether it did.
+    pub async fn commit(self) -> Result<(), Error> {
+        self.0.commit().await
+    }
+}
+
+/// Stores messages and moves the heads; on Postgres in one statement, because each is a round trip
+/// for which the chats are locked.
+pub(crate) async fn append(
+    tx: &mut StoreTransaction,
+    rows: &[NewMessage],
+    heads: &[Head],
+    now: Timestamp,
+) -> Result<Vec<MessageId>> {
+    const POSTGRES: &str = "WITH moved AS (UPDATE chat AS c SET seq = h.seq \
+            FROM unnest($8::bigint[], $9::bigint[]) AS h (id, seq) WHERE c.chat_id = h.id) \
+        INSERT INTO message (chat_id, customer_id, content, sent_at, seq, sent_seq, reply_to, \
+            client_message_id) \
+        SELECT chat, author, content, $1, seq, seq, reply_to, key \
+        FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[]) \
+            WITH ORDINALITY AS r (chat, author, content, seq, reply_to, key, n) \
+        ORDER BY n RETURNING message_id";
+    match tx {
+        StoreTransaction::Postgres(tx) => {
+            query_scalar(POSTGRES)
+                .bind(now.get())
+                .bind(column(rows, |r| r.chat.0))
+                .bind(column(rows, |r| r.author.0))
+                .bind(column(rows, |r| r.content.as_str()))
+                .bind(column(rows, |r| r.seq.0))
+                .bind(column(rows, |r| r.reply_to.map(|id| id.0)))
+                .bind(column(rows, |r| r.key.as_ref().map(|key| key.as_str())))
+                .bind(column(heads, |h| h.chat_id.0))
+                .bind(column(heads, |h| h.seq.0))
+                .fetch_all(&mut **tx)
+                .await
+        }
+        StoreTransaction::Sqlite(inner) => {
+            let ids = insert(inner, rows, now).await?;
+            advance(tx, heads).await?;
+            Ok(ids)
+        }
+    }
+}
+
+async fn insert(
+    tx: &mut sqlx::SqliteConnection,
+    rows: &[NewMessage],
+    now: Timestamp,
+) -> Result<Vec<MessageId>> {
+    const SQLITE: &str = "INSERT INTO message (chat_id, customer_id, content, sent_at, seq, \
+            sent_seq, reply_to, client_message_id) \
+        SELECT value ->> 0, value ->> 1, value ->> 2, $1, value ->> 3, value ->> 3, value ->> 4, \
+            value ->> 5 \
+        FROM json_each($2) ORDER BY key RETURNING message_id";
+    let rows = json(rows, |r| {
+        let key = r.key.as_ref().map(|key| key.as_str());
+        let reply_to = r.reply_to.map(|id| id.0);
+        (
+            r.chat.0,
+            r.author.0,
+            r.content.as_str(),
+            r.seq.0,
+            reply_to,
+            key,
+        )
+    });
+    let query = query_scalar(SQLITE).bind(now.get()).bind(rows);
+    query.fetch_all(tx).await
+}
+
+pub(crate) async fn update(tx: &mut StoreTransaction, rows: &[Message]) -> Result<()> {
+    const POSTGRES: &str = "UPDATE message AS m SET content = r.content, seq = r.seq, \
+            edited_at = r.edited_at, deleted_at = r.deleted_at, deleted_by = r.deleted_by \
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], \
+            $5::timestamptz[], $6::bigint[], $7::bigint[]) \
+            AS r (id, content, seq, edited_at, deleted_at, deleted_by, chat) \
+        WHERE m.message_id = r.id AND m.chat_id = r.chat";
+    const SQLITE: &str = "UPDATE message SET content = r.value ->> 1, seq = r.value ->> 2, \
+            edited_at = r.value ->> 3, deleted_at = r.value ->> 4, deleted_by = r.value ->> 5 \
+        FROM json_each($1) AS r \
+        WHERE message_id = r.value ->> 0 AND chat_id = r.value ->> 6";
+    match tx {
+        StoreTransaction::Postgres(tx) => {
+            query(POSTGRES)
+                .bind(column(rows, |m| m.message_id.0))
+                .bind(column(rows, |m| m.content.as_deref()))
+                .bind(column(rows, |m| m.seq.0))
+                .bind(column(rows, |m| m.edited_at.map(Timestamp::get)))
+                .bind(column(rows, |m| m.deleted_at.map(Timestamp::get)))
+                .bind(column(rows, |m| m.deleted_by.map(|user| user.0)))
+                .bind(column(rows, |m| m.chat_id.0))
+                .execute(&mut **tx)
+                .await?;
+        }
+        StoreTransaction::Sqlite(tx) => {
+            let rows = json(rows, |m| {
+                let edited = m.edited_at.map(Timestamp::to_column_text);
+                let deleted = m.deleted_at.map(Timestamp::to_column_text);
+                let by = m.deleted_by.map(|user| user.0);
+                (
+                    m.message_id.0,
+                    m.content.as_deref(),
+                    m.seq.0,
+                    edited,
+                    deleted,
+                    by,
+                    m.chat_id.0,
+                )
+            });
+            query(SQLITE).bind(rows).execute(&mut **tx).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn advance(tx: &mut StoreTransaction, heads: &[Head]) -> Result<()> {
+    const POSTGRES: &str = "UPDATE chat AS c SET seq = r.seq \
+        FROM unnest($1::bigint[], $2::bigint[]) AS r (id, seq) WHERE c.chat_id = r.id";
+    const SQLITE: &str = "UPDATE chat SET seq = r.value ->> 1 FROM json_each($1) AS r \
+                          WHERE chat_id = r.value ->> 0";
+    match tx {
+        StoreTransaction::Postgres(tx) => {
+            let query = query(POSTGRES).bind(column(heads, |h| h.chat_id.0));
+            query
+                .bind(column(heads, |h| h.seq.0))
+                .execute(&mut **tx)
+                .await?;
+        }
+        StoreTransaction::Sqlite(tx) => {
+            let rows = json(heads, |h| (h.chat_id.0, h.seq.0));
+            query(SQLITE).bind(rows).execute(&mut **tx).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves the chats' heads to the last number that their messages have.
+pub(crate) async fn advance_to_last(tx: &mut StoreTransaction, chats: &[ChatId]) -> Result<()> {
+    const POSTGRES: &str = "UPDATE chat SET seq = (SELECT max(seq) FROM message m \
+        WHERE m.chat_id = chat.chat_id) WHERE chat_id = ANY($1)";
+    const SQLITE: &str = "UPDATE chat SET seq = (SELECT max(seq) FROM message m \
+        WHERE m.chat_id = chat.chat_id) WHERE chat_id IN (SELECT value FROM json_each($1))";
+    match tx {
+        StoreTransaction::Postgres(tx) => {
+            query(POSTGRES)
+                .bind(column(chats, |c| c.0))
+                .execute(&mut **tx)
+                .await?;
+        }
+        StoreTransaction::Sqlite(tx) => {
+            query(SQLITE)
+                .bind(json(chats, |c| c.0))
+                .execute(&mut **tx)
+                .await?;
+        }
+    }
+    Ok(())
+}

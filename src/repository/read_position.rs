@@ -1,0 +1,177 @@
+//! How far members have read.
+
+use super::{
+    chat::living_chat,
+    dialect::{self, column, json},
+};
+use crate::{
+    database::{Store, StoreTransaction},
+    error::Error,
+    model::{ChatId, MessageId, UserId},
+};
+use sqlx::{Result, query_as};
+
+/// How far a member has read: up to the message that they marked, or to their own latest, for
+/// whoever writes has seen what was there. Of the row `m`; null where there is neither.
+macro_rules! read_position {
+    () => {
+        "(SELECT max(p.message_id) FROM (SELECT m.last_read_message_id AS message_id \
+            UNION ALL SELECT max(x.message_id) FROM message x \
+            WHERE x.customer_id = m.customer_id AND x.chat_id = m.chat_id) AS p)"
+    };
+}
+pub(super) use read_position;
+
+/// The message sent last to a chat, null where there is none: for a new member, what is unread begins
+/// after it.
+macro_rules! latest_message {
+    ($chat:literal) => {
+        concat!(
+            "(SELECT max(x.message_id) FROM message x WHERE x.chat_id = ",
+            $chat,
+            ")"
+        )
+    };
+}
+pub(super) use latest_message;
+
+/// A member's wish to have read a chat up to a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    /// Who.
+    pub user: UserId,
+    /// Where.
+    pub chat: ChatId,
+    /// Up to which message.
+    pub message: MessageId,
+}
+
+/// A read position that was moved.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub struct Moved {
+    /// Whose.
+    pub customer_id: UserId,
+    /// Where.
+    pub chat_id: ChatId,
+    /// To which message.
+    pub message_id: MessageId,
+}
+
+/// How a mark compares with what is stored.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub struct Position {
+    /// The user; none where they do not belong to the chat.
+    pub member: Option<UserId>,
+    /// The message; none where it is not one of the chat.
+    pub message: Option<MessageId>,
+    /// How far the member has read.
+    pub position: Option<MessageId>,
+}
+
+/// Moves and reads positions.
+#[derive(Clone)]
+pub struct PositionRepository(Store);
+
+impl PositionRepository {
+    /// On this store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self(store)
+    }
+
+    /// Moves read positions, never back, and tells which moved. What names a message that is not
+    /// one of the chat, or nobody who belongs to it, moves nothing.
+    pub async fn advance(&self, marks: &[Mark]) -> Result<Vec<Moved>, Error> {
+        let mut tx = self.0.begin().await?;
+        let moved = dialect::mark_read(&mut tx, marks).await?;
+        tx.commit().await?;
+        Ok(moved)
+    }
+
+    /// How marks compare with what is stored, in their order.
+    pub async fn read(&self, marks: &[Mark]) -> Result<Vec<Position>, Error> {
+        Ok(dialect::positions(&self.0, marks).await?)
+    }
+}
+
+/// Moves read positions forward. Postgres locks them in one order first, in which users and chats
+/// are deleted too.
+pub(crate) async fn mark_read(tx: &mut StoreTransaction, marks: &[Mark]) -> Result<Vec<Moved>> {
+    const POSTGRES: &str = concat!(
+        "WITH asked AS (SELECT k.u, k.c, max(k.m) AS message_id \
+            FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS k (u, c, m) \
+            JOIN message x ON x.message_id = k.m AND x.chat_id = k.c GROUP BY k.u, k.c), \
+        held AS (SELECT m.customer_id, m.chat_id, asked.message_id FROM customer_chat m \
+            JOIN asked ON m.customer_id = asked.u AND m.chat_id = asked.c \
+            WHERE asked.message_id > coalesce(m.last_read_message_id, 0) AND ",
+        living_chat!("m.chat_id"),
+        " ORDER BY m.customer_id, m.chat_id FOR NO KEY UPDATE OF m) \
+        UPDATE customer_chat AS m SET last_read_message_id = held.message_id FROM held \
+        WHERE m.customer_id = held.customer_id AND m.chat_id = held.chat_id \
+            AND held.message_id > coalesce(",
+        read_position!(),
+        ", 0) RETURNING m.customer_id, m.chat_id, m.last_read_message_id AS message_id"
+    );
+    const SQLITE: &str = concat!(
+        "UPDATE customer_chat AS m SET last_read_message_id = asked.message_id FROM ( \
+            SELECT k.value ->> 0 AS u, k.value ->> 1 AS c, max(k.value ->> 2) AS message_id \
+            FROM json_each($1) AS k JOIN message x \
+            ON x.message_id = k.value ->> 2 AND x.chat_id = k.value ->> 1 GROUP BY 1, 2) AS asked \
+        WHERE m.customer_id = asked.u AND m.chat_id = asked.c AND ",
+        living_chat!("m.chat_id"),
+        " AND asked.message_id > coalesce(",
+        read_position!(),
+        ", 0) RETURNING customer_id, chat_id, last_read_message_id AS message_id"
+    );
+    match tx {
+        StoreTransaction::Postgres(tx) => {
+            let query = query_as(POSTGRES).bind(column(marks, |mark| mark.user.0));
+            let query = query.bind(column(marks, |mark| mark.chat.0));
+            let query = query.bind(column(marks, |mark| mark.message.0));
+            query.fetch_all(&mut **tx).await
+        }
+        StoreTransaction::Sqlite(tx) => {
+            let query = query_as(SQLITE).bind(json(marks, mark_row));
+            query.fetch_all(&mut **tx).await
+        }
+    }
+}
+
+/// How marks compare with what is stored, in their order.
+pub(crate) async fn positions(store: &Store, marks: &[Mark]) -> Result<Vec<Position>> {
+    const POSTGRES: &str = concat!(
+        "SELECT m.customer_id AS member, x.message_id AS message, ",
+        read_position!(),
+        " AS position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) \
+            WITH ORDINALITY AS k (u, c, m, n) \
+        LEFT JOIN customer_chat m ON m.customer_id = k.u AND m.chat_id = k.c AND ",
+        living_chat!("m.chat_id"),
+        " LEFT JOIN message x ON x.message_id = k.m AND x.chat_id = k.c ORDER BY k.n"
+    );
+    const SQLITE: &str = concat!(
+        "SELECT m.customer_id AS member, x.message_id AS message, ",
+        read_position!(),
+        " AS position FROM json_each($1) AS k \
+        LEFT JOIN customer_chat m ON m.customer_id = k.value ->> 0 AND m.chat_id = k.value ->> 1 \
+            AND ",
+        living_chat!("m.chat_id"),
+        " LEFT JOIN message x ON x.message_id = k.value ->> 2 AND x.chat_id = k.value ->> 1 \
+        ORDER BY k.key"
+    );
+    match store {
+        Store::Postgres(pool) => {
+            let query = query_as(POSTGRES).bind(column(marks, |mark| mark.user.0));
+            let query = query.bind(column(marks, |mark| mark.chat.0));
+            let query = query.bind(column(marks, |mark| mark.message.0));
+            query.fetch_all(pool).await
+        }
+        Store::Sqlite(embedded) => {
+            let query = query_as(SQLITE).bind(json(marks, mark_row));
+            query.fetch_all(embedded.readers()).await
+        }
+    }
+}
+
+fn mark_row(mark: &Mark) -> (i64, i64, i64) {
+    (mark.user.0, mark.chat.0, mark.message.0)
+}

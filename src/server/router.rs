@@ -1,0 +1,16 @@
+//! The service that every connection is served by.
+
+use crate::{middleware, routes, state::AppState, websocket};
+use axum::Router;
+use tower::Layer;
+use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
+
+/// All routes behind all middleware.
+pub type Service = NormalizePath<Router>;
+
+/// Builds the service for one listener.
+pub fn service(state: AppState) -> Service {
+    let routes = routes::router(&state).merge(websocket::router(&state));
+    // A slash at the end of a path is cut before the route is looked for.
+    NormalizePathLayer::trim_trailing_slash().layer(middleware::apply(routes, state))
+}

@@ -1,0 +1,192 @@
+//! A socket that nobody has identified themselves on yet.
+
+use super::{
+    session::{Admitted, Session, admit, too_many_frames},
+    socket::{Incoming, Line},
+};
+use crate::{
+    auth::{Caller, SignedIn},
+    delivery::Feed,
+    error::{Code, Error},
+    model::UserId,
+    protocol::{Close, Command, Connect, Frame, Request, RequestId},
+    rate_limit::{Place, neighbourhood},
+    service::Identity,
+    state::AppState,
+};
+use std::time::Duration;
+use tokio::{
+    select,
+    time::{self, Instant},
+};
+use tokio_util::sync::CancellationToken;
+
+/// What a socket is once it is known whose it is.
+struct Known {
+    feed: Feed,
+    place: Place<UserId>,
+    caller: Caller,
+    admitted: Admitted,
+}
+
+/// How long to wait where a user has all the sockets they may have: nobody knows when one closes.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Wrong tokens after which a socket is closed: a client that means well has one, and asks for another.
+const WRONG_TOKENS: u32 = 5;
+
+/// A socket that understands `connect-chat` only, and not for long.
+pub(super) struct Handshake {
+    line: Line,
+    /// The session that the upgrade was asked with.
+    opened_by: Option<SignedIn>,
+    state: AppState,
+    /// How many tokens were refused.
+    wrong_tokens: u32,
+}
+
+fn not_connected() -> Error {
+    let message = "This socket is connected to no chat: send connect-chat first";
+    Error::new(Code::NotConnected, message)
+}
+
+impl Handshake {
+    pub(super) fn new(line: Line, opened_by: Option<SignedIn>, state: &AppState) -> Self {
+        Self {
+            line,
+            opened_by,
+            state: state.clone(),
+            wrong_tokens: 0,
+        }
+    }
+
+    /// Waits for the first successful `connect-chat`; closes the socket where none comes in time.
+    pub(super) async fn identify(mut self) -> Option<(Box<Session>, Box<Admitted>)> {
+        let stopping = self.state.stopping.clone();
+        // Held while it is not known which chat: the end of the session closes this socket too.
+        let opened = self.opened_by.map(|opened_by| {
+            let session = Some(opened_by.session);
+            self.state.feeds.feed(opened_by.user, session)
+        });
+        let ended = opened
+            .as_ref()
+            .map_or_else(CancellationToken::new, Feed::ended);
+        let deadline = Instant::now() + self.state.limits.handshake;
+        let input = self.line.input();
+        let close = select! {
+            connected = self.connect(deadline) => match connected {
+                Ok(Known { feed, place, caller, admitted }) => {
+                    let session = Session::new(self.line, feed, caller, self.state, place);
+                    return Some((Box::new(session), Box::new(admitted)));
+                }
+                Err(close) => close,
+            },
+            () = stopping.cancelled() => Close::Restart,
+            () = ended.cancelled() => Close::SessionEnded,
+            () = input.ended() => Close::Normal,
+        };
+        let user = self.opened_by.map(|opened_by| opened_by.user);
+        self.line.close(close, user).await;
+        None
+    }
+
+    /// The deadline is the client's: what the server takes to decide does not count. It is looked at
+    /// by itself too, because a client that always has something to say never lets a timeout come.
+    async fn connect(&mut self, mut deadline: Instant) -> Result<Known, Close> {
+        let late = Close::NotConnected(self.state.limits.handshake);
+        while Instant::now() < deadline {
+            let received = time::timeout_at(deadline, self.line.receive()).await;
+            let (request, too_fast) = match received.map_err(|_| late)?? {
+                Incoming::Text(text) => (Request::parse(&text), None),
+                Incoming::TooFast(text, wait) => (Request::parse(&text), Some(wait)),
+                Incoming::Pong | Incoming::Other => continue,
+            };
+            let Request { id, command } = request;
+            let was_told = too_fast.is_some();
+            let refused = match (too_fast, command) {
+                (Some(wait), _) => too_many_frames(wait),
+                (None, Ok(Command::Connect(connect))) => {
+                    let asked = Instant::now();
+                    match Box::pin(self.admit(id.clone(), connect)).await {
+                        Ok(known) => return Ok(known),
+                        Err(error) => {
+                            deadline += asked.elapsed();
+                            error
+                        }
+                    }
+                }
+                (None, other) => match self.count_frame() {
+                    Ok(()) => other.err().unwrap_or_else(not_connected),
+                    Err(too_fast) => too_fast,
+                },
+            };
+            if !was_told {
+                self.line.slow_down(&refused);
+            }
+            let user = self.opened_by.map(|opened_by| opened_by.user);
+            self.line.log(user, &refused);
+            self.state.metrics.refusal(refused.code().as_str(), "ws");
+            self.line.send(Frame::error(id.as_ref(), &refused)).await?;
+            if self.wrong_tokens >= WRONG_TOKENS {
+                return Err(Close::WrongTokens);
+            }
+        }
+        Err(late)
+    }
+
+    /// Counts a frame that is no `connect-chat` among the requests of its address: nobody else can be
+    /// held to account for it.
+    fn count_frame(&self) -> Result<(), Error> {
+        let from = neighbourhood(self.line.from());
+        let requests = &self.state.requests;
+        requests.take(&from, "frames and requests from this address")
+    }
+
+    /// Counts a wrong token, here and among the requests of its address: a socket must not be a
+    /// cheaper place to try them.
+    fn count_wrong_token(&mut self) {
+        let from = neighbourhood(self.line.from());
+        let taken = self
+            .state
+            .requests
+            .take(&from, "requests from this address");
+        self.wrong_tokens = match taken {
+            Ok(()) => self.wrong_tokens + 1,
+            Err(_) => WRONG_TOKENS,
+        };
+    }
+
+    /// Learns who connects, and lets them in. The socket is registered before it is asked once more
+    /// whether its session is alive: one that ends in between closes it. A shared socket cannot be
+    /// sent to another thread, hence `&mut`.
+    async fn admit(&mut self, id: Option<RequestId>, connect: Connect) -> Result<Known, Error> {
+        let logins = &self.state.logins;
+        let token = connect.token.as_deref();
+        let Identity {
+            caller,
+            user,
+            session,
+        } = match logins.identify(self.opened_by, token, connect.user).await {
+            Ok(identity) => identity,
+            Err(error) => {
+                if token.is_some() && error.code() == Code::Unauthorized {
+                    self.count_wrong_token();
+                }
+                return Err(error);
+            }
+        };
+        let place = self.state.sockets.take(user).ok_or_else(|| {
+            let message = format!("User {user} has too many sockets open; close one");
+            Error::rate_limited(message, RETRY_AFTER)
+        })?;
+        let mut feed = self.state.feeds.feed(user, session);
+        logins.still(user, session).await?;
+        let admitted = admit(&mut feed, &self.state, caller, id, connect).await?;
+        Ok(Known {
+            feed,
+            place,
+            caller,
+            admitted,
+        })
+    }
+}

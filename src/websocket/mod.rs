@@ -1,0 +1,88 @@
+//! `/ws`: the WebSocket.
+
+mod commands;
+mod handshake;
+mod session;
+mod socket;
+
+pub(crate) use crate::{
+    error::{Code, Error},
+    middleware::{ClientAddress, Connection, csrf, request_log, too_many_connections},
+    rate_limit::{Place, neighbourhood},
+    routes::Shown,
+    state::AppState,
+};
+use axum::{
+    Extension, Router,
+    extract::{
+        State,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    middleware,
+    response::Response,
+    routing::get,
+};
+use handshake::Handshake;
+use socket::Line;
+use std::net::IpAddr;
+
+/// What a socket reads at once, in bytes: a frame of ordinary size; larger ones grow the buffer
+/// while they last.
+const READ_BUFFER: usize = 256;
+/// What a socket gathers before it writes without being asked to, in bytes.
+const WRITE_BUFFER: usize = 16 * 1024;
+
+pub(super) fn router(state: &AppState) -> Router<AppState> {
+    // A page of another site must not open a socket: browsers ask nobody before they do.
+    let guard = middleware::from_fn_with_state(state.clone(), csrf::guard);
+    Router::new().route("/ws", get(upgrade).layer(guard))
+}
+
+async fn upgrade(
+    Shown(opened_by): Shown,
+    State(state): State<AppState>,
+    Extension(connection): Extension<Connection>,
+    Extension(client): Extension<ClientAddress>,
+    Extension(request_log::Id(id)): Extension<request_log::Id>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Error> {
+    let upgrade = upgrade.map_err(|_| {
+        let message = "This route speaks WebSocket (version 13) only: ask with Upgrade: websocket";
+        Error::new(Code::UpgradeRequired, message)
+    })?;
+    let place = place_behind_proxy(&state, &connection, client)?;
+    let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_frame_size(state.limits.frame)
+        .max_message_size(state.limits.frame);
+    // Counted from here on, so that a stopping server waits for it.
+    let counted = state.sessions.token();
+    Ok(upgrade.on_upgrade(async move |socket| {
+        let id = id.to_str().unwrap_or_default();
+        let line = Line::new(socket, id, client.0, connection.become_socket(), &state);
+        let identified = Box::pin(Handshake::new(line, opened_by, &state).identify()).await;
+        if let Some((session, admitted)) = identified {
+            // In a task of its own: an open socket holds no room for its upgrade and handshake.
+            state.sessions.spawn(async move {
+                session.run(admitted).await;
+                drop((connection, place));
+            });
+        }
+        drop(counted);
+    }))
+}
+
+/// A place for a socket among those of its address, where its connection is a proxy's and was not
+/// counted as its own.
+fn place_behind_proxy(
+    state: &AppState,
+    connection: &Connection,
+    ClientAddress(client): ClientAddress,
+) -> Result<Option<Place<IpAddr>>, Error> {
+    if !state.proxies.contain(connection.peer.ip()) {
+        return Ok(None);
+    }
+    let place = state.connections.take(neighbourhood(client));
+    place.map(Some).ok_or_else(too_many_connections)
+}
