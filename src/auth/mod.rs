@@ -107,7 +107,7 @@ impl Caller {
 }
 
 #[cfg(test)]
-mod caller_tests {
+mod tests {
     use super::*;
 
     #[test]

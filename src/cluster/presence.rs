@@ -242,6 +242,79 @@ impl Elsewhere {
     }
 }
 
+/// How many of the latest who came and went are remembered of each node: more than come and go
+/// while an answer is on its way.
+const REMEMBERED: usize = 4096;
+
+/// A whole answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// When it was begun, by the node's count.
+    pub(super) version: u64,
+    /// The shards that it is about.
+    pub(super) about: Vec<u16>,
+    /// Everyone in them.
+    pub(super) present: Vec<(ChatId, Online)>,
+}
+
+/// The parts of an answer that have come so far.
+#[derive(Default)]
+pub(super) struct Parts {
+    version: u64,
+    next: u32,
+    present: Vec<(ChatId, Online)>,
+}
+
+impl Parts {
+    /// Adds a part; gives the answer with its last one. Where one of them is missing, there is no
+    /// answer: it would make those in the lost part leave.
+    pub(super) fn add(&mut self, part: Part) -> Option<Answer> {
+        if part.number == 0 {
+            *self = Self {
+                version: part.version,
+                ..Self::default()
+            };
+        }
+        if (part.version, part.number) != (self.version, self.next) {
+            *self = Self::default();
+            return None;
+        }
+        self.next += 1;
+        self.present.extend(part.present);
+        Some(Answer {
+            about: part.about?,
+            version: self.version,
+            present: mem::take(self).present,
+        })
+    }
+}
+
+/// Who came to a node and went lately, in the order of its count: an answer that was begun before
+/// says nothing of them.
+#[derive(Default)]
+pub(super) struct Recent {
+    latest: VecDeque<(u64, ChatId, UserId)>,
+    forgotten: u64,
+}
+
+impl Recent {
+    /// Somebody came or went.
+    pub(super) fn note(&mut self, version: u64, chat: ChatId, user: UserId) {
+        if self.latest.len() >= REMEMBERED
+            && let Some((version, ..)) = self.latest.pop_front()
+        {
+            self.forgotten = self.forgotten.max(version);
+        }
+        self.latest.push_back((version, chat, user));
+    }
+
+    /// Who came or went after that; none where that is not remembered.
+    pub(super) fn after(&self, version: u64) -> Option<HashSet<(ChatId, UserId)>> {
+        let later = self.latest.iter().filter(|(at, ..)| *at > version);
+        (self.forgotten <= version).then(|| later.map(|&(_, chat, user)| (chat, user)).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,79 +389,6 @@ mod tests {
         };
         assert_eq!(seen(others.answered(ONE, answer)), [(2, false)]);
         assert!(others.has(CHAT, UserId(3)) && !others.has(CHAT, UserId(1)));
-    }
-}
-
-/// How many of the latest who came and went are remembered of each node: more than come and go
-/// while an answer is on its way.
-const REMEMBERED: usize = 4096;
-
-/// A whole answer.
-#[derive(Debug)]
-pub(super) struct Answer {
-    /// When it was begun, by the node's count.
-    pub(super) version: u64,
-    /// The shards that it is about.
-    pub(super) about: Vec<u16>,
-    /// Everyone in them.
-    pub(super) present: Vec<(ChatId, Online)>,
-}
-
-/// The parts of an answer that have come so far.
-#[derive(Default)]
-pub(super) struct Parts {
-    version: u64,
-    next: u32,
-    present: Vec<(ChatId, Online)>,
-}
-
-impl Parts {
-    /// Adds a part; gives the answer with its last one. Where one of them is missing, there is no
-    /// answer: it would make those in the lost part leave.
-    pub(super) fn add(&mut self, part: Part) -> Option<Answer> {
-        if part.number == 0 {
-            *self = Self {
-                version: part.version,
-                ..Self::default()
-            };
-        }
-        if (part.version, part.number) != (self.version, self.next) {
-            *self = Self::default();
-            return None;
-        }
-        self.next += 1;
-        self.present.extend(part.present);
-        Some(Answer {
-            about: part.about?,
-            version: self.version,
-            present: mem::take(self).present,
-        })
-    }
-}
-
-/// Who came to a node and went lately, in the order of its count: an answer that was begun before
-/// says nothing of them.
-#[derive(Default)]
-pub(super) struct Recent {
-    latest: VecDeque<(u64, ChatId, UserId)>,
-    forgotten: u64,
-}
-
-impl Recent {
-    /// Somebody came or went.
-    pub(super) fn note(&mut self, version: u64, chat: ChatId, user: UserId) {
-        if self.latest.len() >= REMEMBERED
-            && let Some((version, ..)) = self.latest.pop_front()
-        {
-            self.forgotten = self.forgotten.max(version);
-        }
-        self.latest.push_back((version, chat, user));
-    }
-
-    /// Who came or went after that; none where that is not remembered.
-    pub(super) fn after(&self, version: u64) -> Option<HashSet<(ChatId, UserId)>> {
-        let later = self.latest.iter().filter(|(at, ..)| *at > version);
-        (self.forgotten <= version).then(|| later.map(|&(_, chat, user)| (chat, user)).collect())
     }
 }
 

@@ -258,32 +258,6 @@ impl Config {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_flags_are_well_formed() {
-        Config::command().debug_assert();
-    }
-
-    #[test]
-    fn every_setting_stands_in_the_example() {
-        let example = include_str!("../../.env.example");
-        for arg in Config::command().get_arguments() {
-            let Some(name) = arg.get_env().and_then(|name| name.to_str()) else {
-                continue;
-            };
-            let listed = example.lines().any(|line| {
-                line.trim_start_matches(['#', ' '])
-                    .starts_with(&format!("{name}="))
-            });
-            assert!(listed, "{name} is missing in .env.example");
-        }
-    }
-}
-
 /// Shortest token for the metrics: shorter ones are guessed.
 const SHORTEST_TOKEN: usize = 16;
 
@@ -320,5 +294,31 @@ impl Config {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_are_well_formed() {
+        Config::command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_stands_in_the_example() {
+        let example = include_str!("../../.env.example");
+        for arg in Config::command().get_arguments() {
+            let Some(name) = arg.get_env().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            let listed = example.lines().any(|line| {
+                line.trim_start_matches(['#', ' '])
+                    .starts_with(&format!("{name}="))
+            });
+            assert!(listed, "{name} is missing in .env.example");
+        }
     }
 }

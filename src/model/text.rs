@@ -205,84 +205,6 @@ impl fmt::Debug for Password {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_have_1_to_255_characters_and_no_controls() {
-        for good in ["carl", "Ärger", "名前", "a b", &"ü".repeat(255)] {
-            assert!(Username::parse(good.to_owned()).is_ok(), "{good:?}");
-            assert!(ChatName::parse(good.to_owned()).is_ok(), "{good:?}");
-        }
-        for wrong in [
-            "",
-            " ",
-            "\u{3000}",
-            "a\nb",
-            "a\0",
-            "\u{7f}",
-            "\u{200b}",
-            "\u{3164}\u{2800}",
-            "car\u{202e}l",
-            "a\u{2028}b",
-            &"x".repeat(256),
-        ] {
-            assert!(Username::parse(wrong.to_owned()).is_err(), "{wrong:?}");
-            assert!(ChatName::parse(wrong.to_owned()).is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn names_are_in_normal_form_c() {
-        let name = Username::parse(format!("{}e\u{301}", "e\u{301}".repeat(254)));
-        assert_eq!(
-            name.ok().map(|name| name.to_string()),
-            Some("é".repeat(255))
-        );
-        // Normal form C decomposes some characters.
-        assert!(Username::parse("\u{958}".repeat(128)).is_err());
-    }
-
-    #[test]
-    fn content_has_up_to_16_kib() {
-        assert!(Content::parse("x".repeat(16_384)).is_ok());
-        assert!(Content::parse("two\nlines".to_owned()).is_ok());
-        assert!(Content::parse("e\u{301}".to_owned()).is_ok_and(|c| c.as_str().len() == 3));
-        let wrong = ["", " \n\t", "\u{200b}\u{feff}", "\u{2800}", "a\0b"];
-        for wrong in wrong
-            .map(str::to_owned)
-            .into_iter()
-            .chain(["x".repeat(16_385)])
-        {
-            assert!(Content::parse(wrong).is_err());
-        }
-    }
-
-    #[test]
-    fn a_password_is_one_on_all_keyboards() {
-        let forms = ["caf\u{e9} noir", "cafe\u{301} noir", "caf\u{e9}\u{a0}noir"];
-        for form in forms {
-            let password = Password::taken_over(form.to_owned());
-            assert_eq!(password.as_str(), forms[0]);
-            let given = (form != forms[0]).then_some(form.as_bytes());
-            assert_eq!(password.as_given(), given);
-        }
-        assert_eq!(
-            Password::taken_over("Ａ".to_owned()).as_str(),
-            "Ａ",
-            "no other folding"
-        );
-    }
-
-    #[test]
-    fn a_password_never_shows_itself() {
-        let password = Password::parse("secret".to_owned());
-        assert!(!format!("{password:?}").contains("secret"));
-        assert!(Password::parse("x".repeat(1025)).is_err());
-    }
-}
-
 /// Not only white space, no control characters.
 const LINE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$";
 /// Characters beyond white space that show nothing: zero-width ones, joiners, fillers, blanks. Patterns
@@ -369,3 +291,81 @@ schema!(
     "A password: at most 1,024 bytes in UTF-8, without U+0000; all spaces and all normal forms of it count \
      as one (RFC 8265). Where callers sign in, a new one has at least 8 bytes and is not easily guessed."
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_1_to_255_characters_and_no_controls() {
+        for good in ["carl", "Ärger", "名前", "a b", &"ü".repeat(255)] {
+            assert!(Username::parse(good.to_owned()).is_ok(), "{good:?}");
+            assert!(ChatName::parse(good.to_owned()).is_ok(), "{good:?}");
+        }
+        for wrong in [
+            "",
+            " ",
+            "\u{3000}",
+            "a\nb",
+            "a\0",
+            "\u{7f}",
+            "\u{200b}",
+            "\u{3164}\u{2800}",
+            "car\u{202e}l",
+            "a\u{2028}b",
+            &"x".repeat(256),
+        ] {
+            assert!(Username::parse(wrong.to_owned()).is_err(), "{wrong:?}");
+            assert!(ChatName::parse(wrong.to_owned()).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_in_normal_form_c() {
+        let name = Username::parse(format!("{}e\u{301}", "e\u{301}".repeat(254)));
+        assert_eq!(
+            name.ok().map(|name| name.to_string()),
+            Some("é".repeat(255))
+        );
+        // Normal form C decomposes some characters.
+        assert!(Username::parse("\u{958}".repeat(128)).is_err());
+    }
+
+    #[test]
+    fn content_has_up_to_16_kib() {
+        assert!(Content::parse("x".repeat(16_384)).is_ok());
+        assert!(Content::parse("two\nlines".to_owned()).is_ok());
+        assert!(Content::parse("e\u{301}".to_owned()).is_ok_and(|c| c.as_str().len() == 3));
+        let wrong = ["", " \n\t", "\u{200b}\u{feff}", "\u{2800}", "a\0b"];
+        for wrong in wrong
+            .map(str::to_owned)
+            .into_iter()
+            .chain(["x".repeat(16_385)])
+        {
+            assert!(Content::parse(wrong).is_err());
+        }
+    }
+
+    #[test]
+    fn a_password_is_one_on_all_keyboards() {
+        let forms = ["caf\u{e9} noir", "cafe\u{301} noir", "caf\u{e9}\u{a0}noir"];
+        for form in forms {
+            let password = Password::taken_over(form.to_owned());
+            assert_eq!(password.as_str(), forms[0]);
+            let given = (form != forms[0]).then_some(form.as_bytes());
+            assert_eq!(password.as_given(), given);
+        }
+        assert_eq!(
+            Password::taken_over("Ａ".to_owned()).as_str(),
+            "Ａ",
+            "no other folding"
+        );
+    }
+
+    #[test]
+    fn a_password_never_shows_itself() {
+        let password = Password::parse("secret".to_owned());
+        assert!(!format!("{password:?}").contains("secret"));
+        assert!(Password::parse("x".repeat(1025)).is_err());
+    }
+}

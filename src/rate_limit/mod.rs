@@ -121,7 +121,7 @@ fn wait(until: &NotUntil<<DefaultClock as Clock>::Instant>, clock: &DefaultClock
 }
 
 #[cfg(test)]
-mod pace_tests {
+mod tests {
     use super::*;
 
     const RATE: Rate = Rate {

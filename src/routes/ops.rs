@@ -93,7 +93,7 @@ fn quality(parameters: &str) -> f32 {
 }
 
 #[cfg(test)]
-mod metrics_tests {
+mod tests {
     use super::*;
     use axum::http::HeaderValue;
 

@@ -262,7 +262,7 @@ impl MemberService {
 }
 
 #[cfg(test)]
-mod chat_list_tests {
+mod tests {
     use super::*;
 
     #[test]

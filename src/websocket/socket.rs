@@ -298,7 +298,7 @@ impl Throttle {
 }
 
 #[cfg(test)]
-mod throttle_tests {
+mod tests {
     use super::*;
 
     #[test]
