@@ -1,41 +1,42 @@
-//! Who may do what: the one place that decides, asked by REST and WebSocket alike. The table in
-//! `docs/PERMISSIONS.md` says the same in words, and the tests execute it.
+//! Access policy: decides what a caller may do, as pure functions over the caller, the caller's role in
+//! the chat and the stored facts. REST, WebSocket and the writer all ask here. `docs/PERMISSIONS.md` has
+//! the table in words, and the tests execute that table.
 //!
-//! Memberships count where everyone signs in. In open mode everyone may use every chat; only that
-//! nobody signed in acts for another, and who may edit and delete a message, is the same.
-//!
-//! What is read is asked for after reading it, what is written inside the transaction: nobody sees or
-//! does anything by a membership that has just ended.
+//! With `AUTH=required`, roles decide. In open mode every caller may use every chat; acting for another
+//! user, editing and deleting messages are still checked for callers that are signed in.
 
 use crate::{
     auth::Caller,
     error::Error,
     model::{ChatId, MessageId, Role, UserId},
-    repository::{MemberRepository, Roster},
 };
 
-/// Seeing a chat, its members and messages, and writing to it, is for its members. For everyone else
-/// it does not exist, in the same words as one that does not.
-pub(super) fn see(caller: Caller, role: Option<Role>, chat: ChatId) -> Result<(), Error> {
+/// Allows reading a chat, its members and its messages, and sending to it, to its members. The error for
+/// others is `chat_not_found`, as for a chat that does not exist.
+pub(crate) fn see_chat(caller: Caller, role: Option<Role>, chat: ChatId) -> Result<(), Error> {
     match role.is_none() && caller.members_only() {
         true => Err(Error::chat_not_found(chat).hiding()),
         false => Ok(()),
     }
 }
 
-/// The same by a message: for who does not see its chat it does not exist either.
-pub(super) fn see_message(
+/// Allows reading a message to the members of its chat. The error for others is `message_not_found`.
+pub(crate) fn see_message(
     caller: Caller,
     role: Option<Role>,
     chat: ChatId,
     message: MessageId,
 ) -> Result<(), Error> {
-    see(caller, role, chat).map_err(|_| Error::message_not_found(message).hiding())
+    see_chat(caller, role, chat).map_err(|_| Error::message_not_found(message).hiding())
 }
 
-/// Renaming and deleting a chat, and deciding who belongs to it, is for its admins.
-fn run(caller: Caller, role: Option<Role>, chat: ChatId) -> Result<(), Error> {
-    see(caller, role, chat)?;
+/// Allows renaming and deleting a chat, and changing its memberships, to its admins.
+pub(crate) fn administer_chat(
+    caller: Caller,
+    role: Option<Role>,
+    chat: ChatId,
+) -> Result<(), Error> {
+    see_chat(caller, role, chat)?;
     if caller.members_only() && role != Some(Role::Admin) {
         let message = format!("Only an admin of chat {chat} may do this");
         return Err(Error::forbidden(message));
@@ -43,13 +44,13 @@ fn run(caller: Caller, role: Option<Role>, chat: ChatId) -> Result<(), Error> {
     Ok(())
 }
 
-/// Changing and deleting a user, and seeing their list of chats, is for themselves.
-pub(super) fn own(caller: Caller, user: UserId) -> Result<(), Error> {
+/// Allows changing and deleting a user, and reading the user's list of chats, to that user.
+pub(crate) fn act_as(caller: Caller, user: UserId) -> Result<(), Error> {
     caller.acting_as(Some(user)).map(drop)
 }
 
-/// Editing a message is for its author.
-pub(super) fn edit(
+/// Allows editing a message to its author. `actor` is null for a caller in open mode that names no user.
+pub(crate) fn edit_message(
     actor: Option<UserId>,
     author: Option<UserId>,
     message: MessageId,
@@ -62,8 +63,8 @@ pub(super) fn edit(
     }
 }
 
-/// Deleting a message is for its author and the chat's admins.
-pub(super) fn delete(
+/// Allows deleting a message to its author and to the chat's admins.
+pub(crate) fn delete_message(
     actor: Option<UserId>,
     author: Option<UserId>,
     role: Option<Role>,
@@ -77,81 +78,19 @@ pub(super) fn delete(
     }
 }
 
-/// Asks whether the caller sees a chat, at this moment.
-pub(super) async fn sees(
-    members: &MemberRepository,
-    caller: Caller,
-    chat: ChatId,
-) -> Result<(), Error> {
-    let role = match caller.user().filter(|_| caller.members_only()) {
-        Some(me) => members.find(me, chat).await?.map(|member| member.role),
-        None => None,
-    };
-    see(caller, role, chat)
-}
-
-/// Asks whether the caller runs a chat that is locked.
-pub(super) async fn may_run(
-    caller: Caller,
-    chat: ChatId,
-    roster: &mut Roster,
-) -> Result<(), Error> {
-    run(caller, role_of(caller, roster).await?, chat)
-}
-
-/// Asks whether the caller may end a membership: their own as anyone, another's as an admin. The last
-/// admin stays until there is another, or the chat goes.
-pub(super) async fn may_remove(
-    caller: Caller,
+/// Refuses to take the admin role from the last admin of a chat: every chat must have one.
+pub(crate) fn keep_an_admin(
     member: UserId,
     chat: ChatId,
-    roster: &mut Roster,
+    is_last_admin: bool,
 ) -> Result<(), Error> {
-    let role = role_of(caller, roster).await?;
-    if caller.user() != Some(member) {
-        return run(caller, role, chat);
+    match is_last_admin {
+        true => Err(Error::forbidden(format!(
+            "User {member} is the last admin of chat {chat}: make another member admin first, or \
+             delete the chat"
+        ))),
+        false => Ok(()),
     }
-    see(caller, role, chat)?;
-    leaves_an_admin(caller, member, chat, roster).await
-}
-
-/// Asks whether the caller may give a member another role.
-pub(super) async fn may_appoint(
-    caller: Caller,
-    member: UserId,
-    role: Option<Role>,
-    chat: ChatId,
-    roster: &mut Roster,
-) -> Result<(), Error> {
-    may_run(caller, chat, roster).await?;
-    match role {
-        Some(Role::Participant) => leaves_an_admin(caller, member, chat, roster).await,
-        Some(Role::Admin) | None => Ok(()),
-    }
-}
-
-async fn role_of(caller: Caller, roster: &mut Roster) -> Result<Option<Role>, Error> {
-    match caller.user().filter(|_| caller.members_only()) {
-        Some(me) => roster.role(me).await,
-        None => Ok(None),
-    }
-}
-
-/// Whether a chat would still have an admin without this one. Somebody has to be able to run it.
-async fn leaves_an_admin(
-    caller: Caller,
-    member: UserId,
-    chat: ChatId,
-    roster: &mut Roster,
-) -> Result<(), Error> {
-    let counts = caller.members_only() && roster.role(member).await? == Some(Role::Admin);
-    if !counts || roster.has_other_admin(member).await? {
-        return Ok(());
-    }
-    Err(Error::forbidden(format!(
-        "User {member} is the last admin of chat {chat}: make another member admin first, or delete \
-         the chat"
-    )))
 }
 
 #[cfg(test)]
@@ -170,25 +109,52 @@ mod tests {
     fn a_chat_is_its_members_and_run_by_its_admins() {
         let me = Caller::User(ME);
         let (admin, member) = (Some(Role::Admin), Some(Role::Participant));
-        assert_eq!(code(see(me, None, CHAT)), Some(Code::ChatNotFound));
-        assert_eq!(code(see(me, member, CHAT)), None);
-        assert_eq!(code(run(me, None, CHAT)), Some(Code::ChatNotFound));
-        assert_eq!(code(run(me, member, CHAT)), Some(Code::Forbidden));
-        assert_eq!(code(run(me, admin, CHAT)), None);
+        assert_eq!(code(see_chat(me, None, CHAT)), Some(Code::ChatNotFound));
+        assert_eq!(code(see_chat(me, member, CHAT)), None);
+        assert_eq!(
+            code(administer_chat(me, None, CHAT)),
+            Some(Code::ChatNotFound)
+        );
+        assert_eq!(
+            code(administer_chat(me, member, CHAT)),
+            Some(Code::Forbidden)
+        );
+        assert_eq!(code(administer_chat(me, admin, CHAT)), None);
         for open in [Caller::Open, Caller::Known(ME)] {
-            assert_eq!(code(run(open, None, CHAT)), None);
+            assert_eq!(code(administer_chat(open, None, CHAT)), None);
         }
     }
 
     #[test]
     fn a_message_is_its_authors_and_an_admin_may_delete_it() {
         let other = Some(UserId(2));
-        assert_eq!(code(edit(Some(ME), Some(ME), MessageId(1))), None);
-        assert_eq!(code(edit(None, other, MessageId(1))), None);
-        let refused = edit(Some(ME), other, MessageId(1));
+        assert_eq!(code(edit_message(Some(ME), Some(ME), MessageId(1))), None);
+        assert_eq!(code(edit_message(None, other, MessageId(1))), None);
+        let refused = edit_message(Some(ME), other, MessageId(1));
         assert_eq!(code(refused), Some(Code::Forbidden));
-        let deleting = |role| code(delete(Some(ME), other, role, CHAT));
+        let deleting = |role| code(delete_message(Some(ME), other, role, CHAT));
         assert_eq!(deleting(Some(Role::Participant)), Some(Code::Forbidden));
         assert_eq!(deleting(Some(Role::Admin)), None);
+    }
+
+    #[test]
+    fn the_last_admin_keeps_the_role() {
+        assert_eq!(code(keep_an_admin(ME, CHAT, true)), Some(Code::Forbidden));
+        assert_eq!(code(keep_an_admin(ME, CHAT, false)), None);
+    }
+
+    #[test]
+    fn a_user_is_changed_by_that_user_alone() {
+        assert_eq!(code(act_as(Caller::User(ME), ME)), None);
+        let refused = act_as(Caller::User(ME), UserId(2));
+        assert_eq!(code(refused), Some(Code::Forbidden));
+        assert_eq!(code(act_as(Caller::Open, UserId(2))), None);
+    }
+
+    #[test]
+    fn a_message_of_a_hidden_chat_does_not_exist() {
+        let seen = |role| code(see_message(Caller::User(ME), role, CHAT, MessageId(1)));
+        assert_eq!(seen(None), Some(Code::MessageNotFound));
+        assert_eq!(seen(Some(Role::Participant)), None);
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     cluster::{LinkOptions, LinkWork},
     config::{Auth, Config},
     database::{HealthRepository, Store, Stores},
-    delivery::{Comparer, ComparerParts, Feeds, Writer},
+    delivery::{Comparer, ComparerParts, Feeds, Standings, Writer},
     hub::{Census, Hub, Leaves},
     metrics::{Exposition, Histogram, Metrics},
     rate_limit::{Places, Proxies},
@@ -24,7 +24,7 @@ use crate::{
     service::{
         ChatParts, ChatService, Deletions, Guardian, HealthService, Lifetimes, MemberParts,
         MemberService, MessageService, PlainPasswords, ReadService, SessionParts, SessionService,
-        SkeletonFiller, Standings, Start, Sweeper, TotalsService, UserService,
+        SkeletonFiller, Start, Sweeper, TotalsService, UserService,
     },
     state::{AppState, Shared},
 };
@@ -163,7 +163,7 @@ impl App {
                 HealthRepository::new(stores.health()),
                 hub.clone(),
                 writer.clone(),
-                standings,
+                standings.clone(),
                 reads.clone(),
             ),
             users: user_service,
@@ -186,7 +186,7 @@ impl App {
             reads,
             feeds: Feeds::new(
                 hub.clone(),
-                member_service,
+                standings,
                 messages,
                 stores.feeds_at_once,
                 metrics.feeds.clone(),

@@ -70,7 +70,7 @@ impl Ledger {
             return Err(Error::user_not_found(user));
         }
         let role = self.roles.get(&(user, chat)).copied();
-        policy::see(change.caller(), role, chat)
+        policy::see_chat(change.caller(), role, chat)
     }
 
     fn send(
@@ -147,7 +147,7 @@ impl Ledger {
             })?,
         };
         let author = self.living(id, chat)?.customer_id;
-        policy::edit(actor, author, id)?;
+        policy::edit_message(actor, author, id)?;
         let seq = self.step(chat);
         self.change(id, protocol::Change::Edited, |message| {
             message.content = Some(content.as_str().to_owned());
@@ -165,7 +165,7 @@ impl Ledger {
     ) -> Result<Verdict, Error> {
         let author = self.living(id, chat)?.customer_id;
         let role = actor.and_then(|user| self.roles.get(&(user, chat)).copied());
-        policy::delete(actor, author, role, chat)?;
+        policy::delete_message(actor, author, role, chat)?;
         let seq = self.step(chat);
         self.change(id, protocol::Change::Deleted, |message| {
             message.content = None;

@@ -1,14 +1,13 @@
 //! Changes that stand alone: each has a transaction of its own, and is told to the chats before
 //! whatever is committed next.
 
-use super::{Answer, Change, worker::Worker, writer::COMMIT_LIMIT};
+use super::{Answer, Change, access, worker::Worker, writer::COMMIT_LIMIT};
 use crate::{
     auth::Caller,
     error::catch_panic,
     error::{Code, Error},
     hub::Event,
     model::{ChatId, Timestamp, UserId},
-    policy,
     protocol::Frame,
     repository::{Burial, Tombstone},
 };
@@ -61,7 +60,7 @@ impl Worker {
     async fn delete_chat(&self, caller: Caller, chat: ChatId) -> Result<Answer, Error> {
         let deleting = async {
             let mut roster = self.rosters.lock(chat).await?;
-            policy::may_run(caller, chat, &mut roster).await?;
+            access::may_administer(caller, chat, &mut roster).await?;
             if !roster.delete().await? {
                 return Err(Error::chat_not_found(chat));
             }
@@ -80,7 +79,7 @@ impl Worker {
     ) -> Result<Answer, Error> {
         let removing = async {
             let mut roster = self.rosters.lock(chat).await?;
-            policy::may_remove(caller, user, chat, &mut roster).await?;
+            access::may_remove(caller, user, chat, &mut roster).await?;
             if !roster.remove(user).await? {
                 return Err(Error::member_not_found(user, chat));
             }

@@ -3,6 +3,7 @@
 //! comes through here.
 
 use super::{
+    Connected, Standings,
     cursor::{self, Place},
     replay_cache::{Pages, Shared},
 };
@@ -14,7 +15,6 @@ use crate::{
     model::{ChatId, Epoch, Seq, SessionId, Since, UserId},
     protocol::{Frame, Online},
     repository::{MessageRepository, Most, Standing},
-    service::{Connected, MemberService},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -48,7 +48,7 @@ const READ_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Feeds {
     hub: Hub,
-    members: MemberService,
+    members: Standings,
     messages: MessageRepository,
     metrics: FeedMetrics,
     /// As many sockets read at once as there are connections to the database. The others wait
@@ -105,7 +105,7 @@ impl Feeds {
     #[must_use]
     pub fn new(
         hub: Hub,
-        members: MemberService,
+        members: Standings,
         messages: MessageRepository,
         at_once: usize,
         metrics: FeedMetrics,
@@ -434,7 +434,7 @@ impl Feeds {
             self.in_turn(self.messages.since(chat, seen, PAGE))
         };
         let page = self.pages.after((chat, seen), told, read).await?;
-        match self.members.standing(user, chat).await? {
+        match self.members.ask(user, chat).await? {
             Standing { username: None, .. } => {
                 // The socket ends with its user, and hears of no chat before that.
                 self.hub.end_user_here(user);

@@ -1,11 +1,14 @@
 //! What can be asked of the log, and what it answers.
 
+pub(crate) mod access;
 mod batch;
+mod batcher;
 mod contention;
 mod cursor;
 mod decide;
 mod exclusive;
 mod feed;
+mod membership;
 mod reconciler;
 mod replay_cache;
 mod worker;
@@ -16,7 +19,10 @@ use crate::{
     model::{ChatId, ClientMessageId, Content, Message, MessageId, UserId},
 };
 
+pub(crate) use batcher::Together;
 pub use feed::{Arrival, Delivery, Feed, Feeds, Opened};
+pub use membership::{Connected, Standings};
+pub(crate) use membership::{missing, of_this_epoch};
 pub use reconciler::{Comparer, ComparerParts};
 pub use writer::{Pending, Writer};
 

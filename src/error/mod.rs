@@ -3,7 +3,6 @@
 mod catch_panic;
 mod sqlstate;
 
-use crate::model::{ChatId, MessageId, UserId};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -144,19 +143,19 @@ impl Error {
 
     /// There is no user of that id.
     #[must_use]
-    pub fn user_not_found(id: UserId) -> Self {
+    pub fn user_not_found(id: impl fmt::Display) -> Self {
         Self::new(Code::UserNotFound, format!("User {id} does not exist"))
     }
 
     /// There is no chat of that id.
     #[must_use]
-    pub fn chat_not_found(id: ChatId) -> Self {
+    pub fn chat_not_found(id: impl fmt::Display) -> Self {
         Self::new(Code::ChatNotFound, format!("Chat {id} does not exist"))
     }
 
     /// The user does not belong to the chat.
     #[must_use]
-    pub fn member_not_found(user: UserId, chat: ChatId) -> Self {
+    pub fn member_not_found(user: impl fmt::Display, chat: impl fmt::Display) -> Self {
         Self::new(
             Code::MemberNotFound,
             format!("User {user} is not a member of chat {chat}"),
@@ -165,7 +164,7 @@ impl Error {
 
     /// There is no message of that id, or it is deleted.
     #[must_use]
-    pub fn message_not_found(id: MessageId) -> Self {
+    pub fn message_not_found(id: impl fmt::Display) -> Self {
         Self::new(
             Code::MessageNotFound,
             format!("Message {id} does not exist or is deleted"),
@@ -174,7 +173,7 @@ impl Error {
 
     /// The socket is not connected to the chat.
     #[must_use]
-    pub fn not_connected(chat: ChatId) -> Self {
+    pub fn not_connected(chat: impl fmt::Display) -> Self {
         let message = format!("This socket is not connected to chat {chat}: send connect-chat");
         Self::new(Code::NotConnected, message)
     }

@@ -4,10 +4,10 @@
 
 mod own_origin;
 
+use super::LOG_EPOCH;
 use super::client_ip::CalledAs;
 use crate::{
     error::{Code, Error},
-    routes::LOG_EPOCH,
     state::AppState,
 };
 use axum::{

@@ -25,6 +25,9 @@ pub use connection::{Connection, Input, Refused, Room};
 pub(crate) use limits::hold_passwords;
 pub(crate) use request_log::log_rate_limited;
 
+/// The header with the epoch of the log that a page of changes counts in.
+pub(crate) const LOG_EPOCH: HeaderName = HeaderName::from_static("log-epoch");
+
 /// Everything that stands before the routes, the first last.
 pub(crate) fn apply(routes: Router<AppState>, state: AppState) -> Router {
     let routes = routes

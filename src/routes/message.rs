@@ -8,6 +8,7 @@ use crate::{
     auth::Caller,
     delivery::{Answer, Which},
     error::Error,
+    middleware::LOG_EPOCH,
     model::{ChatId, ClientMessageId, Content, Message, MessageId, UserId},
     service::Post,
     state::AppState,
@@ -15,15 +16,12 @@ use crate::{
 use axum::{
     Json, Router,
     extract::State,
-    http::{HeaderName, StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, put},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-/// The header with the epoch of the log that a page of changes counts in.
-pub(crate) const LOG_EPOCH: HeaderName = HeaderName::from_static("log-epoch");
 
 pub(super) fn router() -> Router<AppState> {
     Router::new()

@@ -24,7 +24,6 @@ use axum::{
 };
 
 pub(crate) use auth::Shown;
-pub(crate) use message::LOG_EPOCH;
 pub use openapi::document;
 
 /// Every route of the API, of the documents and of the web page.

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
+    delivery::access,
     delivery::{Change, Writer},
     error::Error,
     model::{Chat, ChatId, ChatName, Message, MessageId, UserChat, UserId},
@@ -84,7 +85,7 @@ impl ChatService {
     /// The chat of that id; `chat_not_found`.
     pub async fn find(&self, caller: Caller, id: ChatId) -> Result<Chat, Error> {
         let chat = self.chats.find(id).await?;
-        policy::sees(&self.members, caller, id).await?;
+        access::may_see(&self.members, caller, id).await?;
         chat.ok_or_else(|| Error::chat_not_found(id))
     }
 
@@ -97,9 +98,9 @@ impl ChatService {
     /// Gives a chat another name; `chat_not_found`, `forbidden`.
     pub async fn rename(&self, caller: Caller, id: ChatId, name: ChatName) -> Result<Chat, Error> {
         // Before the lock, which a stranger must neither hold nor learn of.
-        policy::sees(&self.members, caller, id).await?;
+        access::may_see(&self.members, caller, id).await?;
         let mut roster = self.rosters.lock(id).await?;
-        policy::may_run(caller, id, &mut roster).await?;
+        access::may_administer(caller, id, &mut roster).await?;
         let chat = roster.rename(&name).await?;
         let chat = chat.ok_or_else(|| Error::chat_not_found(id))?;
         roster.commit().await?;
@@ -109,7 +110,7 @@ impl ChatService {
     /// Deletes a chat, and closes it for everyone: from then on nobody sees anything of it;
     /// `chat_not_found`, `forbidden`.
     pub async fn delete(&self, caller: Caller, chat: ChatId) -> Result<(), Error> {
-        policy::sees(&self.members, caller, chat).await?;
+        access::may_see(&self.members, caller, chat).await?;
         let change = Change::DeleteChat { caller, chat };
         self.writer.submit(change)?.answer().await?;
         self.deletions.note_chat();
@@ -188,7 +189,7 @@ impl MemberService {
         after: Option<ChatCursor>,
         limit: Limit,
     ) -> Result<ChatPage, Error> {
-        policy::own(caller, user)?;
+        policy::act_as(caller, user)?;
         let after = self.position(user, after).await?;
         let listed = self.members.chats_of(user, after, limit.and_one()).await?;
         if listed.is_empty() && self.users.find_all(&[user]).await?.is_empty() {

@@ -3,11 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use super::{batcher::Standings, read_receipt::ReadService};
+use super::read_receipt::ReadService;
 use crate::{
     cluster::LinkState,
     database::HealthRepository,
-    delivery::Writer,
+    delivery::{Standings, Writer},
     error::{Code, Error},
     hub::Hub,
 };

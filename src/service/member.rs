@@ -1,16 +1,13 @@
 //! Who belongs to which chat.
 
-use super::{
-    batcher::Standings,
-    pagination::{Limit, Page},
-};
+use super::pagination::{Limit, Page};
 use crate::{
     auth::Caller,
-    delivery::{Change, Writer},
+    delivery::access,
+    delivery::{Change, Standings, Writer, missing},
     error::{Code, Error},
-    model::{Access, ChatId, ChatMember, Epoch, Member, Role, Seq, Since, UserId},
-    policy,
-    repository::{MemberRepository, MessageRepository, RosterRepository, Standing, UserRepository},
+    model::{Access, ChatId, ChatMember, Member, Role, UserId},
+    repository::{MemberRepository, MessageRepository, RosterRepository, UserRepository},
 };
 
 /// The rules about memberships.
@@ -53,17 +50,6 @@ pub struct Seated {
     pub new: bool,
 }
 
-/// A user who may connect to a chat.
-#[derive(Debug)]
-pub struct Connected {
-    /// Their stored name.
-    pub username: String,
-    /// The chat's latest change.
-    pub head: Seq,
-    /// The epoch of the log that it counts in.
-    pub epoch: Option<Epoch>,
-}
-
 impl MemberService {
     /// On these parts.
     #[must_use]
@@ -98,9 +84,9 @@ impl MemberService {
     ) -> Result<Page<ChatMember>, Error> {
         // Before reading, so that the time it takes tells a stranger nothing; after it, because the
         // caller may have been removed meanwhile.
-        policy::sees(&self.members, caller, chat).await?;
+        access::may_see(&self.members, caller, chat).await?;
         let page = limit.page(self.members.list(chat, after, limit.and_one()).await?);
-        policy::sees(&self.members, caller, chat).await?;
+        access::may_see(&self.members, caller, chat).await?;
         if page.rows.is_empty() && self.members.head(chat).await?.is_none() {
             return Err(Error::chat_not_found(chat));
         }
@@ -117,9 +103,9 @@ impl MemberService {
         role: Option<Role>,
     ) -> Result<Seated, Error> {
         // Before the lock, which a stranger must neither hold nor learn of.
-        policy::sees(&self.members, caller, chat).await?;
+        access::may_see(&self.members, caller, chat).await?;
         let mut roster = self.rosters.lock(chat).await?;
-        policy::may_appoint(caller, user, role, chat, &mut roster).await?;
+        access::may_appoint(caller, user, role, chat, &mut roster).await?;
         let first_role = role.unwrap_or(Role::Participant);
         let seated = match roster.add(user, first_role).await? {
             Some(member) => {
@@ -155,7 +141,7 @@ impl MemberService {
     /// Ends a membership: from that instant the user's sockets get nothing of the chat;
     /// `user_not_found`, `chat_not_found`, `member_not_found`, `forbidden`.
     pub async fn remove(&self, caller: Caller, user: UserId, chat: ChatId) -> Result<(), Error> {
-        policy::sees(&self.members, caller, chat).await?;
+        access::may_see(&self.members, caller, chat).await?;
         let change = Change::RemoveMember { caller, user, chat };
         match self.writer.submit(change)?.answer().await {
             Ok(_) => {
@@ -179,7 +165,7 @@ impl MemberService {
         chat: ChatId,
     ) -> Result<Access, Error> {
         let member = self.members.find(user, chat).await?;
-        let seen = match policy::sees(&self.members, caller, chat).await {
+        let seen = match access::may_see(&self.members, caller, chat).await {
             Ok(()) => true,
             Err(error) if error.code() == Code::ChatNotFound => false,
             Err(error) => return Err(error),
@@ -189,91 +175,8 @@ impl MemberService {
         })
     }
 
-    /// Lets a user connect to a chat who has seen its changes up to `since`. In open mode connecting
-    /// makes one a member; otherwise one must be; `user_not_found`, `chat_not_found`;
-    /// `invalid_field` for a `since` of another epoch or beyond the head, which never goes back in one.
-    pub async fn connect(
-        &self,
-        caller: Caller,
-        user: UserId,
-        chat: ChatId,
-        since: Option<&Since>,
-    ) -> Result<Connected, Error> {
-        let standing = self.standings.ask(user, chat).await?;
-        let role = standing.role.clone().map(Role::from);
-        let connected = present(standing, user, chat)?;
-        policy::see(caller, role, chat)?;
-        if let Some(since) = since {
-            of_this_epoch(
-                since.epoch.as_ref(),
-                connected.epoch.as_ref(),
-                "content, since",
-            )?;
-            if since.seq > connected.head {
-                let expected = format!("at most {}, the chat's latest change", connected.head);
-                return Err(Error::invalid_field("content, since,", &expected));
-            }
-        }
-        if role.is_none() {
-            self.join(user, chat).await?;
-        }
-        Ok(connected)
-    }
-
-    /// Makes a user a member who has connected, unless they are one by now. Without a lock: many
-    /// may come at once, and there is nothing to decide.
-    async fn join(&self, user: UserId, chat: ChatId) -> Result<(), Error> {
-        self.standings.join(user, chat).await?;
-        let standing = self.standings.ask(user, chat).await?;
-        match standing.role {
-            Some(_) => Ok(()),
-            None => Err(missing(standing, user, chat)),
-        }
-    }
-
-    /// How a user stands to a chat.
-    pub async fn standing(&self, user: UserId, chat: ChatId) -> Result<Standing, Error> {
-        self.standings.ask(user, chat).await
-    }
-
     async fn missing(&self, user: UserId, chat: ChatId) -> Result<Error, Error> {
         let standing = self.standings.ask(user, chat).await?;
         Ok(missing(standing, user, chat))
     }
-}
-
-/// What is missing where there is no membership.
-pub(super) fn missing(standing: Standing, user: UserId, chat: ChatId) -> Error {
-    match present(standing, user, chat) {
-        Ok(_) => Error::member_not_found(user, chat),
-        Err(missing) => missing,
-    }
-}
-
-/// What a standing says where both user and chat exist.
-fn present(standing: Standing, user: UserId, chat: ChatId) -> Result<Connected, Error> {
-    let username = standing
-        .username
-        .ok_or_else(|| Error::user_not_found(user))?;
-    let head = standing.head.ok_or_else(|| Error::chat_not_found(chat))?;
-    let epoch = standing.epoch;
-    Ok(Connected {
-        username,
-        head,
-        epoch,
-    })
-}
-
-/// Holds the epoch that a caller names, where they name one, against the log's.
-pub(super) fn of_this_epoch(
-    named: Option<&Epoch>,
-    present: Option<&Epoch>,
-    place: &str,
-) -> Result<(), Error> {
-    if named.is_none() || named == present {
-        return Ok(());
-    }
-    let expected = "the log's present epoch: the log began again, by an import or a restore; \
-                    forget the chat's state and connect without since";
-    Err(Error::invalid_field(&format!("{place}, epoch,"), expected))
 }

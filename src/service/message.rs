@@ -1,12 +1,10 @@
 //! Messages.
 
-use super::{
-    member::of_this_epoch,
-    pagination::{BackPage, Limit, Page},
-};
+use super::pagination::{BackPage, Limit, Page};
 use crate::{
     auth::Caller,
-    delivery::{Answer, Change, Pending, Which, Writer},
+    delivery::access,
+    delivery::{Answer, Change, Pending, Which, Writer, of_this_epoch},
     error::{Code, Error},
     model::{
         ChatId, ClientMessageId, Content, Epoch, Message, MessageId, Role, SearchText, Since,
@@ -70,7 +68,7 @@ impl MessageService {
         before: Option<MessageId>,
         limit: Limit,
     ) -> Result<BackPage, Error> {
-        policy::sees(&self.members, caller, chat).await?;
+        access::may_see(&self.members, caller, chat).await?;
         let before = before.unwrap_or(MessageId(i64::MAX));
         let read = self.messages.page(chat, before, limit.of_messages());
         let page = limit.messages_back(read.await?);
@@ -88,7 +86,7 @@ impl MessageService {
         before: Option<MessageId>,
         limit: Limit,
     ) -> Result<BackPage, Error> {
-        policy::sees(&self.members, caller, chat).await?;
+        access::may_see(&self.members, caller, chat).await?;
         let before = before.unwrap_or(MessageId(i64::MAX));
         let most = Most {
             rows: limit.get(),
@@ -112,7 +110,7 @@ impl MessageService {
         since: &Since,
         limit: Limit,
     ) -> Result<(Page<Message>, Epoch), Error> {
-        policy::sees(&self.members, caller, chat).await?;
+        access::may_see(&self.members, caller, chat).await?;
         let epoch = self.epochs.read().await?.epoch;
         of_this_epoch(since.epoch.as_ref(), Some(&epoch), "The query")?;
         let read = self.messages.since(chat, since.seq, limit.of_messages());
@@ -125,7 +123,7 @@ impl MessageService {
     /// alone would not do, asking last alone would tell a stranger by the time it takes how long the
     /// chat is and what is in it.
     async fn still_sees(&self, caller: Caller, chat: ChatId, is_empty: bool) -> Result<(), Error> {
-        policy::sees(&self.members, caller, chat).await?;
+        access::may_see(&self.members, caller, chat).await?;
         match is_empty && self.messages.head(chat).await?.is_none() {
             true => Err(Error::chat_not_found(chat)),
             false => Ok(()),

@@ -1,6 +1,5 @@
 //! The rules: who may do what, and in which order things happen.
 
-mod batcher;
 mod chat;
 mod health;
 mod janitor;
@@ -16,14 +15,13 @@ mod skeleton_backfill;
 mod totals;
 mod user;
 
-pub use batcher::Standings;
 pub use chat::{ChatCursor, ChatPage, ChatParts, ChatService};
 pub use health::HealthService;
 pub use janitor::{Deletions, Lifetimes, SessionKeeper, Start, Sweeper};
 pub use legacy_passwords::PlainPasswords;
 pub(crate) use login::of_new_password;
 pub use login::{Client, Login, Proofs};
-pub use member::{Connected, MemberParts, MemberService, Seated};
+pub use member::{MemberParts, MemberService, Seated};
 pub use message::{MessageService, Post};
 pub use ownerless_chats::Guardian;
 pub use pagination::{BackPage, Limit, Page};

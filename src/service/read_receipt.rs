@@ -1,9 +1,9 @@
 //! How far members have read. Many clients tell with every message that they show, so positions
 //! are written together and not too often: reading must not slow down writing.
 
-use super::{batcher::Standings, member::missing};
 use crate::{
     auth::Caller,
+    delivery::{Standings, missing},
     error::catch_panic,
     error::{Code, Error},
     hub::Hub,

@@ -1,14 +1,13 @@
 //! Users.
 
 use super::{
-    batcher::Together,
     janitor::Deletions,
     pagination::{Limit, Page},
     session::close_ended,
 };
 use crate::{
     auth::{Caller, PasswordHasher},
-    delivery::{Answer, Change, Writer},
+    delivery::{Answer, Change, Together, Writer},
     error::{Code, Error},
     hub::Hub,
     model::{Password, SessionId, SoughtName, User, UserId, Username},
@@ -111,7 +110,7 @@ impl UserService {
         id: UserId,
         change: UserChange,
     ) -> Result<User, Error> {
-        policy::own(caller, id)?;
+        policy::act_as(caller, id)?;
         let UserChange { name, password } = change;
         let hash = match password {
             Some(password) => {
@@ -144,7 +143,7 @@ impl UserService {
     /// Deletes a user: memberships and sessions go, sockets close, messages become tombstones that
     /// everyone in their chats learns of; `user_not_found`.
     pub async fn delete(&self, caller: Caller, id: UserId) -> Result<(), Error> {
-        policy::own(caller, id)?;
+        policy::act_as(caller, id)?;
         let (writer, deletions) = (self.writer.clone(), self.deletions.clone());
         let deleting = async move {
             let deleted = delete(writer, caller, id).await;

@@ -3,12 +3,12 @@
 use super::HealthService;
 use crate::{
     database::{HealthRepository, Store, Target},
-    delivery::Writer,
+    delivery::{Standings, Writer},
     error::{Code, Error},
     hub::Hub,
     metrics::Metrics,
     repository::{LogRepository, MemberRepository, PositionRepository, RosterRepository},
-    service::{batcher::Standings, read_receipt::ReadService},
+    service::read_receipt::ReadService,
 };
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;

@@ -2,12 +2,7 @@
 //! same second, and one statement for hundreds of them costs little more than one for one of them.
 //! Who asks alone does not wait: a batch is whatever has come while the last one was answered.
 
-use crate::error::catch_panic;
-use crate::{
-    error::{Code, Error},
-    model::{ChatId, UserId},
-    repository::{MemberRepository, Standing},
-};
+use crate::error::{Code, Error, catch_panic};
 use std::{
     future::Future,
     time::{Duration, Instant},
@@ -29,7 +24,7 @@ const ONE_BY_ONE_LIMIT: Duration = Duration::from_millis(500);
 const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Where questions are handed in. Cloning shares the queue.
-pub(super) struct Together<Q, A> {
+pub(crate) struct Together<Q, A> {
     queue: mpsc::Sender<Asked<Q, A>>,
 }
 
@@ -46,7 +41,7 @@ impl<Q, A> Clone for Together<Q, A> {
 impl<Q: Clone + Send + 'static, A: Send + 'static> Together<Q, A> {
     /// A queue, and the work of emptying it by `answer`, which gives an answer to each question in
     /// their order. It ends with the last clone of the handle.
-    pub(super) fn new<F, Fut>(answer: F) -> (Self, impl Future<Output = ()> + Send + 'static)
+    pub(crate) fn new<F, Fut>(answer: F) -> (Self, impl Future<Output = ()> + Send + 'static)
     where
         F: Fn(Vec<Q>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Vec<A>, Error>> + Send + 'static,
@@ -56,7 +51,7 @@ impl<Q: Clone + Send + 'static, A: Send + 'static> Together<Q, A> {
     }
 
     /// Whether nobody answers any more.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.queue.is_closed()
     }
 
@@ -64,7 +59,7 @@ impl<Q: Clone + Send + 'static, A: Send + 'static> Together<Q, A> {
     ///
     /// # Errors
     /// `unavailable` where the store is; `internal` where this very question cannot be answered.
-    pub(super) async fn ask(&self, question: Q) -> Result<A, Error> {
+    pub(crate) async fn ask(&self, question: Q) -> Result<A, Error> {
         let asking = async {
             let (reply, answer) = oneshot::channel();
             self.queue.send((question, reply)).await.ok()?;
@@ -119,57 +114,4 @@ async fn answered<A>(
 ) -> Result<Vec<A>, Error> {
     let answered = time::timeout(ANSWER_LIMIT, catch_panic(answering)).await;
     answered.unwrap_or_else(|_| Err(Error::unavailable()))
-}
-
-/// Where sockets ask. Cloning shares it.
-#[derive(Clone)]
-pub struct Standings {
-    standings: Together<(UserId, ChatId), Standing>,
-    newcomers: Together<(UserId, ChatId), ()>,
-}
-
-impl Standings {
-    /// Two queues, and the work of answering, which ends with the last clone of the handle.
-    pub fn new(members: MemberRepository) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let reader = members.clone();
-        let (standings, reading) = Together::new(move |pairs| {
-            let members = reader.clone();
-            async move { members.standings(&pairs).await }
-        });
-        let (newcomers, joining) = Together::new(move |pairs| {
-            let members = members.clone();
-            async move {
-                members.join(&pairs).await?;
-                Ok(vec![(); pairs.len()])
-            }
-        });
-        let handle = Self {
-            standings,
-            newcomers,
-        };
-        (handle, async {
-            tokio::join!(reading, joining);
-        })
-    }
-
-    /// Whether nobody answers any more.
-    pub(super) fn is_closed(&self) -> bool {
-        self.standings.is_closed() || self.newcomers.is_closed()
-    }
-
-    /// How the user stands to the chat, read after this was called.
-    ///
-    /// # Errors
-    /// `unavailable` where the store is.
-    pub async fn ask(&self, user: UserId, chat: ChatId) -> Result<Standing, Error> {
-        self.standings.ask((user, chat)).await
-    }
-
-    /// Makes a user a member, unless they are one or there is no such user or chat.
-    ///
-    /// # Errors
-    /// `unavailable` where the store is.
-    pub async fn join(&self, user: UserId, chat: ChatId) -> Result<(), Error> {
-        self.newcomers.ask((user, chat)).await
-    }
 }

@@ -1,0 +1,83 @@
+//! Access checks that read the caller's role first, and then ask the policy.
+//!
+//! Reads are checked after the data is read, writes inside their transaction: a membership that has just
+//! ended gives no access.
+
+use crate::{
+    auth::Caller,
+    error::Error,
+    model::{ChatId, Role, UserId},
+    policy,
+    repository::{MemberRepository, Roster},
+};
+
+/// Checks that the caller may see the chat at this moment.
+///
+/// # Errors
+/// `chat_not_found` if not; `unavailable` if the database does not answer.
+pub(crate) async fn may_see(
+    members: &MemberRepository,
+    caller: Caller,
+    chat: ChatId,
+) -> Result<(), Error> {
+    let role = match caller.user().filter(|_| caller.members_only()) {
+        Some(me) => members.find(me, chat).await?.map(|member| member.role),
+        None => None,
+    };
+    policy::see_chat(caller, role, chat)
+}
+
+/// Checks that the caller may administer a locked chat.
+pub(crate) async fn may_administer(
+    caller: Caller,
+    chat: ChatId,
+    roster: &mut Roster,
+) -> Result<(), Error> {
+    policy::administer_chat(caller, role_of(caller, roster).await?, chat)
+}
+
+/// Checks that the caller may end a membership: the caller's own, or another's as an admin. The last admin
+/// cannot leave.
+pub(super) async fn may_remove(
+    caller: Caller,
+    member: UserId,
+    chat: ChatId,
+    roster: &mut Roster,
+) -> Result<(), Error> {
+    let role = role_of(caller, roster).await?;
+    if caller.user() != Some(member) {
+        return policy::administer_chat(caller, role, chat);
+    }
+    policy::see_chat(caller, role, chat)?;
+    policy::keep_an_admin(member, chat, is_last_admin(caller, member, roster).await?)
+}
+
+/// Checks that the caller may give a member this role; `None` keeps the role.
+pub(crate) async fn may_appoint(
+    caller: Caller,
+    member: UserId,
+    role: Option<Role>,
+    chat: ChatId,
+    roster: &mut Roster,
+) -> Result<(), Error> {
+    may_administer(caller, chat, roster).await?;
+    match role {
+        Some(Role::Participant) => {
+            policy::keep_an_admin(member, chat, is_last_admin(caller, member, roster).await?)
+        }
+        Some(Role::Admin) | None => Ok(()),
+    }
+}
+
+async fn role_of(caller: Caller, roster: &mut Roster) -> Result<Option<Role>, Error> {
+    match caller.user().filter(|_| caller.members_only()) {
+        Some(me) => roster.role(me).await,
+        None => Ok(None),
+    }
+}
+
+/// Whether the member is the only admin of the chat. False in open mode, where roles decide nothing.
+async fn is_last_admin(caller: Caller, member: UserId, roster: &mut Roster) -> Result<bool, Error> {
+    let is_admin = caller.members_only() && roster.role(member).await? == Some(Role::Admin);
+    Ok(is_admin && !roster.has_other_admin(member).await?)
+}
