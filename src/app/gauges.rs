@@ -1,7 +1,7 @@
 //! What `/metrics` reads of the parts at the moment it is asked.
 
 use crate::{
-    cluster::LinkState,
+    cluster::{Figures, Link, LinkState},
     database::Stores,
     delivery::Writer,
     hub::Hub,
@@ -16,6 +16,8 @@ use tokio_util::task::TaskTracker;
 /// Where the numbers are.
 pub(super) struct Sources {
     pub(super) hub: Hub,
+    /// The link to the other nodes; null on a single node.
+    pub(super) link: Option<Link>,
     pub(super) stores: Stores,
     pub(super) writer: Writer,
     pub(super) totals: TotalsService,
@@ -103,9 +105,10 @@ impl Sources {
     }
 
     fn of_link(&self) -> [Reading; 8] {
-        let (state, figures) = (self.hub.link_state(), self.hub.link_figures());
-        let linked = usize::from(state != LinkState::None);
-        let up = usize::from(state == LinkState::Up);
+        let link = self.link.as_ref();
+        let linked = usize::from(link.is_some());
+        let up = usize::from(link.is_some_and(|link| link.state() == LinkState::Up));
+        let figures = link.map_or_else(Figures::default, Link::figures);
         let healed = "Times that a chat had missed something of another server";
         [
             gauge("link_configured", "1 where there are other servers", linked),
@@ -130,7 +133,7 @@ impl Sources {
                 "Messages that NATS was not handed",
                 figures.dropped,
             ),
-            counter("link_healed", healed, figures.healed),
+            counter("link_healed", healed, self.hub.healed()),
             counter(
                 "link_reconnects",
                 "Times that NATS was lost and found",

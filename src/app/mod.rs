@@ -9,7 +9,7 @@ use super::server;
 use crate::{
     auth::{FixedToken, Mode, PasswordHasher, PasswordRules},
     cli::Control,
-    cluster::{LinkOptions, LinkWork},
+    cluster::{Link, LinkOptions, LinkWork},
     config::{Auth, Config},
     database::{HealthRepository, Store, Stores},
     delivery::{Comparer, ComparerParts, Feeds, Standings, Writer},
@@ -89,7 +89,8 @@ impl App {
         let metrics = Metrics::default();
         let paces = limits::CallerPaces::new(config);
         let lag = metrics.link_lag.clone();
-        let (hub, link) = hub(config, &store, paces.leaves.clone(), lag).await?;
+        let (hub, linked) = hub(config, &store, paces.leaves.clone(), lag).await?;
+        let (link, link_work) = linked.unzip();
         let stop_writing = CancellationToken::new();
         let rosters = RosterRepository::new(store.clone());
         let (writer, worker) = Writer::new(
@@ -152,6 +153,7 @@ impl App {
         let sources = Sources {
             totals: totals.clone(),
             hub: hub.clone(),
+            link: link.clone(),
             stores: stores.clone(),
             writer: writer.clone(),
             sockets: sessions.clone(),
@@ -161,7 +163,7 @@ impl App {
         let state = AppState::new(Shared {
             health: HealthService::new(
                 HealthRepository::new(stores.health()),
-                hub.clone(),
+                link,
                 writer.clone(),
                 standings.clone(),
                 reads.clone(),
@@ -219,8 +221,8 @@ impl App {
         });
         tasks.spawn(WRITER, &stop_writing, worker.run());
         let stop_linking = CancellationToken::new();
-        if let Some(link) = link {
-            let linking = link.run(hub.clone(), stop_linking.clone());
+        if let Some(work) = link_work {
+            let linking = work.run(hub.clone(), stop_linking.clone());
             tasks.spawn(LINK, &stop_linking, linking);
         }
         tasks.spawn(KEEPER, &stop_writing, keeper.run(stop_writing.clone()));
@@ -348,7 +350,7 @@ async fn hub(
     store: &Store,
     leaves: Leaves,
     lag: Histogram,
-) -> Result<(Hub, Option<LinkWork>), String> {
+) -> Result<(Hub, Option<(Link, LinkWork)>), String> {
     let Some(urls) = config.nats_url.clone() else {
         return Ok((Hub::new(leaves), None));
     };
@@ -364,9 +366,10 @@ async fn hub(
         subscription: config.nats_subscription,
         on_lag: Box::new(move |age| lag.observe_time(age)),
     };
-    let linked = Hub::linked(options, leaves).await;
-    let (hub, link) = linked.map_err(|error| config.secret_files.renamed(error))?;
-    Ok((hub, Some(link)))
+    let (hub, outbox) = Hub::linked(leaves);
+    let linked = Link::new(options, outbox).await;
+    let linked = linked.map_err(|error| config.secret_files.renamed(error))?;
+    Ok((hub, Some(linked)))
 }
 
 /// What sees to it that whoever is connected misses nothing.

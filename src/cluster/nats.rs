@@ -2,12 +2,11 @@
 //! nodes that this one lives, notices those that do not, and holds no batch for long.
 
 use super::{
-    HOLD, Link,
-    presence::STALE,
-    wire::{self, Body, Note},
+    Link,
+    wire::{self, Body},
 };
 use crate::{
-    hub::{Event, Hub},
+    hub::{ControlMessage, Event, Hub, NodeId, Outbound, REORDER_TIMEOUT, STALE},
     model::ChatId,
 };
 use async_nats::{Client, ConnectOptions, Event as NatsEvent, ServerAddr, Subscriber};
@@ -45,7 +44,10 @@ enum Topic {
 pub struct LinkWork {
     link: Link,
     happened: mpsc::Receiver<NatsEvent>,
-    held: mpsc::Receiver<(Instant, ChatId)>,
+    /// Events of the hub for the other nodes.
+    outbound: mpsc::Receiver<Outbound>,
+    /// Chats with a buffered batch, and when its reorder timeout ends.
+    buffered: mpsc::Receiver<(Instant, ChatId)>,
     listening: HashMap<Topic, AbortOnDropHandle<()>>,
     /// When it was connected last.
     connected: Option<Instant>,
@@ -61,12 +63,14 @@ impl LinkWork {
     pub(super) fn new(
         link: Link,
         happened: mpsc::Receiver<NatsEvent>,
-        held: mpsc::Receiver<(Instant, ChatId)>,
+        outbound: mpsc::Receiver<Outbound>,
+        buffered: mpsc::Receiver<(Instant, ChatId)>,
     ) -> Self {
         Self {
             link,
             happened,
-            held,
+            outbound,
+            buffered,
             listening: HashMap::new(),
             connected: None,
             deaf: None,
@@ -75,18 +79,27 @@ impl LinkWork {
         }
     }
 
-    /// Works until `stop`; then says goodbye to the other nodes.
+    /// Works until `stop`; then publishes what the hub has queued, and says goodbye to the other nodes.
     pub async fn run(mut self, hub: Hub, stop: CancellationToken) {
-        let (_, mut held) = mpsc::channel(1);
-        mem::swap(&mut held, &mut self.held);
+        let (_, mut outbound) = mpsc::channel(1);
+        mem::swap(&mut outbound, &mut self.outbound);
+        let (_, mut buffered) = mpsc::channel(1);
+        mem::swap(&mut buffered, &mut self.buffered);
+        let link = self.link.clone();
         let work = async {
-            let releasing = release(held, hub.clone());
-            tokio::join!(releasing, self.work(&hub)).1
+            let publishing = publish(&link, &mut outbound);
+            let releasing = release(buffered, hub.clone());
+            tokio::join!(publishing, releasing, self.work(&hub)).2
         };
         stop.run_until_cancelled(work).await;
-        let link = &self.link;
-        link.note_all(&Note::Farewell);
-        let _ = time::timeout(FLUSH_LIMIT, link.0.client.flush()).await;
+        let last = async {
+            while let Ok(event) = outbound.try_recv() {
+                link.publish(event).await;
+            }
+            link.send_to_all(&ControlMessage::Leaving).await;
+            let _ = link.0.client.flush().await;
+        };
+        let _ = time::timeout(FLUSH_LIMIT, last).await;
     }
 
     async fn work(&mut self, hub: &Hub) -> Infallible {
@@ -96,8 +109,8 @@ impl LinkWork {
         let link = self.link.clone();
         loop {
             select! {
-                Some(event) = self.happened.recv() => self.take_note(hub, event),
-                () = link.0.wanted.notified() => self.listen_more(hub).await,
+                Some(event) = self.happened.recv() => self.take_note(hub, event).await,
+                () = link.0.interest.notified() => self.listen_more(hub).await,
                 _ = beats.tick() => {
                     // Who slept must not take the others for dead because it did not hear them.
                     if due.elapsed() > BEAT {
@@ -120,9 +133,9 @@ impl LinkWork {
             hub.bury_the_dead();
         }
         if mem::take(&mut self.missed) {
-            self.catch_up(hub);
+            self.catch_up(hub).await;
         } else if self.link.is_up() {
-            hub.beat(&self.link);
+            hub.beat();
         }
         self.listen_less(hub);
         self.listen_more(hub).await;
@@ -144,7 +157,7 @@ impl LinkWork {
         }
     }
 
-    fn take_note(&mut self, hub: &Hub, event: NatsEvent) {
+    async fn take_note(&mut self, hub: &Hub, event: NatsEvent) {
         match event {
             NatsEvent::Connected => {
                 tracing::info!("the link to the other servers is up");
@@ -153,9 +166,9 @@ impl LinkWork {
                 }
                 self.complaint.clear();
                 self.listen_anew();
-                self.catch_up(hub);
-                // What was wanted while it was down.
-                self.link.want();
+                self.catch_up(hub).await;
+                // Subscriptions that were requested while the link was down.
+                self.link.0.interest.notify_one();
             }
             NatsEvent::Disconnected => {
                 tracing::warn!("the link to the other servers is down; the database heals");
@@ -176,15 +189,16 @@ impl LinkWork {
 
     /// Something may have been missed: changes are looked for in the database, and the other nodes
     /// are asked who is connected to them.
-    fn catch_up(&self, hub: &Hub) {
-        hub.beat(&self.link);
+    async fn catch_up(&self, hub: &Hub) {
+        hub.beat();
         let shards = self.listening.keys().filter_map(|topic| match topic {
             Topic::Shard(shard) => Some(*shard),
             Topic::All | Topic::Own => None,
         });
         let shards = shards.collect();
-        self.link.note_all(&Note::Ask { shards });
-        self.link.doubt();
+        let request = ControlMessage::SnapshotRequest { shards };
+        self.link.send_to_all(&request).await;
+        hub.signal_loss();
     }
 
     /// Listens to whatever is wanted and not listened to, or not any more. While the link is down
@@ -217,9 +231,10 @@ impl LinkWork {
         }
         // Behind the subscriptions, on the same connection: what comes later is heard. What came
         // before is looked for in the database.
-        self.link.note_all(&Note::Ask { shards: new });
+        let request = ControlMessage::SnapshotRequest { shards: new };
+        self.link.send_to_all(&request).await;
         let _ = time::timeout(FLUSH_LIMIT, self.link.0.client.flush()).await;
-        self.link.doubt();
+        hub.signal_loss();
     }
 
     /// Stops listening to the shards that everyone has left.
@@ -260,7 +275,7 @@ async fn hear(mut subscriber: Subscriber, link: Link, hub: Hub) {
                 if hub.is_occupied(chat)
                     && let Some(batch) = wire::frames(chat, bytes)
                 {
-                    hub.heard(&link, chat, batch);
+                    hub.heard(chat, batch);
                 }
             }
             Body::Passing(chat, frame) => {
@@ -268,8 +283,33 @@ async fn hear(mut subscriber: Subscriber, link: Link, hub: Hub) {
                     hub.deliver(chat, Event::Passing(frame));
                 }
             }
-            Body::Note(note) => hub.noted(&link, message.node, note),
+            Body::Note(note) => link.apply(&hub, message.node, note).await,
         }
+    }
+}
+
+impl Link {
+    /// Applies a message of another node.
+    async fn apply(&self, hub: &Hub, node: NodeId, message: ControlMessage) {
+        let ControlMessage::Heartbeat { hears, digests } = message else {
+            return hub.noted(node, message);
+        };
+        let (known_for, shards) = hub.heartbeat_of(node, &digests);
+        // A node that has just started may not have heard this one yet.
+        if known_for > STALE && !hears.contains(&self.0.node) {
+            self.0.unheard.store(true, Relaxed);
+        }
+        if !shards.is_empty() {
+            let request = ControlMessage::SnapshotRequest { shards };
+            self.send_to(node, &request).await;
+        }
+    }
+}
+
+/// Publishes the hub's events, in order.
+async fn publish(link: &Link, outbound: &mut mpsc::Receiver<Outbound>) {
+    while let Some(event) = outbound.recv().await {
+        link.publish(event).await;
     }
 }
 
@@ -277,7 +317,7 @@ async fn hear(mut subscriber: Subscriber, link: Link, hub: Hub) {
 /// in the order of their times.
 async fn release(mut held: mpsc::Receiver<(Instant, ChatId)>, hub: Hub) {
     while let Some((time, chat)) = held.recv().await {
-        time::sleep_until(time.min(Instant::now() + HOLD)).await;
+        time::sleep_until(time.min(Instant::now() + REORDER_TIMEOUT)).await;
         hub.release(chat, Instant::now());
     }
 }

@@ -2,14 +2,12 @@
 //! sent to sockets, or a note as JSON. A message of another version, or a broken one, is passed
 //! over; the database heals.
 
-use super::NodeId;
 use crate::{
-    hub::Batch,
-    model::{ChatId, Seq, SessionId, UserId},
-    protocol::{Frame, Online},
+    hub::{Batch, ControlMessage, NodeId},
+    model::{ChatId, Seq},
+    protocol::Frame,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use serde::{Deserialize, Serialize};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Counted up when an older node could misread a newer one.
@@ -35,62 +33,7 @@ pub(super) enum Body {
     /// Frames of a chat, not read yet: most often nobody here is in it.
     Changes(ChatId, Bytes),
     Passing(ChatId, Frame),
-    Note(Note),
-}
-
-/// What is told besides frames.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) enum Note {
-    /// A user's first socket on that node is announced. The node counts who comes and goes.
-    Here {
-        chat: ChatId,
-        who: Online,
-        version: u64,
-    },
-    /// A user's last socket on that node is gone.
-    Gone {
-        chat: ChatId,
-        user: UserId,
-        version: u64,
-    },
-    /// A user does not belong to the chat any more.
-    Removed { chat: ChatId, user: UserId },
-    /// The chat was deleted.
-    Closed { chat: ChatId },
-    /// The user was deleted.
-    UserEnded { user: UserId },
-    /// The session was ended.
-    SessionEnded { session: SessionId },
-    /// The user has another name.
-    Renamed {
-        user: UserId,
-        from: String,
-        to: String,
-    },
-    /// The node lives, and hears those. The digests of who is connected to it, by shard.
-    Beat {
-        hears: Vec<NodeId>,
-        digests: Vec<(u16, u64)>,
-    },
-    /// The node stops: nobody is connected to it any more.
-    Farewell,
-    /// Who is connected to you in these shards?
-    Ask { shards: Vec<u16> },
-    /// The answer.
-    Present(Part),
-}
-
-/// A part of the answer to who is connected.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Part {
-    /// When the answer was begun, by the count of who came and went; another has another.
-    pub(crate) version: u64,
-    /// Which part it is, from 0.
-    pub(crate) number: u32,
-    /// With the last part, the shards that the whole answer is about.
-    pub(crate) about: Option<Vec<u16>>,
-    /// Who is where.
-    pub(crate) present: Vec<(ChatId, Online)>,
+    Note(ControlMessage),
 }
 
 fn now_ms() -> u64 {
@@ -142,7 +85,7 @@ pub(super) fn passing(node: NodeId, chat: ChatId, frame: &Frame) -> Bytes {
     bytes.freeze()
 }
 
-pub(super) fn note(node: NodeId, note: &Note) -> Bytes {
+pub(super) fn note(node: NodeId, note: &ControlMessage) -> Bytes {
     // Numbers and texts: JSON can hold all of it.
     let json = serde_json::to_vec(note).unwrap_or_default();
     let mut bytes = head(NOTE, node, ChatId(0), json.len());

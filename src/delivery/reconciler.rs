@@ -92,7 +92,7 @@ impl Comparer {
     }
 
     async fn again_and_again<T: Future<Output = ()>>(&self, compare: impl Fn() -> T) {
-        let mut doubts = self.parts.hub.doubts();
+        let mut doubts = self.parts.hub.possible_loss();
         let mut ticks = time::interval(self.parts.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -5,28 +5,39 @@
 mod connections;
 mod doubtful;
 mod nodes;
+mod outbound;
+mod remote_presence;
 mod room;
+mod shards;
 mod subscription;
 
 use crate::{
-    cluster::{Elsewhere, HOLD, Link, Note, Shards},
     model::{ChatId, Seq, SessionId, UserId},
     protocol::{Frame, Online},
     rate_limit::Paces,
 };
 use doubtful::Doubtful;
+use outbound::OutboundQueue;
+use remote_presence::Elsewhere;
 use room::{Channel, Source, Turn};
+use shards::Shards;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Instant,
 };
-use tokio::{sync::broadcast, time};
+use tokio::{
+    sync::{broadcast, watch},
+    time,
+};
 
 pub use connections::Registration;
 pub use doubtful::Claims;
-pub use nodes::Doubts;
+pub(crate) use outbound::{ControlMessage, NodeId, Outbound, REORDER_TIMEOUT};
+pub use outbound::{Outbox, PossibleLoss};
+pub(crate) use remote_presence::STALE;
 pub use room::{Batch, Event, Signal};
+pub(crate) use shards::{SHARDS, shard_of};
 pub use subscription::Seat;
 
 /// How often each chat is told at once that a user left it. One who goes on is told of a little later, and
@@ -48,8 +59,12 @@ struct Shared {
     doubtful: Doubtful,
     /// How often a chat is told at once that a user left.
     leaves: Leaves,
-    /// None where this server is alone.
-    link: Option<Link>,
+    /// Events for the other nodes; null on a single node.
+    outbound: Option<OutboundQueue>,
+    /// Changes when events of other nodes may have been lost.
+    loss: watch::Sender<()>,
+    /// Times that a chat had missed events of another node.
+    healed: AtomicU64,
 }
 
 #[derive(Default)]
@@ -136,8 +151,8 @@ impl Hub {
     /// Tells a chat what happened, on every node, in the order of the calls. Where nobody is,
     /// nobody is told.
     pub fn post(&self, chat: ChatId, event: Event) {
-        if let Some(link) = &self.0.link {
-            link.publish(chat, &event);
+        if let Some(outbound) = &self.0.outbound {
+            outbound.publish(chat, &event);
         }
         self.deliver(chat, event);
     }
@@ -152,10 +167,10 @@ impl Hub {
         let Some(channel) = self.channel(chat) else {
             return;
         };
-        match (event, &self.0.link) {
+        match (event, &self.0.outbound) {
             (Event::Passing(frame), _) => channel.pass(frame),
-            (Event::Changes(batch), Some(link)) => {
-                self.put_in_turn(link, (chat, &channel), batch, Source::Here);
+            (Event::Changes(batch), Some(outbound)) => {
+                self.put_in_turn(outbound, (chat, &channel), batch, Source::Here);
             }
             (event, _) => channel.post(event),
         }
@@ -163,14 +178,14 @@ impl Hub {
 
     fn put_in_turn(
         &self,
-        link: &Link,
+        outbound: &OutboundQueue,
         (chat, channel): (ChatId, &Channel),
         batch: Batch,
         source: Source,
     ) {
-        let until = time::Instant::now() + HOLD;
+        let until = time::Instant::now() + REORDER_TIMEOUT;
         let turn = channel.in_turn(batch, source, until);
-        if turn == Turn::Held && !link.hold(chat, until) {
+        if turn == Turn::Held && !outbound.track(chat, until) {
             return self.release(chat, until);
         }
         self.settle(chat, turn);
@@ -266,8 +281,7 @@ impl Hub {
     /// Whether somebody may hear what happens in the chat, here or on another node.
     #[must_use]
     pub fn is_heard(&self, chat: ChatId) -> bool {
-        let linked = self.0.link.as_ref().is_some_and(Link::is_up);
-        linked || self.is_occupied(chat)
+        self.0.outbound.is_some() || self.is_occupied(chat)
     }
 
     /// Registers a socket as its user's and, where they signed in, its session's, so that it can be
@@ -279,7 +293,7 @@ impl Hub {
 
     /// Closes every socket of a user, on every node: they are gone.
     pub fn end_user(&self, user: UserId) {
-        self.tell_all(&Note::UserEnded { user });
+        self.tell_all(ControlMessage::UserEnded { user });
         self.end_user_here(user);
     }
 
@@ -290,7 +304,7 @@ impl Hub {
 
     /// Closes every socket of a session, on every node: it has ended.
     pub fn end_session(&self, session: SessionId) {
-        self.tell_all(&Note::SessionEnded { session });
+        self.tell_all(ControlMessage::SessionEnded { session });
         self.end_session_here(session);
     }
 
@@ -314,7 +328,7 @@ impl Hub {
     /// Gives a user another name in the presence of every chat, on every node. A name that the client
     /// chose at connect-chat, other than `from`, stays.
     pub fn rename(&self, user: UserId, from: &str, to: &str) {
-        self.tell_all(&Note::Renamed {
+        self.tell_all(ControlMessage::Renamed {
             user,
             from: from.to_owned(),
             to: to.to_owned(),

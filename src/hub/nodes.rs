@@ -2,18 +2,21 @@
 
 use super::{
     Hub, Leaves, Rooms, Shared,
+    outbound::{self, ControlMessage, NodeId, Outbound, Outbox, PossibleLoss, SnapshotPart},
+    remote_presence::Passage,
     room::{Batch, Event, Source},
+    shards::shard_of,
 };
 use crate::{
-    cluster::{
-        Figures, Link, LinkOptions, LinkState, LinkWork, NodeId, Note, Part, Passage, STALE,
-        shard_of,
-    },
     model::{ChatId, UserId},
     protocol::{Frame, Online},
 };
-use std::{collections::HashSet, future, sync::Arc};
-use tokio::{sync::watch, time::Instant};
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::time::Instant;
 
 /// Users in one part of an answer: with names of any length it stays under the 1 MiB that NATS
 /// takes.
@@ -21,101 +24,84 @@ const PART: usize = 500;
 /// Chats that are read at once for an answer.
 const CHATS: usize = 100;
 
-/// Tells when the link may have lost something.
-pub struct Doubts(Option<watch::Receiver<()>>);
-
-impl Doubts {
-    /// Waits until it may have, since this was asked last; for ever where there is none.
-    pub async fn next(&mut self) {
-        if let Some(doubts) = &mut self.0
-            && doubts.changed().await.is_ok()
-        {
-            return;
-        }
-        future::pending().await
-    }
-}
-
 impl Hub {
-    /// A hub that hears of the other nodes, and what keeps it informed until it is told to stop.
-    ///
-    /// # Errors
-    /// A sentence about what is wrong with the options; not where NATS is away.
-    pub async fn linked(options: LinkOptions, leaves: Leaves) -> Result<(Self, LinkWork), String> {
-        let (link, work) = Link::new(options).await?;
-        let link = Some(link);
+    /// A hub of one node among several, and the queue of events for the others.
+    #[must_use]
+    pub fn linked(leaves: Leaves) -> (Self, Outbox) {
+        let (outbound, outbox) = outbound::queue();
         let shared = Shared {
-            link,
+            outbound: Some(outbound),
             leaves,
             ..Shared::default()
         };
-        Ok((Self(Arc::new(shared)), work))
+        (Self(Arc::new(shared)), outbox)
     }
 
-    /// Whether this node is connected to NATS, over which it hears the others.
-    #[must_use]
-    pub fn link_state(&self) -> LinkState {
-        match &self.0.link {
-            Some(link) if link.is_up() => LinkState::Up,
-            Some(_) => LinkState::Down,
-            None => LinkState::None,
-        }
-    }
-
-    /// How many other nodes are heard.
+    /// The number of other nodes that are heard.
     #[must_use]
     pub fn nodes_heard(&self) -> usize {
         self.rooms().elsewhere.nodes().len()
     }
 
-    /// What the link has done; nothing where there is none.
+    /// Notifies of possible losses from here on.
     #[must_use]
-    pub fn link_figures(&self) -> Figures {
-        let link = self.0.link.as_ref();
-        link.map_or_else(Figures::default, |link| link.counters().read())
+    pub fn possible_loss(&self) -> PossibleLoss {
+        PossibleLoss(self.0.loss.subscribe())
     }
 
-    /// Tells from here on when the link may have lost something.
-    #[must_use]
-    pub fn doubts(&self) -> Doubts {
-        Doubts(self.0.link.as_ref().map(Link::doubts))
+    /// Signals that events of other nodes may have been lost.
+    pub(crate) fn signal_loss(&self) {
+        self.0.loss.send_replace(());
     }
 
-    /// Counts that a chat had missed something.
+    /// Counts a chat that had missed events of another node.
     pub fn count_healed(&self) {
-        if let Some(link) = &self.0.link {
-            link.counters().healed();
+        if self.0.outbound.is_some() {
+            self.0.healed.fetch_add(1, Relaxed);
         }
     }
 
+    /// How often a chat had missed events of another node, since the process started.
+    #[must_use]
+    pub fn healed(&self) -> u64 {
+        self.0.healed.load(Relaxed)
+    }
+
     pub(super) fn want(&self) {
-        if let Some(link) = &self.0.link {
-            link.want();
+        if let Some(outbound) = &self.0.outbound {
+            outbound.request_subscriptions();
         }
     }
 
     pub(super) fn came_here(&self, chat: ChatId, who: &Online, version: u64) {
-        if let Some(link) = &self.0.link {
-            link.here(chat, who, version);
-        }
+        let who = who.clone();
+        self.tell_chat(chat, || ControlMessage::Joined { chat, who, version });
     }
 
     pub(super) fn went_here(&self, chat: ChatId, user: UserId, version: u64) {
-        if let Some(link) = &self.0.link {
-            link.gone(chat, user, version);
+        self.tell_chat(chat, || ControlMessage::Left {
+            chat,
+            user,
+            version,
+        });
+    }
+
+    fn tell_chat(&self, chat: ChatId, message: impl FnOnce() -> ControlMessage) {
+        if let Some(outbound) = &self.0.outbound {
+            outbound.push(Outbound::Chat(chat, message()));
         }
     }
 
     pub(super) fn pass_elsewhere(&self, chat: ChatId, frame: Frame) {
-        if let Some(link) = &self.0.link {
-            link.publish(chat, &Event::Passing(frame));
+        if let Some(outbound) = &self.0.outbound {
+            outbound.publish(chat, &Event::Passing(frame));
         }
     }
 
     /// Tells every other node.
-    pub(super) fn tell_all(&self, note: &Note) {
-        if let Some(link) = &self.0.link {
-            link.note_all(note);
+    pub(super) fn tell_all(&self, message: ControlMessage) {
+        if let Some(outbound) = &self.0.outbound {
+            outbound.push(Outbound::All(message));
         }
     }
 
@@ -127,29 +113,29 @@ impl Hub {
     }
 
     /// Puts changes of another node in their turn.
-    pub(crate) fn heard(&self, link: &Link, chat: ChatId, batch: Batch) {
-        if let Some(channel) = self.channel(chat) {
-            self.put_in_turn(link, (chat, &channel), batch, Source::There);
+    pub(crate) fn heard(&self, chat: ChatId, batch: Batch) {
+        if let (Some(channel), Some(outbound)) = (self.channel(chat), &self.0.outbound) {
+            self.put_in_turn(outbound, (chat, &channel), batch, Source::There);
         }
     }
 
     /// Does what another node's note says. The end of a chat, a membership, a user or a session is
     /// asked of the database first.
-    pub(crate) fn noted(&self, link: &Link, node: NodeId, note: Note) {
-        match note {
-            Note::Removed { chat, user } => self.deliver(chat, Event::SaidRemoved(user)),
-            Note::Closed { chat } if self.is_occupied(chat) => self.claim_chat(chat),
-            Note::Closed { .. } => {}
-            Note::UserEnded { user } => self.claim_user(user),
-            Note::SessionEnded { session } => self.claim_session(session),
-            Note::Renamed { user, from, to } => self.rename_here(user, &from, &to),
-            Note::Here { chat, who, version } => self.change(|rooms| {
+    pub(crate) fn noted(&self, node: NodeId, message: ControlMessage) {
+        match message {
+            ControlMessage::Removed { chat, user } => self.deliver(chat, Event::SaidRemoved(user)),
+            ControlMessage::Closed { chat } if self.is_occupied(chat) => self.claim_chat(chat),
+            ControlMessage::Closed { .. } => {}
+            ControlMessage::UserEnded { user } => self.claim_user(user),
+            ControlMessage::SessionEnded { session } => self.claim_session(session),
+            ControlMessage::Renamed { user, from, to } => self.rename_here(user, &from, &to),
+            ControlMessage::Joined { chat, who, version } => self.change(|rooms| {
                 rooms
                     .elsewhere
                     .counted(node, version, chat, who.customer_id);
                 Vec::from_iter(rooms.elsewhere.came(node, chat, who))
             }),
-            Note::Gone {
+            ControlMessage::Left {
                 chat,
                 user,
                 version,
@@ -157,31 +143,39 @@ impl Hub {
                 rooms.elsewhere.counted(node, version, chat, user);
                 Vec::from_iter(rooms.elsewhere.went(node, chat, user))
             }),
-            Note::Present(part) => self.change(|rooms| rooms.elsewhere.answered(node, part)),
-            Note::Farewell => self.change(|rooms| rooms.elsewhere.bury(node)),
-            Note::Ask { shards } => self.answer(link, node, shards),
-            Note::Beat { hears, digests } => {
-                let mut rooms = self.rooms();
-                // A node that has just come may not have heard this one yet.
-                if rooms.elsewhere.heard(node) > STALE && !hears.contains(&link.node()) {
-                    link.is_unheard();
-                }
-                let occupied = rooms.shards.occupied();
-                let shards = rooms.elsewhere.differing(node, &occupied, &digests);
-                if !shards.is_empty() {
-                    link.note_to(node, &Note::Ask { shards });
-                }
+            ControlMessage::Snapshot(part) => {
+                self.change(|rooms| rooms.elsewhere.answered(node, part))
             }
+            ControlMessage::Leaving => self.change(|rooms| rooms.elsewhere.bury(node)),
+            ControlMessage::SnapshotRequest { shards } => self.answer(node, shards),
+            // The link answers heartbeats: it knows which node this is.
+            ControlMessage::Heartbeat { .. } => {}
         }
     }
 
+    /// Takes note of another node's heartbeat. Returns how long the node has been known, and the shards
+    /// whose presence differs from its own account.
+    pub(crate) fn heartbeat_of(
+        &self,
+        node: NodeId,
+        digests: &[(u16, u64)],
+    ) -> (Duration, Vec<u16>) {
+        let mut rooms = self.rooms();
+        let known_for = rooms.elsewhere.heard(node);
+        let occupied = rooms.shards.occupied();
+        (
+            known_for,
+            rooms.elsewhere.differing(node, &occupied, digests),
+        )
+    }
+
     /// Tells the other nodes that this one lives, and who is connected to it in short.
-    pub(crate) fn beat(&self, link: &Link) {
-        // Sent under the lock, so that what is told before and after it matches.
+    pub(crate) fn beat(&self) {
+        // Queued under the lock, so that the joins and leaves before and after it match its digests.
         let rooms = self.rooms();
         let hears = rooms.elsewhere.nodes();
         let digests = rooms.shards.digests();
-        link.note_all(&Note::Beat { hears, digests });
+        self.tell_all(ControlMessage::Heartbeat { hears, digests });
     }
 
     /// Takes away who was connected to nodes that are dead.
@@ -204,7 +198,7 @@ impl Hub {
     /// Tells a node who is connected here. The chats are read a few at a time, and what is told is
     /// made outside the lock: who comes and goes meanwhile counts on from the answer's own number,
     /// and is told besides.
-    fn answer(&self, link: &Link, node: NodeId, about: Vec<u16>) {
+    fn answer(&self, node: NodeId, about: Vec<u16>) {
         let shards: HashSet<u16> = about.iter().copied().collect();
         let (version, chats) = {
             let mut rooms = self.rooms();
@@ -215,14 +209,16 @@ impl Hub {
         };
         let (mut number, mut present) = (0, Vec::new());
         let mut tell = |present, about| {
-            let part = Part {
+            let part = SnapshotPart {
                 version,
                 number,
                 about,
                 present,
             };
             number += 1;
-            link.note_to(node, &Note::Present(part));
+            if let Some(outbound) = &self.0.outbound {
+                outbound.push(Outbound::Node(node, ControlMessage::Snapshot(part)));
+            }
         };
         for chats in chats.chunks(CHATS) {
             self.gather(chats, &mut present);

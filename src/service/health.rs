@@ -5,11 +5,10 @@ mod tests;
 
 use super::read_receipt::ReadService;
 use crate::{
-    cluster::LinkState,
+    cluster::{Link, LinkState},
     database::HealthRepository,
     delivery::{Standings, Writer},
     error::{Code, Error},
-    hub::Hub,
 };
 use std::{
     sync::Arc,
@@ -27,7 +26,8 @@ const LIMIT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct HealthService {
     probe: Probe,
-    hub: Hub,
+    /// The link to the other nodes; null on a single node.
+    link: Option<Link>,
     writer: Writer,
     standings: Standings,
     reads: ReadService,
@@ -46,7 +46,7 @@ impl HealthService {
     #[must_use]
     pub fn new(
         health: HealthRepository,
-        hub: Hub,
+        link: Option<Link>,
         writer: Writer,
         standings: Standings,
         reads: ReadService,
@@ -54,7 +54,7 @@ impl HealthService {
         let last = Arc::default();
         Self {
             probe: Probe { health, last },
-            hub,
+            link,
             writer,
             standings,
             reads,
@@ -81,7 +81,7 @@ impl HealthService {
         if !stores {
             return Err(Error::unavailable());
         }
-        Ok(self.hub.link_state())
+        Ok(self.link.as_ref().map_or(LinkState::None, Link::state))
     }
 }
 

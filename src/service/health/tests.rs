@@ -42,7 +42,7 @@ async fn ready(failed: Failed) -> Result<Option<Code>, String> {
     let positions = PositionRepository::new(store.clone());
     let (reads, marking) = ReadService::new(positions, standings.clone(), hub.clone());
     let health = HealthRepository::new(store.clone());
-    let health = HealthService::new(health, hub, writer, standings, reads);
+    let health = HealthService::new(health, None, writer, standings, reads);
     // Dropped is what a task that has panicked leaves.
     let worker = (failed != Failed::Writer).then_some(worker);
     let answering = (failed != Failed::Standings).then_some(answering);

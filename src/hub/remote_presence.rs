@@ -2,9 +2,8 @@
 //! here is in, and of nobody who has not been heard of for a while.
 
 use super::{
-    NodeId,
+    outbound::{NodeId, SnapshotPart},
     shards::{shard_of, trace},
-    wire::Part,
 };
 use crate::{
     model::{ChatId, UserId},
@@ -161,7 +160,7 @@ impl Elsewhere {
 
     /// A part of a node's answer to who is connected there. Whoever came or went since it was begun
     /// is left as they are.
-    pub(crate) fn answered(&mut self, id: NodeId, part: Part) -> Vec<Passage> {
+    pub(crate) fn answered(&mut self, id: NodeId, part: SnapshotPart) -> Vec<Passage> {
         let node = self.node(id);
         let Some(answer) = node.coming.add(part) else {
             return Vec::new();
@@ -268,7 +267,7 @@ pub(super) struct Parts {
 impl Parts {
     /// Adds a part; gives the answer with its last one. Where one of them is missing, there is no
     /// answer: it would make those in the lost part leave.
-    pub(super) fn add(&mut self, part: Part) -> Option<Answer> {
+    pub(super) fn add(&mut self, part: SnapshotPart) -> Option<Answer> {
         if part.number == 0 {
             *self = Self {
                 version: part.version,
@@ -352,7 +351,7 @@ mod tests {
         let mut others = Elsewhere::default();
         others.came(ONE, CHAT, user(1));
         others.came(ONE, CHAT, user(2));
-        let part = |number, about, n| Part {
+        let part = |number, about, n| SnapshotPart {
             version: 5,
             number,
             about,
@@ -381,7 +380,7 @@ mod tests {
         others.went(ONE, CHAT, UserId(1));
         others.counted(ONE, 7, CHAT, UserId(3));
         others.came(ONE, CHAT, user(3));
-        let answer = Part {
+        let answer = SnapshotPart {
             version: 5,
             number: 0,
             about: Some(vec![shard_of(CHAT)]),
@@ -396,12 +395,12 @@ mod tests {
 mod answer_tests {
     use super::*;
 
-    fn part(version: u64, number: u32, about: Option<Vec<u16>>) -> Part {
+    fn part(version: u64, number: u32, about: Option<Vec<u16>>) -> SnapshotPart {
         let who = Online {
             customer_id: UserId(i64::from(number)),
             username: "carl".to_owned(),
         };
-        Part {
+        SnapshotPart {
             version,
             number,
             about,
