@@ -50,5 +50,5 @@ pub mod websocket;
 pub use crate::{
     app::App,
     config::{Auth, Config},
-    hub::Census,
+    hub::HubStats,
 };

@@ -5,7 +5,7 @@
 use messaging_api::{
     app::{App, fit_open_files},
     cli,
-    config::{Command, Config},
+    config::{CliCommand, Config},
     metrics,
     telemetry::{self, LogTo},
 };
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             .map_err(|e| format!("cannot start: {e}"))?;
         let result = runtime.block_on(async {
             match to_do {
-                Command::Serve => run(&config).await,
+                CliCommand::Serve => run(&config).await,
                 other => cli::run(&other, &config).await,
             }
         });
@@ -61,16 +61,16 @@ fn main() -> ExitCode {
 }
 
 /// A server's log is its output; what a command writes may be data.
-fn log_of(to_do: &Command) -> LogTo {
+fn log_of(to_do: &CliCommand) -> LogTo {
     match to_do {
-        Command::Serve => LogTo::Output,
+        CliCommand::Serve => LogTo::Output,
         _ => LogTo::Errors,
     }
 }
 
 /// Says what of the settings may be a slip; `check` says it itself.
-fn remark(config: &Config, to_do: &Command) {
-    if *to_do != Command::Check {
+fn remark(config: &Config, to_do: &CliCommand) {
+    if *to_do != CliCommand::Check {
         for remark in &config.remarks {
             tracing::warn!("{remark}");
         }

@@ -15,7 +15,7 @@ use crate::{
 /// others is `chat_not_found`, as for a chat that does not exist.
 pub(crate) fn see_chat(caller: Caller, role: Option<Role>, chat: ChatId) -> Result<(), Error> {
     match role.is_none() && caller.members_only() {
-        true => Err(Error::chat_not_found(chat).hiding()),
+        true => Err(Error::chat_not_found(chat).masked()),
         false => Ok(()),
     }
 }
@@ -27,7 +27,7 @@ pub(crate) fn see_message(
     chat: ChatId,
     message: MessageId,
 ) -> Result<(), Error> {
-    see_chat(caller, role, chat).map_err(|_| Error::message_not_found(message).hiding())
+    see_chat(caller, role, chat).map_err(|_| Error::message_not_found(message).masked())
 }
 
 /// Allows renaming and deleting a chat, and changing its memberships, to its admins.

@@ -1,14 +1,14 @@
 //! What the routes get, and nothing else.
 
 use crate::{
-    auth::FixedToken,
+    auth::SharedSecret,
     delivery::Feeds,
     metrics::{Exposition, RouteMetrics},
     model::UserId,
-    rate_limit::{Paces, Places, Proxies, Rate, Refusals},
+    rate_limit::{ConcurrencyLimiter, KeyedRateLimiter, Rate, RefusalLog, TrustedProxies},
     service::{
-        ChatService, HealthService, MemberService, MessageService, ReadService, SessionService,
-        TotalsService, UserService,
+        ChatService, HealthService, MemberService, MessageService, ReadReceiptService,
+        SessionService, TotalsService, UserService,
     },
 };
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -31,7 +31,7 @@ pub struct Shared {
     /// Messages.
     pub messages: MessageService,
     /// How far members have read.
-    pub reads: ReadService,
+    pub reads: ReadReceiptService,
     /// What sockets are sent.
     pub feeds: Feeds,
     /// Who is signed in.
@@ -46,22 +46,22 @@ pub struct Shared {
     /// What callers are held to.
     pub limits: Limits,
     /// Whose word about their clients is believed.
-    pub proxies: Proxies,
+    pub proxies: TrustedProxies,
     /// How fast each address may ask.
-    pub requests: Paces<IpAddr>,
+    pub requests: KeyedRateLimiter<IpAddr>,
     /// How fast each user may connect to chats.
-    pub connects: Paces<UserId>,
+    pub connects: KeyedRateLimiter<UserId>,
     /// How fast each user may send frames that are no messages: read positions, that they type, and what
     /// is not understood.
-    pub signals: Paces<UserId>,
+    pub signals: KeyedRateLimiter<UserId>,
     /// How fast addresses may choose and try passwords.
-    pub passwords: Paces<IpAddr>,
+    pub passwords: KeyedRateLimiter<IpAddr>,
     /// Which refusals by rate are logged.
-    pub refusals: Refusals,
+    pub refusals: RefusalLog,
     /// How many connections each address may have.
-    pub connections: Places<IpAddr>,
+    pub connections: ConcurrencyLimiter<IpAddr>,
     /// How many sockets each user may have.
-    pub sockets: Places<UserId>,
+    pub sockets: ConcurrencyLimiter<UserId>,
     /// What is counted of requests and sockets.
     pub metrics: RouteMetrics,
     /// How much is stored.
@@ -69,7 +69,7 @@ pub struct Shared {
     /// All that is counted, for who may see it.
     pub exposition: Exposition,
     /// What those show who may; none is none but anyone in open mode.
-    pub metrics_token: Option<FixedToken>,
+    pub metrics_token: Option<SharedSecret>,
     /// The sockets that are open.
     pub sessions: TaskTracker,
     /// Done when the server stops.

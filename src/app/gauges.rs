@@ -1,11 +1,11 @@
 //! What `/metrics` reads of the parts at the moment it is asked.
 
 use crate::{
-    cluster::{Figures, Link, LinkState},
-    database::Stores,
+    cluster::{Link, LinkState, LinkStats},
+    database::Pools,
     delivery::Writer,
     hub::Hub,
-    metrics::{Kind, Reading},
+    metrics::{Kind, Sample},
     service::TotalsService,
     telemetry,
 };
@@ -14,11 +14,11 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 /// Where the numbers are.
-pub(super) struct Sources {
+pub(super) struct GaugeSources {
     pub(super) hub: Hub,
     /// The link to the other nodes; null on a single node.
     pub(super) link: Option<Link>,
-    pub(super) stores: Stores,
+    pub(super) stores: Pools,
     pub(super) writer: Writer,
     pub(super) totals: TotalsService,
     pub(super) sockets: TaskTracker,
@@ -27,9 +27,9 @@ pub(super) struct Sources {
     pub(super) most_connections: usize,
 }
 
-impl Sources {
+impl GaugeSources {
     /// All of them: each is a length or an atomic, two are behind the hub's short locks.
-    pub(super) fn read(&self) -> Vec<Reading> {
+    pub(super) fn read(&self) -> Vec<Sample> {
         let mut readings = self.of_callers().to_vec();
         readings.push(counter(
             "log_lines_dropped",
@@ -42,8 +42,8 @@ impl Sources {
         readings
     }
 
-    fn of_callers(&self) -> [Reading; 5] {
-        let census = self.hub.census();
+    fn of_callers(&self) -> [Sample; 5] {
+        let census = self.hub.hub_stats();
         let free = self.room.available_permits();
         let open = self.most_connections.saturating_sub(free);
         [
@@ -67,7 +67,7 @@ impl Sources {
         ]
     }
 
-    fn of_store(&self) -> [Reading; 5] {
+    fn of_store(&self) -> [Sample; 5] {
         let (waiting, room) = self.writer.queue();
         let pool = self.stores.connections();
         let idle = "Connections to the database that do nothing";
@@ -86,7 +86,7 @@ impl Sources {
     }
 
     /// None of them before the store has answered once.
-    fn of_rows(&self) -> Vec<Reading> {
+    fn of_rows(&self) -> Vec<Sample> {
         let Some(totals) = self.totals.latest() else {
             return Vec::new();
         };
@@ -104,11 +104,11 @@ impl Sources {
         ]
     }
 
-    fn of_link(&self) -> [Reading; 8] {
+    fn of_link(&self) -> [Sample; 8] {
         let link = self.link.as_ref();
         let linked = usize::from(link.is_some());
         let up = usize::from(link.is_some_and(|link| link.state() == LinkState::Up));
-        let figures = link.map_or_else(Figures::default, Link::figures);
+        let stats = link.map_or_else(LinkStats::default, Link::stats);
         let healed = "Times that a chat had missed something of another server";
         [
             gauge("link_configured", "1 where there are other servers", linked),
@@ -118,33 +118,25 @@ impl Sources {
                 "Other servers that are heard",
                 self.hub.nodes_heard(),
             ),
-            counter(
-                "link_published",
-                "Messages handed to NATS",
-                figures.published,
-            ),
-            counter(
-                "link_received",
-                "Messages of other servers",
-                figures.received,
-            ),
+            counter("link_published", "Messages handed to NATS", stats.published),
+            counter("link_received", "Messages of other servers", stats.received),
             counter(
                 "link_dropped",
                 "Messages that NATS was not handed",
-                figures.dropped,
+                stats.dropped,
             ),
             counter("link_healed", healed, self.hub.healed()),
             counter(
                 "link_reconnects",
                 "Times that NATS was lost and found",
-                figures.reconnects,
+                stats.reconnects,
             ),
         ]
     }
 }
 
-fn gauge(name: &'static str, help: &'static str, value: usize) -> Reading {
-    Reading {
+fn gauge(name: &'static str, help: &'static str, value: usize) -> Sample {
+    Sample {
         name,
         help,
         kind: Kind::Gauge,
@@ -152,8 +144,8 @@ fn gauge(name: &'static str, help: &'static str, value: usize) -> Reading {
     }
 }
 
-fn counter(name: &'static str, help: &'static str, value: u64) -> Reading {
-    Reading {
+fn counter(name: &'static str, help: &'static str, value: u64) -> Sample {
+    Sample {
         name,
         help,
         kind: Kind::Counter,

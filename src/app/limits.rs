@@ -5,8 +5,8 @@ use crate::{
     error::Code,
     hub::Leaves,
     model::UserId,
-    rate_limit::{Paces, REFUSAL_PERIOD, Rate, Refusals},
-    server::Bounds,
+    rate_limit::{KeyedRateLimiter, REFUSAL_PERIOD, Rate, RefusalLog},
+    server::ConnectionLimits,
     state::{AppState, Limits},
 };
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -41,26 +41,26 @@ fn rate(config: &Config, per_second: u32) -> Option<Rate> {
 
 /// How fast addresses and users may be.
 pub(super) struct CallerPaces {
-    pub(super) requests: Paces<IpAddr>,
-    pub(super) passwords: Paces<IpAddr>,
-    pub(super) messages: Paces<UserId>,
-    pub(super) connects: Paces<UserId>,
-    pub(super) signals: Paces<UserId>,
+    pub(super) requests: KeyedRateLimiter<IpAddr>,
+    pub(super) passwords: KeyedRateLimiter<IpAddr>,
+    pub(super) messages: KeyedRateLimiter<UserId>,
+    pub(super) connects: KeyedRateLimiter<UserId>,
+    pub(super) signals: KeyedRateLimiter<UserId>,
     pub(super) leaves: Leaves,
     /// Which of their refusals are logged.
-    pub(super) refusals: Refusals,
+    pub(super) refusals: RefusalLog,
 }
 
 impl CallerPaces {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            requests: Paces::new(rate(config, config.limits.requests_per_second)),
-            passwords: Paces::new(rate(config, config.limits.passwords_per_second)),
-            messages: Paces::new(rate(config, config.limits.messages_per_second)),
-            connects: Paces::new(rate(config, config.limits.messages_per_second)),
-            signals: Paces::new(rate(config, config.limits.messages_per_second)),
-            leaves: Paces::new(config.rate_limit().then_some(LEAVES)),
-            refusals: Refusals::default(),
+            requests: KeyedRateLimiter::new(rate(config, config.limits.requests_per_second)),
+            passwords: KeyedRateLimiter::new(rate(config, config.limits.passwords_per_second)),
+            messages: KeyedRateLimiter::new(rate(config, config.limits.messages_per_second)),
+            connects: KeyedRateLimiter::new(rate(config, config.limits.messages_per_second)),
+            signals: KeyedRateLimiter::new(rate(config, config.limits.messages_per_second)),
+            leaves: KeyedRateLimiter::new(config.rate_limit().then_some(LEAVES)),
+            refusals: RefusalLog::default(),
         }
     }
 
@@ -93,8 +93,8 @@ impl CallerPaces {
 }
 
 /// What the listener is held to.
-pub(super) fn bounds(config: &Config, state: &AppState, room: Arc<Semaphore>) -> Bounds {
-    Bounds {
+pub(super) fn bounds(config: &Config, state: &AppState, room: Arc<Semaphore>) -> ConnectionLimits {
+    ConnectionLimits {
         room,
         of_address: state.connections.clone(),
         proxies: state.proxies.clone(),

@@ -7,28 +7,30 @@ mod tasks;
 
 use super::server;
 use crate::{
-    auth::{FixedToken, Mode, PasswordHasher, PasswordRules},
+    auth::{Mode, PasswordHasher, PasswordRules, SharedSecret},
     cli::Control,
-    cluster::{Link, LinkOptions, LinkWork},
+    cluster::{Link, LinkOptions, LinkTask},
     config::{Auth, Config},
-    database::{HealthRepository, Store, Stores},
-    delivery::{Comparer, ComparerParts, Feeds, Standings, Writer},
-    hub::{Census, Hub, Leaves},
+    database::{Database, HealthRepository, Pools},
+    delivery::{Feeds, MembershipLoader, Reconciler, ReconcilerParts, Writer},
+    hub::{Hub, HubStats, Leaves},
     metrics::{Exposition, Histogram, Metrics},
-    rate_limit::{Places, Proxies},
+    rate_limit::{ConcurrencyLimiter, TrustedProxies},
     repository::{
-        ChatRepository, EpochRepository, LogRepository, MemberRepository, MessageRepository,
-        PositionRepository, RosterRepository, SampleRepository, SessionRepository,
-        SkeletonRepository, SweepRepository, TakeoverRepository, TotalsRepository, UserRepository,
+        ChatPurgeRepository, ChatRepository, DemoDataRepository, EpochRepository,
+        LegacyPasswordRepository, LockedChatRepository, MemberRepository, MessageLogRepository,
+        MessageRepository, ReadPositionRepository, SessionRepository, SkeletonRepository,
+        TotalsRepository, UserRepository,
     },
     service::{
-        ChatParts, ChatService, Deletions, Guardian, HealthService, Lifetimes, MemberParts,
-        MemberService, MessageService, PlainPasswords, ReadService, SessionParts, SessionService,
-        SkeletonFiller, Start, Sweeper, TotalsService, UserService,
+        AdminSuccession, ChatParts, ChatPurger, ChatService, Deletions, HealthService,
+        LegacyPasswords, MemberParts, MemberService, MessageService, ReadReceiptService,
+        SessionParts, SessionService, SessionTtl, SkeletonBackfill, Startup, TotalsService,
+        UserService,
     },
     state::{AppState, Shared},
 };
-use gauges::Sources;
+use gauges::GaugeSources;
 use std::{future::Future, sync::Arc, time::Duration};
 use tasks::Tasks;
 use tokio::{net::TcpListener, select, sync::Semaphore, time};
@@ -55,7 +57,7 @@ const LINK: &str = "link";
 /// A server that is ready to serve.
 pub struct App {
     state: AppState,
-    stores: Stores,
+    stores: Pools,
     hub: Hub,
     /// Everything that runs behind the requests.
     tasks: Tasks,
@@ -63,7 +65,7 @@ pub struct App {
     stop_writing: CancellationToken,
     /// Tells the link to finish.
     stop_linking: CancellationToken,
-    bounds: server::Bounds,
+    bounds: server::ConnectionLimits,
     shutdown_limit: Duration,
 }
 
@@ -76,13 +78,13 @@ impl App {
         config.check()?;
         warn_of_open_mode(config);
         warn_of_ignored(config);
-        let stores = Stores::open(
+        let stores = Pools::open(
             &config.target()?,
             config.database.db_connections,
             config.database.db_wait,
         )
         .await?;
-        let (store, reserved) = (stores.common.clone(), stores.reserved.clone());
+        let (store, priority) = (stores.general.clone(), stores.priority.clone());
         let passwords = PasswordHasher::new(config.hashes_at_once(), password_rules(config));
         prepare(config, &store).await?;
 
@@ -92,10 +94,10 @@ impl App {
         let (hub, linked) = hub(config, &store, paces.leaves.clone(), lag).await?;
         let (link, link_work) = linked.unzip();
         let stop_writing = CancellationToken::new();
-        let rosters = RosterRepository::new(store.clone());
+        let locked_chats = LockedChatRepository::new(store.clone());
         let (writer, worker) = Writer::new(
-            LogRepository::new(reserved.clone()),
-            RosterRepository::new(reserved.clone()),
+            MessageLogRepository::new(priority.clone()),
+            LockedChatRepository::new(priority.clone()),
             hub.clone(),
             metrics.writer.clone(),
             stop_writing.clone(),
@@ -104,12 +106,12 @@ impl App {
         let messages = MessageRepository::new(store.clone());
         let users = UserRepository::new(store.clone());
         let mut tasks = Tasks::new();
-        let comparing = comparer(config, &store, &hub).run(stop_writing.clone());
+        let comparing = reconciler(config, &store, &hub).run(stop_writing.clone());
         tasks.spawn("comparer", &stop_writing, comparing);
-        let (standings, answering) = Standings::new(MemberRepository::new(reserved.clone()));
+        let (standings, answering) = MembershipLoader::new(MemberRepository::new(priority.clone()));
         tasks.spawn("member look-ups", &stop_writing, answering);
-        let positions = PositionRepository::new(store.clone());
-        let (reads, marking) = ReadService::new(positions, standings.clone(), hub.clone());
+        let positions = ReadPositionRepository::new(store.clone());
+        let (reads, marking) = ReadReceiptService::new(positions, standings.clone(), hub.clone());
         tasks.spawn("read positions", &stop_writing, marking);
         let deletions = Deletions::default();
         let (user_service, finding) = UserService::new(
@@ -124,24 +126,24 @@ impl App {
             members: members.clone(),
             users,
             messages: messages.clone(),
-            rosters: rosters.clone(),
+            locked_chats: locked_chats.clone(),
             standings: standings.clone(),
             writer: writer.clone(),
             most: limits::only_with(config, config.limits.max_memberships_per_user),
         });
-        let sweeping = SweepRepository::new(store.clone());
-        let guardian = Guardian::new(
+        let sweeping = ChatPurgeRepository::new(store.clone());
+        let guardian = AdminSuccession::new(
             sweeping.clone(),
-            rosters.clone(),
+            locked_chats.clone(),
             deletions.clone(),
             config.auth() == Auth::Required,
         );
-        let sweeper = Sweeper::new(sweeping, deletions.clone());
-        let skeletons = SkeletonFiller::new(SkeletonRepository::new(store.clone()));
+        let sweeper = ChatPurger::new(sweeping, deletions.clone());
+        let skeletons = SkeletonBackfill::new(SkeletonRepository::new(store.clone()));
         let chats = ChatRepository::new(store.clone());
         // Half of the turns are left to those who sign in.
-        let plain = PlainPasswords::new(
-            TakeoverRepository::new(store.clone()),
+        let plain = LegacyPasswords::new(
+            LegacyPasswordRepository::new(store.clone()),
             passwords.clone(),
             config.hashes_at_once() / 2,
         );
@@ -150,7 +152,7 @@ impl App {
         let room = Arc::new(Semaphore::new(config.max_connections as usize));
         let sessions = TaskTracker::new();
         let totals = TotalsService::new(TotalsRepository::new(store.clone()));
-        let sources = Sources {
+        let sources = GaugeSources {
             totals: totals.clone(),
             hub: hub.clone(),
             link: link.clone(),
@@ -172,7 +174,7 @@ impl App {
             chats: ChatService::new(ChatParts {
                 chats,
                 members: members.clone(),
-                rosters,
+                locked_chats,
                 writer: writer.clone(),
                 deletions,
                 most: limits::only_with(config, config.limits.max_chats_per_user),
@@ -198,24 +200,24 @@ impl App {
             loopback_only: config.auth() == Auth::Open && config.host.is_loopback(),
             unproxied: config.auth.is_none() && config.auth() == Auth::Open,
             limits: limits::limits(config),
-            proxies: Proxies::new(config.limits.trusted_proxies.clone()),
+            proxies: TrustedProxies::new(config.limits.trusted_proxies.clone()),
             requests: paces.requests.clone(),
             passwords: paces.passwords.clone(),
             connects: paces.connects.clone(),
             signals: paces.signals.clone(),
             refusals: paces.refusals.clone(),
-            connections: Places::new(limits::only_with(
+            connections: ConcurrencyLimiter::new(limits::only_with(
                 config,
                 config.limits.max_connections_per_address,
             )),
-            sockets: Places::new(limits::only_with(
+            sockets: ConcurrencyLimiter::new(limits::only_with(
                 config,
                 config.limits.max_sockets_per_user,
             )),
             totals,
             exposition: Exposition::new(&metrics, move || sources.read()),
             metrics: metrics.routes,
-            metrics_token: config.metrics_token.as_deref().map(FixedToken::new),
+            metrics_token: config.metrics_token.as_deref().map(SharedSecret::new),
             sessions,
             stopping: CancellationToken::new(),
         });
@@ -236,7 +238,7 @@ impl App {
         tasks.spawn("guardian of chats", &stop_writing, guarding);
         let hashing = plain.run(stop_writing.clone());
         tasks.spawn("hashing of plain passwords", &stop_writing, hashing);
-        let (logged, stopping) = (stores.common.clone(), stop_writing.clone());
+        let (logged, stopping) = (stores.general.clone(), stop_writing.clone());
         let shortening = async move { logged.keep_log_short(&stopping).await };
         tasks.spawn("log of the database", &stop_writing, shortening);
         let filling = skeletons.run(stop_writing.clone());
@@ -258,9 +260,9 @@ impl App {
     }
 
     /// How much the hub holds at this moment. The probe outlives the server.
-    pub fn census(&self) -> impl Fn() -> Census + Send + 'static {
+    pub fn hub_stats(&self) -> impl Fn() -> HubStats + Send + 'static {
         let hub = self.hub.clone();
-        move || hub.census()
+        move || hub.hub_stats()
     }
 
     /// Serves until `shutdown`, or until a task has ended that the server cannot do without. Then it
@@ -277,7 +279,8 @@ impl App {
         let service = server::service(self.state.clone());
         let connections = TaskTracker::new();
         let stopping = self.state.stopping.clone();
-        let door = server::Door::new(service, self.bounds, stopping.clone(), connections.clone());
+        let door =
+            server::Acceptor::new(service, self.bounds, stopping.clone(), connections.clone());
         let shutdown = async {
             select! {
                 () = shutdown => {}
@@ -347,10 +350,10 @@ fn warn_of_ignored(config: &Config) {
 /// Who is connected: to this server alone, or to all that share the database.
 async fn hub(
     config: &Config,
-    store: &Store,
+    store: &Database,
     leaves: Leaves,
     lag: Histogram,
-) -> Result<(Hub, Option<(Link, LinkWork)>), String> {
+) -> Result<(Hub, Option<(Link, LinkTask)>), String> {
     let Some(urls) = config.nats_url.clone() else {
         return Ok((Hub::new(leaves), None));
     };
@@ -373,10 +376,10 @@ async fn hub(
 }
 
 /// What sees to it that whoever is connected misses nothing.
-fn comparer(config: &Config, store: &Store, hub: &Hub) -> Comparer {
-    Comparer::new(ComparerParts {
+fn reconciler(config: &Config, store: &Database, hub: &Hub) -> Reconciler {
+    Reconciler::new(ReconcilerParts {
         hub: hub.clone(),
-        log: LogRepository::new(store.clone()),
+        log: MessageLogRepository::new(store.clone()),
         members: MemberRepository::new(store.clone()),
         users: UserRepository::new(store.clone()),
         sessions: SessionRepository::new(store.clone()),
@@ -386,9 +389,9 @@ fn comparer(config: &Config, store: &Store, hub: &Hub) -> Comparer {
 }
 
 /// Brings the data into shape.
-async fn prepare(config: &Config, store: &Store) -> Result<(), String> {
-    let start = Start::new(
-        SampleRepository::new(store.clone()),
+async fn prepare(config: &Config, store: &Database) -> Result<(), String> {
+    let start = Startup::new(
+        DemoDataRepository::new(store.clone()),
         SkeletonRepository::new(store.clone()),
     );
     let failed = |e: crate::error::Error| {
@@ -412,7 +415,7 @@ fn password_rules(config: &Config) -> PasswordRules {
 
 fn logins(
     config: &Config,
-    stores: &Stores,
+    stores: &Pools,
     hub: &Hub,
     passwords: &PasswordHasher,
 ) -> SessionService {
@@ -422,12 +425,12 @@ fn logins(
     };
     SessionService::new(SessionParts {
         mode,
-        sessions: SessionRepository::new(stores.common.clone()),
-        tokens: SessionRepository::new(stores.reserved.clone()),
-        users: UserRepository::new(stores.common.clone()),
+        sessions: SessionRepository::new(stores.general.clone()),
+        tokens: SessionRepository::new(stores.priority.clone()),
+        users: UserRepository::new(stores.general.clone()),
         passwords: passwords.clone(),
         hub: hub.clone(),
-        lifetimes: Lifetimes {
+        lifetimes: SessionTtl {
             absolute: config.session_limit,
             idle: config.session_idle_limit,
         },

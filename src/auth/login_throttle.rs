@@ -35,7 +35,7 @@ const SLOWED: Duration = Duration::from_secs(1);
 
 /// Counts failed logins. Cloning shares the counters.
 #[derive(Clone)]
-pub struct Attempts(Arc<Shared>);
+pub struct LoginThrottle(Arc<Shared>);
 
 struct Shared {
     /// Names become numbers under a key of this process: nobody can make two of them meet.
@@ -45,8 +45,8 @@ struct Shared {
 }
 
 /// A login under way, which counts as failed until it is known better.
-pub struct Attempt {
-    attempts: Attempts,
+pub struct LoginAttempt {
+    attempts: LoginThrottle,
     pair: u64,
     address: u64,
     account: u64,
@@ -54,7 +54,7 @@ pub struct Attempt {
     pub delay: Duration,
 }
 
-impl Default for Attempts {
+impl Default for LoginThrottle {
     fn default() -> Self {
         let counters = Mutex::new(Counters::new(Instant::now()));
         let hasher = RandomState::new();
@@ -62,16 +62,21 @@ impl Default for Attempts {
     }
 }
 
-impl Attempts {
+impl LoginThrottle {
     /// Begins a login to an account, whether it exists or not, from an address.
     ///
     /// # Errors
     /// How long to wait before the next one.
-    pub fn begin(&self, account: &str, address: IpAddr) -> Result<Attempt, Duration> {
+    pub fn begin(&self, account: &str, address: IpAddr) -> Result<LoginAttempt, Duration> {
         self.begin_at(account, address, Instant::now())
     }
 
-    fn begin_at(&self, account: &str, address: IpAddr, now: Instant) -> Result<Attempt, Duration> {
+    fn begin_at(
+        &self,
+        account: &str,
+        address: IpAddr,
+        now: Instant,
+    ) -> Result<LoginAttempt, Duration> {
         let address = network(address);
         let pair = self.key(("pair", account, address));
         let by_address = self.key(("address", address));
@@ -91,7 +96,7 @@ impl Attempts {
             true => SLOWED,
             false => Duration::ZERO,
         };
-        Ok(Attempt {
+        Ok(LoginAttempt {
             attempts: self.clone(),
             pair,
             address: by_address,
@@ -112,7 +117,7 @@ impl Attempts {
     }
 }
 
-impl Attempt {
+impl LoginAttempt {
     /// The password was right: what one address failed on this account before is forgotten.
     pub fn succeeded(self) {
         let mut counters = self.attempts.counters();
@@ -248,7 +253,7 @@ mod tests {
 
     /// Fails so often; the wait that the last was refused with, zero where it was not.
     fn fail(
-        attempts: &Attempts,
+        attempts: &LoginThrottle,
         account: &str,
         from: IpAddr,
         times: u32,
@@ -266,7 +271,7 @@ mod tests {
 
     #[test]
     fn the_wait_grows_for_one_address_and_not_for_the_owner_at_another() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
+        let (attempts, now) = (LoginThrottle::default(), Instant::now());
         assert!(fail(&attempts, "carl", stranger(1), FREE_PAIR, now).is_zero());
         let second = Duration::from_secs(1);
         assert_eq!(fail(&attempts, "carl", stranger(1), 9, now), second);
@@ -289,7 +294,7 @@ mod tests {
 
     #[test]
     fn one_address_cannot_try_many_names() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
+        let (attempts, now) = (LoginThrottle::default(), Instant::now());
         for n in 0..FREE_ADDRESS {
             assert!(attempts.begin_at(&n.to_string(), stranger(1), now).is_ok());
         }
@@ -299,9 +304,9 @@ mod tests {
 
     #[test]
     fn many_addresses_slow_an_account_down_but_not_for_its_owner() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
+        let (attempts, now) = (LoginThrottle::default(), Instant::now());
         let owner = attempts.begin_at("carl", OWNER, now);
-        assert!(owner.map(Attempt::succeeded).is_ok());
+        assert!(owner.map(LoginAttempt::succeeded).is_ok());
         for n in 0..FREE_ACCOUNT {
             let attempt = attempts.begin_at("carl", stranger(n), now);
             assert!(attempt.is_ok_and(|a| a.delay.is_zero()));
@@ -313,10 +318,10 @@ mod tests {
 
     #[test]
     fn success_is_given_back_and_failures_are_forgotten() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
+        let (attempts, now) = (LoginThrottle::default(), Instant::now());
         for _ in 0..10 * FREE_ADDRESS {
             let attempt = attempts.begin_at("carl", OWNER, now);
-            assert!(attempt.map(Attempt::succeeded).is_ok());
+            assert!(attempt.map(LoginAttempt::succeeded).is_ok());
         }
         assert!(!fail(&attempts, "carl", OWNER, 3 * FREE_PAIR, now).is_zero());
         assert!(fail(&attempts, "carl", OWNER, FREE_PAIR, now + MEMORY).is_zero());
@@ -324,7 +329,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_address_and_memory_is_bounded() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
+        let (attempts, now) = (LoginThrottle::default(), Instant::now());
         let within = |n: u128| IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8 << 96) | n));
         for n in 0..FREE_PAIR {
             assert!(attempts.begin_at("carl", within(n.into()), now).is_ok());

@@ -9,9 +9,9 @@ use crate::{
     model::{SessionId, UserId},
 };
 
-pub use login_throttle::{Attempt, Attempts};
-pub use password::{PasswordHasher, PasswordRules, Proof};
-pub use token::{FixedToken, SessionToken};
+pub use login_throttle::{LoginAttempt, LoginThrottle};
+pub use password::{PasswordHasher, PasswordRules, Verification};
+pub use token::{SessionToken, SharedSecret};
 
 /// Who calls: the first argument of every method that acts for someone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Caller {
     ///
     /// # Errors
     /// `invalid_field` where nothing is claimed in open mode; `forbidden` as above.
-    pub fn someone(self, claimed: Option<UserId>) -> Result<UserId, Error> {
+    pub fn require_user(self, claimed: Option<UserId>) -> Result<UserId, Error> {
         self.acting_as(claimed)?
             .ok_or_else(|| Error::invalid_field("customerId", "the id of the user who acts"))
     }
@@ -113,16 +113,19 @@ mod tests {
     #[test]
     fn nobody_signed_in_speaks_for_another() {
         for me in [Caller::User(UserId(1)), Caller::Known(UserId(1))] {
-            assert_eq!(me.someone(None).ok(), Some(UserId(1)));
-            assert_eq!(me.someone(Some(UserId(1))).ok(), Some(UserId(1)));
-            assert!(me.someone(Some(UserId(2))).is_err());
+            assert_eq!(me.require_user(None).ok(), Some(UserId(1)));
+            assert_eq!(me.require_user(Some(UserId(1))).ok(), Some(UserId(1)));
+            assert!(me.require_user(Some(UserId(2))).is_err());
         }
     }
 
     #[test]
     fn in_open_mode_a_claim_is_believed() {
-        assert_eq!(Caller::Open.someone(Some(UserId(2))).ok(), Some(UserId(2)));
-        assert!(Caller::Open.someone(None).is_err());
+        assert_eq!(
+            Caller::Open.require_user(Some(UserId(2))).ok(),
+            Some(UserId(2))
+        );
+        assert!(Caller::Open.require_user(None).is_err());
         assert_eq!(Caller::Open.acting_as(None).ok(), Some(None));
     }
 

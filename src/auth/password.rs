@@ -100,7 +100,7 @@ fn is_strong(password: &str, username: &str) -> bool {
 
 /// What became of a password that was to be proved.
 #[derive(Debug)]
-pub enum Proof {
+pub enum Verification {
     /// It is not the one.
     Wrong,
     /// It is the one.
@@ -181,7 +181,7 @@ impl PasswordHasher {
         password: Password,
         stored: Option<String>,
         username: String,
-    ) -> Result<Proof, Error> {
+    ) -> Result<Verification, Error> {
         let rules = self.rules;
         let allowed = move |password: &Password| rules.allow(password, &username);
         self.in_turn(move || verify(&password, stored.as_deref(), allowed))
@@ -228,11 +228,11 @@ fn verify(
     password: &Password,
     stored: Option<&str>,
     allowed: impl Fn(&Password) -> bool,
-) -> Result<Proof, Error> {
+) -> Result<Verification, Error> {
     if let Some(plain) = stored.and_then(|stored| stored.strip_prefix(PLAIN_MARK)) {
         return verify_plain(password, plain, allowed);
     }
-    let nobodys = nobodys_hash();
+    let nobodys = dummy_hash();
     let found = stored.and_then(|stored| PasswordHash::new(stored).ok());
     let is_somebodys = found.is_some();
     let hash_of = match found {
@@ -244,13 +244,13 @@ fn verify(
     let prepared = is(password.as_bytes());
     let proved = prepared || password.as_given().is_some_and(is);
     if !(proved && is_somebodys) {
-        return Ok(Proof::Wrong);
+        return Ok(Verification::Wrong);
     }
     let rehashed = match prepared && is_present(&hash_of) {
         true => None,
         false => Some(hash(password)?),
     };
-    Ok(Proof::Right {
+    Ok(Verification::Right {
         rehashed,
         keeps_rules: allowed(password),
     })
@@ -262,21 +262,21 @@ fn verify_plain(
     password: &Password,
     plain: &str,
     allowed: impl Fn(&Password) -> bool,
-) -> Result<Proof, Error> {
+) -> Result<Verification, Error> {
     let plain = Password::taken_over(plain.to_owned());
     let hash = hash(password)?;
     let digest = |text: &[u8]| Sha256::digest(text);
     match digest(password.as_bytes()) == digest(plain.as_bytes()) {
-        true => Ok(Proof::Right {
+        true => Ok(Verification::Right {
             rehashed: Some(hash),
             keeps_rules: allowed(password),
         }),
-        false => Ok(Proof::Wrong),
+        false => Ok(Verification::Wrong),
     }
 }
 
 /// A hash by the present parameters that no password has.
-fn nobodys_hash() -> String {
+fn dummy_hash() -> String {
     let (salt, output) = ("A".repeat(22), "A".repeat(43));
     format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${salt}${output}")
 }
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn nobodys_hash_is_a_hash_by_the_present_parameters() {
-        let nobodys = PasswordHash::new(&nobodys_hash());
+        let nobodys = PasswordHash::new(&dummy_hash());
         assert!(nobodys.is_ok_and(|hash| is_present(&hash)));
     }
 
@@ -313,7 +313,7 @@ mod tests {
             .and_then(|argon2| argon2.hash_password(b"correct horse").ok())
             .map(|hash| hash.to_string());
         let proof = verify(&password("correct horse"), old.as_deref(), anything);
-        let Ok(Proof::Right {
+        let Ok(Verification::Right {
             rehashed: Some(new),
             ..
         }) = proof
@@ -321,9 +321,12 @@ mod tests {
             panic!("{proof:?}");
         };
         let again = verify(&password("correct horse"), Some(&new), anything);
-        assert!(matches!(again, Ok(Proof::Right { rehashed: None, .. })));
+        assert!(matches!(
+            again,
+            Ok(Verification::Right { rehashed: None, .. })
+        ));
         let wrong = verify(&password("correct cow"), Some(&new), anything);
-        assert!(matches!(wrong, Ok(Proof::Wrong)));
+        assert!(matches!(wrong, Ok(Verification::Wrong)));
     }
 
     #[test]
@@ -333,7 +336,7 @@ mod tests {
             .ok()
             .and_then(|argon2| argon2.hash_password(typed.as_bytes()).ok())
             .map(|hash| hash.to_string());
-        let Ok(Proof::Right {
+        let Ok(Verification::Right {
             rehashed: Some(new),
             ..
         }) = verify(&password(typed), old.as_deref(), anything)
@@ -343,19 +346,19 @@ mod tests {
         for form in [typed, "caf\u{e9} noir", "caf\u{e9}\u{3000}noir"] {
             let proof = verify(&password(form), Some(&new), anything);
             assert!(
-                matches!(proof, Ok(Proof::Right { rehashed: None, .. })),
+                matches!(proof, Ok(Verification::Right { rehashed: None, .. })),
                 "{form}"
             );
         }
         let wrong = verify(&password("cafe noir"), Some(&new), anything);
-        assert!(matches!(wrong, Ok(Proof::Wrong)));
+        assert!(matches!(wrong, Ok(Verification::Wrong)));
     }
 
     #[test]
     fn a_password_that_is_not_hashed_yet_is_proved_and_hashed() {
         let stored = Some("plain:plain:correct horse");
         let proof = verify(&password("plain:correct horse"), stored, anything);
-        let Ok(Proof::Right {
+        let Ok(Verification::Right {
             rehashed: Some(hash),
             ..
         }) = proof
@@ -363,10 +366,13 @@ mod tests {
             panic!("{proof:?}");
         };
         let again = verify(&password("plain:correct horse"), Some(&hash), anything);
-        assert!(matches!(again, Ok(Proof::Right { rehashed: None, .. })));
+        assert!(matches!(
+            again,
+            Ok(Verification::Right { rehashed: None, .. })
+        ));
         for wrong in ["correct horse", "plain:plain:correct horse", ""] {
             let proof = verify(&password(wrong), stored, anything);
-            assert!(matches!(proof, Ok(Proof::Wrong)), "{wrong}");
+            assert!(matches!(proof, Ok(Verification::Wrong)), "{wrong}");
         }
     }
 

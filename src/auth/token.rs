@@ -52,9 +52,9 @@ impl fmt::Debug for SessionToken {
 /// A token of the settings. Only its SHA-256 is kept, and hashes are compared: how long that takes
 /// tells nothing about the token.
 #[derive(Clone, Copy)]
-pub struct FixedToken([u8; 32]);
+pub struct SharedSecret([u8; 32]);
 
-impl FixedToken {
+impl SharedSecret {
     /// Of its text.
     #[must_use]
     pub fn new(text: &str) -> Self {

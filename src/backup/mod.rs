@@ -51,7 +51,7 @@ struct End {
 #[derive(Debug)]
 pub enum Failure {
     /// The store did not do its part.
-    Store(Error),
+    Database(Error),
     /// The file did not.
     File(io::Error),
     /// The archive is not whole, or not what it should be: a sentence.
@@ -62,7 +62,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // Whoever reads this runs the server: the cause is for them.
-            Self::Store(error) => match error.source() {
+            Self::Database(error) => match error.source() {
                 Some(cause) => f.write_str(&sentence(cause)),
                 None => write!(f, "{error}"),
             },
@@ -74,7 +74,7 @@ impl fmt::Display for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Store(error)
+        Self::Database(error)
     }
 }
 

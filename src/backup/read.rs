@@ -2,7 +2,7 @@
 
 use super::{END, End, Failure, Head, VERSION, hex};
 use crate::{
-    database::Store,
+    database::Database,
     repository::{Counts, Kind, LastIds, Record, Restore},
 };
 use sha2::{Digest, Sha256};
@@ -34,7 +34,7 @@ struct Reader<R> {
 /// A database that is not empty; an archive that is cut off, damaged, or none; the store's, the
 /// file's.
 pub async fn read(
-    store: &Store,
+    store: &Database,
     input: impl BufRead,
     progress: impl Fn(u64),
 ) -> Result<Counts, Failure> {
@@ -87,7 +87,7 @@ async fn store_batch(
     batch: &mut Vec<Record>,
     last_line: u64,
 ) -> Result<(), Failure> {
-    let stored = restore.add(batch).await.map_err(Failure::Store);
+    let stored = restore.add(batch).await.map_err(Failure::Database);
     stored.map_err(|e| {
         let first_line = last_line + 1 - batch.len() as u64;
         Failure::Refused(format!(

@@ -5,26 +5,30 @@ use super::{
     request::{Outcome, said},
 };
 use crate::{
-    database::Store,
+    database::Database,
     error::Error,
     model::{ChatId, Role, SoughtName, User, UserId},
-    repository::{ChatRepository, RosterRepository, UserRepository},
+    repository::{ChatRepository, LockedChatRepository, UserRepository},
 };
 
 /// Makes a user an admin of a chat, and a member where they are none.
-pub(super) async fn make_admin(store: &Store, named: &str, user: &str) -> Result<Outcome, String> {
+pub(super) async fn make_admin(
+    store: &Database,
+    named: &str,
+    user: &str,
+) -> Result<Outcome, String> {
     let no_chat = || format!("there is no chat {named}; a chat is named by its id");
     let id: ChatId = named.parse().map_err(|()| no_chat())?;
     let chat = ChatRepository::new(store.clone()).find(id).await;
     let chat = chat.map_err(failed)?.ok_or_else(no_chat)?;
     let user = find(&UserRepository::new(store.clone()), user).await?;
     let admin = Some(Role::Admin);
-    let mut roster = RosterRepository::new(store.clone())
+    let mut locked_chat = LockedChatRepository::new(store.clone())
         .lock(id)
         .await
         .map_err(failed)?;
-    let seated = match roster.set_role(user.customer_id, admin).await {
-        Ok(None) => roster.add(user.customer_id, Role::Admin).await,
+    let seated = match locked_chat.set_role(user.customer_id, admin).await {
+        Ok(None) => locked_chat.add(user.customer_id, Role::Admin).await,
         seated => seated,
     };
     if seated.map_err(failed)?.is_none() {
@@ -33,8 +37,8 @@ pub(super) async fn make_admin(store: &Store, named: &str, user: &str) -> Result
             user.username
         ));
     }
-    roster.note_empty(None).await.map_err(failed)?;
-    roster.commit().await.map_err(failed)?;
+    locked_chat.note_empty(None).await.map_err(failed)?;
+    locked_chat.commit().await.map_err(failed)?;
     let (name, chat) = (user.username, chat.chat_name);
     Ok(Outcome {
         user: Some(user.customer_id),

@@ -7,7 +7,7 @@ use super::{hasher, request::Request};
 use crate::{
     auth::PasswordHasher,
     config::Config,
-    database::{Store, Target, beside},
+    database::{Database, Target, beside},
     model::SessionId,
 };
 use serde::{Deserialize, Serialize};
@@ -96,7 +96,7 @@ pub struct Control {
 }
 
 struct Work {
-    store: Store,
+    store: Database,
     passwords: PasswordHasher,
     /// Closes the sockets of a session that has ended.
     close: Box<dyn Fn(SessionId) + Send + Sync>,
@@ -110,7 +110,7 @@ impl Control {
     #[must_use]
     pub fn listen(
         config: &Config,
-        store: &Store,
+        store: &Database,
         close: impl Fn(SessionId) + Send + Sync + 'static,
     ) -> Option<Self> {
         let path = place(&config.target().ok()?)?;

@@ -12,11 +12,11 @@ mod stream;
 use super::database;
 use crate::{
     auth::{PasswordHasher, PasswordRules},
-    config::{Command, Config, command_line},
-    database::{Store, Tables},
+    config::{CliCommand, Config, command_line},
+    database::{Database, Tables},
     error::{Error, sentence},
-    repository::{SampleRepository, SkeletonRepository, TakeoverRepository},
-    service::{PlainPasswords, Start},
+    repository::{DemoDataRepository, LegacyPasswordRepository, SkeletonRepository},
+    service::{LegacyPasswords, Startup},
 };
 use clap_complete::Shell;
 use std::{
@@ -35,22 +35,22 @@ const CONNECTIONS: u32 = 2;
 ///
 /// # Errors
 /// A sentence for whoever asked: what is wrong, and what would be right.
-pub async fn run(command: &Command, config: &Config) -> Result<(), String> {
+pub async fn run(command: &CliCommand, config: &Config) -> Result<(), String> {
     match command {
-        Command::Serve => Ok(()),
-        Command::Migrate => migrate(config).await,
-        Command::Check => check::run(config).await,
-        Command::Export(wanted) => backup::export(config, wanted).await,
-        Command::Import(archive) => backup::import(config, archive).await,
-        Command::NewEpoch => carry_out(config, Request::NewEpoch).await,
-        Command::CreateUser(account) => account::create(config, &account.name).await,
-        Command::ResetPassword(account) => account::reset_password(config, &account.name).await,
-        Command::MakeAdmin(wanted) => {
+        CliCommand::Serve => Ok(()),
+        CliCommand::Migrate => migrate(config).await,
+        CliCommand::Check => check::run(config).await,
+        CliCommand::Export(wanted) => backup::export(config, wanted).await,
+        CliCommand::Import(archive) => backup::import(config, archive).await,
+        CliCommand::NewEpoch => carry_out(config, Request::NewEpoch).await,
+        CliCommand::CreateUser(account) => account::create(config, &account.name).await,
+        CliCommand::ResetPassword(account) => account::reset_password(config, &account.name).await,
+        CliCommand::MakeAdmin(wanted) => {
             let (chat, user) = (wanted.chat.clone(), wanted.user.clone());
             carry_out(config, Request::MakeAdmin { chat, user }).await
         }
-        Command::Completions { shell } => completions(*shell),
-        Command::Man { command } => man(command.as_deref()),
+        CliCommand::Completions { shell } => completions(*shell),
+        CliCommand::Man { command } => man(command.as_deref()),
     }
 }
 
@@ -60,13 +60,13 @@ async fn migrate(config: &Config) -> Result<(), String> {
         return tell(&control::ask(&socket, &Request::Migrate).await?);
     }
     let store = open_within(config, config.database.db_wait).await?;
-    let plain = PlainPasswords::new(
-        TakeoverRepository::new(store.clone()),
+    let plain = LegacyPasswords::new(
+        LegacyPasswordRepository::new(store.clone()),
         hasher(config),
         config.hashes_at_once(),
     );
-    let start = Start::new(
-        SampleRepository::new(store.clone()),
+    let start = Startup::new(
+        DemoDataRepository::new(store.clone()),
         SkeletonRepository::new(store.clone()),
     );
     let work = async {
@@ -95,13 +95,13 @@ async fn carry_out(config: &Config, request: Request) -> Result<(), String> {
 }
 
 /// Opens the store as a server would, but waits for none that is away.
-async fn open(config: &Config) -> Result<Store, String> {
+async fn open(config: &Config) -> Result<Database, String> {
     open_within(config, Duration::ZERO).await
 }
 
 /// Opens the store; a Postgres that is not there yet is waited for so long.
-async fn open_within(config: &Config, wait: Duration) -> Result<Store, String> {
-    Store::open(&config.target()?, CONNECTIONS, wait).await
+async fn open_within(config: &Config, wait: Duration) -> Result<Database, String> {
+    Database::open(&config.target()?, CONNECTIONS, wait).await
 }
 
 /// Passwords that are given here must be as good as where everyone signs in.

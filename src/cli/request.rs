@@ -3,7 +3,7 @@
 use super::{cause, chat::make_admin};
 use crate::{
     auth::PasswordHasher,
-    database::Store,
+    database::Database,
     error::Error,
     model::{ChatId, Password, SessionId, SoughtName, User, UserId, Username},
     repository::{EpochRepository, UserRepository},
@@ -73,7 +73,7 @@ impl Request {
     /// A sentence for the person who asked: what is wrong, and what would be right.
     pub async fn perform(
         self,
-        store: &Store,
+        store: &Database,
         passwords: &PasswordHasher,
     ) -> Result<Outcome, String> {
         let users = UserRepository::new(store.clone());
@@ -141,7 +141,7 @@ async fn reset_password(
     })
 }
 
-async fn begin_epoch(store: &Store) -> Result<Outcome, String> {
+async fn begin_epoch(store: &Database) -> Result<Outcome, String> {
     let epochs = EpochRepository::new(store.clone());
     let old = epochs.read().await.map_err(failed)?;
     let begun = epochs.renew(&old.epoch, old.mark).await;

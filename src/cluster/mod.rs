@@ -25,7 +25,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-pub use nats::{LinkOptions, LinkWork};
+pub use nats::{LinkOptions, LinkTask};
 
 /// How long a message may wait for room in the client's queue. After that it is dropped.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(1);
@@ -92,7 +92,7 @@ impl Link {
     ///
     /// # Errors
     /// A sentence about a wrong option.
-    pub async fn new(options: LinkOptions, outbox: Outbox) -> Result<(Self, LinkWork), String> {
+    pub async fn new(options: LinkOptions, outbox: Outbox) -> Result<(Self, LinkTask), String> {
         let (events, happened) = mpsc::channel(64);
         let client = nats::connect(&options, events).await?;
         let link = Self(Arc::new(Inner {
@@ -105,7 +105,7 @@ impl Link {
             interest: outbox.interest,
             unheard: AtomicBool::new(false),
         }));
-        let work = LinkWork::new(link.clone(), happened, outbox.events, outbox.buffered);
+        let work = LinkTask::new(link.clone(), happened, outbox.events, outbox.buffered);
         Ok((link, work))
     }
 
@@ -120,10 +120,10 @@ impl Link {
 
     /// The counters at this moment.
     #[must_use]
-    pub fn figures(&self) -> Figures {
-        let mut figures = self.0.counters.read();
-        figures.dropped += self.0.unqueued.load(Relaxed);
-        figures
+    pub fn stats(&self) -> LinkStats {
+        let mut stats = self.0.counters.read();
+        stats.dropped += self.0.unqueued.load(Relaxed);
+        stats
     }
 
     fn is_up(&self) -> bool {
@@ -144,7 +144,7 @@ impl Link {
                     self.send(self.shard(chat), payload).await;
                 }
             }
-            Outbound::Event(chat, Event::Passing(frame)) => {
+            Outbound::Event(chat, Event::Ephemeral(frame)) => {
                 let payload = wire::passing(self.0.node, chat, &frame);
                 self.send(self.shard(chat), payload).await;
             }
@@ -200,7 +200,7 @@ struct Counters {
 
 /// What the counters say at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
+pub struct LinkStats {
     /// Messages handed to NATS.
     pub published: u64,
     /// Messages that came from other nodes.
@@ -229,8 +229,8 @@ impl Counters {
     }
 
     /// What they say now.
-    fn read(&self) -> Figures {
-        Figures {
+    fn read(&self) -> LinkStats {
+        LinkStats {
             published: self.published.load(Relaxed),
             received: self.received.load(Relaxed),
             dropped: self.dropped.load(Relaxed),

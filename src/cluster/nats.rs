@@ -6,7 +6,7 @@ use super::{
     wire::{self, Body},
 };
 use crate::{
-    hub::{ControlMessage, Event, Hub, NodeId, Outbound, REORDER_TIMEOUT, STALE},
+    hub::{ControlMessage, Event, Hub, NODE_TIMEOUT, NodeId, Outbound, REORDER_TIMEOUT},
     model::ChatId,
 };
 use async_nats::{Client, ConnectOptions, Event as NatsEvent, ServerAddr, Subscriber};
@@ -41,7 +41,7 @@ enum Topic {
 }
 
 /// The link's work.
-pub struct LinkWork {
+pub struct LinkTask {
     link: Link,
     happened: mpsc::Receiver<NatsEvent>,
     /// Events of the hub for the other nodes.
@@ -52,14 +52,14 @@ pub struct LinkWork {
     /// When it was connected last.
     connected: Option<Instant>,
     /// Until when silence says nothing of the other nodes: this one did not listen.
-    deaf: Option<Instant>,
+    grace_until: Option<Instant>,
     /// Whether messages were dropped since the last beat, because they came too fast.
-    missed: bool,
+    slow_consumer: bool,
     /// What NATS complained of last, to be logged once.
-    complaint: String,
+    last_error: String,
 }
 
-impl LinkWork {
+impl LinkTask {
     pub(super) fn new(
         link: Link,
         happened: mpsc::Receiver<NatsEvent>,
@@ -73,9 +73,9 @@ impl LinkWork {
             buffered,
             listening: HashMap::new(),
             connected: None,
-            deaf: None,
-            missed: false,
-            complaint: String::new(),
+            grace_until: None,
+            slow_consumer: false,
+            last_error: String::new(),
         }
     }
 
@@ -109,12 +109,12 @@ impl LinkWork {
         let link = self.link.clone();
         loop {
             select! {
-                Some(event) = self.happened.recv() => self.take_note(hub, event).await,
-                () = link.0.interest.notified() => self.listen_more(hub).await,
+                Some(event) = self.happened.recv() => self.on_nats_event(hub, event).await,
+                () = link.0.interest.notified() => self.subscribe_missing(hub).await,
                 _ = beats.tick() => {
                     // Who slept must not take the others for dead because it did not hear them.
                     if due.elapsed() > BEAT {
-                        self.listen_anew();
+                        self.reset_liveness();
                     }
                     due = Instant::now() + BEAT;
                     self.beat(hub).await;
@@ -124,32 +124,32 @@ impl LinkWork {
     }
 
     /// From here on the others have as long to be heard as they always have.
-    fn listen_anew(&mut self) {
-        self.deaf = Some(Instant::now() + STALE);
+    fn reset_liveness(&mut self) {
+        self.grace_until = Some(Instant::now() + NODE_TIMEOUT);
     }
 
     async fn beat(&mut self, hub: &Hub) {
-        if self.deaf.is_none_or(|until| until < Instant::now()) {
-            hub.bury_the_dead();
+        if self.grace_until.is_none_or(|until| until < Instant::now()) {
+            hub.evict_dead_nodes();
         }
-        if mem::take(&mut self.missed) {
+        if mem::take(&mut self.slow_consumer) {
             self.catch_up(hub).await;
         } else if self.link.is_up() {
             hub.beat();
         }
-        self.listen_less(hub);
-        self.listen_more(hub).await;
-        self.mend().await;
+        self.unsubscribe_idle(hub);
+        self.subscribe_missing(hub).await;
+        self.reconnect_if_unheard().await;
     }
 
     /// Makes the connection anew where another node that is heard does not hear this one: what goes
     /// out is lost on the way, which the client alone notices only when nothing comes in either.
-    async fn mend(&mut self) {
+    async fn reconnect_if_unheard(&mut self) {
         if !self.link.is_up() {
             return;
         }
         let unheard = self.link.0.unheard.swap(false, Relaxed);
-        let long = self.connected.is_some_and(|at| at.elapsed() > STALE);
+        let long = self.connected.is_some_and(|at| at.elapsed() > NODE_TIMEOUT);
         if unheard && long {
             tracing::warn!("the other servers do not hear this one; connecting to NATS anew");
             let reconnecting = self.link.0.client.force_reconnect();
@@ -157,15 +157,15 @@ impl LinkWork {
         }
     }
 
-    async fn take_note(&mut self, hub: &Hub, event: NatsEvent) {
+    async fn on_nats_event(&mut self, hub: &Hub, event: NatsEvent) {
         match event {
             NatsEvent::Connected => {
                 tracing::info!("the link to the other servers is up");
                 if self.connected.replace(Instant::now()).is_some() {
                     self.link.0.counters.reconnected();
                 }
-                self.complaint.clear();
-                self.listen_anew();
+                self.last_error.clear();
+                self.reset_liveness();
                 self.catch_up(hub).await;
                 // Subscriptions that were requested while the link was down.
                 self.link.0.interest.notify_one();
@@ -175,12 +175,12 @@ impl LinkWork {
             }
             // One for each message that is dropped, when there is too much to do already: what was
             // missed is made up for once a beat.
-            NatsEvent::SlowConsumer(_) => self.missed = true,
+            NatsEvent::SlowConsumer(_) => self.slow_consumer = true,
             NatsEvent::ServerError(_) | NatsEvent::ClientError(_) => {
-                let complaint = event.to_string();
-                if complaint != self.complaint {
-                    tracing::warn!(%complaint, "the link to the other servers");
-                    self.complaint = complaint;
+                let last_error = event.to_string();
+                if last_error != self.last_error {
+                    tracing::warn!(%last_error, "the link to the other servers");
+                    self.last_error = last_error;
                 }
             }
             NatsEvent::LameDuckMode | NatsEvent::Draining | NatsEvent::Closed => {}
@@ -203,7 +203,7 @@ impl LinkWork {
 
     /// Listens to whatever is wanted and not listened to, or not any more. While the link is down
     /// nothing would take the subscriptions.
-    async fn listen_more(&mut self, hub: &Hub) {
+    async fn subscribe_missing(&mut self, hub: &Hub) {
         self.listening.retain(|_, task| !task.is_finished());
         if !self.link.is_up() {
             return;
@@ -238,7 +238,7 @@ impl LinkWork {
     }
 
     /// Stops listening to the shards that everyone has left.
-    fn listen_less(&mut self, hub: &Hub) {
+    fn unsubscribe_idle(&mut self, hub: &Hub) {
         let shards = hub.shards_of_interest();
         self.listening.retain(|topic, _| match topic {
             Topic::Shard(shard) => shards.binary_search(shard).is_ok(),
@@ -255,12 +255,12 @@ impl LinkWork {
             Topic::Shard(shard) => subjects.shards[usize::from(shard)].clone(),
         };
         let subscriber = self.link.0.client.subscribe(subject).await.ok()?;
-        let listening = hear(subscriber, self.link.clone(), hub.clone());
+        let listening = receive(subscriber, self.link.clone(), hub.clone());
         Some(AbortOnDropHandle::new(tokio::spawn(listening)))
     }
 }
 
-async fn hear(mut subscriber: Subscriber, link: Link, hub: Hub) {
+async fn receive(mut subscriber: Subscriber, link: Link, hub: Hub) {
     while let Some(message) = subscriber.next().await {
         let Some(message) = wire::read(message.payload) else {
             continue;
@@ -280,7 +280,7 @@ async fn hear(mut subscriber: Subscriber, link: Link, hub: Hub) {
             }
             Body::Passing(chat, frame) => {
                 if hub.is_occupied(chat) && frame.is_of_the_moment(chat) {
-                    hub.deliver(chat, Event::Passing(frame));
+                    hub.deliver(chat, Event::Ephemeral(frame));
                 }
             }
             Body::Note(note) => link.apply(&hub, message.node, note).await,
@@ -292,11 +292,11 @@ impl Link {
     /// Applies a message of another node.
     async fn apply(&self, hub: &Hub, node: NodeId, message: ControlMessage) {
         let ControlMessage::Heartbeat { hears, digests } = message else {
-            return hub.noted(node, message);
+            return hub.apply_control_message(node, message);
         };
-        let (known_for, shards) = hub.heartbeat_of(node, &digests);
+        let (known_for, shards) = hub.on_heartbeat(node, &digests);
         // A node that has just started may not have heard this one yet.
-        if known_for > STALE && !hears.contains(&self.0.node) {
+        if known_for > NODE_TIMEOUT && !hears.contains(&self.0.node) {
             self.0.unheard.store(true, Relaxed);
         }
         if !shards.is_empty() {

@@ -22,7 +22,7 @@ const OF_THE_SERVER: &[&str] = &["db_connections"];
 
 /// What the binary is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Serve until SIGTERM or SIGINT; this is what happens without a command
     Serve,
 
@@ -110,7 +110,7 @@ struct CommandLine {
     config: Config,
 
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
 }
 
 /// The command line, for completions and the man page too.
@@ -145,7 +145,7 @@ fn is_of_the_store(id: &str) -> bool {
 
 /// Reads the command line and the variables; ends the process with a message where they are wrong,
 /// or where only help was asked for.
-pub(super) fn parse(environment: &Environment) -> (Config, Command) {
+pub(super) fn parse(environment: &Environment) -> (Config, CliCommand) {
     let words: Vec<OsString> = env::args_os().collect();
     read(&words, environment).unwrap_or_else(|error| error.exit())
 }
@@ -161,7 +161,10 @@ struct Setting {
 }
 
 /// Each variable becomes a flag, unless that flag is there: so both are read and refused the same way.
-fn read(words: &[OsString], environment: &Environment) -> Result<(Config, Command), clap::Error> {
+fn read(
+    words: &[OsString],
+    environment: &Environment,
+) -> Result<(Config, CliCommand), clap::Error> {
     let line = command_line();
     // Only a built line can show its arguments.
     let mut built = line.clone();
@@ -199,7 +202,7 @@ fn read(words: &[OsString], environment: &Environment) -> Result<(Config, Comman
         .collect();
     config.remarks = environment.remarks(&names);
     config.remarks.extend(config.secret_flags(is_flag));
-    Ok((config, command.unwrap_or(Command::Serve)))
+    Ok((config, command.unwrap_or(CliCommand::Serve)))
 }
 
 fn setting(arg: &Arg) -> Option<Setting> {
@@ -256,11 +259,11 @@ fn naming_the_variable(mut error: clap::Error, given: &[(&Setting, &Variable)]) 
 mod tests {
     use super::*;
 
-    fn parsed(words: &[&str]) -> Option<(Config, Command)> {
+    fn parsed(words: &[&str]) -> Option<(Config, CliCommand)> {
         let line = ["messaging-api"].iter().chain(words);
         let matches = command_line().try_get_matches_from(line).ok()?;
         let CommandLine { config, command } = CommandLine::from_arg_matches(&matches).ok()?;
-        Some((config, command.unwrap_or(Command::Serve)))
+        Some((config, command.unwrap_or(CliCommand::Serve)))
     }
 
     #[test]
@@ -278,7 +281,7 @@ mod tests {
         ] {
             let parsed = parsed(words);
             let right = parsed
-                .is_some_and(|(config, command)| config.port == 7 && command == Command::Serve);
+                .is_some_and(|(config, command)| config.port == 7 && command == CliCommand::Serve);
             assert!(right, "{words:?}");
         }
         assert!(parsed(&["export", "--db-host=h", "a.jsonl"]).is_some());

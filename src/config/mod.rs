@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-pub use cli::{Account, Appointment, Archive, Command, Export, command_line};
+pub use cli::{Account, Appointment, Archive, CliCommand, Export, command_line};
 
 /// Whether callers are believed or must sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -199,7 +199,7 @@ impl Config {
     ///
     /// # Errors
     /// A sentence, where `.env` or a file with a secret cannot be read.
-    pub fn read() -> Result<(Self, Command), String> {
+    pub fn read() -> Result<(Self, CliCommand), String> {
         let (mut config, command) = cli::parse(&Environment::read()?);
         config.read_secrets()?;
         Ok((config, command))

@@ -1,7 +1,7 @@
 //! A look at a database that changes nothing: what is there, and whether it can be read as it is.
 
 use super::{
-    StoreTransaction, Target, invariants, postgres,
+    DatabaseTransaction, Target, invariants, postgres,
     sqlite::{self, LockFile},
     startup_check, takeover,
 };
@@ -130,7 +130,7 @@ fn is_there(path: &Path) -> io::Result<bool> {
 ///
 /// # Errors
 /// A sentence: unreachable, or its tables are not those that this version reads.
-pub async fn snapshot(target: &Target) -> Result<StoreTransaction, String> {
+pub async fn snapshot(target: &Target) -> Result<DatabaseTransaction, String> {
     let found = inspect(target).await?;
     let place = &found.place;
     match found.tables {
@@ -149,12 +149,14 @@ pub async fn snapshot(target: &Target) -> Result<StoreTransaction, String> {
         .map_err(|e| format!("cannot read {place}: {}", sentence(&e)))
 }
 
-async fn begin_snapshot(target: &Target) -> Result<StoreTransaction, sqlx::Error> {
+async fn begin_snapshot(target: &Target) -> Result<DatabaseTransaction, sqlx::Error> {
     match target {
         Target::Postgres(options) => postgres::snapshot(options)
             .await
-            .map(|tx| StoreTransaction::Postgres(Box::new(tx))),
-        Target::Sqlite(path) => sqlite::snapshot(path).await.map(StoreTransaction::Sqlite),
+            .map(|tx| DatabaseTransaction::Postgres(Box::new(tx))),
+        Target::Sqlite(path) => sqlite::snapshot(path)
+            .await
+            .map(DatabaseTransaction::Sqlite),
     }
 }
 
@@ -168,7 +170,7 @@ pub async fn flaws_of(target: &Target, found: &Inspection) -> Result<Option<Vec<
     let looking = async {
         let mut tx = begin_snapshot(target).await?;
         match (found.tables, &mut tx) {
-            (Tables::Original, StoreTransaction::Postgres(tx)) => takeover::obstacles(tx).await,
+            (Tables::Original, DatabaseTransaction::Postgres(tx)) => takeover::obstacles(tx).await,
             (Tables::Current, tx) => invariants::flaws(tx).await,
             _ => Ok(Vec::new()),
         }

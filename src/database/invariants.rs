@@ -1,7 +1,7 @@
 //! The invariants of the rows, by any writer: one list for an import, for the takeover of a
 //! database, and for a check.
 
-use super::{StoreTransaction, on};
+use super::{DatabaseTransaction, on};
 use sqlx::{PgConnection, query_as};
 
 /// A query for the rows that are not as they must be, and what to say of them.
@@ -291,11 +291,11 @@ impl Invariant {
 }
 
 /// The flaws of the rows and sequences, a sentence each; empty where all is right. Reads every row.
-pub(super) async fn flaws(tx: &mut StoreTransaction) -> Result<Vec<String>, sqlx::Error> {
+pub(super) async fn flaws(tx: &mut DatabaseTransaction) -> Result<Vec<String>, sqlx::Error> {
     let mut found = flaws_of_rows(tx).await?;
     let sequences = match tx {
-        StoreTransaction::Postgres(_) => SEQUENCES_OF_POSTGRES,
-        StoreTransaction::Sqlite(_) => SEQUENCES_OF_SQLITE,
+        DatabaseTransaction::Postgres(_) => SEQUENCES_OF_POSTGRES,
+        DatabaseTransaction::Sqlite(_) => SEQUENCES_OF_SQLITE,
     };
     found.extend(broken(tx, sequences).await?);
     Ok(found)
@@ -305,17 +305,17 @@ pub(super) async fn flaws(tx: &mut StoreTransaction) -> Result<Vec<String>, sqlx
 ///
 /// # Errors
 /// The store's.
-pub async fn flaws_of_rows(tx: &mut StoreTransaction) -> Result<Vec<String>, sqlx::Error> {
+pub async fn flaws_of_rows(tx: &mut DatabaseTransaction) -> Result<Vec<String>, sqlx::Error> {
     let of_the_store: &[Invariant] = match tx {
-        StoreTransaction::Postgres(_) => &[],
-        StoreTransaction::Sqlite(_) => OF_SQLITE,
+        DatabaseTransaction::Postgres(_) => &[],
+        DatabaseTransaction::Sqlite(_) => OF_SQLITE,
     };
     let lists = [OF_THE_ORIGINAL, OF_THE_LOG, of_the_store];
     broken(tx, &lists.concat()).await
 }
 
 async fn broken(
-    tx: &mut StoreTransaction,
+    tx: &mut DatabaseTransaction,
     invariants: &[Invariant],
 ) -> Result<Vec<String>, sqlx::Error> {
     let mut flaws = Vec::new();

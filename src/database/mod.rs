@@ -26,9 +26,9 @@ use uuid::Uuid;
 
 pub use inspect::{Inspection, Tables, flaws_of, inspect, snapshot};
 pub use invariants::{LARGEST, flaws_of_rows};
-pub(crate) use pools::Stores;
+pub(crate) use pools::Pools;
 pub use postgres::{PostgresConnection, PostgresPool, PostgresTransaction};
-pub use sqlite::{Embedded, SqliteTransaction, beside, identity_of};
+pub use sqlite::{SqliteDatabase, SqliteTransaction, beside, identity_of};
 pub use sqlx::postgres::PgConnectOptions;
 pub use startup_check::try_start;
 
@@ -39,11 +39,11 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
 const RESERVED_ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 /// How long an unused connection may have gone before it is asked whether it still works: a
 /// restarted Postgres leaves dead ones behind, and asking every time would double each query.
-const TRUSTED_IDLE: Duration = Duration::from_secs(5);
+const PING_AFTER_IDLE: Duration = Duration::from_secs(5);
 
 /// What sends depend on are few statements, made once and run for ever: planning them anew each time,
 /// as Postgres does where it hopes for a better plan, took 7 % of the messages of a busy chat.
-const PLANNED_ONCE: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("jit", "off")];
+const GENERIC_PLAN: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("jit", "off")];
 
 /// Where the data is.
 #[derive(Clone, Debug)]
@@ -67,15 +67,15 @@ impl Target {
 
 /// An open database. Cloning shares it.
 #[derive(Clone)]
-pub enum Store {
+pub enum Database {
     /// A pool of connections to Postgres.
     Postgres(PostgresPool),
     /// One writing connection and several reading ones.
-    Sqlite(Box<Embedded>),
+    Sqlite(Box<SqliteDatabase>),
 }
 
 /// A transaction on either store; dropped without a commit, it is undone.
-pub enum StoreTransaction {
+pub enum DatabaseTransaction {
     /// On Postgres.
     Postgres(Box<PostgresTransaction>),
     /// On the writing connection of SQLite.
@@ -87,8 +87,8 @@ pub enum StoreTransaction {
 macro_rules! on {
     (read $store:expr, |$db:ident| $body:expr) => {
         match $store {
-            $crate::database::Store::Postgres($db) => $body,
-            $crate::database::Store::Sqlite(embedded) => {
+            $crate::database::Database::Postgres($db) => $body,
+            $crate::database::Database::Sqlite(embedded) => {
                 let $db = embedded.readers();
                 $body
             }
@@ -96,11 +96,11 @@ macro_rules! on {
     };
     (tx $tx:expr, |$db:ident| $body:expr) => {
         match $tx {
-            $crate::database::StoreTransaction::Postgres(tx) => {
+            $crate::database::DatabaseTransaction::Postgres(tx) => {
                 let $db = &mut **tx;
                 $body
             }
-            $crate::database::StoreTransaction::Sqlite(tx) => {
+            $crate::database::DatabaseTransaction::Sqlite(tx) => {
                 let $db = &mut **tx;
                 $body
             }
@@ -120,7 +120,7 @@ pub struct Connections {
     pub most: usize,
 }
 
-impl Store {
+impl Database {
     /// Opens the database and brings its tables up to date. Several servers may do so at once on
     /// one Postgres; an SQLite file belongs to one process. A Postgres that is not there yet is
     /// waited for so long.
@@ -134,7 +134,7 @@ impl Store {
                 Ok(Self::Postgres(pool))
             }
             Target::Sqlite(path) => {
-                let embedded = Embedded::open(path, connections).await?;
+                let embedded = SqliteDatabase::open(path, connections).await?;
                 Ok(Self::Sqlite(Box::new(embedded)))
             }
         }
@@ -143,10 +143,10 @@ impl Store {
     /// So many connections of their own to the same database, for what must not wait behind
     /// everyone's reads. SQLite's are apart already: one writes, the others read.
     #[must_use]
-    pub fn reserved(&self, connections: u32) -> Self {
+    pub fn priority(&self, connections: u32) -> Self {
         match self {
             Self::Postgres(pool) => {
-                Self::Postgres(pool.reserved(connections, &PLANNED_ONCE, RESERVED_ACQUIRE_LIMIT))
+                Self::Postgres(pool.priority(connections, &GENERIC_PLAN, RESERVED_ACQUIRE_LIMIT))
             }
             Self::Sqlite(embedded) => Self::Sqlite(embedded.clone()),
         }
@@ -164,13 +164,13 @@ impl Store {
     ///
     /// # Errors
     /// `unavailable` where no connection is to be had.
-    pub async fn begin(&self) -> Result<StoreTransaction, Error> {
+    pub async fn begin(&self) -> Result<DatabaseTransaction, Error> {
         match self {
             Self::Postgres(pool) => {
                 let tx = pool.begin("BEGIN").await?;
-                Ok(StoreTransaction::Postgres(Box::new(tx)))
+                Ok(DatabaseTransaction::Postgres(Box::new(tx)))
             }
-            Self::Sqlite(embedded) => Ok(StoreTransaction::Sqlite(embedded.begin().await?)),
+            Self::Sqlite(embedded) => Ok(DatabaseTransaction::Sqlite(embedded.begin().await?)),
         }
     }
 
@@ -245,7 +245,7 @@ impl Connections {
     }
 }
 
-impl StoreTransaction {
+impl DatabaseTransaction {
     /// Makes it last.
     ///
     /// # Errors
@@ -272,12 +272,12 @@ fn pool<DB: sqlx::Database>(connections: u32) -> sqlx::pool::PoolOptions<DB> {
 
 /// Writes to the store for no other reason than to see whether it can be done.
 #[derive(Clone)]
-pub struct HealthRepository(Store);
+pub struct HealthRepository(Database);
 
 impl HealthRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 
@@ -288,12 +288,12 @@ impl HealthRepository {
         match &self.0 {
             // By itself: all servers write to one row, which one that is frozen between two
             // statements would keep locked.
-            Store::Postgres(pool) => {
+            Database::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;
                 query(SQL).execute(&mut connection).await?;
                 Ok(())
             }
-            Store::Sqlite(_) => {
+            Database::Sqlite(_) => {
                 let mut tx = self.0.begin().await?;
                 on!(tx &mut tx, |db| query(SQL).execute(db).await.map(drop))?;
                 tx.commit().await
@@ -303,15 +303,15 @@ impl HealthRepository {
 }
 
 /// Work that goes on by itself where nobody waits for it any more; its result is dropped then.
-pub(super) struct ToItsEnd<F: Future + Send + 'static>(Option<Pin<Box<F>>>);
+pub(super) struct RunToCompletion<F: Future + Send + 'static>(Option<Pin<Box<F>>>);
 
-impl<F: Future + Send + 'static> ToItsEnd<F> {
+impl<F: Future + Send + 'static> RunToCompletion<F> {
     pub(super) fn new(work: F) -> Self {
         Self(Some(Box::pin(work)))
     }
 }
 
-impl<F: Future + Send + 'static> Future for ToItsEnd<F> {
+impl<F: Future + Send + 'static> Future for RunToCompletion<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -324,7 +324,7 @@ impl<F: Future + Send + 'static> Future for ToItsEnd<F> {
     }
 }
 
-impl<F: Future + Send + 'static> Drop for ToItsEnd<F> {
+impl<F: Future + Send + 'static> Drop for RunToCompletion<F> {
     fn drop(&mut self) {
         if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
             runtime.spawn(async { drop(work.await) });

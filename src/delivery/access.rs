@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     model::{ChatId, Role, UserId},
     policy,
-    repository::{MemberRepository, Roster},
+    repository::{LockedChat, MemberRepository},
 };
 
 /// Checks that the caller may see the chat at this moment.
@@ -31,9 +31,9 @@ pub(crate) async fn may_see(
 pub(crate) async fn may_administer(
     caller: Caller,
     chat: ChatId,
-    roster: &mut Roster,
+    locked_chat: &mut LockedChat,
 ) -> Result<(), Error> {
-    policy::administer_chat(caller, role_of(caller, roster).await?, chat)
+    policy::administer_chat(caller, role_of(caller, locked_chat).await?, chat)
 }
 
 /// Checks that the caller may end a membership: the caller's own, or another's as an admin. The last admin
@@ -42,14 +42,18 @@ pub(super) async fn may_remove(
     caller: Caller,
     member: UserId,
     chat: ChatId,
-    roster: &mut Roster,
+    locked_chat: &mut LockedChat,
 ) -> Result<(), Error> {
-    let role = role_of(caller, roster).await?;
+    let role = role_of(caller, locked_chat).await?;
     if caller.user() != Some(member) {
         return policy::administer_chat(caller, role, chat);
     }
     policy::see_chat(caller, role, chat)?;
-    policy::keep_an_admin(member, chat, is_last_admin(caller, member, roster).await?)
+    policy::keep_an_admin(
+        member,
+        chat,
+        is_last_admin(caller, member, locked_chat).await?,
+    )
 }
 
 /// Checks that the caller may give a member this role; `None` keeps the role.
@@ -58,26 +62,32 @@ pub(crate) async fn may_appoint(
     member: UserId,
     role: Option<Role>,
     chat: ChatId,
-    roster: &mut Roster,
+    locked_chat: &mut LockedChat,
 ) -> Result<(), Error> {
-    may_administer(caller, chat, roster).await?;
+    may_administer(caller, chat, locked_chat).await?;
     match role {
-        Some(Role::Participant) => {
-            policy::keep_an_admin(member, chat, is_last_admin(caller, member, roster).await?)
-        }
+        Some(Role::Participant) => policy::keep_an_admin(
+            member,
+            chat,
+            is_last_admin(caller, member, locked_chat).await?,
+        ),
         Some(Role::Admin) | None => Ok(()),
     }
 }
 
-async fn role_of(caller: Caller, roster: &mut Roster) -> Result<Option<Role>, Error> {
+async fn role_of(caller: Caller, locked_chat: &mut LockedChat) -> Result<Option<Role>, Error> {
     match caller.user().filter(|_| caller.members_only()) {
-        Some(me) => roster.role(me).await,
+        Some(me) => locked_chat.role(me).await,
         None => Ok(None),
     }
 }
 
 /// Whether the member is the only admin of the chat. False in open mode, where roles decide nothing.
-async fn is_last_admin(caller: Caller, member: UserId, roster: &mut Roster) -> Result<bool, Error> {
-    let is_admin = caller.members_only() && roster.role(member).await? == Some(Role::Admin);
-    Ok(is_admin && !roster.has_other_admin(member).await?)
+async fn is_last_admin(
+    caller: Caller,
+    member: UserId,
+    locked_chat: &mut LockedChat,
+) -> Result<bool, Error> {
+    let is_admin = caller.members_only() && locked_chat.role(member).await? == Some(Role::Admin);
+    Ok(is_admin && !locked_chat.has_other_admin(member).await?)
 }

@@ -1,34 +1,34 @@
 //! Many changes in one transaction: lock and read what they need, decide each on its own in memory,
 //! then write all that was admitted with one statement a table.
 
-use super::{Answer, Change, Which, decide::Verdict, writer::BATCH_BYTES};
+use super::{Change, MessageRef, Outcome, decide::Decision, writer::BATCH_BYTES};
 use crate::{
     error::Error,
     model::{ChatId, ClientMessageId, Message, MessageId, Role, Seq, Timestamp, UserId},
     protocol,
-    repository::{Head, Keyed, LogTransaction, NewMessage},
+    repository::{Head, IdempotencyKey, MessageLogTransaction, NewMessage},
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What a batch does, decided and written but not committed.
-pub(super) struct Outcome {
+pub(super) struct BatchResult {
     /// What to answer, in the order of the changes.
-    pub(super) answers: Vec<Result<Answer, Error>>,
+    pub(super) answers: Vec<Result<Outcome, Error>>,
     /// What to tell each chat, in the order of its log.
-    pub(super) news: Vec<(protocol::Change, Message)>,
+    pub(super) news: Vec<(protocol::ChangeKind, Message)>,
 }
 
 /// What the transaction has read, and what it is about to write.
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(super) struct BatchState {
     pub(super) heads: HashMap<ChatId, Seq>,
     pub(super) names: HashMap<UserId, String>,
     pub(super) roles: HashMap<(UserId, ChatId), Role>,
     pub(super) messages: HashMap<MessageId, Message>,
     pub(super) latest: HashMap<(UserId, ChatId), MessageId>,
-    pub(super) known: HashMap<Keyed, MessageId>,
+    pub(super) known: HashMap<IdempotencyKey, MessageId>,
     pub(super) new: Vec<NewMessage>,
-    pub(super) new_keys: HashMap<Keyed, usize>,
+    pub(super) new_keys: HashMap<IdempotencyKey, usize>,
     pub(super) changed: BTreeSet<MessageId>,
     pub(super) moved: HashSet<ChatId>,
 }
@@ -36,7 +36,7 @@ pub(super) struct Ledger {
 /// How many of the changes, from the first, can share a transaction: what stands alone does not,
 /// an edit of "my latest message" must see what came before it in its chat, and all their texts
 /// together are bounded.
-pub(super) fn prefix<'a>(changes: impl Iterator<Item = &'a Change>) -> usize {
+pub(super) fn batchable_prefix<'a>(changes: impl Iterator<Item = &'a Change>) -> usize {
     let (mut chats, mut bytes) = (HashSet::new(), 0);
     changes
         .take_while(|change| {
@@ -51,7 +51,7 @@ pub(super) fn prefix<'a>(changes: impl Iterator<Item = &'a Change>) -> usize {
             let latest = matches!(
                 change,
                 Change::Edit {
-                    which: Which::LatestOf(_),
+                    which: MessageRef::LatestOf(_),
                     ..
                 }
             );
@@ -61,14 +61,17 @@ pub(super) fn prefix<'a>(changes: impl Iterator<Item = &'a Change>) -> usize {
 }
 
 /// Decides and writes the changes, in their order.
-pub(super) async fn write(tx: &mut LogTransaction, changes: &[Change]) -> Result<Outcome, Error> {
+pub(super) async fn write(
+    tx: &mut MessageLogTransaction,
+    changes: &[Change],
+) -> Result<BatchResult, Error> {
     let now = Timestamp::now();
-    let mut ledger = Ledger::read(tx, changes).await?;
+    let mut ledger = BatchState::read(tx, changes).await?;
     #[cfg(feature = "planted-faults")]
     changes
         .iter()
         .for_each(|change| crate::failpoints::panic_at(change.bytes()));
-    let verdicts: Vec<Verdict> = changes
+    let verdicts: Vec<Decision> = changes
         .iter()
         .map(|change| ledger.decide(change, now))
         .collect();
@@ -76,8 +79,8 @@ pub(super) async fn write(tx: &mut LogTransaction, changes: &[Change]) -> Result
     Ok(ledger.outcome(verdicts, &ids, now))
 }
 
-impl Ledger {
-    async fn read(tx: &mut LogTransaction, changes: &[Change]) -> Result<Self, Error> {
+impl BatchState {
+    async fn read(tx: &mut MessageLogTransaction, changes: &[Change]) -> Result<Self, Error> {
         let mut ledger = Self::default();
         let chats: BTreeSet<ChatId> = changes.iter().filter_map(Change::chat).collect();
         let chats: Vec<ChatId> = chats.into_iter().collect();
@@ -102,10 +105,10 @@ impl Ledger {
     /// Which of the senders' own names are used already.
     async fn read_keys(
         &mut self,
-        tx: &mut LogTransaction,
+        tx: &mut MessageLogTransaction,
         changes: &[Change],
     ) -> Result<(), Error> {
-        let keys: Vec<Keyed> = changes.iter().filter_map(keyed).collect();
+        let keys: Vec<IdempotencyKey> = changes.iter().filter_map(keyed).collect();
         if keys.is_empty() {
             return Ok(());
         }
@@ -121,7 +124,7 @@ impl Ledger {
     /// The messages that are edited, deleted or answered.
     async fn read_messages(
         &mut self,
-        tx: &mut LogTransaction,
+        tx: &mut MessageLogTransaction,
         changes: &[Change],
     ) -> Result<(), Error> {
         let mut ids = BTreeSet::new();
@@ -129,7 +132,7 @@ impl Ledger {
             match change {
                 Change::Send { chat, reply_to, .. } => ids.extend(reply_to.map(|id| (*chat, id))),
                 Change::Edit {
-                    which: Which::Message(id),
+                    which: MessageRef::Message(id),
                     chat,
                     ..
                 }
@@ -139,7 +142,7 @@ impl Ledger {
                     ids.insert((*chat, *id));
                 }
                 Change::Edit {
-                    which: Which::LatestOf(user),
+                    which: MessageRef::LatestOf(user),
                     chat,
                     ..
                 } => {
@@ -164,7 +167,7 @@ impl Ledger {
 
     async fn write(
         &self,
-        tx: &mut LogTransaction,
+        tx: &mut MessageLogTransaction,
         now: Timestamp,
     ) -> Result<Vec<MessageId>, Error> {
         if !self.changed.is_empty() {
@@ -194,7 +197,7 @@ impl Ledger {
         heads
     }
 
-    fn outcome(&self, verdicts: Vec<Verdict>, ids: &[MessageId], now: Timestamp) -> Outcome {
+    fn outcome(&self, verdicts: Vec<Decision>, ids: &[MessageId], now: Timestamp) -> BatchResult {
         let sent: Vec<Message> = self
             .new
             .iter()
@@ -205,21 +208,21 @@ impl Ledger {
         let answers = verdicts
             .into_iter()
             .map(|verdict| match verdict {
-                Verdict::Refused(error) => Err(error),
-                Verdict::Again(message) => Ok(Answer::Repeated(message)),
-                Verdict::NewAgain(place) => answer(&sent, place).map(Answer::Repeated),
-                Verdict::New(place) => {
+                Decision::Refused(error) => Err(error),
+                Decision::Duplicate(message) => Ok(Outcome::Duplicate(message)),
+                Decision::DuplicateInBatch(place) => answer(&sent, place).map(Outcome::Duplicate),
+                Decision::New(place) => {
                     let message = answer(&sent, place)?;
-                    news.push((protocol::Change::Sent, (*message).clone()));
-                    Ok(Answer::Message(message))
+                    news.push((protocol::ChangeKind::Sent, (*message).clone()));
+                    Ok(Outcome::Message(message))
                 }
-                Verdict::Changed(change, message) => {
+                Decision::Changed(change, message) => {
                     news.push((change, (*message).clone()));
-                    Ok(Answer::Message(message))
+                    Ok(Outcome::Message(message))
                 }
             })
             .collect();
-        Outcome { answers, news }
+        BatchResult { answers, news }
     }
 }
 
@@ -230,14 +233,14 @@ fn answer(sent: &[Message], place: usize) -> Result<Box<Message>, Error> {
     Ok(Box::new(message.clone()))
 }
 
-fn keyed(change: &Change) -> Option<Keyed> {
+fn keyed(change: &Change) -> Option<IdempotencyKey> {
     match change {
         Change::Send {
             author,
             chat,
             key: Some(key),
             ..
-        } => Some(Keyed {
+        } => Some(IdempotencyKey {
             chat: *chat,
             author: *author,
             key: key.clone(),
@@ -246,9 +249,9 @@ fn keyed(change: &Change) -> Option<Keyed> {
     }
 }
 
-fn stored_key(message: &Message) -> Option<Keyed> {
+fn stored_key(message: &Message) -> Option<IdempotencyKey> {
     let key = ClientMessageId::parse(message.client_message_id.clone()?).ok()?;
-    Some(Keyed {
+    Some(IdempotencyKey {
         chat: message.chat_id,
         author: message.customer_id?,
         key,

@@ -24,21 +24,21 @@ const ONE_BY_ONE_LIMIT: Duration = Duration::from_millis(500);
 const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Where questions are handed in. Cloning shares the queue.
-pub(crate) struct Together<Q, A> {
-    queue: mpsc::Sender<Asked<Q, A>>,
+pub(crate) struct Batcher<Q, A> {
+    queue: mpsc::Sender<Query<Q, A>>,
 }
 
 /// A question, and the place for its answer.
-type Asked<Q, A> = (Q, oneshot::Sender<Result<A, Error>>);
+type Query<Q, A> = (Q, oneshot::Sender<Result<A, Error>>);
 
-impl<Q, A> Clone for Together<Q, A> {
+impl<Q, A> Clone for Batcher<Q, A> {
     fn clone(&self) -> Self {
         let queue = self.queue.clone();
         Self { queue }
     }
 }
 
-impl<Q: Clone + Send + 'static, A: Send + 'static> Together<Q, A> {
+impl<Q: Clone + Send + 'static, A: Send + 'static> Batcher<Q, A> {
     /// A queue, and the work of emptying it by `answer`, which gives an answer to each question in
     /// their order. It ends with the last clone of the handle.
     pub(crate) fn new<F, Fut>(answer: F) -> (Self, impl Future<Output = ()> + Send + 'static)
@@ -73,7 +73,7 @@ impl<Q: Clone + Send + 'static, A: Send + 'static> Together<Q, A> {
     }
 }
 
-async fn work<Q, A, F, Fut>(mut waiting: mpsc::Receiver<Asked<Q, A>>, answer: F)
+async fn work<Q, A, F, Fut>(mut waiting: mpsc::Receiver<Query<Q, A>>, answer: F)
 where
     Q: Clone,
     F: Fn(Vec<Q>) -> Fut,

@@ -3,8 +3,8 @@
 //! wait for it, and the chats' own are refused at once.
 
 use super::{
-    Answer, Change,
-    worker::{Failure, Patience, Worker, refuse_all},
+    Change, Outcome,
+    worker::{CommitError, LockWait, Worker, refuse_all},
     writer::COMMIT_LIMIT,
 };
 use crate::{error::Error, model::ChatId};
@@ -39,10 +39,10 @@ impl Worker {
     /// Stores the changes of those chats that are free together, then those of each other chat by
     /// itself, for which it waits a moment. What is still locked then is refused, and known as such
     /// from then on.
-    pub(super) async fn around_blocked(
+    pub(super) async fn commit_unlocked_first(
         &mut self,
         changes: &[Change],
-    ) -> Vec<Result<Answer, Error>> {
+    ) -> Vec<Result<Outcome, Error>> {
         let chats: HashSet<ChatId> = changes.iter().filter_map(Change::chat).collect();
         let chats: Vec<ChatId> = chats.into_iter().collect();
         let looking = time::timeout(COMMIT_LIMIT, self.log.unlocked(&chats)).await;
@@ -62,13 +62,13 @@ impl Worker {
         }
         let mut answers = Vec::with_capacity(changes.len());
         if !together.changes.is_empty() {
-            let stored = self.in_haste(&together.changes).await;
+            let stored = self.with_short_lock_timeout(&together.changes).await;
             answers.extend(together.places.into_iter().zip(stored));
         }
         let until = Instant::now() + WAIT;
         for (chat, share) in others {
             let stored = match Instant::now() < until && !self.blocked.contains(&chat) {
-                true => self.in_haste(&share.changes).await,
+                true => self.with_short_lock_timeout(&share.changes).await,
                 false => share.changes.iter().map(|_| Err(busy())).collect(),
             };
             if stored
@@ -84,10 +84,10 @@ impl Worker {
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
-    async fn in_haste(&mut self, changes: &[Change]) -> Vec<Result<Answer, Error>> {
-        let committed = self.commit(changes, Patience::Little).await;
+    async fn with_short_lock_timeout(&mut self, changes: &[Change]) -> Vec<Result<Outcome, Error>> {
+        let committed = self.commit(changes, LockWait::Short).await;
         match committed {
-            Err(Failure::Undone(error)) if error.is_locked() => {
+            Err(CommitError::NotCommitted(error)) if error.is_locked() => {
                 let mut answers = vec![Err(error)];
                 answers.resize_with(changes.len(), || Err(busy()));
                 answers

@@ -1,28 +1,28 @@
 //! Deciding the changes of a batch one after the other, in memory: each is admitted or refused on its
 //! own, and sees what those before it have done.
 
-use super::{Change, Which, batch::Ledger};
+use super::{Change, MessageRef, batch::BatchState};
 use crate::{
     error::{Code, Error},
     model::{ChatId, ClientMessageId, Content, Message, MessageId, Seq, Timestamp, UserId},
     policy, protocol,
-    repository::{Keyed, NewMessage},
+    repository::{IdempotencyKey, NewMessage},
 };
 
 /// What one change comes to.
-pub(super) enum Verdict {
+pub(super) enum Decision {
     Refused(Error),
     /// A new message: its place among the new ones.
     New(usize),
     /// A name used before in this very batch: the place of the message it names.
-    NewAgain(usize),
+    DuplicateInBatch(usize),
     /// A name used before.
-    Again(Box<Message>),
-    Changed(protocol::Change, Box<Message>),
+    Duplicate(Box<Message>),
+    Changed(protocol::ChangeKind, Box<Message>),
 }
 
-impl Ledger {
-    pub(super) fn decide(&mut self, change: &Change, now: Timestamp) -> Verdict {
+impl BatchState {
+    pub(super) fn decide(&mut self, change: &Change, now: Timestamp) -> Decision {
         let decided = match change {
             Change::Send {
                 author,
@@ -55,7 +55,7 @@ impl Ledger {
                 Err(Error::unavailable())
             }
         };
-        decided.unwrap_or_else(Verdict::Refused)
+        decided.unwrap_or_else(Decision::Refused)
     }
 
     /// Whether chat and actor exist, and the actor may use the chat.
@@ -80,8 +80,8 @@ impl Ledger {
         content: &Content,
         key: Option<&ClientMessageId>,
         reply_to: Option<MessageId>,
-    ) -> Result<Verdict, Error> {
-        let keyed = key.map(|key| Keyed {
+    ) -> Result<Decision, Error> {
+        let keyed = key.map(|key| IdempotencyKey {
             chat,
             author,
             key: key.clone(),
@@ -96,10 +96,10 @@ impl Ledger {
         };
         if let Some(keyed) = &keyed {
             if let Some(message) = self.known.get(keyed).and_then(|id| self.messages.get(id)) {
-                return Ok(Verdict::Again(Box::new(message.clone())));
+                return Ok(Decision::Duplicate(Box::new(message.clone())));
             }
             if let Some(&place) = self.new_keys.get(keyed) {
-                return Ok(Verdict::NewAgain(place));
+                return Ok(Decision::DuplicateInBatch(place));
             }
         }
         let answered = reply_to.and_then(|id| self.messages.get(&id));
@@ -123,11 +123,11 @@ impl Ledger {
             reply_to,
             key,
         });
-        Ok(Verdict::New(place))
+        Ok(Decision::New(place))
     }
 
     #[cfg(feature = "planted-faults")]
-    fn is_known(&self, keyed: &Keyed) -> bool {
+    fn is_known(&self, keyed: &IdempotencyKey) -> bool {
         self.known.contains_key(keyed) || self.new_keys.contains_key(keyed)
     }
 
@@ -135,21 +135,21 @@ impl Ledger {
         &mut self,
         actor: Option<UserId>,
         chat: ChatId,
-        which: Which,
+        which: MessageRef,
         content: &Content,
         now: Timestamp,
-    ) -> Result<Verdict, Error> {
+    ) -> Result<Decision, Error> {
         let id = match which {
-            Which::Message(id) => id,
-            Which::LatestOf(user) => *self.latest.get(&(user, chat)).ok_or_else(|| {
+            MessageRef::Message(id) => id,
+            MessageRef::LatestOf(user) => *self.latest.get(&(user, chat)).ok_or_else(|| {
                 let message = format!("User {user} has no message to edit in chat {chat}");
                 Error::new(Code::MessageNotFound, message)
             })?,
         };
-        let author = self.living(id, chat)?.customer_id;
+        let author = self.live_message(id, chat)?.customer_id;
         policy::edit_message(actor, author, id)?;
         let seq = self.step(chat);
-        self.change(id, protocol::Change::Edited, |message| {
+        self.change(id, protocol::ChangeKind::Edited, |message| {
             message.content = Some(content.as_str().to_owned());
             message.edited_at = Some(now);
             message.seq = seq;
@@ -162,12 +162,12 @@ impl Ledger {
         chat: ChatId,
         id: MessageId,
         now: Timestamp,
-    ) -> Result<Verdict, Error> {
-        let author = self.living(id, chat)?.customer_id;
+    ) -> Result<Decision, Error> {
+        let author = self.live_message(id, chat)?.customer_id;
         let role = actor.and_then(|user| self.roles.get(&(user, chat)).copied());
         policy::delete_message(actor, author, role, chat)?;
         let seq = self.step(chat);
-        self.change(id, protocol::Change::Deleted, |message| {
+        self.change(id, protocol::ChangeKind::Deleted, |message| {
             message.content = None;
             message.deleted_at = Some(now);
             message.deleted_by = actor.or(author);
@@ -176,7 +176,7 @@ impl Ledger {
     }
 
     /// The message, if it is in the chat and not deleted.
-    fn living(&self, id: MessageId, chat: ChatId) -> Result<&Message, Error> {
+    fn live_message(&self, id: MessageId, chat: ChatId) -> Result<&Message, Error> {
         self.messages
             .get(&id)
             .filter(|message| message.chat_id == chat && message.deleted_at.is_none())
@@ -186,16 +186,16 @@ impl Ledger {
     fn change(
         &mut self,
         id: MessageId,
-        change: protocol::Change,
+        change: protocol::ChangeKind,
         apply: impl FnOnce(&mut Message),
-    ) -> Result<Verdict, Error> {
+    ) -> Result<Decision, Error> {
         let message = self
             .messages
             .get_mut(&id)
             .ok_or_else(|| Error::message_not_found(id))?;
         apply(message);
         self.changed.insert(id);
-        Ok(Verdict::Changed(change, Box::new(message.clone())))
+        Ok(Decision::Changed(change, Box::new(message.clone())))
     }
 
     /// The chat's next number.

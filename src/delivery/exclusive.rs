@@ -1,7 +1,7 @@
 //! Changes that stand alone: each has a transaction of its own, and is told to the chats before
 //! whatever is committed next.
 
-use super::{Answer, Change, access, worker::Worker, writer::COMMIT_LIMIT};
+use super::{Change, Outcome, access, worker::Worker, writer::COMMIT_LIMIT};
 use crate::{
     auth::Caller,
     error::catch_panic,
@@ -9,13 +9,13 @@ use crate::{
     hub::Event,
     model::{ChatId, Timestamp, UserId},
     protocol::Frame,
-    repository::{Burial, Tombstone},
+    repository::{DeletionStep, Tombstone},
 };
 use tokio::time;
 
 impl Worker {
     /// What does not share a transaction.
-    pub(super) async fn alone(&mut self, change: &Change) -> Result<Answer, Error> {
+    pub(super) async fn alone(&mut self, change: &Change) -> Result<Outcome, Error> {
         match change {
             Change::DeleteUser { caller, user } => self.delete_user(*caller, *user).await,
             Change::DeleteChat { caller, chat } => self.delete_chat(*caller, *chat).await,
@@ -28,11 +28,11 @@ impl Worker {
         }
     }
 
-    async fn delete_user(&self, caller: Caller, user: UserId) -> Result<Answer, Error> {
+    async fn delete_user(&self, caller: Caller, user: UserId) -> Result<Outcome, Error> {
         let empty_chats_go = caller.members_only();
         let deleting = (self.log).delete_user(user, Timestamp::now(), empty_chats_go);
         let burial = settled(deleting).await?;
-        let Some(Burial { tombstones, done }) = burial else {
+        let Some(DeletionStep { tombstones, done }) = burial else {
             // Perhaps gone by an earlier deletion that was never confirmed.
             self.hub.end_user(user);
             return Err(Error::user_not_found(user));
@@ -51,24 +51,24 @@ impl Worker {
             }
         }
         if !done {
-            return Ok(Answer::Partly);
+            return Ok(Outcome::Incomplete);
         }
         self.hub.end_user(user);
-        Ok(Answer::Gone)
+        Ok(Outcome::Deleted)
     }
 
-    async fn delete_chat(&self, caller: Caller, chat: ChatId) -> Result<Answer, Error> {
+    async fn delete_chat(&self, caller: Caller, chat: ChatId) -> Result<Outcome, Error> {
         let deleting = async {
-            let mut roster = self.rosters.lock(chat).await?;
-            access::may_administer(caller, chat, &mut roster).await?;
-            if !roster.delete().await? {
+            let mut locked_chat = self.locked_chats.lock(chat).await?;
+            access::may_administer(caller, chat, &mut locked_chat).await?;
+            if !locked_chat.delete().await? {
                 return Err(Error::chat_not_found(chat));
             }
-            roster.commit().await
+            locked_chat.commit().await
         };
         settled(deleting).await?;
         self.hub.post(chat, Event::Closed);
-        Ok(Answer::Gone)
+        Ok(Outcome::Deleted)
     }
 
     async fn remove_member(
@@ -76,18 +76,18 @@ impl Worker {
         caller: Caller,
         user: UserId,
         chat: ChatId,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Outcome, Error> {
         let removing = async {
-            let mut roster = self.rosters.lock(chat).await?;
-            access::may_remove(caller, user, chat, &mut roster).await?;
-            if !roster.remove(user).await? {
+            let mut locked_chat = self.locked_chats.lock(chat).await?;
+            access::may_remove(caller, user, chat, &mut locked_chat).await?;
+            if !locked_chat.remove(user).await? {
                 return Err(Error::member_not_found(user, chat));
             }
-            roster.commit().await
+            locked_chat.commit().await
         };
         settled(removing).await?;
         self.hub.post(chat, Event::Removed(user));
-        Ok(Answer::Gone)
+        Ok(Outcome::Deleted)
     }
 }
 

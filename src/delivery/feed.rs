@@ -3,18 +3,18 @@
 //! comes through here.
 
 use super::{
-    Connected, Standings,
-    cursor::{self, Place},
-    replay_cache::{Pages, Shared},
+    Connected, MembershipLoader,
+    cursor::{self, Cursor},
+    replay_cache::{ReplayCache, SharedPage},
 };
 use crate::{
     auth::Caller,
     error::Error,
-    hub::{Batch, Event, Hub, Registration, Seat, Signal},
+    hub::{Batch, Event, Hub, Registration, Sequenced, Subscription},
     metrics::FeedMetrics,
     model::{ChatId, Epoch, Seq, SessionId, Since, UserId},
     protocol::{Frame, Online},
-    repository::{MessageRepository, Most, Standing},
+    repository::{MembershipStatus, MessageRepository, PageLimit},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 /// What is read from the database at once for one socket: a bound on its memory, and little enough
 /// that a healing socket holds nobody up. One that does not read holds it for `WRITE_SECONDS`, and in
 /// JSON the text can become six times as long.
-pub(crate) const PAGE: Most = Most {
+pub(crate) const PAGE: PageLimit = PageLimit {
     rows: 200,
     bytes: 256 * 1024,
 };
@@ -48,7 +48,7 @@ const READ_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Feeds {
     hub: Hub,
-    members: Standings,
+    members: MembershipLoader,
     messages: MessageRepository,
     metrics: FeedMetrics,
     /// As many sockets read at once as there are connections to the database. The others wait
@@ -56,7 +56,7 @@ pub struct Feeds {
     /// query takes.
     turns: Arc<Semaphore>,
     /// What is read at this moment: sockets of one chat read together.
-    pages: Pages,
+    pages: ReplayCache,
 }
 
 /// The frames of all chats that one socket is connected to, for one user.
@@ -64,23 +64,23 @@ pub struct Feed {
     feeds: Feeds,
     user: UserId,
     registration: Registration,
-    streams: StreamMap<ChatId, BroadcastStream<Signal>>,
+    streams: StreamMap<ChatId, BroadcastStream<Sequenced>>,
     /// Few, and mostly one: a list takes a tenth of what a map would, ten thousand times.
-    places: Vec<Place>,
+    places: Vec<Cursor>,
 }
 
 /// Something that happened in a chat, as it comes from the hub.
-pub type Arrival = (ChatId, Result<Signal, BroadcastStreamRecvError>);
+pub type HubEvent = (ChatId, Result<Sequenced, BroadcastStreamRecvError>);
 
 /// What is to be done about an arrival.
 #[derive(Debug)]
-pub enum Delivery {
+pub enum FeedAction {
     /// Send the batch's frames from this place on.
     Changes(Batch, usize),
     /// Send this frame.
     Frame(Frame),
     /// Send what `catch_up` gives until it gives nothing.
-    Behind(ChatId),
+    CatchUp(ChatId),
     /// Close the socket: what it was sent is of another log.
     Reset,
     /// Nothing: it was sent before, or lost without harm.
@@ -88,7 +88,7 @@ pub enum Delivery {
 }
 
 /// How a socket begins in a chat.
-pub struct Opened {
+pub struct FeedStart {
     /// The user's stored name.
     pub username: String,
     /// The epoch of the log.
@@ -97,7 +97,7 @@ pub struct Opened {
     pub truncated: bool,
     /// The socket's seat from an earlier connect to the same chat, to be given up once the new one
     /// is announced: nobody leaves by connecting again.
-    pub previous: Option<Seat>,
+    pub previous: Option<Subscription>,
 }
 
 impl Feeds {
@@ -105,7 +105,7 @@ impl Feeds {
     #[must_use]
     pub fn new(
         hub: Hub,
-        members: Standings,
+        members: MembershipLoader,
         messages: MessageRepository,
         at_once: usize,
         metrics: FeedMetrics,
@@ -117,7 +117,7 @@ impl Feeds {
             messages,
             metrics,
             turns,
-            pages: Pages::default(),
+            pages: ReplayCache::default(),
         }
     }
 
@@ -160,16 +160,16 @@ impl Feed {
         caller: Caller,
         chat: ChatId,
         since: Option<&Since>,
-    ) -> Result<Opened, Error> {
-        let (seat, receiver) = self.feeds.hub.enter(chat);
+    ) -> Result<FeedStart, Error> {
+        let (seat, receiver) = self.feeds.hub.subscribe(chat);
         let (mark, generation) = (seat.mark(), self.feeds.hub.generation());
         let feeds = self.feeds.clone();
-        let FirstLook {
+        let StartState {
             username,
             head,
             epoch,
             truncated,
-        } = feeds.first_look(caller, self.user, chat, since).await?;
+        } = feeds.load_start(caller, self.user, chat, since).await?;
         let since = since.map(|since| since.seq);
         let since = since.or_else(|| self.place(chat).map(|place| place.seen));
         // Another may have read more than this one, and what lies between was passed over for it.
@@ -181,7 +181,7 @@ impl Feed {
         let previous = self.leave(chat);
         self.streams.insert(chat, BroadcastStream::new(receiver));
         self.places.reserve_exact(1);
-        self.places.push(Place {
+        self.places.push(Cursor {
             chat,
             seat,
             seen,
@@ -189,7 +189,7 @@ impl Feed {
             generation,
             behind,
         });
-        Ok(Opened {
+        Ok(FeedStart {
             username,
             epoch,
             truncated,
@@ -199,14 +199,14 @@ impl Feed {
 
     /// Tells the chat who is here; gives the frame that this socket alone must be sent.
     #[must_use]
-    pub fn announce(&mut self, chat: ChatId, who: Online) -> Option<Frame> {
-        self.place_mut(chat)?.seat.announce(who)
+    pub fn join(&mut self, chat: ChatId, who: Online) -> Option<Frame> {
+        self.place_mut(chat)?.seat.join(who)
     }
 
     /// Tells the chat that this socket's user types.
     pub fn type_in(&self, chat: ChatId) {
         if let Some(place) = self.place(chat) {
-            place.seat.type_here();
+            place.seat.notify_typing();
         }
     }
 
@@ -217,17 +217,17 @@ impl Feed {
     }
 
     /// Leaves a chat; gives the seat to give up, none where the socket was not in it.
-    pub fn leave(&mut self, chat: ChatId) -> Option<Seat> {
+    pub fn leave(&mut self, chat: ChatId) -> Option<Subscription> {
         let place = self.places.iter().position(|place| place.chat == chat)?;
         self.streams.remove(&chat);
         Some(self.places.swap_remove(place).seat)
     }
 
-    fn place(&self, chat: ChatId) -> Option<&Place> {
+    fn place(&self, chat: ChatId) -> Option<&Cursor> {
         self.places.iter().find(|place| place.chat == chat)
     }
 
-    fn place_mut(&mut self, chat: ChatId) -> Option<&mut Place> {
+    fn place_mut(&mut self, chat: ChatId) -> Option<&mut Cursor> {
         self.places.iter_mut().find(|place| place.chat == chat)
     }
 
@@ -268,7 +268,7 @@ impl Feed {
     /// The head of each chat: what was told of it by then, and never less than was sent.
     #[must_use]
     pub fn heads(&self, told: &HashMap<ChatId, Seq>) -> BTreeMap<ChatId, Seq> {
-        let head = |place: &Place| {
+        let head = |place: &Cursor| {
             told.get(&place.chat)
                 .map_or(place.seen, |&t| t.max(place.seen))
         };
@@ -284,51 +284,53 @@ impl Feed {
 
     /// Waits for the next thing to happen; none while the socket is in no chat. Nothing is lost
     /// where this is broken off.
-    pub async fn arrival(&mut self) -> Option<Arrival> {
+    pub async fn arrival(&mut self) -> Option<HubEvent> {
         self.streams.next().await
     }
 
     /// Decides what is to be sent about an arrival.
-    pub fn take(&mut self, (chat, signal): Arrival) -> Delivery {
+    pub fn take(&mut self, (chat, signal): HubEvent) -> FeedAction {
         let generation = self.feeds.hub.generation();
         let Some(place) = self.place_mut(chat) else {
-            return Delivery::Nothing;
+            return FeedAction::Nothing;
         };
-        let Ok(Signal { mark, event }) = signal else {
+        let Ok(Sequenced { mark, event }) = signal else {
             let delivery = place.overrun(chat, generation);
-            if let Delivery::Behind(_) = delivery {
+            if let FeedAction::CatchUp(_) = delivery {
                 self.feeds.metrics.overruns.inc();
             }
             return delivery;
         };
         place.mark = mark;
         let delivery = match event {
-            Event::Passing(frame) => Delivery::Frame(frame),
+            Event::Ephemeral(frame) => FeedAction::Frame(frame),
             Event::Changes(batch) => place.changes(chat, batch),
-            Event::Behind(head) if head > place.seen => place.fall_behind(chat),
+            Event::HeadAdvanced(head) if head > place.seen => place.fall_behind(chat),
             Event::Removed(user) if user == self.user => self.end(chat, Frame::removed(chat)),
             // Read from the database, where it also stands whether they still belong to the chat.
-            Event::SaidRemoved(user) if user == self.user => {
+            Event::RemovalReported(user) if user == self.user => {
                 return self.fall_behind(chat);
             }
             Event::Closed => self.end(chat, Frame::chat_deleted(chat)),
-            Event::Reset => Delivery::Reset,
-            Event::Behind(_) | Event::Removed(_) | Event::SaidRemoved(_) => Delivery::Nothing,
+            Event::Reset => FeedAction::Reset,
+            Event::HeadAdvanced(_) | Event::Removed(_) | Event::RemovalReported(_) => {
+                FeedAction::Nothing
+            }
         };
-        if let Delivery::Behind(_) = delivery {
+        if let FeedAction::CatchUp(_) = delivery {
             self.feeds.metrics.gaps.inc();
         }
         delivery
     }
 
-    fn fall_behind(&mut self, chat: ChatId) -> Delivery {
+    fn fall_behind(&mut self, chat: ChatId) -> FeedAction {
         let place = self.place_mut(chat);
-        place.map_or(Delivery::Nothing, |place| place.fall_behind(chat))
+        place.map_or(FeedAction::Nothing, |place| place.fall_behind(chat))
     }
 
-    fn end(&mut self, chat: ChatId, frame: Frame) -> Delivery {
+    fn end(&mut self, chat: ChatId, frame: Frame) -> FeedAction {
         self.leave(chat);
-        Delivery::Frame(frame)
+        FeedAction::Frame(frame)
     }
 
     /// The next frames of a socket that is behind, from the database; none once it is not. A chat
@@ -346,19 +348,19 @@ impl Feed {
         };
         let (seen, head, generation) = (place.seen, behind.head, place.generation);
         let feeds = self.feeds.clone();
-        let read = feeds.next_look(user, chat, (seen, head)).await?;
+        let read = feeds.load_next_page(user, chat, (seen, head)).await?;
         match (read, self.place_mut(chat)) {
-            (NextLook::Page(shared), Some(place)) => {
+            (NextPage::Page(shared), Some(place)) => {
                 let page = shared.page().ok_or_else(Error::unavailable)?;
                 let frames = place.replay(page);
                 self.feeds.metrics.replayed.inc_by(frames.len() as u64);
                 Ok(Some(frames))
             }
-            (NextLook::Gone(frame), _) => {
+            (NextPage::Gone(frame), _) => {
                 self.leave(chat);
                 Ok(Some(vec![frame]))
             }
-            (NextLook::Contradicted, place) => {
+            (NextPage::Contradicted, place) => {
                 // Every socket is told to begin again once the log is in another epoch.
                 if let Some(place) = place {
                     place.behind = None;
@@ -366,13 +368,13 @@ impl Feed {
                 self.feeds.hub.contradict(generation);
                 Ok(None)
             }
-            (NextLook::Page(_), None) => Ok(None),
+            (NextPage::Page(_), None) => Ok(None),
         }
     }
 }
 
 /// What a socket must know before it is in a chat.
-struct FirstLook {
+struct StartState {
     username: String,
     head: Seq,
     epoch: Option<Epoch>,
@@ -380,9 +382,9 @@ struct FirstLook {
 }
 
 /// What a socket that is behind finds in the database.
-enum NextLook {
+enum NextPage {
     /// The messages that changed next, by change.
-    Page(Shared),
+    Page(SharedPage),
     /// The chat is gone for this user: their last frame of it.
     Gone(Frame),
     /// Less than the socket was sent.
@@ -390,13 +392,13 @@ enum NextLook {
 }
 
 impl Feeds {
-    async fn first_look(
+    async fn load_start(
         &self,
         caller: Caller,
         user: UserId,
         chat: ChatId,
         since: Option<&Since>,
-    ) -> Result<FirstLook, Error> {
+    ) -> Result<StartState, Error> {
         let connected = self.members.connect(caller, user, chat, since).await?;
         let Connected {
             username,
@@ -411,7 +413,7 @@ impl Feeds {
             }
             _ => false,
         };
-        Ok(FirstLook {
+        Ok(StartState {
             username,
             head,
             epoch,
@@ -421,12 +423,12 @@ impl Feeds {
 
     /// What a removed member is sent ends with their membership, so that it is asked for after the
     /// messages are read.
-    async fn next_look(
+    async fn load_next_page(
         &self,
         user: UserId,
         chat: ChatId,
         (seen, head): (Seq, Seq),
-    ) -> Result<NextLook, Error> {
+    ) -> Result<NextPage, Error> {
         // Before the read: whatever this socket was told of must be in what it is given.
         let told = self.hub.told(chat).map_or(head, |told| told.max(head));
         let read = || {
@@ -435,18 +437,18 @@ impl Feeds {
         };
         let page = self.pages.after((chat, seen), told, read).await?;
         match self.members.ask(user, chat).await? {
-            Standing { username: None, .. } => {
+            MembershipStatus { username: None, .. } => {
                 // The socket ends with its user, and hears of no chat before that.
                 self.hub.end_user_here(user);
                 Err(Error::user_not_found(user))
             }
-            Standing { head: None, .. } => Ok(NextLook::Gone(Frame::chat_deleted(chat))),
+            MembershipStatus { head: None, .. } => Ok(NextPage::Gone(Frame::chat_deleted(chat))),
             // Less is stored than this socket was sent before it was asked for.
-            Standing {
+            MembershipStatus {
                 head: Some(stored), ..
-            } if stored < seen => Ok(NextLook::Contradicted),
-            Standing { role: None, .. } => Ok(NextLook::Gone(Frame::removed(chat))),
-            Standing { .. } => Ok(NextLook::Page(page)),
+            } if stored < seen => Ok(NextPage::Contradicted),
+            MembershipStatus { role: None, .. } => Ok(NextPage::Gone(Frame::removed(chat))),
+            MembershipStatus { .. } => Ok(NextPage::Page(page)),
         }
     }
 }

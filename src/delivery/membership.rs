@@ -1,12 +1,12 @@
 //! Memberships as sockets ask for them, many at a time.
 
-use super::batcher::Together;
+use super::batcher::Batcher;
 use crate::{
     auth::Caller,
     error::Error,
     model::{ChatId, Epoch, Role, Seq, Since, UserId},
     policy,
-    repository::{MemberRepository, Standing},
+    repository::{MemberRepository, MembershipStatus},
 };
 use std::future::Future;
 
@@ -23,20 +23,20 @@ pub struct Connected {
 
 /// Where sockets ask. Cloning shares it.
 #[derive(Clone)]
-pub struct Standings {
-    standings: Together<(UserId, ChatId), Standing>,
-    newcomers: Together<(UserId, ChatId), ()>,
+pub struct MembershipLoader {
+    standings: Batcher<(UserId, ChatId), MembershipStatus>,
+    newcomers: Batcher<(UserId, ChatId), ()>,
 }
 
-impl Standings {
+impl MembershipLoader {
     /// Two queues, and the work of answering, which ends with the last clone of the handle.
     pub fn new(members: MemberRepository) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let reader = members.clone();
-        let (standings, reading) = Together::new(move |pairs| {
+        let (standings, reading) = Batcher::new(move |pairs| {
             let members = reader.clone();
             async move { members.standings(&pairs).await }
         });
-        let (newcomers, joining) = Together::new(move |pairs| {
+        let (newcomers, joining) = Batcher::new(move |pairs| {
             let members = members.clone();
             async move {
                 members.join(&pairs).await?;
@@ -61,7 +61,7 @@ impl Standings {
     ///
     /// # Errors
     /// `unavailable` where the store is.
-    pub async fn ask(&self, user: UserId, chat: ChatId) -> Result<Standing, Error> {
+    pub async fn ask(&self, user: UserId, chat: ChatId) -> Result<MembershipStatus, Error> {
         self.standings.ask((user, chat)).await
     }
 
@@ -117,7 +117,7 @@ impl Standings {
 }
 
 /// What is missing where there is no membership.
-pub(crate) fn missing(standing: Standing, user: UserId, chat: ChatId) -> Error {
+pub(crate) fn missing(standing: MembershipStatus, user: UserId, chat: ChatId) -> Error {
     match present(standing, user, chat) {
         Ok(_) => Error::member_not_found(user, chat),
         Err(missing) => missing,
@@ -125,7 +125,7 @@ pub(crate) fn missing(standing: Standing, user: UserId, chat: ChatId) -> Error {
 }
 
 /// What a standing says where both user and chat exist.
-fn present(standing: Standing, user: UserId, chat: ChatId) -> Result<Connected, Error> {
+fn present(standing: MembershipStatus, user: UserId, chat: ChatId) -> Result<Connected, Error> {
     let username = standing
         .username
         .ok_or_else(|| Error::user_not_found(user))?;

@@ -19,11 +19,11 @@ use crate::{
     model::{ChatId, ClientMessageId, Content, Message, MessageId, UserId},
 };
 
-pub(crate) use batcher::Together;
-pub use feed::{Arrival, Delivery, Feed, Feeds, Opened};
-pub use membership::{Connected, Standings};
+pub(crate) use batcher::Batcher;
+pub use feed::{Feed, FeedAction, FeedStart, Feeds, HubEvent};
+pub use membership::{Connected, MembershipLoader};
 pub(crate) use membership::{missing, of_this_epoch};
-pub use reconciler::{Comparer, ComparerParts};
+pub use reconciler::{Reconciler, ReconcilerParts};
 pub use writer::{Pending, Writer};
 
 /// A change to the log.
@@ -53,7 +53,7 @@ pub enum Change {
         /// Where it is.
         chat: ChatId,
         /// Which.
-        which: Which,
+        which: MessageRef,
         /// The new text.
         content: Content,
     },
@@ -95,7 +95,7 @@ pub enum Change {
 
 /// Which message is meant.
 #[derive(Clone, Copy, Debug)]
-pub enum Which {
+pub enum MessageRef {
     /// The one of that id.
     Message(MessageId),
     /// The latest of that user in the chat.
@@ -104,15 +104,15 @@ pub enum Which {
 
 /// What became of a change.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum Outcome {
     /// The message after the change.
     Message(Box<Message>),
     /// The message that was stored before under the same name, in its present state.
-    Repeated(Box<Message>),
+    Duplicate(Box<Message>),
     /// It is gone.
-    Gone,
+    Deleted,
     /// So many messages went with it that more are left: ask again.
-    Partly,
+    Incomplete,
 }
 
 impl Change {

@@ -9,7 +9,7 @@ use crate::{
     hub::{Claims, Event, Hub},
     model::{ChatId, Seq, SessionId, UserId},
     repository::{
-        EpochRepository, LogRepository, LogState, MemberRepository, SessionRepository,
+        EpochRepository, LogState, MemberRepository, MessageLogRepository, SessionRepository,
         UserRepository,
     },
 };
@@ -34,18 +34,18 @@ const GRACE: Duration = Duration::from_millis(500);
 const AT_ONCE: usize = 10_000;
 
 /// Compares, until it is told to stop.
-pub struct Comparer {
-    parts: ComparerParts,
+pub struct Reconciler {
+    parts: ReconcilerParts,
     /// The log as it was seen last; none before the first look.
     log: Mutex<Option<LogState>>,
 }
 
 /// What it compares.
-pub struct ComparerParts {
+pub struct ReconcilerParts {
     /// Who is connected, and what they were told.
     pub hub: Hub,
     /// The chats.
-    pub log: LogRepository,
+    pub log: MessageLogRepository,
     /// Who belongs to them.
     pub members: MemberRepository,
     /// Who there is.
@@ -68,10 +68,10 @@ struct Compared {
     went_back: bool,
 }
 
-impl Comparer {
+impl Reconciler {
     /// On these parts.
     #[must_use]
-    pub fn new(parts: ComparerParts) -> Self {
+    pub fn new(parts: ReconcilerParts) -> Self {
         let log = Mutex::new(None);
         Self { parts, log }
     }
@@ -79,8 +79,8 @@ impl Comparer {
     /// Works until `stop`. The heads go their own way: what is behind waits for no other answer.
     pub async fn run(self, stop: CancellationToken) {
         let all = Box::pin(async {
-            let heads = self.again_and_again(|| self.heal());
-            let rest = self.again_and_again(|| self.end_what_is_gone());
+            let heads = self.run_every(|| self.reconcile_heads());
+            let rest = self.run_every(|| self.evict_deleted());
             tokio::join!(
                 heads,
                 rest,
@@ -91,7 +91,7 @@ impl Comparer {
         stop.run_until_cancelled(all).await;
     }
 
-    async fn again_and_again<T: Future<Output = ()>>(&self, compare: impl Fn() -> T) {
+    async fn run_every<T: Future<Output = ()>>(&self, compare: impl Fn() -> T) {
         let mut doubts = self.parts.hub.possible_loss();
         let mut ticks = time::interval(self.parts.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -155,7 +155,7 @@ impl Comparer {
 
     /// Tells chats that they are behind, if they still are after a while, and those that are gone. Chats
     /// are looked at twice: who connects to one is in its room before it is looked for.
-    async fn heal(&self) {
+    async fn reconcile_heads(&self) {
         let (behind, gone) = match self.heads().await {
             Ok(compared) => (compared.behind, compared.gone),
             Err(error) => return error.log(),
@@ -256,7 +256,7 @@ impl Comparer {
 
     /// One after the other, users first: a deleted user takes sessions and memberships along. What of
     /// this fails, fails alone.
-    async fn end_what_is_gone(&self) {
+    async fn evict_deleted(&self) {
         let users = self.end_users(&self.parts.hub.users()).await;
         let sessions = self.end_sessions(&self.parts.hub.sessions()).await;
         let memberships = self.end_memberships().await;
@@ -270,15 +270,18 @@ impl Comparer {
     /// Sessions and users end at once: whoever has one was found in the database before. Members may
     /// just be on their way, and are looked at twice.
     async fn end_memberships(&self) -> Result<(), Error> {
-        let strangers = self.strangers(&self.parts.hub.seated()).await?;
-        if strangers.is_empty() {
+        let non_members = self.non_members(&self.parts.hub.members_online()).await?;
+        if non_members.is_empty() {
             return Ok(());
         }
         time::sleep(GRACE).await;
-        let seated: HashSet<(UserId, ChatId)> = self.parts.hub.seated().into_iter().collect();
-        let still = strangers.into_iter().filter(|seat| seated.contains(seat));
+        let members_online: HashSet<(UserId, ChatId)> =
+            self.parts.hub.members_online().into_iter().collect();
+        let still = non_members
+            .into_iter()
+            .filter(|seat| members_online.contains(seat));
         let still: Vec<(UserId, ChatId)> = still.collect();
-        for (user, chat) in self.strangers(&still).await? {
+        for (user, chat) in self.non_members(&still).await? {
             self.parts.hub.deliver(chat, Event::Removed(user));
         }
         Ok(())
@@ -293,7 +296,7 @@ impl Comparer {
         if told > Seq(0) {
             self.parts.hub.count_healed();
         }
-        self.parts.hub.deliver(chat, Event::Behind(head));
+        self.parts.hub.deliver(chat, Event::HeadAdvanced(head));
     }
 
     /// The chats that are stored further than they have been told, those that are not stored, and
@@ -354,12 +357,15 @@ impl Comparer {
     }
 
     /// Those in these seats who do not belong to the chat, which is there.
-    async fn strangers(&self, seats: &[(UserId, ChatId)]) -> Result<Vec<(UserId, ChatId)>, Error> {
-        let mut strangers = Vec::new();
+    async fn non_members(
+        &self,
+        seats: &[(UserId, ChatId)],
+    ) -> Result<Vec<(UserId, ChatId)>, Error> {
+        let mut non_members = Vec::new();
         for seats in seats.chunks(AT_ONCE) {
-            strangers.extend(within(self.parts.members.strangers(seats)).await?);
+            non_members.extend(within(self.parts.members.non_members(seats)).await?);
         }
-        Ok(strangers)
+        Ok(non_members)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     model::{ChatId, Message, Seq},
     protocol::Frame,
-    repository::Portion,
+    repository::MessagePage,
 };
 use std::{
     collections::HashMap,
@@ -19,12 +19,12 @@ use tokio::sync::OnceCell;
 #[derive(Debug)]
 pub(super) struct Page {
     after: Seq,
-    portion: Portion,
+    portion: MessagePage,
     frames: Vec<Frame>,
 }
 
 impl Page {
-    fn new(after: Seq, portion: Portion) -> Self {
+    fn new(after: Seq, portion: MessagePage) -> Self {
         let frames = portion.rows.iter();
         let frames = frames.map(|message| Frame::replayed(message, after));
         Self {
@@ -61,25 +61,25 @@ impl Page {
 }
 
 type Key = (ChatId, Seq);
-type Map = Mutex<HashMap<Key, Weak<Reading>>>;
+type Map = Mutex<HashMap<Key, Weak<InFlight>>>;
 
 /// A read under way, or done while somebody still uses it; without a page where it failed.
-struct Reading {
+struct InFlight {
     key: Key,
     page: OnceCell<Option<Page>>,
     map: Arc<Map>,
 }
 
 /// A page, shared with whoever else reads it.
-pub(super) struct Shared(Arc<Reading>);
+pub(super) struct SharedPage(Arc<InFlight>);
 
-impl Shared {
+impl SharedPage {
     pub(super) fn page(&self) -> Option<&Page> {
         self.0.page.get().and_then(Option::as_ref)
     }
 }
 
-impl Drop for Reading {
+impl Drop for InFlight {
     fn drop(&mut self) {
         let mut map = lock(&self.map);
         // Another may have taken its place.
@@ -91,9 +91,9 @@ impl Drop for Reading {
 
 /// The reads under way. Cloning shares them.
 #[derive(Clone, Default)]
-pub(super) struct Pages(Arc<Map>);
+pub(super) struct ReplayCache(Arc<Map>);
 
-impl Pages {
+impl ReplayCache {
     /// The page after a change of a chat that holds everything up to `head`: one that another
     /// socket reads already, where it does, else from `read`.
     ///
@@ -104,23 +104,23 @@ impl Pages {
         key: Key,
         head: Seq,
         read: impl Fn() -> T,
-    ) -> Result<Shared, Error>
+    ) -> Result<SharedPage, Error>
     where
-        T: Future<Output = Result<Portion, Error>>,
+        T: Future<Output = Result<MessagePage, Error>>,
     {
         let (reading, own) = self.join(key);
         let page = reading.read(&read).await?;
         // What another began to read earlier may end before what this socket was told of.
         if own || page.reaches(head) {
-            return Ok(Shared(reading));
+            return Ok(SharedPage(reading));
         }
         let reading = self.replace(key, &reading);
         reading.read(&read).await?;
-        Ok(Shared(reading))
+        Ok(SharedPage(reading))
     }
 
     /// The read under way, or a new one; and which of the two.
-    fn join(&self, key: Key) -> (Arc<Reading>, bool) {
+    fn join(&self, key: Key) -> (Arc<InFlight>, bool) {
         let mut map = lock(&self.0);
         if let Some(reading) = map.get(&key).and_then(Weak::upgrade) {
             return (reading, false);
@@ -129,7 +129,7 @@ impl Pages {
     }
 
     /// The read that another has put in the place of this one, or a new one.
-    fn replace(&self, key: Key, old: &Arc<Reading>) -> Arc<Reading> {
+    fn replace(&self, key: Key, old: &Arc<InFlight>) -> Arc<InFlight> {
         // Given up after the lock, which its end takes.
         let newer;
         let mut map = lock(&self.0);
@@ -142,8 +142,8 @@ impl Pages {
         }
     }
 
-    fn begin(&self, map: &mut HashMap<Key, Weak<Reading>>, key: Key) -> Arc<Reading> {
-        let reading = Arc::new(Reading {
+    fn begin(&self, map: &mut HashMap<Key, Weak<InFlight>>, key: Key) -> Arc<InFlight> {
+        let reading = Arc::new(InFlight {
             key,
             page: OnceCell::new(),
             map: Arc::clone(&self.0),
@@ -153,11 +153,11 @@ impl Pages {
     }
 }
 
-impl Reading {
+impl InFlight {
     /// Reads, or waits for whoever reads.
     async fn read<T>(&self, read: &impl Fn() -> T) -> Result<&Page, Error>
     where
-        T: Future<Output = Result<Portion, Error>>,
+        T: Future<Output = Result<MessagePage, Error>>,
     {
         let reading = || async {
             match read().await {
@@ -173,7 +173,7 @@ impl Reading {
     }
 }
 
-fn lock(map: &Map) -> MutexGuard<'_, HashMap<Key, Weak<Reading>>> {
+fn lock(map: &Map) -> MutexGuard<'_, HashMap<Key, Weak<InFlight>>> {
     map.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -203,14 +203,14 @@ mod tests {
         }
     }
 
-    fn portion<const N: usize>(seqs: [i64; N]) -> Portion {
+    fn portion<const N: usize>(seqs: [i64; N]) -> MessagePage {
         let rows = seqs.into_iter().map(message).collect();
-        Portion { rows, cut: false }
+        MessagePage { rows, cut: false }
     }
 
     #[tokio::test]
     async fn many_read_once() {
-        let (pages, reads) = (Pages::default(), AtomicUsize::new(0));
+        let (pages, reads) = (ReplayCache::default(), AtomicUsize::new(0));
         let read = || async {
             reads.fetch_add(1, Relaxed);
             tokio::task::yield_now().await;
@@ -219,14 +219,14 @@ mod tests {
         let readers = (0..100).map(|_| pages.after(KEY, Seq(7), read));
         let shared = futures_util::future::join_all(readers).await;
         assert_eq!(reads.load(Relaxed), 1);
-        assert!(shared.iter().flatten().filter_map(Shared::page).count() == 100);
+        assert!(shared.iter().flatten().filter_map(SharedPage::page).count() == 100);
         drop(shared);
         assert!(lock(&pages.0).is_empty());
     }
 
     #[tokio::test]
     async fn what_was_read_too_early_is_read_again_and_shared_too() {
-        let (pages, reads) = (Pages::default(), AtomicUsize::new(0));
+        let (pages, reads) = (ReplayCache::default(), AtomicUsize::new(0));
         let early = pages.after(KEY, Seq(6), || async { Ok(portion([6])) });
         let early = early.await;
         let read = || async {
@@ -237,7 +237,7 @@ mod tests {
         let readers = (0..100).map(|_| pages.after(KEY, Seq(7), read));
         for shared in futures_util::future::join_all(readers).await {
             let shared = shared.ok();
-            let page = shared.as_ref().and_then(Shared::page);
+            let page = shared.as_ref().and_then(SharedPage::page);
             assert_eq!(page.map(|page| page.messages().count()), Some(2));
         }
         assert_eq!(reads.load(Relaxed), 1);
@@ -247,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_read_that_fails_fails_for_all_and_is_tried_again_by_the_next() {
-        let pages = Pages::default();
+        let pages = ReplayCache::default();
         let failed = pages.after(KEY, Seq(7), || async { Err(Error::unavailable()) });
         assert!(failed.await.is_err());
         let read = pages.after(KEY, Seq(7), || async { Ok(portion([7])) });

@@ -2,8 +2,8 @@
 //! chat's changes in the order of their numbers.
 
 use super::{
-    Answer, Change,
-    batch::{self, Outcome},
+    Change, Outcome,
+    batch::{self, BatchResult},
     writer::{BATCH, COMMIT_LIMIT, Job, LastOutcome, WAIT_LIMIT},
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     metrics::WriterMetrics,
     model::{ChatId, Message, Seq, Timestamp},
     protocol::{self, Frame},
-    repository::{Attempt, LogRepository, LoneMessage, RosterRepository},
+    repository::{LockedChatRepository, MessageLogRepository, SendAttempt, SingleMessage},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 /// Owns the queue's far end and all that is in flight.
 pub struct Worker {
     queue: mpsc::Receiver<Job>,
-    pub(super) log: LogRepository,
-    pub(super) rosters: RosterRepository,
+    pub(super) log: MessageLogRepository,
+    pub(super) locked_chats: LockedChatRepository,
     pub(super) hub: Hub,
     metrics: WriterMetrics,
     stop: CancellationToken,
@@ -46,19 +46,19 @@ struct Known {
 
 /// How long a transaction waits for the locks of its chats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(super) enum LockWait {
     /// As long as the store says.
-    Usual,
+    Default,
     /// A moment.
-    Little,
+    Short,
 }
 
 /// Why a transaction did not succeed for certain.
-pub(super) enum Failure {
+pub(super) enum CommitError {
     /// Nothing of it was stored.
-    Undone(Error),
+    NotCommitted(Error),
     /// It may have been stored.
-    Unknown(Error),
+    InDoubt(Error),
 }
 
 /// How long changes are tried one by one before the rest is refused: with the wait for the batch and
@@ -68,15 +68,15 @@ const ONE_BY_ONE_LIMIT: Duration = Duration::from_millis(500);
 impl Worker {
     pub(super) fn new(
         queue: mpsc::Receiver<Job>,
-        log: LogRepository,
-        rosters: RosterRepository,
+        log: MessageLogRepository,
+        locked_chats: LockedChatRepository,
         (hub, metrics): (Hub, WriterMetrics),
         stop: CancellationToken,
     ) -> Self {
         Self {
             queue,
             log,
-            rosters,
+            locked_chats,
             hub,
             metrics,
             stop,
@@ -109,7 +109,7 @@ impl Worker {
             for late in jobs.extract_if(.., |job| job.since.elapsed() > WAIT_LIMIT) {
                 answer(late, Err(Error::unavailable()));
             }
-            match batch::prefix(jobs.iter().map(|job| &job.change)) {
+            match batch::batchable_prefix(jobs.iter().map(|job| &job.change)) {
                 0 if jobs.is_empty() => {}
                 0 => {
                     let job = jobs.remove(0);
@@ -133,10 +133,10 @@ impl Worker {
             .unzip();
         let begin = Instant::now();
         let answers = match self.meets_blocked(&changes) {
-            true => self.around_blocked(&changes).await,
-            false => match self.commit(&changes, Patience::Usual).await {
-                Err(Failure::Undone(error)) if error.is_locked() => {
-                    self.around_blocked(&changes).await
+            true => self.commit_unlocked_first(&changes).await,
+            false => match self.commit(&changes, LockWait::Default).await {
+                Err(CommitError::NotCommitted(error)) if error.is_locked() => {
+                    self.commit_unlocked_first(&changes).await
                 }
                 committed => self.settle(&changes, committed).await,
             },
@@ -144,7 +144,7 @@ impl Worker {
         self.metrics.batch.observe(changes.len() as u64);
         self.metrics.commit.observe_time(begin.elapsed());
         for ((reply, since), answer) in replies.into_iter().zip(answers) {
-            if let Ok(Answer::Message(_)) = answer {
+            if let Ok(Outcome::Message(_)) = answer {
                 self.metrics.publication.observe_time(since.elapsed());
             }
             let _ = reply.send(answer);
@@ -155,21 +155,21 @@ impl Worker {
     pub(super) async fn settle(
         &mut self,
         changes: &[Change],
-        committed: Result<Vec<Result<Answer, Error>>, Failure>,
-    ) -> Vec<Result<Answer, Error>> {
+        committed: Result<Vec<Result<Outcome, Error>>, CommitError>,
+    ) -> Vec<Result<Outcome, Error>> {
         match committed {
             Ok(answers) => answers,
-            Err(Failure::Undone(error)) if error.code() == Code::Internal => {
+            Err(CommitError::NotCommitted(error)) if error.code() == Code::Internal => {
                 self.one_by_one(changes, error).await
             }
-            Err(Failure::Undone(error)) => {
+            Err(CommitError::NotCommitted(error)) => {
                 // A lock is another server's, and says nothing of the store.
                 if !error.is_locked() {
                     self.outcome.note(false);
                 }
                 refuse_all(changes, &error, Error::unavailable)
             }
-            Err(Failure::Unknown(error)) => {
+            Err(CommitError::InDoubt(error)) => {
                 self.outcome.note(false);
                 refuse_all(changes, &error, Error::in_doubt)
             }
@@ -177,7 +177,11 @@ impl Worker {
     }
 
     /// Tries each by itself, but not for so long that the last would wait for too long.
-    async fn one_by_one(&mut self, changes: &[Change], error: Error) -> Vec<Result<Answer, Error>> {
+    async fn one_by_one(
+        &mut self,
+        changes: &[Change],
+        error: Error,
+    ) -> Vec<Result<Outcome, Error>> {
         if changes.len() == 1 {
             return vec![Err(error)];
         }
@@ -190,16 +194,18 @@ impl Worker {
                 continue;
             }
             let mut one = match self
-                .commit(std::slice::from_ref(change), Patience::Usual)
+                .commit(std::slice::from_ref(change), LockWait::Default)
                 .await
             {
                 Ok(one) => one,
-                Err(Failure::Undone(error)) if error.code() == Code::Internal => vec![Err(error)],
-                Err(Failure::Undone(error)) => {
+                Err(CommitError::NotCommitted(error)) if error.code() == Code::Internal => {
+                    vec![Err(error)]
+                }
+                Err(CommitError::NotCommitted(error)) => {
                     error.log();
                     vec![Err(Error::unavailable())]
                 }
-                Err(Failure::Unknown(error)) => {
+                Err(CommitError::InDoubt(error)) => {
                     error.log();
                     vec![Err(Error::in_doubt())]
                 }
@@ -213,8 +219,8 @@ impl Worker {
     pub(super) async fn commit(
         &mut self,
         changes: &[Change],
-        patience: Patience,
-    ) -> Result<Vec<Result<Answer, Error>>, Failure> {
+        patience: LockWait,
+    ) -> Result<Vec<Result<Outcome, Error>>, CommitError> {
         let chats: BTreeSet<ChatId> = changes.iter().filter_map(Change::chat).collect();
         let known = Known {
             generation: self.hub.generation(),
@@ -222,26 +228,28 @@ impl Worker {
         };
         // One limit for both ways: who takes the long one after the short one has no more time.
         let limit = time::Instant::now() + COMMIT_LIMIT;
-        if let ([change], Patience::Usual, true) = (changes, patience, takes_short_way()) {
+        if let ([change], LockWait::Default, true) = (changes, patience, takes_short_way()) {
             let sending = async { Ok(send(&self.log, change).await) };
             // What panics may have stored it before: it is one statement that commits by itself.
             let attempt = time::timeout_at(limit, catch_panic(sending)).await;
-            match attempt.map(|attempt| attempt.unwrap_or_else(Attempt::Unknown)) {
-                Ok(Attempt::Sent(message)) => {
-                    self.publish(&[(protocol::Change::Sent, (*message).clone())], &known);
-                    return Ok(vec![Ok(Answer::Message(message))]);
+            match attempt.map(|attempt| attempt.unwrap_or_else(SendAttempt::InDoubt)) {
+                Ok(SendAttempt::Sent(message)) => {
+                    self.publish(&[(protocol::ChangeKind::Sent, (*message).clone())], &known);
+                    return Ok(vec![Ok(Outcome::Message(message))]);
                 }
-                Ok(Attempt::Declined) => {}
-                Ok(Attempt::Undone(error)) => return Err(Failure::Undone(error)),
-                Ok(Attempt::Unknown(error)) => return Err(Failure::Unknown(error)),
-                Err(_) => return Err(Failure::Unknown(Error::unavailable())),
+                Ok(SendAttempt::Declined) => {}
+                Ok(SendAttempt::NotCommitted(error)) => {
+                    return Err(CommitError::NotCommitted(error));
+                }
+                Ok(SendAttempt::InDoubt(error)) => return Err(CommitError::InDoubt(error)),
+                Err(_) => return Err(CommitError::InDoubt(Error::unavailable())),
             }
         }
         let mut committing = false;
         let transaction = async {
             let mut tx = match patience {
-                Patience::Usual => self.log.begin().await?,
-                Patience::Little => self.log.begin_in_haste().await?,
+                LockWait::Default => self.log.begin().await?,
+                LockWait::Short => self.log.begin_in_haste().await?,
             };
             let outcome = batch::write(&mut tx, changes).await?;
             if !outcome.news.is_empty() {
@@ -255,7 +263,7 @@ impl Worker {
                 }
                 tx.commit().await?;
             }
-            Ok::<Outcome, Error>(outcome)
+            Ok::<BatchResult, Error>(outcome)
         };
         let result = time::timeout_at(limit, catch_panic(transaction)).await;
         match result.unwrap_or_else(|_| Err(Error::unavailable())) {
@@ -263,23 +271,23 @@ impl Worker {
                 self.publish(&outcome.news, &known);
                 Ok(outcome.answers)
             }
-            Err(error) if committing => Err(Failure::Unknown(error)),
-            Err(error) => Err(Failure::Undone(error)),
+            Err(error) if committing => Err(CommitError::InDoubt(error)),
+            Err(error) => Err(CommitError::NotCommitted(error)),
         }
     }
 
     /// One atomic for each message: nothing is looked up or made for it.
-    fn count(&self, change: protocol::Change) {
+    fn count(&self, change: protocol::ChangeKind) {
         match change {
-            protocol::Change::Sent => self.metrics.sent.inc(),
-            protocol::Change::Edited => self.metrics.edited.inc(),
-            protocol::Change::Deleted => self.metrics.deleted.inc(),
+            protocol::ChangeKind::Sent => self.metrics.sent.inc(),
+            protocol::ChangeKind::Edited => self.metrics.edited.inc(),
+            protocol::ChangeKind::Deleted => self.metrics.deleted.inc(),
         };
     }
 
     /// Tells what was committed. Where a number was stored before the transaction began, and is given
     /// again, the database went back meanwhile.
-    fn publish(&self, news: &[(protocol::Change, Message)], known: &Known) {
+    fn publish(&self, news: &[(protocol::ChangeKind, Message)], known: &Known) {
         if !news.is_empty() {
             self.outcome.note(true);
         }
@@ -321,19 +329,19 @@ pub(super) fn refuse_all(
     changes: &[Change],
     error: &Error,
     told: impl Fn() -> Error,
-) -> Vec<Result<Answer, Error>> {
+) -> Vec<Result<Outcome, Error>> {
     tracing::warn!(changes = changes.len(), "a batch was not stored");
     error.log();
     changes.iter().map(|_| Err(told())).collect()
 }
 
-fn answer(job: Job, answer: Result<Answer, Error>) {
+fn answer(job: Job, answer: Result<Outcome, Error>) {
     // Whoever asked may be gone; then nobody waits for it.
     let _ = job.reply.send(answer);
 }
 
 /// Tries to store a change by itself.
-pub(super) async fn send(log: &LogRepository, change: &Change) -> Attempt {
+pub(super) async fn send(log: &MessageLogRepository, change: &Change) -> SendAttempt {
     match change {
         Change::Send {
             caller,
@@ -343,7 +351,7 @@ pub(super) async fn send(log: &LogRepository, change: &Change) -> Attempt {
             key,
             reply_to: None,
         } => {
-            let new = LoneMessage {
+            let new = SingleMessage {
                 chat: *chat,
                 author: *author,
                 content,
@@ -352,6 +360,6 @@ pub(super) async fn send(log: &LogRepository, change: &Change) -> Attempt {
             };
             log.send_alone(&new, Timestamp::now()).await
         }
-        _ => Attempt::Declined,
+        _ => SendAttempt::Declined,
     }
 }

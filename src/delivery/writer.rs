@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     hub::Hub,
     metrics::WriterMetrics,
-    repository::{LogRepository, RosterRepository},
+    repository::{LockedChatRepository, MessageLogRepository},
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -16,7 +16,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, Change};
+use super::{Change, Outcome};
 
 /// Changes that may wait. At some ten thousand a second this is under half a second of work; a
 /// sender that finds it full hears `unavailable` at once instead of waiting.
@@ -44,25 +44,25 @@ pub struct Writer {
 /// A change on its way, with the place for its answer.
 pub(crate) struct Job {
     pub(super) change: Change,
-    pub(super) reply: oneshot::Sender<Result<Answer, Error>>,
+    pub(super) reply: oneshot::Sender<Result<Outcome, Error>>,
     pub(super) since: Instant,
 }
 
 /// The answer to a change that was handed in: it comes within 5 s.
-pub struct Pending(oneshot::Receiver<Result<Answer, Error>>);
+pub struct Pending(oneshot::Receiver<Result<Outcome, Error>>);
 
 impl Writer {
     /// A queue and the worker that empties it until `stop`, and then what is left in it.
     #[must_use]
     pub fn new(
-        log: LogRepository,
-        rosters: RosterRepository,
+        log: MessageLogRepository,
+        locked_chats: LockedChatRepository,
         hub: Hub,
         metrics: WriterMetrics,
         stop: CancellationToken,
     ) -> (Self, Worker) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let worker = Worker::new(waiting, log, rosters, (hub, metrics), stop);
+        let worker = Worker::new(waiting, log, locked_chats, (hub, metrics), stop);
         let outcome = worker.outcome.clone();
         (Self { queue, outcome }, worker)
     }
@@ -105,7 +105,7 @@ impl Pending {
     ///
     /// # Errors
     /// Why the change was refused; `unavailable` where it could not be stored.
-    pub async fn answer(&mut self) -> Result<Answer, Error> {
+    pub async fn answer(&mut self) -> Result<Outcome, Error> {
         (&mut self.0)
             .await
             .unwrap_or_else(|_| Err(Error::in_doubt()))

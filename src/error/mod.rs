@@ -266,7 +266,7 @@ impl Error {
     /// this is its error; else the commit may have happened, or may turn out to have.
     #[must_use]
     pub fn of_commit(error: sqlx::Error) -> Self {
-        if is_undone(&error) {
+        if is_not_committed(&error) {
             error.into()
         } else {
             Self {
@@ -291,7 +291,7 @@ impl Error {
 
     /// The same, said because the caller may not see what they asked for: the log has it as a refusal.
     #[must_use]
-    pub fn hiding(self) -> Self {
+    pub fn masked(self) -> Self {
         Self {
             hides: true,
             ..self
@@ -393,7 +393,7 @@ fn is_refusal(code: Code) -> bool {
 
 /// Whether a store's own error says that it is away, full or busy rather than that we are wrong: of
 /// Postgres what `sqlstate` holds, of SQLite what `PASSING` holds.
-fn is_passing(error: &sqlx::Error) -> bool {
+fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
@@ -403,7 +403,7 @@ fn is_passing(error: &sqlx::Error) -> bool {
         | sqlx::Error::BeginFailed
         | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(e) => e.code().is_some_and(|code| match code.len() {
-            5 => sqlstate::is_passing(&code) || sqlstate::is_outdated_plan(error),
+            5 => sqlstate::is_transient(&code) || sqlstate::is_outdated_plan(error),
             _ => sqlite_code(&code).is_some_and(|code| PASSING.contains(&code)),
         }),
         _ => false,
@@ -427,15 +427,15 @@ fn sqlite_code(code: &str) -> Option<u32> {
 /// Whether a store's answer to a COMMIT, or to a statement that commits by itself, says for certain that
 /// nothing was stored.
 #[must_use]
-pub fn is_undone(error: &sqlx::Error) -> bool {
+pub fn is_not_committed(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     let of_sqlite = code.and_then(|code| sqlite_code(&code).filter(|_| code.len() != 5));
-    sqlstate::is_undone(error) || of_sqlite.is_some_and(|code| UNDONE.contains(&code))
+    sqlstate::is_not_committed(error) || of_sqlite.is_some_and(|code| UNDONE.contains(&code))
 }
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if is_passing(&error) {
+        if is_transient(&error) {
             Self {
                 cause: Some(error.into()),
                 ..Self::unavailable()

@@ -42,7 +42,7 @@ const READ_ONLY: &str = "25006";
 pub(super) const LOCKED: &str = "55P03";
 
 /// Whether the error passes without a change of this server.
-pub(super) fn is_passing(code: &str) -> bool {
+pub(super) fn is_transient(code: &str) -> bool {
     PASSING.iter().any(|class| code.starts_with(class))
 }
 
@@ -80,7 +80,7 @@ impl Session {
 /// stored nothing. It has not where the session or the whole server ends with the error (FATAL, PANIC): the
 /// commit may stand in its log by then, and count after a restart. Nor does it where it does not know
 /// itself (40003), or the connection failed (08).
-pub(super) fn is_undone(error: &sqlx::Error) -> bool {
+pub(super) fn is_not_committed(error: &sqlx::Error) -> bool {
     let error = error.as_database_error();
     let error = error.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
     error.is_some_and(|e| is_undone_by(e.severity(), e.code()))
@@ -99,7 +99,7 @@ pub(super) fn is_outdated_plan(error: &sqlx::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{PgSeverity, is_passing, is_undone_by};
+    use super::{PgSeverity, is_transient, is_undone_by};
 
     #[test]
     fn an_error_that_ends_more_than_its_statement_leaves_the_commit_in_doubt() {
@@ -125,7 +125,7 @@ mod tests {
             "72000", "F0000", "F0001",
         ];
         for code in passing {
-            assert!(is_passing(code), "{code}");
+            assert!(is_transient(code), "{code}");
         }
         let lasting = [
             "00000", "01000", "02000", "03000", "09000", "0A000", "0B000", "0F000", "0L000",
@@ -136,7 +136,7 @@ mod tests {
             "XX001", "XX002",
         ];
         for code in lasting {
-            assert!(!is_passing(code), "{code}");
+            assert!(!is_transient(code), "{code}");
         }
     }
 }

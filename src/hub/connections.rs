@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Every user's sockets, and every session's.
 #[derive(Default)]
-pub(super) struct Sockets(Mutex<Tables>);
+pub(super) struct ConnectionRegistry(Mutex<Tables>);
 
 #[derive(Default)]
 struct Tables {
@@ -28,7 +28,7 @@ struct Entry {
     end: CancellationToken,
 }
 
-impl Sockets {
+impl ConnectionRegistry {
     /// Closes a user's sockets. One that registers later is a new one.
     pub(super) fn end_user(&self, user: UserId) {
         if let Some(entry) = self.lock().users.get_mut(&user) {

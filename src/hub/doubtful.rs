@@ -1,7 +1,7 @@
 //! Claims that the database must confirm: ends that another node tells of, chats with missing changes,
 //! and signs that the database went back.
 
-use super::{Hub, room::Turn};
+use super::{Hub, room::BatchOutcome};
 use crate::model::{ChatId, Seq, SessionId, UserId};
 use std::{
     collections::{HashMap, HashSet},
@@ -21,7 +21,7 @@ const CLAIMS: usize = 10_000;
 
 /// Claims and signs that wait for the database.
 #[derive(Default)]
-pub(super) struct Doubtful {
+pub(super) struct UnverifiedClaims {
     /// A std lock, never held across an await.
     claims: Mutex<Claims>,
     claimed: Notify,
@@ -51,7 +51,7 @@ impl Claims {
     }
 }
 
-impl Doubtful {
+impl UnverifiedClaims {
     /// The heads of these chats, as far as they were committed here lately.
     pub(super) fn recent(&self, chats: &[ChatId]) -> HashMap<ChatId, Seq> {
         let recent = lock(&self.recent);
@@ -140,12 +140,12 @@ impl Hub {
     }
 
     /// Follows up the turn of some changes.
-    pub(super) fn settle(&self, chat: ChatId, turn: Turn) {
+    pub(super) fn settle(&self, chat: ChatId, turn: BatchOutcome) {
         match turn {
-            Turn::Taken | Turn::Held => {}
-            Turn::Skipped => self.count_healed(),
-            Turn::Missing => self.claim_chat(chat),
-            Turn::Contradicted => self.contradict(self.generation()),
+            BatchOutcome::Delivered | BatchOutcome::Buffered => {}
+            BatchOutcome::DeliveredWithGap => self.count_healed(),
+            BatchOutcome::Missing => self.claim_chat(chat),
+            BatchOutcome::Contradicted => self.contradict(self.generation()),
         }
     }
 }

@@ -14,12 +14,12 @@ mod subscription;
 use crate::{
     model::{ChatId, Seq, SessionId, UserId},
     protocol::{Frame, Online},
-    rate_limit::Paces,
+    rate_limit::KeyedRateLimiter,
 };
-use doubtful::Doubtful;
+use doubtful::UnverifiedClaims;
 use outbound::OutboundQueue;
-use remote_presence::Elsewhere;
-use room::{Channel, Source, Turn};
+use remote_presence::RemotePresence;
+use room::{BatchOutcome, Room, Source};
 use shards::Shards;
 use std::{
     collections::HashMap,
@@ -35,15 +35,15 @@ pub use connections::Registration;
 pub use doubtful::Claims;
 pub(crate) use outbound::{ControlMessage, NodeId, Outbound, REORDER_TIMEOUT};
 pub use outbound::{Outbox, PossibleLoss};
-pub(crate) use remote_presence::STALE;
-pub use room::{Batch, Event, Signal};
+pub(crate) use remote_presence::NODE_TIMEOUT;
+pub use room::{Batch, Event, Sequenced};
 pub(crate) use shards::{SHARDS, shard_of};
-pub use subscription::Seat;
+pub use subscription::Subscription;
 
 /// How often each chat is told at once that a user left it. One who goes on is told of a little later, and
 /// not at all where they are back by then: a socket that comes and goes as fast as it may must not send a
 /// chat of a thousand two thousand frames each time.
-pub type Leaves = Paces<(ChatId, UserId)>;
+pub type Leaves = KeyedRateLimiter<(ChatId, UserId)>;
 
 /// The chats that somebody is connected to. Cloning shares them.
 #[derive(Clone, Default)]
@@ -54,9 +54,9 @@ struct Shared {
     /// A std lock: held for a few map operations and never across an await. Whoever comes, goes or
     /// is announced does so in one critical section, so that nobody misses or doubles a `join`.
     rooms: Mutex<Rooms>,
-    sockets: connections::Sockets,
+    sockets: connections::ConnectionRegistry,
     /// Claims that the database must confirm.
-    doubtful: Doubtful,
+    doubtful: UnverifiedClaims,
     /// How often a chat is told at once that a user left.
     leaves: Leaves,
     /// Events for the other nodes; null on a single node.
@@ -69,17 +69,17 @@ struct Shared {
 
 #[derive(Default)]
 struct Rooms {
-    here: HashMap<ChatId, Room>,
+    here: HashMap<ChatId, RoomEntry>,
     /// The same by shard, for the other nodes.
     shards: Shards,
-    elsewhere: Elsewhere,
+    remote: RemotePresence,
     /// Counts who comes and goes here, and the answers to who does.
     version: u64,
 }
 
 /// A chat that somebody is in.
-struct Room {
-    channel: Arc<Channel>,
+struct RoomEntry {
+    channel: Arc<Room>,
     /// How many seats are taken; at zero the room goes.
     seats: usize,
     /// Who is announced, with how many sockets, under which name.
@@ -109,7 +109,7 @@ impl Present {
 
 /// How much the hub holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Census {
+pub struct HubStats {
     /// Chats that somebody is in.
     pub chats: usize,
     /// Users with a socket.
@@ -129,14 +129,14 @@ impl Hub {
     /// Takes a place in a chat: from here on the receiver gets all that happens there. Nobody is
     /// told yet.
     #[must_use]
-    pub fn enter(&self, chat: ChatId) -> (Seat, broadcast::Receiver<Signal>) {
+    pub fn subscribe(&self, chat: ChatId) -> (Subscription, broadcast::Receiver<Sequenced>) {
         let mut rooms = self.rooms();
         let Rooms { here, shards, .. } = &mut *rooms;
         let room = here.entry(chat).or_insert_with(|| {
             if shards.open(chat) {
                 self.want();
             }
-            Room {
+            RoomEntry {
                 channel: Arc::default(),
                 seats: 0,
                 present: HashMap::new(),
@@ -145,7 +145,7 @@ impl Hub {
         room.seats += 1;
         let channel = Arc::clone(&room.channel);
         let receiver = channel.subscribe();
-        (Seat::new(self.clone(), chat, channel), receiver)
+        (Subscription::new(self.clone(), chat, channel), receiver)
     }
 
     /// Tells a chat what happened, on every node, in the order of the calls. Where nobody is,
@@ -159,7 +159,7 @@ impl Hub {
 
     /// Passes on something of the moment, on every node: it may be lost.
     pub fn pass(&self, chat: ChatId, frame: Frame) {
-        self.post(chat, Event::Passing(frame));
+        self.post(chat, Event::Ephemeral(frame));
     }
 
     /// Tells the sockets that are in the chat on this node of a confirmed event.
@@ -168,30 +168,30 @@ impl Hub {
             return;
         };
         match (event, &self.0.outbound) {
-            (Event::Passing(frame), _) => channel.pass(frame),
+            (Event::Ephemeral(frame), _) => channel.pass(frame),
             (Event::Changes(batch), Some(outbound)) => {
-                self.put_in_turn(outbound, (chat, &channel), batch, Source::Here);
+                self.deliver_in_order(outbound, (chat, &channel), batch, Source::Here);
             }
             (event, _) => channel.post(event),
         }
     }
 
-    fn put_in_turn(
+    fn deliver_in_order(
         &self,
         outbound: &OutboundQueue,
-        (chat, channel): (ChatId, &Channel),
+        (chat, channel): (ChatId, &Room),
         batch: Batch,
         source: Source,
     ) {
         let until = time::Instant::now() + REORDER_TIMEOUT;
         let turn = channel.in_turn(batch, source, until);
-        if turn == Turn::Held && !outbound.track(chat, until) {
+        if turn == BatchOutcome::Buffered && !outbound.track(chat, until) {
             return self.release(chat, until);
         }
         self.settle(chat, turn);
     }
 
-    fn channel(&self, chat: ChatId) -> Option<Arc<Channel>> {
+    fn channel(&self, chat: ChatId) -> Option<Arc<Room>> {
         let rooms = self.rooms();
         let room = rooms.here.get(&chat)?;
         Some(Arc::clone(&room.channel))
@@ -218,7 +218,7 @@ impl Hub {
         let here = rooms.here.get(&chat).into_iter();
         let here = here.flat_map(|room| &room.present);
         let here = here.map(|(&user, present)| (user, Arc::clone(&present.username)));
-        here.chain(rooms.elsewhere.online(chat)).collect()
+        here.chain(rooms.remote.online(chat)).collect()
     }
 
     /// The chats that somebody is in, on this node.
@@ -229,7 +229,7 @@ impl Hub {
 
     /// Everyone who is announced, with their chat, on this node.
     #[must_use]
-    pub fn seated(&self) -> Vec<(UserId, ChatId)> {
+    pub fn members_online(&self) -> Vec<(UserId, ChatId)> {
         let rooms = self.rooms();
         let everyone = rooms.here.iter().flat_map(|(&chat, room)| {
             let users = room.present.keys();
@@ -293,7 +293,7 @@ impl Hub {
 
     /// Closes every socket of a user, on every node: they are gone.
     pub fn end_user(&self, user: UserId) {
-        self.tell_all(ControlMessage::UserEnded { user });
+        self.publish_to_all(ControlMessage::UserEnded { user });
         self.end_user_here(user);
     }
 
@@ -304,7 +304,7 @@ impl Hub {
 
     /// Closes every socket of a session, on every node: it has ended.
     pub fn end_session(&self, session: SessionId) {
-        self.tell_all(ControlMessage::SessionEnded { session });
+        self.publish_to_all(ControlMessage::SessionEnded { session });
         self.end_session_here(session);
     }
 
@@ -328,7 +328,7 @@ impl Hub {
     /// Gives a user another name in the presence of every chat, on every node. A name that the client
     /// chose at connect-chat, other than `from`, stays.
     pub fn rename(&self, user: UserId, from: &str, to: &str) {
-        self.tell_all(ControlMessage::Renamed {
+        self.publish_to_all(ControlMessage::Renamed {
             user,
             from: from.to_owned(),
             to: to.to_owned(),
@@ -347,13 +347,13 @@ impl Hub {
                 present.username = Arc::clone(&to);
             }
         }
-        rooms.elsewhere.rename(user, from, &to);
+        rooms.remote.rename(user, from, &to);
     }
 
     /// How much the hub holds at this moment.
     #[must_use]
-    pub fn census(&self) -> Census {
-        Census {
+    pub fn hub_stats(&self) -> HubStats {
+        HubStats {
             chats: self.rooms().here.len(),
             users: self.0.sockets.users(),
         }

@@ -3,7 +3,7 @@
 use super::{
     Hub, Leaves, Rooms, Shared,
     outbound::{self, ControlMessage, NodeId, Outbound, Outbox, PossibleLoss, SnapshotPart},
-    remote_presence::Passage,
+    remote_presence::PresenceChange,
     room::{Batch, Event, Source},
     shards::shard_of,
 };
@@ -40,7 +40,7 @@ impl Hub {
     /// The number of other nodes that are heard.
     #[must_use]
     pub fn nodes_heard(&self) -> usize {
-        self.rooms().elsewhere.nodes().len()
+        self.rooms().remote.nodes().len()
     }
 
     /// Notifies of possible losses from here on.
@@ -73,33 +73,33 @@ impl Hub {
         }
     }
 
-    pub(super) fn came_here(&self, chat: ChatId, who: &Online, version: u64) {
+    pub(super) fn publish_join(&self, chat: ChatId, who: &Online, version: u64) {
         let who = who.clone();
-        self.tell_chat(chat, || ControlMessage::Joined { chat, who, version });
+        self.publish_to_chat(chat, || ControlMessage::Joined { chat, who, version });
     }
 
-    pub(super) fn went_here(&self, chat: ChatId, user: UserId, version: u64) {
-        self.tell_chat(chat, || ControlMessage::Left {
+    pub(super) fn publish_leave(&self, chat: ChatId, user: UserId, version: u64) {
+        self.publish_to_chat(chat, || ControlMessage::Left {
             chat,
             user,
             version,
         });
     }
 
-    fn tell_chat(&self, chat: ChatId, message: impl FnOnce() -> ControlMessage) {
+    fn publish_to_chat(&self, chat: ChatId, message: impl FnOnce() -> ControlMessage) {
         if let Some(outbound) = &self.0.outbound {
             outbound.push(Outbound::Chat(chat, message()));
         }
     }
 
-    pub(super) fn pass_elsewhere(&self, chat: ChatId, frame: Frame) {
+    pub(super) fn publish_ephemeral(&self, chat: ChatId, frame: Frame) {
         if let Some(outbound) = &self.0.outbound {
-            outbound.publish(chat, &Event::Passing(frame));
+            outbound.publish(chat, &Event::Ephemeral(frame));
         }
     }
 
     /// Tells every other node.
-    pub(super) fn tell_all(&self, message: ControlMessage) {
+    pub(super) fn publish_to_all(&self, message: ControlMessage) {
         if let Some(outbound) = &self.0.outbound {
             outbound.push(Outbound::All(message));
         }
@@ -115,38 +115,38 @@ impl Hub {
     /// Puts changes of another node in their turn.
     pub(crate) fn heard(&self, chat: ChatId, batch: Batch) {
         if let (Some(channel), Some(outbound)) = (self.channel(chat), &self.0.outbound) {
-            self.put_in_turn(outbound, (chat, &channel), batch, Source::There);
+            self.deliver_in_order(outbound, (chat, &channel), batch, Source::There);
         }
     }
 
     /// Does what another node's note says. The end of a chat, a membership, a user or a session is
     /// asked of the database first.
-    pub(crate) fn noted(&self, node: NodeId, message: ControlMessage) {
+    pub(crate) fn apply_control_message(&self, node: NodeId, message: ControlMessage) {
         match message {
-            ControlMessage::Removed { chat, user } => self.deliver(chat, Event::SaidRemoved(user)),
+            ControlMessage::Removed { chat, user } => {
+                self.deliver(chat, Event::RemovalReported(user))
+            }
             ControlMessage::Closed { chat } if self.is_occupied(chat) => self.claim_chat(chat),
             ControlMessage::Closed { .. } => {}
             ControlMessage::UserEnded { user } => self.claim_user(user),
             ControlMessage::SessionEnded { session } => self.claim_session(session),
             ControlMessage::Renamed { user, from, to } => self.rename_here(user, &from, &to),
             ControlMessage::Joined { chat, who, version } => self.change(|rooms| {
-                rooms
-                    .elsewhere
-                    .counted(node, version, chat, who.customer_id);
-                Vec::from_iter(rooms.elsewhere.came(node, chat, who))
+                rooms.remote.counted(node, version, chat, who.customer_id);
+                Vec::from_iter(rooms.remote.came(node, chat, who))
             }),
             ControlMessage::Left {
                 chat,
                 user,
                 version,
             } => self.change(|rooms| {
-                rooms.elsewhere.counted(node, version, chat, user);
-                Vec::from_iter(rooms.elsewhere.went(node, chat, user))
+                rooms.remote.counted(node, version, chat, user);
+                Vec::from_iter(rooms.remote.went(node, chat, user))
             }),
             ControlMessage::Snapshot(part) => {
-                self.change(|rooms| rooms.elsewhere.answered(node, part))
+                self.change(|rooms| rooms.remote.answered(node, part))
             }
-            ControlMessage::Leaving => self.change(|rooms| rooms.elsewhere.bury(node)),
+            ControlMessage::Leaving => self.change(|rooms| rooms.remote.remove_node(node)),
             ControlMessage::SnapshotRequest { shards } => self.answer(node, shards),
             // The link answers heartbeats: it knows which node this is.
             ControlMessage::Heartbeat { .. } => {}
@@ -155,17 +155,17 @@ impl Hub {
 
     /// Takes note of another node's heartbeat. Returns how long the node has been known, and the shards
     /// whose presence differs from its own account.
-    pub(crate) fn heartbeat_of(
+    pub(crate) fn on_heartbeat(
         &self,
         node: NodeId,
         digests: &[(u16, u64)],
     ) -> (Duration, Vec<u16>) {
         let mut rooms = self.rooms();
-        let known_for = rooms.elsewhere.heard(node);
+        let known_for = rooms.remote.heard(node);
         let occupied = rooms.shards.occupied();
         (
             known_for,
-            rooms.elsewhere.differing(node, &occupied, digests),
+            rooms.remote.mismatched_shards(node, &occupied, digests),
         )
     }
 
@@ -173,16 +173,16 @@ impl Hub {
     pub(crate) fn beat(&self) {
         // Queued under the lock, so that the joins and leaves before and after it match its digests.
         let rooms = self.rooms();
-        let hears = rooms.elsewhere.nodes();
+        let hears = rooms.remote.nodes();
         let digests = rooms.shards.digests();
-        self.tell_all(ControlMessage::Heartbeat { hears, digests });
+        self.publish_to_all(ControlMessage::Heartbeat { hears, digests });
     }
 
     /// Takes away who was connected to nodes that are dead.
-    pub(crate) fn bury_the_dead(&self) {
+    pub(crate) fn evict_dead_nodes(&self) {
         self.change(|rooms| {
-            let stale = rooms.elsewhere.stale();
-            let buried = stale.into_iter().map(|node| rooms.elsewhere.bury(node));
+            let stale = rooms.remote.stale();
+            let buried = stale.into_iter().map(|node| rooms.remote.remove_node(node));
             buried.flatten().collect()
         });
     }
@@ -191,7 +191,7 @@ impl Hub {
     pub(crate) fn shards_of_interest(&self) -> Vec<u16> {
         let mut rooms = self.rooms();
         let shards = rooms.shards.occupied();
-        rooms.elsewhere.keep(&shards);
+        rooms.remote.keep(&shards);
         shards
     }
 
@@ -248,9 +248,9 @@ impl Hub {
     }
 
     /// Changes who is known to be elsewhere, and tells those here who came and went by it.
-    fn change(&self, change: impl FnOnce(&mut Rooms) -> Vec<Passage>) {
+    fn change(&self, change: impl FnOnce(&mut Rooms) -> Vec<PresenceChange>) {
         let mut rooms = self.rooms();
-        for Passage { chat, who, came } in change(&mut rooms) {
+        for PresenceChange { chat, who, came } in change(&mut rooms) {
             let Some(room) = rooms.here.get(&chat) else {
                 continue;
             };

@@ -161,7 +161,7 @@ impl OutboundQueue {
     /// queued.
     pub(super) fn publish(&self, chat: ChatId, event: &Event) {
         match event {
-            Event::Changes(_) | Event::Passing(_) => {
+            Event::Changes(_) | Event::Ephemeral(_) => {
                 self.push(Outbound::Event(chat, event.clone()));
             }
             Event::Removed(user) => {
@@ -169,7 +169,7 @@ impl OutboundQueue {
                 self.push(Outbound::Chat(chat, ControlMessage::Removed { chat, user }));
             }
             Event::Closed => self.push(Outbound::Chat(chat, ControlMessage::Closed { chat })),
-            Event::Behind(_) | Event::SaidRemoved(_) | Event::Reset => {}
+            Event::HeadAdvanced(_) | Event::RemovalReported(_) | Event::Reset => {}
         }
     }
 

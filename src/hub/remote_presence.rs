@@ -3,7 +3,7 @@
 
 use super::{
     outbound::{NodeId, SnapshotPart},
-    shards::{shard_of, trace},
+    shards::{presence_hash, shard_of},
 };
 use crate::{
     model::{ChatId, UserId},
@@ -18,13 +18,13 @@ use tokio::time::{Duration, Instant};
 
 /// A node that was not heard for so long is dead: more than three of its beats. Looked after at
 /// every beat of our own, so that its users are gone at most 13 s after it.
-pub(crate) const STALE: Duration = Duration::from_secs(10);
+pub(crate) const NODE_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Users = HashMap<UserId, Arc<str>>;
 
 /// The other nodes.
 #[derive(Default)]
-pub(crate) struct Elsewhere(HashMap<NodeId, Node>);
+pub(crate) struct RemotePresence(HashMap<NodeId, Node>);
 
 /// One of them.
 struct Node {
@@ -35,13 +35,13 @@ struct Node {
     /// By shard, to be compared with what it says of itself.
     digests: HashMap<u16, u64>,
     /// Who came and went lately.
-    recent: Recent,
+    recent: RecentChanges,
     /// The parts of an answer whose last part is still to come.
-    coming: Parts,
+    coming: SnapshotAssembler,
 }
 
 /// Somebody came or went, seen over all other nodes.
-pub(crate) struct Passage {
+pub(crate) struct PresenceChange {
     pub(crate) chat: ChatId,
     pub(crate) who: Online,
     pub(crate) came: bool,
@@ -72,7 +72,7 @@ impl Node {
     fn toggle(&mut self, chat: ChatId, user: UserId) {
         let shard = shard_of(chat);
         let digest = self.digests.entry(shard).or_default();
-        *digest ^= trace(chat, user);
+        *digest ^= presence_hash(chat, user);
         if *digest == 0 {
             self.digests.remove(&shard);
         }
@@ -87,7 +87,7 @@ impl Node {
     }
 }
 
-impl Elsewhere {
+impl RemotePresence {
     /// Whether the user is connected to the chat on another node.
     pub(crate) fn has(&self, chat: ChatId, user: UserId) -> bool {
         let mut nodes = self.0.values();
@@ -122,22 +122,32 @@ impl Elsewhere {
     }
 
     /// A user is connected there.
-    pub(crate) fn came(&mut self, node: NodeId, chat: ChatId, who: Online) -> Option<Passage> {
+    pub(crate) fn came(
+        &mut self,
+        node: NodeId,
+        chat: ChatId,
+        who: Online,
+    ) -> Option<PresenceChange> {
         let known = self.has(chat, who.customer_id);
         self.node(node).add(chat, &who);
         let came = true;
-        (!known).then_some(Passage { chat, who, came })
+        (!known).then_some(PresenceChange { chat, who, came })
     }
 
     /// A user is no longer connected there.
-    pub(crate) fn went(&mut self, node: NodeId, chat: ChatId, user: UserId) -> Option<Passage> {
+    pub(crate) fn went(
+        &mut self,
+        node: NodeId,
+        chat: ChatId,
+        user: UserId,
+    ) -> Option<PresenceChange> {
         let username = self.0.get_mut(&node)?.remove(chat, user)?;
         let who = Online {
             customer_id: user,
             username: username.to_string(),
         };
         let came = false;
-        (!self.has(chat, user)).then_some(Passage { chat, who, came })
+        (!self.has(chat, user)).then_some(PresenceChange { chat, who, came })
     }
 
     /// A user has another name: wherever the old one is shown, the new one takes its place.
@@ -160,7 +170,7 @@ impl Elsewhere {
 
     /// A part of a node's answer to who is connected there. Whoever came or went since it was begun
     /// is left as they are.
-    pub(crate) fn answered(&mut self, id: NodeId, part: SnapshotPart) -> Vec<Passage> {
+    pub(crate) fn answered(&mut self, id: NodeId, part: SnapshotPart) -> Vec<PresenceChange> {
         let node = self.node(id);
         let Some(answer) = node.coming.add(part) else {
             return Vec::new();
@@ -177,7 +187,7 @@ impl Elsewhere {
         let known = node.everyone(|chat| about.contains(&shard_of(chat)));
         let gone = known.into_iter();
         let gone = gone.filter(|key| !present.contains_key(key) && !later.contains(key));
-        let mut passages: Vec<Passage> = gone
+        let mut passages: Vec<PresenceChange> = gone
             .filter_map(|(chat, user)| self.went(id, chat, user))
             .collect();
         let came = present.into_iter();
@@ -187,7 +197,12 @@ impl Elsewhere {
 
     /// The shards, of those that somebody here is in, of which the node says something else than is
     /// known here.
-    pub(crate) fn differing(&mut self, node: NodeId, of: &[u16], said: &[(u16, u64)]) -> Vec<u16> {
+    pub(crate) fn mismatched_shards(
+        &mut self,
+        node: NodeId,
+        of: &[u16],
+        said: &[(u16, u64)],
+    ) -> Vec<u16> {
         let said: HashMap<u16, u64> = said.iter().copied().collect();
         let known = &self.node(node).digests;
         of.iter()
@@ -197,7 +212,7 @@ impl Elsewhere {
     }
 
     /// A node is gone.
-    pub(crate) fn bury(&mut self, node: NodeId) -> Vec<Passage> {
+    pub(crate) fn remove_node(&mut self, node: NodeId) -> Vec<PresenceChange> {
         let Some(buried) = self.0.get(&node) else {
             return Vec::new();
         };
@@ -215,7 +230,7 @@ impl Elsewhere {
         let stale = self
             .0
             .iter()
-            .filter(|(_, node)| node.heard.elapsed() > STALE);
+            .filter(|(_, node)| node.heard.elapsed() > NODE_TIMEOUT);
         stale.map(|(&id, _)| id).collect()
     }
 
@@ -235,8 +250,8 @@ impl Elsewhere {
             heard: Instant::now(),
             present: HashMap::new(),
             digests: HashMap::new(),
-            recent: Recent::default(),
-            coming: Parts::default(),
+            recent: RecentChanges::default(),
+            coming: SnapshotAssembler::default(),
         })
     }
 }
@@ -247,7 +262,7 @@ const REMEMBERED: usize = 4096;
 
 /// A whole answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct PresenceSnapshot {
     /// When it was begun, by the node's count.
     pub(super) version: u64,
     /// The shards that it is about.
@@ -258,16 +273,16 @@ pub(super) struct Answer {
 
 /// The parts of an answer that have come so far.
 #[derive(Default)]
-pub(super) struct Parts {
+pub(super) struct SnapshotAssembler {
     version: u64,
     next: u32,
     present: Vec<(ChatId, Online)>,
 }
 
-impl Parts {
+impl SnapshotAssembler {
     /// Adds a part; gives the answer with its last one. Where one of them is missing, there is no
     /// answer: it would make those in the lost part leave.
-    pub(super) fn add(&mut self, part: SnapshotPart) -> Option<Answer> {
+    pub(super) fn add(&mut self, part: SnapshotPart) -> Option<PresenceSnapshot> {
         if part.number == 0 {
             *self = Self {
                 version: part.version,
@@ -280,7 +295,7 @@ impl Parts {
         }
         self.next += 1;
         self.present.extend(part.present);
-        Some(Answer {
+        Some(PresenceSnapshot {
             about: part.about?,
             version: self.version,
             present: mem::take(self).present,
@@ -291,12 +306,12 @@ impl Parts {
 /// Who came to a node and went lately, in the order of its count: an answer that was begun before
 /// says nothing of them.
 #[derive(Default)]
-pub(super) struct Recent {
+pub(super) struct RecentChanges {
     latest: VecDeque<(u64, ChatId, UserId)>,
     forgotten: u64,
 }
 
-impl Recent {
+impl RecentChanges {
     /// Somebody came or went.
     pub(super) fn note(&mut self, version: u64, chat: ChatId, user: UserId) {
         if self.latest.len() >= REMEMBERED
@@ -329,7 +344,7 @@ mod tests {
         }
     }
 
-    fn seen(passages: impl IntoIterator<Item = Passage>) -> Vec<(i64, bool)> {
+    fn seen(passages: impl IntoIterator<Item = PresenceChange>) -> Vec<(i64, bool)> {
         let seen = passages.into_iter();
         seen.map(|passage| (passage.who.customer_id.0, passage.came))
             .collect()
@@ -337,18 +352,18 @@ mod tests {
 
     #[test]
     fn a_user_on_two_nodes_comes_once_and_goes_once() {
-        let mut others = Elsewhere::default();
+        let mut others = RemotePresence::default();
         assert_eq!(seen(others.came(ONE, CHAT, user(1))), [(1, true)]);
         assert_eq!(seen(others.came(TWO, CHAT, user(1))), []);
         assert_eq!(seen(others.came(TWO, CHAT, user(1))), []);
         assert_eq!(seen(others.went(ONE, CHAT, UserId(1))), []);
-        assert_eq!(seen(others.bury(TWO)), [(1, false)]);
+        assert_eq!(seen(others.remove_node(TWO)), [(1, false)]);
         assert!(!others.has(CHAT, UserId(1)));
     }
 
     #[test]
     fn an_answer_in_parts_replaces_what_was_known() {
-        let mut others = Elsewhere::default();
+        let mut others = RemotePresence::default();
         others.came(ONE, CHAT, user(1));
         others.came(ONE, CHAT, user(2));
         let part = |number, about, n| SnapshotPart {
@@ -363,16 +378,16 @@ mod tests {
         passages.sort_unstable();
         assert_eq!(passages, [(1, false), (3, true)]);
         // What it says of itself is now what is known of it.
-        let digest = trace(CHAT, UserId(2)) ^ trace(CHAT, UserId(3));
+        let digest = presence_hash(CHAT, UserId(2)) ^ presence_hash(CHAT, UserId(3));
         let shards = [shard_of(CHAT)];
         let said = [(shards[0], digest)];
-        assert!(others.differing(ONE, &shards, &said).is_empty());
-        assert_eq!(others.differing(ONE, &shards, &[]), shards);
+        assert!(others.mismatched_shards(ONE, &shards, &said).is_empty());
+        assert_eq!(others.mismatched_shards(ONE, &shards, &[]), shards);
     }
 
     #[test]
     fn who_came_or_went_since_an_answer_was_begun_stays_as_they_are() {
-        let mut others = Elsewhere::default();
+        let mut others = RemotePresence::default();
         others.came(ONE, CHAT, user(1));
         others.came(ONE, CHAT, user(2));
         // Gone and come while the answer was made: it says the opposite of both.
@@ -410,7 +425,7 @@ mod answer_tests {
 
     #[test]
     fn an_answer_is_whole_or_none() {
-        let mut parts = Parts::default();
+        let mut parts = SnapshotAssembler::default();
         assert!(parts.add(part(1, 0, None)).is_none());
         assert!(parts.add(part(1, 1, None)).is_none());
         let whole = parts.add(part(1, 2, Some(vec![7])));
@@ -435,7 +450,7 @@ mod answer_tests {
 
     #[test]
     fn what_is_forgotten_is_known_to_be() {
-        let mut recent = Recent::default();
+        let mut recent = RecentChanges::default();
         for version in 1..=REMEMBERED as u64 + 1 {
             recent.note(version, ChatId(1), UserId(version as i64));
         }

@@ -14,7 +14,7 @@ use tokio::{sync::broadcast, time::Instant};
 /// How many signals a slow socket may be behind before it reads from the database instead. Small,
 /// because every chat that somebody is in has a ring of this size; a signal carries all changes of
 /// one commit, so that a busy chat does not use it up faster than a quiet one.
-const RING: usize = 32;
+const CHANNEL_CAPACITY: usize = 32;
 
 /// Changes of one commit, by number, without a gap.
 pub type Batch = Arc<[(Seq, Frame)]>;
@@ -25,17 +25,17 @@ pub enum Event {
     /// Messages changed.
     Changes(Batch),
     /// Messages changed up to this number, and the changes must be read from the database.
-    Behind(Seq),
+    HeadAdvanced(Seq),
     /// This user does not belong to the chat any more.
     Removed(UserId),
     /// Another node says so: the database is asked.
-    SaidRemoved(UserId),
+    RemovalReported(UserId),
     /// The chat was deleted.
     Closed,
     /// The chat was told of another log: the database went back, or was replaced.
     Reset,
     /// Something of the moment, which may be lost: somebody came or left.
-    Passing(Frame),
+    Ephemeral(Frame),
 }
 
 /// Where changes come from.
@@ -49,7 +49,7 @@ pub(super) enum Source {
 
 /// An event and its place among those that must not be lost.
 #[derive(Clone, Debug)]
-pub struct Signal {
+pub struct Sequenced {
     /// How many lasting events there have been, this one included if it is one.
     pub mark: u64,
     /// What happened.
@@ -58,8 +58,8 @@ pub struct Signal {
 
 /// A chat's channel. The mark tells a receiver that was overrun whether it lost anything that
 /// lasts, or only what may be lost.
-pub(super) struct Channel {
-    sender: broadcast::Sender<Signal>,
+pub(super) struct Room {
+    sender: broadcast::Sender<Sequenced>,
     /// A std lock around counting and sending together, so that marks are sent in order.
     told: Mutex<Told>,
 }
@@ -77,35 +77,35 @@ struct Told {
     /// The last change that was told, by its frame's fingerprint.
     last: Option<(Seq, u64)>,
     /// Changes whose turn has not come.
-    early: Early,
+    early: ReorderBuffer,
 }
 
 /// What became of changes that came from one of several nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum BatchOutcome {
     /// They were sent, or had been before.
-    Taken,
+    Delivered,
     /// They wait for those before them.
-    Held,
+    Buffered,
     /// They were sent although those before them are missing.
-    Skipped,
+    DeliveredWithGap,
     /// Those before them are missing: the database knows what there is.
     Missing,
     /// Another change was told under one of their numbers.
     Contradicted,
 }
 
-impl Default for Channel {
+impl Default for Room {
     fn default() -> Self {
         Self {
-            sender: broadcast::Sender::new(RING),
+            sender: broadcast::Sender::new(CHANNEL_CAPACITY),
             told: Mutex::new(Told::begin(0)),
         }
     }
 }
 
-impl Channel {
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<Signal> {
+impl Room {
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Sequenced> {
         self.sender.subscribe()
     }
 
@@ -158,19 +158,19 @@ impl Channel {
     /// Sends changes when it is their turn: of several nodes that commit to one chat, the second
     /// may be heard before the first. Until then those that are early wait. Changes of another node
     /// are sent in their turn alone: a number far ahead does not prove that the chat is there.
-    pub(super) fn in_turn(&self, batch: Batch, source: Source, until: Instant) -> Turn {
+    pub(super) fn in_turn(&self, batch: Batch, source: Source, until: Instant) -> BatchOutcome {
         let (Some((first, _)), Some((last, _))) = (batch.first(), batch.last()) else {
-            return Turn::Taken;
+            return BatchOutcome::Delivered;
         };
         let mut told = self.told();
         if source == Source::Here {
             told.stored = told.stored.max(*last);
         }
         if told.contradicts(&batch) {
-            return Turn::Contradicted;
+            return BatchOutcome::Contradicted;
         }
         if told.head.is_some_and(|head| *last <= head) {
-            return Turn::Taken;
+            return BatchOutcome::Delivered;
         }
         // Before the first look at a chat its next number is not known.
         let early = match told.head {
@@ -179,35 +179,35 @@ impl Channel {
         };
         if early && !told.early.is_full() {
             told.early.hold(batch, source, until);
-            return Turn::Held;
+            return BatchOutcome::Buffered;
         }
         if early && source == Source::There {
-            return Turn::Missing;
+            return BatchOutcome::Missing;
         }
         self.send(&mut told, Event::Changes(batch));
         self.send_ready(&mut told);
         match early {
-            true => Turn::Skipped,
-            false => Turn::Taken,
+            true => BatchOutcome::DeliveredWithGap,
+            false => BatchOutcome::Delivered,
         }
     }
 
     /// Gives up waiting where it was long enough. A commit of this node is sent although something
     /// before it is missing: each socket reads that from the database. Changes of another node are
     /// left to the database as a whole.
-    pub(super) fn release(&self, now: Instant) -> Turn {
+    pub(super) fn release(&self, now: Instant) -> BatchOutcome {
         let mut told = self.told();
         self.send_ready(&mut told);
-        let mut turn = Turn::Taken;
+        let mut turn = BatchOutcome::Delivered;
         while let Some((batch, source)) = told.early.due(now) {
             if source == Source::There {
-                turn = Turn::Missing;
+                turn = BatchOutcome::Missing;
                 continue;
             }
             self.send(&mut told, Event::Changes(batch));
             self.send_ready(&mut told);
-            if turn != Turn::Missing {
-                turn = Turn::Skipped;
+            if turn != BatchOutcome::Missing {
+                turn = BatchOutcome::DeliveredWithGap;
             }
         }
         turn
@@ -224,7 +224,7 @@ impl Channel {
     fn send(&self, told: &mut Told, event: Event) {
         let head = told.head.unwrap_or(Seq(0));
         match &event {
-            Event::Behind(stored) => {
+            Event::HeadAdvanced(stored) => {
                 told.stored = told.stored.max(*stored);
                 if *stored <= head {
                     return;
@@ -241,14 +241,14 @@ impl Channel {
                 }
             }
             Event::Removed(_)
-            | Event::SaidRemoved(_)
+            | Event::RemovalReported(_)
             | Event::Closed
             | Event::Reset
-            | Event::Passing(_) => {}
+            | Event::Ephemeral(_) => {}
         }
         told.mark += 1;
         // Without a receiver the signal is dropped.
-        let _ = self.sender.send(Signal {
+        let _ = self.sender.send(Sequenced {
             mark: told.mark,
             event,
         });
@@ -258,9 +258,9 @@ impl Channel {
     pub(super) fn pass(&self, frame: Frame) {
         let told = self.told();
         let mark = told.mark;
-        let _ = self.sender.send(Signal {
+        let _ = self.sender.send(Sequenced {
             mark,
-            event: Event::Passing(frame),
+            event: Event::Ephemeral(frame),
         });
     }
 
@@ -278,7 +278,7 @@ impl Told {
             stored: Seq(0),
             learned: Seq(0),
             last: None,
-            early: Early::default(),
+            early: ReorderBuffer::default(),
         }
     }
 
@@ -304,7 +304,7 @@ const MOST: usize = 32;
 
 /// The batches of one chat that wait for their turn, by their first number.
 #[derive(Default)]
-pub(super) struct Early(BTreeMap<i64, Waiting>);
+pub(super) struct ReorderBuffer(BTreeMap<i64, Waiting>);
 
 /// A batch, where it comes from, and until when it waits.
 struct Waiting {
@@ -313,7 +313,7 @@ struct Waiting {
     until: Instant,
 }
 
-impl Early {
+impl ReorderBuffer {
     /// Whether no more can wait.
     pub(super) fn is_full(&self) -> bool {
         self.0.len() >= MOST
@@ -373,7 +373,7 @@ mod tests {
         seqs.into_iter().map(|seq| (Seq(seq), frame())).collect()
     }
 
-    fn heard(receiver: &mut broadcast::Receiver<Signal>) -> Vec<i64> {
+    fn heard(receiver: &mut broadcast::Receiver<Sequenced>) -> Vec<i64> {
         let mut heard = Vec::new();
         while let Ok(signal) = receiver.try_recv() {
             if let Event::Changes(batch) = signal.event {
@@ -389,97 +389,97 @@ mod tests {
     }
 
     /// Changes of another node that may wait until 100 ms are over.
-    fn in_turn(channel: &Channel, seqs: impl IntoIterator<Item = i64>) -> Turn {
+    fn in_turn(channel: &Room, seqs: impl IntoIterator<Item = i64>) -> BatchOutcome {
         channel.in_turn(batch(seqs), Source::There, later(100))
     }
 
     /// The same of this node.
-    fn own(channel: &Channel, seqs: impl IntoIterator<Item = i64>, ms: u64) -> Turn {
+    fn own(channel: &Room, seqs: impl IntoIterator<Item = i64>, ms: u64) -> BatchOutcome {
         channel.in_turn(batch(seqs), Source::Here, later(ms))
     }
 
     #[test]
     fn what_crossed_on_its_way_is_put_in_order() {
-        let channel = Channel::default();
+        let channel = Room::default();
         let mut receiver = channel.subscribe();
-        assert_eq!(in_turn(&channel, [5]), Turn::Held);
+        assert_eq!(in_turn(&channel, [5]), BatchOutcome::Buffered);
         assert_eq!(channel.learn(Seq(4)), Seq(4));
-        assert_eq!(in_turn(&channel, [9]), Turn::Held);
-        assert_eq!(in_turn(&channel, [7, 8]), Turn::Held);
+        assert_eq!(in_turn(&channel, [9]), BatchOutcome::Buffered);
+        assert_eq!(in_turn(&channel, [7, 8]), BatchOutcome::Buffered);
         assert_eq!(heard(&mut receiver), [5]);
-        assert_eq!(in_turn(&channel, [6]), Turn::Taken);
+        assert_eq!(in_turn(&channel, [6]), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [6, 7, 8, 9]);
-        assert_eq!(in_turn(&channel, [8, 9]), Turn::Taken);
-        assert_eq!(channel.release(later(100)), Turn::Taken);
+        assert_eq!(in_turn(&channel, [8, 9]), BatchOutcome::Delivered);
+        assert_eq!(channel.release(later(100)), BatchOutcome::Delivered);
         assert!(heard(&mut receiver).is_empty());
     }
 
     #[test]
     fn what_waits_in_vain_is_sent_with_its_hole_where_it_is_true() {
-        let channel = Channel::default();
+        let channel = Room::default();
         let mut receiver = channel.subscribe();
         own(&channel, [1], 100);
-        assert_eq!(own(&channel, [3], 100), Turn::Held);
-        assert_eq!(channel.release(later(100)), Turn::Skipped);
-        assert_eq!(in_turn(&channel, [2]), Turn::Taken);
-        assert_eq!(in_turn(&channel, [4]), Turn::Taken);
+        assert_eq!(own(&channel, [3], 100), BatchOutcome::Buffered);
+        assert_eq!(channel.release(later(100)), BatchOutcome::DeliveredWithGap);
+        assert_eq!(in_turn(&channel, [2]), BatchOutcome::Delivered);
+        assert_eq!(in_turn(&channel, [4]), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [1, 3, 4]);
-        assert_eq!(in_turn(&channel, [6]), Turn::Held);
-        channel.post(Event::Behind(Seq(6)));
-        assert_eq!(in_turn(&channel, [7]), Turn::Taken);
+        assert_eq!(in_turn(&channel, [6]), BatchOutcome::Buffered);
+        channel.post(Event::HeadAdvanced(Seq(6)));
+        assert_eq!(in_turn(&channel, [7]), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [7]);
     }
 
     #[test]
     fn what_is_heard_far_ahead_is_left_to_the_database() {
-        let channel = Channel::default();
+        let channel = Room::default();
         let mut receiver = channel.subscribe();
         channel.learn(Seq(1));
-        assert_eq!(in_turn(&channel, [1_000_000]), Turn::Held);
-        assert_eq!(channel.release(later(100)), Turn::Missing);
+        assert_eq!(in_turn(&channel, [1_000_000]), BatchOutcome::Buffered);
+        assert_eq!(channel.release(later(100)), BatchOutcome::Missing);
         assert_eq!((channel.head(), channel.stored()), (Seq(1), Seq(1)));
-        assert_eq!(own(&channel, [2], 100), Turn::Taken);
+        assert_eq!(own(&channel, [2], 100), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [2]);
     }
 
     #[test]
     fn two_changes_of_one_number_are_a_contradiction() {
-        let channel = Channel::default();
+        let channel = Room::default();
         let one = |text: &'static str| -> Batch {
             let frame = Frame::from_bytes(bytes::Bytes::from_static(text.as_bytes()));
             [(Seq(2), frame)].into()
         };
         channel.learn(Seq(1));
         let heard = channel.in_turn(one("a"), Source::There, later(100));
-        assert_eq!(heard, Turn::Taken);
+        assert_eq!(heard, BatchOutcome::Delivered);
         let again = channel.in_turn(one("a"), Source::There, later(100));
-        assert_eq!(again, Turn::Taken);
+        assert_eq!(again, BatchOutcome::Delivered);
         let other = channel.in_turn(one("b"), Source::Here, later(100));
-        assert_eq!(other, Turn::Contradicted);
+        assert_eq!(other, BatchOutcome::Contradicted);
         channel.reset();
         assert_eq!((channel.head(), channel.stored()), (Seq(0), Seq(0)));
     }
 
     #[test]
     fn what_has_not_waited_long_enough_is_not_released_by_another() {
-        let channel = Channel::default();
+        let channel = Room::default();
         let mut receiver = channel.subscribe();
         own(&channel, [1], 100);
-        assert_eq!(own(&channel, [3], 100), Turn::Held);
-        assert_eq!(own(&channel, [2], 100), Turn::Taken);
+        assert_eq!(own(&channel, [3], 100), BatchOutcome::Buffered);
+        assert_eq!(own(&channel, [2], 100), BatchOutcome::Delivered);
         // The order to release 3 is still on its way when 5 comes, which must not suffer from it.
-        assert_eq!(own(&channel, [5], 150), Turn::Held);
-        assert_eq!(channel.release(later(100)), Turn::Taken);
+        assert_eq!(own(&channel, [5], 150), BatchOutcome::Buffered);
+        assert_eq!(channel.release(later(100)), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [1, 2, 3]);
-        assert_eq!(own(&channel, [4], 100), Turn::Taken);
+        assert_eq!(own(&channel, [4], 100), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [4, 5]);
         // One that is due takes those before it along.
-        assert_eq!(own(&channel, [9], 100), Turn::Held);
-        assert_eq!(own(&channel, [7], 150), Turn::Held);
-        assert_eq!(own(&channel, [11], 150), Turn::Held);
-        assert_eq!(channel.release(later(100)), Turn::Skipped);
+        assert_eq!(own(&channel, [9], 100), BatchOutcome::Buffered);
+        assert_eq!(own(&channel, [7], 150), BatchOutcome::Buffered);
+        assert_eq!(own(&channel, [11], 150), BatchOutcome::Buffered);
+        assert_eq!(channel.release(later(100)), BatchOutcome::DeliveredWithGap);
         assert_eq!(heard(&mut receiver), [7, 9]);
-        assert_eq!(channel.release(later(150)), Turn::Skipped);
+        assert_eq!(channel.release(later(150)), BatchOutcome::DeliveredWithGap);
         assert_eq!(heard(&mut receiver), [11]);
     }
 }

@@ -12,7 +12,7 @@ pub(crate) fn shard_of(chat: ChatId) -> u16 {
 }
 
 /// What a user in a chat adds to a digest, and takes away again.
-pub(crate) fn trace(chat: ChatId, user: UserId) -> u64 {
+pub(crate) fn presence_hash(chat: ChatId, user: UserId) -> u64 {
     mix(mix(chat.0.unsigned_abs()) ^ user.0.unsigned_abs())
 }
 
@@ -58,7 +58,7 @@ impl Shards {
 
     /// A user was announced in the chat, or is no more.
     pub(crate) fn toggle(&mut self, chat: ChatId, user: UserId) {
-        self.shard(chat).digest ^= trace(chat, user);
+        self.shard(chat).digest ^= presence_hash(chat, user);
     }
 
     /// The shards in which somebody is.

@@ -1,6 +1,6 @@
 //! A socket's place in a chat.
 
-use super::{Hub, Present, Room, Rooms, room::Channel};
+use super::{Hub, Present, RoomEntry, Rooms, room::Room};
 use crate::{
     model::{ChatId, Seq, UserId},
     protocol::{Frame, Online},
@@ -17,15 +17,15 @@ use tokio::{runtime::Handle, time};
 const TYPING_PAUSE: Duration = Duration::from_secs(3);
 
 /// A socket's place in a chat. Dropping it is leaving.
-pub struct Seat {
+pub struct Subscription {
     hub: Hub,
     chat: ChatId,
-    channel: Arc<Channel>,
+    channel: Arc<Room>,
     who: Option<Online>,
 }
 
-impl Seat {
-    pub(super) fn new(hub: Hub, chat: ChatId, channel: Arc<Channel>) -> Self {
+impl Subscription {
+    pub(super) fn new(hub: Hub, chat: ChatId, channel: Arc<Room>) -> Self {
         let who = None;
         Self {
             hub,
@@ -38,7 +38,7 @@ impl Seat {
     /// Announces who sits here: to everyone in the chat where it is their first socket on any node,
     /// to this one alone otherwise, by the frame that is returned.
     #[must_use]
-    pub fn announce(&mut self, who: Online) -> Option<Frame> {
+    pub fn join(&mut self, who: Online) -> Option<Frame> {
         let mut rooms = self.hub.rooms();
         let rooms = &mut *rooms;
         let room = rooms.here.get_mut(&self.chat)?;
@@ -61,9 +61,9 @@ impl Seat {
         if first_here {
             rooms.shards.toggle(self.chat, who.customer_id);
             rooms.version += 1;
-            self.hub.came_here(self.chat, &who, rooms.version);
+            self.hub.publish_join(self.chat, &who, rooms.version);
         }
-        let first = first_here && !rooms.elsewhere.has(self.chat, who.customer_id);
+        let first = first_here && !rooms.remote.has(self.chat, who.customer_id);
         self.who = Some(who);
         if first {
             room.channel.pass(join);
@@ -74,7 +74,7 @@ impl Seat {
 
     /// Tells everyone in the chat, on every node, that who sits here types, unless they were told a
     /// moment ago, by this socket or another of the same user.
-    pub fn type_here(&self) {
+    pub fn notify_typing(&self) {
         let Some(who) = &self.who else {
             return;
         };
@@ -88,7 +88,7 @@ impl Seat {
         if present.typed.is_none_or(|at| at.elapsed() >= TYPING_PAUSE) {
             present.typed = Some(Instant::now());
             let typing = Frame::typing(self.chat, &present.online(who.customer_id));
-            self.hub.pass_elsewhere(self.chat, typing.clone());
+            self.hub.publish_ephemeral(self.chat, typing.clone());
             room.channel.pass(typing);
         }
     }
@@ -119,7 +119,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Subscription {
     fn drop(&mut self) {
         #[cfg(feature = "planted-faults")]
         if crate::failpoints::keeps_ghosts() {
@@ -136,10 +136,10 @@ impl Drop for Seat {
             present.sockets -= 1;
             if present.sockets == 0 && !present.leaving {
                 let user = who.customer_id;
-                match self.hub.told_soon(self.chat, user) {
+                match self.hub.leave_delay(self.chat, user) {
                     Some(wait) if Handle::try_current().is_ok() => {
                         present.leaving = true;
-                        tokio::spawn(tell_later(self.hub.clone(), self.chat, user, wait));
+                        tokio::spawn(publish_leave_later(self.hub.clone(), self.chat, user, wait));
                     }
                     _ => self.hub.went(&mut rooms, self.chat, user),
                 }
@@ -150,10 +150,10 @@ impl Drop for Seat {
 }
 
 /// Tells a chat that a user left, as soon as it may be told again, unless they are back by then.
-async fn tell_later(hub: Hub, chat: ChatId, user: UserId, mut wait: Duration) {
+async fn publish_leave_later(hub: Hub, chat: ChatId, user: UserId, mut wait: Duration) {
     loop {
         time::sleep(wait).await;
-        match hub.tell_left(chat, user) {
+        match hub.publish_leave_if_gone(chat, user) {
             Some(again) => wait = again,
             None => return,
         }
@@ -162,19 +162,19 @@ async fn tell_later(hub: Hub, chat: ChatId, user: UserId, mut wait: Duration) {
 
 impl Hub {
     /// How long it takes until the chat may be told that the user left; none where it may be at once.
-    fn told_soon(&self, chat: ChatId, user: UserId) -> Option<Duration> {
+    fn leave_delay(&self, chat: ChatId, user: UserId) -> Option<Duration> {
         self.0.leaves.try_take(&(chat, user)).err()
     }
 
     /// Tells the chat that the user left, where they did and are not back; else how long to wait.
-    fn tell_left(&self, chat: ChatId, user: UserId) -> Option<Duration> {
+    fn publish_leave_if_gone(&self, chat: ChatId, user: UserId) -> Option<Duration> {
         let mut rooms = self.rooms();
         let present = rooms.here.get_mut(&chat)?.present.get_mut(&user)?;
         if present.sockets > 0 {
             present.leaving = false;
             return None;
         }
-        if let Some(wait) = self.told_soon(chat, user) {
+        if let Some(wait) = self.leave_delay(chat, user) {
             return Some(wait);
         }
         self.went(&mut rooms, chat, user);
@@ -192,8 +192,8 @@ impl Hub {
         };
         rooms.shards.toggle(chat, user);
         rooms.version += 1;
-        self.went_here(chat, user, rooms.version);
-        if !rooms.elsewhere.has(chat, user) {
+        self.publish_leave(chat, user, rooms.version);
+        if !rooms.remote.has(chat, user) {
             let gone = present.online(user);
             room.channel.pass(Frame::leave(chat, &gone));
         }
@@ -202,7 +202,7 @@ impl Hub {
 
 impl Rooms {
     fn close_if_empty(&mut self, chat: ChatId) {
-        let is_empty = |room: &Room| room.seats == 0 && room.present.is_empty();
+        let is_empty = |room: &RoomEntry| room.seats == 0 && room.present.is_empty();
         if self.here.get(&chat).is_some_and(is_empty) {
             self.here.remove(&chat);
             self.shards.close(chat);

@@ -99,7 +99,7 @@ impl EncodeMetric for Histogram {
 
 /// A number that was read.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading {
+pub struct Sample {
     /// Its name, without the prefix that all have.
     pub name: &'static str,
     /// What it is.
@@ -119,24 +119,24 @@ pub enum Kind {
     Counter,
 }
 
-type Read = Box<dyn Fn() -> Vec<Reading> + Send + Sync>;
+type Read = Box<dyn Fn() -> Vec<Sample> + Send + Sync>;
 
 /// Reads them all.
-pub(super) struct Readings(Read);
+pub(super) struct Samples(Read);
 
-impl Readings {
-    pub(super) fn new(read: impl Fn() -> Vec<Reading> + Send + Sync + 'static) -> Self {
+impl Samples {
+    pub(super) fn new(read: impl Fn() -> Vec<Sample> + Send + Sync + 'static) -> Self {
         Self(Box::new(read))
     }
 }
 
-impl fmt::Debug for Readings {
+impl fmt::Debug for Samples {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Readings(…)")
     }
 }
 
-impl Collector for Readings {
+impl Collector for Samples {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         for reading in (self.0)() {
             let metric: Box<dyn EncodeMetric> = match reading.kind {

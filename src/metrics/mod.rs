@@ -3,13 +3,13 @@
 //! Each server has a registry of its own, nothing is global. Whatever stands on a message's way is
 //! an atomic that was made at the start: counting neither locks nor allocates there. Labels with a
 //! value that is looked up (requests, refusals, logins) cost a short lock, once a request and never
-//! once a delivery. What can be read when somebody asks is not counted at all: see `Reading`.
+//! once a delivery. What can be read when somebody asks is not counted at all: see `Sample`.
 
 mod histogram;
 mod process;
 mod prometheus_text;
 
-use histogram::{BATCH, Readings, TIME};
+use histogram::{BATCH, Samples, TIME};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, info::Info},
@@ -17,7 +17,7 @@ use prometheus_client::{
 };
 use std::{fmt, sync::Arc, time::Duration};
 
-pub use histogram::{Histogram, Kind, Reading};
+pub use histogram::{Histogram, Kind, Sample};
 pub use process::mark_start;
 
 /// What every name of the server's own begins with.
@@ -223,7 +223,7 @@ impl Exposition {
     #[must_use]
     pub fn new(
         metrics: &Metrics,
-        readings: impl Fn() -> Vec<Reading> + Send + Sync + 'static,
+        readings: impl Fn() -> Vec<Sample> + Send + Sync + 'static,
     ) -> Self {
         let mut all = Registry::default();
         let registry = all.sub_registry_with_prefix(PREFIX);
@@ -235,8 +235,8 @@ impl Exposition {
         let help = "How old messages of other servers were when they came, by both clocks";
         registry.register("link_lag_seconds", help, metrics.link_lag.clone());
         register_routes(registry, &metrics.routes);
-        registry.register_collector(Box::new(Readings::new(readings)));
-        all.register_collector(Box::new(Readings::new(process::read)));
+        registry.register_collector(Box::new(Samples::new(readings)));
+        all.register_collector(Box::new(Samples::new(process::read)));
         Self(Arc::new(all))
     }
 

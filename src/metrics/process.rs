@@ -1,7 +1,7 @@
 //! What the operating system knows of the process, under the names that Prometheus' own libraries use.
 //! Memory and open files are told by Linux alone.
 
-use super::histogram::{Kind, Reading};
+use super::histogram::{Kind, Sample};
 use rustix::time::{ClockId, clock_gettime};
 use std::{
     fs,
@@ -21,11 +21,11 @@ pub fn mark_start() {
 }
 
 /// All that is known.
-pub(super) fn read() -> Vec<Reading> {
+pub(super) fn read() -> Vec<Sample> {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     let seconds = time.tv_sec as f64 + time.tv_nsec as f64 / 1e9;
     let known = [
-        Some(Reading {
+        Some(Sample {
             name: "process_cpu_seconds",
             help: "CPU time used, in user and system mode",
             kind: Kind::Counter,
@@ -56,8 +56,8 @@ pub(super) fn read() -> Vec<Reading> {
     known.into_iter().flatten().collect()
 }
 
-fn gauge(name: &'static str, help: &'static str, value: Option<f64>) -> Option<Reading> {
-    Some(Reading {
+fn gauge(name: &'static str, help: &'static str, value: Option<f64>) -> Option<Sample> {
+    Some(Sample {
         name,
         help,
         kind: Kind::Gauge,

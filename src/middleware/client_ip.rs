@@ -6,7 +6,7 @@
 mod tests;
 
 pub(crate) use super::Connection;
-use crate::{rate_limit::Proxies, state::AppState};
+use crate::{rate_limit::TrustedProxies, state::AppState};
 use axum::{
     extract::{Request, State},
     http::{Extensions, HeaderMap, HeaderName, HeaderValue, header},
@@ -34,14 +34,14 @@ impl ClientAddress {
 
 /// What a trusted proxy says the server was called: the name and port, and the scheme.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct CalledAs {
+pub(super) struct ForwardedHost {
     pub(super) host: Option<HeaderValue>,
     /// `http` or `https`, where a proxy says nothing else.
     pub(super) scheme: Option<String>,
 }
 
 /// Tells every request where it comes from.
-pub(crate) async fn tell(
+pub(crate) async fn resolve(
     State(state): State<AppState>,
     mut request: Request,
     next: Next,
@@ -62,20 +62,20 @@ pub(crate) async fn tell(
 /// Who asks. Each proxy writes down who asked it, after what it was told itself: read from the end,
 /// the first that is no proxy of ours is the client, and what stands before it is the client's tale.
 /// Where the two headers name different ones, one of them is a tale as a whole, and neither counts.
-fn client(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAddr {
+fn client(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> IpAddr {
     let peer = peer.to_canonical();
     if !proxies.contain(peer) {
         return peer;
     }
     let plain = headers.contains_key(X_FORWARDED_FOR).then(|| {
         let hops = values(headers, X_FORWARDED_FOR).flat_map(|line| line.rsplit(','));
-        furthest(peer, hops.map(address), proxies)
+        first_untrusted(peer, hops.map(address), proxies)
     });
     let standard = headers.contains_key(header::FORWARDED).then(|| {
         // A comma within quotes ends a hop too: no address holds one, and a quote that a client left
         // open must not swallow what a proxy wrote after it.
         let hops = values(headers, header::FORWARDED).flat_map(|line| line.rsplit(','));
-        furthest(
+        first_untrusted(
             peer,
             hops.map(|hop| address(parameter(hop, "for")?)),
             proxies,
@@ -98,10 +98,10 @@ fn values(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 }
 
 /// The first hop that is not trusted, else the last one; what is no address hides those behind it.
-fn furthest(
+fn first_untrusted(
     peer: IpAddr,
     mut hops: impl Iterator<Item = Option<IpAddr>>,
-    proxies: &Proxies,
+    proxies: &TrustedProxies,
 ) -> IpAddr {
     let mut client = peer;
     while let (true, Some(Some(hop))) = (proxies.contain(client), hops.next()) {
@@ -139,9 +139,9 @@ fn parameter<'a>(hop: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// What the server was called. The nearest proxy speaks: it stands last, or alone.
-fn called_as(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> CalledAs {
+fn called_as(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> ForwardedHost {
     if !proxies.contain(peer) {
-        return CalledAs::default();
+        return ForwardedHost::default();
     }
     let last = |name| values(headers, name).next()?.rsplit(',').next();
     let hop = last(header::FORWARDED);
@@ -152,7 +152,7 @@ fn called_as(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> CalledAs {
                 .trim(),
         )
     };
-    CalledAs {
+    ForwardedHost {
         host: said(X_FORWARDED_HOST, "host").and_then(|host| HeaderValue::from_str(host).ok()),
         scheme: said(X_FORWARDED_PROTO, "proto").map(page_scheme),
     }

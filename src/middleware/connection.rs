@@ -1,6 +1,6 @@
 //! What a request knows of its connection.
 
-use crate::{error::Error, rate_limit::Place};
+use crate::{error::Error, rate_limit::Permit};
 use axum::{
     extract::Request as AnyRequest,
     http::{HeaderValue, header},
@@ -29,7 +29,7 @@ pub struct Connection {
     /// Why none of its requests is served.
     refused: Option<Refused>,
     input: Arc<Input>,
-    _room: Arc<Room>,
+    _room: Arc<ConnectionPermits>,
 }
 
 /// What the other side of a connection sends, once it is a socket. A client may say that it sends no
@@ -66,7 +66,7 @@ impl Input {
 /// What a connection takes up while it is open: a place among all, and one among those of its
 /// address.
 #[derive(Debug)]
-pub struct Room(pub OwnedSemaphorePermit, pub Option<Place<IpAddr>>);
+pub struct ConnectionPermits(pub OwnedSemaphorePermit, pub Option<Permit<IpAddr>>);
 
 /// Why there is no room for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub enum Refused {
 impl Connection {
     /// A connection that has got its room, or that is only told why it has not.
     #[must_use]
-    pub fn new(peer: SocketAddr, room: Room, refused: Option<Refused>) -> Self {
+    pub fn new(peer: SocketAddr, room: ConnectionPermits, refused: Option<Refused>) -> Self {
         Self {
             peer,
             refused,

@@ -5,7 +5,7 @@
 mod own_origin;
 
 use super::LOG_EPOCH;
-use super::client_ip::CalledAs;
+use super::client_ip::ForwardedHost;
 use crate::{
     error::{Code, Error},
     state::AppState,
@@ -44,10 +44,10 @@ pub(crate) async fn guard_changes(
 
 /// Refuses other sites' pages: for GET routes that have an effect.
 pub(crate) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let called = request.extensions().get::<CalledAs>();
+    let called = request.extensions().get::<ForwardedHost>();
     let called = called.cloned().unwrap_or_default();
     let own = OwnOrigin::of(request.headers(), &called);
-    match is_welcome(request.headers(), own.as_ref(), &state.origins) {
+    match is_allowed(request.headers(), own.as_ref(), &state.origins) {
         true => next.run(request).await,
         false => Error::cross_site(own).into_response(),
     }
@@ -107,7 +107,7 @@ pub(crate) fn cors(origins: &[String]) -> CorsLayer {
         .max_age(PREFLIGHT_AGE)
 }
 
-fn is_welcome(headers: &HeaderMap, own: Option<&OwnOrigin<'_>>, allowed: &[String]) -> bool {
+fn is_allowed(headers: &HeaderMap, own: Option<&OwnOrigin<'_>>, allowed: &[String]) -> bool {
     if let Some(origin) = headers.get(header::ORIGIN) {
         let Ok(origin) = origin.to_str() else {
             return false;
@@ -150,15 +150,15 @@ mod tests {
         list.iter().filter_map(pair).collect()
     }
 
-    fn welcome(list: &[(&str, &str)], called: &CalledAs, allowed: &[String]) -> bool {
+    fn welcome(list: &[(&str, &str)], called: &ForwardedHost, allowed: &[String]) -> bool {
         let headers = headers(list);
-        is_welcome(&headers, OwnOrigin::of(&headers, called).as_ref(), allowed)
+        is_allowed(&headers, OwnOrigin::of(&headers, called).as_ref(), allowed)
     }
 
     #[test]
     fn only_own_and_allowed_pages_are_welcome() {
         let allowed = vec!["https://chat.example.com".to_owned()];
-        let direct = CalledAs::default();
+        let direct = ForwardedHost::default();
         let host = ("host", "localhost:8080");
         for good in [
             vec![host],
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn behind_a_proxy_the_servers_name_is_the_one_it_was_called_by() {
-        let called = CalledAs {
+        let called = ForwardedHost {
             host: Some(HeaderValue::from_static("chat.example")),
             scheme: Some("https".to_owned()),
         };

@@ -3,7 +3,7 @@
 use super::client_ip::ClientAddress;
 use crate::{
     error::{Code, Error},
-    rate_limit::{Paces, neighbourhood},
+    rate_limit::{KeyedRateLimiter, rate_limit_key},
     state::AppState,
 };
 use axum::{
@@ -91,9 +91,14 @@ pub(crate) async fn hold_passwords(
     .await
 }
 
-async fn in_turn(paces: &Paces<IpAddr>, what: &str, request: Request, next: Next) -> Response {
+async fn in_turn(
+    paces: &KeyedRateLimiter<IpAddr>,
+    what: &str,
+    request: Request,
+    next: Next,
+) -> Response {
     let ClientAddress(address) = ClientAddress::of(request.extensions());
-    match paces.take(&neighbourhood(address), what) {
+    match paces.take(&rate_limit_key(address), what) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }

@@ -21,7 +21,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use client_ip::ClientAddress;
 pub(crate) use connection::too_many_connections;
-pub use connection::{Connection, Input, Refused, Room};
+pub use connection::{Connection, ConnectionPermits, Input, Refused};
 pub(crate) use limits::hold_passwords;
 pub(crate) use request_log::log_rate_limited;
 
@@ -54,7 +54,7 @@ pub(crate) fn apply(routes: Router<AppState>, state: AppState) -> Router {
         // Every answer has a request id and a line in the log, and is counted.
         .layer(from_fn_with_state(state.clone(), request_log::observe))
         // Outermost: every request knows where it comes from.
-        .layer(from_fn_with_state(state.clone(), client_ip::tell));
+        .layer(from_fn_with_state(state.clone(), client_ip::resolve));
     routes.with_state(state)
 }
 

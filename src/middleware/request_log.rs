@@ -5,7 +5,7 @@
 use super::client_ip::ClientAddress;
 use crate::{
     error::{Code, TooFast},
-    rate_limit::neighbourhood,
+    rate_limit::rate_limit_key,
     state::AppState,
 };
 use axum::{
@@ -40,7 +40,7 @@ pub(crate) async fn observe(
     let route = matched.as_ref().map_or("-", MatchedPath::as_str);
     let method = request.method().clone();
     let ClientAddress(address) = ClientAddress::of(request.extensions());
-    let address = neighbourhood(address);
+    let address = rate_limit_key(address);
     let client = request.extensions().get();
     let client = client.map(|ClientAddress(address)| tracing::field::display(address));
     let span = tracing::info_span!(

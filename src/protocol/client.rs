@@ -17,12 +17,12 @@ pub struct Request {
     /// The frame's `id`; where there is one, exactly one `ack` or `error` answers it.
     pub id: Option<RequestId>,
     /// What it asks.
-    pub command: Result<Command, Error>,
+    pub command: Result<ClientCommand, Error>,
 }
 
 /// What a client asks.
 #[derive(Debug)]
-pub enum Command {
+pub enum ClientCommand {
     /// `connect-chat`
     Connect(Connect),
     /// `send-message`
@@ -39,7 +39,7 @@ pub enum Command {
     Read(MarkRead),
 }
 
-impl Command {
+impl ClientCommand {
     /// The type of every frame that is understood.
     pub const KINDS: [&str; 7] = [
         "connect-chat",
@@ -215,22 +215,22 @@ fn request_id(raw: Option<&RawValue>) -> Result<Option<RequestId>, Error> {
     }
 }
 
-fn command(kind: Option<&RawValue>, content: Option<&RawValue>) -> Result<Command, Error> {
-    let kinds = || format!("one of {}", Command::KINDS.join(", "));
+fn command(kind: Option<&RawValue>, content: Option<&RawValue>) -> Result<ClientCommand, Error> {
+    let kinds = || format!("one of {}", ClientCommand::KINDS.join(", "));
     let kind: String = kind
         .and_then(|kind| serde_json::from_str(kind.get()).ok())
         .ok_or_else(|| Error::invalid_field("type", &kinds()))?;
     match kind.as_str() {
-        "connect-chat" => connect(read(content)?).map(Command::Connect),
-        "send-message" => send(read(content)?).map(Command::Send),
-        "update-message" => update(read(content)?).map(Command::Update),
+        "connect-chat" => connect(read(content)?).map(ClientCommand::Connect),
+        "send-message" => send(read(content)?).map(ClientCommand::Send),
+        "update-message" => update(read(content)?).map(ClientCommand::Update),
         "delete-message" => {
             let message = id_or(content, |c: MessageContent| c.message_id)?;
-            Ok(Command::Delete(DeleteMessage { message }))
+            Ok(ClientCommand::Delete(DeleteMessage { message }))
         }
-        "leave-chat" => id_or(content, |c: ChatContent| c.chat_id).map(Command::Leave),
-        "start-typing" => start_typing(content).map(Command::Typing),
-        "mark-read" => mark_read(content).map(Command::Read),
+        "leave-chat" => id_or(content, |c: ChatContent| c.chat_id).map(ClientCommand::Leave),
+        "start-typing" => start_typing(content).map(ClientCommand::Typing),
+        "mark-read" => mark_read(content).map(ClientCommand::Read),
         other => {
             let shown: String = other.chars().take(40).collect();
             let message = format!("There is no frame type {shown:?}; send {}", kinds());
@@ -357,12 +357,12 @@ mod tests {
     fn the_originals_frames_are_read_as_written() {
         let frame = r#"{ "type": "connect-chat",
             "content": { "customerd": 1, "chatId": 1, "username": "name" } }"#;
-        let Ok(Command::Connect(connect)) = Request::parse(frame).command else {
+        let Ok(ClientCommand::Connect(connect)) = Request::parse(frame).command else {
             panic!("not a connect-chat")
         };
         assert_eq!((connect.user, connect.chat), (Some(UserId(1)), ChatId(1)));
         let frame = r#"{ "type": "delete-message", "content": 10 }"#;
-        let Ok(Command::Delete(delete)) = Request::parse(frame).command else {
+        let Ok(ClientCommand::Delete(delete)) = Request::parse(frame).command else {
             panic!("not a delete-message")
         };
         assert_eq!(delete.message, MessageId(10));

@@ -9,13 +9,13 @@ mod server;
 use std::{borrow::Cow, time::Duration};
 
 pub use client::{
-    Command, Connect, MarkRead, Request, RequestId, SendMessage, StartTyping, UpdateMessage,
+    ClientCommand, Connect, MarkRead, Request, RequestId, SendMessage, StartTyping, UpdateMessage,
 };
-pub use server::{Change, Connected, Frame, Online};
+pub use server::{ChangeKind, Connected, Frame, Online};
 
 /// A reason to close a socket, as its close frame tells it (RFC 6455, section 7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Close {
+pub enum CloseCode {
     /// The client closed, or is gone.
     Normal,
     /// A frame broke the WebSocket protocol.
@@ -40,7 +40,7 @@ pub enum Close {
     SessionEnded,
 }
 
-impl Close {
+impl CloseCode {
     /// The status code and the reason of the close frame.
     #[must_use]
     pub fn frame(self) -> (u16, Cow<'static, str>) {

@@ -1,6 +1,6 @@
 //! What holds for every frame that a client could send.
 
-use super::client::{Command, Request};
+use super::client::{ClientCommand, Request};
 use crate::{
     error::Code,
     model::{Content, Username},
@@ -102,9 +102,9 @@ fn right_frame() -> impl Strategy<Value = (Value, Vec<&'static str>)> {
 }
 
 /// What was read, written down again.
-fn written(command: &Command) -> Value {
+fn written(command: &ClientCommand) -> Value {
     match command {
-        Command::Connect(c) => json!({
+        ClientCommand::Connect(c) => json!({
             "customerId": c.user, "chatId": c.chat,
             "since": c.since.as_ref().map(|since| match &since.epoch {
                 Some(epoch) => json!({ "seq": since.seq, "epoch": epoch }),
@@ -112,19 +112,19 @@ fn written(command: &Command) -> Value {
             }),
             "username": c.username.as_ref().map(|name| name.as_str()),
         }),
-        Command::Send(s) => json!({
+        ClientCommand::Send(s) => json!({
             "chatId": s.chat, "customerId": s.user, "content": s.content.as_str(),
             "clientMessageId": s.client_message_id.as_ref().map(|id| id.as_str()),
             "replyTo": s.reply_to,
         }),
-        Command::Update(u) => json!({
+        ClientCommand::Update(u) => json!({
             "messageId": u.message, "chatId": u.chat, "customerId": u.user,
             "content": u.content.as_str(),
         }),
-        Command::Delete(d) => json!({ "messageId": d.message }),
-        Command::Leave(chat) => json!({ "chatId": chat }),
-        Command::Typing(t) => json!({ "chatId": t.chat, "customerId": t.user }),
-        Command::Read(r) => json!({
+        ClientCommand::Delete(d) => json!({ "messageId": d.message }),
+        ClientCommand::Leave(chat) => json!({ "chatId": chat }),
+        ClientCommand::Typing(t) => json!({ "chatId": t.chat, "customerId": t.user }),
+        ClientCommand::Read(r) => json!({
             "chatId": r.chat, "messageId": r.message, "customerId": r.user,
         }),
     }

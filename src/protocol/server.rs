@@ -16,7 +16,7 @@ pub struct Frame(Bytes);
 
 /// What happened to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum ChangeKind {
     /// It was sent.
     Sent,
     /// It was edited.
@@ -165,7 +165,7 @@ impl Frame {
 
     /// A change of a message, as everyone in the chat gets it.
     #[must_use]
-    pub fn changed(change: Change, message: &Message) -> Self {
+    pub fn changed(change: ChangeKind, message: &Message) -> Self {
         Self::change(change, message, false)
     }
 
@@ -173,26 +173,26 @@ impl Frame {
     #[must_use]
     pub fn replayed(message: &Message, since: Seq) -> Self {
         let change = match message {
-            m if m.deleted_at.is_some() => Change::Deleted,
-            m if m.sent_seq > since => Change::Sent,
-            _ => Change::Edited,
+            m if m.deleted_at.is_some() => ChangeKind::Deleted,
+            m if m.sent_seq > since => ChangeKind::Sent,
+            _ => ChangeKind::Edited,
         };
         Self::change(change, message, true)
     }
 
-    fn change(change: Change, message: &Message, replay: bool) -> Self {
+    fn change(change: ChangeKind, message: &Message, replay: bool) -> Self {
         match change {
-            Change::Sent => Envelope {
+            ChangeKind::Sent => Envelope {
                 replay,
                 ..Envelope::new("send-message", message)
             }
             .frame(),
-            Change::Edited => Envelope {
+            ChangeKind::Edited => Envelope {
                 replay,
                 ..Envelope::new("update-message", message)
             }
             .frame(),
-            Change::Deleted => Envelope {
+            ChangeKind::Deleted => Envelope {
                 chat_id: Some(message.chat_id),
                 customer_id: message.deleted_by,
                 seq: Some(message.seq),

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 /// The proxies whose word about their clients is believed.
 #[derive(Clone, Debug, Default)]
-pub struct Proxies(Vec<IpNet>);
+pub struct TrustedProxies(Vec<IpNet>);
 
-impl Proxies {
+impl TrustedProxies {
     /// Those in these networks.
     #[must_use]
     pub fn new(networks: Vec<IpNet>) -> Self {
@@ -25,7 +25,7 @@ impl Proxies {
 /// The same for all who count as one: an IPv6 address alone costs nothing, a network of 64 bits is
 /// what one customer gets.
 #[must_use]
-pub fn neighbourhood(address: IpAddr) -> IpAddr {
+pub fn rate_limit_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
         address => address,
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn neighbours_share_64_bits_of_ipv6_alone() {
         let same = |one: &str, other: &str| {
-            let parse = |text: &str| text.parse().map(neighbourhood);
+            let parse = |text: &str| text.parse().map(rate_limit_key);
             parse(one) == parse(other)
         };
         assert!(same("2001:db8:1:2::1", "2001:db8:1:2:ffff::1"));

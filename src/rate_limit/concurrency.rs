@@ -8,7 +8,7 @@ use std::{
 
 /// So many places for each caller. Cloning shares them. Without a limit everyone gets one.
 #[derive(Clone, Debug)]
-pub struct Places<K: Hash + Eq>(Option<Arc<Counts<K>>>);
+pub struct ConcurrencyLimiter<K: Hash + Eq>(Option<Arc<Counts<K>>>);
 
 #[derive(Debug)]
 struct Counts<K> {
@@ -19,9 +19,9 @@ struct Counts<K> {
 
 /// A place. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Place<K: Hash + Eq>(Option<(Arc<Counts<K>>, K)>);
+pub struct Permit<K: Hash + Eq>(Option<(Arc<Counts<K>>, K)>);
 
-impl<K: Hash + Eq + Clone> Places<K> {
+impl<K: Hash + Eq + Clone> ConcurrencyLimiter<K> {
     /// With so many for each.
     #[must_use]
     pub fn new(most: Option<u32>) -> Self {
@@ -36,9 +36,9 @@ impl<K: Hash + Eq + Clone> Places<K> {
 
     /// Takes one; none where the caller has all of theirs.
     #[must_use]
-    pub fn take(&self, caller: K) -> Option<Place<K>> {
+    pub fn take(&self, caller: K) -> Option<Permit<K>> {
         let Some(counts) = &self.0 else {
-            return Some(Place(None));
+            return Some(Permit(None));
         };
         let mut taken = counts.lock();
         let count = taken.entry(caller.clone()).or_default();
@@ -47,7 +47,7 @@ impl<K: Hash + Eq + Clone> Places<K> {
         }
         *count += 1;
         drop(taken);
-        Some(Place(Some((counts.clone(), caller))))
+        Some(Permit(Some((counts.clone(), caller))))
     }
 }
 
@@ -57,7 +57,7 @@ impl<K> Counts<K> {
     }
 }
 
-impl<K: Hash + Eq> Drop for Place<K> {
+impl<K: Hash + Eq> Drop for Permit<K> {
     fn drop(&mut self) {
         let Some((counts, caller)) = &self.0 else {
             return;
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_place_that_is_given_back_can_be_taken_again() {
-        let places = Places::new(Some(2));
+        let places = ConcurrencyLimiter::new(Some(2));
         let (first, second) = (places.take("carl"), places.take("carl"));
         assert!(first.is_some() && second.is_some());
         assert!(places.take("carl").is_none());
@@ -88,7 +88,7 @@ mod tests {
         drop(second);
         let counts = places.0.as_ref().map(|counts| counts.lock().len());
         assert_eq!(counts, Some(0), "nobody is remembered");
-        let free = Places::new(None);
+        let free = ConcurrencyLimiter::new(None);
         let all: Vec<_> = (0..1000).map(|_| free.take("carl")).collect();
         assert!(all.iter().all(Option::is_some));
     }

@@ -11,9 +11,9 @@ use governor::{
 };
 use std::{hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
 
-pub use client_ip::{Proxies, neighbourhood};
-pub use concurrency::{Place, Places};
-pub use refusal_log::{REFUSAL_PERIOD, Refusals};
+pub use client_ip::{TrustedProxies, rate_limit_key};
+pub use concurrency::{ConcurrencyLimiter, Permit};
+pub use refusal_log::{REFUSAL_PERIOD, RefusalLog};
 
 /// So many of something in a second, in the long run; after a pause, `burst_seconds` as much at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,16 +35,16 @@ impl Rate {
 
 /// One bucket for each of many callers. Cloning shares them. Without a rate everyone passes.
 #[derive(Clone)]
-pub struct Paces<K: Hash + Eq + Clone>(Option<Arc<DefaultKeyedRateLimiter<K>>>);
+pub struct KeyedRateLimiter<K: Hash + Eq + Clone>(Option<Arc<DefaultKeyedRateLimiter<K>>>);
 
 /// Without a rate.
-impl<K: Hash + Eq + Clone> Default for Paces<K> {
+impl<K: Hash + Eq + Clone> Default for KeyedRateLimiter<K> {
     fn default() -> Self {
         Self(None)
     }
 }
 
-impl<K: Hash + Eq + Clone> Paces<K> {
+impl<K: Hash + Eq + Clone> KeyedRateLimiter<K> {
     /// Buckets of this rate.
     #[must_use]
     pub fn new(rate: Option<Rate>) -> Self {
@@ -89,9 +89,9 @@ impl<K: Hash + Eq + Clone> Paces<K> {
 }
 
 /// One caller's bucket. Without a rate everything passes.
-pub struct Pace(Option<Box<DefaultDirectRateLimiter>>);
+pub struct RateLimiter(Option<Box<DefaultDirectRateLimiter>>);
 
-impl Pace {
+impl RateLimiter {
     /// A bucket of this rate.
     #[must_use]
     pub fn new(rate: Option<Rate>) -> Self {
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_bucket_holds_so_many_and_tells_when_there_is_one_again() {
-        let pace = Pace::new(Some(RATE));
+        let pace = RateLimiter::new(Some(RATE));
         for _ in 0..6 {
             assert!(pace.take().is_ok());
         }
@@ -139,13 +139,13 @@ mod tests {
             pace.take()
                 .is_err_and(|wait| wait <= Duration::from_millis(500))
         );
-        let free = Pace::new(None);
+        let free = RateLimiter::new(None);
         assert!((0..10_000).all(|_| free.take().is_ok()));
     }
 
     #[test]
     fn everyone_has_a_bucket_of_their_own() {
-        let paces = Paces::new(Some(RATE));
+        let paces = KeyedRateLimiter::new(Some(RATE));
         for caller in 1..=2 {
             for _ in 0..6 {
                 assert!(paces.take(&caller, "tests").is_ok());
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn who_has_a_full_bucket_is_forgotten() {
-        let paces = Paces::new(Some(Rate {
+        let paces = KeyedRateLimiter::new(Some(Rate {
             per_second: 1_000_000,
             burst_seconds: 1,
         }));

@@ -15,7 +15,7 @@ const MOST: usize = 10_000;
 
 /// The addresses that were refused a moment ago. Cloning shares them.
 #[derive(Clone, Default)]
-pub struct Refusals(Arc<Mutex<HashMap<IpAddr, Refused>>>);
+pub struct RefusalLog(Arc<Mutex<HashMap<IpAddr, Refused>>>);
 
 struct Refused {
     /// When it had its latest line.
@@ -24,7 +24,7 @@ struct Refused {
     left_out: u64,
 }
 
-impl Refusals {
+impl RefusalLog {
     /// Takes note of a refusal. Where it has a line, gives how many before it had none.
     #[must_use]
     pub fn note(&self, address: IpAddr) -> Option<u64> {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn every_refusal_is_in_a_line_or_counted_by_one() {
-        let refusals = Refusals::default();
+        let refusals = RefusalLog::default();
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let begun = Instant::now();
         let (mut lines, mut left_out) = (0, 0);
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let refusals = Refusals::default();
+        let refusals = RefusalLog::default();
         let most = u32::try_from(2 * MOST).unwrap_or(u32::MAX);
         for n in 0..most {
             let _ = refusals.note(IpAddr::V4(Ipv4Addr::from_bits(n)));

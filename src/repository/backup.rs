@@ -5,11 +5,11 @@ use super::{
     backup_row::{
         ChatRecord, Kind, MemberRecord, MessageRecord, Record, SessionRecord, UserRecord,
     },
-    chat::living_chat,
+    chat::chat_exists,
     dialect, epoch,
 };
 use crate::{
-    database::{LARGEST, Store, StoreTransaction, flaws_of_rows, on},
+    database::{Database, DatabaseTransaction, LARGEST, flaws_of_rows, on},
     error::Error,
 };
 use serde::{Deserialize, Serialize};
@@ -118,37 +118,37 @@ impl fmt::Display for Counts {
 }
 
 /// How many passwords are not hashed yet.
-async fn plain_passwords(tx: &mut StoreTransaction) -> Result<i64, Error> {
+async fn plain_passwords(tx: &mut DatabaseTransaction) -> Result<i64, Error> {
     const SQL: &str = "SELECT count(*) FROM customer WHERE password LIKE 'plain:%'";
     Ok(on!(tx tx, |db| query_scalar(SQL).fetch_one(db).await)?)
 }
 
 /// What the store itself counts.
-async fn count(tx: &mut StoreTransaction) -> Result<Counts, Error> {
+async fn count(tx: &mut DatabaseTransaction) -> Result<Counts, Error> {
     const SQL: &str = concat!(
         "SELECT (SELECT count(*) FROM customer) AS users, \
          (SELECT count(*) FROM chat WHERE deleted_at IS NULL) AS chats, \
          (SELECT count(*) FROM customer_chat WHERE ",
-        living_chat!("customer_chat.chat_id"),
+        chat_exists!("customer_chat.chat_id"),
         ") AS members, (SELECT count(*) FROM message WHERE ",
-        living_chat!("message.chat_id"),
+        chat_exists!("message.chat_id"),
         ") AS messages, (SELECT count(*) FROM session) AS sessions"
     );
     Ok(on!(tx tx, |db| query_as(SQL).fetch_one(db).await)?)
 }
 
 /// Fills an empty database, all or nothing: dropped without `commit`, it leaves it empty.
-pub struct Restore(StoreTransaction);
+pub struct Restore(DatabaseTransaction);
 
 impl Restore {
     /// Begins; none where the database holds a user or a chat, without which there is nothing else.
     /// Until the end nobody else writes to it.
-    pub async fn begin(store: &Store) -> Result<Option<Self>, Error> {
+    pub async fn begin(store: &Database) -> Result<Option<Self>, Error> {
         let mut tx = store.begin().await?;
         if !dialect::lock_if_empty(&mut tx).await? {
             return Ok(None);
         }
-        dialect::take_any_time(&mut tx).await?;
+        dialect::disable_timeouts(&mut tx).await?;
         Ok(Some(Self(tx)))
     }
 
@@ -259,7 +259,7 @@ const PAGE: i64 = 500;
 /// Everything at one moment, table by table and by key, so that the same data is always read in the
 /// same order.
 pub struct Snapshot {
-    tx: StoreTransaction,
+    tx: DatabaseTransaction,
     /// The table that is being read; none at the end.
     kind: Option<Kind>,
     /// The key of the last row that was read of it.
@@ -280,7 +280,7 @@ macro_rules! page {
 impl Snapshot {
     /// In this transaction, which sees one moment.
     #[must_use]
-    pub fn new(tx: StoreTransaction) -> Self {
+    pub fn new(tx: DatabaseTransaction) -> Self {
         Self {
             tx,
             kind: Some(Kind::User),
@@ -321,14 +321,14 @@ impl Snapshot {
         const MEMBERS: &str = concat!(
             "SELECT customer_id, chat_id, role, joined_at, last_read_message_id, joined_message_id \
              FROM customer_chat WHERE (customer_id, chat_id) > ($1, $2) AND ",
-            living_chat!("customer_chat.chat_id"),
+            chat_exists!("customer_chat.chat_id"),
             " ORDER BY customer_id, chat_id LIMIT $3"
         );
         const MESSAGES: &str = concat!(
             "SELECT message_id, chat_id, customer_id, content, sent_at, seq, sent_seq, edited_at, \
              deleted_at, deleted_by, reply_to, client_message_id FROM message \
              WHERE message_id > $1 AND ",
-            living_chat!("message.chat_id"),
+            chat_exists!("message.chat_id"),
             " ORDER BY message_id LIMIT $2"
         );
         const SESSIONS: &str = "SELECT session_id, customer_id, token_hash, created_at, \
@@ -352,7 +352,7 @@ impl Snapshot {
 }
 
 /// The last ids that were given.
-pub(crate) async fn last_ids(tx: &mut StoreTransaction) -> Result<LastIds> {
+pub(crate) async fn last_ids(tx: &mut DatabaseTransaction) -> Result<LastIds> {
     // A sequence may have another name in a database of the original.
     const POSTGRES: &str = "SELECT \
         coalesce(pg_sequence_last_value(pg_get_serial_sequence('customer', 'customer_id')::regclass), 0), \
@@ -365,8 +365,8 @@ pub(crate) async fn last_ids(tx: &mut StoreTransaction) -> Result<LastIds> {
         coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'message'), 0), \
         coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'session'), 0)";
     let (user, chat, message, session) = match tx {
-        StoreTransaction::Postgres(tx) => query_as(POSTGRES).fetch_one(&mut **tx).await,
-        StoreTransaction::Sqlite(tx) => query_as(SQLITE).fetch_one(&mut **tx).await,
+        DatabaseTransaction::Postgres(tx) => query_as(POSTGRES).fetch_one(&mut **tx).await,
+        DatabaseTransaction::Sqlite(tx) => query_as(SQLITE).fetch_one(&mut **tx).await,
     }?;
     Ok(LastIds {
         user,
@@ -377,7 +377,7 @@ pub(crate) async fn last_ids(tx: &mut StoreTransaction) -> Result<LastIds> {
 }
 
 /// Lets the next ids follow these; 0 stands for none that was given.
-pub(crate) async fn set_last_ids(tx: &mut StoreTransaction, last: LastIds) -> Result<()> {
+pub(crate) async fn set_last_ids(tx: &mut DatabaseTransaction, last: LastIds) -> Result<()> {
     const POSTGRES: &str = "SELECT \
         setval(pg_get_serial_sequence($1, $2)::regclass, greatest($3, 1), $3 > 0)";
     const FORGET: &str = "DELETE FROM sqlite_sequence WHERE name = $1";
@@ -389,11 +389,11 @@ pub(crate) async fn set_last_ids(tx: &mut StoreTransaction, last: LastIds) -> Re
         ("session", "session_id", last.session),
     ] {
         match tx {
-            StoreTransaction::Postgres(tx) => {
+            DatabaseTransaction::Postgres(tx) => {
                 let query = query(POSTGRES).bind(table).bind(column).bind(last);
                 query.execute(&mut **tx).await?;
             }
-            StoreTransaction::Sqlite(tx) => {
+            DatabaseTransaction::Sqlite(tx) => {
                 query(FORGET).bind(table).execute(&mut **tx).await?;
                 let query = query(SQLITE).bind(table).bind(last);
                 query.execute(&mut **tx).await?;
@@ -405,16 +405,16 @@ pub(crate) async fn set_last_ids(tx: &mut StoreTransaction, last: LastIds) -> Re
 
 /// The beginning of a statement that stores rows with the ids that they have already; Postgres wants
 /// that said where a table makes them itself.
-pub(crate) fn with_given_ids(tx: &StoreTransaction, table: &str) -> String {
+pub(crate) fn with_given_ids(tx: &DatabaseTransaction, table: &str) -> String {
     match tx {
-        StoreTransaction::Postgres(_) => format!("INSERT INTO {table} OVERRIDING SYSTEM VALUE "),
-        StoreTransaction::Sqlite(_) => format!("INSERT INTO {table} "),
+        DatabaseTransaction::Postgres(_) => format!("INSERT INTO {table} OVERRIDING SYSTEM VALUE "),
+        DatabaseTransaction::Sqlite(_) => format!("INSERT INTO {table} "),
     }
 }
 
 /// Lets the statements that follow take longer than those of a server may.
-pub(crate) async fn take_any_time(tx: &mut StoreTransaction) -> Result<()> {
-    if let StoreTransaction::Postgres(tx) = tx {
+pub(crate) async fn disable_timeouts(tx: &mut DatabaseTransaction) -> Result<()> {
+    if let DatabaseTransaction::Postgres(tx) = tx {
         // Whoever takes the rows, or gives them, may pause for as long as it likes.
         for limit in [
             "SET LOCAL statement_timeout = 0",

@@ -2,7 +2,7 @@
 
 use super::{dialect, read_position::latest_message};
 use crate::{
-    database::{Store, StoreTransaction, on},
+    database::{Database, DatabaseTransaction, on},
     error::Error,
     model::{Chat, ChatId, ChatName, Member, Role, Timestamp, UserId},
 };
@@ -10,7 +10,7 @@ use sqlx::{query, query_as, query_scalar};
 
 /// Whether a chat is there, to be said of whatever is read or written by its id: a deleted one is
 /// not, although its messages and memberships are swept away only later.
-macro_rules! living_chat {
+macro_rules! chat_exists {
     ($chat:literal) => {
         concat!(
             "EXISTS (SELECT 1 FROM chat lc WHERE lc.chat_id = ",
@@ -19,16 +19,16 @@ macro_rules! living_chat {
         )
     };
 }
-pub(super) use living_chat;
+pub(super) use chat_exists;
 
 /// Reads and writes chats.
 #[derive(Clone)]
-pub struct ChatRepository(Store);
+pub struct ChatRepository(Database);
 
 impl ChatRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 
@@ -119,7 +119,7 @@ impl ChatRepository {
 
 /// Refuses one chat more where the user has made `most`. Of several that are made at once, one after the
 /// other is counted.
-async fn hold_to(tx: &mut StoreTransaction, user: UserId, most: u32) -> Result<(), Error> {
+async fn hold_to(tx: &mut DatabaseTransaction, user: UserId, most: u32) -> Result<(), Error> {
     const MADE: &str = "SELECT count(*) FROM (SELECT 1 FROM chat \
                         WHERE created_by = $1 AND deleted_at IS NULL LIMIT $2) made";
     dialect::hold_user(tx, user).await?;
@@ -138,35 +138,35 @@ async fn hold_to(tx: &mut StoreTransaction, user: UserId, most: u32) -> Result<(
 
 /// Locks chats.
 #[derive(Clone)]
-pub struct RosterRepository(Store);
+pub struct LockedChatRepository(Database);
 
 /// A chat that is locked until the commit. Dropped without one, nothing happened.
-pub struct Roster {
-    tx: StoreTransaction,
+pub struct LockedChat {
+    tx: DatabaseTransaction,
     chat: ChatId,
 }
 
-impl RosterRepository {
+impl LockedChatRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 
     /// Locks a chat. One that does not exist has no members.
-    pub async fn lock(&self, chat: ChatId) -> Result<Roster, Error> {
+    pub async fn lock(&self, chat: ChatId) -> Result<LockedChat, Error> {
         let mut tx = self.0.begin().await?;
         dialect::lock_chats(&mut tx, &[chat]).await?;
-        Ok(Roster { tx, chat })
+        Ok(LockedChat { tx, chat })
     }
 }
 
-impl Roster {
+impl LockedChat {
     /// A user's role; none where they do not belong to the chat.
     pub async fn role(&mut self, user: UserId) -> Result<Option<Role>, Error> {
         const SQL: &str = concat!(
             "SELECT role FROM customer_chat WHERE customer_id = $1 AND chat_id = $2 AND ",
-            living_chat!("$2")
+            chat_exists!("$2")
         );
         let role: Option<String> = on!(tx &mut self.tx, |db| query_scalar(SQL)
             .bind(user)
@@ -245,7 +245,7 @@ impl Roster {
         const SQL: &str = concat!(
             "UPDATE customer_chat SET role = coalesce($3, role) \
              WHERE customer_id = $1 AND chat_id = $2 AND ",
-            living_chat!("$2"),
+            chat_exists!("$2"),
             " RETURNING customer_id, chat_id, role, joined_at"
         );
         Ok(on!(tx &mut self.tx, |db| query_as(SQL)
@@ -260,7 +260,7 @@ impl Roster {
     pub async fn remove(&mut self, user: UserId) -> Result<bool, Error> {
         const SQL: &str = concat!(
             "DELETE FROM customer_chat WHERE customer_id = $1 AND chat_id = $2 AND ",
-            living_chat!("$2")
+            chat_exists!("$2")
         );
         let gone = on!(tx &mut self.tx, |db| query(SQL)
             .bind(user)
@@ -279,7 +279,7 @@ impl Roster {
                 SELECT m.customer_id FROM customer_chat m WHERE m.chat_id = $1 \
                 ORDER BY m.joined_at, m.customer_id LIMIT 1) \
              AND NOT EXISTS (SELECT 1 FROM customer_chat m WHERE m.chat_id = $1 AND m.role = $2) AND ",
-            living_chat!("$1"),
+            chat_exists!("$1"),
             " RETURNING customer_id"
         );
         Ok(on!(tx &mut self.tx, |db| query_scalar(SQL)

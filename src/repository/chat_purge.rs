@@ -3,7 +3,7 @@
 
 use super::dialect::{self, column};
 use crate::{
-    database::{Store, StoreTransaction, on},
+    database::{Database, DatabaseTransaction, on},
     error::Error,
     model::{ChatId, Role, Timestamp},
 };
@@ -26,7 +26,7 @@ const LOOKED_AT: i64 = 1000;
 
 /// Who runs a chat, if anybody.
 #[derive(Clone, Debug, sqlx::FromRow)]
-pub struct Tenure {
+pub struct AdminTenure {
     /// Which chat.
     pub chat_id: ChatId,
     /// Whether it has a member.
@@ -39,17 +39,17 @@ pub struct Tenure {
 
 /// Sweeps deleted chats away.
 #[derive(Clone)]
-pub struct SweepRepository(Store);
+pub struct ChatPurgeRepository(Database);
 
-impl SweepRepository {
+impl ChatPurgeRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 
     /// How the next chats with ids over `after` are run, by id; none at the end.
-    pub async fn tenures(&self, after: ChatId) -> Result<Vec<Tenure>, Error> {
+    pub async fn tenures(&self, after: ChatId) -> Result<Vec<AdminTenure>, Error> {
         const SQL: &str = "SELECT c.chat_id, c.empty_since, \
                 EXISTS (SELECT 1 FROM customer_chat m WHERE m.chat_id = c.chat_id) AS inhabited, \
                 EXISTS (SELECT 1 FROM customer_chat m \
@@ -91,7 +91,7 @@ impl SweepRepository {
 }
 
 async fn delete(
-    tx: &mut StoreTransaction,
+    tx: &mut DatabaseTransaction,
     rows: &'static str,
     chat: ChatId,
 ) -> Result<u64, sqlx::Error> {
@@ -104,26 +104,29 @@ async fn delete(
 }
 
 /// Locks the first deleted chat that nobody works on.
-pub(crate) async fn next_deleted_chat(tx: &mut StoreTransaction) -> Result<Option<ChatId>> {
+pub(crate) async fn next_deleted_chat(tx: &mut DatabaseTransaction) -> Result<Option<ChatId>> {
     const POSTGRES: &str = "SELECT chat_id FROM chat WHERE deleted_at IS NOT NULL \
                             ORDER BY chat_id LIMIT 1 FOR UPDATE SKIP LOCKED";
     const SQLITE: &str = "SELECT chat_id FROM chat WHERE deleted_at IS NOT NULL \
                           ORDER BY chat_id LIMIT 1";
     match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             let query = query_scalar(POSTGRES);
             query.fetch_optional(&mut **tx).await
         }
-        StoreTransaction::Sqlite(tx) => query_scalar(SQLITE).fetch_optional(&mut **tx).await,
+        DatabaseTransaction::Sqlite(tx) => query_scalar(SQLITE).fetch_optional(&mut **tx).await,
     }
 }
 
 /// Locks those of the chats that are deleted, in one order, so that nobody sweeps them meanwhile.
-pub(crate) async fn lock_deleted_chats(tx: &mut StoreTransaction, chats: &[ChatId]) -> Result<()> {
+pub(crate) async fn lock_deleted_chats(
+    tx: &mut DatabaseTransaction,
+    chats: &[ChatId],
+) -> Result<()> {
     const POSTGRES: &str = "SELECT chat_id FROM chat \
                             WHERE chat_id = ANY($1) AND deleted_at IS NOT NULL \
                             ORDER BY chat_id FOR NO KEY UPDATE";
-    if let StoreTransaction::Postgres(tx) = tx {
+    if let DatabaseTransaction::Postgres(tx) = tx {
         query(POSTGRES)
             .bind(column(chats, |chat| chat.0))
             .execute(&mut **tx)

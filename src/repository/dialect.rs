@@ -4,26 +4,26 @@
 mod gone;
 
 use super::{
-    member::Standing,
+    member::MembershipStatus,
     message::{Head, select_messages},
-    message_log::{Keyed, Person},
+    message_log::{Author, IdempotencyKey},
 };
 use crate::{
-    database::{Store, StoreTransaction},
+    database::{Database, DatabaseTransaction},
     model::{ChatId, Message, MessageId, UserId},
 };
 use serde::Serialize;
 use sqlx::{Result, query_as};
 
 pub(super) use super::{
-    backup::{last_ids, set_last_ids, take_any_time, with_given_ids},
+    backup::{disable_timeouts, last_ids, set_last_ids, with_given_ids},
     chat_purge::{lock_deleted_chats, next_deleted_chat},
-    lock::{be_in_haste, hold_user, lock_chats, lock_if_empty, lock_user, unlocked},
+    lock::{hold_user, lock_chats, lock_if_empty, lock_user, set_short_lock_timeout, unlocked},
     member::{join, users},
     message_log::{advance, advance_to_last, append, update},
     read_position::{mark_read, positions},
 };
-pub(super) use gone::{missing_sessions, missing_users, now, strangers, touch_sessions};
+pub(super) use gone::{missing_sessions, missing_users, non_members, now, touch_sessions};
 
 /// One column of many rows, as an array for Postgres.
 pub(crate) fn column<'a, T, U>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> Vec<U> {
@@ -38,7 +38,10 @@ pub(crate) fn json<'a, T, U: Serialize>(rows: &'a [T], value: impl Fn(&'a T) -> 
 }
 
 /// How users stand to chats, in the order of the pairs.
-pub(super) async fn standings(store: &Store, pairs: &[(UserId, ChatId)]) -> Result<Vec<Standing>> {
+pub(super) async fn standings(
+    store: &Database,
+    pairs: &[(UserId, ChatId)],
+) -> Result<Vec<MembershipStatus>> {
     const POSTGRES: &str = "SELECT \
         (SELECT username FROM customer WHERE customer_id = k.u) AS username, \
         (SELECT seq FROM chat WHERE chat_id = k.c AND deleted_at IS NULL) AS head, \
@@ -53,14 +56,14 @@ pub(super) async fn standings(store: &Store, pairs: &[(UserId, ChatId)]) -> Resu
         (SELECT epoch FROM log_epoch) AS epoch \
         FROM json_each($1) AS k ORDER BY k.key";
     match store {
-        Store::Postgres(pool) => {
+        Database::Postgres(pool) => {
             let query = query_as(POSTGRES).bind(column(pairs, |(user, _)| user.0));
             query
                 .bind(column(pairs, |(_, chat)| chat.0))
                 .fetch_all(pool)
                 .await
         }
-        Store::Sqlite(embedded) => {
+        Database::Sqlite(embedded) => {
             let query = query_as(SQLITE).bind(json(pairs, |(user, chat)| (user.0, chat.0)));
             query.fetch_all(embedded.readers()).await
         }
@@ -68,20 +71,20 @@ pub(super) async fn standings(store: &Store, pairs: &[(UserId, ChatId)]) -> Resu
 }
 
 /// The heads of chats as they are committed; those that do not exist are left out.
-pub(super) async fn heads(store: &Store, chats: &[ChatId]) -> Result<Vec<Head>> {
+pub(super) async fn heads(store: &Database, chats: &[ChatId]) -> Result<Vec<Head>> {
     const POSTGRES: &str = "SELECT chat_id, seq FROM chat \
                             WHERE chat_id = ANY($1) AND deleted_at IS NULL";
     const SQLITE: &str = "SELECT chat_id, seq FROM chat \
                           WHERE chat_id IN (SELECT value FROM json_each($1)) \
                           AND deleted_at IS NULL";
     match store {
-        Store::Postgres(pool) => {
+        Database::Postgres(pool) => {
             query_as(POSTGRES)
                 .bind(column(chats, |c| c.0))
                 .fetch_all(pool)
                 .await
         }
-        Store::Sqlite(embedded) => {
+        Database::Sqlite(embedded) => {
             query_as(SQLITE)
                 .bind(json(chats, |c| c.0))
                 .fetch_all(embedded.readers())
@@ -91,10 +94,10 @@ pub(super) async fn heads(store: &Store, chats: &[ChatId]) -> Result<Vec<Head>> 
 }
 
 pub(super) async fn people(
-    tx: &mut StoreTransaction,
+    tx: &mut DatabaseTransaction,
     users: &[UserId],
     chats: &[ChatId],
-) -> Result<Vec<Person>> {
+) -> Result<Vec<Author>> {
     const POSTGRES: &str = "SELECT u.customer_id, u.username, m.chat_id, m.role FROM customer u \
                             LEFT JOIN customer_chat m \
                             ON m.customer_id = u.customer_id AND m.chat_id = ANY($2) \
@@ -105,14 +108,14 @@ pub(super) async fn people(
                           AND m.chat_id IN (SELECT value FROM json_each($2)) \
                           WHERE u.customer_id IN (SELECT value FROM json_each($1))";
     match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             let query = query_as(POSTGRES).bind(column(users, |u| u.0));
             query
                 .bind(column(chats, |c| c.0))
                 .fetch_all(&mut **tx)
                 .await
         }
-        StoreTransaction::Sqlite(tx) => {
+        DatabaseTransaction::Sqlite(tx) => {
             let query = query_as(SQLITE).bind(json(users, |u| u.0));
             query.bind(json(chats, |c| c.0)).fetch_all(&mut **tx).await
         }
@@ -121,7 +124,7 @@ pub(super) async fn people(
 
 /// The messages of these chats and ids. They are named by their chats too, where they are kept.
 pub(super) async fn messages(
-    tx: &mut StoreTransaction,
+    tx: &mut DatabaseTransaction,
     named: &[(ChatId, MessageId)],
 ) -> Result<Vec<Message>> {
     const POSTGRES: &str = select_messages!(
@@ -132,14 +135,14 @@ pub(super) async fn messages(
         "JOIN json_each($1) AS k ON m.chat_id = k.value ->> 0 AND m.message_id = k.value ->> 1"
     );
     match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             query_as(POSTGRES)
                 .bind(column(named, |(chat, _)| chat.0))
                 .bind(column(named, |(_, id)| id.0))
                 .fetch_all(&mut **tx)
                 .await
         }
-        StoreTransaction::Sqlite(tx) => {
+        DatabaseTransaction::Sqlite(tx) => {
             query_as(SQLITE)
                 .bind(json(named, |(chat, id)| (chat.0, id.0)))
                 .fetch_all(&mut **tx)
@@ -152,15 +155,15 @@ const MESSAGES_POSTGRES: &str = select_messages!("WHERE m.message_id = ANY($1)")
 const MESSAGES_SQLITE: &str =
     select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
 
-pub(super) async fn read_messages(store: &Store, ids: &[MessageId]) -> Result<Vec<Message>> {
+pub(super) async fn read_messages(store: &Database, ids: &[MessageId]) -> Result<Vec<Message>> {
     match store {
-        Store::Postgres(pool) => {
+        Database::Postgres(pool) => {
             query_as(MESSAGES_POSTGRES)
                 .bind(column(ids, |id| id.0))
                 .fetch_all(pool)
                 .await
         }
-        Store::Sqlite(embedded) => {
+        Database::Sqlite(embedded) => {
             let query = query_as(MESSAGES_SQLITE).bind(json(ids, |id| id.0));
             query.fetch_all(embedded.readers()).await
         }
@@ -169,7 +172,10 @@ pub(super) async fn read_messages(store: &Store, ids: &[MessageId]) -> Result<Ve
 
 /// The messages that are stored under these names. `IS NOT NULL` lets Postgres use the index on
 /// them, which has no others.
-pub(super) async fn duplicates(tx: &mut StoreTransaction, keys: &[Keyed]) -> Result<Vec<Message>> {
+pub(super) async fn duplicates(
+    tx: &mut DatabaseTransaction,
+    keys: &[IdempotencyKey],
+) -> Result<Vec<Message>> {
     const POSTGRES: &str = select_messages!(
         "JOIN unnest($1::bigint[], $2::bigint[], $3::text[]) AS k (chat, author, key) \
          ON m.chat_id = k.chat AND m.customer_id = k.author AND m.client_message_id = k.key \
@@ -181,7 +187,7 @@ pub(super) async fn duplicates(tx: &mut StoreTransaction, keys: &[Keyed]) -> Res
          AND m.client_message_id IS NOT NULL"
     );
     match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             query_as(POSTGRES)
                 .bind(column(keys, |k| k.chat.0))
                 .bind(column(keys, |k| k.author.0))
@@ -189,7 +195,7 @@ pub(super) async fn duplicates(tx: &mut StoreTransaction, keys: &[Keyed]) -> Res
                 .fetch_all(&mut **tx)
                 .await
         }
-        StoreTransaction::Sqlite(tx) => {
+        DatabaseTransaction::Sqlite(tx) => {
             let rows = json(keys, |k| (k.chat.0, k.author.0, k.key.as_str()));
             query_as(SQLITE).bind(rows).fetch_all(&mut **tx).await
         }

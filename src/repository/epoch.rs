@@ -1,7 +1,7 @@
 //! The identity of the log: its epoch, and the mark that grows with it.
 
 use crate::{
-    database::{Store, StoreTransaction, on},
+    database::{Database, DatabaseTransaction, on},
     error::Error,
     model::Epoch,
 };
@@ -19,12 +19,12 @@ pub struct LogState {
 
 /// Reads and changes the identity of the log.
 #[derive(Clone)]
-pub struct EpochRepository(Store);
+pub struct EpochRepository(Database);
 
 impl EpochRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 
@@ -60,7 +60,7 @@ impl EpochRepository {
         self.settle(tx).await
     }
 
-    async fn settle(&self, mut tx: StoreTransaction) -> Result<LogState, Error> {
+    async fn settle(&self, mut tx: DatabaseTransaction) -> Result<LogState, Error> {
         let state: LogState = on!(tx &mut tx, |db| query_as(STATE).fetch_one(db).await)?;
         tx.commit().await?;
         self.0.note_mark(state.epoch.as_str(), state.mark).await;
@@ -71,7 +71,7 @@ impl EpochRepository {
 const STATE: &str = "SELECT epoch, mark FROM log_epoch";
 
 /// Begins another epoch in a transaction that stores another log.
-pub(super) async fn begin(tx: &mut StoreTransaction) -> Result<(), sqlx::Error> {
+pub(super) async fn begin(tx: &mut DatabaseTransaction) -> Result<(), sqlx::Error> {
     const SQL: &str = "UPDATE log_epoch SET epoch = $1, mark = mark + 1";
     on!(tx tx, |db| query(SQL)
         .bind(Epoch::random())

@@ -5,12 +5,15 @@ use super::{
     message::Head,
 };
 use crate::{
-    database::StoreTransaction,
+    database::DatabaseTransaction,
     model::{ChatId, UserId},
 };
 use sqlx::{Result, query, query_as, query_scalar};
 
-pub(crate) async fn lock_chats(tx: &mut StoreTransaction, chats: &[ChatId]) -> Result<Vec<Head>> {
+pub(crate) async fn lock_chats(
+    tx: &mut DatabaseTransaction,
+    chats: &[ChatId],
+) -> Result<Vec<Head>> {
     const POSTGRES: &str = "SELECT chat_id, seq FROM chat \
                             WHERE chat_id = ANY($1) AND deleted_at IS NULL \
                             ORDER BY chat_id FOR NO KEY UPDATE";
@@ -18,13 +21,13 @@ pub(crate) async fn lock_chats(tx: &mut StoreTransaction, chats: &[ChatId]) -> R
                           WHERE chat_id IN (SELECT value FROM json_each($1)) \
                           AND deleted_at IS NULL";
     match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             query_as(POSTGRES)
                 .bind(column(chats, |c| c.0))
                 .fetch_all(&mut **tx)
                 .await
         }
-        StoreTransaction::Sqlite(tx) => {
+        DatabaseTransaction::Sqlite(tx) => {
             query_as(SQLITE)
                 .bind(json(chats, |c| c.0))
                 .fetch_all(&mut **tx)
@@ -34,17 +37,17 @@ pub(crate) async fn lock_chats(tx: &mut StoreTransaction, chats: &[ChatId]) -> R
 }
 
 /// Locks a user against every writer; false where there is none.
-pub(crate) async fn lock_user(tx: &mut StoreTransaction, user: UserId) -> Result<bool> {
+pub(crate) async fn lock_user(tx: &mut DatabaseTransaction, user: UserId) -> Result<bool> {
     const POSTGRES: &str = "SELECT customer_id FROM customer WHERE customer_id = $1 FOR UPDATE";
     const SQLITE: &str = "SELECT customer_id FROM customer WHERE customer_id = $1";
     let found: Option<i64> = match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             query_scalar(POSTGRES)
                 .bind(user)
                 .fetch_optional(&mut **tx)
                 .await
         }
-        StoreTransaction::Sqlite(tx) => {
+        DatabaseTransaction::Sqlite(tx) => {
             query_scalar(SQLITE)
                 .bind(user)
                 .fetch_optional(&mut **tx)
@@ -55,51 +58,54 @@ pub(crate) async fn lock_user(tx: &mut StoreTransaction, user: UserId) -> Result
 }
 
 /// Holds a user, so that others who do the same wait. Whoever only refers to the user does not.
-pub(crate) async fn hold_user(tx: &mut StoreTransaction, user: UserId) -> Result<()> {
+pub(crate) async fn hold_user(tx: &mut DatabaseTransaction, user: UserId) -> Result<()> {
     const POSTGRES: &str =
         "SELECT customer_id FROM customer WHERE customer_id = $1 FOR NO KEY UPDATE";
-    if let StoreTransaction::Postgres(tx) = tx {
+    if let DatabaseTransaction::Postgres(tx) = tx {
         query(POSTGRES).bind(user).execute(&mut **tx).await?;
     }
     Ok(())
 }
 
 /// Whether there is neither a user nor a chat; no other server makes one before the commit.
-pub(crate) async fn lock_if_empty(tx: &mut StoreTransaction) -> Result<bool> {
+pub(crate) async fn lock_if_empty(tx: &mut DatabaseTransaction) -> Result<bool> {
     const EMPTY: &str =
         "SELECT count(*) FROM (SELECT 1 FROM customer UNION ALL SELECT 1 FROM chat) t";
     let rows: i64 = match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             query("LOCK TABLE customer, chat IN SHARE ROW EXCLUSIVE MODE")
                 .execute(&mut **tx)
                 .await?;
             query_scalar(EMPTY).fetch_one(&mut **tx).await?
         }
-        StoreTransaction::Sqlite(tx) => query_scalar(EMPTY).fetch_one(&mut **tx).await?,
+        DatabaseTransaction::Sqlite(tx) => query_scalar(EMPTY).fetch_one(&mut **tx).await?,
     };
     Ok(rows == 0)
 }
 
 /// Makes the transaction wait for a lock no longer than its holder, if it lives, needs to commit.
-pub(crate) async fn be_in_haste(tx: &mut StoreTransaction) -> Result<()> {
+pub(crate) async fn set_short_lock_timeout(tx: &mut DatabaseTransaction) -> Result<()> {
     const POSTGRES: &str = "SET LOCAL lock_timeout = '250ms'";
-    if let StoreTransaction::Postgres(tx) = tx {
+    if let DatabaseTransaction::Postgres(tx) = tx {
         query(POSTGRES).execute(&mut **tx).await?;
     }
     Ok(())
 }
 
 /// Those of the chats that nobody else has locked at this moment.
-pub(crate) async fn unlocked(tx: &mut StoreTransaction, chats: &[ChatId]) -> Result<Vec<ChatId>> {
+pub(crate) async fn unlocked(
+    tx: &mut DatabaseTransaction,
+    chats: &[ChatId],
+) -> Result<Vec<ChatId>> {
     const POSTGRES: &str = "SELECT chat_id FROM chat WHERE chat_id = ANY($1) \
                             ORDER BY chat_id FOR NO KEY UPDATE SKIP LOCKED";
     match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             query_scalar(POSTGRES)
                 .bind(column(chats, |c| c.0))
                 .fetch_all(&mut **tx)
                 .await
         }
-        StoreTransaction::Sqlite(_) => Ok(chats.to_vec()),
+        DatabaseTransaction::Sqlite(_) => Ok(chats.to_vec()),
     }
 }

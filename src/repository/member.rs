@@ -1,12 +1,12 @@
 //! Memberships.
 
 use super::{
-    chat::living_chat,
+    chat::chat_exists,
     dialect::{self, column, json},
     read_position::{latest_message, read_position},
 };
 use crate::{
-    database::{Store, StoreTransaction, on},
+    database::{Database, DatabaseTransaction, on},
     error::Error,
     model::{
         Chat, ChatId, ChatMember, Epoch, Member, MessageId, Role, Seq, Timestamp, User, UserId,
@@ -19,7 +19,7 @@ const JOIN_ATTEMPTS: u32 = 3;
 
 /// How a user stands to a chat.
 #[derive(Clone, Debug, sqlx::FromRow)]
-pub struct Standing {
+pub struct MembershipStatus {
     /// The user's stored name; none where there is no such user.
     pub username: Option<String>,
     /// The chat's latest change; none where there is no such chat.
@@ -76,12 +76,12 @@ impl ListedChat {
 
 /// Reads and writes who belongs to which chat.
 #[derive(Clone)]
-pub struct MemberRepository(Store);
+pub struct MemberRepository(Database);
 
 impl MemberRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 
@@ -96,7 +96,7 @@ impl MemberRepository {
             "SELECT u.customer_id, u.username, u.created_at, m.role, m.joined_at \
              FROM customer_chat m JOIN customer u ON u.customer_id = m.customer_id \
              WHERE m.chat_id = $1 AND m.customer_id > $2 AND ",
-            living_chat!("$1"),
+            chat_exists!("$1"),
             " ORDER BY m.customer_id LIMIT $3"
         );
         Ok(on!(read & self.0, |db| query_as(SQL)
@@ -165,7 +165,7 @@ impl MemberRepository {
                     WHERE x.chat_id = m.chat_id), 0) AS last_message, \
                 coalesce((SELECT max(message_id) FROM message), 0) AS as_of \
             FROM customer_chat m WHERE m.customer_id = $1 AND m.chat_id = $2 AND ",
-            living_chat!("$2")
+            chat_exists!("$2")
         );
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(user)
@@ -179,7 +179,7 @@ impl MemberRepository {
         const SQL: &str = concat!(
             "SELECT customer_id, chat_id, role, joined_at FROM customer_chat \
              WHERE customer_id = $1 AND chat_id = $2 AND ",
-            living_chat!("$2")
+            chat_exists!("$2")
         );
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(user)
@@ -190,16 +190,19 @@ impl MemberRepository {
 
     /// How users stand to chats, in the order of the pairs: one read that answers whether each may
     /// connect, under which name, and from which change on.
-    pub async fn standings(&self, pairs: &[(UserId, ChatId)]) -> Result<Vec<Standing>, Error> {
+    pub async fn standings(
+        &self,
+        pairs: &[(UserId, ChatId)],
+    ) -> Result<Vec<MembershipStatus>, Error> {
         Ok(dialect::standings(&self.0, pairs).await?)
     }
 
     /// Those of the pairs that are no memberships although user and chat exist.
-    pub async fn strangers(
+    pub async fn non_members(
         &self,
         pairs: &[(UserId, ChatId)],
     ) -> Result<Vec<(UserId, ChatId)>, Error> {
-        Ok(dialect::strangers(&self.0, pairs).await?)
+        Ok(dialect::non_members(&self.0, pairs).await?)
     }
 
     /// The number of the chat's latest change; none where there is no such chat.
@@ -235,7 +238,7 @@ impl MemberRepository {
 /// Makes users members of chats, where both exist and they are not members yet. The rows are locked
 /// in the order of the pairs.
 pub(crate) async fn join(
-    tx: &mut StoreTransaction,
+    tx: &mut DatabaseTransaction,
     pairs: &[(UserId, ChatId)],
     role: Role,
     now: Timestamp,
@@ -260,13 +263,13 @@ pub(crate) async fn join(
         ON CONFLICT (customer_id, chat_id) DO NOTHING"
     );
     match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             let query = query(POSTGRES).bind(role.as_str()).bind(now);
             let query = query.bind(column(pairs, |(user, _)| user.0));
             let query = query.bind(column(pairs, |(_, chat)| chat.0));
             query.execute(&mut **tx).await.map(drop)
         }
-        StoreTransaction::Sqlite(tx) => {
+        DatabaseTransaction::Sqlite(tx) => {
             let query = query(SQLITE).bind(role.as_str()).bind(now);
             let query = query.bind(json(pairs, |(user, chat)| (user.0, chat.0)));
             query.execute(&mut **tx).await.map(drop)
@@ -275,17 +278,17 @@ pub(crate) async fn join(
 }
 
 /// The users of those ids, in any order; those that do not exist are left out.
-pub(crate) async fn users(store: &Store, ids: &[UserId]) -> Result<Vec<User>> {
+pub(crate) async fn users(store: &Database, ids: &[UserId]) -> Result<Vec<User>> {
     const POSTGRES: &str = "SELECT customer_id, username, created_at FROM customer \
         WHERE customer_id = ANY($1)";
     const SQLITE: &str = "SELECT customer_id, username, created_at FROM customer \
         WHERE customer_id IN (SELECT value FROM json_each($1))";
     match store {
-        Store::Postgres(pool) => {
+        Database::Postgres(pool) => {
             let query = query_as(POSTGRES).bind(column(ids, |id| id.0));
             query.fetch_all(pool).await
         }
-        Store::Sqlite(embedded) => {
+        Database::Sqlite(embedded) => {
             let query = query_as(SQLITE).bind(json(ids, |id| id.0));
             query.fetch_all(embedded.readers()).await
         }

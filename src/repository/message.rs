@@ -1,8 +1,8 @@
 //! Messages, for reading. They are written through the log.
 
-use super::{chat::living_chat, dialect};
+use super::{chat::chat_exists, dialect};
 use crate::{
-    database::{Store, on},
+    database::{Database, on},
     error::Error,
     model::{ChatId, Message, MessageId, SearchText, Seq, UserId},
 };
@@ -48,19 +48,19 @@ pub struct Located {
 
 /// Reads messages.
 #[derive(Clone)]
-pub struct MessageRepository(Store);
+pub struct MessageRepository(Database);
 
 impl MessageRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 
     /// The message of that id, deleted or not.
     pub async fn find(&self, id: MessageId) -> Result<Option<Message>, Error> {
         const SQL: &str =
-            select_messages!("WHERE m.message_id = $1 AND ", living_chat!("m.chat_id"));
+            select_messages!("WHERE m.message_id = $1 AND ", chat_exists!("m.chat_id"));
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(id)
             .fetch_optional(db)
@@ -72,7 +72,7 @@ impl MessageRepository {
         const SQL: &str = select_messages!(
             "WHERE m.message_id = $1 AND EXISTS (SELECT 1 FROM customer_chat c \
                 WHERE c.chat_id = m.chat_id AND c.customer_id = $2) AND ",
-            living_chat!("m.chat_id")
+            chat_exists!("m.chat_id")
         );
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(id)
@@ -87,7 +87,7 @@ impl MessageRepository {
             "SELECT m.chat_id, (SELECT c.role FROM customer_chat c \
                 WHERE c.chat_id = m.chat_id AND c.customer_id = $2) AS role \
              FROM message m WHERE m.message_id = $1 AND ",
-            living_chat!("m.chat_id")
+            chat_exists!("m.chat_id")
         );
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(id)
@@ -105,7 +105,7 @@ impl MessageRepository {
     pub async fn chat_of(&self, id: MessageId) -> Result<Option<ChatId>, Error> {
         const SQL: &str = concat!(
             "SELECT m.chat_id FROM message m WHERE m.message_id = $1 AND ",
-            living_chat!("m.chat_id")
+            chat_exists!("m.chat_id")
         );
         Ok(on!(read & self.0, |db| query_scalar(SQL)
             .bind(id)
@@ -127,29 +127,34 @@ impl MessageRepository {
         &self,
         chat: ChatId,
         before: MessageId,
-        most: Most,
-    ) -> Result<Portion, Error> {
+        most: PageLimit,
+    ) -> Result<MessagePage, Error> {
         const SQL: &str = select_messages!(
             "WHERE m.chat_id = $1 AND m.message_id < $2 AND ",
-            living_chat!("$1"),
+            chat_exists!("$1"),
             " ORDER BY m.message_id DESC LIMIT $3"
         );
         Ok(on!(read & self.0, |db| {
             let query = query_as(SQL).bind(chat).bind(before).bind(most.rows);
-            Portion::read(query.fetch(db), most.bytes).await
+            MessagePage::read(query.fetch(db), most.bytes).await
         })?)
     }
 
     /// The messages whose latest change came after `since`, by that change.
-    pub async fn since(&self, chat: ChatId, since: Seq, most: Most) -> Result<Portion, Error> {
+    pub async fn since(
+        &self,
+        chat: ChatId,
+        since: Seq,
+        most: PageLimit,
+    ) -> Result<MessagePage, Error> {
         const SQL: &str = select_messages!(
             "WHERE m.chat_id = $1 AND m.seq > $2 AND ",
-            living_chat!("$1"),
+            chat_exists!("$1"),
             " ORDER BY m.seq LIMIT $3"
         );
         Ok(on!(read & self.0, |db| {
             let query = query_as(SQL).bind(chat).bind(since).bind(most.rows);
-            Portion::read(query.fetch(db), most.bytes).await
+            MessagePage::read(query.fetch(db), most.bytes).await
         })?)
     }
 
@@ -172,12 +177,12 @@ impl MessageRepository {
         chat: ChatId,
         text: &SearchText,
         before: MessageId,
-        most: Most,
+        most: PageLimit,
     ) -> Result<Found, Error> {
         const SQL: &str = concat!(
             "SELECT m.message_id, m.content FROM message m \
              WHERE m.chat_id = $1 AND m.message_id < $2 AND m.content IS NOT NULL AND ",
-            living_chat!("$1"),
+            chat_exists!("$1"),
             " ORDER BY m.message_id DESC LIMIT $3"
         );
         let found = on!(read & self.0, |db| {
@@ -199,7 +204,7 @@ pub struct Found {
 
 impl Found {
     /// Takes contents as they come, and stops at enough of them, found or looked at.
-    async fn look<S>(mut contents: S, text: &SearchText, most: Most) -> sqlx::Result<Self>
+    async fn look<S>(mut contents: S, text: &SearchText, most: PageLimit) -> sqlx::Result<Self>
     where
         S: TryStreamExt<Ok = (MessageId, String), Error = sqlx::Error> + Unpin,
     {
@@ -226,7 +231,7 @@ impl Found {
 
 /// How much is read at once.
 #[derive(Clone, Copy, Debug)]
-pub struct Most {
+pub struct PageLimit {
     /// Messages.
     pub rows: i64,
     /// Bytes of their text. One message is always read, however long.
@@ -235,14 +240,14 @@ pub struct Most {
 
 /// What was read.
 #[derive(Debug)]
-pub struct Portion {
+pub struct MessagePage {
     /// The messages.
     pub rows: Vec<Message>,
     /// Whether there were more, whose text was too much.
     pub cut: bool,
 }
 
-impl Portion {
+impl MessagePage {
     /// Takes messages as they come, and stops where they are too many bytes: what follows is never
     /// held.
     pub(super) async fn read<S>(mut messages: S, bytes: usize) -> Result<Self>

@@ -4,11 +4,11 @@
 use super::{
     dialect::{self, column, json},
     message::Head,
-    single_send::{self, Attempt, LoneMessage},
-    user_deletion::{self, Burial},
+    single_send::{self, SendAttempt, SingleMessage},
+    user_deletion::{self, DeletionStep},
 };
 use crate::{
-    database::{Store, StoreTransaction, on},
+    database::{Database, DatabaseTransaction, on},
     error::Error,
     model::{ChatId, ClientMessageId, Content, Message, MessageId, Role, Seq, Timestamp, UserId},
 };
@@ -16,15 +16,15 @@ use sqlx::{Result, query, query_scalar};
 
 /// Writes the log.
 #[derive(Clone)]
-pub struct LogRepository(Store);
+pub struct MessageLogRepository(Database);
 
 /// A transaction on the log; nothing of it is seen before its commit.
-pub struct LogTransaction(pub(super) StoreTransaction);
+pub struct MessageLogTransaction(pub(super) DatabaseTransaction);
 
 /// A user as a batch needs them: once for each of the batch's chats they belong to, or once
 /// without a chat.
 #[derive(Clone, Debug, sqlx::FromRow)]
-pub struct Person {
+pub struct Author {
     /// Who.
     pub customer_id: UserId,
     /// Their stored name.
@@ -35,7 +35,7 @@ pub struct Person {
     pub role: Option<String>,
 }
 
-impl Person {
+impl Author {
     /// The membership that this row tells of.
     #[must_use]
     pub fn membership(&self) -> Option<(ChatId, Role)> {
@@ -45,7 +45,7 @@ impl Person {
 
 /// A sender's own name for a message, in a chat.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Keyed {
+pub struct IdempotencyKey {
     /// Where.
     pub chat: ChatId,
     /// Who.
@@ -93,29 +93,29 @@ impl NewMessage {
     }
 }
 
-impl LogRepository {
+impl MessageLogRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 
     /// Stores a message with the next number of its chat, where all is as it mostly is: chat and
     /// author exist, the author may write, the name is new.
-    pub async fn send_alone(&self, new: &LoneMessage<'_>, now: Timestamp) -> Attempt {
+    pub async fn send_alone(&self, new: &SingleMessage<'_>, now: Timestamp) -> SendAttempt {
         single_send::send(&self.0, new, now).await
     }
 
     /// Begins a transaction.
-    pub async fn begin(&self) -> Result<LogTransaction, Error> {
-        self.0.begin().await.map(LogTransaction)
+    pub async fn begin(&self) -> Result<MessageLogTransaction, Error> {
+        self.0.begin().await.map(MessageLogTransaction)
     }
 
     /// Begins a transaction that waits for a lock no longer than a moment.
-    pub async fn begin_in_haste(&self) -> Result<LogTransaction, Error> {
+    pub async fn begin_in_haste(&self) -> Result<MessageLogTransaction, Error> {
         let mut tx = self.0.begin().await?;
-        dialect::be_in_haste(&mut tx).await?;
-        Ok(LogTransaction(tx))
+        dialect::set_short_lock_timeout(&mut tx).await?;
+        Ok(MessageLogTransaction(tx))
     }
 
     /// Those of the chats that nobody has locked at this moment.
@@ -132,7 +132,7 @@ impl LogRepository {
         user: UserId,
         now: Timestamp,
         empty_chats_go: bool,
-    ) -> Result<Option<Burial>, Error> {
+    ) -> Result<Option<DeletionStep>, Error> {
         user_deletion::step(&self.0, user, now, empty_chats_go).await
     }
 
@@ -142,7 +142,7 @@ impl LogRepository {
     }
 }
 
-impl LogTransaction {
+impl MessageLogTransaction {
     /// Locks the chats against every other writer, in one order, and tells their heads. Chats
     /// that do not exist are left out.
     pub async fn lock_chats(&mut self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
@@ -154,7 +154,7 @@ impl LogTransaction {
         &mut self,
         users: &[UserId],
         chats: &[ChatId],
-    ) -> Result<Vec<Person>, Error> {
+    ) -> Result<Vec<Author>, Error> {
         Ok(dialect::people(&mut self.0, users, chats).await?)
     }
 
@@ -164,7 +164,7 @@ impl LogTransaction {
     }
 
     /// The messages that are stored already under these names.
-    pub async fn duplicates(&mut self, keys: &[Keyed]) -> Result<Vec<Message>, Error> {
+    pub async fn duplicates(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Message>, Error> {
         Ok(dialect::duplicates(&mut self.0, keys).await?)
     }
 
@@ -209,7 +209,7 @@ impl LogTransaction {
 /// Stores messages and moves the heads; on Postgres in one statement, because each is a round trip
 /// for which the chats are locked.
 pub(crate) async fn append(
-    tx: &mut StoreTransaction,
+    tx: &mut DatabaseTransaction,
     rows: &[NewMessage],
     heads: &[Head],
     now: Timestamp,
@@ -223,7 +223,7 @@ pub(crate) async fn append(
             WITH ORDINALITY AS r (chat, author, content, seq, reply_to, key, n) \
         ORDER BY n RETURNING message_id";
     match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             query_scalar(POSTGRES)
                 .bind(now.get())
                 .bind(column(rows, |r| r.chat.0))
@@ -237,7 +237,7 @@ pub(crate) async fn append(
                 .fetch_all(&mut **tx)
                 .await
         }
-        StoreTransaction::Sqlite(inner) => {
+        DatabaseTransaction::Sqlite(inner) => {
             let ids = insert(inner, rows, now).await?;
             advance(tx, heads).await?;
             Ok(ids)
@@ -271,7 +271,7 @@ async fn insert(
     query.fetch_all(tx).await
 }
 
-pub(crate) async fn update(tx: &mut StoreTransaction, rows: &[Message]) -> Result<()> {
+pub(crate) async fn update(tx: &mut DatabaseTransaction, rows: &[Message]) -> Result<()> {
     const POSTGRES: &str = "UPDATE message AS m SET content = r.content, seq = r.seq, \
             edited_at = r.edited_at, deleted_at = r.deleted_at, deleted_by = r.deleted_by \
         FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], \
@@ -283,7 +283,7 @@ pub(crate) async fn update(tx: &mut StoreTransaction, rows: &[Message]) -> Resul
         FROM json_each($1) AS r \
         WHERE message_id = r.value ->> 0 AND chat_id = r.value ->> 6";
     match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             query(POSTGRES)
                 .bind(column(rows, |m| m.message_id.0))
                 .bind(column(rows, |m| m.content.as_deref()))
@@ -295,7 +295,7 @@ pub(crate) async fn update(tx: &mut StoreTransaction, rows: &[Message]) -> Resul
                 .execute(&mut **tx)
                 .await?;
         }
-        StoreTransaction::Sqlite(tx) => {
+        DatabaseTransaction::Sqlite(tx) => {
             let rows = json(rows, |m| {
                 let edited = m.edited_at.map(Timestamp::to_column_text);
                 let deleted = m.deleted_at.map(Timestamp::to_column_text);
@@ -316,20 +316,20 @@ pub(crate) async fn update(tx: &mut StoreTransaction, rows: &[Message]) -> Resul
     Ok(())
 }
 
-pub(crate) async fn advance(tx: &mut StoreTransaction, heads: &[Head]) -> Result<()> {
+pub(crate) async fn advance(tx: &mut DatabaseTransaction, heads: &[Head]) -> Result<()> {
     const POSTGRES: &str = "UPDATE chat AS c SET seq = r.seq \
         FROM unnest($1::bigint[], $2::bigint[]) AS r (id, seq) WHERE c.chat_id = r.id";
     const SQLITE: &str = "UPDATE chat SET seq = r.value ->> 1 FROM json_each($1) AS r \
                           WHERE chat_id = r.value ->> 0";
     match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             let query = query(POSTGRES).bind(column(heads, |h| h.chat_id.0));
             query
                 .bind(column(heads, |h| h.seq.0))
                 .execute(&mut **tx)
                 .await?;
         }
-        StoreTransaction::Sqlite(tx) => {
+        DatabaseTransaction::Sqlite(tx) => {
             let rows = json(heads, |h| (h.chat_id.0, h.seq.0));
             query(SQLITE).bind(rows).execute(&mut **tx).await?;
         }
@@ -338,19 +338,19 @@ pub(crate) async fn advance(tx: &mut StoreTransaction, heads: &[Head]) -> Result
 }
 
 /// Moves the chats' heads to the last number that their messages have.
-pub(crate) async fn advance_to_last(tx: &mut StoreTransaction, chats: &[ChatId]) -> Result<()> {
+pub(crate) async fn advance_to_last(tx: &mut DatabaseTransaction, chats: &[ChatId]) -> Result<()> {
     const POSTGRES: &str = "UPDATE chat SET seq = (SELECT max(seq) FROM message m \
         WHERE m.chat_id = chat.chat_id) WHERE chat_id = ANY($1)";
     const SQLITE: &str = "UPDATE chat SET seq = (SELECT max(seq) FROM message m \
         WHERE m.chat_id = chat.chat_id) WHERE chat_id IN (SELECT value FROM json_each($1))";
     match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             query(POSTGRES)
                 .bind(column(chats, |c| c.0))
                 .execute(&mut **tx)
                 .await?;
         }
-        StoreTransaction::Sqlite(tx) => {
+        DatabaseTransaction::Sqlite(tx) => {
             query(SQLITE)
                 .bind(json(chats, |c| c.0))
                 .execute(&mut **tx)

@@ -25,17 +25,19 @@ pub use backup::{Counts, LastIds, Restore, Snapshot};
 pub use backup_row::{
     ChatRecord, Kind, MemberRecord, MessageRecord, Record, SessionRecord, UserRecord,
 };
-pub use chat::{ChatRepository, Roster, RosterRepository};
-pub use chat_purge::{SweepRepository, Tenure};
+pub use chat::{ChatRepository, LockedChat, LockedChatRepository};
+pub use chat_purge::{AdminTenure, ChatPurgeRepository};
 pub use epoch::{EpochRepository, LogState};
-pub use member::{ChatPosition, ListedChat, MemberRepository, Standing};
-pub use message::{Found, Head, Located, MessageRepository, Most, Portion};
-pub use message_log::{Keyed, LogRepository, LogTransaction, NewMessage, Person};
-pub use read_position::{Mark, Moved, Position, PositionRepository};
-pub use session::{Begun, Living, NewSession, SessionRepository};
-pub use setup::{PlainPassword, SampleRepository, TakeoverRepository};
-pub use single_send::{Attempt, LoneMessage};
+pub use member::{ChatPosition, ListedChat, MemberRepository, MembershipStatus};
+pub use message::{Found, Head, Located, MessagePage, MessageRepository, PageLimit};
+pub use message_log::{
+    Author, IdempotencyKey, MessageLogRepository, MessageLogTransaction, NewMessage,
+};
+pub use read_position::{MovedPosition, Position, ReadMark, ReadPositionRepository};
+pub use session::{Begun, NewSession, SessionCutoff, SessionRepository};
+pub use setup::{DemoDataRepository, LegacyPassword, LegacyPasswordRepository};
+pub use single_send::{SendAttempt, SingleMessage};
 pub use skeleton::SkeletonRepository;
 pub use totals::{Totals, TotalsRepository};
 pub use user::{Credentials, Updated, UserRepository};
-pub use user_deletion::{Burial, Tombstone};
+pub use user_deletion::{DeletionStep, Tombstone};

@@ -1,11 +1,11 @@
 //! How far members have read.
 
 use super::{
-    chat::living_chat,
+    chat::chat_exists,
     dialect::{self, column, json},
 };
 use crate::{
-    database::{Store, StoreTransaction},
+    database::{Database, DatabaseTransaction},
     error::Error,
     model::{ChatId, MessageId, UserId},
 };
@@ -37,7 +37,7 @@ pub(super) use latest_message;
 
 /// A member's wish to have read a chat up to a message.
 #[derive(Clone, Copy, Debug)]
-pub struct Mark {
+pub struct ReadMark {
     /// Who.
     pub user: UserId,
     /// Where.
@@ -48,7 +48,7 @@ pub struct Mark {
 
 /// A read position that was moved.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
-pub struct Moved {
+pub struct MovedPosition {
     /// Whose.
     pub customer_id: UserId,
     /// Where.
@@ -70,18 +70,18 @@ pub struct Position {
 
 /// Moves and reads positions.
 #[derive(Clone)]
-pub struct PositionRepository(Store);
+pub struct ReadPositionRepository(Database);
 
-impl PositionRepository {
+impl ReadPositionRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 
     /// Moves read positions, never back, and tells which moved. What names a message that is not
     /// one of the chat, or nobody who belongs to it, moves nothing.
-    pub async fn advance(&self, marks: &[Mark]) -> Result<Vec<Moved>, Error> {
+    pub async fn advance(&self, marks: &[ReadMark]) -> Result<Vec<MovedPosition>, Error> {
         let mut tx = self.0.begin().await?;
         let moved = dialect::mark_read(&mut tx, marks).await?;
         tx.commit().await?;
@@ -89,14 +89,17 @@ impl PositionRepository {
     }
 
     /// How marks compare with what is stored, in their order.
-    pub async fn read(&self, marks: &[Mark]) -> Result<Vec<Position>, Error> {
+    pub async fn read(&self, marks: &[ReadMark]) -> Result<Vec<Position>, Error> {
         Ok(dialect::positions(&self.0, marks).await?)
     }
 }
 
 /// Moves read positions forward. Postgres locks them in one order first, in which users and chats
 /// are deleted too.
-pub(crate) async fn mark_read(tx: &mut StoreTransaction, marks: &[Mark]) -> Result<Vec<Moved>> {
+pub(crate) async fn mark_read(
+    tx: &mut DatabaseTransaction,
+    marks: &[ReadMark],
+) -> Result<Vec<MovedPosition>> {
     const POSTGRES: &str = concat!(
         "WITH asked AS (SELECT k.u, k.c, max(k.m) AS message_id \
             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS k (u, c, m) \
@@ -104,7 +107,7 @@ pub(crate) async fn mark_read(tx: &mut StoreTransaction, marks: &[Mark]) -> Resu
         held AS (SELECT m.customer_id, m.chat_id, asked.message_id FROM customer_chat m \
             JOIN asked ON m.customer_id = asked.u AND m.chat_id = asked.c \
             WHERE asked.message_id > coalesce(m.last_read_message_id, 0) AND ",
-        living_chat!("m.chat_id"),
+        chat_exists!("m.chat_id"),
         " ORDER BY m.customer_id, m.chat_id FOR NO KEY UPDATE OF m) \
         UPDATE customer_chat AS m SET last_read_message_id = held.message_id FROM held \
         WHERE m.customer_id = held.customer_id AND m.chat_id = held.chat_id \
@@ -118,19 +121,19 @@ pub(crate) async fn mark_read(tx: &mut StoreTransaction, marks: &[Mark]) -> Resu
             FROM json_each($1) AS k JOIN message x \
             ON x.message_id = k.value ->> 2 AND x.chat_id = k.value ->> 1 GROUP BY 1, 2) AS asked \
         WHERE m.customer_id = asked.u AND m.chat_id = asked.c AND ",
-        living_chat!("m.chat_id"),
+        chat_exists!("m.chat_id"),
         " AND asked.message_id > coalesce(",
         read_position!(),
         ", 0) RETURNING customer_id, chat_id, last_read_message_id AS message_id"
     );
     match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             let query = query_as(POSTGRES).bind(column(marks, |mark| mark.user.0));
             let query = query.bind(column(marks, |mark| mark.chat.0));
             let query = query.bind(column(marks, |mark| mark.message.0));
             query.fetch_all(&mut **tx).await
         }
-        StoreTransaction::Sqlite(tx) => {
+        DatabaseTransaction::Sqlite(tx) => {
             let query = query_as(SQLITE).bind(json(marks, mark_row));
             query.fetch_all(&mut **tx).await
         }
@@ -138,14 +141,14 @@ pub(crate) async fn mark_read(tx: &mut StoreTransaction, marks: &[Mark]) -> Resu
 }
 
 /// How marks compare with what is stored, in their order.
-pub(crate) async fn positions(store: &Store, marks: &[Mark]) -> Result<Vec<Position>> {
+pub(crate) async fn positions(store: &Database, marks: &[ReadMark]) -> Result<Vec<Position>> {
     const POSTGRES: &str = concat!(
         "SELECT m.customer_id AS member, x.message_id AS message, ",
         read_position!(),
         " AS position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) \
             WITH ORDINALITY AS k (u, c, m, n) \
         LEFT JOIN customer_chat m ON m.customer_id = k.u AND m.chat_id = k.c AND ",
-        living_chat!("m.chat_id"),
+        chat_exists!("m.chat_id"),
         " LEFT JOIN message x ON x.message_id = k.m AND x.chat_id = k.c ORDER BY k.n"
     );
     const SQLITE: &str = concat!(
@@ -154,24 +157,24 @@ pub(crate) async fn positions(store: &Store, marks: &[Mark]) -> Result<Vec<Posit
         " AS position FROM json_each($1) AS k \
         LEFT JOIN customer_chat m ON m.customer_id = k.value ->> 0 AND m.chat_id = k.value ->> 1 \
             AND ",
-        living_chat!("m.chat_id"),
+        chat_exists!("m.chat_id"),
         " LEFT JOIN message x ON x.message_id = k.value ->> 2 AND x.chat_id = k.value ->> 1 \
         ORDER BY k.key"
     );
     match store {
-        Store::Postgres(pool) => {
+        Database::Postgres(pool) => {
             let query = query_as(POSTGRES).bind(column(marks, |mark| mark.user.0));
             let query = query.bind(column(marks, |mark| mark.chat.0));
             let query = query.bind(column(marks, |mark| mark.message.0));
             query.fetch_all(pool).await
         }
-        Store::Sqlite(embedded) => {
+        Database::Sqlite(embedded) => {
             let query = query_as(SQLITE).bind(json(marks, mark_row));
             query.fetch_all(embedded.readers()).await
         }
     }
 }
 
-fn mark_row(mark: &Mark) -> (i64, i64, i64) {
+fn mark_row(mark: &ReadMark) -> (i64, i64, i64) {
     (mark.user.0, mark.chat.0, mark.message.0)
 }

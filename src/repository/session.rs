@@ -2,7 +2,7 @@
 
 use super::dialect;
 use crate::{
-    database::{Store, on},
+    database::{Database, on},
     error::Error,
     model::{Session, SessionId, Timestamp, UserId},
 };
@@ -13,7 +13,7 @@ const MOST_SESSIONS: usize = 100;
 
 /// Reads and writes sessions.
 #[derive(Clone)]
-pub struct SessionRepository(Store);
+pub struct SessionRepository(Database);
 
 /// A session to begin, for whoever has just proved to know a password.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub struct Begun {
 
 /// What is a live session: within its lifetime, and not unused for too long.
 #[derive(Clone, Copy, Debug)]
-pub struct Living {
+pub struct SessionCutoff {
     /// The present.
     pub now: Timestamp,
     /// Unused since then, a session has ended.
@@ -57,7 +57,7 @@ pub struct Living {
 impl SessionRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 
@@ -124,7 +124,7 @@ impl SessionRepository {
     pub async fn find(
         &self,
         token_hash: [u8; 32],
-        living: Living,
+        living: SessionCutoff,
     ) -> Result<Option<(UserId, SessionId)>, Error> {
         const SQL: &str = "SELECT customer_id, session_id FROM session \
                            WHERE token_hash = $1 AND expires_at > $2 AND last_used_at > $3";
@@ -137,7 +137,7 @@ impl SessionRepository {
     }
 
     /// A user's live sessions, by id.
-    pub async fn list(&self, user: UserId, living: Living) -> Result<Vec<Session>, Error> {
+    pub async fn list(&self, user: UserId, living: SessionCutoff) -> Result<Vec<Session>, Error> {
         const SQL: &str = "SELECT session_id, created_at, last_used_at, expires_at, user_agent \
                            FROM session \
                            WHERE customer_id = $1 AND expires_at > $2 AND last_used_at > $3 \
@@ -202,7 +202,7 @@ impl SessionRepository {
     }
 
     /// Deletes what is not alive any more; tells which.
-    pub async fn sweep(&self, living: Living) -> Result<Vec<(SessionId, UserId)>, Error> {
+    pub async fn sweep(&self, living: SessionCutoff) -> Result<Vec<(SessionId, UserId)>, Error> {
         const SQL: &str = "DELETE FROM session WHERE expires_at <= $1 OR last_used_at <= $2 \
                            RETURNING session_id, customer_id";
         let mut tx = self.0.begin().await?;

@@ -3,7 +3,7 @@
 
 use super::dialect;
 use crate::{
-    database::{Store, on},
+    database::{Database, on},
     error::Error,
     model::{PLAIN_MARK, Skeletons, Timestamp, UserId},
 };
@@ -47,12 +47,12 @@ macro_rules! insert {
 
 /// Fills an empty database.
 #[derive(Clone)]
-pub struct SampleRepository(Store);
+pub struct DemoDataRepository(Database);
 
-impl SampleRepository {
+impl DemoDataRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 
@@ -107,15 +107,15 @@ fn seq_after(chat: i64, n: usize) -> i64 {
 
 /// Finds and replaces passwords that are not hashed yet.
 #[derive(Clone)]
-pub struct TakeoverRepository(Store);
+pub struct LegacyPasswordRepository(Database);
 
 /// A user's password as the original stored it.
-pub struct PlainPassword {
+pub struct LegacyPassword {
     id: UserId,
     stored: String,
 }
 
-impl PlainPassword {
+impl LegacyPassword {
     /// Its user.
     #[must_use]
     pub fn user(&self) -> UserId {
@@ -129,10 +129,10 @@ impl PlainPassword {
     }
 }
 
-impl TakeoverRepository {
+impl LegacyPasswordRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 
@@ -149,7 +149,7 @@ impl TakeoverRepository {
         &self,
         after: UserId,
         limit: i64,
-    ) -> Result<Vec<PlainPassword>, Error> {
+    ) -> Result<Vec<LegacyPassword>, Error> {
         const SQL: &str = "SELECT customer_id, password FROM customer \
                            WHERE password LIKE 'plain:%' AND customer_id > $1 \
                            ORDER BY customer_id LIMIT $2";
@@ -160,12 +160,12 @@ impl TakeoverRepository {
             .await)?;
         Ok(rows
             .into_iter()
-            .map(|(id, stored)| PlainPassword { id, stored })
+            .map(|(id, stored)| LegacyPassword { id, stored })
             .collect())
     }
 
     /// Replaces a password by its hash, unless somebody else changed it first.
-    pub async fn replace(&self, plain: &PlainPassword, hash: &str) -> Result<(), Error> {
+    pub async fn replace(&self, plain: &LegacyPassword, hash: &str) -> Result<(), Error> {
         const SQL: &str = "UPDATE customer SET password = $3 \
                            WHERE customer_id = $1 AND password = $2";
         let mut tx = self.0.begin().await?;

@@ -4,14 +4,14 @@
 
 use super::message_log::NewMessage;
 use crate::{
-    database::Store,
-    error::{Error, is_undone},
+    database::Database,
+    error::{Error, is_not_committed},
     model::{ChatId, ClientMessageId, Content, Message, MessageId, Seq, Timestamp, UserId},
 };
 use sqlx::query_as;
 
 /// A message to send, if nothing speaks against it.
-pub struct LoneMessage<'a> {
+pub struct SingleMessage<'a> {
     /// Where to.
     pub chat: ChatId,
     /// Who.
@@ -33,21 +33,21 @@ struct Given {
 }
 
 /// What came of trying.
-pub enum Attempt {
+pub enum SendAttempt {
     /// It is stored.
     Sent(Box<Message>),
     /// Nothing was stored: something speaks against it, which the long way finds out.
     Declined,
     /// Nothing was stored, and nothing will be right now.
-    Undone(Error),
+    NotCommitted(Error),
     /// Nobody knows whether it is stored.
-    Unknown(Error),
+    InDoubt(Error),
 }
 
 /// Tries it. The chat's row is locked before the id is drawn, as every writer does; where the author
 /// must be a member, before that is asked too, and their membership's row is looked at as it is then:
 /// a removal that was waited for is seen.
-pub(super) async fn send(store: &Store, new: &LoneMessage<'_>, now: Timestamp) -> Attempt {
+pub(super) async fn send(store: &Database, new: &SingleMessage<'_>, now: Timestamp) -> SendAttempt {
     const SQL: &str = "WITH locked AS MATERIALIZED ( \
             SELECT chat_id FROM chat WHERE chat_id = $1 AND deleted_at IS NULL \
             FOR NO KEY UPDATE), \
@@ -65,12 +65,12 @@ pub(super) async fn send(store: &Store, new: &LoneMessage<'_>, now: Timestamp) -
         SELECT $1, $2, $5, $6, head.seq, head.seq, $4 FROM head \
         RETURNING message_id, seq, \
             (SELECT username FROM customer WHERE customer_id = $2) AS username";
-    let Store::Postgres(pool) = store else {
-        return Attempt::Declined;
+    let Database::Postgres(pool) = store else {
+        return SendAttempt::Declined;
     };
     let mut connection = match pool.acquire().await {
         Ok(connection) => connection,
-        Err(error) => return Attempt::Undone(error.into()),
+        Err(error) => return SendAttempt::NotCommitted(error.into()),
     };
     let stored = query_as(SQL)
         .bind(new.chat)
@@ -82,17 +82,17 @@ pub(super) async fn send(store: &Store, new: &LoneMessage<'_>, now: Timestamp) -
         .fetch_all(&mut connection)
         .await;
     match stored {
-        Ok(mut rows) => (rows.pop()).map_or(Attempt::Declined, |given| new.sent(given, now)),
+        Ok(mut rows) => (rows.pop()).map_or(SendAttempt::Declined, |given| new.sent(given, now)),
         // A constraint: the same name, or the end of the author, came between.
-        Err(sqlx::Error::Database(e)) if e.constraint().is_some() => Attempt::Declined,
+        Err(sqlx::Error::Database(e)) if e.constraint().is_some() => SendAttempt::Declined,
         // The statement commits by itself. Its error leaves the commit in doubt if the session ended too.
-        Err(error) if is_undone(&error) => Attempt::Undone(error.into()),
-        Err(error) => Attempt::Unknown(error.into()),
+        Err(error) if is_not_committed(&error) => SendAttempt::NotCommitted(error.into()),
+        Err(error) => SendAttempt::InDoubt(error.into()),
     }
 }
 
-impl LoneMessage<'_> {
-    fn sent(&self, given: Given, at: Timestamp) -> Attempt {
+impl SingleMessage<'_> {
+    fn sent(&self, given: Given, at: Timestamp) -> SendAttempt {
         let stored = NewMessage {
             chat: self.chat,
             author: self.author,
@@ -101,7 +101,7 @@ impl LoneMessage<'_> {
             reply_to: None,
             key: self.key.cloned(),
         };
-        Attempt::Sent(Box::new(stored.stored(
+        SendAttempt::Sent(Box::new(stored.stored(
             given.message_id,
             Some(given.username),
             at,

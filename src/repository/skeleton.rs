@@ -1,7 +1,7 @@
 //! Skeletons of names that were stored without them: by an older version, the original or an import.
 
 use crate::{
-    database::{Store, StoreTransaction, on},
+    database::{Database, DatabaseTransaction, on},
     error::Error,
     model::{Skeletons, UserId},
 };
@@ -12,7 +12,7 @@ const STEP: i64 = 200;
 
 /// Stores the skeletons of names.
 #[derive(Clone)]
-pub struct SkeletonRepository(Store);
+pub struct SkeletonRepository(Database);
 
 /// A name without its skeletons.
 #[derive(sqlx::FromRow)]
@@ -24,7 +24,7 @@ struct Bare {
 impl SkeletonRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 
@@ -58,7 +58,7 @@ impl SkeletonRepository {
 }
 
 /// Stores a name's skeletons; false where another name has one of them.
-async fn fill(tx: &mut StoreTransaction, name: &Bare) -> Result<bool, sqlx::Error> {
+async fn fill(tx: &mut DatabaseTransaction, name: &Bare) -> Result<bool, sqlx::Error> {
     const SQL: &str = "UPDATE customer SET skeleton = $3, written_skeleton = $4, skeleton_of = $2 \
                        WHERE customer_id = $1 AND username = $2 AND NOT EXISTS \
                            (SELECT 1 FROM customer o WHERE o.customer_id <> $1 \
@@ -76,7 +76,7 @@ async fn fill(tx: &mut StoreTransaction, name: &Bare) -> Result<bool, sqlx::Erro
 }
 
 /// Takes away the skeletons of the name that a user had before a server of an older version changed it.
-async fn forget(tx: &mut StoreTransaction, name: &Bare) -> Result<(), sqlx::Error> {
+async fn forget(tx: &mut DatabaseTransaction, name: &Bare) -> Result<(), sqlx::Error> {
     const SQL: &str = "UPDATE customer \
                        SET skeleton = NULL, written_skeleton = NULL, skeleton_of = NULL \
                        WHERE customer_id = $1 AND username = $2 AND skeleton_of IS NOT NULL \

@@ -1,7 +1,7 @@
 //! How much is stored, in time that does not grow with it.
 
 use crate::{
-    database::{Store, on},
+    database::{Database, on},
     error::Error,
 };
 use sqlx::{query_as, query_scalar};
@@ -27,7 +27,7 @@ pub struct Totals {
 
 /// Reads how much is stored.
 #[derive(Clone)]
-pub struct TotalsRepository(Store);
+pub struct TotalsRepository(Database);
 
 /// Counts rows up to `COUNTED`.
 macro_rules! counted {
@@ -71,7 +71,7 @@ enum Table {
 impl TotalsRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 
@@ -81,8 +81,8 @@ impl TotalsRepository {
         const SQLITE: &str =
             totals!("(SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())");
         let sql = match &self.0 {
-            Store::Postgres(_) => POSTGRES,
-            Store::Sqlite(_) => SQLITE,
+            Database::Postgres(_) => POSTGRES,
+            Database::Sqlite(_) => SQLITE,
         };
         let mut totals: Totals = on!(read & self.0, |db| query_as(sql).fetch_one(db).await)?;
         for (table, total) in [
@@ -101,8 +101,8 @@ impl TotalsRepository {
     async fn estimate(&self, table: Table) -> Result<i64, Error> {
         let (postgres, sqlite) = table.estimates();
         let sql = match &self.0 {
-            Store::Postgres(_) => postgres,
-            Store::Sqlite(_) => sqlite,
+            Database::Postgres(_) => postgres,
+            Database::Sqlite(_) => sqlite,
         };
         Ok(on!(read & self.0, |db| query_scalar(sql)
             .fetch_one(db)

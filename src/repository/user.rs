@@ -2,7 +2,7 @@
 
 use super::dialect;
 use crate::{
-    database::{Store, on},
+    database::{Database, on},
     error::{Error, OnConstraint},
     model::{SessionId, Skeletons, SoughtName, Timestamp, User, UserId, Username},
 };
@@ -31,12 +31,12 @@ pub struct Updated {
 
 /// Reads and writes users.
 #[derive(Clone)]
-pub struct UserRepository(Store);
+pub struct UserRepository(Database);
 
 impl UserRepository {
     /// On this store.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Database) -> Self {
         Self(store)
     }
 

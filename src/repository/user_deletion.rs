@@ -1,9 +1,9 @@
 //! The deletion of a user, a step at a time: however much they have written, no step holds anybody up
 //! for long.
 
-use super::{chat::living_chat, dialect, message_log::LogTransaction};
+use super::{chat::chat_exists, dialect, message_log::MessageLogTransaction};
 use crate::{
-    database::{Store, on},
+    database::{Database, on},
     error::Error,
     model::{ChatId, MessageId, Role, Seq, Timestamp, UserId},
 };
@@ -17,7 +17,7 @@ const AT_ONCE: i64 = 1000;
 
 /// A user's deletion, or a part of it.
 #[derive(Clone, Debug)]
-pub struct Burial {
+pub struct DeletionStep {
     /// The tombstones it leaves, by chat and number.
     pub tombstones: Vec<Tombstone>,
     /// Whether the user is gone too.
@@ -40,13 +40,13 @@ pub struct Tombstone {
 /// member who has been in it longest for an admin; with `empty_chats_go`, one without another member
 /// is deleted. None where there is no such user.
 pub(super) async fn step(
-    store: &Store,
+    store: &Database,
     user: UserId,
     now: Timestamp,
     empty_chats_go: bool,
-) -> Result<Option<Burial>, Error> {
+) -> Result<Option<DeletionStep>, Error> {
     for _ in 0..ATTEMPTS {
-        let mut tx = LogTransaction(store.begin().await?);
+        let mut tx = MessageLogTransaction(store.begin().await?);
         let chats = tx.chats_of_next(user).await?;
         tx.lock_chats(&chats).await?;
         dialect::lock_deleted_chats(&mut tx.0, &chats).await?;
@@ -57,26 +57,26 @@ pub(super) async fn step(
         if tx.chats_of_next(user).await? != chats {
             continue;
         }
-        let forgotten = tx.forget(user).await?;
+        let forgotten = tx.anonymize(user).await?;
         let tombstones = tx.bury(user, now, AT_ONCE - forgotten).await?;
         let mut moved: Vec<ChatId> = tombstones.iter().map(|t| t.chat_id).collect();
         moved.dedup();
         dialect::advance_to_last(&mut tx.0, &moved).await?;
         let done = forgotten + (tombstones.len() as i64) < AT_ONCE;
         if done {
-            tx.succeed(user).await?;
+            tx.promote_successors(user).await?;
             if empty_chats_go {
                 tx.close_empty(user, now).await?;
             }
             tx.delete_user(user).await?;
         }
         tx.commit().await?;
-        return Ok(Some(Burial { tombstones, done }));
+        return Ok(Some(DeletionStep { tombstones, done }));
     }
     Err(Error::unavailable())
 }
 
-impl LogTransaction {
+impl MessageLogTransaction {
     /// The chats that the next step is about, in order: those of the next messages, and with the
     /// last of them all that the user belongs to: meanwhile no one there makes them admin, or relies
     /// on them as admin.
@@ -86,7 +86,7 @@ impl LogTransaction {
                 ORDER BY chat_id, message_id LIMIT $2) AS upcoming GROUP BY chat_id";
         const JOINED: &str = concat!(
             "SELECT m.chat_id FROM customer_chat m WHERE m.customer_id = $1 AND ",
-            living_chat!("m.chat_id")
+            chat_exists!("m.chat_id")
         );
         let written: Vec<(ChatId, i64)> = on!(tx &mut self.0, |db| query_as(WRITTEN)
             .bind(user)
@@ -109,13 +109,13 @@ impl LogTransaction {
 
     /// Takes the user's name from those of the next messages that have an end already, by
     /// themselves or with their chat; tells how many.
-    async fn forget(&mut self, user: UserId) -> Result<i64, Error> {
+    async fn anonymize(&mut self, user: UserId) -> Result<i64, Error> {
         const SQL: &str = concat!(
             "UPDATE message SET customer_id = NULL WHERE message_id IN (SELECT message_id FROM ( \
                 SELECT message_id, chat_id, deleted_at FROM message WHERE customer_id = $1 \
                 ORDER BY chat_id, message_id LIMIT $2) AS upcoming \
              WHERE upcoming.deleted_at IS NOT NULL OR NOT ",
-            living_chat!("upcoming.chat_id"),
+            chat_exists!("upcoming.chat_id"),
             ")"
         );
         let forgotten = on!(tx &mut self.0, |db| query(SQL)
@@ -156,7 +156,7 @@ impl LogTransaction {
     }
 
     /// Makes the longest-standing member admin of each chat whose last admin the user is.
-    async fn succeed(&mut self, user: UserId) -> Result<(), Error> {
+    async fn promote_successors(&mut self, user: UserId) -> Result<(), Error> {
         const SQL: &str = "UPDATE customer_chat SET role = $2 \
             WHERE customer_id <> $1 \
                 AND chat_id IN (SELECT mine.chat_id FROM customer_chat mine \

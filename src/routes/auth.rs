@@ -1,5 +1,5 @@
 //! Who calls, as handlers take it: a parameter's type is the access rule. `Caller` is somebody signed
-//! in, or in open mode anyone; `SignedIn` has proved it in either mode; `Shown` may have; a handler
+//! in, or in open mode anyone; `SignedIn` has proved it in either mode; `OptionalSession` may have; a handler
 //! that takes none of them is for everyone.
 
 use crate::{
@@ -20,9 +20,9 @@ const USER_AGENT_CHARS: usize = 256;
 
 /// What a request has shown: a session, or nothing. A token that stands for nobody is refused.
 #[derive(Clone, Copy)]
-pub(crate) struct Shown(pub(crate) Option<SignedIn>);
+pub(crate) struct OptionalSession(pub(crate) Option<SignedIn>);
 
-impl FromRequestParts<AppState> for Shown {
+impl FromRequestParts<AppState> for OptionalSession {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
@@ -46,7 +46,7 @@ impl FromRequestParts<AppState> for Caller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
-        let Shown(shown) = Shown::from_request_parts(parts, state).await?;
+        let OptionalSession(shown) = OptionalSession::from_request_parts(parts, state).await?;
         state.logins.caller(shown)
     }
 }
@@ -55,7 +55,7 @@ impl FromRequestParts<AppState> for SignedIn {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
-        let Shown(shown) = Shown::from_request_parts(parts, state).await?;
+        let OptionalSession(shown) = OptionalSession::from_request_parts(parts, state).await?;
         shown.ok_or_else(Error::not_signed_in)
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     middleware::csrf,
     model::{Access, Chat, ChatId, ChatName, Role, UserId},
-    service::Seated,
+    service::Membership,
     state::AppState,
 };
 use axum::{
@@ -144,7 +144,7 @@ async fn put_member(
     Ok(seated_reply(seated))
 }
 
-fn seated_reply(seated: Seated) -> Response {
+fn seated_reply(seated: Membership) -> Response {
     let status = if seated.new {
         StatusCode::CREATED
     } else {

@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    delivery::{Answer, Which},
+    delivery::{MessageRef, Outcome},
     error::Error,
     middleware::LOG_EPOCH,
     model::{ChatId, ClientMessageId, Content, Message, MessageId, UserId},
-    service::Post,
+    service::SendRequest,
     state::AppState,
 };
 use axum::{
@@ -103,7 +103,7 @@ async fn send(
     State(state): State<AppState>,
     Body(body): Body<NewMessage>,
 ) -> Result<Response, Error> {
-    let post = Post {
+    let post = SendRequest {
         author: body.customer_id,
         chat,
         content: Content::parse(body.content)?,
@@ -114,7 +114,7 @@ async fn send(
         reply_to: body.reply_to,
     };
     match state.messages.send(caller, post)?.answer().await? {
-        Answer::Repeated(message) => Ok(Json(message).into_response()),
+        Outcome::Duplicate(message) => Ok(Json(message).into_response()),
         answer => {
             let message = answer.into_message()?;
             Ok(response::created(
@@ -141,7 +141,7 @@ async fn edit(
 ) -> Result<Json<Message>, Error> {
     let content = Content::parse(body.content)?;
     let chat = state.messages.chat_of(caller, id).await?;
-    let which = Which::Message(id);
+    let which = MessageRef::Message(id);
     let mut pending = state
         .messages
         .edit(caller, body.customer_id, chat, which, content)?;
@@ -187,7 +187,7 @@ async fn mark(
     State(state): State<AppState>,
     Body(body): Body<ReadBody>,
 ) -> Result<Json<ReadReply>, Error> {
-    let user = caller.someone(body.customer_id)?;
+    let user = caller.require_user(body.customer_id)?;
     let message_id = state
         .reads
         .read(caller, user, chat_id, body.message_id)

@@ -23,7 +23,7 @@ use axum::{
     http::{Method, Uri},
 };
 
-pub(crate) use auth::Shown;
+pub(crate) use auth::OptionalSession;
 pub use openapi::document;
 
 /// Every route of the API, of the documents and of the web page.

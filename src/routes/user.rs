@@ -1,7 +1,7 @@
 //! `/user`
 
 use super::{
-    auth::Shown,
+    auth::OptionalSession,
     extract::{Body, Id, Name, Params},
     response,
 };
@@ -101,7 +101,7 @@ async fn create(
 
 async fn update(
     caller: Caller,
-    Shown(asking): Shown,
+    OptionalSession(asking): OptionalSession,
     Id(id): Id<UserId>,
     State(state): State<AppState>,
     Body(body): Body<ChangeBody>,

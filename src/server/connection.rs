@@ -21,8 +21,8 @@ use std::{
 };
 
 /// A service whose every request carries its connection.
-pub(super) fn attach(connection: Connection, service: Service) -> Attached {
-    Attached {
+pub(super) fn attach(connection: Connection, service: Service) -> ConnectionService {
+    ConnectionService {
         connection,
         service,
     }
@@ -30,12 +30,12 @@ pub(super) fn attach(connection: Connection, service: Service) -> Attached {
 
 /// A service whose requests know their connection.
 #[derive(Clone)]
-pub(super) struct Attached {
+pub(super) struct ConnectionService {
     connection: Connection,
     service: Service,
 }
 
-impl tower::Service<Request<hyper::body::Incoming>> for Attached {
+impl tower::Service<Request<hyper::body::Incoming>> for ConnectionService {
     type Response = Response;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
@@ -46,7 +46,7 @@ impl tower::Service<Request<hyper::body::Incoming>> for Attached {
 
     fn call(&mut self, request: Request<hyper::body::Incoming>) -> Self::Future {
         let read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
-        let watched = |body| Watched {
+        let watched = |body| BodyMonitor {
             body,
             read: read.clone(),
         };
@@ -67,12 +67,12 @@ impl tower::Service<Request<hyper::body::Incoming>> for Attached {
 }
 
 /// A body that tells whether it was read to its end.
-struct Watched {
+struct BodyMonitor {
     body: hyper::body::Incoming,
     read: Arc<AtomicBool>,
 }
 
-impl HttpBody for Watched {
+impl HttpBody for BodyMonitor {
     type Data = Bytes;
     type Error = hyper::Error;
 

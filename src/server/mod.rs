@@ -5,8 +5,8 @@ mod router;
 mod tcp_stream;
 
 pub(crate) use crate::{
-    middleware::{Connection, Refused, Room},
-    rate_limit::{Places, Proxies, neighbourhood},
+    middleware::{Connection, ConnectionPermits, Refused},
+    rate_limit::{ConcurrencyLimiter, TrustedProxies, rate_limit_key},
 };
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -21,7 +21,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tcp_stream::Stream;
+use tcp_stream::DeadlineStream;
 use tokio::{
     net::{TcpListener, TcpStream},
     select,
@@ -47,13 +47,13 @@ const WRITE_GRACE: Duration = Duration::from_secs(5);
 
 /// What the listener is held to.
 #[derive(Clone, Debug)]
-pub(super) struct Bounds {
+pub(super) struct ConnectionLimits {
     /// A place for each connection that may be open.
     pub(super) room: Arc<Semaphore>,
     /// The connections of each address.
-    pub(super) of_address: Places<IpAddr>,
+    pub(super) of_address: ConcurrencyLimiter<IpAddr>,
     /// Whose connections are those of many.
-    pub(super) proxies: Proxies,
+    pub(super) proxies: TrustedProxies,
     /// How long a request's head may take to arrive.
     pub(super) head_limit: Duration,
     /// How long the other side may take to accept what it is sent.
@@ -65,27 +65,27 @@ pub(super) struct Bounds {
 }
 
 /// Accepts connections, and serves each in a task of its own.
-pub(super) struct Door {
+pub(super) struct Acceptor {
     service: Service,
-    bounds: Bounds,
+    bounds: ConnectionLimits,
     room: Arc<Semaphore>,
     /// For those that there is no room for.
-    porch: Arc<Semaphore>,
+    overflow: Arc<Semaphore>,
     stopping: CancellationToken,
     connections: TaskTracker,
 }
 
-impl Door {
+impl Acceptor {
     pub(super) fn new(
         service: Service,
-        bounds: Bounds,
+        bounds: ConnectionLimits,
         stopping: CancellationToken,
         connections: TaskTracker,
     ) -> Self {
         Self {
             service,
             room: bounds.room.clone(),
-            porch: Arc::new(Semaphore::new(TURNED_AWAY)),
+            overflow: Arc::new(Semaphore::new(TURNED_AWAY)),
             bounds,
             stopping,
             connections,
@@ -118,23 +118,23 @@ impl Door {
     /// Finds room for a connection. Without any it is told so; where too many are being told, it is
     /// closed.
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
-        let address = neighbourhood(peer.ip());
+        let address = rate_limit_key(peer.ip());
         // Behind a proxy are many, who are counted one by one when they open a socket.
         let of_address = match self.bounds.proxies.contain(peer.ip()) {
             true => Ok(None),
             false => self.bounds.of_address.take(address).map(Some).ok_or(()),
         };
         let (room, refused) = match (of_address, self.room.clone().try_acquire_owned()) {
-            (Ok(place), Ok(permit)) => (Room(permit, place), None),
+            (Ok(place), Ok(permit)) => (ConnectionPermits(permit, place), None),
             (of_address, _) => {
-                let Ok(permit) = self.porch.clone().try_acquire_owned() else {
+                let Ok(permit) = self.overflow.clone().try_acquire_owned() else {
                     return;
                 };
                 let refused = match of_address {
                     Ok(_) => Refused::ServerFull,
                     Err(()) => Refused::AddressFull,
                 };
-                (Room(permit, None), Some(refused))
+                (ConnectionPermits(permit, None), Some(refused))
             }
         };
         let connection = Connection::new(peer, room, refused);
@@ -156,7 +156,7 @@ impl Door {
         // Frames are gathered before they are written; waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
         let stopping = self.stopping.clone();
-        let stream = Stream::new(
+        let stream = DeadlineStream::new(
             stream,
             connection.clone(),
             self.bounds.write_limit + WRITE_GRACE,

@@ -25,7 +25,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 32 * 1024 * 1024;
 
 /// A TCP stream that ends well.
-pub(super) struct Stream {
+pub(super) struct DeadlineStream {
     /// None once it lingers.
     tcp: Option<TcpStream>,
     /// Its room, taken until the stream is gone.
@@ -40,7 +40,7 @@ pub(super) struct Stream {
     stopping: CancellationToken,
 }
 
-impl Stream {
+impl DeadlineStream {
     pub(super) fn new(
         tcp: TcpStream,
         connection: Connection,
@@ -83,7 +83,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for DeadlineStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -101,7 +101,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for DeadlineStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -133,7 +133,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for DeadlineStream {
     fn drop(&mut self) {
         let (false, Some(tcp), Ok(runtime)) = (self.ended, self.tcp.take(), Handle::try_current())
         else {

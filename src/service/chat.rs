@@ -12,7 +12,9 @@ use crate::{
     error::Error,
     model::{Chat, ChatId, ChatName, Message, MessageId, UserChat, UserId},
     policy,
-    repository::{ChatPosition, ChatRepository, ListedChat, MemberRepository, RosterRepository},
+    repository::{
+        ChatPosition, ChatRepository, ListedChat, LockedChatRepository, MemberRepository,
+    },
 };
 use std::{collections::HashMap, fmt, str::FromStr};
 
@@ -21,7 +23,7 @@ use std::{collections::HashMap, fmt, str::FromStr};
 pub struct ChatService {
     chats: ChatRepository,
     members: MemberRepository,
-    rosters: RosterRepository,
+    locked_chats: LockedChatRepository,
     writer: Writer,
     /// Tells that a chat is there to be swept away.
     deletions: Deletions,
@@ -36,7 +38,7 @@ pub struct ChatParts {
     /// Who belongs where.
     pub members: MemberRepository,
     /// Who belongs where, to be changed.
-    pub rosters: RosterRepository,
+    pub locked_chats: LockedChatRepository,
     /// What deletes chats.
     pub writer: Writer,
     /// What is told that a chat is there to be swept away.
@@ -52,7 +54,7 @@ impl ChatService {
         let ChatParts {
             chats,
             members,
-            rosters,
+            locked_chats,
             writer,
             deletions,
             most,
@@ -60,7 +62,7 @@ impl ChatService {
         Self {
             chats,
             members,
-            rosters,
+            locked_chats,
             writer,
             deletions,
             most,
@@ -99,11 +101,11 @@ impl ChatService {
     pub async fn rename(&self, caller: Caller, id: ChatId, name: ChatName) -> Result<Chat, Error> {
         // Before the lock, which a stranger must neither hold nor learn of.
         access::may_see(&self.members, caller, id).await?;
-        let mut roster = self.rosters.lock(id).await?;
-        access::may_administer(caller, id, &mut roster).await?;
-        let chat = roster.rename(&name).await?;
+        let mut locked_chat = self.locked_chats.lock(id).await?;
+        access::may_administer(caller, id, &mut locked_chat).await?;
+        let chat = locked_chat.rename(&name).await?;
         let chat = chat.ok_or_else(|| Error::chat_not_found(id))?;
-        roster.commit().await?;
+        locked_chat.commit().await?;
         Ok(chat)
     }
 
@@ -256,7 +258,7 @@ impl MemberService {
     async fn keep_own(&self, user: UserId, rows: &mut Vec<UserChat>) -> Result<(), Error> {
         let pairs: Vec<(UserId, ChatId)> =
             rows.iter().map(|row| (user, row.chat.chat_id)).collect();
-        let gone = self.members.strangers(&pairs).await?;
+        let gone = self.members.non_members(&pairs).await?;
         rows.retain(|row| !gone.contains(&(user, row.chat.chat_id)));
         Ok(())
     }

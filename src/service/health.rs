@@ -3,11 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use super::read_receipt::ReadService;
+use super::read_receipt::ReadReceiptService;
 use crate::{
     cluster::{Link, LinkState},
     database::HealthRepository,
-    delivery::{Standings, Writer},
+    delivery::{MembershipLoader, Writer},
     error::{Code, Error},
 };
 use std::{
@@ -29,8 +29,8 @@ pub struct HealthService {
     /// The link to the other nodes; null on a single node.
     link: Option<Link>,
     writer: Writer,
-    standings: Standings,
-    reads: ReadService,
+    standings: MembershipLoader,
+    reads: ReadReceiptService,
 }
 
 /// Small writes, one at a time.
@@ -48,8 +48,8 @@ impl HealthService {
         health: HealthRepository,
         link: Option<Link>,
         writer: Writer,
-        standings: Standings,
-        reads: ReadService,
+        standings: MembershipLoader,
+        reads: ReadReceiptService,
     ) -> Self {
         let last = Arc::default();
         Self {

@@ -5,7 +5,8 @@ use crate::{
     hub::Hub,
     model::{SessionId, Timestamp, UserId},
     repository::{
-        Living, SampleRepository, SessionRepository, SkeletonRepository, SweepRepository,
+        ChatPurgeRepository, DemoDataRepository, SessionCutoff, SessionRepository,
+        SkeletonRepository,
     },
 };
 use std::{
@@ -52,15 +53,15 @@ impl Deletions {
 }
 
 /// The task that sweeps.
-pub struct Sweeper {
-    chats: SweepRepository,
+pub struct ChatPurger {
+    chats: ChatPurgeRepository,
     deletions: Deletions,
 }
 
-impl Sweeper {
+impl ChatPurger {
     /// On this store; it is told by `deletions` that there is something to do.
     #[must_use]
-    pub fn new(chats: SweepRepository, deletions: Deletions) -> Self {
+    pub fn new(chats: ChatPurgeRepository, deletions: Deletions) -> Self {
         Self { chats, deletions }
     }
 
@@ -101,17 +102,17 @@ const ROUND_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long sessions live.
 #[derive(Clone, Copy, Debug)]
-pub struct Lifetimes {
+pub struct SessionTtl {
     /// From the login, however much they are used.
     pub absolute: Duration,
     /// From the last use.
     pub idle: Duration,
 }
 
-impl Lifetimes {
+impl SessionTtl {
     /// What is alive at this moment.
-    pub(super) fn living(self, now: Timestamp) -> Living {
-        Living {
+    pub(super) fn living(self, now: Timestamp) -> SessionCutoff {
+        SessionCutoff {
             now,
             idle_since: now.before(self.idle),
         }
@@ -142,16 +143,16 @@ impl Used {
 }
 
 /// The task that keeps them.
-pub struct SessionKeeper {
+pub struct SessionJanitor {
     pub(super) sessions: SessionRepository,
     pub(super) used: Used,
     pub(super) hub: Hub,
-    pub(super) lifetimes: Lifetimes,
+    pub(super) lifetimes: SessionTtl,
     /// How often.
     pub(super) period: Duration,
 }
 
-impl SessionKeeper {
+impl SessionJanitor {
     /// Works until `stop`, and then once more, so that no use is forgotten.
     pub async fn run(self, stop: CancellationToken) {
         let mut ticks = time::interval(self.period);
@@ -197,15 +198,15 @@ impl SessionKeeper {
 }
 
 /// Prepares the data of a database whose tables are up to date.
-pub struct Start {
-    sample: SampleRepository,
+pub struct Startup {
+    sample: DemoDataRepository,
     skeletons: SkeletonRepository,
 }
 
-impl Start {
+impl Startup {
     /// On this store.
     #[must_use]
-    pub fn new(sample: SampleRepository, skeletons: SkeletonRepository) -> Self {
+    pub fn new(sample: DemoDataRepository, skeletons: SkeletonRepository) -> Self {
         Self { sample, skeletons }
     }
 

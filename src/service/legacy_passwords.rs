@@ -4,7 +4,7 @@ use crate::{
     auth::PasswordHasher,
     error::Error,
     model::{Password, UserId},
-    repository::{PlainPassword, TakeoverRepository},
+    repository::{LegacyPassword, LegacyPasswordRepository},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::time::Duration;
@@ -20,16 +20,20 @@ const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// Replaces plain passwords by hashes of them. Safe to break off, to repeat, and to run on several
 /// servers at once: each replaces only passwords that are still as it read them.
-pub struct PlainPasswords {
-    takeover: TakeoverRepository,
+pub struct LegacyPasswords {
+    takeover: LegacyPasswordRepository,
     passwords: PasswordHasher,
     at_once: usize,
 }
 
-impl PlainPasswords {
+impl LegacyPasswords {
     /// On these parts, so many at once; who signs in meanwhile waits behind them for a turn.
     #[must_use]
-    pub fn new(takeover: TakeoverRepository, passwords: PasswordHasher, at_once: usize) -> Self {
+    pub fn new(
+        takeover: LegacyPasswordRepository,
+        passwords: PasswordHasher,
+        at_once: usize,
+    ) -> Self {
         Self {
             takeover,
             passwords,
@@ -83,7 +87,7 @@ impl PlainPasswords {
         Ok(())
     }
 
-    async fn replace(&self, plain: PlainPassword) -> Result<(), Error> {
+    async fn replace(&self, plain: LegacyPassword) -> Result<(), Error> {
         let password = Password::taken_over(plain.text().to_owned());
         let hash = self.passwords.hash(password).await?;
         self.takeover.replace(&plain, &hash).await

@@ -2,7 +2,7 @@
 
 use super::session::{SessionService, close_ended};
 use crate::{
-    auth::{Proof, SessionToken},
+    auth::{SessionToken, Verification},
     error::{Code, Error},
     model::{Password, Session, SoughtName, User},
     repository::{Begun, NewSession},
@@ -117,7 +117,7 @@ impl SessionService {
         let user = credentials.as_ref().map(|c| c.user.customer_id.0);
         let (
             Some(credentials),
-            Proof::Right {
+            Verification::Right {
                 rehashed,
                 keeps_rules,
             },

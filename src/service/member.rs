@@ -4,10 +4,10 @@ use super::pagination::{Limit, Page};
 use crate::{
     auth::Caller,
     delivery::access,
-    delivery::{Change, Standings, Writer, missing},
+    delivery::{Change, MembershipLoader, Writer, missing},
     error::{Code, Error},
     model::{Access, ChatId, ChatMember, Member, Role, UserId},
-    repository::{MemberRepository, MessageRepository, RosterRepository, UserRepository},
+    repository::{LockedChatRepository, MemberRepository, MessageRepository, UserRepository},
 };
 
 /// The rules about memberships.
@@ -16,8 +16,8 @@ pub struct MemberService {
     pub(super) members: MemberRepository,
     pub(super) users: UserRepository,
     pub(super) messages: MessageRepository,
-    rosters: RosterRepository,
-    standings: Standings,
+    locked_chats: LockedChatRepository,
+    standings: MembershipLoader,
     writer: Writer,
     /// Most chats that one user belongs to; none without a limit.
     most: Option<u32>,
@@ -32,9 +32,9 @@ pub struct MemberParts {
     /// Messages.
     pub messages: MessageRepository,
     /// Chats that are locked while somebody decides.
-    pub rosters: RosterRepository,
+    pub locked_chats: LockedChatRepository,
     /// Answers to many at once.
-    pub standings: Standings,
+    pub standings: MembershipLoader,
     /// Where memberships end.
     pub writer: Writer,
     /// Most chats that one user is added to; none without a limit.
@@ -43,7 +43,7 @@ pub struct MemberParts {
 
 /// A membership, and whether it was made just now.
 #[derive(Debug)]
-pub struct Seated {
+pub struct Membership {
     /// The membership.
     pub member: Member,
     /// Whether there was none before.
@@ -58,7 +58,7 @@ impl MemberService {
             members,
             users,
             messages,
-            rosters,
+            locked_chats,
             standings,
             writer,
             most,
@@ -67,7 +67,7 @@ impl MemberService {
             members,
             users,
             messages,
-            rosters,
+            locked_chats,
             standings,
             writer,
             most,
@@ -101,27 +101,27 @@ impl MemberService {
         user: UserId,
         chat: ChatId,
         role: Option<Role>,
-    ) -> Result<Seated, Error> {
+    ) -> Result<Membership, Error> {
         // Before the lock, which a stranger must neither hold nor learn of.
         access::may_see(&self.members, caller, chat).await?;
-        let mut roster = self.rosters.lock(chat).await?;
-        access::may_appoint(caller, user, role, chat, &mut roster).await?;
+        let mut locked_chat = self.locked_chats.lock(chat).await?;
+        access::may_appoint(caller, user, role, chat, &mut locked_chat).await?;
         let first_role = role.unwrap_or(Role::Participant);
-        let seated = match roster.add(user, first_role).await? {
+        let members_online = match locked_chat.add(user, first_role).await? {
             Some(member) => {
-                roster.hold_to(self.most, user).await?;
-                Some(Seated { member, new: true })
+                locked_chat.hold_to(self.most, user).await?;
+                Some(Membership { member, new: true })
             }
             None => {
-                let member = roster.set_role(user, role).await?;
-                member.map(|member| Seated { member, new: false })
+                let member = locked_chat.set_role(user, role).await?;
+                member.map(|member| Membership { member, new: false })
             }
         };
-        let Some(seated) = seated else {
-            drop(roster);
+        let Some(members_online) = members_online else {
+            drop(locked_chat);
             return Err(self.missing(user, chat).await?);
         };
-        roster.commit().await?;
+        locked_chat.commit().await?;
         #[cfg(feature = "planted-faults")]
         if crate::failpoints::forgets_this_member() {
             self.remove(caller, user, chat).await?;
@@ -129,13 +129,13 @@ impl MemberService {
         let by = caller.user().map(|me| me.0);
         let (user, chat) = (user.0, chat.0);
         match role {
-            _ if seated.new => {
+            _ if members_online.new => {
                 tracing::info!(user, chat, role = first_role.as_str(), by, "member added");
             }
             Some(role) => tracing::info!(user, chat, role = role.as_str(), by, "role changed"),
             None => {}
         }
-        Ok(seated)
+        Ok(members_online)
     }
 
     /// Ends a membership: from that instant the user's sockets get nothing of the chat;

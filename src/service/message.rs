@@ -4,15 +4,15 @@ use super::pagination::{BackPage, Limit, Page};
 use crate::{
     auth::Caller,
     delivery::access,
-    delivery::{Answer, Change, Pending, Which, Writer, of_this_epoch},
+    delivery::{Change, MessageRef, Outcome, Pending, Writer, of_this_epoch},
     error::{Code, Error},
     model::{
         ChatId, ClientMessageId, Content, Epoch, Message, MessageId, Role, SearchText, Since,
         UserId,
     },
     policy,
-    rate_limit::Paces,
-    repository::{EpochRepository, Found, Located, MemberRepository, MessageRepository, Most},
+    rate_limit::KeyedRateLimiter,
+    repository::{EpochRepository, Found, Located, MemberRepository, MessageRepository, PageLimit},
 };
 
 /// The rules about messages.
@@ -23,12 +23,12 @@ pub struct MessageService {
     epochs: EpochRepository,
     writer: Writer,
     /// How fast each user may change messages, wherever they do it from.
-    pace: Paces<UserId>,
+    pace: KeyedRateLimiter<UserId>,
 }
 
 /// A message to send.
 #[derive(Debug)]
-pub struct Post {
+pub struct SendRequest {
     /// Who sends, if they say so.
     pub author: Option<UserId>,
     /// Where to.
@@ -49,7 +49,7 @@ impl MessageService {
         members: MemberRepository,
         epochs: EpochRepository,
         writer: Writer,
-        pace: Paces<UserId>,
+        pace: KeyedRateLimiter<UserId>,
     ) -> Self {
         Self {
             messages,
@@ -88,7 +88,7 @@ impl MessageService {
     ) -> Result<BackPage, Error> {
         access::may_see(&self.members, caller, chat).await?;
         let before = before.unwrap_or(MessageId(i64::MAX));
-        let most = Most {
+        let most = PageLimit {
             rows: limit.get(),
             ..limit.of_messages()
         };
@@ -167,15 +167,15 @@ impl MessageService {
     ///
     /// # Errors
     /// `invalid_field`, `forbidden`, `rate_limited`, `unavailable` at once; the rest comes with the answer.
-    pub fn send(&self, caller: Caller, post: Post) -> Result<Pending, Error> {
-        let Post {
+    pub fn send(&self, caller: Caller, post: SendRequest) -> Result<Pending, Error> {
+        let SendRequest {
             author,
             chat,
             content,
             key,
             reply_to,
         } = post;
-        let author = caller.someone(author)?;
+        let author = caller.require_user(author)?;
         self.hold_to_pace(Some(author))?;
         self.writer.submit(Change::Send {
             caller,
@@ -196,7 +196,7 @@ impl MessageService {
         caller: Caller,
         actor: Option<UserId>,
         chat: ChatId,
-        which: Which,
+        which: MessageRef,
         content: Content,
     ) -> Result<Pending, Error> {
         let actor = caller.acting_as(actor)?;
@@ -241,15 +241,15 @@ impl MessageService {
     }
 }
 
-impl Answer {
+impl Outcome {
     /// The message that the answer is about.
     ///
     /// # Errors
     /// `internal` where it is about none: a fault of ours.
     pub fn into_message(self) -> Result<Message, Error> {
         match self {
-            Self::Message(message) | Self::Repeated(message) => Ok(*message),
-            Self::Gone | Self::Partly => {
+            Self::Message(message) | Self::Duplicate(message) => Ok(*message),
+            Self::Deleted | Self::Incomplete => {
                 Err(Error::new(Code::Internal, "The answer is about no message"))
             }
         }

@@ -6,7 +6,7 @@ use super::janitor::Deletions;
 use crate::{
     error::Error,
     model::{ChatId, Timestamp},
-    repository::{RosterRepository, SweepRepository, Tenure},
+    repository::{AdminTenure, ChatPurgeRepository, LockedChatRepository},
 };
 use std::time::Duration;
 use tokio::{
@@ -28,26 +28,26 @@ const STEP_LIMIT: Duration = Duration::from_secs(10);
 const REST: u32 = 10;
 
 /// The task that looks after chats.
-pub struct Guardian {
-    chats: SweepRepository,
-    rosters: RosterRepository,
+pub struct AdminSuccession {
+    chats: ChatPurgeRepository,
+    locked_chats: LockedChatRepository,
     deletions: Deletions,
     /// Whether memberships count; where they do not, nothing is done.
     members_only: bool,
 }
 
-impl Guardian {
+impl AdminSuccession {
     /// On these parts.
     #[must_use]
     pub fn new(
-        chats: SweepRepository,
-        rosters: RosterRepository,
+        chats: ChatPurgeRepository,
+        locked_chats: LockedChatRepository,
         deletions: Deletions,
         members_only: bool,
     ) -> Self {
         Self {
             chats,
-            rosters,
+            locked_chats,
             deletions,
             members_only,
         }
@@ -55,10 +55,10 @@ impl Guardian {
 
     /// Works until `stop`. Each step is safe to break off.
     pub async fn run(self, stop: CancellationToken) {
-        stop.run_until_cancelled(self.again_and_again()).await;
+        stop.run_until_cancelled(self.run_every()).await;
     }
 
-    async fn again_and_again(&self) {
+    async fn run_every(&self) {
         loop {
             let begun = Instant::now();
             let looked = match self.members_only {
@@ -103,7 +103,7 @@ impl Guardian {
     }
 
     /// Does what there is to do for a chat, most often nothing.
-    async fn settle(&self, tenure: &Tenure) -> Result<(), Error> {
+    async fn settle(&self, tenure: &AdminTenure) -> Result<(), Error> {
         let chat = tenure.chat_id;
         match (tenure.inhabited, tenure.governed, tenure.empty_since) {
             (true, true, None) => Ok(()),
@@ -113,10 +113,10 @@ impl Guardian {
     }
 
     async fn appoint(&self, chat: ChatId) -> Result<(), Error> {
-        let mut roster = self.rosters.lock(chat).await?;
-        let appointed = roster.appoint_eldest().await?;
-        roster.note_empty(None).await?;
-        roster.commit().await?;
+        let mut locked_chat = self.locked_chats.lock(chat).await?;
+        let appointed = locked_chat.appoint_eldest().await?;
+        locked_chat.note_empty(None).await?;
+        locked_chat.commit().await?;
         if let Some(user) = appointed {
             let user = user.0;
             tracing::info!(user, chat = chat.0, "a chat without an admin has one again");
@@ -134,18 +134,18 @@ impl Guardian {
         if since.is_some() && !long {
             return Ok(());
         }
-        let mut roster = self.rosters.lock(chat).await?;
-        if !roster.is_empty().await? {
+        let mut locked_chat = self.locked_chats.lock(chat).await?;
+        if !locked_chat.is_empty().await? {
             return Ok(());
         }
         let gone = match long {
-            true => roster.delete().await?,
+            true => locked_chat.delete().await?,
             false => {
-                roster.note_empty(Some(now)).await?;
+                locked_chat.note_empty(Some(now)).await?;
                 false
             }
         };
-        roster.commit().await?;
+        locked_chat.commit().await?;
         if gone {
             self.deletions.note_chat();
             tracing::info!(chat = chat.0, "a chat without members was deleted");

@@ -3,7 +3,7 @@
 use crate::{
     error::Error,
     model::{Message, MessageId},
-    repository::{Most, Portion},
+    repository::{MessagePage, PageLimit},
 };
 
 /// Rows of a list where the caller names no number.
@@ -76,22 +76,22 @@ impl Limit {
 /// Pages of messages, which also end where their text is long enough.
 impl Limit {
     /// What is to be read for one.
-    pub(super) fn of_messages(self) -> Most {
-        Most {
+    pub(super) fn of_messages(self) -> PageLimit {
+        PageLimit {
             rows: self.and_one(),
             bytes: PAGE_BYTES,
         }
     }
 
     /// Makes a page of what was read.
-    pub(super) fn messages(self, read: Portion) -> Page<Message> {
+    pub(super) fn messages(self, read: MessagePage) -> Page<Message> {
         let Page { rows, more } = self.page(read.rows);
         let more = more || read.cut;
         Page { rows, more }
     }
 
     /// Makes a page that goes back in time of what was read, newest first.
-    pub(super) fn messages_back(self, read: Portion) -> BackPage {
+    pub(super) fn messages_back(self, read: MessagePage) -> BackPage {
         let Page { mut rows, more } = self.messages(read);
         let next = rows.last().filter(|_| more).map(|last| last.message_id);
         rows.reverse();

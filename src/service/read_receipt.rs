@@ -3,13 +3,13 @@
 
 use crate::{
     auth::Caller,
-    delivery::{Standings, missing},
+    delivery::{MembershipLoader, missing},
     error::catch_panic,
     error::{Code, Error},
     hub::Hub,
     model::{ChatId, MessageId, UserId},
     protocol::Frame,
-    repository::{Mark, Moved, PositionRepository},
+    repository::{MovedPosition, ReadMark, ReadPositionRepository},
 };
 use std::{collections::HashMap, future::Future, time::Duration};
 use tokio::{
@@ -32,25 +32,25 @@ const TOLD_AT_ONCE: usize = 16;
 
 /// The rules about read positions. Cloning shares the queue.
 #[derive(Clone)]
-pub struct ReadService {
+pub struct ReadReceiptService {
     queue: mpsc::Sender<Job>,
-    standings: Standings,
+    standings: MembershipLoader,
 }
 
 /// A mark on its way, with the place for its answer.
 struct Job {
-    mark: Mark,
+    mark: ReadMark,
     reply: oneshot::Sender<Result<MessageId, Error>>,
 }
 
 /// The answer to a mark that was handed in: it comes within seconds.
-pub struct Marking(oneshot::Receiver<Result<MessageId, Error>>);
+pub struct PendingReceipt(oneshot::Receiver<Result<MessageId, Error>>);
 
-impl ReadService {
+impl ReadReceiptService {
     /// A queue, and the work of writing, which ends with the last clone of the handle.
     pub fn new(
-        positions: PositionRepository,
-        standings: Standings,
+        positions: ReadPositionRepository,
+        standings: MembershipLoader,
         hub: Hub,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(QUEUE);
@@ -66,8 +66,13 @@ impl ReadService {
     ///
     /// # Errors
     /// `unavailable` where the queue is full; the rest comes with the answer.
-    pub fn mark(&self, user: UserId, chat: ChatId, message: MessageId) -> Result<Marking, Error> {
-        let mark = Mark {
+    pub fn mark(
+        &self,
+        user: UserId,
+        chat: ChatId,
+        message: MessageId,
+    ) -> Result<PendingReceipt, Error> {
+        let mark = ReadMark {
             user,
             chat,
             message,
@@ -75,7 +80,7 @@ impl ReadService {
         let (reply, answer) = oneshot::channel();
         let job = Job { mark, reply };
         self.queue.try_send(job).map_err(|_| not_stored())?;
-        Ok(Marking(answer))
+        Ok(PendingReceipt(answer))
     }
 
     /// The same for whoever waits for the answer, and may be no member at all: how far they have
@@ -90,7 +95,7 @@ impl ReadService {
         match self.mark(user, chat, message)?.answer().await {
             Err(error) if error.code() == Code::MemberNotFound => {
                 if caller.members_only() {
-                    return Err(Error::chat_not_found(chat).hiding());
+                    return Err(Error::chat_not_found(chat).masked());
                 }
                 let standing = self.standings.ask(user, chat).await?;
                 Err(missing(standing, user, chat))
@@ -100,7 +105,7 @@ impl ReadService {
     }
 }
 
-impl Marking {
+impl PendingReceipt {
     /// Waits for how far the member has read now. May be dropped and called again.
     ///
     /// # Errors
@@ -115,11 +120,11 @@ fn not_stored() -> Error {
     Error::new(Code::Unavailable, message)
 }
 
-async fn work(mut waiting: mpsc::Receiver<Job>, positions: PositionRepository, hub: Hub) {
+async fn work(mut waiting: mpsc::Receiver<Job>, positions: ReadPositionRepository, hub: Hub) {
     let mut jobs = Vec::new();
     while waiting.recv_many(&mut jobs, QUEUE).await > 0 {
         let next = Instant::now() + PAUSE;
-        let marks: Vec<Mark> = jobs.iter().map(|job| job.mark).collect();
+        let marks: Vec<ReadMark> = jobs.iter().map(|job| job.mark).collect();
         let answers = match in_time(&marks, &positions, &hub).await {
             Ok(answers) => answers,
             // One of them is at fault: it fails alone.
@@ -142,8 +147,8 @@ async fn work(mut waiting: mpsc::Receiver<Job>, positions: PositionRepository, h
 
 /// Writes each by itself; those that are not reached in time are refused.
 async fn one_by_one(
-    marks: &[Mark],
-    positions: &PositionRepository,
+    marks: &[ReadMark],
+    positions: &ReadPositionRepository,
     hub: &Hub,
 ) -> Vec<Result<MessageId, Error>> {
     let until = Instant::now() + ONE_BY_ONE_LIMIT;
@@ -161,8 +166,8 @@ async fn one_by_one(
 }
 
 async fn in_time(
-    marks: &[Mark],
-    positions: &PositionRepository,
+    marks: &[ReadMark],
+    positions: &ReadPositionRepository,
     hub: &Hub,
 ) -> Result<Vec<Result<MessageId, Error>>, Error> {
     let writing = catch_panic(write(marks, positions, hub));
@@ -172,11 +177,11 @@ async fn in_time(
 
 /// Writes, tells the chats what moved, then looks how far everyone is.
 async fn write(
-    marks: &[Mark],
-    positions: &PositionRepository,
+    marks: &[ReadMark],
+    positions: &ReadPositionRepository,
     hub: &Hub,
 ) -> Result<Vec<Result<MessageId, Error>>, Error> {
-    for Moved {
+    for MovedPosition {
         customer_id,
         chat_id,
         message_id,
@@ -197,7 +202,7 @@ async fn write(
 }
 
 /// The moves that their chats are told of.
-fn told(mut moves: Vec<Moved>) -> Vec<Moved> {
+fn told(mut moves: Vec<MovedPosition>) -> Vec<MovedPosition> {
     let mut chats: HashMap<ChatId, usize> = HashMap::new();
     moves.retain(|moved| {
         let told = chats.entry(moved.chat_id).or_default();
@@ -213,12 +218,12 @@ mod tests {
 
     #[test]
     fn a_chat_is_told_of_so_many_moves_and_no_more() {
-        let moved = |chat, user| Moved {
+        let moved = |chat, user| MovedPosition {
             customer_id: UserId(user),
             chat_id: ChatId(chat),
             message_id: MessageId(1),
         };
-        let mut moves: Vec<Moved> = (1..=1000).map(|user| moved(1, user)).collect();
+        let mut moves: Vec<MovedPosition> = (1..=1000).map(|user| moved(1, user)).collect();
         moves.push(moved(2, 1));
         let told = told(moves);
         assert_eq!(told.len(), TOLD_AT_ONCE + 1);

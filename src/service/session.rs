@@ -1,8 +1,8 @@
 //! Who is signed in: what a token stands for, one's own sessions, and their ends.
 
-use super::janitor::{Lifetimes, SessionKeeper, Used};
+use super::janitor::{SessionJanitor, SessionTtl, Used};
 use crate::{
-    auth::{Attempts, Caller, Mode, PasswordHasher, SessionToken, SignedIn},
+    auth::{Caller, LoginThrottle, Mode, PasswordHasher, SessionToken, SignedIn},
     error::{Code, Error},
     hub::Hub,
     model::{Session, SessionId, Timestamp, UserId},
@@ -22,9 +22,9 @@ pub struct SessionService {
     tokens: SessionRepository,
     pub(super) users: UserRepository,
     pub(super) passwords: PasswordHasher,
-    pub(super) attempts: Attempts,
+    pub(super) attempts: LoginThrottle,
     pub(super) hub: Hub,
-    pub(super) lifetimes: Lifetimes,
+    pub(super) lifetimes: SessionTtl,
     used: Used,
     /// Tokens are looked up by so many at once: after a restart every client comes back in the same
     /// second, and would wait in front of the pool of connections together.
@@ -46,7 +46,7 @@ pub struct SessionParts {
     /// Whose sockets end with sessions.
     pub hub: Hub,
     /// How long sessions live.
-    pub lifetimes: Lifetimes,
+    pub lifetimes: SessionTtl,
     /// Most tokens looked up at once.
     pub at_once: usize,
 }
@@ -72,7 +72,7 @@ impl SessionService {
             tokens: parts.tokens,
             users: parts.users,
             passwords: parts.passwords,
-            attempts: Attempts::default(),
+            attempts: LoginThrottle::default(),
             hub: parts.hub,
             lifetimes: parts.lifetimes,
             used: Used::default(),
@@ -93,8 +93,8 @@ impl SessionService {
 
     /// The task that keeps these sessions, at work every `period`.
     #[must_use]
-    pub fn keeper(&self, period: Duration) -> SessionKeeper {
-        SessionKeeper {
+    pub fn keeper(&self, period: Duration) -> SessionJanitor {
+        SessionJanitor {
             sessions: self.sessions.clone(),
             used: self.used.clone(),
             hub: self.hub.clone(),
@@ -156,7 +156,7 @@ impl SessionService {
         let caller = self.caller(signed_in)?;
         Ok(Identity {
             caller,
-            user: caller.someone(claimed)?,
+            user: caller.require_user(claimed)?,
             session: signed_in.map(|signed_in| signed_in.session),
         })
     }
@@ -191,7 +191,7 @@ impl SessionService {
     pub async fn end(&self, me: SignedIn, session: SessionId) -> Result<(), Error> {
         if !self.sessions.end(me.user, session).await? {
             let message = format!("You have no session {session}; GET /session lists them");
-            return Err(Error::new(Code::SessionNotFound, message).hiding());
+            return Err(Error::new(Code::SessionNotFound, message).masked());
         }
         close_ended(&self.hub, me.user, &[session]);
         Ok(())

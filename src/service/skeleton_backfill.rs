@@ -12,9 +12,9 @@ const PERIOD: Duration = Duration::from_secs(60);
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 
 /// The task that looks for names without skeletons.
-pub struct SkeletonFiller(SkeletonRepository);
+pub struct SkeletonBackfill(SkeletonRepository);
 
-impl SkeletonFiller {
+impl SkeletonBackfill {
     /// On this store.
     #[must_use]
     pub fn new(names: SkeletonRepository) -> Self {

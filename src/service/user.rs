@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     auth::{Caller, PasswordHasher},
-    delivery::{Answer, Change, Together, Writer},
+    delivery::{Batcher, Change, Outcome, Writer},
     error::{Code, Error},
     hub::Hub,
     model::{Password, SessionId, SoughtName, User, UserId, Username},
@@ -22,7 +22,7 @@ use tracing::Instrument;
 pub struct UserService {
     users: UserRepository,
     /// Answers to many who ask for one user each.
-    found: Together<UserId, Option<User>>,
+    found: Batcher<UserId, Option<User>>,
     passwords: PasswordHasher,
     hub: Hub,
     writer: Writer,
@@ -49,7 +49,7 @@ impl UserService {
         deletions: Deletions,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let reader = users.clone();
-        let (found, finding) = Together::new(move |ids| find(reader.clone(), ids));
+        let (found, finding) = Batcher::new(move |ids| find(reader.clone(), ids));
         let service = Self {
             users,
             found,
@@ -176,7 +176,7 @@ async fn delete(writer: Writer, caller: Caller, user: UserId) -> Result<(), Erro
     let change = Change::DeleteUser { caller, user };
     let step = async || writer.submit(change.clone())?.answer().await;
     let mut answer = step().await?;
-    while let Answer::Partly = answer {
+    while let Outcome::Incomplete = answer {
         // Some of it is stored already: what refuses the rest cannot say that nothing was.
         answer = step().await.map_err(|error| match error.code() {
             Code::Unavailable => Error::in_doubt(),

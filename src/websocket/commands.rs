@@ -1,16 +1,16 @@
 //! What a socket's user asks for, and what becomes of it.
 
-use super::session::{Admitted, Awaited, Session, admit};
+use super::session::{InFlight, Joined, Session, admit};
 use crate::{
     auth::Caller,
-    delivery::{Answer, Which},
+    delivery::{MessageRef, Outcome},
     error::Error,
     model::{ChatId, MessageId},
     protocol::{
-        Close, Command, Connect, Frame, MarkRead, Request, RequestId, SendMessage, StartTyping,
-        UpdateMessage,
+        ClientCommand, CloseCode, Connect, Frame, MarkRead, Request, RequestId, SendMessage,
+        StartTyping, UpdateMessage,
     },
-    service::{Marking, Post},
+    service::{PendingReceipt, SendRequest},
 };
 use std::{collections::VecDeque, time::Duration};
 use tokio::time;
@@ -20,23 +20,23 @@ const STORE_LIMIT: Duration = Duration::from_secs(5);
 
 impl Session {
     /// Does what a text frame asks, or says why not.
-    pub(super) async fn handle(&mut self, text: &str) -> Result<(), Close> {
+    pub(super) async fn handle(&mut self, text: &str) -> Result<(), CloseCode> {
         let Request { id, command } = Request::parse(text);
         let done = match self.in_pace(command) {
-            Ok(Command::Send(send)) => self.send(id.clone(), send),
-            Ok(Command::Update(update)) => self.update(id.clone(), update),
-            Ok(Command::Leave(chat)) => return self.leave(id, chat).await,
-            Ok(Command::Typing(typing)) => match self.type_in(&typing) {
+            Ok(ClientCommand::Send(send)) => self.send(id.clone(), send),
+            Ok(ClientCommand::Update(update)) => self.update(id.clone(), update),
+            Ok(ClientCommand::Leave(chat)) => return self.leave(id, chat).await,
+            Ok(ClientCommand::Typing(typing)) => match self.type_in(&typing) {
                 Ok(()) => return self.typed(id, typing.chat).await,
                 Err(error) => Err(error),
             },
-            Ok(Command::Read(mark)) => self.mark_read(id.clone(), &mark),
-            Ok(Command::Delete(delete)) => {
+            Ok(ClientCommand::Read(mark)) => self.mark_read(id.clone(), &mark),
+            Ok(ClientCommand::Delete(delete)) => {
                 Box::pin(self.delete(id.clone(), delete.message)).await?
             }
-            Ok(Command::Connect(connect)) => {
+            Ok(ClientCommand::Connect(connect)) => {
                 match Box::pin(self.connect(id.clone(), connect)).await {
-                    Ok(admitted) => return Box::pin(self.greet(admitted)).await,
+                    Ok(admitted) => return Box::pin(self.finish_connect(admitted)).await,
                     Err(error) => Err(error),
                 }
             }
@@ -45,7 +45,7 @@ impl Session {
         match done {
             Ok(()) => Ok(()),
             Err(error) => {
-                self.line.slow_down(&error);
+                self.socket.slow_down(&error);
                 self.refuse(id.as_ref(), &error).await
             }
         }
@@ -53,12 +53,14 @@ impl Session {
 
     /// Holds what has no pace of its own to that of its user: `connect-chat` and messages have one, and
     /// who leaves a chat had to connect to it.
-    fn in_pace(&self, command: Result<Command, Error>) -> Result<Command, Error> {
+    fn in_pace(&self, command: Result<ClientCommand, Error>) -> Result<ClientCommand, Error> {
         let paced = match &command {
-            Ok(Command::Send(_) | Command::Update(_) | Command::Delete(_)) => false,
-            Ok(Command::Connect(_)) => false,
-            Ok(Command::Leave(chat)) => !self.feed.is_in(*chat),
-            Ok(Command::Typing(_) | Command::Read(_)) | Err(_) => true,
+            Ok(ClientCommand::Send(_) | ClientCommand::Update(_) | ClientCommand::Delete(_)) => {
+                false
+            }
+            Ok(ClientCommand::Connect(_)) => false,
+            Ok(ClientCommand::Leave(chat)) => !self.feed.is_in(*chat),
+            Ok(ClientCommand::Typing(_) | ClientCommand::Read(_)) | Err(_) => true,
         };
         if paced {
             let signals = &self.state.signals;
@@ -71,17 +73,13 @@ impl Session {
         &mut self,
         id: Option<&RequestId>,
         error: &Error,
-    ) -> Result<(), Close> {
-        self.line.log(Some(self.user), error);
+    ) -> Result<(), CloseCode> {
+        self.socket.log(Some(self.user), error);
         self.state.metrics.refusal(error.code().as_str(), "ws");
-        self.line.gather(Frame::error(id, error)).await
+        self.socket.buffer(Frame::error(id, error)).await
     }
 
-    async fn connect(
-        &mut self,
-        id: Option<RequestId>,
-        connect: Connect,
-    ) -> Result<Admitted, Error> {
+    async fn connect(&mut self, id: Option<RequestId>, connect: Connect) -> Result<Joined, Error> {
         Caller::User(self.user).acting_as(connect.user)?;
         if let Some(token) = &connect.token {
             // It is known already who this is; a token must not say otherwise.
@@ -93,7 +91,7 @@ impl Session {
 
     fn send(&mut self, id: Option<RequestId>, send: SendMessage) -> Result<(), Error> {
         self.must_be_in(send.chat)?;
-        let post = Post {
+        let post = SendRequest {
             author: send.user,
             chat: send.chat,
             content: send.content,
@@ -101,7 +99,7 @@ impl Session {
             reply_to: send.reply_to,
         };
         let pending = self.state.messages.send(Caller::User(self.user), post)?;
-        self.pending.push_back(Awaited {
+        self.pending.push_back(InFlight {
             id,
             ack: ack_sent,
             pending,
@@ -117,13 +115,13 @@ impl Session {
             content,
         } = update;
         self.must_be_in(chat)?;
-        let which = message.map_or(Which::LatestOf(self.user), Which::Message);
+        let which = message.map_or(MessageRef::LatestOf(self.user), MessageRef::Message);
         let caller = Caller::User(self.user);
         let pending = self
             .state
             .messages
             .edit(caller, user, chat, which, content)?;
-        self.pending.push_back(Awaited {
+        self.pending.push_back(InFlight {
             id,
             ack: ack_edited,
             pending,
@@ -135,8 +133,8 @@ impl Session {
         &mut self,
         id: Option<RequestId>,
         message: MessageId,
-    ) -> Result<Result<(), Error>, Close> {
-        self.line.flush().await?;
+    ) -> Result<Result<(), Error>, CloseCode> {
+        self.socket.flush().await?;
         let finding = self
             .state
             .messages
@@ -148,7 +146,7 @@ impl Session {
                 self.must_be_in(chat)?;
                 let caller = Caller::User(self.user);
                 let pending = self.state.messages.delete(caller, None, chat, message)?;
-                self.pending.push_back(Awaited {
+                self.pending.push_back(InFlight {
                     id,
                     ack: ack_deleted,
                     pending,
@@ -157,17 +155,17 @@ impl Session {
             }))
     }
 
-    async fn leave(&mut self, id: Option<RequestId>, chat: ChatId) -> Result<(), Close> {
+    async fn leave(&mut self, id: Option<RequestId>, chat: ChatId) -> Result<(), CloseCode> {
         let Some(seat) = self.feed.leave(chat) else {
             return self.refuse(id.as_ref(), &Error::not_connected(chat)).await;
         };
         let who = seat.who().cloned();
         drop(seat);
         if let Some(who) = who {
-            self.line.gather(Frame::leave(chat, &who)).await?;
+            self.socket.buffer(Frame::leave(chat, &who)).await?;
         }
         match id {
-            Some(id) => self.line.gather(Frame::left(&id, chat)).await,
+            Some(id) => self.socket.buffer(Frame::left(&id, chat)).await,
             None => Ok(()),
         }
     }
@@ -180,24 +178,24 @@ impl Session {
     }
 }
 
-fn ack_sent(id: &RequestId, answer: Answer) -> Result<Frame, Error> {
-    let duplicate = matches!(answer, Answer::Repeated(_));
+fn ack_sent(id: &RequestId, answer: Outcome) -> Result<Frame, Error> {
+    let duplicate = matches!(answer, Outcome::Duplicate(_));
     Ok(Frame::sent(id, &answer.into_message()?, duplicate))
 }
 
-fn ack_edited(id: &RequestId, answer: Answer) -> Result<Frame, Error> {
+fn ack_edited(id: &RequestId, answer: Outcome) -> Result<Frame, Error> {
     Ok(Frame::edited(id, &answer.into_message()?))
 }
 
-fn ack_deleted(id: &RequestId, answer: Answer) -> Result<Frame, Error> {
+fn ack_deleted(id: &RequestId, answer: Outcome) -> Result<Frame, Error> {
     Ok(Frame::deleted(id, &answer.into_message()?))
 }
 
 /// A read position that was handed in.
-pub(super) struct Marked {
+pub(super) struct AwaitedReceipt {
     id: Option<RequestId>,
     chat: ChatId,
-    marking: Marking,
+    marking: PendingReceipt,
 }
 
 impl Session {
@@ -208,9 +206,13 @@ impl Session {
         Ok(())
     }
 
-    pub(super) async fn typed(&mut self, id: Option<RequestId>, chat: ChatId) -> Result<(), Close> {
+    pub(super) async fn typed(
+        &mut self,
+        id: Option<RequestId>,
+        chat: ChatId,
+    ) -> Result<(), CloseCode> {
         match id {
-            Some(id) => self.line.gather(Frame::typed(&id, chat)).await,
+            Some(id) => self.socket.buffer(Frame::typed(&id, chat)).await,
             None => Ok(()),
         }
     }
@@ -224,7 +226,7 @@ impl Session {
         self.must_be_in(chat)?;
         Caller::User(self.user).acting_as(mark.user)?;
         let marking = self.state.reads.mark(self.user, chat, message)?;
-        self.marks.push_back(Marked { id, chat, marking });
+        self.marks.push_back(AwaitedReceipt { id, chat, marking });
         Ok(())
     }
 
@@ -232,12 +234,14 @@ impl Session {
     pub(super) async fn answer_mark(
         &mut self,
         position: Result<MessageId, Error>,
-    ) -> Result<(), Close> {
-        let Some(Marked { id, chat, .. }) = self.marks.pop_front() else {
+    ) -> Result<(), CloseCode> {
+        let Some(AwaitedReceipt { id, chat, .. }) = self.marks.pop_front() else {
             return Ok(());
         };
         match (position, id) {
-            (Ok(position), Some(id)) => self.line.gather(Frame::marked(&id, chat, position)).await,
+            (Ok(position), Some(id)) => {
+                self.socket.buffer(Frame::marked(&id, chat, position)).await
+            }
             (Ok(_), None) => Ok(()),
             (Err(error), id) => self.refuse(id.as_ref(), &error).await,
         }
@@ -245,7 +249,9 @@ impl Session {
 }
 
 /// The answer to the read position that was handed in first; none where there is none.
-pub(super) async fn next_mark(marks: &mut VecDeque<Marked>) -> Option<Result<MessageId, Error>> {
+pub(super) async fn next_mark(
+    marks: &mut VecDeque<AwaitedReceipt>,
+) -> Option<Result<MessageId, Error>> {
     match marks.front_mut() {
         Some(first) => Some(first.marking.answer().await),
         None => None,

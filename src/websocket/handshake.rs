@@ -1,16 +1,16 @@
 //! A socket that nobody has identified themselves on yet.
 
 use super::{
-    session::{Admitted, Session, admit, too_many_frames},
-    socket::{Incoming, Line},
+    session::{Joined, Session, admit, too_many_frames},
+    socket::{Incoming, Socket},
 };
 use crate::{
     auth::{Caller, SignedIn},
     delivery::Feed,
     error::{Code, Error},
     model::UserId,
-    protocol::{Close, Command, Connect, Frame, Request, RequestId},
-    rate_limit::{Place, neighbourhood},
+    protocol::{ClientCommand, CloseCode, Connect, Frame, Request, RequestId},
+    rate_limit::{Permit, rate_limit_key},
     service::Identity,
     state::AppState,
 };
@@ -22,11 +22,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// What a socket is once it is known whose it is.
-struct Known {
+struct Identified {
     feed: Feed,
-    place: Place<UserId>,
+    place: Permit<UserId>,
     caller: Caller,
-    admitted: Admitted,
+    admitted: Joined,
 }
 
 /// How long to wait where a user has all the sockets they may have: nobody knows when one closes.
@@ -37,7 +37,7 @@ const WRONG_TOKENS: u32 = 5;
 
 /// A socket that understands `connect-chat` only, and not for long.
 pub(super) struct Handshake {
-    line: Line,
+    socket: Socket,
     /// The session that the upgrade was asked with.
     opened_by: Option<SignedIn>,
     state: AppState,
@@ -51,9 +51,9 @@ fn not_connected() -> Error {
 }
 
 impl Handshake {
-    pub(super) fn new(line: Line, opened_by: Option<SignedIn>, state: &AppState) -> Self {
+    pub(super) fn new(socket: Socket, opened_by: Option<SignedIn>, state: &AppState) -> Self {
         Self {
-            line,
+            socket,
             opened_by,
             state: state.clone(),
             wrong_tokens: 0,
@@ -61,7 +61,7 @@ impl Handshake {
     }
 
     /// Waits for the first successful `connect-chat`; closes the socket where none comes in time.
-    pub(super) async fn identify(mut self) -> Option<(Box<Session>, Box<Admitted>)> {
+    pub(super) async fn identify(mut self) -> Option<(Box<Session>, Box<Joined>)> {
         let stopping = self.state.stopping.clone();
         // Held while it is not known which chat: the end of the session closes this socket too.
         let opened = self.opened_by.map(|opened_by| {
@@ -72,30 +72,30 @@ impl Handshake {
             .as_ref()
             .map_or_else(CancellationToken::new, Feed::ended);
         let deadline = Instant::now() + self.state.limits.handshake;
-        let input = self.line.input();
+        let input = self.socket.input();
         let close = select! {
             connected = self.connect(deadline) => match connected {
-                Ok(Known { feed, place, caller, admitted }) => {
-                    let session = Session::new(self.line, feed, caller, self.state, place);
+                Ok(Identified { feed, place, caller, admitted }) => {
+                    let session = Session::new(self.socket, feed, caller, self.state, place);
                     return Some((Box::new(session), Box::new(admitted)));
                 }
                 Err(close) => close,
             },
-            () = stopping.cancelled() => Close::Restart,
-            () = ended.cancelled() => Close::SessionEnded,
-            () = input.ended() => Close::Normal,
+            () = stopping.cancelled() => CloseCode::Restart,
+            () = ended.cancelled() => CloseCode::SessionEnded,
+            () = input.ended() => CloseCode::Normal,
         };
         let user = self.opened_by.map(|opened_by| opened_by.user);
-        self.line.close(close, user).await;
+        self.socket.close(close, user).await;
         None
     }
 
     /// The deadline is the client's: what the server takes to decide does not count. It is looked at
     /// by itself too, because a client that always has something to say never lets a timeout come.
-    async fn connect(&mut self, mut deadline: Instant) -> Result<Known, Close> {
-        let late = Close::NotConnected(self.state.limits.handshake);
+    async fn connect(&mut self, mut deadline: Instant) -> Result<Identified, CloseCode> {
+        let late = CloseCode::NotConnected(self.state.limits.handshake);
         while Instant::now() < deadline {
-            let received = time::timeout_at(deadline, self.line.receive()).await;
+            let received = time::timeout_at(deadline, self.socket.receive()).await;
             let (request, too_fast) = match received.map_err(|_| late)?? {
                 Incoming::Text(text) => (Request::parse(&text), None),
                 Incoming::TooFast(text, wait) => (Request::parse(&text), Some(wait)),
@@ -105,7 +105,7 @@ impl Handshake {
             let was_told = too_fast.is_some();
             let refused = match (too_fast, command) {
                 (Some(wait), _) => too_many_frames(wait),
-                (None, Ok(Command::Connect(connect))) => {
+                (None, Ok(ClientCommand::Connect(connect))) => {
                     let asked = Instant::now();
                     match Box::pin(self.admit(id.clone(), connect)).await {
                         Ok(known) => return Ok(known),
@@ -121,14 +121,16 @@ impl Handshake {
                 },
             };
             if !was_told {
-                self.line.slow_down(&refused);
+                self.socket.slow_down(&refused);
             }
             let user = self.opened_by.map(|opened_by| opened_by.user);
-            self.line.log(user, &refused);
+            self.socket.log(user, &refused);
             self.state.metrics.refusal(refused.code().as_str(), "ws");
-            self.line.send(Frame::error(id.as_ref(), &refused)).await?;
+            self.socket
+                .send(Frame::error(id.as_ref(), &refused))
+                .await?;
             if self.wrong_tokens >= WRONG_TOKENS {
-                return Err(Close::WrongTokens);
+                return Err(CloseCode::WrongTokens);
             }
         }
         Err(late)
@@ -137,7 +139,7 @@ impl Handshake {
     /// Counts a frame that is no `connect-chat` among the requests of its address: nobody else can be
     /// held to account for it.
     fn count_frame(&self) -> Result<(), Error> {
-        let from = neighbourhood(self.line.from());
+        let from = rate_limit_key(self.socket.from());
         let requests = &self.state.requests;
         requests.take(&from, "frames and requests from this address")
     }
@@ -145,7 +147,7 @@ impl Handshake {
     /// Counts a wrong token, here and among the requests of its address: a socket must not be a
     /// cheaper place to try them.
     fn count_wrong_token(&mut self) {
-        let from = neighbourhood(self.line.from());
+        let from = rate_limit_key(self.socket.from());
         let taken = self
             .state
             .requests
@@ -159,7 +161,11 @@ impl Handshake {
     /// Learns who connects, and lets them in. The socket is registered before it is asked once more
     /// whether its session is alive: one that ends in between closes it. A shared socket cannot be
     /// sent to another thread, hence `&mut`.
-    async fn admit(&mut self, id: Option<RequestId>, connect: Connect) -> Result<Known, Error> {
+    async fn admit(
+        &mut self,
+        id: Option<RequestId>,
+        connect: Connect,
+    ) -> Result<Identified, Error> {
         let logins = &self.state.logins;
         let token = connect.token.as_deref();
         let Identity {
@@ -182,7 +188,7 @@ impl Handshake {
         let mut feed = self.state.feeds.feed(user, session);
         logins.still(user, session).await?;
         let admitted = admit(&mut feed, &self.state, caller, id, connect).await?;
-        Ok(Known {
+        Ok(Identified {
             feed,
             place,
             caller,

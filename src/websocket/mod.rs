@@ -8,8 +8,8 @@ mod socket;
 pub(crate) use crate::{
     error::{Code, Error},
     middleware::{ClientAddress, Connection, csrf, request_log, too_many_connections},
-    rate_limit::{Place, neighbourhood},
-    routes::Shown,
+    rate_limit::{Permit, rate_limit_key},
+    routes::OptionalSession,
     state::AppState,
 };
 use axum::{
@@ -23,7 +23,7 @@ use axum::{
     routing::get,
 };
 use handshake::Handshake;
-use socket::Line;
+use socket::Socket;
 use std::net::IpAddr;
 
 /// What a socket reads at once, in bytes: a frame of ordinary size; larger ones grow the buffer
@@ -39,7 +39,7 @@ pub(super) fn router(state: &AppState) -> Router<AppState> {
 }
 
 async fn upgrade(
-    Shown(opened_by): Shown,
+    OptionalSession(opened_by): OptionalSession,
     State(state): State<AppState>,
     Extension(connection): Extension<Connection>,
     Extension(client): Extension<ClientAddress>,
@@ -60,8 +60,8 @@ async fn upgrade(
     let counted = state.sessions.token();
     Ok(upgrade.on_upgrade(async move |socket| {
         let id = id.to_str().unwrap_or_default();
-        let line = Line::new(socket, id, client.0, connection.become_socket(), &state);
-        let identified = Box::pin(Handshake::new(line, opened_by, &state).identify()).await;
+        let socket = Socket::new(socket, id, client.0, connection.become_socket(), &state);
+        let identified = Box::pin(Handshake::new(socket, opened_by, &state).identify()).await;
         if let Some((session, admitted)) = identified {
             // In a task of its own: an open socket holds no room for its upgrade and handshake.
             state.sessions.spawn(async move {
@@ -79,10 +79,10 @@ fn place_behind_proxy(
     state: &AppState,
     connection: &Connection,
     ClientAddress(client): ClientAddress,
-) -> Result<Option<Place<IpAddr>>, Error> {
+) -> Result<Option<Permit<IpAddr>>, Error> {
     if !state.proxies.contain(connection.peer.ip()) {
         return Ok(None);
     }
-    let place = state.connections.take(neighbourhood(client));
+    let place = state.connections.take(rate_limit_key(client));
     place.map(Some).ok_or_else(too_many_connections)
 }

@@ -1,17 +1,17 @@
 //! A socket whose user is known: one task, one `select!`, whose arms are all that can happen.
 
 use super::{
-    commands::{Marked, next_mark},
-    socket::{Incoming, Line},
+    commands::{AwaitedReceipt, next_mark},
+    socket::{Incoming, Socket},
 };
 use crate::{
     auth::Caller,
-    delivery::{Answer, Arrival, Delivery, Feed, Opened, Pending},
+    delivery::{Feed, FeedAction, FeedStart, HubEvent, Outcome, Pending},
     error::Error,
     middleware::Input,
     model::{ChatId, MessageId, UserId},
-    protocol::{Close, Connect, Connected, Frame, Online, Request, RequestId},
-    rate_limit::{Place, too_fast},
+    protocol::{CloseCode, Connect, Connected, Frame, Online, Request, RequestId},
+    rate_limit::{Permit, too_fast},
     state::AppState,
 };
 use futures_util::FutureExt;
@@ -31,7 +31,7 @@ const UNFLUSHED: usize = 64;
 
 /// A socket whose user is known.
 pub(super) struct Session {
-    pub(super) line: Line,
+    pub(super) socket: Socket,
     pub(super) feed: Feed,
     pub(super) user: UserId,
     /// Who the socket was opened by: in open mode, anyone who connects becomes a member.
@@ -42,40 +42,40 @@ pub(super) struct Session {
     /// Whether the client still sends.
     input: Arc<Input>,
     /// Changes that were handed in, in order; their answers come in that order too.
-    pub(super) pending: VecDeque<Awaited>,
+    pub(super) pending: VecDeque<InFlight>,
     /// Read positions that were handed in, in order. Their answers take their time, and changes do
     /// not wait for them.
-    pub(super) marks: VecDeque<Marked>,
+    pub(super) marks: VecDeque<AwaitedReceipt>,
     /// Whether the client is one that checks heartbeats.
     pub(super) heartbeat: bool,
     /// The socket's place among its user's.
-    _place: Place<UserId>,
+    _place: Permit<UserId>,
     /// Pings that were sent since the last pong.
     pub(super) unanswered: u32,
 }
 
 /// A change that was handed in, and how to answer it.
-pub(super) struct Awaited {
+pub(super) struct InFlight {
     pub(super) id: Option<RequestId>,
-    pub(super) ack: fn(&RequestId, Answer) -> Result<Frame, Error>,
+    pub(super) ack: fn(&RequestId, Outcome) -> Result<Frame, Error>,
     pub(super) pending: Pending,
 }
 
 /// A `connect-chat` that was accepted and is to be answered.
-pub(super) struct Admitted {
+pub(super) struct Joined {
     id: Option<RequestId>,
     chat: ChatId,
     who: Online,
-    opened: Opened,
+    opened: FeedStart,
     resumes: bool,
 }
 
 /// What can happen.
 enum Event {
-    Arrival(Arrival),
+    HubEvent(HubEvent),
     Incoming(Incoming),
-    Answer(Result<Answer, Error>),
-    Marked(Result<MessageId, Error>),
+    Outcome(Result<Outcome, Error>),
+    AwaitedReceipt(Result<MessageId, Error>),
     Tick,
     InputEnded,
     Stopping,
@@ -88,7 +88,7 @@ pub(super) async fn admit(
     caller: Caller,
     id: Option<RequestId>,
     connect: Connect,
-) -> Result<Admitted, Error> {
+) -> Result<Joined, Error> {
     let Connect {
         chat,
         username,
@@ -112,7 +112,7 @@ pub(super) async fn admit(
         customer_id: user,
         username,
     };
-    Ok(Admitted {
+    Ok(Joined {
         id,
         chat,
         who,
@@ -123,15 +123,15 @@ pub(super) async fn admit(
 
 impl Session {
     pub(super) fn new(
-        line: Line,
+        socket: Socket,
         feed: Feed,
         caller: Caller,
         state: AppState,
-        place: Place<UserId>,
+        place: Permit<UserId>,
     ) -> Self {
-        let (user, ended, input) = (feed.user(), feed.ended(), line.input());
+        let (user, ended, input) = (feed.user(), feed.ended(), socket.input());
         Self {
-            line,
+            socket,
             feed,
             user,
             caller,
@@ -150,30 +150,30 @@ impl Session {
     ///
     /// Boxed, because a task keeps room for every place that a value was moved through, for as long
     /// as the socket is open.
-    pub(super) async fn run(mut self: Box<Self>, first: Box<Admitted>) {
+    pub(super) async fn run(mut self: Box<Self>, first: Box<Joined>) {
         let ended = self.ended.clone();
         // Whatever is under way, a replay to somebody who reads slowly for one, ends with the session.
         let close = select! {
             biased;
-            () = ended.cancelled() => Close::SessionEnded,
+            () = ended.cancelled() => CloseCode::SessionEnded,
             closed = self.live(first) => {
                 let Err(close) = closed;
                 match ended.is_cancelled() {
-                    true => Close::SessionEnded,
+                    true => CloseCode::SessionEnded,
                     false => close,
                 }
             }
         };
         let Self {
-            line, feed, user, ..
+            socket, feed, user, ..
         } = *self;
         // Gone from its chats at once, however long the goodbye takes.
         drop(feed);
-        Box::pin(line.close(close, Some(user))).await;
+        Box::pin(socket.close(close, Some(user))).await;
     }
 
-    async fn live(&mut self, first: Box<Admitted>) -> Result<Infallible, Close> {
-        Box::pin(self.greet(*first)).await?;
+    async fn live(&mut self, first: Box<Joined>) -> Result<Infallible, CloseCode> {
+        Box::pin(self.finish_connect(*first)).await?;
         let period = self.state.limits.ping;
         let mut ticks = time::interval_at(Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -187,7 +187,7 @@ impl Session {
             let event = match ready {
                 Some(event) => event?,
                 None => {
-                    self.line.flush().await?;
+                    self.socket.flush().await?;
                     unflushed = 0;
                     self.event(&mut ticks).await?
                 }
@@ -195,10 +195,10 @@ impl Session {
             unflushed += 1;
             // Whatever came with it: nothing is done for a session that has ended.
             if self.ended.is_cancelled() {
-                return Err(Close::SessionEnded);
+                return Err(CloseCode::SessionEnded);
             }
             match event {
-                Event::Arrival(arrival) => self.deliver(arrival).await?,
+                Event::HubEvent(arrival) => self.deliver(arrival).await?,
                 Event::Incoming(Incoming::Text(text)) => self.handle(&text).await?,
                 Event::Incoming(Incoming::TooFast(text, wait)) => {
                     let id = Request::parse(&text).id;
@@ -206,23 +206,23 @@ impl Session {
                 }
                 Event::Incoming(Incoming::Pong) => self.unanswered = 0,
                 Event::Incoming(Incoming::Other) => {}
-                Event::Answer(answer) => self.answer(answer).await?,
-                Event::Marked(position) => self.answer_mark(position).await?,
+                Event::Outcome(answer) => self.answer(answer).await?,
+                Event::AwaitedReceipt(position) => self.answer_mark(position).await?,
                 Event::Tick => Box::pin(self.tick()).await?,
-                Event::InputEnded => return Box::pin(self.finish(Close::Normal)).await,
-                Event::Stopping => return Box::pin(self.finish(Close::Restart)).await,
+                Event::InputEnded => return Box::pin(self.finish(CloseCode::Normal)).await,
+                Event::Stopping => return Box::pin(self.finish(CloseCode::Restart)).await,
             }
         }
     }
 
     /// Waits for whatever happens next; nothing is lost where this is broken off.
-    async fn event(&mut self, ticks: &mut Interval) -> Result<Event, Close> {
+    async fn event(&mut self, ticks: &mut Interval) -> Result<Event, CloseCode> {
         let reading = self.pending.len() < IN_FLIGHT && self.marks.len() < IN_FLIGHT;
         Ok(select! {
-            Some(arrival) = self.feed.arrival() => Event::Arrival(arrival),
-            incoming = self.line.receive(), if reading => Event::Incoming(incoming?),
-            Some(answer) = next_answer(&mut self.pending) => Event::Answer(answer),
-            Some(position) = next_mark(&mut self.marks) => Event::Marked(position),
+            Some(arrival) = self.feed.arrival() => Event::HubEvent(arrival),
+            incoming = self.socket.receive(), if reading => Event::Incoming(incoming?),
+            Some(answer) = next_answer(&mut self.pending) => Event::Outcome(answer),
+            Some(position) = next_mark(&mut self.marks) => Event::AwaitedReceipt(position),
             _ = ticks.tick() => Event::Tick,
             () = self.input.ended() => Event::InputEnded,
             () = self.state.stopping.cancelled() => Event::Stopping,
@@ -230,43 +230,43 @@ impl Session {
     }
 
     /// Sends what happened in a chat.
-    async fn deliver(&mut self, arrival: Arrival) -> Result<(), Close> {
+    async fn deliver(&mut self, arrival: HubEvent) -> Result<(), CloseCode> {
         match self.feed.take(arrival) {
-            Delivery::Changes(batch, skip) => {
+            FeedAction::Changes(batch, skip) => {
                 for (_, frame) in batch.iter().skip(skip) {
-                    self.line.gather(frame.clone()).await?;
+                    self.socket.buffer(frame.clone()).await?;
                 }
                 Ok(())
             }
-            Delivery::Frame(frame) => self.line.gather(frame).await,
-            Delivery::Behind(chat) => Box::pin(self.catch_up(chat)).await,
-            Delivery::Reset => Err(Close::Restart),
-            Delivery::Nothing => Ok(()),
+            FeedAction::Frame(frame) => self.socket.buffer(frame).await,
+            FeedAction::CatchUp(chat) => Box::pin(self.catch_up(chat)).await,
+            FeedAction::Reset => Err(CloseCode::Restart),
+            FeedAction::Nothing => Ok(()),
         }
     }
 
     /// Sends what the socket has missed, from the database. Where that is not to be had, the
     /// client must come back and resume.
-    async fn catch_up(&mut self, chat: ChatId) -> Result<(), Close> {
+    async fn catch_up(&mut self, chat: ChatId) -> Result<(), CloseCode> {
         loop {
             let frames = match self.feed.catch_up(chat).await {
                 Ok(Some(frames)) => frames,
                 Ok(None) => return Ok(()),
                 Err(error) => {
                     error.log();
-                    return Err(Close::TooSlow);
+                    return Err(CloseCode::TooSlow);
                 }
             };
             for frame in frames {
-                self.line.gather(frame).await?;
+                self.socket.buffer(frame).await?;
             }
-            self.line.flush().await?;
+            self.socket.flush().await?;
         }
     }
 
     /// Answers an accepted `connect-chat`: what was missed, the `join`, the ack.
-    pub(super) async fn greet(&mut self, admitted: Admitted) -> Result<(), Close> {
-        let Admitted {
+    pub(super) async fn finish_connect(&mut self, admitted: Joined) -> Result<(), CloseCode> {
+        let Joined {
             id,
             chat,
             who,
@@ -275,8 +275,8 @@ impl Session {
         } = admitted;
         self.heartbeat |= resumes || id.is_some();
         self.catch_up(chat).await?;
-        if let Some(join) = self.feed.announce(chat, who) {
-            self.line.gather(join).await?;
+        if let Some(join) = self.feed.join(chat, who) {
+            self.socket.buffer(join).await?;
         }
         drop(opened.previous);
         match id {
@@ -288,11 +288,11 @@ impl Session {
                     online: &self.feed.online(chat),
                     truncated: opened.truncated,
                 };
-                self.line.gather(Frame::connected(&id, &how)).await
+                self.socket.buffer(Frame::connected(&id, &how)).await
             }
             Some(id) => {
-                self.line
-                    .gather(Frame::error(Some(&id), &Error::chat_not_found(chat)))
+                self.socket
+                    .buffer(Frame::error(Some(&id), &Error::chat_not_found(chat)))
                     .await
             }
             None => Ok(()),
@@ -300,8 +300,8 @@ impl Session {
     }
 
     /// Answers the change that was handed in first.
-    async fn answer(&mut self, answer: Result<Answer, Error>) -> Result<(), Close> {
-        let Some(Awaited { id, ack, .. }) = self.pending.pop_front() else {
+    async fn answer(&mut self, answer: Result<Outcome, Error>) -> Result<(), CloseCode> {
+        let Some(InFlight { id, ack, .. }) = self.pending.pop_front() else {
             return Ok(());
         };
         let frame = match (answer, id) {
@@ -313,13 +313,13 @@ impl Session {
             // Without a name the broadcast is the answer.
             (Ok(_), None) => return Ok(()),
         };
-        self.line.gather(frame).await
+        self.socket.buffer(frame).await
     }
 
     /// Asks for a sign of life, and tells how far the chats are.
-    async fn tick(&mut self) -> Result<(), Close> {
+    async fn tick(&mut self) -> Result<(), CloseCode> {
         if self.unanswered >= 2 {
-            return Err(Close::NoPong(2 * self.state.limits.ping));
+            return Err(CloseCode::NoPong(2 * self.state.limits.ping));
         }
         self.unanswered += 1;
         if self.heartbeat {
@@ -330,14 +330,14 @@ impl Session {
                 self.deliver(arrival).await?;
             }
             let heads = self.feed.heads(&told);
-            self.line.gather(Frame::heartbeat(&heads)).await?;
+            self.socket.buffer(Frame::heartbeat(&heads)).await?;
         }
-        self.line.ping().await
+        self.socket.ping().await
     }
 
     /// The server stops, or the client sends no more: what was handed in is answered, what has arrived
     /// is sent.
-    async fn finish(&mut self, close: Close) -> Result<Infallible, Close> {
+    async fn finish(&mut self, close: CloseCode) -> Result<Infallible, CloseCode> {
         while let Some(answer) = next_answer(&mut self.pending).await {
             self.answer(answer).await?;
         }
@@ -347,7 +347,7 @@ impl Session {
         while let Some(Some(arrival)) = self.feed.arrival().now_or_never() {
             self.deliver(arrival).await?;
         }
-        self.line.flush().await?;
+        self.socket.flush().await?;
         Err(close)
     }
 }
@@ -358,7 +358,7 @@ pub(super) fn too_many_frames(wait: Duration) -> Error {
 }
 
 /// The answer to the change that was handed in first; none where there is none.
-async fn next_answer(pending: &mut VecDeque<Awaited>) -> Option<Result<Answer, Error>> {
+async fn next_answer(pending: &mut VecDeque<InFlight>) -> Option<Result<Outcome, Error>> {
     match pending.front_mut() {
         Some(first) => Some(first.pending.answer().await),
         None => None,

@@ -5,8 +5,8 @@ use crate::{
     middleware::Input,
     middleware::log_rate_limited,
     model::UserId,
-    protocol::{Close, Frame},
-    rate_limit::{Pace, Rate, Refusals, neighbourhood},
+    protocol::{CloseCode, Frame},
+    rate_limit::{Rate, RateLimiter, RefusalLog, rate_limit_key},
     state::AppState,
 };
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
@@ -28,7 +28,7 @@ use tungstenite::error::{CapacityError, Error as WsError};
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// An open socket.
-pub(super) struct Line {
+pub(super) struct Socket {
     /// Boxed, because a task keeps room for every place that a value was moved through.
     socket: Box<WebSocket>,
     /// How long the other side may take to accept what it is sent.
@@ -44,7 +44,7 @@ pub(super) struct Line {
     sent: u64,
     throttle: Throttle,
     /// Which refusals of its address are logged.
-    refusals: Refusals,
+    refusals: RefusalLog,
     /// Whether the other side still sends.
     input: Arc<Input>,
     /// What came too fast, and when it may go on. Until then nothing is read.
@@ -65,7 +65,7 @@ pub(super) enum Incoming {
     Other,
 }
 
-impl Line {
+impl Socket {
     pub(super) fn new(
         socket: WebSocket,
         id: &str,
@@ -108,13 +108,13 @@ impl Line {
         let span = || tracing::info_span!("socket", id = self.id, from = %self.from, user);
         if error.code() != Code::RateLimited {
             span().in_scope(|| error.log());
-        } else if let Some(left_out) = self.refusals.note(neighbourhood(self.from)) {
+        } else if let Some(left_out) = self.refusals.note(rate_limit_key(self.from)) {
             span().in_scope(|| log_rate_limited(error.message(), left_out));
         }
     }
 
     /// Waits for what comes in, and no faster than it may; nothing is lost where this is broken off.
-    pub(super) async fn receive(&mut self) -> Result<Incoming, Close> {
+    pub(super) async fn receive(&mut self) -> Result<Incoming, CloseCode> {
         loop {
             let held = self.held.as_ref().map(|(until, _)| *until);
             if let Some(until) = held.max(self.rests) {
@@ -147,7 +147,7 @@ impl Line {
         }
     }
 
-    async fn read(&mut self) -> Result<Incoming, Close> {
+    async fn read(&mut self) -> Result<Incoming, CloseCode> {
         match self.socket.recv().await {
             Some(Ok(Message::Text(text))) => {
                 self.received += text.len() as u64;
@@ -155,47 +155,47 @@ impl Line {
             }
             Some(Ok(Message::Pong(_))) => Ok(Incoming::Pong),
             Some(Ok(Message::Ping(_))) => Ok(Incoming::Other),
-            Some(Ok(Message::Binary(_))) => Err(Close::Binary),
-            Some(Ok(Message::Close(_))) | None => Err(Close::Normal),
+            Some(Ok(Message::Binary(_))) => Err(CloseCode::Binary),
+            Some(Ok(Message::Close(_))) | None => Err(CloseCode::Normal),
             Some(Err(error)) => Err(reason(error)),
         }
     }
 
     /// Gathers a frame, to be written with those that follow.
-    pub(super) async fn gather(&mut self, frame: Frame) -> Result<(), Close> {
+    pub(super) async fn buffer(&mut self, frame: Frame) -> Result<(), CloseCode> {
         // Frames are JSON that this server made, so UTF-8: the check costs little and fails never.
-        let text = Utf8Bytes::try_from(frame.into_bytes()).map_err(|_| Close::Normal)?;
+        let text = Utf8Bytes::try_from(frame.into_bytes()).map_err(|_| CloseCode::Normal)?;
         self.sent += text.len() as u64;
         self.feed(Message::Text(text)).await
     }
 
     /// Gathers a ping.
-    pub(super) async fn ping(&mut self) -> Result<(), Close> {
+    pub(super) async fn ping(&mut self) -> Result<(), CloseCode> {
         self.feed(Message::Ping(Bytes::new())).await
     }
 
-    async fn feed(&mut self, message: Message) -> Result<(), Close> {
+    async fn feed(&mut self, message: Message) -> Result<(), CloseCode> {
         let limit = self.write_limit;
         within(limit, poll_fn(|cx| self.socket.poll_ready_unpin(cx))).await?;
         self.socket
             .start_send_unpin(message)
-            .map_err(|_| Close::Normal)
+            .map_err(|_| CloseCode::Normal)
     }
 
     /// Writes what was gathered.
-    pub(super) async fn flush(&mut self) -> Result<(), Close> {
+    pub(super) async fn flush(&mut self) -> Result<(), CloseCode> {
         let limit = self.write_limit;
         within(limit, poll_fn(|cx| self.socket.poll_flush_unpin(cx))).await
     }
 
     /// Writes one frame.
-    pub(super) async fn send(&mut self, frame: Frame) -> Result<(), Close> {
-        self.gather(frame).await?;
+    pub(super) async fn send(&mut self, frame: Frame) -> Result<(), CloseCode> {
+        self.buffer(frame).await?;
         self.flush().await
     }
 
     /// Says why, waits a moment for the other side to say goodbye too, and logs the socket's life.
-    pub(super) async fn close(mut self, close: Close, user: Option<UserId>) {
+    pub(super) async fn close(mut self, close: CloseCode, user: Option<UserId>) {
         let (code, reason) = close.frame();
         let frame = CloseFrame {
             code,
@@ -226,7 +226,7 @@ impl Line {
 
 /// Waits for the other side to accept what it is sent. Mostly it does at once: only where it does
 /// not, a timer is made.
-async fn within<F>(limit: Duration, mut writing: F) -> Result<(), Close>
+async fn within<F>(limit: Duration, mut writing: F) -> Result<(), CloseCode>
 where
     F: Future<Output = Result<(), axum::Error>> + Unpin + Send,
 {
@@ -234,19 +234,19 @@ where
         Some(written) => written,
         None => {
             let waiting: BoxFuture<'_, _> = Box::pin(time::timeout(limit, writing));
-            waiting.await.map_err(|_| Close::TooSlow)?
+            waiting.await.map_err(|_| CloseCode::TooSlow)?
         }
     };
-    written.map_err(|_| Close::Normal)
+    written.map_err(|_| CloseCode::Normal)
 }
 
 /// Why reading failed, as the other side is told.
-fn reason(error: axum::Error) -> Close {
+fn reason(error: axum::Error) -> CloseCode {
     match error.into_inner().downcast::<WsError>().map(|error| *error) {
-        Ok(WsError::Capacity(CapacityError::MessageTooLong { .. })) => Close::TooLarge,
-        Ok(WsError::Utf8(_)) => Close::NotText,
-        Ok(WsError::Protocol(_)) => Close::Protocol,
-        _ => Close::Normal,
+        Ok(WsError::Capacity(CapacityError::MessageTooLong { .. })) => CloseCode::TooLarge,
+        Ok(WsError::Utf8(_)) => CloseCode::NotText,
+        Ok(WsError::Protocol(_)) => CloseCode::Protocol,
+        _ => CloseCode::Normal,
     }
 }
 
@@ -256,7 +256,7 @@ const TOLD: u32 = 100;
 
 /// A socket's pace.
 pub(super) struct Throttle {
-    pace: Pace,
+    pace: RateLimiter,
     told: u32,
 }
 
@@ -273,7 +273,7 @@ pub(super) enum Verdict {
 impl Throttle {
     pub(super) fn new(rate: Option<Rate>) -> Self {
         Self {
-            pace: Pace::new(rate),
+            pace: RateLimiter::new(rate),
             told: 0,
         }
     }

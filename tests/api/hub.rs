@@ -1,7 +1,7 @@
 //! The hub forgets who is gone.
 
 use crate::harness::{Room, Server, Socket, Store, Wire, on_both_stores, patiently};
-use messaging_api::Census;
+use messaging_api::HubStats;
 use tokio::task::{JoinSet, yield_now};
 
 on_both_stores!(
@@ -16,9 +16,9 @@ const CHATS: usize = 5;
 
 /// Waits until the hub holds this much.
 async fn until_census(server: &Server, chats: usize, users: usize) {
-    let expected = Census { chats, users };
+    let expected = HubStats { chats, users };
     let waiting = async {
-        while server.census() != expected {
+        while server.hub_stats() != expected {
             yield_now().await;
         }
     };
@@ -83,8 +83,8 @@ async fn after_10_000_connects_and_disconnects_nothing_is_left(store: Store) {
         }
         let guests = coming.join_all().await;
         assert_eq!(
-            room.server.census(),
-            Census {
+            room.server.hub_stats(),
+            HubStats {
                 chats: CHATS,
                 users: users.len()
             }

@@ -60,7 +60,7 @@ async fn who_comes_and_goes_again_and_again_is_told_of_seldom(store: Store) {
     // The last one takes the chat along.
     drop((watcher, newcomer, restless));
     let gone = async {
-        while room.server.census().chats > 0 {
+        while room.server.hub_stats().chats > 0 {
             tokio::task::yield_now().await;
         }
     };

@@ -4,7 +4,7 @@ mod connect;
 mod health;
 mod pool;
 
-use super::{TRUSTED_IDLE, ToItsEnd, pool};
+use super::{PING_AFTER_IDLE, RunToCompletion, pool};
 use health::Trust;
 use sqlx::{
     Connection as _, PgConnection, PgPool,
@@ -37,7 +37,7 @@ const SESSION: [(&str, &str); 5] = [
 /// When Postgres gives up a server that it does not hear, in seconds: after so long it asks, so
 /// often, so many times; and what it has sent must have come after so many milliseconds. Over a
 /// Unix socket this says nothing.
-const SILENCE: [(&str, &str); 4] = [
+const TCP_KEEPALIVE: [(&str, &str); 4] = [
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
@@ -78,7 +78,7 @@ pub(super) async fn is_ours(connection: &mut PgConnection) -> Result<bool, sqlx:
 impl PostgresPool {
     /// Connections for a running server, opened when they are needed.
     fn new(options: &PgConnectOptions, connections: u32) -> Self {
-        let options = options.clone().options(SESSION).options(SILENCE);
+        let options = options.clone().options(SESSION).options(TCP_KEEPALIVE);
         let trust = Trust::new(options.clone());
         let (acquired, released) = (trust.clone(), trust.clone());
         let pool: PgPoolOptions = pool(connections).test_before_acquire(false);
@@ -88,7 +88,7 @@ impl PostgresPool {
                 if !trust.covers(meta.age) {
                     return Ok(false);
                 }
-                if meta.idle_for > TRUSTED_IDLE || trust.doubts(meta.idle_for) {
+                if meta.idle_for > PING_AFTER_IDLE || trust.doubts(meta.idle_for) {
                     let works = ping(connection, PING_LIMIT).await;
                     works.inspect_err(|_| trust.lose())?;
                 }
@@ -129,7 +129,7 @@ impl PostgresPool {
             // The error makes sure that no connection of now is used again.
             begun.unwrap_or_else(|_| Err(silent()))
         };
-        let begun = ToItsEnd::new(begin).await;
+        let begun = RunToCompletion::new(begin).await;
         watch.settle(&begun);
         Ok(PostgresTransaction {
             writes: false,
@@ -139,7 +139,7 @@ impl PostgresPool {
     }
 
     /// So many connections of their own, with more settings, and a limit for the wait for one.
-    pub(super) fn reserved(
+    pub(super) fn priority(
         &self,
         connections: u32,
         settings: &[(&str, &str)],

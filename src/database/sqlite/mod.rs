@@ -42,7 +42,7 @@ pub(super) static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 /// An open SQLite file: WAL, synchronous FULL, foreign keys on. One connection writes: with more,
 /// they would wait for each other's locks by polling. The others only read.
 #[derive(Clone)]
-pub struct Embedded {
+pub struct SqliteDatabase {
     /// How its connections are opened.
     options: SqliteConnectOptions,
     writer: OneWriter,
@@ -53,7 +53,7 @@ pub struct Embedded {
     lock: Arc<LockFile>,
 }
 
-impl Embedded {
+impl SqliteDatabase {
     /// Opens the file, makes it where it is missing, and migrates it. A start that fails leaves
     /// nothing behind that it made.
     ///

@@ -2,9 +2,9 @@ use super::*;
 use proptest::prelude::*;
 
 /// 10.0.0.0/8 and this machine are proxies.
-fn proxies() -> Proxies {
+fn proxies() -> TrustedProxies {
     let networks = ["10.0.0.0/8", "127.0.0.1/32", "::1/128"];
-    Proxies::new(
+    TrustedProxies::new(
         networks
             .iter()
             .filter_map(|network| network.parse().ok())
@@ -211,7 +211,7 @@ proptest! {
                 headers.insert(name, value);
             }
             prop_assert_eq!(client(peer, &headers, &proxies()), peer);
-            prop_assert_eq!(called_as(peer, &headers, &proxies()), CalledAs::default());
+            prop_assert_eq!(called_as(peer, &headers, &proxies()), ForwardedHost::default());
             let proxy = IpAddr::from([10, 0, 0, 1]);
             client(proxy, &headers, &proxies());
             called_as(proxy, &headers, &proxies());

@@ -1,6 +1,6 @@
 //! The origin that this server takes for its own: by which name, port and scheme a browser called it.
 
-use crate::middleware::client_ip::CalledAs;
+use crate::middleware::client_ip::ForwardedHost;
 use axum::http::{HeaderMap, header};
 use std::fmt;
 
@@ -12,16 +12,16 @@ const LONGEST_HOST: usize = 255;
 pub(super) struct OwnOrigin<'a> {
     /// Known where a trusted proxy tells it; else a page may have come by either.
     scheme: Option<&'a str>,
-    place: Place<'a>,
+    place: Permit<'a>,
 }
 
 impl<'a> OwnOrigin<'a> {
     /// By what a trusted proxy says, else by `Host`. None where neither is a name.
-    pub(super) fn of(headers: &'a HeaderMap, called: &'a CalledAs) -> Option<Self> {
+    pub(super) fn of(headers: &'a HeaderMap, called: &'a ForwardedHost) -> Option<Self> {
         let host = called.host.as_ref().or(headers.get(header::HOST))?;
         Some(Self {
             scheme: called.scheme.as_deref(),
-            place: Place::parse(host.to_str().ok()?)?,
+            place: Permit::parse(host.to_str().ok()?)?,
         })
     }
 
@@ -30,10 +30,10 @@ impl<'a> OwnOrigin<'a> {
         let Some((scheme, place)) = origin.split_once("://") else {
             return false;
         };
-        let (Some(default), Some(page)) = (default_port(scheme), Place::parse(place)) else {
+        let (Some(default), Some(page)) = (default_port(scheme), Permit::parse(place)) else {
             return false;
         };
-        let port = |place: &Place<'_>| place.port.unwrap_or(default);
+        let port = |place: &Permit<'_>| place.port.unwrap_or(default);
         let same_place =
             page.host.eq_ignore_ascii_case(self.place.host) && port(&page) == port(&self.place);
         same_place && self.scheme.is_none_or(|own| own == scheme)
@@ -53,13 +53,13 @@ impl fmt::Display for OwnOrigin<'_> {
 
 /// The host and port of an origin or of a `Host` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place<'a> {
+struct Permit<'a> {
     /// An IPv6 address stands in brackets.
     host: &'a str,
     port: Option<u16>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Permit<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let (host, port) = match text.rsplit_once(':') {
             // Within brackets, a colon is part of an address.
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn own<'a>(scheme: Option<&'a str>, host: &'a str) -> Option<OwnOrigin<'a>> {
-        let place = Place::parse(host)?;
+        let place = Permit::parse(host)?;
         Some(OwnOrigin { scheme, place })
     }
 

@@ -2,15 +2,15 @@
 
 use super::{column, json};
 use crate::{
-    database::{Store, StoreTransaction},
+    database::{Database, DatabaseTransaction},
     model::{ChatId, SessionId, Timestamp, UserId},
 };
 use sqlx::{Result, query_as, query_scalar};
 
 /// Those of the pairs that are no memberships although user and chat exist, seen in one look: a
 /// deleted user or chat takes its memberships along, and is told as what it is.
-pub(crate) async fn strangers(
-    store: &Store,
+pub(crate) async fn non_members(
+    store: &Database,
     pairs: &[(UserId, ChatId)],
 ) -> Result<Vec<(UserId, ChatId)>> {
     const POSTGRES: &str = "SELECT k.u, k.c FROM unnest($1::bigint[], $2::bigint[]) AS k (u, c) \
@@ -24,14 +24,14 @@ pub(crate) async fn strangers(
         WHERE NOT EXISTS (SELECT 1 FROM customer_chat m \
             WHERE m.customer_id = k.value ->> 0 AND m.chat_id = k.value ->> 1)";
     match store {
-        Store::Postgres(pool) => {
+        Database::Postgres(pool) => {
             let query = query_as(POSTGRES).bind(column(pairs, |(user, _)| user.0));
             query
                 .bind(column(pairs, |(_, chat)| chat.0))
                 .fetch_all(pool)
                 .await
         }
-        Store::Sqlite(embedded) => {
+        Database::Sqlite(embedded) => {
             let query = query_as(SQLITE).bind(json(pairs, |(user, chat)| (user.0, chat.0)));
             query.fetch_all(embedded.readers()).await
         }
@@ -39,17 +39,17 @@ pub(crate) async fn strangers(
 }
 
 /// Those of the ids that are no users.
-pub(crate) async fn missing_users(store: &Store, ids: &[UserId]) -> Result<Vec<UserId>> {
+pub(crate) async fn missing_users(store: &Database, ids: &[UserId]) -> Result<Vec<UserId>> {
     const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
         WHERE NOT EXISTS (SELECT FROM customer u WHERE u.customer_id = k.id)";
     const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
         WHERE NOT EXISTS (SELECT 1 FROM customer u WHERE u.customer_id = k.value)";
     match store {
-        Store::Postgres(pool) => {
+        Database::Postgres(pool) => {
             let query = query_scalar(POSTGRES).bind(column(ids, |id| id.0));
             query.fetch_all(pool).await
         }
-        Store::Sqlite(embedded) => {
+        Database::Sqlite(embedded) => {
             let query = query_scalar(SQLITE).bind(json(ids, |id| id.0));
             query.fetch_all(embedded.readers()).await
         }
@@ -57,17 +57,20 @@ pub(crate) async fn missing_users(store: &Store, ids: &[UserId]) -> Result<Vec<U
 }
 
 /// Those of the ids that are no sessions.
-pub(crate) async fn missing_sessions(store: &Store, ids: &[SessionId]) -> Result<Vec<SessionId>> {
+pub(crate) async fn missing_sessions(
+    store: &Database,
+    ids: &[SessionId],
+) -> Result<Vec<SessionId>> {
     const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
         WHERE NOT EXISTS (SELECT FROM session s WHERE s.session_id = k.id)";
     const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
         WHERE NOT EXISTS (SELECT 1 FROM session s WHERE s.session_id = k.value)";
     match store {
-        Store::Postgres(pool) => {
+        Database::Postgres(pool) => {
             let query = query_scalar(POSTGRES).bind(column(ids, |id| id.0));
             query.fetch_all(pool).await
         }
-        Store::Sqlite(embedded) => {
+        Database::Sqlite(embedded) => {
             let query = query_scalar(SQLITE).bind(json(ids, |id| id.0));
             query.fetch_all(embedded.readers()).await
         }
@@ -75,17 +78,17 @@ pub(crate) async fn missing_sessions(store: &Store, ids: &[SessionId]) -> Result
 }
 
 /// The present: the database's, where it has a clock of its own.
-pub(crate) async fn now(store: &Store) -> Result<Timestamp> {
+pub(crate) async fn now(store: &Database) -> Result<Timestamp> {
     const POSTGRES: &str = "SELECT clock_timestamp()";
     match store {
-        Store::Postgres(pool) => query_scalar(POSTGRES).fetch_one(pool).await,
-        Store::Sqlite(_) => Ok(Timestamp::now()),
+        Database::Postgres(pool) => query_scalar(POSTGRES).fetch_one(pool).await,
+        Database::Sqlite(_) => Ok(Timestamp::now()),
     }
 }
 
 /// Notes that sessions are in use; gives those that are within their lifetime.
 pub(crate) async fn touch_sessions(
-    tx: &mut StoreTransaction,
+    tx: &mut DatabaseTransaction,
     sessions: &[SessionId],
     now: Timestamp,
 ) -> Result<Vec<SessionId>> {
@@ -95,11 +98,11 @@ pub(crate) async fn touch_sessions(
         WHERE session_id IN (SELECT value FROM json_each($1)) AND expires_at > $2 \
         RETURNING session_id";
     match tx {
-        StoreTransaction::Postgres(tx) => {
+        DatabaseTransaction::Postgres(tx) => {
             let query = query_scalar(POSTGRES).bind(column(sessions, |s| s.0));
             query.bind(now).fetch_all(&mut **tx).await
         }
-        StoreTransaction::Sqlite(tx) => {
+        DatabaseTransaction::Sqlite(tx) => {
             let query = query_scalar(SQLITE).bind(json(sessions, |s| s.0));
             query.bind(now).fetch_all(&mut **tx).await
         }

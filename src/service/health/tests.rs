@@ -2,13 +2,15 @@
 
 use super::HealthService;
 use crate::{
-    database::{HealthRepository, Store, Target},
-    delivery::{Standings, Writer},
+    database::{Database, HealthRepository, Target},
+    delivery::{MembershipLoader, Writer},
     error::{Code, Error},
     hub::Hub,
     metrics::Metrics,
-    repository::{LogRepository, MemberRepository, PositionRepository, RosterRepository},
-    service::read_receipt::ReadService,
+    repository::{
+        LockedChatRepository, MemberRepository, MessageLogRepository, ReadPositionRepository,
+    },
+    service::read_receipt::ReadReceiptService,
 };
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -18,13 +20,13 @@ use tokio_util::sync::CancellationToken;
 enum Failed {
     Nothing,
     Writer,
-    Standings,
-    Marking,
+    MembershipLoader,
+    PendingReceipt,
 }
 
 async fn ready(failed: Failed) -> Result<Option<Code>, String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let store = Store::open(
+    let store = Database::open(
         &Target::Sqlite(folder.path().join("test.db")),
         2,
         Duration::ZERO,
@@ -32,21 +34,21 @@ async fn ready(failed: Failed) -> Result<Option<Code>, String> {
     .await?;
     let hub = Hub::default();
     let (writer, worker) = Writer::new(
-        LogRepository::new(store.clone()),
-        RosterRepository::new(store.clone()),
+        MessageLogRepository::new(store.clone()),
+        LockedChatRepository::new(store.clone()),
         hub.clone(),
         Metrics::default().writer,
         CancellationToken::new(),
     );
-    let (standings, answering) = Standings::new(MemberRepository::new(store.clone()));
-    let positions = PositionRepository::new(store.clone());
-    let (reads, marking) = ReadService::new(positions, standings.clone(), hub.clone());
+    let (standings, answering) = MembershipLoader::new(MemberRepository::new(store.clone()));
+    let positions = ReadPositionRepository::new(store.clone());
+    let (reads, marking) = ReadReceiptService::new(positions, standings.clone(), hub.clone());
     let health = HealthRepository::new(store.clone());
     let health = HealthService::new(health, None, writer, standings, reads);
     // Dropped is what a task that has panicked leaves.
     let worker = (failed != Failed::Writer).then_some(worker);
-    let answering = (failed != Failed::Standings).then_some(answering);
-    let marking = (failed != Failed::Marking).then_some(marking);
+    let answering = (failed != Failed::MembershipLoader).then_some(answering);
+    let marking = (failed != Failed::PendingReceipt).then_some(marking);
     let ready = health.ready().await;
     drop((worker, answering, marking));
     store.close().await;
@@ -56,7 +58,11 @@ async fn ready(failed: Failed) -> Result<Option<Code>, String> {
 #[tokio::test]
 async fn every_task_is_needed() {
     assert_eq!(Box::pin(ready(Failed::Nothing)).await, Ok(None));
-    for failed in [Failed::Writer, Failed::Standings, Failed::Marking] {
+    for failed in [
+        Failed::Writer,
+        Failed::MembershipLoader,
+        Failed::PendingReceipt,
+    ] {
         assert_eq!(Box::pin(ready(failed)).await, Ok(Some(Code::Unavailable)));
     }
 }

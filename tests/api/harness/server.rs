@@ -2,7 +2,7 @@
 
 use super::{Client, Database, Socket, Store, patiently};
 use clap::Parser;
-use messaging_api::{App, Census, Config};
+use messaging_api::{App, Config, HubStats};
 use std::net::SocketAddr;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
@@ -12,7 +12,7 @@ pub struct Server {
     pub address: SocketAddr,
     /// What it runs on; a second server may be started on the same.
     pub database: Database,
-    census: Box<dyn Fn() -> Census + Send + Sync>,
+    census: Box<dyn Fn() -> HubStats + Send + Sync>,
     stop: Option<oneshot::Sender<()>>,
     stopped: JoinHandle<()>,
 }
@@ -51,7 +51,7 @@ impl Server {
             .chain([url]);
         let config = Config::parse_from(flags);
         let app = App::start(&config).await.expect("a server that starts");
-        let census = Box::new(app.census());
+        let census = Box::new(app.hub_stats());
         let listener = TcpListener::bind(config.address())
             .await
             .expect("a free port");
@@ -83,7 +83,7 @@ impl Server {
     }
 
     /// How much the hub holds.
-    pub fn census(&self) -> Census {
+    pub fn census(&self) -> HubStats {
         (self.census)()
     }
 
