@@ -179,7 +179,7 @@ impl LinkTask {
             NatsEvent::ServerError(_) | NatsEvent::ClientError(_) => {
                 let last_error = event.to_string();
                 if last_error != self.last_error {
-                    tracing::warn!(%last_error, "the link to the other servers");
+                    tracing::warn!(complaint = %last_error, "the link to the other servers");
                     self.last_error = last_error;
                 }
             }

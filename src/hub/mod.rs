@@ -2,8 +2,8 @@
 //! is in, gone with the last one. Nothing here is stored; the database is the truth. Where several
 //! servers share it, a link tells each what happens on the others.
 
+mod claims;
 mod connections;
-mod doubtful;
 mod nodes;
 mod outbound;
 mod remote_presence;
@@ -16,7 +16,7 @@ use crate::{
     protocol::{Frame, Online},
     rate_limit::KeyedRateLimiter,
 };
-use doubtful::UnverifiedClaims;
+use claims::UnverifiedClaims;
 use outbound::OutboundQueue;
 use remote_presence::RemotePresence;
 use room::{BatchOutcome, Room, Source};
@@ -31,8 +31,8 @@ use tokio::{
     time,
 };
 
+pub use claims::Claims;
 pub use connections::Registration;
-pub use doubtful::Claims;
 pub(crate) use outbound::{ControlMessage, NodeId, Outbound, REORDER_TIMEOUT};
 pub use outbound::{Outbox, PossibleLoss};
 pub(crate) use remote_presence::NODE_TIMEOUT;

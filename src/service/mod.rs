@@ -1,5 +1,6 @@
 //! The rules: who may do what, and in which order things happen.
 
+mod admin_succession;
 mod chat;
 mod health;
 mod janitor;
@@ -7,7 +8,6 @@ mod legacy_passwords;
 mod login;
 mod member;
 mod message;
-mod ownerless_chats;
 mod pagination;
 mod read_receipt;
 mod session;
@@ -15,6 +15,7 @@ mod skeleton_backfill;
 mod totals;
 mod user;
 
+pub use admin_succession::AdminSuccession;
 pub use chat::{ChatCursor, ChatPage, ChatParts, ChatService};
 pub use health::HealthService;
 pub use janitor::{ChatPurger, Deletions, SessionJanitor, SessionTtl, Startup};
@@ -23,7 +24,6 @@ pub(crate) use login::of_new_password;
 pub use login::{Client, Login, Proofs};
 pub use member::{MemberParts, MemberService, Membership};
 pub use message::{MessageService, SendRequest};
-pub use ownerless_chats::AdminSuccession;
 pub use pagination::{BackPage, Limit, Page};
 pub use read_receipt::{PendingReceipt, ReadReceiptService};
 pub use session::{Identity, SessionParts, SessionService};
