@@ -44,6 +44,7 @@ pub mod routes;
 pub mod server;
 pub mod service;
 pub mod state;
+pub mod tasks;
 pub mod telemetry;
 pub mod websocket;
 

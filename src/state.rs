@@ -12,6 +12,7 @@ use crate::{
     },
 };
 use std::{net::IpAddr, sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What the routes get. Cloning shares it.
@@ -58,6 +59,8 @@ pub struct Shared {
     pub passwords: KeyedRateLimiter<IpAddr>,
     /// Which refusals by rate are logged.
     pub refusals: RefusalLog,
+    /// Permits for open connections of all addresses.
+    pub permits: Arc<Semaphore>,
     /// How many connections each address may have.
     pub connections: ConcurrencyLimiter<IpAddr>,
     /// How many sockets each user may have.

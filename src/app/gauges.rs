@@ -18,12 +18,12 @@ pub(super) struct GaugeSources {
     pub(super) hub: Hub,
     /// The link to the other nodes; null on a single node.
     pub(super) link: Option<Link>,
-    pub(super) stores: Pools,
+    pub(super) pools: Pools,
     pub(super) writer: Writer,
     pub(super) totals: TotalsService,
     pub(super) sockets: TaskTracker,
     /// The places for connections, and how many there are in all.
-    pub(super) room: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
     pub(super) most_connections: usize,
 }
 
@@ -44,7 +44,7 @@ impl GaugeSources {
 
     fn of_callers(&self) -> [Sample; 5] {
         let census = self.hub.hub_stats();
-        let free = self.room.available_permits();
+        let free = self.permits.available_permits();
         let open = self.most_connections.saturating_sub(free);
         [
             gauge("connections", "Connections open", open),
@@ -69,7 +69,7 @@ impl GaugeSources {
 
     fn of_store(&self) -> [Sample; 5] {
         let (waiting, room) = self.writer.queue();
-        let pool = self.stores.connections();
+        let pool = self.pools.connections();
         let idle = "Connections to the database that do nothing";
         let most = "Most connections to the database";
         [

@@ -9,11 +9,8 @@ use crate::{
     server::ConnectionLimits,
     state::{AppState, Limits},
 };
-use std::{net::IpAddr, sync::Arc, time::Duration};
-use tokio::{
-    sync::Semaphore,
-    time::{self, Instant},
-};
+use std::{net::IpAddr, time::Duration};
+use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How often callers are forgotten who have not come for a while. Until then one takes some 60
@@ -40,7 +37,8 @@ fn rate(config: &Config, per_second: u32) -> Option<Rate> {
 }
 
 /// How fast addresses and users may be.
-pub(super) struct CallerPaces {
+#[derive(Clone)]
+pub(super) struct CallerLimiters {
     pub(super) requests: KeyedRateLimiter<IpAddr>,
     pub(super) passwords: KeyedRateLimiter<IpAddr>,
     pub(super) messages: KeyedRateLimiter<UserId>,
@@ -51,7 +49,7 @@ pub(super) struct CallerPaces {
     pub(super) refusals: RefusalLog,
 }
 
-impl CallerPaces {
+impl CallerLimiters {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             requests: KeyedRateLimiter::new(rate(config, config.limits.requests_per_second)),
@@ -93,9 +91,9 @@ impl CallerPaces {
 }
 
 /// What the listener is held to.
-pub(super) fn bounds(config: &Config, state: &AppState, room: Arc<Semaphore>) -> ConnectionLimits {
+pub(super) fn connection_limits(config: &Config, state: &AppState) -> ConnectionLimits {
     ConnectionLimits {
-        room,
+        permits: state.permits.clone(),
         of_address: state.connections.clone(),
         proxies: state.proxies.clone(),
         head_limit: config.handshake_limit,

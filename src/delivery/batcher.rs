@@ -50,11 +50,6 @@ impl<Q: Clone + Send + 'static, A: Send + 'static> Batcher<Q, A> {
         (Self { queue }, work(waiting, answer))
     }
 
-    /// Whether nobody answers any more.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.queue.is_closed()
-    }
-
     /// The answer, found after this was called.
     ///
     /// # Errors

@@ -52,11 +52,6 @@ impl MembershipLoader {
         })
     }
 
-    /// Whether nobody answers any more.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.standings.is_closed() || self.newcomers.is_closed()
-    }
-
     /// How the user stands to the chat, read after this was called.
     ///
     /// # Errors

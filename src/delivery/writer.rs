@@ -73,12 +73,6 @@ impl Writer {
         (QUEUE - self.queue.capacity(), QUEUE)
     }
 
-    /// Whether nothing is taken any more: the server is stopping, or the worker has failed.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.queue.is_closed()
-    }
-
     /// What became of the last change that was to be stored.
     pub(crate) fn last_outcome(&self) -> &LastOutcome {
         &self.outcome

@@ -4,6 +4,7 @@
 
 mod claims;
 mod connections;
+mod delayed_leaves;
 mod nodes;
 mod outbound;
 mod remote_presence;
@@ -27,12 +28,13 @@ use std::{
     time::Instant,
 };
 use tokio::{
-    sync::{broadcast, watch},
+    sync::{broadcast, mpsc, watch},
     time,
 };
 
 pub use claims::Claims;
 pub use connections::Registration;
+pub use delayed_leaves::DelayedLeaves;
 pub(crate) use outbound::{ControlMessage, NodeId, Outbound, REORDER_TIMEOUT};
 pub use outbound::{Outbox, PossibleLoss};
 pub(crate) use remote_presence::NODE_TIMEOUT;
@@ -59,6 +61,8 @@ struct Shared {
     doubtful: UnverifiedClaims,
     /// How often a chat is told at once that a user left.
     leaves: Leaves,
+    /// Leaves that a chat is notified of later; null if no task publishes them.
+    delayed_leaves: Option<mpsc::UnboundedSender<delayed_leaves::Leave>>,
     /// Events for the other nodes; null on a single node.
     outbound: Option<OutboundQueue>,
     /// Changes when events of other nodes may have been lost.
@@ -117,13 +121,21 @@ pub struct HubStats {
 }
 
 impl Hub {
-    /// A hub of a server that is alone.
+    /// The hub of a single node, and its delayed leaves, which a task must publish.
     #[must_use]
-    pub fn new(leaves: Leaves) -> Self {
-        Self(Arc::new(Shared {
+    pub fn new(leaves: Leaves) -> (Self, DelayedLeaves) {
+        Self::with_outbound(leaves, None)
+    }
+
+    fn with_outbound(leaves: Leaves, outbound: Option<OutboundQueue>) -> (Self, DelayedLeaves) {
+        let (delayed, queue) = mpsc::unbounded_channel();
+        let shared = Shared {
             leaves,
+            outbound,
+            delayed_leaves: Some(delayed),
             ..Shared::default()
-        }))
+        };
+        (Self(Arc::new(shared)), DelayedLeaves(queue))
     }
 
     /// Takes a place in a chat: from here on the receiver gets all that happens there. Nobody is

@@ -1,7 +1,7 @@
 //! What the hub tells the other nodes, and what it does about what they tell.
 
 use super::{
-    Hub, Leaves, Rooms, Shared,
+    DelayedLeaves, Hub, Leaves, Rooms,
     outbound::{self, ControlMessage, NodeId, Outbound, Outbox, PossibleLoss, SnapshotPart},
     remote_presence::PresenceChange,
     room::{Batch, Event, Source},
@@ -11,11 +11,7 @@ use crate::{
     model::{ChatId, UserId},
     protocol::{Frame, Online},
 };
-use std::{
-    collections::HashSet,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::time::Instant;
 
 /// Users in one part of an answer: with names of any length it stays under the 1 MiB that NATS
@@ -25,16 +21,12 @@ const PART: usize = 500;
 const CHATS: usize = 100;
 
 impl Hub {
-    /// A hub of one node among several, and the queue of events for the others.
+    /// The hub of one node among several, its delayed leaves, and the queue of events for the other nodes.
     #[must_use]
-    pub fn linked(leaves: Leaves) -> (Self, Outbox) {
+    pub fn linked(leaves: Leaves) -> (Self, DelayedLeaves, Outbox) {
         let (outbound, outbox) = outbound::queue();
-        let shared = Shared {
-            outbound: Some(outbound),
-            leaves,
-            ..Shared::default()
-        };
-        (Self(Arc::new(shared)), outbox)
+        let (hub, delayed) = Self::with_outbound(leaves, Some(outbound));
+        (hub, delayed, outbox)
     }
 
     /// The number of other nodes that are heard.

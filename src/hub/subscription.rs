@@ -10,7 +10,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{runtime::Handle, time};
 
 /// How long after a chat was told that somebody types it is not told so again: clients show it for
 /// some seconds, and many send one with every key.
@@ -136,27 +135,15 @@ impl Drop for Subscription {
             present.sockets -= 1;
             if present.sockets == 0 && !present.leaving {
                 let user = who.customer_id;
-                match self.hub.leave_delay(self.chat, user) {
-                    Some(wait) if Handle::try_current().is_ok() => {
-                        present.leaving = true;
-                        tokio::spawn(publish_leave_later(self.hub.clone(), self.chat, user, wait));
-                    }
-                    _ => self.hub.went(&mut rooms, self.chat, user),
+                let wait = self.hub.leave_delay(self.chat, user);
+                present.leaving =
+                    wait.is_some_and(|wait| self.hub.publish_leave_later(self.chat, user, wait));
+                if !present.leaving {
+                    self.hub.went(&mut rooms, self.chat, user);
                 }
             }
         }
         rooms.close_if_empty(self.chat);
-    }
-}
-
-/// Tells a chat that a user left, as soon as it may be told again, unless they are back by then.
-async fn publish_leave_later(hub: Hub, chat: ChatId, user: UserId, mut wait: Duration) {
-    loop {
-        time::sleep(wait).await;
-        match hub.publish_leave_if_gone(chat, user) {
-            Some(again) => wait = again,
-            None => return,
-        }
     }
 }
 
@@ -167,7 +154,7 @@ impl Hub {
     }
 
     /// Tells the chat that the user left, where they did and are not back; else how long to wait.
-    fn publish_leave_if_gone(&self, chat: ChatId, user: UserId) -> Option<Duration> {
+    pub(super) fn publish_leave_if_gone(&self, chat: ChatId, user: UserId) -> Option<Duration> {
         let mut rooms = self.rooms();
         let present = rooms.here.get_mut(&chat)?.present.get_mut(&user)?;
         if present.sockets > 0 {

@@ -49,7 +49,7 @@ const WRITE_GRACE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionLimits {
     /// A place for each connection that may be open.
-    pub(super) room: Arc<Semaphore>,
+    pub(crate) permits: Arc<Semaphore>,
     /// The connections of each address.
     pub(super) of_address: ConcurrencyLimiter<IpAddr>,
     /// Whose connections are those of many.
@@ -84,7 +84,7 @@ impl Acceptor {
     ) -> Self {
         Self {
             service,
-            room: bounds.room.clone(),
+            room: bounds.permits.clone(),
             overflow: Arc::new(Semaphore::new(TURNED_AWAY)),
             bounds,
             stopping,

@@ -3,12 +3,12 @@
 #[cfg(test)]
 mod tests;
 
-use super::read_receipt::ReadReceiptService;
 use crate::{
     cluster::{Link, LinkState},
     database::HealthRepository,
-    delivery::{MembershipLoader, Writer},
+    delivery::Writer,
     error::{Code, Error},
+    tasks::TaskHealth,
 };
 use std::{
     sync::Arc,
@@ -29,8 +29,7 @@ pub struct HealthService {
     /// The link to the other nodes; null on a single node.
     link: Option<Link>,
     writer: Writer,
-    standings: MembershipLoader,
-    reads: ReadReceiptService,
+    tasks: TaskHealth,
 }
 
 /// Small writes, one at a time.
@@ -48,16 +47,14 @@ impl HealthService {
         health: HealthRepository,
         link: Option<Link>,
         writer: Writer,
-        standings: MembershipLoader,
-        reads: ReadReceiptService,
+        tasks: TaskHealth,
     ) -> Self {
         let last = Arc::default();
         Self {
             probe: Probe { health, last },
             link,
             writer,
-            standings,
-            reads,
+            tasks,
         }
     }
 
@@ -69,7 +66,7 @@ impl HealthService {
     /// `unavailable` where the store does not take writes within a second, or where a task has ended
     /// that the work cannot go on without.
     pub async fn ready(&self) -> Result<LinkState, Error> {
-        if self.writer.is_closed() || self.standings.is_closed() || self.reads.is_closed() {
+        if !self.tasks.all_running() {
             let message =
                 "The server is stopping, or a part of it has failed: it must be restarted";
             return Err(Error::new(Code::Unavailable, message));

@@ -57,11 +57,6 @@ impl ReadReceiptService {
         (Self { queue, standings }, work(waiting, positions, hub))
     }
 
-    /// Whether nobody writes any more.
-    pub(super) fn is_closed(&self) -> bool {
-        self.queue.is_closed()
-    }
-
     /// Hands in that a member has read up to a message.
     ///
     /// # Errors

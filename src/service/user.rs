@@ -15,6 +15,7 @@ use crate::{
     repository::{Updated, UserRepository},
 };
 use std::future::Future;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 /// The rules about users.
@@ -28,6 +29,8 @@ pub struct UserService {
     writer: Writer,
     /// Tells that chats may be there to be swept away, or to be given an admin.
     deletions: Deletions,
+    /// Deletions that go on after their request.
+    detached: TaskTracker,
 }
 
 /// What to change of a user; what is absent stays.
@@ -46,7 +49,7 @@ impl UserService {
         passwords: PasswordHasher,
         hub: Hub,
         writer: Writer,
-        deletions: Deletions,
+        (deletions, detached): (Deletions, TaskTracker),
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let reader = users.clone();
         let (found, finding) = Batcher::new(move |ids| find(reader.clone(), ids));
@@ -57,6 +60,7 @@ impl UserService {
             hub,
             writer,
             deletions,
+            detached,
         };
         (service, finding)
     }
@@ -151,8 +155,7 @@ impl UserService {
             deleted
         };
         // A task of its own: a request that meets its time limit does not leave half of the work undone.
-        // The task ends with the writer at the latest.
-        let deleting = tokio::spawn(deleting.in_current_span());
+        let deleting = self.detached.spawn(deleting.in_current_span());
         deleting.await.map_err(Error::internal)?
     }
 }

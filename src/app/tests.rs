@@ -1,7 +1,7 @@
 //! A server stops when a task ends that it cannot do without.
 
-use super::*;
-use crate::{app::App, config::Config};
+use super::App;
+use crate::config::Config;
 use clap::Parser;
 use std::{future::pending, path::Path};
 use tokio::net::TcpListener;
@@ -19,7 +19,7 @@ fn config(folder: &Path) -> Config {
 async fn names() -> Result<Vec<&'static str>, String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let app = App::start(&config(folder.path())).await?;
-    Ok(app.tasks.running.iter().map(|(name, _)| *name).collect())
+    Ok(app.tasks.names())
 }
 
 /// The sentence with which a server ends where one of its tasks was ended from outside.
@@ -29,9 +29,7 @@ async fn end_of(task: &str) -> Result<(), String> {
     let app = App::start(&config).await?;
     let listener = TcpListener::bind(config.address()).await;
     let listener = listener.map_err(|e| e.to_string())?;
-    let ended = app.tasks.running.iter().find(|(name, _)| *name == task);
-    let (_, running) = ended.ok_or("no such task")?;
-    running.abort();
+    assert!(app.tasks.abort(task), "no task {task}");
     app.serve(listener, pending()).await
 }
 
@@ -47,18 +45,4 @@ async fn every_task_is_essential() {
         let complaint = ended.err().unwrap_or_default();
         assert!(complaint.contains(&format!("ended: {task}")), "{complaint}");
     }
-}
-
-#[tokio::test]
-async fn a_task_that_panics_has_failed_and_one_that_was_told_to_end_has_not() {
-    let (mut tasks, stop) = (Tasks::new(), CancellationToken::new());
-    let told = stop.clone();
-    tasks.spawn("told", &stop, async move { told.cancelled().await });
-    let never = CancellationToken::new();
-    tasks.spawn("broken", &never, async { panic!("on purpose") });
-    tasks.failure().await;
-    assert_eq!(tasks.failed(), Some("broken"));
-    stop.cancel();
-    tasks.end("told", Duration::from_secs(60)).await;
-    assert_eq!(tasks.failed(), Some("broken"));
 }

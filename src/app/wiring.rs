@@ -1,0 +1,352 @@
+//! Builds the parts of the server in the order of their layers, and starts their background tasks.
+
+use super::{gauges::GaugeSources, limits};
+use crate::{
+    auth::{Mode, PasswordHasher, PasswordRules, SharedSecret},
+    cli::Control,
+    cluster::{Link, LinkOptions, LinkTask},
+    config::{Auth, Config},
+    database::{Database, HealthRepository, Pools},
+    delivery::{Feeds, MembershipLoader, Reconciler, ReconcilerParts, Writer},
+    error::Error,
+    hub::{Hub, Leaves, Outbox},
+    metrics::{Exposition, Histogram, Metrics},
+    rate_limit::{ConcurrencyLimiter, TrustedProxies},
+    repository::{
+        ChatPurgeRepository, ChatRepository, DemoDataRepository, EpochRepository,
+        LegacyPasswordRepository, LockedChatRepository, MemberRepository, MessageLogRepository,
+        MessageRepository, ReadPositionRepository, SessionRepository, SkeletonRepository,
+        TotalsRepository, UserRepository,
+    },
+    service::{
+        AdminSuccession, ChatParts, ChatPurger, ChatService, Deletions, HealthService,
+        LegacyPasswords, MemberParts, MemberService, MessageService, ReadReceiptService,
+        SessionParts, SessionService, SessionTtl, SkeletonBackfill, Startup, TotalsService,
+        UserService,
+    },
+    state::{AppState, Shared},
+    tasks::{Stage, Tasks},
+};
+use std::{future::Future, pin::Pin, sync::Arc};
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// The work of a background task.
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The parts that every other part is built on.
+pub(super) struct Parts<'a> {
+    pub(super) config: &'a Config,
+    pub(super) pools: &'a Pools,
+    pub(super) hub: &'a Hub,
+    /// The link to the other nodes; null on a single node.
+    pub(super) link: Option<Link>,
+    pub(super) metrics: &'a Metrics,
+    pub(super) limiters: &'a limits::CallerLimiters,
+    pub(super) passwords: &'a PasswordHasher,
+}
+
+/// The parts between the hub and the services.
+struct Delivery {
+    writer: Writer,
+    memberships: MembershipLoader,
+    feeds: Feeds,
+    /// Notes of deletions, for the tasks that clean up after them.
+    deletions: Deletions,
+}
+
+/// Fills the demo data and the skeletons of an empty database.
+pub(super) async fn prepare(config: &Config, database: &Database) -> Result<(), String> {
+    let startup = Startup::new(
+        DemoDataRepository::new(database.clone()),
+        SkeletonRepository::new(database.clone()),
+    );
+    let failed = |e: Error| {
+        e.log();
+        format!("cannot prepare the data: {e}")
+    };
+    if config.demo_data() {
+        startup.fill_sample().await.map_err(failed)?;
+    }
+    startup.fill_first_skeletons().await.map_err(failed)?;
+    Ok(())
+}
+
+/// The rules of new passwords. In open mode, which is for development, every password is accepted.
+pub(super) fn password_rules(config: &Config) -> PasswordRules {
+    match config.auth() {
+        Auth::Open => PasswordRules::Any,
+        Auth::Required => PasswordRules::Strong,
+    }
+}
+
+/// Builds the hub, and the link to the other nodes if NATS_URL is set.
+pub(super) async fn connect_hub(
+    config: &Config,
+    pools: &Pools,
+    (limiters, metrics): (&limits::CallerLimiters, &Metrics),
+    tasks: &mut Tasks,
+) -> Result<(Hub, Option<Link>), String> {
+    let leaves: Leaves = limiters.leaves.clone();
+    let (hub, delayed, link) = match config.nats_url.clone() {
+        None => {
+            let (hub, delayed) = Hub::new(leaves);
+            (hub, delayed, None)
+        }
+        Some(urls) => {
+            let (hub, delayed, outbox) = Hub::linked(leaves);
+            let lag = metrics.link_lag.clone();
+            let (link, task) = link(config, pools, (urls, outbox), lag).await?;
+            let running = task.run(hub.clone(), tasks.stop_token(Stage::Link));
+            tasks.spawn("link", Stage::Link, running);
+            (hub, delayed, Some(link))
+        }
+    };
+    let stop = tasks.stop_token(Stage::Periodic);
+    let leaving = delayed.run(hub.clone(), stop);
+    tasks.spawn("delayed leaves", Stage::Periodic, leaving);
+    Ok((hub, link))
+}
+
+async fn link(
+    config: &Config,
+    pools: &Pools,
+    (urls, outbox): (String, Outbox),
+    lag: Histogram,
+) -> Result<(Link, LinkTask), String> {
+    let deployment = pools.general.deployment().await.map_err(|e| {
+        e.log();
+        format!("cannot name the link to the other servers: {e}")
+    })?;
+    let options = LinkOptions {
+        urls,
+        credentials: config.nats_credentials.clone(),
+        authorities: config.nats_ca.clone(),
+        deployment: deployment.ok_or("several servers need Postgres")?,
+        subscription: config.nats_subscription,
+        on_lag: Box::new(move |age| lag.observe_time(age)),
+    };
+    let linked = Link::new(options, outbox).await;
+    linked.map_err(|error| config.secret_files.renamed(error))
+}
+
+impl Parts<'_> {
+    /// Builds the services, and starts every background task.
+    pub(super) fn start(&self, tasks: &mut Tasks) -> AppState {
+        let delivery = self.start_delivery(tasks);
+        let logins = self.sessions();
+        let stop = tasks.stop_token(Stage::Periodic);
+        let keeper = logins.keeper(self.config.session_sweep).run(stop);
+        tasks.spawn("session keeper", Stage::Periodic, keeper);
+        self.start_maintenance(&delivery, tasks);
+        self.state(delivery, logins, tasks)
+    }
+
+    fn start_delivery(&self, tasks: &mut Tasks) -> Delivery {
+        let (general, priority) = (&self.pools.general, &self.pools.priority);
+        let (writer, worker) = Writer::new(
+            MessageLogRepository::new(priority.clone()),
+            LockedChatRepository::new(priority.clone()),
+            self.hub.clone(),
+            self.metrics.writer.clone(),
+            tasks.stop_token(Stage::Writer),
+        );
+        tasks.spawn("writer", Stage::Writer, worker.run());
+        let reconciler = Reconciler::new(ReconcilerParts {
+            hub: self.hub.clone(),
+            log: MessageLogRepository::new(general.clone()),
+            members: MemberRepository::new(general.clone()),
+            users: UserRepository::new(general.clone()),
+            sessions: SessionRepository::new(general.clone()),
+            epochs: EpochRepository::new(general.clone()),
+            period: self.config.compare,
+        });
+        let reconciling = reconciler.run(tasks.stop_token(Stage::Periodic));
+        tasks.spawn("comparer", Stage::Periodic, reconciling);
+        let (memberships, loading) = MembershipLoader::new(MemberRepository::new(priority.clone()));
+        tasks.spawn("member look-ups", Stage::Loader, loading);
+        let feeds = Feeds::new(
+            self.hub.clone(),
+            memberships.clone(),
+            MessageRepository::new(general.clone()),
+            self.pools.feeds_at_once,
+            self.metrics.feeds.clone(),
+        );
+        Delivery {
+            writer,
+            memberships,
+            feeds,
+            deletions: Deletions::default(),
+        }
+    }
+
+    /// Starts the periodic tasks that no service needs.
+    fn start_maintenance(&self, delivery: &Delivery, tasks: &mut Tasks) {
+        let database = &self.pools.general;
+        let stop = tasks.stop_token(Stage::Periodic);
+        let purges = ChatPurgeRepository::new(database.clone());
+        let succession = AdminSuccession::new(
+            purges.clone(),
+            LockedChatRepository::new(database.clone()),
+            delivery.deletions.clone(),
+            self.config.auth() == Auth::Required,
+        );
+        let mut spawn = |name, work: Work| tasks.spawn(name, Stage::Periodic, work);
+        spawn("guardian of chats", Box::pin(succession.run(stop.clone())));
+        let purger = ChatPurger::new(purges, delivery.deletions.clone());
+        spawn("chat sweeper", Box::pin(purger.run(stop.clone())));
+        let skeletons = SkeletonBackfill::new(SkeletonRepository::new(database.clone()));
+        spawn("skeleton filler", Box::pin(skeletons.run(stop.clone())));
+        // Half of the hashing permits are left to logins.
+        let legacy = LegacyPasswords::new(
+            LegacyPasswordRepository::new(database.clone()),
+            self.passwords.clone(),
+            self.config.hashes_at_once() / 2,
+        );
+        spawn(
+            "hashing of plain passwords",
+            Box::pin(legacy.run(stop.clone())),
+        );
+        let hub = self.hub.clone();
+        let close = move |session| hub.end_session(session);
+        if let Some(control) = Control::listen(self.config, database, close) {
+            spawn("control socket", Box::pin(control.run(stop.clone())));
+        }
+        let sweeping = self.limiters.clone().sweep(stop.clone());
+        spawn("pace sweeper", Box::pin(sweeping));
+        let database = database.clone();
+        let shortening = async move { database.keep_log_short(&stop).await };
+        spawn("log of the database", Box::pin(shortening));
+    }
+
+    fn sessions(&self) -> SessionService {
+        let mode = match self.config.auth() {
+            Auth::Open => Mode::Open,
+            Auth::Required => Mode::Required,
+        };
+        SessionService::new(SessionParts {
+            mode,
+            sessions: SessionRepository::new(self.pools.general.clone()),
+            tokens: SessionRepository::new(self.pools.priority.clone()),
+            users: UserRepository::new(self.pools.general.clone()),
+            passwords: self.passwords.clone(),
+            hub: self.hub.clone(),
+            lifetimes: SessionTtl {
+                absolute: self.config.session_limit,
+                idle: self.config.session_idle_limit,
+            },
+            at_once: self.pools.tokens_at_once,
+        })
+    }
+
+    fn users(&self, delivery: &Delivery, tasks: &mut Tasks) -> UserService {
+        let (users, loading) = UserService::new(
+            UserRepository::new(self.pools.general.clone()),
+            self.passwords.clone(),
+            self.hub.clone(),
+            delivery.writer.clone(),
+            (delivery.deletions.clone(), tasks.detached()),
+        );
+        tasks.spawn("user look-ups", Stage::Loader, loading);
+        users
+    }
+
+    fn read_receipts(&self, delivery: &Delivery, tasks: &mut Tasks) -> ReadReceiptService {
+        let (receipts, writing) = ReadReceiptService::new(
+            ReadPositionRepository::new(self.pools.general.clone()),
+            delivery.memberships.clone(),
+            self.hub.clone(),
+        );
+        tasks.spawn("read positions", Stage::Loader, writing);
+        receipts
+    }
+
+    fn chats(&self, delivery: &Delivery) -> ChatService {
+        let database = &self.pools.general;
+        ChatService::new(ChatParts {
+            chats: ChatRepository::new(database.clone()),
+            members: MemberRepository::new(database.clone()),
+            locked_chats: LockedChatRepository::new(database.clone()),
+            writer: delivery.writer.clone(),
+            deletions: delivery.deletions.clone(),
+            most: limits::only_with(self.config, self.config.limits.max_chats_per_user),
+        })
+    }
+
+    fn members(&self, delivery: &Delivery) -> MemberService {
+        let database = &self.pools.general;
+        MemberService::new(MemberParts {
+            members: MemberRepository::new(database.clone()),
+            users: UserRepository::new(database.clone()),
+            messages: MessageRepository::new(database.clone()),
+            locked_chats: LockedChatRepository::new(database.clone()),
+            standings: delivery.memberships.clone(),
+            writer: delivery.writer.clone(),
+            most: limits::only_with(self.config, self.config.limits.max_memberships_per_user),
+        })
+    }
+
+    fn messages(&self, delivery: &Delivery) -> MessageService {
+        let database = &self.pools.general;
+        MessageService::new(
+            MessageRepository::new(database.clone()),
+            MemberRepository::new(database.clone()),
+            EpochRepository::new(database.clone()),
+            delivery.writer.clone(),
+            self.limiters.messages.clone(),
+        )
+    }
+
+    fn state(&self, delivery: Delivery, logins: SessionService, tasks: &mut Tasks) -> AppState {
+        let config = self.config;
+        let permits = Arc::new(Semaphore::new(config.max_connections as usize));
+        let sessions = TaskTracker::new();
+        let totals = TotalsService::new(TotalsRepository::new(self.pools.general.clone()));
+        let sources = GaugeSources {
+            totals: totals.clone(),
+            hub: self.hub.clone(),
+            link: self.link.clone(),
+            pools: self.pools.clone(),
+            writer: delivery.writer.clone(),
+            sockets: sessions.clone(),
+            permits: permits.clone(),
+            most_connections: config.max_connections as usize,
+        };
+        let (limiters, limits) = (self.limiters, &config.limits);
+        let concurrency = |most| limits::only_with(config, most);
+        AppState::new(Shared {
+            users: self.users(&delivery, tasks),
+            reads: self.read_receipts(&delivery, tasks),
+            chats: self.chats(&delivery),
+            members: self.members(&delivery),
+            messages: self.messages(&delivery),
+            health: HealthService::new(
+                HealthRepository::new(self.pools.health()),
+                self.link.clone(),
+                delivery.writer,
+                tasks.health(),
+            ),
+            feeds: delivery.feeds,
+            logins,
+            origins: config.cors_allowed_origins.clone(),
+            loopback_only: config.auth() == Auth::Open && config.host.is_loopback(),
+            unproxied: config.auth.is_none() && config.auth() == Auth::Open,
+            limits: limits::limits(config),
+            proxies: TrustedProxies::new(limits.trusted_proxies.clone()),
+            requests: limiters.requests.clone(),
+            passwords: limiters.passwords.clone(),
+            connects: limiters.connects.clone(),
+            signals: limiters.signals.clone(),
+            refusals: limiters.refusals.clone(),
+            permits,
+            connections: ConcurrencyLimiter::new(concurrency(limits.max_connections_per_address)),
+            sockets: ConcurrencyLimiter::new(concurrency(limits.max_sockets_per_user)),
+            totals,
+            exposition: Exposition::new(self.metrics, move || sources.read()),
+            metrics: self.metrics.routes.clone(),
+            metrics_token: config.metrics_token.as_deref().map(SharedSecret::new),
+            sessions,
+            stopping: CancellationToken::new(),
+        })
+    }
+}
