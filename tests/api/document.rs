@@ -2,7 +2,7 @@
 //! holds each frame against it.
 
 use crate::harness::{Document, Server, Store, on_both_stores};
-use messaging_api::protocol::{Close, Command, Frame};
+use messaging_api::protocol::{ClientCommand, CloseCode, Frame};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
@@ -28,7 +28,7 @@ fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
 fn it_describes_the_frames_of_the_protocol_and_no_others() {
     let document = Document::get();
     let sent = names(document.sent.keys().map(String::as_str));
-    assert_eq!(sent, names(Command::KINDS));
+    assert_eq!(sent, names(ClientCommand::KINDS));
     let acked = names(document.acks.keys().map(String::as_str));
     assert_eq!(acked, sent, "whatever has an id is answered");
     let mut received = names(document.received.keys().map(String::as_str));
@@ -75,11 +75,13 @@ fn each_of_its_examples_is_right() {
         for example in examples {
             let frame = &example["payload"];
             assert_eq!(frame["type"], message["name"], "{place}");
-            let from_client = Command::KINDS.iter().any(|kind| camel(kind) == *place);
+            let from_client = ClientCommand::KINDS
+                .iter()
+                .any(|kind| camel(kind) == *place);
             let complaint = match place.strip_suffix("Ack") {
                 _ if from_client => document.complaint_of_sent(frame),
                 Some(of) => {
-                    let kind = Command::KINDS.iter().find(|kind| camel(kind) == of);
+                    let kind = ClientCommand::KINDS.iter().find(|kind| camel(kind) == of);
                     document.complaint(frame, Some(kind.expect("what it answers")))
                 }
                 None => document.complaint(frame, None),
@@ -105,15 +107,15 @@ fn camel(kind: &str) -> String {
 fn it_names_the_close_codes_and_the_version() {
     let document = &Document::get().value;
     let closes = [
-        Close::Normal,
-        Close::Protocol,
-        Close::Binary,
-        Close::NotText,
-        Close::NotConnected(Duration::from_secs(10)),
-        Close::TooLarge,
-        Close::Restart,
-        Close::TooSlow,
-        Close::SessionEnded,
+        CloseCode::Normal,
+        CloseCode::Protocol,
+        CloseCode::Binary,
+        CloseCode::NotText,
+        CloseCode::NotConnected(Duration::from_secs(10)),
+        CloseCode::TooLarge,
+        CloseCode::Restart,
+        CloseCode::TooSlow,
+        CloseCode::SessionEnded,
     ];
     let codes: Vec<u16> = closes.iter().map(|close| close.frame().0).collect();
     assert_eq!(document["info"]["x-close-codes"], json!(codes));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, unreachable_pub)]
 
+mod prose;
 mod source;
 
 use std::{fs, path::Path};
@@ -40,83 +41,153 @@ const fn layer(
     }
 }
 
-/// From the ground up. `app`, `main` and `lib` put the parts together and may name everything.
+/// From the ground up: a layer names those before it alone, so that there is no circle. `app`, `main` and
+/// `lib` put the parts together and may name everything.
 const LAYERS: &[Layer] = &[
-    layer(
-        "model",
-        &["error", "planted"],
-        &["sqlx::Type", "sqlx::FromRow"],
-    ),
-    // It is answered over HTTP and made of what the store says: the one type that knows both.
-    layer(
-        "error",
-        &["model"],
-        &["axum::Json", "axum::http", "axum::response", "sqlx"],
-    ),
-    layer("json", &["error", "model"], &[]),
-    layer("limit", &["error"], &[]),
+    // Compiled only to show that the checker notices faults.
+    layer("failpoints", &[], &[]),
     layer("telemetry", &[], &[]),
     layer("metrics", &[], &[]),
-    // Reads into the types of the parts that it is for. They do not know it: no row has it.
+    layer("tasks", &[], &[]),
+    // Errors are answered over HTTP and made from errors of the database: the one type that knows both.
     layer(
-        "config",
-        &["store", "telemetry"],
-        &["sqlx::postgres::PgSslMode"],
+        "error",
+        &[],
+        &["axum::Json", "axum::http", "axum::response", "sqlx"],
     ),
+    layer(
+        "model",
+        &["error", "failpoints"],
+        &["sqlx::Type", "sqlx::FromRow"],
+    ),
+    layer("json", &["error", "model"], &[]),
+    layer("rate_limit", &["error"], &[]),
     layer("protocol", &["model", "error", "json"], &[]),
     layer("auth", &["model", "error"], &[]),
-    // Compiled only to show that the checker notices faults.
-    layer("planted", &[], &[]),
-    layer("store", &["error", "planted"], &["sqlx"]),
-    layer("repository", &["model", "error", "store"], &["sqlx"]),
-    layer("hub", &["limit", "model", "protocol", "planted"], &[]),
+    layer("policy", &["auth", "error", "model"], &[]),
+    layer("database", &["error", "failpoints"], &["sqlx"]),
+    layer("repository", &["model", "error", "database"], &["sqlx"]),
+    // Knows no NATS: it hands events for other nodes to a queue.
+    layer(
+        "hub",
+        &["rate_limit", "model", "protocol", "failpoints"],
+        &[],
+    ),
+    layer("cluster", &["hub", "model", "protocol"], &[]),
+    layer(
+        "delivery",
+        &[
+            "auth",
+            "error",
+            "failpoints",
+            "hub",
+            "metrics",
+            "model",
+            "policy",
+            "protocol",
+            "repository",
+        ],
+        &[],
+    ),
     layer(
         "service",
         &[
-            "model",
-            "error",
-            "protocol",
             "auth",
-            "limit",
-            "metrics",
-            "planted",
-            "repository",
+            "cluster",
+            "database",
+            "delivery",
+            "error",
+            "failpoints",
             "hub",
+            "metrics",
+            "model",
+            "policy",
+            "protocol",
+            "rate_limit",
+            "repository",
+            "tasks",
         ],
         &[],
     ),
     layer(
         "state",
-        &["auth", "limit", "metrics", "model", "service"],
+        &[
+            "auth",
+            "delivery",
+            "metrics",
+            "model",
+            "rate_limit",
+            "service",
+        ],
         &[],
+    ),
+    layer(
+        "middleware",
+        &["error", "rate_limit", "state"],
+        &["axum", "http_body", "tower_http"],
     ),
     layer(
         "routes",
         &[
-            "model", "error", "json", "limit", "metrics", "protocol", "auth", "service", "state",
+            "auth",
+            "delivery",
+            "error",
+            "json",
+            "metrics",
+            "middleware",
+            "model",
+            "service",
+            "state",
         ],
+        &["axum", "http_body"],
+    ),
+    layer(
+        "websocket",
+        &[
+            "auth",
+            "delivery",
+            "error",
+            "middleware",
+            "model",
+            "protocol",
+            "rate_limit",
+            "routes",
+            "service",
+            "state",
+        ],
+        &["axum", "tungstenite"],
+    ),
+    layer(
+        "server",
+        &["middleware", "rate_limit", "routes", "state", "websocket"],
         &[
             "axum",
             "http_body",
             "hyper",
+            "hyper_util",
             "tower",
             "tower_http",
-            "tungstenite",
         ],
     ),
-    // What the binary does without serving: it needs neither HTTP nor who is connected.
-    layer("archive", &["error", "repository", "store"], &[]),
+    // Reads the settings into the types of the parts that they are for. The parts do not know it.
     layer(
-        "command",
+        "config",
+        &["database", "telemetry"],
+        &["sqlx::postgres::PgSslMode"],
+    ),
+    // The commands of the binary besides serving: they need neither HTTP nor the hub.
+    layer("backup", &["error", "repository", "database"], &[]),
+    layer(
+        "cli",
         &[
-            "archive",
             "auth",
+            "backup",
             "config",
+            "database",
             "error",
             "model",
             "repository",
             "service",
-            "store",
         ],
         &[],
     ),
@@ -163,7 +234,7 @@ impl Layer {
     }
 }
 
-/// `routes/ws/mod.rs` is `["routes", "ws"]`.
+/// `routes/openapi/mod.rs` is `["routes", "openapi"]`.
 fn module_of(file: &str) -> Vec<&str> {
     let path = file.trim_end_matches(".rs").trim_end_matches("/mod");
     path.split('/').collect()
@@ -187,6 +258,20 @@ fn sources(folder: &Path, prefix: &str) -> Vec<(String, String)> {
 }
 
 #[test]
+fn layers_have_no_circle() {
+    for (place, layer) in LAYERS.iter().enumerate() {
+        for module in layer.modules {
+            let below = LAYERS[..place].iter().any(|other| other.name == *module);
+            assert!(
+                below,
+                "{} names {module}, which is not below it",
+                layer.name
+            );
+        }
+    }
+}
+
+#[test]
 fn no_layer_names_what_it_may_not() {
     let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "");
     for layer in LAYERS {
@@ -205,19 +290,14 @@ fn no_layer_names_what_it_may_not() {
 /// Files that start tasks, and how each notices the end of a task.
 const SPAWN: &[(&str, &str)] = &[
     (
-        "app/tasks.rs",
-        "names each task, and stops the server where one ends too early",
+        "tasks.rs",
+        "names each task, and stops the server if one ends too early",
     ),
     (
-        "hub/link/work.rs",
-        "looks every few seconds which of its subscriptions have ended",
-    ),
-    (
-        "hub/seat.rs",
-        "it waits for a second or so and cannot fail; the user's next socket makes up for one",
+        "cluster/nats.rs",
+        "checks every few seconds which subscriptions have ended",
     ),
     ("service/health.rs", "waits for the task"),
-    ("service/user.rs", "waits for the task"),
 ];
 
 #[test]
@@ -261,7 +341,7 @@ service/chat.rs    | pub use axum;                                            | 
 error.rs           | use axum::{Json, Router};                                | axum::Router
 model/id.rs        | #[derive(sqlx::Encode)] struct A;                        | sqlx::Encode
 model/id.rs        | use sqlx::TypeInfo;                                      | sqlx::TypeInfo
-routes/ws/mod.rs   | use sqlx::PgPool;                                        | sqlx::PgPool
+websocket/mod.rs   | use sqlx::PgPool;                                        | sqlx::PgPool
 repository/chat.rs | fn f() { super::user::UserRepository::new() }            | UserRepository
 novel.rs           | fn f() {}                                                | no place
 "##;
@@ -274,7 +354,7 @@ hub.rs       | const A: &str = "\"crate::state"; const B: &[u8] = br#"" axum::x"
 hub.rs       | impl<'a> A<'a> { pub(super) fn f() -> char { '\'' } }
 hub.rs       | fn f() { serde::axum(); Sql::sqlx::<u8>() }
 error.rs     | use axum::http::StatusCode;
-app/serve.rs | use crate::routes; use sqlx::query; use axum::Router;
+app/mod.rs | use crate::routes; use sqlx::query; use axum::Router;
 "##;
 
 #[test]

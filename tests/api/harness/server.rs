@@ -12,7 +12,7 @@ pub struct Server {
     pub address: SocketAddr,
     /// What it runs on; a second server may be started on the same.
     pub database: Database,
-    census: Box<dyn Fn() -> HubStats + Send + Sync>,
+    hub_stats: Box<dyn Fn() -> HubStats + Send + Sync>,
     stop: Option<oneshot::Sender<()>>,
     stopped: JoinHandle<()>,
 }
@@ -51,7 +51,7 @@ impl Server {
             .chain([url]);
         let config = Config::parse_from(flags);
         let app = App::start(&config).await.expect("a server that starts");
-        let census = Box::new(app.hub_stats());
+        let hub_stats = Box::new(app.hub_stats());
         let listener = TcpListener::bind(config.address())
             .await
             .expect("a free port");
@@ -66,7 +66,7 @@ impl Server {
         Self {
             address,
             database,
-            census,
+            hub_stats,
             stop: Some(stop),
             stopped,
         }
@@ -83,8 +83,8 @@ impl Server {
     }
 
     /// How much the hub holds.
-    pub fn census(&self) -> HubStats {
-        (self.census)()
+    pub fn hub_stats(&self) -> HubStats {
+        (self.hub_stats)()
     }
 
     /// Tells the server to stop, and does not wait.

@@ -106,10 +106,9 @@ fn body(cast: &Cast, who: Option<&Person>, scene: &Scene, template: &str) -> Val
 /// Every method of every route that the sources name.
 pub fn of_the_sources() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    read_folder(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src/routes"),
-        &mut found,
-    );
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    read_folder(&sources.join("routes"), &mut found);
+    read_folder(&sources.join("websocket"), &mut found);
     assert!(found.len() > 30, "{found:?}");
     found
 }
