@@ -1,6 +1,7 @@
-//! Who is connected where, and how frames reach them: one broadcast channel per chat that somebody
-//! is in, gone with the last one. Nothing here is stored; the database is the truth. Where several
-//! servers share it, a link tells each what happens on the others.
+//! The hub: the connected sockets of this node, and the delivery of frames to them. Each chat with a
+//! subscription has one broadcast channel, removed with its last subscription and pending leave. The hub
+//! stores nothing; the database is the source of truth. If several nodes share the database, the cluster
+//! link carries events between their hubs.
 
 mod claims;
 mod connections;
@@ -42,67 +43,68 @@ pub use room::{Batch, Event, Sequenced};
 pub(crate) use shards::{SHARDS, shard_of};
 pub use subscription::Subscription;
 
-/// How often each chat is told at once that a user left it. One who goes on is told of a little later, and
-/// not at all where they are back by then: a socket that comes and goes as fast as it may must not send a
-/// chat of a thousand two thousand frames each time.
+/// Rate limiter of immediate `leave` frames, keyed by chat and user. Above the limit a `leave` frame is
+/// delayed, and dropped if the user is back before it is sent. Without the limiter, a socket that
+/// reconnects as fast as it may would cost a chat of a thousand users two thousand frames for each
+/// reconnect.
 pub type Leaves = KeyedRateLimiter<(ChatId, UserId)>;
 
-/// The chats that somebody is connected to. Cloning shares them.
+/// The connected sockets and their chats on this node. Clones share the state.
 #[derive(Clone, Default)]
 pub struct Hub(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    /// A std lock: held for a few map operations and never across an await. Whoever comes, goes or
-    /// is announced does so in one critical section, so that nobody misses or doubles a `join`.
+    /// A std lock: held for a few map operations and never across an await. Each join, leave and ephemeral
+    /// frame to a chat takes one critical section, so that no subscriber misses a `join` or gets it twice.
     rooms: Mutex<Rooms>,
     sockets: connections::ConnectionRegistry,
     /// Claims that the database must confirm.
     doubtful: UnverifiedClaims,
-    /// How often a chat is told at once that a user left.
+    /// Limits the immediate `leave` frames of a chat.
     leaves: Leaves,
     /// Leaves that a chat is notified of later; null if no task publishes them.
     delayed_leaves: Option<mpsc::UnboundedSender<delayed_leaves::Leave>>,
     /// Events for the other nodes; null on a single node.
     outbound: Option<OutboundQueue>,
-    /// Changes when events of other nodes may have been lost.
+    /// Notified when events of other nodes may have been lost.
     loss: watch::Sender<()>,
-    /// Times that a chat had missed events of another node.
+    /// The number of times that a chat had missed events of another node.
     healed: AtomicU64,
 }
 
 #[derive(Default)]
 struct Rooms {
     here: HashMap<ChatId, RoomEntry>,
-    /// The same by shard, for the other nodes.
+    /// Occupied chats and presence digests of this node by shard, for the other nodes.
     shards: Shards,
     remote: RemotePresence,
-    /// Counts who comes and goes here, and the answers to who does.
+    /// Counts joins, leaves and presence snapshots of this node, so that other nodes can order them.
     version: u64,
 }
 
-/// A chat that somebody is in.
+/// A chat with a subscription on this node, or with a delayed leave.
 struct RoomEntry {
     channel: Arc<Room>,
-    /// How many seats are taken; at zero the room goes.
+    /// The number of subscriptions. At zero, and without a delayed leave, the entry is removed.
     seats: usize,
-    /// Who is announced, with how many sockets, under which name.
+    /// The joined users by id.
     present: HashMap<UserId, Present>,
 }
 
 struct Present {
-    /// How many sockets; at zero the chat is still to be told that they left.
+    /// The number of joined sockets; zero while the user's `leave` frame is delayed.
     sockets: usize,
-    /// Shared, so that a list of thousands is copied outside of the lock.
+    /// Reference-counted, so that a list of thousands of names is copied outside the lock.
     username: Arc<str>,
-    /// When the chat was told that they type.
+    /// The time of the last `start-typing` frame of this user; null before the first.
     typed: Option<Instant>,
-    /// Whether the chat is to be told later that they left, where they are not back.
+    /// True while a delayed `leave` frame is scheduled.
     leaving: bool,
 }
 
 impl Present {
-    /// The user under the present name.
+    /// The user's entry in a presence list.
     fn online(&self, customer_id: UserId) -> Online {
         Online {
             customer_id,
@@ -111,12 +113,12 @@ impl Present {
     }
 }
 
-/// How much the hub holds.
+/// The size of the hub, for the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HubStats {
-    /// Chats that somebody is in.
+    /// The number of chats with a subscription or a delayed leave on this node.
     pub chats: usize,
-    /// Users with a socket.
+    /// The number of users with a socket on this node.
     pub users: usize,
 }
 
@@ -138,8 +140,8 @@ impl Hub {
         (Self(Arc::new(shared)), DelayedLeaves(queue))
     }
 
-    /// Takes a place in a chat: from here on the receiver gets all that happens there. Nobody is
-    /// told yet.
+    /// Subscribes a socket to a chat. The receiver gets every later event of the chat. No `join` is sent
+    /// before `Subscription::join`.
     #[must_use]
     pub fn subscribe(&self, chat: ChatId) -> (Subscription, broadcast::Receiver<Sequenced>) {
         let mut rooms = self.rooms();
@@ -160,8 +162,8 @@ impl Hub {
         (Subscription::new(self.clone(), chat, channel), receiver)
     }
 
-    /// Tells a chat what happened, on every node, in the order of the calls. Where nobody is,
-    /// nobody is told.
+    /// Publishes an event to a chat's subscribers on every node, in the order of the calls. Without
+    /// subscribers the event is dropped.
     pub fn post(&self, chat: ChatId, event: Event) {
         if let Some(outbound) = &self.0.outbound {
             outbound.publish(chat, &event);
@@ -169,12 +171,12 @@ impl Hub {
         self.deliver(chat, event);
     }
 
-    /// Passes on something of the moment, on every node: it may be lost.
+    /// Publishes an ephemeral frame to a chat's subscribers on every node. The frame may be lost.
     pub fn pass(&self, chat: ChatId, frame: Frame) {
         self.post(chat, Event::Ephemeral(frame));
     }
 
-    /// Tells the sockets that are in the chat on this node of a confirmed event.
+    /// Delivers a confirmed event to the chat's subscribers on this node.
     pub fn deliver(&self, chat: ChatId, event: Event) {
         let Some(channel) = self.channel(chat) else {
             return;
@@ -184,10 +186,14 @@ impl Hub {
             (Event::Changes(batch), Some(outbound)) => {
                 self.deliver_in_order(outbound, (chat, &channel), batch, Source::Here);
             }
+            // Without other nodes, batches are posted in order of commit and need no reorder buffer. Other
+            // durable events have no order among nodes.
             (event, _) => channel.post(event),
         }
     }
 
+    /// Delivers a batch that may arrive before an earlier batch of another node. If the reorder timeout of
+    /// a buffered batch cannot be tracked, the batch is released at once.
     fn deliver_in_order(
         &self,
         outbound: &OutboundQueue,
@@ -203,17 +209,19 @@ impl Hub {
         self.settle(chat, turn);
     }
 
+    /// The chat's broadcast channel; null if the chat has no subscription on this node.
     fn channel(&self, chat: ChatId) -> Option<Arc<Room>> {
         let rooms = self.rooms();
         let room = rooms.here.get(&chat)?;
         Some(Arc::clone(&room.channel))
     }
 
-    /// Who is announced in the chat, by id.
+    /// The users that joined the chat on any node, by id, each once.
     #[must_use]
     pub fn online(&self, chat: ChatId) -> Vec<Online> {
         let mut online = self.announced(chat);
-        // Of one who is on several nodes, the name here comes first.
+        // The sort is stable and local users come first, so the name on this node wins for a user on
+        // several nodes.
         online.sort_by_key(|(user, _)| *user);
         online.dedup_by_key(|(user, _)| *user);
         let online = online.into_iter().map(|(customer_id, username)| Online {
@@ -223,8 +231,8 @@ impl Hub {
         online.collect()
     }
 
-    /// Who is announced in the chat, here and then elsewhere. All other chats wait meanwhile, so that
-    /// nothing is sorted or copied here.
+    /// The users that joined the chat: first on this node, then on other nodes. A user on several nodes is
+    /// repeated. The lock blocks every chat, so the caller sorts and copies outside of it.
     fn announced(&self, chat: ChatId) -> Vec<(UserId, Arc<str>)> {
         let rooms = self.rooms();
         let here = rooms.here.get(&chat).into_iter();
@@ -233,13 +241,13 @@ impl Hub {
         here.chain(rooms.remote.online(chat)).collect()
     }
 
-    /// The chats that somebody is in, on this node.
+    /// The chats with a subscription or a delayed leave on this node.
     #[must_use]
     pub fn occupied(&self) -> Vec<ChatId> {
         self.rooms().here.keys().copied().collect()
     }
 
-    /// Everyone who is announced, with their chat, on this node.
+    /// Each joined user on this node, with the chat.
     #[must_use]
     pub fn members_online(&self) -> Vec<(UserId, ChatId)> {
         let rooms = self.rooms();
@@ -256,13 +264,15 @@ impl Hub {
         self.0.sockets.everyone()
     }
 
-    /// Up to which change a chat has been told; none where nobody is in it.
+    /// The head of the chat's room on this node: the last change that was broadcast or loaded; 0 if the head
+    /// is not known yet. Null if the chat is not occupied on this node.
     #[must_use]
     pub fn told(&self, chat: ChatId) -> Option<Seq> {
         Some(self.channel(chat)?.head())
     }
 
-    /// Up to which change each of the chats is known to be stored, as far as that is known here.
+    /// The last change of each chat that is known to be stored, from commits of this node and from reads. A
+    /// chat that this node knows nothing of is absent.
     #[must_use]
     pub fn stored(&self, chats: &[ChatId]) -> HashMap<ChatId, Seq> {
         let mut stored = self.0.doubtful.recent(chats);
@@ -276,7 +286,8 @@ impl Hub {
         stored
     }
 
-    /// Tells every socket of this node to begin again: the log is another one.
+    /// Sends `Event::Reset` to every room of this node, because the database went back to an older state or
+    /// was replaced. Each socket must be closed and begin again.
     pub fn reset(&self) {
         self.0.doubtful.begin_again();
         let rooms = self.rooms();
@@ -285,42 +296,45 @@ impl Hub {
         }
     }
 
-    /// Whether somebody is in the chat, on this node.
+    /// Checks that the chat has a subscription or a delayed leave on this node.
     pub(crate) fn is_occupied(&self, chat: ChatId) -> bool {
         self.rooms().here.contains_key(&chat)
     }
 
-    /// Whether somebody may hear what happens in the chat, here or on another node.
+    /// Checks that an event of the chat may reach a subscriber on this node or on other nodes. Always true
+    /// in a cluster, because subscriptions on other nodes are not known.
     #[must_use]
     pub fn is_heard(&self, chat: ChatId) -> bool {
         self.0.outbound.is_some() || self.is_occupied(chat)
     }
 
-    /// Registers a socket as its user's and, where they signed in, its session's, so that it can be
-    /// closed with either. Who ends one does so in the database first: a socket registers, then reads.
+    /// Registers a socket under its user and, if the user signed in, under its session, so that ending
+    /// either closes the socket. A session or user is ended in the database before its sockets are closed,
+    /// and a socket registers before it reads the database. Thus an end is either seen by the read or
+    /// closes the socket.
     #[must_use]
     pub fn register(&self, user: UserId, session: Option<SessionId>) -> Registration {
         Registration::new(self.clone(), user, session)
     }
 
-    /// Closes every socket of a user, on every node: they are gone.
+    /// Closes every socket of a deleted user on every node.
     pub fn end_user(&self, user: UserId) {
         self.publish_to_all(ControlMessage::UserEnded { user });
         self.end_user_here(user);
     }
 
-    /// The same on this node.
+    /// Closes every socket of a deleted user on this node only.
     pub fn end_user_here(&self, user: UserId) {
         self.0.sockets.end_user(user);
     }
 
-    /// Closes every socket of a session, on every node: it has ended.
+    /// Closes every socket of an ended session on every node.
     pub fn end_session(&self, session: SessionId) {
         self.publish_to_all(ControlMessage::SessionEnded { session });
         self.end_session_here(session);
     }
 
-    /// The same on this node.
+    /// Closes every socket of an ended session on this node only.
     pub fn end_session_here(&self, session: SessionId) {
         self.0.sockets.end_session(session);
     }
@@ -331,14 +345,14 @@ impl Hub {
         self.0.sockets.sessions()
     }
 
-    /// Whether a session has a socket on this node.
+    /// Checks that a session has a socket on this node.
     #[must_use]
     pub fn has_session(&self, session: SessionId) -> bool {
         self.0.sockets.has_session(session)
     }
 
-    /// Gives a user another name in the presence of every chat, on every node. A name that the client
-    /// chose at connect-chat, other than `from`, stays.
+    /// Renames a user from `from` to `to` in the presence of every chat, on every node. A name other than
+    /// `from`, chosen by the client at connect-chat, stays.
     pub fn rename(&self, user: UserId, from: &str, to: &str) {
         self.publish_to_all(ControlMessage::Renamed {
             user,
@@ -348,7 +362,7 @@ impl Hub {
         self.rename_here(user, from, to);
     }
 
-    /// Gives a user another name in what this node knows of presence.
+    /// Renames a user in the presence known to this node, of local and of remote sockets.
     fn rename_here(&self, user: UserId, from: &str, to: &str) {
         let to: Arc<str> = to.into();
         let mut rooms = self.rooms();
@@ -362,7 +376,7 @@ impl Hub {
         rooms.remote.rename(user, from, &to);
     }
 
-    /// How much the hub holds at this moment.
+    /// Returns the present size of the hub.
     #[must_use]
     pub fn hub_stats(&self) -> HubStats {
         HubStats {
@@ -372,7 +386,8 @@ impl Hub {
     }
 
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
-        // Every critical section leaves the map whole, even one that panicked.
+        // Every critical section leaves the map consistent even if it panics, so a poisoned lock is still
+        // usable.
         self.0.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,5 @@
-//! One chat's broadcast channel.
+//! The broadcast channel of one chat on one node. The room puts batches that several nodes commit to the
+//! chat into the order of their seqs, and buffers a batch that arrives too early.
 
 use crate::{
     model::{Seq, UserId},
@@ -11,87 +12,91 @@ use std::{
 };
 use tokio::{sync::broadcast, time::Instant};
 
-/// How many signals a slow socket may be behind before it reads from the database instead. Small,
-/// because every chat that somebody is in has a ring of this size; a signal carries all changes of
-/// one commit, so that a busy chat does not use it up faster than a quiet one.
+/// The number of events that a slow socket may lag behind before it reads from the database instead. Small,
+/// because every occupied chat has a ring buffer of this size. One event carries all changes of one commit,
+/// so a busy chat does not use up the ring faster than a quiet chat.
 const CHANNEL_CAPACITY: usize = 32;
 
-/// Changes of one commit, by number, without a gap.
+/// The changes of one commit to one chat, in the order of their seqs, without a gap.
 pub type Batch = Arc<[(Seq, Frame)]>;
 
-/// What can happen in a chat.
+/// An event in a chat.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Messages changed.
+    /// Messages were sent, edited or deleted.
     Changes(Batch),
-    /// Messages changed up to this number, and the changes must be read from the database.
+    /// Messages changed up to this seq, and the changes must be read from the database.
     HeadAdvanced(Seq),
-    /// This user does not belong to the chat any more.
+    /// The user is no longer a member of the chat. Confirmed by the database.
     Removed(UserId),
-    /// Another node says so: the database is asked.
+    /// Another node reports that the user is no longer a member of the chat. The report is unconfirmed: the
+    /// receiver asks the database.
     RemovalReported(UserId),
     /// The chat was deleted.
     Closed,
-    /// The chat was told of another log: the database went back, or was replaced.
+    /// The database went back to an older state or was replaced. The earlier frames belong to another log.
     Reset,
-    /// Something of the moment, which may be lost: somebody came or left.
+    /// An ephemeral event, which may be lost: a join, a leave, a typing notice or a read position.
     Ephemeral(Frame),
 }
 
-/// Where changes come from.
+/// The origin of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// Committed by this node: true.
+    /// Committed by this node, thus confirmed by the database.
     Here,
-    /// Heard over the link, where anything may be said.
+    /// Received over the cluster link, thus unconfirmed.
     There,
 }
 
-/// An event and its place among those that must not be lost.
+/// An event with the number of durable events up to it.
 #[derive(Clone, Debug)]
 pub struct Sequenced {
-    /// How many lasting events there have been, this one included if it is one.
+    /// The number of durable events that the room has sent, including this event if it is durable.
     pub mark: u64,
-    /// What happened.
+    /// The event itself.
     pub event: Event,
 }
 
-/// A chat's channel. The mark tells a receiver that was overrun whether it lost anything that
-/// lasts, or only what may be lost.
+/// The broadcast channel of a chat. From the count of durable events a receiver that lagged knows whether
+/// it lost a durable event, or only ephemeral events.
 pub(super) struct Room {
     sender: broadcast::Sender<Sequenced>,
-    /// A std lock around counting and sending together, so that marks are sent in order.
-    told: Mutex<Told>,
+    /// A std lock. Counting and sending happen in one critical section, so that events are sent in the
+    /// order of their counts.
+    state: Mutex<RoomState>,
 }
 
-/// What a chat has been told.
-struct Told {
-    /// How many lasting events.
+/// The history of the broadcast, as far as ordering needs it.
+struct RoomState {
+    /// The number of durable events sent.
     mark: u64,
-    /// Up to which change; none while it is not known where the chat is.
+    /// The last change sent, or the head read from the database; null before the first of either.
     head: Option<Seq>,
-    /// Up to which change the chat is known to be stored: committed here, or read from the database.
+    /// The last change known to be stored: committed by this node, or read from the database.
     stored: Seq,
-    /// The head that the first look found; it was not signalled.
+    /// The head that the first subscriber read from the database. Changes up to this head were not
+    /// broadcast.
     learned: Seq,
-    /// The last change that was told, by its frame's fingerprint.
+    /// The last change sent, with the fingerprint of its frame; null if the frame is not known.
     last: Option<(Seq, u64)>,
-    /// Changes whose turn has not come.
-    early: ReorderBuffer,
+    /// Batches that arrived too early.
+    buffer: ReorderBuffer,
 }
 
-/// What became of changes that came from one of several nodes.
+/// The outcome of delivering or releasing batches of a chat that several nodes write to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BatchOutcome {
-    /// They were sent, or had been before.
+    /// The batch was sent now or earlier.
     Delivered,
-    /// They wait for those before them.
+    /// The batch waits for the changes before it.
     Buffered,
-    /// They were sent although those before them are missing.
+    /// The batch was sent although changes before it are missing.
     DeliveredWithGap,
-    /// Those before them are missing: the database knows what there is.
+    /// Changes before the batch are missing, and the batch was dropped. The head must be read from the
+    /// database.
     Missing,
-    /// Another change was told under one of their numbers.
+    /// A different change was already sent under one of the batch's seqs.
     Contradicted,
 }
 
@@ -99,7 +104,7 @@ impl Default for Room {
     fn default() -> Self {
         Self {
             sender: broadcast::Sender::new(CHANNEL_CAPACITY),
-            told: Mutex::new(Told::begin(0)),
+            state: Mutex::new(RoomState::new(0)),
         }
     }
 }
@@ -110,134 +115,139 @@ impl Room {
     }
 
     pub(super) fn mark(&self) -> u64 {
-        self.told().mark
+        self.state().mark
     }
 
-    /// Up to which change the chat has been told.
+    /// The head of the room: the last change sent or loaded; 0 if no head is known yet.
     pub(super) fn head(&self) -> Seq {
-        self.told().head.unwrap_or(Seq(0))
+        self.state().head.unwrap_or(Seq(0))
     }
 
-    /// Up to which change the chat is known to be stored.
+    /// The last change known to be stored; 0 if none is known.
     pub(super) fn stored(&self) -> Seq {
-        self.told().stored
+        self.state().stored
     }
 
-    /// Takes note of a head that was read from the database: the first one tells where the chat is.
-    /// Gives the first one: a socket that has read less must catch up to it.
+    /// Records a head that was read from the database. The first head sets the position of the room and
+    /// sends buffered batches that follow it. Returns the first head: a socket that read a lower head must
+    /// catch up to the returned head. Returns 0 if a commit of this node had set the position earlier.
     pub(super) fn learn(&self, head: Seq) -> Seq {
-        let mut told = self.told();
-        told.stored = told.stored.max(head);
-        if told.head.is_none() {
-            told.head = Some(head);
-            told.learned = head;
-            self.send_ready(&mut told);
+        let mut state = self.state();
+        state.stored = state.stored.max(head);
+        if state.head.is_none() {
+            state.head = Some(head);
+            state.learned = head;
+            self.send_ready(&mut state);
         }
-        told.learned
+        state.learned
     }
 
-    /// Sends what must not be lost, and is true. That the chat is behind is news only where it has not been
-    /// told of that change.
+    /// Broadcasts a confirmed durable event. `HeadAdvanced` is dropped if the room has already reached that
+    /// head.
     pub(super) fn post(&self, event: Event) {
-        let mut told = self.told();
+        let mut state = self.state();
         if let Event::Changes(batch) = &event
             && let Some((last, _)) = batch.last()
         {
-            told.stored = told.stored.max(*last);
+            state.stored = state.stored.max(*last);
         }
-        self.send(&mut told, event);
+        self.send(&mut state, event);
     }
 
-    /// Forgets all that was told, and tells everyone to begin again.
+    /// Forgets the history of the log, and broadcasts `Reset`.
     pub(super) fn reset(&self) {
-        let mut told = self.told();
-        *told = Told::begin(told.mark);
-        self.send(&mut told, Event::Reset);
+        let mut state = self.state();
+        // The count of durable events never goes back: receivers compare it.
+        *state = RoomState::new(state.mark);
+        self.send(&mut state, Event::Reset);
     }
 
-    /// Sends changes when it is their turn: of several nodes that commit to one chat, the second
-    /// may be heard before the first. Until then those that are early wait. Changes of another node
-    /// are sent in their turn alone: a number far ahead does not prove that the chat is there.
+    /// Broadcasts a batch in the order of seqs. If several nodes commit to one chat, the later batch may
+    /// arrive first. An early batch waits in the reorder buffer until `until`. If the buffer is full, an
+    /// early batch of this node is sent with a gap, and an early batch of another node is dropped: a high
+    /// seq from the link does not prove that the chat has reached it.
     pub(super) fn in_turn(&self, batch: Batch, source: Source, until: Instant) -> BatchOutcome {
         let (Some((first, _)), Some((last, _))) = (batch.first(), batch.last()) else {
             return BatchOutcome::Delivered;
         };
-        let mut told = self.told();
+        let mut state = self.state();
         if source == Source::Here {
-            told.stored = told.stored.max(*last);
+            state.stored = state.stored.max(*last);
         }
-        if told.contradicts(&batch) {
+        if state.contradicts(&batch) {
             return BatchOutcome::Contradicted;
         }
-        if told.head.is_some_and(|head| *last <= head) {
+        if state.head.is_some_and(|head| *last <= head) {
             return BatchOutcome::Delivered;
         }
-        // Before the first look at a chat its next number is not known.
-        let early = match told.head {
+        // Without a head the next seq is not known. A batch of this node is confirmed and sets the head.
+        let early = match state.head {
             None => source == Source::There,
             Some(head) => *first > head.next(),
         };
-        if early && !told.early.is_full() {
-            told.early.hold(batch, source, until);
+        if early && !state.buffer.is_full() {
+            state.buffer.hold(batch, source, until);
             return BatchOutcome::Buffered;
         }
         if early && source == Source::There {
             return BatchOutcome::Missing;
         }
-        self.send(&mut told, Event::Changes(batch));
-        self.send_ready(&mut told);
+        self.send(&mut state, Event::Changes(batch));
+        self.send_ready(&mut state);
         match early {
             true => BatchOutcome::DeliveredWithGap,
             false => BatchOutcome::Delivered,
         }
     }
 
-    /// Gives up waiting where it was long enough. A commit of this node is sent although something
-    /// before it is missing: each socket reads that from the database. Changes of another node are
-    /// left to the database as a whole.
+    /// Ends the wait of batches that are overdue at `now`. A batch of this node is sent although changes
+    /// before it are missing: each socket reads the missing changes from the database. A batch of another
+    /// node is dropped, because only the database can confirm it.
     pub(super) fn release(&self, now: Instant) -> BatchOutcome {
-        let mut told = self.told();
-        self.send_ready(&mut told);
-        let mut turn = BatchOutcome::Delivered;
-        while let Some((batch, source)) = told.early.due(now) {
+        let mut state = self.state();
+        self.send_ready(&mut state);
+        let mut outcome = BatchOutcome::Delivered;
+        while let Some((batch, source)) = state.buffer.due(now) {
             if source == Source::There {
-                turn = BatchOutcome::Missing;
+                outcome = BatchOutcome::Missing;
                 continue;
             }
-            self.send(&mut told, Event::Changes(batch));
-            self.send_ready(&mut told);
-            if turn != BatchOutcome::Missing {
-                turn = BatchOutcome::DeliveredWithGap;
+            self.send(&mut state, Event::Changes(batch));
+            self.send_ready(&mut state);
+            if outcome != BatchOutcome::Missing {
+                outcome = BatchOutcome::DeliveredWithGap;
             }
         }
-        turn
+        outcome
     }
 
-    fn send_ready(&self, told: &mut Told) {
-        while let Some(head) = told.head
-            && let Some(batch) = told.early.ready(head)
+    /// Sends the buffered batches that continue the head.
+    fn send_ready(&self, state: &mut RoomState) {
+        while let Some(head) = state.head
+            && let Some(batch) = state.buffer.ready(head)
         {
-            self.send(told, Event::Changes(batch));
+            self.send(state, Event::Changes(batch));
         }
     }
 
-    fn send(&self, told: &mut Told, event: Event) {
-        let head = told.head.unwrap_or(Seq(0));
+    /// Counts and broadcasts a durable event, and moves the head.
+    fn send(&self, state: &mut RoomState, event: Event) {
+        let head = state.head.unwrap_or(Seq(0));
         match &event {
             Event::HeadAdvanced(stored) => {
-                told.stored = told.stored.max(*stored);
+                state.stored = state.stored.max(*stored);
                 if *stored <= head {
                     return;
                 }
-                told.head = Some(*stored);
-                told.last = None;
+                state.head = Some(*stored);
+                state.last = None;
             }
             Event::Changes(batch) => {
                 if let Some((seq, frame)) = batch.last()
                     && *seq > head
                 {
-                    told.head = Some(*seq);
-                    told.last = Some((*seq, fingerprint(frame)));
+                    state.head = Some(*seq);
+                    state.last = Some((*seq, fingerprint(frame)));
                 }
             }
             Event::Removed(_)
@@ -246,44 +256,44 @@ impl Room {
             | Event::Reset
             | Event::Ephemeral(_) => {}
         }
-        told.mark += 1;
-        // Without a receiver the signal is dropped.
+        state.mark += 1;
+        // Without a receiver the event is dropped.
         let _ = self.sender.send(Sequenced {
-            mark: told.mark,
+            mark: state.mark,
             event,
         });
     }
 
-    /// Sends what may be lost.
+    /// Broadcasts an ephemeral frame, which is not counted as a durable event.
     pub(super) fn pass(&self, frame: Frame) {
-        let told = self.told();
-        let mark = told.mark;
+        let state = self.state();
+        let mark = state.mark;
         let _ = self.sender.send(Sequenced {
             mark,
             event: Event::Ephemeral(frame),
         });
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, RoomState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Told {
-    /// Nothing is known yet.
-    fn begin(mark: u64) -> Self {
+impl RoomState {
+    /// Returns the state before any head is known. The count of durable events goes on from `mark`.
+    fn new(mark: u64) -> Self {
         Self {
             mark,
             head: None,
             stored: Seq(0),
             learned: Seq(0),
             last: None,
-            early: ReorderBuffer::default(),
+            buffer: ReorderBuffer::default(),
         }
     }
 
-    /// Whether the batch has another change under the number that was told last. Each number is
-    /// committed and published once, so one of the two is false, or the database went back.
+    /// Checks that the batch has a different change under the seq that was sent last. Each seq is committed
+    /// and published once, so one of the two changes is false, or the database went back to an older state.
     fn contradicts(&self, batch: &Batch) -> bool {
         let Some((seq, known)) = self.last else {
             return false;
@@ -293,20 +303,21 @@ impl Told {
     }
 }
 
+/// A hash of the frame's bytes. Used within one process only.
 fn fingerprint(frame: &Frame) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(frame.as_bytes());
     hasher.finish()
 }
 
-/// Batches that a chat holds back at most: some thousand messages.
-const MOST: usize = 32;
+/// The most batches that the reorder buffer of one chat holds: some thousand messages.
+const BUFFER_CAPACITY: usize = 32;
 
-/// The batches of one chat that wait for their turn, by their first number.
+/// The early batches of one chat, by their first seq.
 #[derive(Default)]
 pub(super) struct ReorderBuffer(BTreeMap<i64, Waiting>);
 
-/// A batch, where it comes from, and until when it waits.
+/// An early batch with its origin and the end of its wait.
 struct Waiting {
     batch: Batch,
     source: Source,
@@ -314,12 +325,13 @@ struct Waiting {
 }
 
 impl ReorderBuffer {
-    /// Whether no more can wait.
+    /// True if the buffer takes no further batch.
     pub(super) fn is_full(&self) -> bool {
-        self.0.len() >= MOST
+        self.0.len() >= BUFFER_CAPACITY
     }
 
-    /// Holds a batch back until then. What was committed here stands against what is heard.
+    /// Buffers a batch until `until`. A batch of this node replaces a batch of another node with an equal
+    /// first seq, and is not replaced by one.
     pub(super) fn hold(&mut self, batch: Batch, source: Source, until: Instant) {
         let Some((first, _)) = batch.first() else {
             return;
@@ -336,7 +348,8 @@ impl ReorderBuffer {
         }
     }
 
-    /// The next batch whose turn it is after `head`, passing over what is known already.
+    /// Removes and returns the first batch that continues `head`. Batches that end at or before `head` are
+    /// discarded. Null if the next batch leaves a gap, or the buffer is empty.
     pub(super) fn ready(&mut self, head: Seq) -> Option<Batch> {
         while let Some(first) = self.0.first_entry() {
             let new = first
@@ -355,7 +368,8 @@ impl ReorderBuffer {
         None
     }
 
-    /// The first batch, whosever turn it is, where it or one behind it has waited long enough.
+    /// Removes and returns the first batch, in order of seqs, if any buffered batch is overdue. An earlier
+    /// batch must leave the buffer before the overdue batch does, even if its own wait has not ended.
     pub(super) fn due(&mut self, now: Instant) -> Option<(Batch, Source)> {
         let is_due = self.0.values().any(|waiting| waiting.until <= now);
         let first = is_due.then(|| self.0.pop_first()).flatten();
@@ -388,18 +402,18 @@ mod tests {
         *NOW + Duration::from_millis(ms)
     }
 
-    /// Changes of another node that may wait until 100 ms are over.
+    /// Delivers a batch of another node with a wait of 100 ms.
     fn in_turn(channel: &Room, seqs: impl IntoIterator<Item = i64>) -> BatchOutcome {
         channel.in_turn(batch(seqs), Source::There, later(100))
     }
 
-    /// The same of this node.
+    /// Delivers a batch of this node with a wait of `ms` milliseconds.
     fn own(channel: &Room, seqs: impl IntoIterator<Item = i64>, ms: u64) -> BatchOutcome {
         channel.in_turn(batch(seqs), Source::Here, later(ms))
     }
 
     #[test]
-    fn what_crossed_on_its_way_is_put_in_order() {
+    fn batches_out_of_order_are_reordered() {
         let channel = Room::default();
         let mut receiver = channel.subscribe();
         assert_eq!(in_turn(&channel, [5]), BatchOutcome::Buffered);
@@ -415,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_in_vain_is_sent_with_its_hole_where_it_is_true() {
+    fn an_overdue_batch_of_this_node_is_sent_with_a_gap() {
         let channel = Room::default();
         let mut receiver = channel.subscribe();
         own(&channel, [1], 100);
@@ -431,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_heard_far_ahead_is_left_to_the_database() {
+    fn an_overdue_batch_of_another_node_is_dropped() {
         let channel = Room::default();
         let mut receiver = channel.subscribe();
         channel.learn(Seq(1));
@@ -443,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn two_changes_of_one_number_are_a_contradiction() {
+    fn two_changes_of_one_seq_are_a_contradiction() {
         let channel = Room::default();
         let one = |text: &'static str| -> Batch {
             let frame = Frame::from_bytes(bytes::Bytes::from_static(text.as_bytes()));
@@ -461,19 +475,20 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_waited_long_enough_is_not_released_by_another() {
+    fn an_early_release_leaves_later_batches_buffered() {
         let channel = Room::default();
         let mut receiver = channel.subscribe();
         own(&channel, [1], 100);
         assert_eq!(own(&channel, [3], 100), BatchOutcome::Buffered);
         assert_eq!(own(&channel, [2], 100), BatchOutcome::Delivered);
-        // The order to release 3 is still on its way when 5 comes, which must not suffer from it.
+        // The release of batch 3 is still scheduled when batch 5 arrives. It must not release batch 5
+        // early.
         assert_eq!(own(&channel, [5], 150), BatchOutcome::Buffered);
         assert_eq!(channel.release(later(100)), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [1, 2, 3]);
         assert_eq!(own(&channel, [4], 100), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [4, 5]);
-        // One that is due takes those before it along.
+        // An overdue batch takes earlier batches along.
         assert_eq!(own(&channel, [9], 100), BatchOutcome::Buffered);
         assert_eq!(own(&channel, [7], 150), BatchOutcome::Buffered);
         assert_eq!(own(&channel, [11], 150), BatchOutcome::Buffered);

@@ -1,4 +1,5 @@
-//! A socket's place in a chat.
+//! The subscription of one socket to one chat: join, typing and leave. Presence changes are sent to the
+//! chat's subscribers on this node and to the other nodes.
 
 use super::{Hub, Present, RoomEntry, Rooms, room::Room};
 use crate::{
@@ -11,11 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long after a chat was told that somebody types it is not told so again: clients show it for
-/// some seconds, and many send one with every key.
+/// The shortest time between two `start-typing` frames of one user in one chat. Clients show a typing
+/// notice for some seconds, and many clients send one for every key.
 const TYPING_PAUSE: Duration = Duration::from_secs(3);
 
-/// A socket's place in a chat. Dropping it is leaving.
+/// The subscription of a socket to a chat. Dropping it unsubscribes the socket and, for the user's last
+/// socket, sends a `leave` frame.
 pub struct Subscription {
     hub: Hub,
     chat: ChatId,
@@ -34,8 +36,9 @@ impl Subscription {
         }
     }
 
-    /// Announces who sits here: to everyone in the chat where it is their first socket on any node,
-    /// to this one alone otherwise, by the frame that is returned.
+    /// Joins the chat as this user. If the socket is the user's first in the chat on any node, the `join`
+    /// frame is broadcast and null is returned. Otherwise the chat knows the user already, and the frame is
+    /// returned for this socket only. Null is also returned if the chat has no entry any more.
     #[must_use]
     pub fn join(&mut self, who: Online) -> Option<Frame> {
         let mut rooms = self.hub.rooms();
@@ -44,7 +47,8 @@ impl Subscription {
         let join = Frame::join(self.chat, &who);
         let username = who.username.as_str().into();
         let (present, first_here) = match room.present.entry(who.customer_id) {
-            // Perhaps without a socket: then the chat was not told that they left.
+            // The entry may have no socket: then its delayed `leave` frame is not sent yet, and no `join`
+            // frame is due.
             Entry::Occupied(present) => (present.into_mut(), false),
             Entry::Vacant(place) => {
                 let present = Present {
@@ -71,8 +75,8 @@ impl Subscription {
         Some(join)
     }
 
-    /// Tells everyone in the chat, on every node, that who sits here types, unless they were told a
-    /// moment ago, by this socket or another of the same user.
+    /// Broadcasts a `start-typing` frame to the chat on every node. Suppressed for `TYPING_PAUSE` (3 s)
+    /// after the last one, from any socket of the user on this node. Without effect before `join`.
     pub fn notify_typing(&self) {
         let Some(who) = &self.who else {
             return;
@@ -92,26 +96,26 @@ impl Subscription {
         }
     }
 
-    /// Who was announced here.
+    /// The user that joined; null before `join`.
     #[must_use]
     pub fn who(&self) -> Option<&Online> {
         self.who.as_ref()
     }
 
-    /// Up to which change the chat has been told.
+    /// The head of the chat on this node: the last change that was broadcast or loaded; 0 if unknown.
     #[must_use]
     pub fn told(&self) -> Seq {
         self.channel.head()
     }
 
-    /// Takes note of the chat's head, as this socket has read it; gives the one that another has noted
-    /// so before, which this one must catch up to.
+    /// Records the chat's head as this socket has read it. Returns the head that the first socket of the
+    /// chat recorded: this socket must catch up to the returned head. 0 if a commit set the head earlier.
     #[must_use]
     pub fn learn(&self, head: Seq) -> Seq {
         self.channel.learn(head)
     }
 
-    /// How many lasting events the chat has seen since it has somebody in it.
+    /// The number of durable events sent to the chat since its room was opened on this node.
     #[must_use]
     pub fn mark(&self) -> u64 {
         self.channel.mark()
@@ -139,7 +143,7 @@ impl Drop for Subscription {
                 present.leaving =
                     wait.is_some_and(|wait| self.hub.publish_leave_later(self.chat, user, wait));
                 if !present.leaving {
-                    self.hub.went(&mut rooms, self.chat, user);
+                    self.hub.announce_leave(&mut rooms, self.chat, user);
                 }
             }
         }
@@ -148,12 +152,14 @@ impl Drop for Subscription {
 }
 
 impl Hub {
-    /// How long it takes until the chat may be told that the user left; none where it may be at once.
+    /// Takes a permit for an immediate `leave` frame. Returns the time until the next permit; null if the
+    /// permit was taken.
     fn leave_delay(&self, chat: ChatId, user: UserId) -> Option<Duration> {
         self.0.leaves.try_take(&(chat, user)).err()
     }
 
-    /// Tells the chat that the user left, where they did and are not back; else how long to wait.
+    /// Sends the `leave` frame if the user has no socket in the chat and the rate limiter permits it.
+    /// Returns the time to wait if the limiter refuses; null if no further attempt is needed.
     pub(super) fn publish_leave_if_gone(&self, chat: ChatId, user: UserId) -> Option<Duration> {
         let mut rooms = self.rooms();
         let present = rooms.here.get_mut(&chat)?.present.get_mut(&user)?;
@@ -164,13 +170,14 @@ impl Hub {
         if let Some(wait) = self.leave_delay(chat, user) {
             return Some(wait);
         }
-        self.went(&mut rooms, chat, user);
+        self.announce_leave(&mut rooms, chat, user);
         rooms.close_if_empty(chat);
         None
     }
 
-    /// The user has no socket in the chat any more, and everyone hears of it.
-    fn went(&self, rooms: &mut Rooms, chat: ChatId, user: UserId) {
+    /// Removes the user from the chat's presence on this node, and announces it to the other nodes. The
+    /// chat's subscribers get a `leave` frame unless the user has a socket on other nodes.
+    fn announce_leave(&self, rooms: &mut Rooms, chat: ChatId, user: UserId) {
         let Some(room) = rooms.here.get_mut(&chat) else {
             return;
         };
@@ -188,6 +195,7 @@ impl Hub {
 }
 
 impl Rooms {
+    /// Removes the chat's room if it has no subscription and no delayed leave.
     fn close_if_empty(&mut self, chat: ChatId) {
         let is_empty = |room: &RoomEntry| room.seats == 0 && room.present.is_empty();
         if self.here.get(&chat).is_some_and(is_empty) {
