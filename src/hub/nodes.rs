@@ -1,4 +1,5 @@
-//! What the hub tells the other nodes, and what it does about what they tell.
+//! The hub's exchange with other nodes: presence, control messages and heartbeats. The cluster link calls
+//! the hub for each message received, and takes outgoing messages from the outbound queue.
 
 use super::{
     DelayedLeaves, Hub, Leaves, Rooms,
@@ -14,11 +15,11 @@ use crate::{
 use std::{collections::HashSet, sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::time::Instant;
 
-/// Users in one part of an answer: with names of any length it stays under the 1 MiB that NATS
-/// takes.
-const PART: usize = 500;
-/// Chats that are read at once for an answer.
-const CHATS: usize = 100;
+/// The most users in one part of a presence snapshot. With user names of any length, a part stays under the
+/// 1 MiB that NATS accepts.
+const USERS_PER_PART: usize = 500;
+/// The number of chats read under one lock for a presence snapshot.
+const CHATS_PER_LOCK: usize = 100;
 
 impl Hub {
     /// The hub of one node among several, its delayed leaves, and the queue of events for the other nodes.
@@ -29,13 +30,13 @@ impl Hub {
         (hub, delayed, outbox)
     }
 
-    /// The number of other nodes that are heard.
+    /// The number of other nodes that were heard within the node timeout.
     #[must_use]
     pub fn nodes_heard(&self) -> usize {
         self.rooms().remote.nodes().len()
     }
 
-    /// Notifies of possible losses from here on.
+    /// Returns a receiver of possible losses signalled after this call.
     #[must_use]
     pub fn possible_loss(&self) -> PossibleLoss {
         PossibleLoss(self.0.loss.subscribe())
@@ -46,19 +47,20 @@ impl Hub {
         self.0.loss.send_replace(());
     }
 
-    /// Counts a chat that had missed events of another node.
+    /// Counts a chat that had missed events of another node. Counts nothing on a single node.
     pub fn count_healed(&self) {
         if self.0.outbound.is_some() {
             self.0.healed.fetch_add(1, Relaxed);
         }
     }
 
-    /// How often a chat had missed events of another node, since the process started.
+    /// The number of times that a chat had missed events of another node, since the process started.
     #[must_use]
     pub fn healed(&self) -> u64 {
         self.0.healed.load(Relaxed)
     }
 
+    /// Asks the link to subscribe to a newly occupied shard.
     pub(super) fn want(&self) {
         if let Some(outbound) = &self.0.outbound {
             outbound.request_subscriptions();
@@ -90,29 +92,29 @@ impl Hub {
         }
     }
 
-    /// Tells every other node.
+    /// Queues a control message to every other node.
     pub(super) fn publish_to_all(&self, message: ControlMessage) {
         if let Some(outbound) = &self.0.outbound {
             outbound.push(Outbound::All(message));
         }
     }
 
-    /// Sends what a chat has held back until now.
+    /// Ends the wait of the chat's buffered batches that are overdue at `now`.
     pub(crate) fn release(&self, chat: ChatId, now: Instant) {
         if let Some(channel) = self.channel(chat) {
             self.settle(chat, channel.release(now));
         }
     }
 
-    /// Puts changes of another node in their turn.
+    /// Delivers a batch that another node committed, in the order of seqs.
     pub(crate) fn heard(&self, chat: ChatId, batch: Batch) {
         if let (Some(channel), Some(outbound)) = (self.channel(chat), &self.0.outbound) {
             self.deliver_in_order(outbound, (chat, &channel), batch, Source::There);
         }
     }
 
-    /// Does what another node's note says. The end of a chat, a membership, a user or a session is
-    /// asked of the database first.
+    /// Applies a control message of another node. A reported end of a chat, membership, user or session is
+    /// confirmed by the database before it takes effect.
     pub(crate) fn apply_control_message(&self, node: NodeId, message: ControlMessage) {
         match message {
             ControlMessage::Removed { chat, user } => {
@@ -140,13 +142,13 @@ impl Hub {
             }
             ControlMessage::Leaving => self.change(|rooms| rooms.remote.remove_node(node)),
             ControlMessage::SnapshotRequest { shards } => self.answer(node, shards),
-            // The link answers heartbeats: it knows which node this is.
+            // Heartbeats are handled by the link, which knows this node's own id.
             ControlMessage::Heartbeat { .. } => {}
         }
     }
 
-    /// Takes note of another node's heartbeat. Returns how long the node has been known, and the shards
-    /// whose presence differs from its own account.
+    /// Records a heartbeat of another node. Returns the time since the node was first heard, and the
+    /// occupied shards with a digest that differs from the presence known of the node.
     pub(crate) fn on_heartbeat(
         &self,
         node: NodeId,
@@ -161,25 +163,26 @@ impl Hub {
         )
     }
 
-    /// Tells the other nodes that this one lives, and who is connected to it in short.
+    /// Sends a heartbeat to the other nodes, with the nodes heard and the presence digest of each shard.
     pub(crate) fn beat(&self) {
-        // Queued under the lock, so that the joins and leaves before and after it match its digests.
+        // Queued under the lock, so that the digests match the joins and leaves queued before and after
+        // them.
         let rooms = self.rooms();
         let hears = rooms.remote.nodes();
         let digests = rooms.shards.digests();
         self.publish_to_all(ControlMessage::Heartbeat { hears, digests });
     }
 
-    /// Takes away who was connected to nodes that are dead.
+    /// Removes the presence of nodes that were not heard for `NODE_TIMEOUT`, with `leave` frames.
     pub(crate) fn evict_dead_nodes(&self) {
         self.change(|rooms| {
             let stale = rooms.remote.stale();
-            let buried = stale.into_iter().map(|node| rooms.remote.remove_node(node));
-            buried.flatten().collect()
+            let leaves = stale.into_iter().map(|node| rooms.remote.remove_node(node));
+            leaves.flatten().collect()
         });
     }
 
-    /// The shards that somebody here is in; of the others, what is known is forgotten.
+    /// The occupied shards of this node. Remote presence in any further shard is forgotten.
     pub(crate) fn shards_of_interest(&self) -> Vec<u16> {
         let mut rooms = self.rooms();
         let shards = rooms.shards.occupied();
@@ -187,9 +190,9 @@ impl Hub {
         shards
     }
 
-    /// Tells a node who is connected here. The chats are read a few at a time, and what is told is
-    /// made outside the lock: who comes and goes meanwhile counts on from the answer's own number,
-    /// and is told besides.
+    /// Sends another node a presence snapshot of the requested shards, in parts. The chats are read a few
+    /// at a time, so the lock is never held for long. Joins and leaves during the snapshot get a version
+    /// above the snapshot's version and are sent as events of their own.
     fn answer(&self, node: NodeId, about: Vec<u16>) {
         let shards: HashSet<u16> = about.iter().copied().collect();
         let (version, chats) = {
@@ -200,7 +203,7 @@ impl Hub {
             (rooms.version, chats.collect::<Vec<ChatId>>())
         };
         let (mut number, mut present) = (0, Vec::new());
-        let mut tell = |present, about| {
+        let mut push_part = |present, about| {
             let part = SnapshotPart {
                 version,
                 number,
@@ -212,16 +215,16 @@ impl Hub {
                 outbound.push(Outbound::Node(node, ControlMessage::Snapshot(part)));
             }
         };
-        for chats in chats.chunks(CHATS) {
+        for chats in chats.chunks(CHATS_PER_LOCK) {
             self.gather(chats, &mut present);
-            while present.len() > PART {
-                tell(present.split_off(present.len() - PART), None);
+            while present.len() > USERS_PER_PART {
+                push_part(present.split_off(present.len() - USERS_PER_PART), None);
             }
         }
-        tell(present, Some(about));
+        push_part(present, Some(about));
     }
 
-    /// Who is announced in the chats.
+    /// Adds the joined users of the chats to `present`.
     fn gather(&self, chats: &[ChatId], present: &mut Vec<(ChatId, Online)>) {
         let rooms = self.rooms();
         let rooms = chats
@@ -239,14 +242,15 @@ impl Hub {
         }));
     }
 
-    /// Changes who is known to be elsewhere, and tells those here who came and went by it.
+    /// Applies a change of remote presence, and sends the resulting `join` and `leave` frames to this
+    /// node's subscribers.
     fn change(&self, change: impl FnOnce(&mut Rooms) -> Vec<PresenceChange>) {
         let mut rooms = self.rooms();
         for PresenceChange { chat, who, came } in change(&mut rooms) {
             let Some(room) = rooms.here.get(&chat) else {
                 continue;
             };
-            // Whoever is connected here too came or went for nobody.
+            // The user is also connected to this node, so the presence of the user has not changed.
             if room.present.contains_key(&who.customer_id) {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! Who is connected to the other nodes, as they tell: in the chats of those shards that somebody
-//! here is in, and of nobody who has not been heard of for a while.
+//! Presence reported by other nodes, limited to the shards that this node subscribes to. Nodes silent for
+//! `NODE_TIMEOUT` are evicted.
 
 use super::{
     outbound::{NodeId, SnapshotPart},
@@ -16,31 +16,34 @@ use std::{
 };
 use tokio::time::{Duration, Instant};
 
-/// A node that was not heard for so long is dead: more than three of its beats. Looked after at
-/// every beat of our own, so that its users are gone at most 13 s after it.
+/// A node without a heartbeat for this time is dead: three heartbeats of 3 s were missed. Checked at each
+/// of this node's own heartbeats, so the users of a dead node leave at most 13 s after its last heartbeat.
 pub(crate) const NODE_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Users = HashMap<UserId, Arc<str>>;
 
-/// The other nodes.
+/// The presence known of each other node.
 #[derive(Default)]
 pub(crate) struct RemotePresence(HashMap<NodeId, Node>);
 
-/// One of them.
+/// The presence known of one other node.
 struct Node {
-    /// Since when it is known.
+    /// The time of the first message.
     since: Instant,
+    /// The time of the last heartbeat; before the first heartbeat, of the first message.
     heard: Instant,
+    /// The connected users by chat.
     present: HashMap<ChatId, Users>,
-    /// By shard, to be compared with what it says of itself.
+    /// The digest of `present` by shard, compared with the digests in the node's heartbeats. A shard
+    /// without users is absent.
     digests: HashMap<u16, u64>,
-    /// Who came and went lately.
+    /// Recent joins and leaves, which a late snapshot must not overwrite.
     recent: RecentChanges,
-    /// The parts of an answer whose last part is still to come.
-    coming: SnapshotAssembler,
+    /// The received parts of an incomplete snapshot.
+    assembler: SnapshotAssembler,
 }
 
-/// Somebody came or went, seen over all other nodes.
+/// A join or leave as seen over all other nodes: the user's first or last connection to the chat on them.
 pub(crate) struct PresenceChange {
     pub(crate) chat: ChatId,
     pub(crate) who: Online,
@@ -78,8 +81,8 @@ impl Node {
         }
     }
 
-    /// Everyone in those chats.
-    fn everyone(&self, is_meant: impl Fn(ChatId) -> bool) -> Vec<(ChatId, UserId)> {
+    /// The user and chat pairs in the chats that `is_meant` accepts.
+    fn users_where(&self, is_meant: impl Fn(ChatId) -> bool) -> Vec<(ChatId, UserId)> {
         let chats = self.present.iter().filter(|(chat, _)| is_meant(**chat));
         chats
             .flat_map(|(&chat, users)| users.keys().map(move |&user| (chat, user)))
@@ -88,7 +91,7 @@ impl Node {
 }
 
 impl RemotePresence {
-    /// Whether the user is connected to the chat on another node.
+    /// Checks that the user is connected to the chat on another node.
     pub(crate) fn has(&self, chat: ChatId, user: UserId) -> bool {
         let mut nodes = self.0.values();
         nodes.any(|node| {
@@ -98,7 +101,7 @@ impl RemotePresence {
         })
     }
 
-    /// Who is connected to the chat on other nodes; one on several comes several times.
+    /// The users connected to the chat on other nodes. A user on several nodes is repeated.
     pub(crate) fn online(&self, chat: ChatId) -> impl Iterator<Item = (UserId, Arc<str>)> + '_ {
         let users = self
             .0
@@ -109,19 +112,19 @@ impl RemotePresence {
             .map(|(&user, username)| (user, Arc::clone(username)))
     }
 
-    /// A node lives; tells for how long it is known.
+    /// Records that a node is alive. Returns the time since the node was first heard.
     pub(crate) fn heard(&mut self, node: NodeId) -> Duration {
         let node = self.node(node);
         node.heard = Instant::now();
         node.since.elapsed()
     }
 
-    /// All of them.
+    /// The ids of the other nodes.
     pub(crate) fn nodes(&self) -> Vec<NodeId> {
         self.0.keys().copied().collect()
     }
 
-    /// A user is connected there.
+    /// Records a join on a node. Returns a presence change if the user was on no other node.
     pub(crate) fn came(
         &mut self,
         node: NodeId,
@@ -134,7 +137,8 @@ impl RemotePresence {
         (!known).then_some(PresenceChange { chat, who, came })
     }
 
-    /// A user is no longer connected there.
+    /// Records a leave on a node. Returns a presence change if the user is left on no other node; null if
+    /// the join was not known.
     pub(crate) fn went(
         &mut self,
         node: NodeId,
@@ -150,7 +154,7 @@ impl RemotePresence {
         (!self.has(chat, user)).then_some(PresenceChange { chat, who, came })
     }
 
-    /// A user has another name: wherever the old one is shown, the new one takes its place.
+    /// Renames a user from `from` to `to` wherever that name is shown.
     pub(crate) fn rename(&mut self, user: UserId, from: &str, to: &Arc<str>) {
         let chats = self
             .0
@@ -163,19 +167,21 @@ impl RemotePresence {
         }
     }
 
-    /// Somebody came there or went, by the node's count.
+    /// Records a join or leave under the node's version, for the comparison with snapshots.
     pub(crate) fn counted(&mut self, node: NodeId, version: u64, chat: ChatId, user: UserId) {
         self.node(node).recent.note(version, chat, user);
     }
 
-    /// A part of a node's answer to who is connected there. Whoever came or went since it was begun
-    /// is left as they are.
+    /// Adds a part of a node's presence snapshot. The last part replaces the node's presence in the
+    /// snapshot's shards, except for users who joined or left after the snapshot was begun. Returns the
+    /// resulting presence changes.
     pub(crate) fn answered(&mut self, id: NodeId, part: SnapshotPart) -> Vec<PresenceChange> {
         let node = self.node(id);
-        let Some(answer) = node.coming.add(part) else {
+        let Some(answer) = node.assembler.add(part) else {
             return Vec::new();
         };
-        // Where that is not known any more, the next beat shows what is different.
+        // Later changes are forgotten, so the snapshot cannot be applied. The next heartbeat shows the
+        // mismatch again.
         let Some(later) = node.recent.after(answer.version) else {
             return Vec::new();
         };
@@ -184,19 +190,18 @@ impl RemotePresence {
         let present = present.map(|(chat, who)| ((chat, who.customer_id), who));
         let mut present: HashMap<(ChatId, UserId), Online> = present.collect();
         present.retain(|key, _| !later.contains(key));
-        let known = node.everyone(|chat| about.contains(&shard_of(chat)));
+        let known = node.users_where(|chat| about.contains(&shard_of(chat)));
         let gone = known.into_iter();
         let gone = gone.filter(|key| !present.contains_key(key) && !later.contains(key));
-        let mut passages: Vec<PresenceChange> = gone
+        let mut changes: Vec<PresenceChange> = gone
             .filter_map(|(chat, user)| self.went(id, chat, user))
             .collect();
         let came = present.into_iter();
-        passages.extend(came.filter_map(|((chat, _), who)| self.came(id, chat, who)));
-        passages
+        changes.extend(came.filter_map(|((chat, _), who)| self.came(id, chat, who)));
+        changes
     }
 
-    /// The shards, of those that somebody here is in, of which the node says something else than is
-    /// known here.
+    /// The shards in `of` for which the digest sent by the node differs from the presence known here.
     pub(crate) fn mismatched_shards(
         &mut self,
         node: NodeId,
@@ -211,21 +216,21 @@ impl RemotePresence {
             .collect()
     }
 
-    /// A node is gone.
+    /// Removes a node. Returns a leave for each of its users that is on no other node.
     pub(crate) fn remove_node(&mut self, node: NodeId) -> Vec<PresenceChange> {
-        let Some(buried) = self.0.get(&node) else {
+        let Some(removed) = self.0.get(&node) else {
             return Vec::new();
         };
-        let everyone = buried.everyone(|_| true);
-        let passages = everyone
+        let users = removed.users_where(|_| true);
+        let changes = users
             .into_iter()
             .filter_map(|(chat, user)| self.went(node, chat, user))
             .collect();
         self.0.remove(&node);
-        passages
+        changes
     }
 
-    /// The nodes that have not been heard for too long.
+    /// The nodes not heard for `NODE_TIMEOUT`.
     pub(crate) fn stale(&self) -> Vec<NodeId> {
         let stale = self
             .0
@@ -234,7 +239,7 @@ impl RemotePresence {
         stale.map(|(&id, _)| id).collect()
     }
 
-    /// Forgets the chats of all shards but these.
+    /// Forgets the presence of all shards but `shards`.
     pub(crate) fn keep(&mut self, shards: &[u16]) {
         let shards: HashSet<u16> = shards.iter().copied().collect();
         for node in self.0.values_mut() {
@@ -251,37 +256,39 @@ impl RemotePresence {
             present: HashMap::new(),
             digests: HashMap::new(),
             recent: RecentChanges::default(),
-            coming: SnapshotAssembler::default(),
+            assembler: SnapshotAssembler::default(),
         })
     }
 }
 
-/// How many of the latest who came and went are remembered of each node: more than come and go
-/// while an answer is on its way.
-const REMEMBERED: usize = 4096;
+/// The number of joins and leaves remembered for each node: more than happen while a snapshot is
+/// transferred.
+const REMEMBERED_CHANGES: usize = 4096;
 
-/// A whole answer.
+/// A complete presence snapshot of some shards of a node.
 #[derive(Debug)]
 pub(super) struct PresenceSnapshot {
-    /// When it was begun, by the node's count.
+    /// The node's version when the snapshot was begun.
     pub(super) version: u64,
-    /// The shards that it is about.
+    /// The shards covered.
     pub(super) about: Vec<u16>,
-    /// Everyone in them.
+    /// The users in the covered shards.
     pub(super) present: Vec<(ChatId, Online)>,
 }
 
-/// The parts of an answer that have come so far.
+/// The parts received so far of a snapshot.
 #[derive(Default)]
 pub(super) struct SnapshotAssembler {
+    /// The version of the snapshot that is being received.
     version: u64,
+    /// The number of the part expected next.
     next: u32,
     present: Vec<(ChatId, Online)>,
 }
 
 impl SnapshotAssembler {
-    /// Adds a part; gives the answer with its last one. Where one of them is missing, there is no
-    /// answer: it would make those in the lost part leave.
+    /// Adds a part. Returns the snapshot with its last part. Returns null if a part is missing, because the
+    /// users of the lost part would appear to leave.
     pub(super) fn add(&mut self, part: SnapshotPart) -> Option<PresenceSnapshot> {
         if part.number == 0 {
             *self = Self {
@@ -303,18 +310,20 @@ impl SnapshotAssembler {
     }
 }
 
-/// Who came to a node and went lately, in the order of its count: an answer that was begun before
-/// says nothing of them.
+/// Recent joins and leaves of a node, in the order of its version. A snapshot begun before one of them is
+/// stale for that user and must not overwrite it.
 #[derive(Default)]
 pub(super) struct RecentChanges {
+    /// Version, chat and user; oldest first.
     latest: VecDeque<(u64, ChatId, UserId)>,
+    /// The highest version that was dropped from `latest`.
     forgotten: u64,
 }
 
 impl RecentChanges {
-    /// Somebody came or went.
+    /// Records a join or leave.
     pub(super) fn note(&mut self, version: u64, chat: ChatId, user: UserId) {
-        if self.latest.len() >= REMEMBERED
+        if self.latest.len() >= REMEMBERED_CHANGES
             && let Some((version, ..)) = self.latest.pop_front()
         {
             self.forgotten = self.forgotten.max(version);
@@ -322,7 +331,8 @@ impl RecentChanges {
         self.latest.push_back((version, chat, user));
     }
 
-    /// Who came or went after that; none where that is not remembered.
+    /// The users that joined or left after `version`; null if the joins and leaves since then are no longer
+    /// all remembered.
     pub(super) fn after(&self, version: u64) -> Option<HashSet<(ChatId, UserId)>> {
         let later = self.latest.iter().filter(|(at, ..)| *at > version);
         (self.forgotten <= version).then(|| later.map(|&(_, chat, user)| (chat, user)).collect())
@@ -344,70 +354,72 @@ mod tests {
         }
     }
 
-    fn seen(passages: impl IntoIterator<Item = PresenceChange>) -> Vec<(i64, bool)> {
-        let seen = passages.into_iter();
-        seen.map(|passage| (passage.who.customer_id.0, passage.came))
+    fn summary(changes: impl IntoIterator<Item = PresenceChange>) -> Vec<(i64, bool)> {
+        let changes = changes.into_iter();
+        changes
+            .map(|change| (change.who.customer_id.0, change.came))
             .collect()
     }
 
     #[test]
     fn a_user_on_two_nodes_comes_once_and_goes_once() {
-        let mut others = RemotePresence::default();
-        assert_eq!(seen(others.came(ONE, CHAT, user(1))), [(1, true)]);
-        assert_eq!(seen(others.came(TWO, CHAT, user(1))), []);
-        assert_eq!(seen(others.came(TWO, CHAT, user(1))), []);
-        assert_eq!(seen(others.went(ONE, CHAT, UserId(1))), []);
-        assert_eq!(seen(others.remove_node(TWO)), [(1, false)]);
-        assert!(!others.has(CHAT, UserId(1)));
+        let mut presence = RemotePresence::default();
+        assert_eq!(summary(presence.came(ONE, CHAT, user(1))), [(1, true)]);
+        assert_eq!(summary(presence.came(TWO, CHAT, user(1))), []);
+        assert_eq!(summary(presence.came(TWO, CHAT, user(1))), []);
+        assert_eq!(summary(presence.went(ONE, CHAT, UserId(1))), []);
+        assert_eq!(summary(presence.remove_node(TWO)), [(1, false)]);
+        assert!(!presence.has(CHAT, UserId(1)));
     }
 
     #[test]
-    fn an_answer_in_parts_replaces_what_was_known() {
-        let mut others = RemotePresence::default();
-        others.came(ONE, CHAT, user(1));
-        others.came(ONE, CHAT, user(2));
+    fn a_snapshot_in_parts_replaces_known_presence() {
+        let mut presence = RemotePresence::default();
+        presence.came(ONE, CHAT, user(1));
+        presence.came(ONE, CHAT, user(2));
         let part = |number, about, n| SnapshotPart {
             version: 5,
             number,
             about,
             present: vec![(CHAT, user(n))],
         };
-        assert_eq!(seen(others.answered(ONE, part(0, None, 2))), []);
+        assert_eq!(summary(presence.answered(ONE, part(0, None, 2))), []);
         let last = part(1, Some(vec![shard_of(CHAT)]), 3);
-        let mut passages = seen(others.answered(ONE, last));
-        passages.sort_unstable();
-        assert_eq!(passages, [(1, false), (3, true)]);
-        // What it says of itself is now what is known of it.
+        let mut changes = summary(presence.answered(ONE, last));
+        changes.sort_unstable();
+        assert_eq!(changes, [(1, false), (3, true)]);
+        // The digest sent by the node now equals the known presence.
         let digest = presence_hash(CHAT, UserId(2)) ^ presence_hash(CHAT, UserId(3));
         let shards = [shard_of(CHAT)];
         let said = [(shards[0], digest)];
-        assert!(others.mismatched_shards(ONE, &shards, &said).is_empty());
-        assert_eq!(others.mismatched_shards(ONE, &shards, &[]), shards);
+        assert!(presence.mismatched_shards(ONE, &shards, &said).is_empty());
+        assert_eq!(presence.mismatched_shards(ONE, &shards, &[]), shards);
     }
 
     #[test]
-    fn who_came_or_went_since_an_answer_was_begun_stays_as_they_are() {
-        let mut others = RemotePresence::default();
-        others.came(ONE, CHAT, user(1));
-        others.came(ONE, CHAT, user(2));
-        // Gone and come while the answer was made: it says the opposite of both.
-        others.counted(ONE, 6, CHAT, UserId(1));
-        others.went(ONE, CHAT, UserId(1));
-        others.counted(ONE, 7, CHAT, UserId(3));
-        others.came(ONE, CHAT, user(3));
+    fn changes_after_a_snapshot_was_begun_are_kept() {
+        let mut presence = RemotePresence::default();
+        presence.came(ONE, CHAT, user(1));
+        presence.came(ONE, CHAT, user(2));
+        // One user left and one joined while the snapshot was built: the snapshot shows the opposite of
+        // both.
+        presence.counted(ONE, 6, CHAT, UserId(1));
+        presence.went(ONE, CHAT, UserId(1));
+        presence.counted(ONE, 7, CHAT, UserId(3));
+        presence.came(ONE, CHAT, user(3));
         let answer = SnapshotPart {
             version: 5,
             number: 0,
             about: Some(vec![shard_of(CHAT)]),
             present: vec![(CHAT, user(1))],
         };
-        assert_eq!(seen(others.answered(ONE, answer)), [(2, false)]);
-        assert!(others.has(CHAT, UserId(3)) && !others.has(CHAT, UserId(1)));
+        assert_eq!(summary(presence.answered(ONE, answer)), [(2, false)]);
+        assert!(presence.has(CHAT, UserId(3)) && !presence.has(CHAT, UserId(1)));
     }
 }
 
 #[cfg(test)]
-mod answer_tests {
+mod snapshot_tests {
     use super::*;
 
     fn part(version: u64, number: u32, about: Option<Vec<u16>>) -> SnapshotPart {
@@ -424,13 +436,14 @@ mod answer_tests {
     }
 
     #[test]
-    fn an_answer_is_whole_or_none() {
+    fn an_incomplete_snapshot_is_dropped() {
         let mut parts = SnapshotAssembler::default();
         assert!(parts.add(part(1, 0, None)).is_none());
         assert!(parts.add(part(1, 1, None)).is_none());
         let whole = parts.add(part(1, 2, Some(vec![7])));
         assert_eq!(whole.map(|answer| answer.present.len()), Some(3));
-        // The second of three is lost; then the first; then another answer comes between.
+        // The second of three parts is lost; then the first part; then a part of another snapshot comes
+        // between.
         for lost in [
             &[(2, 0), (2, 2)][..],
             &[(3, 1), (3, 2)],
@@ -449,14 +462,17 @@ mod answer_tests {
     }
 
     #[test]
-    fn what_is_forgotten_is_known_to_be() {
+    fn forgotten_changes_are_reported_as_unknown() {
         let mut recent = RecentChanges::default();
-        for version in 1..=REMEMBERED as u64 + 1 {
+        for version in 1..=REMEMBERED_CHANGES as u64 + 1 {
             recent.note(version, ChatId(1), UserId(version as i64));
         }
         assert_eq!(recent.after(0), None);
-        assert_eq!(recent.after(1).map(|some| some.len()), Some(REMEMBERED));
-        let last = HashSet::from([(ChatId(1), UserId(REMEMBERED as i64 + 1))]);
-        assert_eq!(recent.after(REMEMBERED as u64), Some(last));
+        assert_eq!(
+            recent.after(1).map(|some| some.len()),
+            Some(REMEMBERED_CHANGES)
+        );
+        let last = HashSet::from([(ChatId(1), UserId(REMEMBERED_CHANGES as i64 + 1))]);
+        assert_eq!(recent.after(REMEMBERED_CHANGES as u64), Some(last));
     }
 }

@@ -1,22 +1,24 @@
-//! Chats are hashed into shards, and a node listens to those shards in which somebody is. A subject
-//! for every chat would cost a node some kilobytes each and a round trip whenever somebody comes.
+//! Chats hashed into shards. A node subscribes to the subject of each shard that it occupies. A subject for
+//! every chat would cost a node some kilobytes of memory for each chat, and a round trip for each newly
+//! occupied chat.
 
 use crate::model::{ChatId, UserId};
 
-/// How many shards. The same on every node, or they do not hear each other.
+/// The number of shards. All nodes must use an equal number, or they do not hear each other.
 pub(crate) const SHARDS: u16 = 1024;
 
-/// Which shard a chat is in.
+/// The shard of a chat, from 0 to 1,023.
 pub(crate) fn shard_of(chat: ChatId) -> u16 {
     (mix(chat.0.unsigned_abs()) % u64::from(SHARDS)) as u16
 }
 
-/// What a user in a chat adds to a digest, and takes away again.
+/// The value that a user in a chat toggles in a digest, on join and on leave.
 pub(crate) fn presence_hash(chat: ChatId, user: UserId) -> u64 {
     mix(mix(chat.0.unsigned_abs()) ^ user.0.unsigned_abs())
 }
 
-/// Spreads numbers evenly (splitmix64), the same on every node and in every version.
+/// Spreads numbers evenly (splitmix64). The result is equal on every node and in every version, because
+/// shards and digests are compared between nodes.
 fn mix(n: u64) -> u64 {
     let n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,15 +26,15 @@ fn mix(n: u64) -> u64 {
     n ^ (n >> 31)
 }
 
-/// What this node has in each shard.
+/// The chats and presence digest of this node, by shard.
 pub(crate) struct Shards(Vec<Shard>);
 
 #[derive(Clone, Copy, Default)]
 struct Shard {
-    /// Chats that somebody is in.
+    /// The number of occupied chats.
     chats: u32,
-    /// Who is announced in them: the exclusive or of their traces. Two nodes that agree on it agree
-    /// on who is there.
+    /// The exclusive or of the presence hashes of the joined users. Two nodes with equal digests agree on
+    /// the presence in the shard, except for hash collisions.
     digest: u64,
 }
 
@@ -43,25 +45,25 @@ impl Default for Shards {
 }
 
 impl Shards {
-    /// Somebody is in the chat; tells whether nobody was in its shard before.
+    /// Records that a chat is occupied. Returns true if its shard was empty before.
     pub(crate) fn open(&mut self, chat: ChatId) -> bool {
         let shard = self.shard(chat);
         shard.chats += 1;
         shard.chats == 1
     }
 
-    /// Nobody is in the chat any more.
+    /// Records that a chat is no longer occupied.
     pub(crate) fn close(&mut self, chat: ChatId) {
         let shard = self.shard(chat);
         shard.chats = shard.chats.saturating_sub(1);
     }
 
-    /// A user was announced in the chat, or is no more.
+    /// Records that a user joined or left a chat.
     pub(crate) fn toggle(&mut self, chat: ChatId, user: UserId) {
         self.shard(chat).digest ^= presence_hash(chat, user);
     }
 
-    /// The shards in which somebody is.
+    /// The occupied shards.
     pub(crate) fn occupied(&self) -> Vec<u16> {
         let all = (0..SHARDS).zip(&self.0);
         all.filter(|(_, shard)| shard.chats > 0)
@@ -69,7 +71,7 @@ impl Shards {
             .collect()
     }
 
-    /// The digests that are not of nobody.
+    /// The shard digests other than zero, by shard. A zero digest means an empty shard, and is not sent.
     pub(crate) fn digests(&self) -> Vec<(u16, u64)> {
         let all = (0..SHARDS).zip(&self.0);
         all.filter(|(_, shard)| shard.digest != 0)
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_forgets_who_is_gone() {
+    fn a_digest_without_departed_users_is_restored() {
         let mut shards = Shards::default();
         let (chat, carl, dora) = (ChatId(7), UserId(1), UserId(2));
         shards.toggle(chat, carl);
