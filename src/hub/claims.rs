@@ -1,5 +1,6 @@
-//! Claims that the database must confirm: ends that another node tells of, chats with missing changes,
-//! and signs that the database went back.
+//! Claims that the database must confirm: reported ends of chats, users and sessions, chats with missing
+//! changes, and signs that the database went back to an older state. The reconciler takes the claims from
+//! here.
 
 use super::{Hub, room::BatchOutcome};
 use crate::model::{ChatId, Seq, SessionId, UserId};
@@ -13,35 +14,37 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// Chats of which the latest commit is remembered until it was looked at: more than are written to in
-/// one period of the comparison. Of the others nothing is known, as after a restart.
+/// The most chats for which the latest commit is remembered until the reconciler reads it: more than are
+/// written to in one reconciliation period. Further chats are unknown, like after a restart.
 const RECENT: usize = 10_000;
-/// Claims of each kind that wait for the database. The regular comparison finds the rest.
-const CLAIMS: usize = 10_000;
+/// The most claims of each kind waiting for the database. The regular reconciliation finds dropped claims.
+const CLAIM_LIMIT: usize = 10_000;
 
-/// Claims and signs that wait for the database.
+/// Claims and signs waiting for the database.
 #[derive(Default)]
 pub(super) struct UnverifiedClaims {
     /// A std lock, never held across an await.
     claims: Mutex<Claims>,
+    /// Notified when a claim is added.
     claimed: Notify,
-    /// How far chats were committed by this node since the last comparison.
+    /// The last change of each chat committed by this node since the last reconciliation.
     recent: Mutex<HashMap<ChatId, Seq>>,
-    /// Whether sockets were told something that the database does not have.
+    /// True if sockets were sent a change that the database does not have.
     contradicted: AtomicBool,
+    /// Notified when a contradiction is signalled.
     went_back: Notify,
-    /// Counts resets: knowledge of an earlier generation is void.
+    /// The number of resets. Knowledge from an earlier generation is void.
     generation: AtomicU64,
 }
 
-/// Claims of other nodes.
+/// Claims waiting for confirmation by the database.
 #[derive(Default)]
 pub struct Claims {
-    /// Chats of which something is missing, or which are said to be deleted.
+    /// Chats with missing changes, and chats reported as deleted.
     pub chats: HashSet<ChatId>,
-    /// Users who are said to be deleted.
+    /// Users reported as deleted.
     pub users: HashSet<UserId>,
-    /// Sessions that are said to have ended.
+    /// Sessions reported as ended.
     pub sessions: HashSet<SessionId>,
 }
 
@@ -52,7 +55,7 @@ impl Claims {
 }
 
 impl UnverifiedClaims {
-    /// The heads of these chats, as far as they were committed here lately.
+    /// The last change of each chat that this node committed recently. An unknown chat is absent.
     pub(super) fn recent(&self, chats: &[ChatId]) -> HashMap<ChatId, Seq> {
         let recent = lock(&self.recent);
         let known = chats
@@ -61,7 +64,8 @@ impl UnverifiedClaims {
         known.collect()
     }
 
-    /// Forgets the log as it was.
+    /// Forgets the recent commits and any contradiction, after the log was replaced. Begins the next
+    /// generation.
     pub(super) fn begin_again(&self) {
         self.generation.fetch_add(1, Relaxed);
         lock(&self.recent).clear();
@@ -75,7 +79,7 @@ impl UnverifiedClaims {
 }
 
 impl Hub {
-    /// Notes how far a chat was committed by this node.
+    /// Records that this node committed a change. Chats over the bound `RECENT` are ignored.
     pub fn committed(&self, chat: ChatId, seq: Seq) {
         let mut recent = lock(&self.0.doubtful.recent);
         if recent.len() < RECENT || recent.contains_key(&chat) {
@@ -84,19 +88,20 @@ impl Hub {
         }
     }
 
-    /// How far chats were committed by this node since this was asked last.
+    /// Takes the last change of each chat that this node committed since the previous call.
     #[must_use]
     pub fn take_recent(&self) -> HashMap<ChatId, Seq> {
         mem::take(&mut lock(&self.0.doubtful.recent))
     }
 
-    /// Counts how often every socket had to begin again.
+    /// The number of resets so far.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.0.doubtful.generation.load(Relaxed)
     }
 
-    /// Tells that the database does not have a change that was known in this generation.
+    /// Signals that the database contradicts a change known in `generation`. Ignored if a reset has begun a
+    /// later generation.
     pub fn contradict(&self, generation: u64) {
         if generation == self.generation() {
             self.0.doubtful.contradicted.store(true, Relaxed);
@@ -104,14 +109,14 @@ impl Hub {
         }
     }
 
-    /// Waits until that is said.
+    /// Waits until a contradiction is signalled, and clears it.
     pub async fn contradiction(&self) {
         while !self.0.doubtful.contradicted.swap(false, Relaxed) {
             self.0.doubtful.went_back.notified().await;
         }
     }
 
-    /// Waits for claims of other nodes, and gives them.
+    /// Waits for claims, and takes all claims that are present.
     pub async fn claims(&self) -> Claims {
         loop {
             let claims = mem::take(&mut *lock(&self.0.doubtful.claims));
@@ -125,21 +130,22 @@ impl Hub {
     pub(super) fn claim_chat(&self, chat: ChatId) {
         self.0
             .doubtful
-            .claim(|claims| note(&mut claims.chats, chat));
+            .claim(|claims| insert_bounded(&mut claims.chats, chat));
     }
 
     pub(super) fn claim_user(&self, user: UserId) {
         self.0
             .doubtful
-            .claim(|claims| note(&mut claims.users, user));
+            .claim(|claims| insert_bounded(&mut claims.users, user));
     }
 
     pub(super) fn claim_session(&self, session: SessionId) {
-        let add = |claims: &mut Claims| note(&mut claims.sessions, session);
+        let add = |claims: &mut Claims| insert_bounded(&mut claims.sessions, session);
         self.0.doubtful.claim(add);
     }
 
-    /// Follows up the turn of some changes.
+    /// Acts on the outcome of delivering a batch: counts a gap, claims a chat with missing changes, or
+    /// signals a contradiction.
     pub(super) fn settle(&self, chat: ChatId, turn: BatchOutcome) {
         match turn {
             BatchOutcome::Delivered | BatchOutcome::Buffered => {}
@@ -150,8 +156,8 @@ impl Hub {
     }
 }
 
-fn note<T: std::hash::Hash + Eq>(claims: &mut HashSet<T>, claimed: T) {
-    if claims.len() < CLAIMS {
+fn insert_bounded<T: std::hash::Hash + Eq>(claims: &mut HashSet<T>, claimed: T) {
+    if claims.len() < CLAIM_LIMIT {
         claims.insert(claimed);
     }
 }

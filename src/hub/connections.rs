@@ -1,4 +1,5 @@
-//! Which sockets are whose, and by which session, so that they end with their user or their session.
+//! The registry of this node's sockets by user and session, so that a socket closes when its user or
+//! session ends.
 
 use super::Hub;
 use crate::model::{SessionId, UserId};
@@ -10,18 +11,19 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Every user's sockets, and every session's.
+/// The sockets of this node, by user and by session.
 #[derive(Default)]
 pub(super) struct ConnectionRegistry(Mutex<Tables>);
 
 #[derive(Default)]
 struct Tables {
     users: HashMap<UserId, Entry>,
-    /// Of those that signed in; each token is a child of its user's.
+    /// Sockets that were opened by a signed-in user. The token of a session is a child of the token of its
+    /// user.
     sessions: HashMap<SessionId, Entry>,
 }
 
-/// Sockets that end together: how many, and the token that closes them all.
+/// Sockets with a common end: their number, and the token that closes them.
 #[derive(Default)]
 struct Entry {
     sockets: usize,
@@ -29,16 +31,17 @@ struct Entry {
 }
 
 impl ConnectionRegistry {
-    /// Closes a user's sockets. One that registers later is a new one.
+    /// Closes the sockets of a user. A socket that registers later gets a fresh token.
     pub(super) fn end_user(&self, user: UserId) {
         if let Some(entry) = self.lock().users.get_mut(&user) {
             mem::take(&mut entry.end).cancel();
         }
     }
 
-    /// Closes a session's sockets.
+    /// Closes the sockets of a session.
     pub(super) fn end_session(&self, session: SessionId) {
-        // Its user's other sockets go on, so that its token is no parent of theirs.
+        // The session token is no parent of the user's remaining sockets, so only the session's own sockets
+        // close.
         if let Some(entry) = self.lock().sessions.get(&session) {
             entry.end.cancel();
         }
@@ -65,7 +68,7 @@ impl ConnectionRegistry {
     }
 }
 
-/// A socket's entry under its user and session. Dropping it removes it.
+/// A socket's entry under its user and session. Dropping the registration removes the entry.
 pub struct Registration {
     hub: Hub,
     user: UserId,
@@ -100,7 +103,7 @@ impl Registration {
         }
     }
 
-    /// Done when the user's or the session's sockets must close.
+    /// Returns the token that is cancelled when the user's or the session's sockets must close.
     #[must_use]
     pub fn ended(&self) -> CancellationToken {
         self.end.clone()
@@ -110,14 +113,14 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         let mut tables = self.hub.0.sockets.lock();
-        leave(&mut tables.users, &self.user);
+        release(&mut tables.users, &self.user);
         if let Some(session) = &self.session {
-            leave(&mut tables.sessions, session);
+            release(&mut tables.sessions, session);
         }
     }
 }
 
-fn leave<K: Eq + Hash>(entries: &mut HashMap<K, Entry>, key: &K) {
+fn release<K: Eq + Hash>(entries: &mut HashMap<K, Entry>, key: &K) {
     if let Some(entry) = entries.get_mut(key) {
         entry.sockets -= 1;
         if entry.sockets == 0 {

@@ -1,5 +1,5 @@
-//! Events that the other nodes are told of. The hub puts them into a bounded queue, under its lock, so that
-//! their order is the order in which they happened; the link between nodes empties the queue.
+//! The queue of events to other nodes. The hub adds events under its lock, so the queue keeps the order of
+//! the events. The cluster link empties the queue.
 
 use super::room::Event;
 use crate::{
@@ -20,91 +20,95 @@ use tokio::{
     time::Instant,
 };
 
-/// Events that may wait for the link. A full queue drops events, and the database makes up for them.
+/// The most events waiting for the link. A full queue drops events, and the reconciler makes up for the
+/// loss from the database.
 const QUEUE: usize = 4096;
-/// How long a batch waits for the one before it, which another node has published: two nodes that
-/// commit to one chat are a few milliseconds apart. After that the database is asked.
+/// The longest wait for a missing batch that another node has published. Two nodes that commit to one chat
+/// are a few milliseconds apart. After the timeout the database is read.
 pub(crate) const REORDER_TIMEOUT: Duration = Duration::from_millis(100);
-/// Buffered batches whose timeout is tracked. With more, the first is delivered at once.
+/// The most buffered batches with a tracked timeout. Above the limit the chat's buffer is released at once.
 const BUFFERED: usize = 4096;
 
-/// A node: one run of one server. A restarted server is another node.
+/// A node: one run of one server process. A restarted server has a different id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct NodeId(pub(crate) u64);
 
-/// A message between nodes about presence, users and sessions. Encoded as JSON; the names of variants and
+/// A message between nodes about presence, users and sessions. Encoded as JSON. The names of variants and
 /// fields are the wire format between nodes of different versions.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) enum ControlMessage {
-    /// A user's first socket on that node is announced. The node counts who comes and goes.
+    /// A user's first socket on the sending node joined the chat. `version` is the sender's count of joins,
+    /// leaves and snapshots.
     #[serde(rename = "Here")]
     Joined {
         chat: ChatId,
         who: Online,
         version: u64,
     },
-    /// A user's last socket on that node is gone.
+    /// A user's last socket on the sending node left the chat. `version` is the sender's count of joins,
+    /// leaves and snapshots.
     #[serde(rename = "Gone")]
     Left {
         chat: ChatId,
         user: UserId,
         version: u64,
     },
-    /// A user does not belong to the chat any more.
+    /// A user is no longer a member of the chat.
     Removed { chat: ChatId, user: UserId },
     /// The chat was deleted.
     Closed { chat: ChatId },
     /// The user was deleted.
     UserEnded { user: UserId },
-    /// The session was ended.
+    /// The session ended.
     SessionEnded { session: SessionId },
-    /// The user has another name.
+    /// The user was renamed.
     Renamed {
         user: UserId,
         from: String,
         to: String,
     },
-    /// The node lives, and hears those. The digests of who is connected to it, by shard.
+    /// The sender is alive and hears the nodes in `hears`. `digests` has the presence digest of each shard,
+    /// without empty shards.
     #[serde(rename = "Beat")]
     Heartbeat {
         hears: Vec<NodeId>,
         digests: Vec<(u16, u64)>,
     },
-    /// The node stops: nobody is connected to it any more.
+    /// The sender stops and has no connected users any more.
     #[serde(rename = "Farewell")]
     Leaving,
-    /// Who is connected to you in these shards?
+    /// Requests a presence snapshot of these shards.
     #[serde(rename = "Ask")]
     SnapshotRequest { shards: Vec<u16> },
-    /// The answer.
+    /// A part of the reply to `SnapshotRequest`.
     #[serde(rename = "Present")]
     Snapshot(SnapshotPart),
 }
 
-/// A part of the answer to who is connected.
+/// One part of a presence snapshot. Each snapshot is sent to the node that requested it.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct SnapshotPart {
-    /// When the answer was begun, by the count of who came and went; another has another.
+    /// The sender's version when the snapshot was begun. Each snapshot has its own version.
     pub(crate) version: u64,
-    /// Which part it is, from 0.
+    /// The number of the part, from 0.
     pub(crate) number: u32,
-    /// With the last part, the shards that the whole answer is about.
+    /// The shards that the whole snapshot covers, in the last part; null in earlier parts.
     pub(crate) about: Option<Vec<u16>>,
-    /// Who is where.
+    /// The connected users with their chats.
     pub(crate) present: Vec<(ChatId, Online)>,
 }
 
-/// An event for other nodes.
+/// An event for other nodes, with its receivers.
 #[derive(Debug)]
 pub(crate) enum Outbound {
-    /// To the nodes that are interested in the chat.
+    /// An event for the nodes that subscribe to the chat's shard.
     Event(ChatId, Event),
-    /// To the nodes that are interested in the chat.
+    /// A control message for the nodes that subscribe to the chat's shard.
     Chat(ChatId, ControlMessage),
-    /// To every node.
+    /// A control message for every node.
     All(ControlMessage),
-    /// To one node.
+    /// A control message for one node.
     Node(NodeId, ControlMessage),
 }
 
@@ -120,15 +124,15 @@ pub(super) struct OutboundQueue {
 pub struct Outbox {
     /// Events, in order.
     pub(crate) events: mpsc::Receiver<Outbound>,
-    /// Chats with a buffered batch, and when its reorder timeout ends.
+    /// Chats with a buffered batch, and the end of its reorder timeout.
     pub(crate) buffered: mpsc::Receiver<(Instant, ChatId)>,
-    /// Notified when a chat of a new shard is entered.
+    /// Notified when the first chat of a shard is occupied.
     pub(crate) interest: Arc<Notify>,
-    /// Events that found the queue full, since the process started.
+    /// The number of events dropped because the queue was full, since the process started.
     pub(crate) dropped: Arc<AtomicU64>,
 }
 
-/// The two ends of a new queue.
+/// Returns the two ends of a new queue.
 pub(super) fn queue() -> (OutboundQueue, Outbox) {
     let (sender, events) = mpsc::channel(QUEUE);
     let (timeouts, buffered) = mpsc::channel(BUFFERED);
@@ -157,8 +161,8 @@ impl OutboundQueue {
         }
     }
 
-    /// Queues what happened in a chat. Events that every node reads from the database for itself are not
-    /// queued.
+    /// Queues an event of a chat. `HeadAdvanced`, `RemovalReported` and `Reset` are not queued, because
+    /// every node reads them from the database on its own.
     pub(super) fn publish(&self, chat: ChatId, event: &Event) {
         match event {
             Event::Changes(_) | Event::Ephemeral(_) => {
@@ -173,22 +177,23 @@ impl OutboundQueue {
         }
     }
 
-    /// Tracks the reorder timeout of a buffered batch; false if too many are tracked already.
+    /// Tracks the reorder timeout of a buffered batch. Returns false if too many timeouts are tracked
+    /// already.
     pub(super) fn track(&self, chat: ChatId, until: Instant) -> bool {
         self.buffered.try_send((until, chat)).is_ok()
     }
 
-    /// Notifies the link that a chat of a new shard was entered.
+    /// Notifies the link that a shard is newly occupied.
     pub(super) fn request_subscriptions(&self) {
         self.interest.notify_one();
     }
 }
 
-/// Notifies of a possible loss of events between nodes.
+/// Notifies of possible losses of events between nodes.
 pub struct PossibleLoss(pub(super) watch::Receiver<()>);
 
 impl PossibleLoss {
-    /// Waits for the next possible loss since the last call; for ever on a single node.
+    /// Waits for the next possible loss since the last call. Never completes on a single node.
     pub async fn next(&mut self) {
         if self.0.changed().await.is_err() {
             future::pending().await
