@@ -1,4 +1,5 @@
-//! Messages.
+//! Reading and changing messages. Reads check access to the chat; changes are rate limited and submitted to
+//! the writer.
 
 use super::pagination::{BackPage, Limit, Page};
 use crate::{
@@ -22,45 +23,49 @@ pub struct MessageService {
     members: MemberRepository,
     epochs: EpochRepository,
     writer: Writer,
-    /// How fast each user may change messages, wherever they do it from.
-    pace: KeyedRateLimiter<UserId>,
+    /// The rate limiter of message changes by user, over REST and all sockets of the user.
+    rate_limiter: KeyedRateLimiter<UserId>,
 }
 
 /// A message to send.
 #[derive(Debug)]
 pub struct SendRequest {
-    /// Who sends, if they say so.
+    /// The claimed author; null if the caller does not name one.
     pub author: Option<UserId>,
-    /// Where to.
+    /// The chat.
     pub chat: ChatId,
-    /// What.
+    /// The text.
     pub content: Content,
-    /// The sender's own name for it.
+    /// The idempotency key chosen by the client; null without one.
     pub key: Option<ClientMessageId>,
-    /// What it answers.
+    /// The message that this message replies to, in the same chat; null for no reply.
     pub reply_to: Option<MessageId>,
 }
 
 impl MessageService {
-    /// On these parts.
+    /// Returns the service.
     #[must_use]
     pub fn new(
         messages: MessageRepository,
         members: MemberRepository,
         epochs: EpochRepository,
         writer: Writer,
-        pace: KeyedRateLimiter<UserId>,
+        rate_limiter: KeyedRateLimiter<UserId>,
     ) -> Self {
         Self {
             messages,
             members,
             epochs,
             writer,
-            pace,
+            rate_limiter,
         }
     }
 
-    /// The newest messages of a chat with ids under `before`, oldest first; `chat_not_found`.
+    /// Returns the newest messages of a chat with ids below `before`, oldest first. Without `before`, the
+    /// page ends at the chat's newest message.
+    ///
+    /// # Errors
+    /// `chat_not_found`, also if the caller may not see the chat.
     pub async fn page(
         &self,
         caller: Caller,
@@ -72,12 +77,16 @@ impl MessageService {
         let before = before.unwrap_or(MessageId(i64::MAX));
         let read = self.messages.page(chat, before, limit.of_messages());
         let page = limit.messages_back(read.await?);
-        self.still_sees(caller, chat, page.rows.is_empty()).await?;
+        self.check_still_visible(caller, chat, page.rows.is_empty())
+            .await?;
         Ok(page)
     }
 
-    /// The newest messages of a chat with ids under `before` that hold a text, oldest first. A page can
-    /// be short, or empty, and have a next one; `chat_not_found`.
+    /// Returns the newest messages of a chat with ids below `before` that contain a text, oldest first. A
+    /// page may be short or empty and still have a next page.
+    ///
+    /// # Errors
+    /// `chat_not_found`, also if the caller may not see the chat.
     pub async fn search(
         &self,
         caller: Caller,
@@ -94,15 +103,20 @@ impl MessageService {
         };
         let Found { ids, next } = self.messages.search(chat, text, before, most).await?;
         let mut rows = self.messages.find_all(&ids).await?;
-        // Deleted or edited since it was looked at.
+        // The message may have been deleted or edited since the search.
         rows.retain(|message| message.content.as_deref().is_some_and(|c| text.is_in(c)));
         rows.sort_unstable_by_key(|message| message.message_id);
-        self.still_sees(caller, chat, rows.is_empty()).await?;
+        self.check_still_visible(caller, chat, rows.is_empty())
+            .await?;
         Ok(BackPage { rows, next })
     }
 
-    /// Every message of a chat that changed after `since`, by change, and the epoch of the log, read
-    /// before the page; `chat_not_found`; `invalid_field` for a `since` of another epoch.
+    /// Returns the messages of a chat that changed after `since`, in the order of their changes, and the
+    /// epoch of the log. The epoch is read before the page.
+    ///
+    /// # Errors
+    /// `chat_not_found`, also if the caller may not see the chat; `invalid_field` for a `since` of another
+    /// epoch.
     pub async fn since(
         &self,
         caller: Caller,
@@ -115,14 +129,21 @@ impl MessageService {
         of_this_epoch(since.epoch.as_ref(), Some(&epoch), "The query")?;
         let read = self.messages.since(chat, since.seq, limit.of_messages());
         let page = limit.messages(read.await?);
-        self.still_sees(caller, chat, page.rows.is_empty()).await?;
+        self.check_still_visible(caller, chat, page.rows.is_empty())
+            .await?;
         Ok((page, epoch))
     }
 
-    /// Asks again once the page is read: the caller may have been removed meanwhile. Asking first
-    /// alone would not do, asking last alone would tell a stranger by the time it takes how long the
-    /// chat is and what is in it.
-    async fn still_sees(&self, caller: Caller, chat: ChatId, is_empty: bool) -> Result<(), Error> {
+    /// Repeats the access check after the page is read, because the caller may have been removed meanwhile.
+    /// The check before the read keeps strangers from learning the length and content of the chat from the
+    /// response time; the check after the read catches a removal during it. An empty page may also mean
+    /// that the chat does not exist.
+    async fn check_still_visible(
+        &self,
+        caller: Caller,
+        chat: ChatId,
+        is_empty: bool,
+    ) -> Result<(), Error> {
         access::may_see(&self.members, caller, chat).await?;
         match is_empty && self.messages.head(chat).await?.is_none() {
             true => Err(Error::chat_not_found(chat)),
@@ -130,8 +151,11 @@ impl MessageService {
         }
     }
 
-    /// The message of that id, deleted or not; `message_not_found`. One that is hidden from the caller
-    /// takes as long as one that does not exist: the same is read for both, and nothing of it.
+    /// Returns a message by id, also if it is deleted. A message hidden from the caller takes as long as a
+    /// missing message: the query is equal, and no content is read.
+    ///
+    /// # Errors
+    /// `message_not_found`.
     pub async fn find(&self, caller: Caller, id: MessageId) -> Result<Message, Error> {
         let found = match caller.user().filter(|_| caller.members_only()) {
             Some(me) => {
@@ -143,8 +167,10 @@ impl MessageService {
         found.ok_or_else(|| Error::message_not_found(id))
     }
 
-    /// The chat that a message to change is in; `message_not_found` also where the caller does not
-    /// see it, after as long.
+    /// Returns the chat of a message that the caller wants to change.
+    ///
+    /// # Errors
+    /// `message_not_found`, also if the caller may not see the message; both cases take equally long.
     pub async fn chat_of(&self, caller: Caller, id: MessageId) -> Result<ChatId, Error> {
         match caller.user().filter(|_| caller.members_only()) {
             Some(me) => self.locate_as(me, caller, id).await,
@@ -155,7 +181,7 @@ impl MessageService {
         }
     }
 
-    /// The chat of a message that a user sees.
+    /// Returns the chat of a message, after checking that the user may see it.
     async fn locate_as(&self, me: UserId, caller: Caller, id: MessageId) -> Result<ChatId, Error> {
         let located = self.messages.locate_as(me, id).await?;
         let Located { chat_id, role } = located.ok_or_else(|| Error::message_not_found(id))?;
@@ -163,10 +189,11 @@ impl MessageService {
         Ok(chat_id)
     }
 
-    /// Hands a message in for sending.
+    /// Submits a message for sending.
     ///
     /// # Errors
-    /// `invalid_field`, `forbidden`, `rate_limited`, `unavailable` at once; the rest comes with the answer.
+    /// `invalid_field`, `forbidden`, `rate_limited` and `unavailable` at once; further errors come with the
+    /// answer.
     pub fn send(&self, caller: Caller, post: SendRequest) -> Result<Pending, Error> {
         let SendRequest {
             author,
@@ -176,7 +203,7 @@ impl MessageService {
             reply_to,
         } = post;
         let author = caller.require_user(author)?;
-        self.hold_to_pace(Some(author))?;
+        self.take_rate_permit(Some(author))?;
         self.writer.submit(Change::Send {
             caller,
             author,
@@ -187,10 +214,10 @@ impl MessageService {
         })
     }
 
-    /// Hands an edit in.
+    /// Submits an edit.
     ///
     /// # Errors
-    /// As `send`.
+    /// `forbidden`, `rate_limited` and `unavailable` at once; further errors come with the answer.
     pub fn edit(
         &self,
         caller: Caller,
@@ -200,7 +227,7 @@ impl MessageService {
         content: Content,
     ) -> Result<Pending, Error> {
         let actor = caller.acting_as(actor)?;
-        self.hold_to_pace(actor)?;
+        self.take_rate_permit(actor)?;
         self.writer.submit(Change::Edit {
             caller,
             actor,
@@ -210,10 +237,10 @@ impl MessageService {
         })
     }
 
-    /// Hands a deletion in.
+    /// Submits a deletion.
     ///
     /// # Errors
-    /// As `send`.
+    /// `forbidden`, `rate_limited` and `unavailable` at once; further errors come with the answer.
     pub fn delete(
         &self,
         caller: Caller,
@@ -222,7 +249,7 @@ impl MessageService {
         message: MessageId,
     ) -> Result<Pending, Error> {
         let actor = caller.acting_as(actor)?;
-        self.hold_to_pace(actor)?;
+        self.take_rate_permit(actor)?;
         self.writer.submit(Change::Delete {
             caller,
             actor,
@@ -231,21 +258,21 @@ impl MessageService {
         })
     }
 
-    /// Takes one change from the user's bucket. Who names nobody, in open mode, is held to the pace
-    /// of their address alone.
-    fn hold_to_pace(&self, user: Option<UserId>) -> Result<(), Error> {
+    /// Takes a permit for one change from the user's rate limiter. A caller without a user, in open mode,
+    /// is limited by client address only.
+    fn take_rate_permit(&self, user: Option<UserId>) -> Result<(), Error> {
         match user {
-            Some(user) => self.pace.take(&user, "messages from this user"),
+            Some(user) => self.rate_limiter.take(&user, "messages from this user"),
             None => Ok(()),
         }
     }
 }
 
 impl Outcome {
-    /// The message that the answer is about.
+    /// Returns the message of the outcome.
     ///
     /// # Errors
-    /// `internal` where it is about none: a fault of ours.
+    /// `internal` if the outcome has no message: a fault of this server.
     pub fn into_message(self) -> Result<Message, Error> {
         match self {
             Self::Message(message) | Self::Duplicate(message) => Ok(*message),

@@ -1,4 +1,5 @@
-//! The rules: who may do what, and in which order things happen.
+//! The services: the rules of the domain between the HTTP and WebSocket handlers and the repositories, and
+//! the background tasks that maintain the data.
 
 mod admin_succession;
 mod chat;

@@ -1,5 +1,6 @@
-//! How far members have read. Many clients tell with every message that they show, so positions
-//! are written together and not too often: reading must not slow down writing.
+//! Read receipts: each member's read position in a chat. Many clients send a receipt for every message
+//! shown, so the receipts are batched and the commits are limited to ten a second. Thus receipts do not
+//! slow down the sending of messages.
 
 use crate::{
     auth::Caller,
@@ -17,37 +18,38 @@ use tokio::{
     time::{self, Instant},
 };
 
-/// Marks that may wait, and most that are written together.
+/// The most receipts waiting, and the most written in one batch.
 const QUEUE: usize = 1024;
-/// From one write to the next at least: what comes meanwhile waits and is written together. Ten
-/// commits a second at most are taken from those of messages.
+/// The shortest time between the starts of two writes. Receipts that arrive meanwhile wait for the next
+/// batch. At ten commits a second, receipts take little of the database's commit rate from messages.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long the database may take for them.
+/// The longest time for one database write of receipts, with the reads that follow.
 const WRITE_LIMIT: Duration = Duration::from_secs(2);
-/// How long marks that failed together are written one by one.
+/// The longest time in which the receipts of a failed batch are written individually.
 const ONE_BY_ONE_LIMIT: Duration = Duration::from_millis(500);
-/// Most `read` frames that a chat is sent for one write. In a chat of a thousand who all read along
-/// each message would otherwise bring a million frames.
-const TOLD_AT_ONCE: usize = 16;
+/// The most `read` frames sent to a chat for one write. If a thousand members of a chat read each message
+/// at once, one message would otherwise cost a million frames.
+const FRAMES_PER_WRITE: usize = 16;
 
-/// The rules about read positions. Cloning shares the queue.
+/// The rules about read positions. Clones share the queue.
 #[derive(Clone)]
 pub struct ReadReceiptService {
     queue: mpsc::Sender<Job>,
     standings: MembershipLoader,
 }
 
-/// A mark on its way, with the place for its answer.
+/// A queued receipt, and the channel for its answer.
 struct Job {
     mark: ReadMark,
     reply: oneshot::Sender<Result<MessageId, Error>>,
 }
 
-/// The answer to a mark that was handed in: it comes within seconds.
+/// The answer to a queued receipt. The answer arrives within seconds.
 pub struct PendingReceipt(oneshot::Receiver<Result<MessageId, Error>>);
 
 impl ReadReceiptService {
-    /// A queue, and the work of writing, which ends with the last clone of the handle.
+    /// Returns the service and the worker that writes receipts. The worker ends when the last clone of the
+    /// service is dropped.
     pub fn new(
         positions: ReadPositionRepository,
         standings: MembershipLoader,
@@ -57,10 +59,10 @@ impl ReadReceiptService {
         (Self { queue, standings }, work(waiting, positions, hub))
     }
 
-    /// Hands in that a member has read up to a message.
+    /// Queues a receipt: the member has read up to this message.
     ///
     /// # Errors
-    /// `unavailable` where the queue is full; the rest comes with the answer.
+    /// `unavailable` if the queue is full or the worker has ended; further errors come with the answer.
     pub fn mark(
         &self,
         user: UserId,
@@ -78,8 +80,12 @@ impl ReadReceiptService {
         Ok(PendingReceipt(answer))
     }
 
-    /// The same for whoever waits for the answer, and may be no member at all: how far they have
-    /// read then; `user_not_found`, `chat_not_found`, `member_not_found`, `message_not_found`.
+    /// Queues a receipt and waits for the answer: the user's read position afterwards. The user may turn
+    /// out not to be a member, in contrast to `mark` on a joined socket.
+    ///
+    /// # Errors
+    /// `user_not_found`, `chat_not_found`, `member_not_found`, `message_not_found`, `unavailable`. A
+    /// stranger gets `chat_not_found` if membership is required.
     pub async fn read(
         &self,
         caller: Caller,
@@ -101,7 +107,7 @@ impl ReadReceiptService {
 }
 
 impl PendingReceipt {
-    /// Waits for how far the member has read now. May be dropped and called again.
+    /// Waits for the member's read position after the write. Cancel safe: may be dropped and called again.
     ///
     /// # Errors
     /// `member_not_found`, `message_not_found`, `unavailable`.
@@ -115,6 +121,7 @@ fn not_stored() -> Error {
     Error::new(Code::Unavailable, message)
 }
 
+/// Writes the queued receipts in batches, until the service is dropped.
 async fn work(mut waiting: mpsc::Receiver<Job>, positions: ReadPositionRepository, hub: Hub) {
     let mut jobs = Vec::new();
     while waiting.recv_many(&mut jobs, QUEUE).await > 0 {
@@ -122,7 +129,7 @@ async fn work(mut waiting: mpsc::Receiver<Job>, positions: ReadPositionRepositor
         let marks: Vec<ReadMark> = jobs.iter().map(|job| job.mark).collect();
         let answers = match in_time(&marks, &positions, &hub).await {
             Ok(answers) => answers,
-            // One of them is at fault: it fails alone.
+            // One receipt caused the error. Writing each receipt individually confines the error to it.
             Err(error) if error.code() == Code::Internal && marks.len() > 1 => {
                 error.log();
                 one_by_one(&marks, &positions, &hub).await
@@ -133,14 +140,14 @@ async fn work(mut waiting: mpsc::Receiver<Job>, positions: ReadPositionRepositor
             }
         };
         for (job, answer) in jobs.drain(..).zip(answers) {
-            // Whoever asked may be gone.
+            // The requester may have disconnected.
             let _ = job.reply.send(answer);
         }
         time::sleep_until(next).await;
     }
 }
 
-/// Writes each by itself; those that are not reached in time are refused.
+/// Writes each receipt individually. Receipts not reached within `ONE_BY_ONE_LIMIT` get `unavailable`.
 async fn one_by_one(
     marks: &[ReadMark],
     positions: &ReadPositionRepository,
@@ -160,6 +167,7 @@ async fn one_by_one(
     answers
 }
 
+/// Writes the receipts within `WRITE_LIMIT`. A panic becomes an error, so that it does not end the worker.
 async fn in_time(
     marks: &[ReadMark],
     positions: &ReadPositionRepository,
@@ -170,7 +178,7 @@ async fn in_time(
     written.unwrap_or_else(|_| Err(not_stored()))
 }
 
-/// Writes, tells the chats what moved, then looks how far everyone is.
+/// Writes the receipts, broadcasts the positions that moved, then reads every position for the answers.
 async fn write(
     marks: &[ReadMark],
     positions: &ReadPositionRepository,
@@ -180,7 +188,7 @@ async fn write(
         customer_id,
         chat_id,
         message_id,
-    } in told(positions.advance(marks).await?)
+    } in limit_frames(positions.advance(marks).await?)
     {
         hub.pass(chat_id, Frame::read(chat_id, customer_id, message_id));
     }
@@ -196,13 +204,13 @@ async fn write(
     Ok(answers.collect())
 }
 
-/// The moves that their chats are told of.
-fn told(mut moves: Vec<MovedPosition>) -> Vec<MovedPosition> {
+/// Keeps the first `FRAMES_PER_WRITE` moves of each chat.
+fn limit_frames(mut moves: Vec<MovedPosition>) -> Vec<MovedPosition> {
     let mut chats: HashMap<ChatId, usize> = HashMap::new();
     moves.retain(|moved| {
-        let told = chats.entry(moved.chat_id).or_default();
-        *told += 1;
-        *told <= TOLD_AT_ONCE
+        let frames = chats.entry(moved.chat_id).or_default();
+        *frames += 1;
+        *frames <= FRAMES_PER_WRITE
     });
     moves
 }
@@ -212,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chat_is_told_of_so_many_moves_and_no_more() {
+    fn read_frames_of_a_chat_are_limited() {
         let moved = |chat, user| MovedPosition {
             customer_id: UserId(user),
             chat_id: ChatId(chat),
@@ -220,8 +228,8 @@ mod tests {
         };
         let mut moves: Vec<MovedPosition> = (1..=1000).map(|user| moved(1, user)).collect();
         moves.push(moved(2, 1));
-        let told = told(moves);
-        assert_eq!(told.len(), TOLD_AT_ONCE + 1);
-        assert_eq!(told.last().map(|moved| moved.chat_id), Some(ChatId(2)));
+        let kept = limit_frames(moves);
+        assert_eq!(kept.len(), FRAMES_PER_WRITE + 1);
+        assert_eq!(kept.last().map(|moved| moved.chat_id), Some(ChatId(2)));
     }
 }
