@@ -1,4 +1,4 @@
-//! Chats.
+//! Creating, listing and deleting chats, and a user's list of chats with their last messages.
 
 use super::{
     janitor::Deletions,
@@ -25,30 +25,31 @@ pub struct ChatService {
     members: MemberRepository,
     locked_chats: LockedChatRepository,
     writer: Writer,
-    /// Tells that a chat is there to be swept away.
+    /// Notified of a deleted chat, so that it is purged.
     deletions: Deletions,
-    /// Most chats that one user makes; none without a limit.
+    /// The most chats that one user may have created at a time; null without a limit.
     most: Option<u32>,
 }
 
-/// What the rules about chats stand on.
+/// The parts that `ChatService` is built from.
 pub struct ChatParts {
     /// Chats.
     pub chats: ChatRepository,
-    /// Who belongs where.
+    /// Memberships, for access checks.
     pub members: MemberRepository,
-    /// Who belongs where, to be changed.
+    /// Chats under a lock, for changes of their name.
     pub locked_chats: LockedChatRepository,
-    /// What deletes chats.
+    /// The writer, which deletes chats.
     pub writer: Writer,
-    /// What is told that a chat is there to be swept away.
+    /// Notified of a deleted chat, so that it is purged.
     pub deletions: Deletions,
-    /// Most chats that one user makes and that are there; none without a limit.
+    /// The most chats that one user may have created at a time, without deleted chats; null without a
+    /// limit.
     pub most: Option<u32>,
 }
 
 impl ChatService {
-    /// On these parts.
+    /// Returns the service.
     #[must_use]
     pub fn new(parts: ChatParts) -> Self {
         let ChatParts {
@@ -69,8 +70,8 @@ impl ChatService {
         }
     }
 
-    /// The chats that the caller sees, with ids over `after`, by id: one's own where memberships
-    /// count, else all.
+    /// Returns the chats visible to the caller with ids above `after`, by id: the user's own chats if
+    /// membership is required, otherwise all chats.
     pub async fn list(
         &self,
         caller: Caller,
@@ -84,22 +85,31 @@ impl ChatService {
         Ok(limit.page(rows))
     }
 
-    /// The chat of that id; `chat_not_found`.
+    /// Returns a chat by id.
+    ///
+    /// # Errors
+    /// `chat_not_found`, also if the caller may not see the chat.
     pub async fn find(&self, caller: Caller, id: ChatId) -> Result<Chat, Error> {
         let chat = self.chats.find(id).await?;
         access::may_see(&self.members, caller, id).await?;
         chat.ok_or_else(|| Error::chat_not_found(id))
     }
 
-    /// Makes a chat; the caller, where known, is its admin. `forbidden` where they have made as many as
-    /// they may.
+    /// Creates a chat. The caller becomes its admin, if the caller is a user.
+    ///
+    /// # Errors
+    /// `forbidden` if the user has created `most` chats already.
     pub async fn create(&self, caller: Caller, name: ChatName) -> Result<Chat, Error> {
         self.chats.create(&name, caller.user(), self.most).await
     }
 
-    /// Gives a chat another name; `chat_not_found`, `forbidden`.
+    /// Renames a chat.
+    ///
+    /// # Errors
+    /// `chat_not_found`, also if the caller may not see the chat; `forbidden` if the caller is not an
+    /// admin.
     pub async fn rename(&self, caller: Caller, id: ChatId, name: ChatName) -> Result<Chat, Error> {
-        // Before the lock, which a stranger must neither hold nor learn of.
+        // Checked before the lock, so that a stranger can neither hold the lock nor notice it.
         access::may_see(&self.members, caller, id).await?;
         let mut locked_chat = self.locked_chats.lock(id).await?;
         access::may_administer(caller, id, &mut locked_chat).await?;
@@ -109,8 +119,11 @@ impl ChatService {
         Ok(chat)
     }
 
-    /// Deletes a chat, and closes it for everyone: from then on nobody sees anything of it;
-    /// `chat_not_found`, `forbidden`.
+    /// Deletes a chat, and closes it for every socket. The chat is no longer visible to any user.
+    ///
+    /// # Errors
+    /// `chat_not_found`, also if the caller may not see the chat; `forbidden` if the caller is not an
+    /// admin.
     pub async fn delete(&self, caller: Caller, chat: ChatId) -> Result<(), Error> {
         access::may_see(&self.members, caller, chat).await?;
         let change = Change::DeleteChat { caller, chat };
@@ -122,29 +135,30 @@ impl ChatService {
     }
 }
 
-/// Last messages that are read at once for a list of chats: together never much over what a page may
-/// hold.
+/// The number of last messages read in one query. Few enough that their text hardly exceeds the limit of a
+/// page.
 const LAST_AT_ONCE: usize = 64;
 
-/// Where a page of a user's chats begins.
+/// The start of a page of a user's chats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChatCursor {
     /// After this chat, at its present place in the list.
     Chat(ChatId),
-    /// After this position, which stays where it is: the chat may be gone or active by now.
+    /// After this fixed position. The chat at the position may since be deleted or have moved to the top.
     Position(ChatPosition),
 }
 
 /// One page of a user's chats.
 #[derive(Debug)]
 pub struct ChatPage {
-    /// The chats, the latest active first.
+    /// The chats, most recently active first.
     pub rows: Vec<UserChat>,
-    /// Where the next page begins. None where this page is the last.
+    /// The start of the next page; null on the last page.
     pub next: Option<ChatCursor>,
 }
 
-/// `7`, or `7.41.90`: the chat, the message that placed it, and the message that the list is as of.
+/// Formats the cursor as `7` or `7.41.90`: the chat, the message that placed it, and the newest message
+/// when the list was first read. Parsed from the `after` parameter, so the format is public.
 impl fmt::Display for ChatCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -163,7 +177,7 @@ impl FromStr for ChatCursor {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let message = |text: &str| match text {
-            // A chat without messages.
+            // A chat without messages has message id 0.
             "0" => Ok(MessageId(0)),
             text => text.parse().map_err(drop),
         };
@@ -183,7 +197,11 @@ impl FromStr for ChatCursor {
 }
 
 impl MemberService {
-    /// A user's chats, the latest active first, from `after` on; `user_not_found`, `invalid_field`.
+    /// Returns a user's chats from `after` on, most recently active first.
+    ///
+    /// # Errors
+    /// `forbidden` if the caller is another user; `user_not_found`; `invalid_field` if `after` is not a
+    /// chat of the list.
     pub async fn chats_of(
         &self,
         caller: Caller,
@@ -200,14 +218,14 @@ impl MemberService {
         let page = limit.page(listed);
         let positions: Vec<ChatPosition> = page.rows.iter().map(ListedChat::position).collect();
         let Page { mut rows, more } = self.with_last_messages(page).await?;
-        // Taken before rows are left out, so that a page of chats that are gone has a next one too.
+        // Computed before chats are left out, so that a page of deleted chats still has a next page.
         let last = rows.len().checked_sub(1).filter(|_| more);
         let next = last.map(|last| ChatCursor::Position(positions[last]));
         self.keep_own(user, &mut rows).await?;
         Ok(ChatPage { rows, next })
     }
 
-    /// The position after which a page begins.
+    /// The position after which the page begins; null for the first page.
     async fn position(
         &self,
         user: UserId,
@@ -225,7 +243,7 @@ impl MemberService {
             .ok_or_else(|| Error::invalid_field("after", expected))
     }
 
-    /// Reads the chats' last messages. The page ends before it is too much text.
+    /// Loads the last messages of the chats. The page ends early once their text exceeds `PAGE_BYTES`.
     async fn with_last_messages(&self, page: Page<ListedChat>) -> Result<Page<UserChat>, Error> {
         let (mut rows, mut held) = (Vec::new(), 0);
         for listed in page.rows.chunks(LAST_AT_ONCE) {
@@ -254,7 +272,7 @@ impl MemberService {
         Ok(Page { rows, more })
     }
 
-    /// Takes out of a user's list the chats that they were removed from while it was read.
+    /// Removes the chats from which the user was removed while the list was read.
     async fn keep_own(&self, user: UserId, rows: &mut Vec<UserChat>) -> Result<(), Error> {
         let pairs: Vec<(UserId, ChatId)> =
             rows.iter().map(|row| (user, row.chat.chat_id)).collect();

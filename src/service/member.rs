@@ -1,4 +1,5 @@
-//! Who belongs to which chat.
+//! Memberships: listing, adding and removing the members of a chat. Every change is decided under the
+//! chat's row lock or by the writer.
 
 use super::pagination::{Limit, Page};
 use crate::{
@@ -19,39 +20,39 @@ pub struct MemberService {
     locked_chats: LockedChatRepository,
     standings: MembershipLoader,
     writer: Writer,
-    /// Most chats that one user belongs to; none without a limit.
+    /// The most chats that a user may belong to; null without a limit.
     most: Option<u32>,
 }
 
-/// What the rules about memberships stand on.
+/// The parts that `MemberService` is built from.
 pub struct MemberParts {
-    /// Who belongs where.
+    /// Memberships.
     pub members: MemberRepository,
     /// Users.
     pub users: UserRepository,
     /// Messages.
     pub messages: MessageRepository,
-    /// Chats that are locked while somebody decides.
+    /// Chats under a row lock, held while a membership is decided.
     pub locked_chats: LockedChatRepository,
-    /// Answers to many at once.
+    /// The batching loader of membership status.
     pub standings: MembershipLoader,
-    /// Where memberships end.
+    /// The writer, which removes members in order with the messages.
     pub writer: Writer,
-    /// Most chats that one user is added to; none without a limit.
+    /// The most chats that a user may be added to; null without a limit.
     pub most: Option<u32>,
 }
 
-/// A membership, and whether it was made just now.
+/// A membership after it was added or changed.
 #[derive(Debug)]
 pub struct Membership {
     /// The membership.
     pub member: Member,
-    /// Whether there was none before.
+    /// True if the membership was created by this call.
     pub new: bool,
 }
 
 impl MemberService {
-    /// On these parts.
+    /// Returns the service.
     #[must_use]
     pub fn new(parts: MemberParts) -> Self {
         let MemberParts {
@@ -74,7 +75,10 @@ impl MemberService {
         }
     }
 
-    /// The chat's members with user ids over `after`, by user id; `chat_not_found`.
+    /// Returns the members of a chat with user ids above `after`, by user id.
+    ///
+    /// # Errors
+    /// `chat_not_found`, also if the caller may not see the chat.
     pub async fn list(
         &self,
         caller: Caller,
@@ -82,8 +86,8 @@ impl MemberService {
         after: UserId,
         limit: Limit,
     ) -> Result<Page<ChatMember>, Error> {
-        // Before reading, so that the time it takes tells a stranger nothing; after it, because the
-        // caller may have been removed meanwhile.
+        // Checked before the read, so that a stranger learns nothing from the response time, and again
+        // after it, because the caller may have been removed meanwhile.
         access::may_see(&self.members, caller, chat).await?;
         let page = limit.page(self.members.list(chat, after, limit.and_one()).await?);
         access::may_see(&self.members, caller, chat).await?;
@@ -93,8 +97,12 @@ impl MemberService {
         Ok(page)
     }
 
-    /// Makes a user a member, or gives a member another role, where one is given; `user_not_found`,
-    /// `chat_not_found`, `forbidden`, also where the user belongs to as many chats as they may.
+    /// Adds a user to a chat, or changes the role of a member if `role` is given. A new member without a
+    /// given role is a participant.
+    ///
+    /// # Errors
+    /// `user_not_found`, `chat_not_found`; `forbidden`, also if the user would belong to more chats than
+    /// the limit.
     pub async fn add(
         &self,
         caller: Caller,
@@ -102,7 +110,7 @@ impl MemberService {
         chat: ChatId,
         role: Option<Role>,
     ) -> Result<Membership, Error> {
-        // Before the lock, which a stranger must neither hold nor learn of.
+        // Checked before the lock, so that a stranger can neither hold the lock nor notice it.
         access::may_see(&self.members, caller, chat).await?;
         let mut locked_chat = self.locked_chats.lock(chat).await?;
         access::may_appoint(caller, user, role, chat, &mut locked_chat).await?;
@@ -138,7 +146,9 @@ impl MemberService {
         Ok(members_online)
     }
 
-    /// Ends a membership: from that instant the user's sockets get nothing of the chat;
+    /// Removes a member. From then on the user's sockets get nothing of the chat.
+    ///
+    /// # Errors
     /// `user_not_found`, `chat_not_found`, `member_not_found`, `forbidden`.
     pub async fn remove(&self, caller: Caller, user: UserId, chat: ChatId) -> Result<(), Error> {
         access::may_see(&self.members, caller, chat).await?;
@@ -156,8 +166,8 @@ impl MemberService {
         }
     }
 
-    /// Whether the user belongs to the chat; false for what does not exist, or what the caller does
-    /// not see.
+    /// Checks that the user is a member of the chat. False if the user or chat does not exist, or the
+    /// caller may not see the chat.
     pub async fn access(
         &self,
         caller: Caller,
@@ -175,6 +185,7 @@ impl MemberService {
         })
     }
 
+    /// Returns the error that says whether the user, the chat or the membership does not exist.
     async fn missing(&self, user: UserId, chat: ChatId) -> Result<Error, Error> {
         let standing = self.standings.ask(user, chat).await?;
         Ok(missing(standing, user, chat))

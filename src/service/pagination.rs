@@ -1,4 +1,4 @@
-//! Lists in pages.
+//! Pages of lists, with limits on their rows and, for messages, on the bytes of their text.
 
 use crate::{
     error::Error,
@@ -6,20 +6,20 @@ use crate::{
     repository::{MessagePage, PageLimit},
 };
 
-/// Rows of a list where the caller names no number.
+/// The number of rows if the caller gives none.
 const DEFAULT: i64 = 100;
-/// Most rows of a list at once; more is taken as this.
+/// The most rows of a page. A higher number is lowered to this.
 const MOST: i64 = 1000;
-/// Most text of a page of messages, in bytes: a thousand of usual length, and sixty of the longest.
-/// In JSON it can become six times as long.
+/// The most text of a page of messages, in bytes: 1 MiB is a thousand messages of usual length, or sixty of
+/// the longest. The text can become six times as long in JSON.
 pub(super) const PAGE_BYTES: usize = 1024 * 1024;
 
-/// One page of a list, and whether more follows.
+/// One page of a list.
 #[derive(Debug)]
 pub struct Page<T> {
     /// The rows.
     pub rows: Vec<T>,
-    /// Whether there are more in the direction of the list.
+    /// True if more rows follow in the direction of the list.
     pub more: bool,
 }
 
@@ -28,16 +28,16 @@ pub struct Page<T> {
 pub struct BackPage {
     /// The messages, oldest first.
     pub rows: Vec<Message>,
-    /// The message before which the next page ends. None where this page is the last.
+    /// The message before which the next page ends; null on the last page.
     pub next: Option<MessageId>,
 }
 
-/// How many rows a caller wants: 100 where they say nothing, at most 1,000.
+/// The number of rows that a caller asks for: from 1 to 1,000, by default 100.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit(i64);
 
 impl Limit {
-    /// Reads a number of rows.
+    /// Parses a number of rows; the default if null.
     ///
     /// # Errors
     /// `invalid_field` for anything but a positive integer.
@@ -52,19 +52,19 @@ impl Limit {
         }
     }
 
-    /// The rows themselves.
+    /// The number of rows.
     #[must_use]
     pub fn get(self) -> i64 {
         self.0
     }
 
-    /// One row more than wanted: whether it is there tells whether more follows.
+    /// The number of rows to read: one more than wanted, to see if more follow.
     #[must_use]
     pub(super) fn and_one(self) -> i64 {
         self.0 + 1
     }
 
-    /// Makes a page of rows that were read with `and_one`, the extra one last.
+    /// Builds a page from rows read with the limit of `and_one`, the extra row last.
     pub(super) fn page<T>(self, mut rows: Vec<T>) -> Page<T> {
         let wanted = self.0 as usize;
         let more = rows.len() > wanted;
@@ -73,9 +73,9 @@ impl Limit {
     }
 }
 
-/// Pages of messages, which also end where their text is long enough.
+/// Pages of messages, which also end when their text is long enough.
 impl Limit {
-    /// What is to be read for one.
+    /// The read limit of a page of messages.
     pub(super) fn of_messages(self) -> PageLimit {
         PageLimit {
             rows: self.and_one(),
@@ -83,14 +83,14 @@ impl Limit {
         }
     }
 
-    /// Makes a page of what was read.
+    /// Builds a page from messages, in the order read. A page cut by size has more.
     pub(super) fn messages(self, read: MessagePage) -> Page<Message> {
         let Page { rows, more } = self.page(read.rows);
         let more = more || read.cut;
         Page { rows, more }
     }
 
-    /// Makes a page that goes back in time of what was read, newest first.
+    /// Builds a page going back in time from messages read newest first.
     pub(super) fn messages_back(self, read: MessagePage) -> BackPage {
         let Page { mut rows, more } = self.messages(read);
         let next = rows.last().filter(|_| more).map(|last| last.message_id);
