@@ -1,4 +1,4 @@
-//! Signing in: a password for a token.
+//! Login: exchange of a password for a session token.
 
 use super::session::{SessionService, close_ended};
 use crate::{
@@ -10,54 +10,55 @@ use crate::{
 use std::net::IpAddr;
 use tokio::time;
 
-/// How often a password is proved where the stored hash changes meanwhile: another login, or the work
-/// behind the start, may just have put a better one in its place.
+/// The most attempts of one login. The stored hash may be replaced meanwhile by a concurrent login or the
+/// background migration of passwords, so the login retries.
 const ATTEMPTS: usize = 3;
 
-/// Where a login comes from.
+/// The origin of a login.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Its address.
+    /// The client's address.
     pub address: IpAddr,
-    /// What it calls itself.
+    /// The User-Agent header; null without one.
     pub user_agent: Option<String>,
 }
 
-/// What somebody signs in with.
+/// The credentials of a login.
 #[derive(Clone, Debug)]
 pub struct Proofs {
     /// The password.
     pub password: Password,
-    /// The one to have from here on, where it is to be changed.
+    /// The new password; null keeps the password.
     pub new_password: Option<Password>,
 }
 
-/// A login that succeeded.
+/// A successful login.
 #[derive(Debug)]
 pub struct Login {
-    /// What to prove oneself with from here on.
+    /// The token, which authenticates later requests.
     pub token: SessionToken,
-    /// The session it stands for.
+    /// The new session.
     pub session: Session,
-    /// Who signed in.
+    /// The user.
     pub user: User,
 }
 
 impl SessionService {
-    /// Signs a user in, with a new token each time. A wrong name and a wrong password take the same
-    /// time and are answered the same.
+    /// Signs a user in with a new session and token. A wrong name and a wrong password take equal time and
+    /// get an equal answer.
     ///
     /// # Errors
-    /// `unauthorized`; `password_change_required` where the password is right, weaker than one may
-    /// choose, and no new one is given; `invalid_field` where the new one is too; `rate_limited` after
-    /// too many failures; `unavailable` where too many sign in at once.
+    /// `unauthorized`; `password_change_required` if the password is right but breaks the present rules,
+    /// and no new password is given; `invalid_field` if the new password breaks the rules; `rate_limited`
+    /// after too many failures; `unavailable` if too many logins run at once or the database does not
+    /// answer.
     pub async fn login(
         &self,
         name: SoughtName,
         proofs: Proofs,
         client: Client,
     ) -> Result<Login, Error> {
-        // All forms of a name are one account to guess at.
+        // All Unicode forms of a name count as one account in the login throttle.
         let attempt = self.attempts.begin(name.composed(), client.address);
         let attempt = attempt.map_err(|wait| {
             Error::rate_limited("Too many failed logins; wait before the next one", wait)
@@ -94,7 +95,7 @@ impl SessionService {
         Err(wrong())
     }
 
-    /// None where the stored hash was replaced meanwhile.
+    /// Verifies the password once. Returns null if the stored hash was replaced during the attempt.
     async fn try_to_prove(
         &self,
         name: &SoughtName,
@@ -113,7 +114,7 @@ impl SessionService {
             .passwords
             .verify(password, stored, username.clone())
             .await?;
-        // A name that nobody has is not logged: it may be a mistyped password.
+        // A name without a user is not logged, because it may be a mistyped password.
         let user = credentials.as_ref().map(|c| c.user.customer_id.0);
         let (
             Some(credentials),
@@ -161,14 +162,14 @@ impl SessionService {
         }))
     }
 
-    /// The hash of a password that a user chooses while signing in.
+    /// Hashes a new password chosen during login.
     async fn choose(&self, password: Password, username: &str) -> Result<String, Error> {
         let hash = self.passwords.hash_chosen(password, username).await;
         hash.map_err(of_new_password)
     }
 }
 
-/// What is wrong with a new password, named as the login has it.
+/// Rewrites an error about `password` to name the field `newPassword` of the login.
 pub(crate) fn of_new_password(error: Error) -> Error {
     match (error.code(), error.message().strip_prefix("password")) {
         (Code::InvalidField, Some(rest)) => {
@@ -178,7 +179,7 @@ pub(crate) fn of_new_password(error: Error) -> Error {
     }
 }
 
-/// The same for a wrong name and a wrong password.
+/// The one answer to a wrong name and to a wrong password.
 fn wrong() -> Error {
     let message = "The username or the password is wrong";
     Error::new(Code::Unauthorized, message)

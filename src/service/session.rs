@@ -1,4 +1,5 @@
-//! Who is signed in: what a token stands for, one's own sessions, and their ends.
+//! Sessions: authentication of tokens, identity of sockets, and the user's own sessions. Login is in
+//! `login`.
 
 use super::janitor::{SessionJanitor, SessionTtl, Used};
 use crate::{
@@ -11,10 +12,10 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time};
 
-/// How long a caller with a token waits for their turn to have it looked up.
+/// The longest wait of a request for a permit to read its token's session.
 const TURN_LIMIT: Duration = Duration::from_secs(10);
 
-/// The rules about sessions. Cloning shares the counters of failed logins.
+/// The rules about sessions. Clones share the counters of failed logins.
 #[derive(Clone)]
 pub struct SessionService {
     mode: Mode,
@@ -26,44 +27,44 @@ pub struct SessionService {
     pub(super) hub: Hub,
     pub(super) lifetimes: SessionTtl,
     used: Used,
-    /// Tokens are looked up by so many at once: after a restart every client comes back in the same
-    /// second, and would wait in front of the pool of connections together.
+    /// Permits for reading tokens. After a restart, every client returns within a second: the permits keep
+    /// the requests from crowding the connection pool.
     turns: Arc<Semaphore>,
 }
 
-/// What sessions are made of.
+/// The parts that `SessionService` is built from.
 pub struct SessionParts {
-    /// Whether everyone must sign in.
+    /// The mode of the server: open, or with sign-in.
     pub mode: Mode,
-    /// Where sessions are kept.
+    /// Sessions.
     pub sessions: SessionRepository,
-    /// The same over connections that are kept for looking tokens up.
+    /// Sessions over connections reserved for tokens.
     pub tokens: SessionRepository,
-    /// Where users are.
+    /// Users.
     pub users: UserRepository,
-    /// How passwords are proved.
+    /// The hasher of passwords.
     pub passwords: PasswordHasher,
-    /// Whose sockets end with sessions.
+    /// The hub, for closing the sockets of ended sessions.
     pub hub: Hub,
-    /// How long sessions live.
+    /// The lifetimes of sessions.
     pub lifetimes: SessionTtl,
-    /// Most tokens looked up at once.
+    /// The most tokens read at once.
     pub at_once: usize,
 }
 
-/// Who a socket is, and by which session.
+/// The identity of a socket.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
-    /// How they call.
+    /// The caller.
     pub caller: Caller,
-    /// Who they are.
+    /// The user that the socket acts as.
     pub user: UserId,
-    /// By which session, where they signed in.
+    /// The session; null if the user did not sign in.
     pub session: Option<SessionId>,
 }
 
 impl SessionService {
-    /// Of these parts.
+    /// Returns the service.
     #[must_use]
     pub fn new(parts: SessionParts) -> Self {
         Self {
@@ -80,9 +81,9 @@ impl SessionService {
         }
     }
 
-    /// How much a session is in use: 2 with an open socket on this server, 1 where it was used since
-    /// uses were last stored, 0 otherwise. A session with a socket on another server counts by its last
-    /// use, which that server stores once a period.
+    /// Ranks a session by use: 2 with an open socket on this server, 1 if used since the uses were last
+    /// stored, otherwise 0. A session with a socket on another server ranks by the last stored use, which
+    /// that server writes once a period.
     pub(super) fn rank(&self, session: SessionId) -> u8 {
         match () {
             () if self.hub.has_session(session) => 2,
@@ -91,7 +92,7 @@ impl SessionService {
         }
     }
 
-    /// The task that keeps these sessions, at work every `period`.
+    /// Returns the task that keeps sessions, which runs every `period`.
     #[must_use]
     pub fn keeper(&self, period: Duration) -> SessionJanitor {
         SessionJanitor {
@@ -103,10 +104,11 @@ impl SessionService {
         }
     }
 
-    /// Who a token stands for.
+    /// Returns the user and session of a token.
     ///
     /// # Errors
-    /// `unauthorized` where it stands for nobody, or not any more.
+    /// `unauthorized` if the token is unknown or its session has ended; `unavailable` if no permit is free
+    /// in time or the database does not answer.
     pub async fn authenticate(&self, token: &str) -> Result<SignedIn, Error> {
         let token = SessionToken::parse(token).ok_or_else(Error::invalid_token)?;
         let turn = time::timeout(TURN_LIMIT, self.turns.acquire()).await;
@@ -120,10 +122,10 @@ impl SessionService {
         Ok(SignedIn { user, session })
     }
 
-    /// The caller that somebody signed in, or nobody, is.
+    /// Returns the caller for a signed-in user, or for an anonymous caller if null.
     ///
     /// # Errors
-    /// `unauthorized` where everyone must sign in.
+    /// `unauthorized` without a sign-in if the mode requires one.
     pub fn caller(&self, signed_in: Option<SignedIn>) -> Result<Caller, Error> {
         match signed_in {
             Some(SignedIn { user, .. }) => Ok(self.mode.signed_in(user)),
@@ -131,12 +133,12 @@ impl SessionService {
         }
     }
 
-    /// Who a socket is: by the session it was opened with, by a token, or by what it claims where
-    /// that is believed.
+    /// Returns the identity of a socket: by the session of its HTTP request, by a token, or by the claimed
+    /// user if the mode believes it.
     ///
     /// # Errors
-    /// `unauthorized` without proof, or with a wrong one; `forbidden` where two proofs, or a proof
-    /// and a claim, name different users.
+    /// `unauthorized` without proof or with a wrong token; `forbidden` if two proofs, or a proof and the
+    /// claim, name different users; `invalid_field` without any user.
     pub async fn identify(
         &self,
         opened_by: Option<SignedIn>,
@@ -161,11 +163,11 @@ impl SessionService {
         })
     }
 
-    /// Whether a user's session is still alive: asked by a socket once it is registered, so that an
-    /// end that came before is not missed.
+    /// Checks that a session is still alive. A socket asks after it is registered, so that an end before
+    /// the registration is not missed. Without a session nothing is checked.
     ///
     /// # Errors
-    /// `unauthorized` where it is not.
+    /// `unauthorized` if the session has ended.
     pub async fn still(&self, user: UserId, session: Option<SessionId>) -> Result<(), Error> {
         let Some(session) = session else {
             return Ok(());
@@ -177,7 +179,7 @@ impl SessionService {
         }
     }
 
-    /// One's own sessions, by id.
+    /// Returns the user's live sessions by id, with the caller's session marked as current.
     pub async fn list(&self, me: SignedIn) -> Result<Vec<Session>, Error> {
         let living = self.lifetimes.living(Timestamp::now());
         let mut sessions = self.sessions.list(me.user, living).await?;
@@ -187,7 +189,10 @@ impl SessionService {
         Ok(sessions)
     }
 
-    /// Ends one of one's own sessions, and closes its sockets; `session_not_found`.
+    /// Ends one of the user's sessions, and closes its sockets.
+    ///
+    /// # Errors
+    /// `session_not_found`.
     pub async fn end(&self, me: SignedIn, session: SessionId) -> Result<(), Error> {
         if !self.sessions.end(me.user, session).await? {
             let message = format!("You have no session {session}; GET /session lists them");
@@ -197,14 +202,14 @@ impl SessionService {
         Ok(())
     }
 
-    /// Ends all of one's own sessions but this one, and closes their sockets.
+    /// Ends the user's sessions except the caller's, and closes their sockets.
     pub async fn end_others(&self, me: SignedIn) -> Result<(), Error> {
         let ended = self.sessions.end_others(me.user, me.session).await?;
         close_ended(&self.hub, me.user, &ended);
         Ok(())
     }
 
-    /// Ends this session, and closes its sockets. One that has ended meanwhile is as good.
+    /// Ends the caller's session, and closes its sockets. A session that has already ended is no error.
     pub async fn logout(&self, me: SignedIn) -> Result<(), Error> {
         self.sessions.end(me.user, me.session).await?;
         close_ended(&self.hub, me.user, &[me.session]);
@@ -212,7 +217,7 @@ impl SessionService {
     }
 }
 
-/// Closes the sockets of sessions that have ended, and says so in the log.
+/// Closes the sockets of ended sessions on every node, and logs each end.
 pub(super) fn close_ended(hub: &Hub, user: UserId, ended: &[SessionId]) {
     for session in ended {
         hub.end_session(*session);

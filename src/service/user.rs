@@ -1,4 +1,4 @@
-//! Users.
+//! Signing up, changing and deleting users.
 
 use super::{
     janitor::Deletions,
@@ -22,28 +22,29 @@ use tracing::Instrument;
 #[derive(Clone)]
 pub struct UserService {
     users: UserRepository,
-    /// Answers to many who ask for one user each.
+    /// Batches the queries of single users.
     found: Batcher<UserId, Option<User>>,
     passwords: PasswordHasher,
     hub: Hub,
     writer: Writer,
-    /// Tells that chats may be there to be swept away, or to be given an admin.
+    /// Notified of a deleted user: the user's chats may need purging or a new admin.
     deletions: Deletions,
     /// Deletions that go on after their request.
     detached: TaskTracker,
 }
 
-/// What to change of a user; what is absent stays.
+/// A change of a user. An absent field stays as it is.
 #[derive(Debug)]
 pub struct UserChange {
-    /// A new name.
+    /// The new name; null keeps the name.
     pub name: Option<Username>,
-    /// A new password.
+    /// The new password; null keeps the password.
     pub password: Option<Password>,
 }
 
 impl UserService {
-    /// On these parts, and the work of looking users up, which ends with the last clone of the handle.
+    /// Returns the service and the worker that reads users in batches. The worker ends when the last clone
+    /// of the service is dropped.
     pub fn new(
         users: UserRepository,
         passwords: PasswordHasher,
@@ -65,7 +66,7 @@ impl UserService {
         (service, finding)
     }
 
-    /// Users with ids over `after`, by id.
+    /// Returns the users with ids above `after`, by id.
     pub async fn list(
         &self,
         _caller: Caller,
@@ -75,13 +76,19 @@ impl UserService {
         Ok(limit.page(self.users.list(after, limit.and_one()).await?))
     }
 
-    /// The user of that id; `user_not_found`.
+    /// Returns a user by id.
+    ///
+    /// # Errors
+    /// `user_not_found`.
     pub async fn find(&self, _caller: Caller, id: UserId) -> Result<User, Error> {
         let found = self.found.ask(id).await?;
         found.ok_or_else(|| Error::user_not_found(id))
     }
 
-    /// The user of that name, in any normal form; `user_not_found`.
+    /// Returns a user by name, in any Unicode normal form.
+    ///
+    /// # Errors
+    /// `user_not_found`.
     pub async fn find_by_name(&self, _caller: Caller, name: &str) -> Result<User, Error> {
         self.users
             .find_by_name(&SoughtName::new(name))
@@ -94,7 +101,11 @@ impl UserService {
             })
     }
 
-    /// Signs a user up; `username_taken`.
+    /// Signs a user up.
+    ///
+    /// # Errors
+    /// `username_taken`; `invalid_field` if the password breaks the rules; `unavailable` if no hash permit
+    /// is free.
     pub async fn create(&self, name: Username, password: Password) -> Result<User, Error> {
         let hash = self.passwords.hash_chosen(password, name.as_str()).await?;
         let user = self.users.create(&name, &hash).await?;
@@ -105,8 +116,12 @@ impl UserService {
         Ok(user)
     }
 
-    /// Changes what is given of a user. A new password ends their sessions, but the one that asks,
-    /// and closes the sockets of those; `user_not_found`, `username_taken`.
+    /// Changes a user. A new password ends the user's sessions except the session `asking`, and closes
+    /// their sockets.
+    ///
+    /// # Errors
+    /// `forbidden` if the caller is another user; `user_not_found`, `username_taken`; `invalid_field` if
+    /// the password breaks the rules.
     pub async fn update(
         &self,
         caller: Caller,
@@ -118,7 +133,7 @@ impl UserService {
         let UserChange { name, password } = change;
         let hash = match password {
             Some(password) => {
-                // Hashing for a user who does not exist would be work for nothing.
+                // Reads the user first, so that no hash is spent on a missing user.
                 let present = self.find(caller, id).await?.username;
                 let name = name.as_ref().map_or(present.as_str(), Username::as_str);
                 Some(self.passwords.hash_chosen(password, name).await?)
@@ -144,8 +159,11 @@ impl UserService {
         Ok(user)
     }
 
-    /// Deletes a user: memberships and sessions go, sockets close, messages become tombstones that
-    /// everyone in their chats learns of; `user_not_found`.
+    /// Deletes a user. Memberships and sessions end, sockets close, and the user's messages become
+    /// tombstones that are broadcast to their chats.
+    ///
+    /// # Errors
+    /// `forbidden` if the caller is another user; `user_not_found`; `unavailable`.
     pub async fn delete(&self, caller: Caller, id: UserId) -> Result<(), Error> {
         policy::act_as(caller, id)?;
         let (writer, deletions) = (self.writer.clone(), self.deletions.clone());
@@ -160,7 +178,7 @@ impl UserService {
     }
 }
 
-/// The user of each id, in their order.
+/// Returns the user of each id, in the order of `ids`; null for a missing user.
 async fn find(users: UserRepository, ids: Vec<UserId>) -> Result<Vec<Option<User>>, Error> {
     let mut distinct = ids.clone();
     distinct.sort_unstable();
@@ -174,13 +192,13 @@ async fn find(users: UserRepository, ids: Vec<UserId>) -> Result<Vec<Option<User
     Ok(ids.iter().map(find).collect())
 }
 
-/// Deletes a user step by step; other changes pass between the steps.
+/// Deletes a user in steps. Other changes run between the steps.
 async fn delete(writer: Writer, caller: Caller, user: UserId) -> Result<(), Error> {
     let change = Change::DeleteUser { caller, user };
     let step = async || writer.submit(change.clone())?.answer().await;
     let mut answer = step().await?;
     while let Outcome::Incomplete = answer {
-        // Some of it is stored already: what refuses the rest cannot say that nothing was.
+        // Earlier steps are stored already, so an unavailable writer leaves the deletion in doubt.
         answer = step().await.map_err(|error| match error.code() {
             Code::Unavailable => Error::in_doubt(),
             _ => error,
