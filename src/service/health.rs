@@ -1,4 +1,4 @@
-//! Whether the server can do its work.
+//! Readiness: whether the server can do its work. Asked by the readiness route.
 
 #[cfg(test)]
 mod tests;
@@ -16,32 +16,32 @@ use std::{
 };
 use tokio::{sync::Mutex, time::timeout};
 
-/// How long the outcome of a write counts. However often readiness is asked for, a write is made for it
-/// once in this time at most.
+/// The validity of a write's outcome. However often readiness is queried, at most one probe write is made
+/// in this time.
 const PERIOD: Duration = Duration::from_secs(1);
-/// How long such a write may take.
+/// The longest time for a probe write.
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// Answers for the server as a whole.
 #[derive(Clone)]
 pub struct HealthService {
     probe: Probe,
-    /// The link to the other nodes; null on a single node.
+    /// The link to other nodes; null on a single node.
     link: Option<Link>,
     writer: Writer,
     tasks: TaskHealth,
 }
 
-/// Small writes, one at a time.
+/// Probe writes to the database. Concurrent queries share one write (single-flight).
 #[derive(Clone)]
 struct Probe {
     health: HealthRepository,
-    /// When the last one ended, and whether it was stored.
+    /// The end of the last probe write, and true if it was stored; null before the first write.
     last: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
 impl HealthService {
-    /// On these parts.
+    /// Returns the service.
     #[must_use]
     pub fn new(
         health: HealthRepository,
@@ -58,13 +58,14 @@ impl HealthService {
         }
     }
 
-    /// Whether changes are stored, by the last one's outcome, or by that of a small write which is
-    /// made where there was none within a second; and whether NATS is there. Without it this one is
-    /// as ready: what it misses comes from the database a few seconds later.
+    /// Returns the state of the cluster link if the server is ready. The server is ready if changes are
+    /// stored: by the outcome of the last change within a second, otherwise by a probe write. A missing
+    /// NATS link does not make a server unready, because the reconciler loads missed events from the
+    /// database a few seconds later.
     ///
     /// # Errors
-    /// `unavailable` where the store does not take writes within a second, or where a task has ended
-    /// that the work cannot go on without.
+    /// `unavailable` if the database takes no write within a second, or if a task that the server needs has
+    /// ended.
     pub async fn ready(&self) -> Result<LinkState, Error> {
         if !self.tasks.all_running() {
             let message =
@@ -83,8 +84,8 @@ impl HealthService {
 }
 
 impl Probe {
-    /// Whether the last small write was stored; it is made where there was none within the period.
-    /// All that ask meanwhile wait for the same one.
+    /// Returns the outcome of the last probe write, or makes a probe write if that is older than `PERIOD`.
+    /// Concurrent callers wait for one write.
     async fn writes(&self) -> bool {
         let mut last = self.last.clone().lock_owned().await;
         if let Some((at, stored)) = *last
@@ -93,7 +94,8 @@ impl Probe {
             return stored;
         }
         let health = self.health.clone();
-        // To its end, although the one that asked may be gone: the next is not to begin another.
+        // Spawned, so that the write completes even if the request is dropped: otherwise the next request
+        // would begin a second write.
         let writing = tokio::spawn(async move {
             let written = timeout(LIMIT, health.write()).await;
             let written = written.unwrap_or_else(|_| Err(Error::unavailable()));

@@ -1,4 +1,4 @@
-//! How much is stored, for the metrics: read by a scrape, at most every 10 s.
+//! Row totals for the metrics. A scrape reads them from the database, at most every 10 s.
 
 use crate::{
     error::Error,
@@ -10,24 +10,24 @@ use std::{
 };
 use tokio::time::{self, Instant};
 
-/// How long a reading is good for.
+/// The validity of a reading.
 const PERIOD: Duration = Duration::from_secs(10);
-/// How long a reading may take: the scrape waits for it.
+/// The longest time for a reading. The scrape waits for it.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// The latest reading. Cloning shares it.
+/// The latest totals. Clones share the reading.
 #[derive(Clone)]
 pub struct TotalsService(Arc<Inner>);
 
 struct Inner {
     repository: TotalsRepository,
     latest: Mutex<Option<Totals>>,
-    /// When it was last asked for; held while it is.
+    /// The time of the last reading. Locked while the database is read, so that scrapes share one reading.
     asked: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl TotalsService {
-    /// On this store.
+    /// Returns the service.
     #[must_use]
     pub fn new(repository: TotalsRepository) -> Self {
         Self(Arc::new(Inner {
@@ -37,8 +37,8 @@ impl TotalsService {
         }))
     }
 
-    /// Reads where the latest reading is too old. Where the store does not answer, the latest one
-    /// stays.
+    /// Reads the totals if the latest reading is older than 10 s. If the database does not answer, the
+    /// latest reading stays.
     pub async fn refresh(&self) {
         let mut asked = self.0.asked.lock().await;
         if asked.is_some_and(|at| at.elapsed() < PERIOD) {
@@ -52,7 +52,7 @@ impl TotalsService {
         }
     }
 
-    /// The latest reading; none before the store has answered once.
+    /// The latest reading; null until the database has answered once.
     #[must_use]
     pub fn latest(&self) -> Option<Totals> {
         *self.lock()

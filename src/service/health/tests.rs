@@ -1,4 +1,4 @@
-//! A server of which a task has failed is not ready, although its database is.
+//! Readiness with failed tasks: a server with a failed task is not ready, although its database is.
 
 use super::HealthService;
 use crate::{
