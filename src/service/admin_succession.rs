@@ -1,6 +1,6 @@
-//! Keeps an admin in every chat, where everyone signs in: a chat with members has one, and a chat without
-//! members goes. What is done by rule leaves it so; older data, and servers that believe their
-//! callers, do not.
+//! Upkeep of chat admins in a server with sign-in: a chat with members has an admin, and a chat without
+//! members is deleted. The membership rules keep it so, but older data and servers in open mode do not. The
+//! task runs in the background and also after a user is deleted.
 
 use super::janitor::Deletions;
 use crate::{
@@ -15,29 +15,30 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a chat may be without members before it is deleted: a database that was moved here may still
-/// have to be sorted, and a server in open mode may follow.
+/// The age at which a chat without members is deleted. The long time leaves room to sort a database that
+/// was migrated here, and to return to open mode.
 const EMPTY_LIMIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// How often all chats are looked at, besides after the deletion of a user.
+/// The time between two checks of all chats, besides the checks after a deletion of a user.
 const PERIOD: Duration = Duration::from_secs(60 * 60);
-/// How soon again after a look that failed.
+/// The time to the next check after a failed check.
 const AGAIN: Duration = Duration::from_secs(10);
-/// How long one step may take.
+/// The longest time for one step.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
-/// A look is followed by a rest of so many times as long.
+/// The rest after a check, as a multiple of the duration of the check.
 const REST: u32 = 10;
 
-/// The task that looks after chats.
+/// The task that checks the admins of all chats.
 pub struct AdminSuccession {
     chats: ChatPurgeRepository,
     locked_chats: LockedChatRepository,
     deletions: Deletions,
-    /// Whether memberships count; where they do not, nothing is done.
+    /// True if membership is required. If false, no chat is changed but recorded times of emptiness are
+    /// forgotten.
     members_only: bool,
 }
 
 impl AdminSuccession {
-    /// On these parts.
+    /// Returns the task.
     #[must_use]
     pub fn new(
         chats: ChatPurgeRepository,
@@ -53,7 +54,7 @@ impl AdminSuccession {
         }
     }
 
-    /// Works until `stop`. Each step is safe to break off.
+    /// Runs until `stop`. Each step is safe to interrupt.
     pub async fn run(self, stop: CancellationToken) {
         stop.run_until_cancelled(self.run_every()).await;
     }
@@ -80,7 +81,7 @@ impl AdminSuccession {
         }
     }
 
-    /// Looks at every chat, some at a time. After each query it rests for as long as that took.
+    /// Checks every chat, in pages. After each page the task rests for as long as the page took.
     async fn look_at_all(&self) -> Result<(), Error> {
         let mut after = ChatId(0);
         let mut locked = None;
@@ -93,7 +94,8 @@ impl AdminSuccession {
             after = last.chat_id;
             for tenure in &tenures {
                 match within(self.settle(tenure)).await {
-                    // Another server stands still in the middle of something; the others go on.
+                    // Another server holds the lock, perhaps stalled in a transaction. The remaining chats
+                    // are still checked.
                     Err(error) if error.is_locked() => locked = Some(error),
                     settled => settled?,
                 }
@@ -102,7 +104,7 @@ impl AdminSuccession {
         }
     }
 
-    /// Does what there is to do for a chat, most often nothing.
+    /// Checks one chat, which most often needs no change.
     async fn settle(&self, tenure: &AdminTenure) -> Result<(), Error> {
         let chat = tenure.chat_id;
         match (tenure.inhabited, tenure.governed, tenure.empty_since) {
@@ -112,6 +114,7 @@ impl AdminSuccession {
         }
     }
 
+    /// Makes the longest-standing member admin, if the chat has no admin.
     async fn appoint(&self, chat: ChatId) -> Result<(), Error> {
         let mut locked_chat = self.locked_chats.lock(chat).await?;
         let appointed = locked_chat.appoint_eldest().await?;
@@ -124,6 +127,8 @@ impl AdminSuccession {
         Ok(())
     }
 
+    /// Records the time at which the chat was found empty, and deletes the chat once it was empty for
+    /// `EMPTY_LIMIT`. Checked again under the lock.
     async fn close_if_long_empty(
         &self,
         chat: ChatId,
@@ -154,6 +159,7 @@ impl AdminSuccession {
     }
 }
 
+/// Runs a step within `STEP_LIMIT`; `unavailable` if it takes longer.
 async fn within<T>(step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let step = time::timeout(STEP_LIMIT, step).await;
     step.unwrap_or_else(|_| Err(Error::unavailable()))

@@ -1,4 +1,5 @@
-//! Sweeps away what deleted chats leave behind, while everyone else goes on.
+//! Background upkeep of the database: purge of deleted chats, expiry of sessions, and preparation of data
+//! at the start. Each task works in small steps, so that other work goes on.
 
 use crate::{
     error::Error,
@@ -22,12 +23,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How often it looks without being told: for chats that another server deleted and did not finish.
+/// The time between two purges without a notification: another server may have deleted a chat and stopped
+/// before its purge.
 const PERIOD: Duration = Duration::from_secs(60);
-/// How long one step may take.
+/// The longest time for one step.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Tells those who tidy up that something was deleted. Cloning shares it.
+/// Notifies the background tasks of deletions. Clones share the notification.
 #[derive(Clone, Debug, Default)]
 pub struct Deletions {
     chats: Arc<Notify>,
@@ -35,37 +37,37 @@ pub struct Deletions {
 }
 
 impl Deletions {
-    /// A chat was deleted.
+    /// Notes that a chat was deleted.
     pub(super) fn note_chat(&self) {
         self.chats.notify_one();
     }
 
-    /// A user was deleted, and perhaps chats with them.
+    /// Notes that a user was deleted, and perhaps the user's chats.
     pub(super) fn note_user(&self) {
         self.chats.notify_one();
         self.users.notify_one();
     }
 
-    /// Waits until a user was deleted.
+    /// Waits until a user is deleted.
     pub(super) async fn of_users(&self) {
         self.users.notified().await;
     }
 }
 
-/// The task that sweeps.
+/// The task that purges deleted chats.
 pub struct ChatPurger {
     chats: ChatPurgeRepository,
     deletions: Deletions,
 }
 
 impl ChatPurger {
-    /// On this store; it is told by `deletions` that there is something to do.
+    /// Returns the task, woken by `deletions`.
     #[must_use]
     pub fn new(chats: ChatPurgeRepository, deletions: Deletions) -> Self {
         Self { chats, deletions }
     }
 
-    /// Works until `stop`. What is left then is swept by the next server that starts.
+    /// Runs until `stop`. The next server to start purges the rest.
     pub async fn run(self, stop: CancellationToken) {
         loop {
             if stop.run_until_cancelled(self.sweep()).await.is_none() {
@@ -79,8 +81,8 @@ impl ChatPurger {
         }
     }
 
-    /// Steps until nothing is left. After each it rests for as long as it took, so that at least
-    /// half of the store is everyone else's.
+    /// Purges until no deleted chat is left. After each step the task rests for as long as the step took,
+    /// so that at least half of the database's time is left to other work.
     async fn sweep(&self) {
         loop {
             let begun = Instant::now();
@@ -95,22 +97,22 @@ impl ChatPurger {
     }
 }
 
-/// Sessions that are noted in one statement.
+/// The most sessions updated in one statement.
 const AT_ONCE: usize = 500;
-/// How long one round may take.
+/// The longest time for one round.
 const ROUND_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long sessions live.
+/// The lifetimes of sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionTtl {
-    /// From the login, however much they are used.
+    /// The time from login to expiry, however much the session is used.
     pub absolute: Duration,
-    /// From the last use.
+    /// The time from the last use to expiry.
     pub idle: Duration,
 }
 
 impl SessionTtl {
-    /// What is alive at this moment.
+    /// Returns the cutoff of live sessions at `now`.
     pub(super) fn living(self, now: Timestamp) -> SessionCutoff {
         SessionCutoff {
             now,
@@ -119,8 +121,8 @@ impl SessionTtl {
     }
 }
 
-/// Sessions that were used since that was last written down: in memory, so that a request costs no
-/// write. Cloning shares them.
+/// Sessions used since the last write of their uses. Kept in memory, so that a request costs no write.
+/// Clones share the set.
 #[derive(Clone, Default)]
 pub(super) struct Used(Arc<Mutex<HashSet<SessionId>>>);
 
@@ -142,18 +144,18 @@ impl Used {
     }
 }
 
-/// The task that keeps them.
+/// The task that stores the uses of sessions and ends expired sessions.
 pub struct SessionJanitor {
     pub(super) sessions: SessionRepository,
     pub(super) used: Used,
     pub(super) hub: Hub,
     pub(super) lifetimes: SessionTtl,
-    /// How often.
+    /// The time between two rounds.
     pub(super) period: Duration,
 }
 
 impl SessionJanitor {
-    /// Works until `stop`, and then once more, so that no use is forgotten.
+    /// Runs until `stop`, then makes a final round, so that no use is forgotten.
     pub async fn run(self, stop: CancellationToken) {
         let mut ticks = time::interval(self.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -173,8 +175,8 @@ impl SessionJanitor {
         }
     }
 
-    /// A session with an open socket is in use. One that is not in the database any more, wherever
-    /// it was ended, loses its sockets.
+    /// Stores the uses of sessions, and expires sessions. A session with an open socket counts as used. An
+    /// open session that is no longer in the database, wherever it was ended, loses its sockets.
     async fn round(&self) -> Result<(), Error> {
         let open = self.hub.sessions();
         let mut used: Vec<SessionId> = self.used.take().into_iter().chain(open.clone()).collect();
@@ -197,23 +199,23 @@ impl SessionJanitor {
     }
 }
 
-/// Prepares the data of a database whose tables are up to date.
+/// Prepares the data of a database with the current schema.
 pub struct Startup {
     sample: DemoDataRepository,
     skeletons: SkeletonRepository,
 }
 
 impl Startup {
-    /// On this store.
+    /// Returns the preparation.
     #[must_use]
     pub fn new(sample: DemoDataRepository, skeletons: SkeletonRepository) -> Self {
         Self { sample, skeletons }
     }
 
-    /// Fills an empty database with the original's sample data.
+    /// Fills an empty database with the sample data of the original application.
     ///
     /// # Errors
-    /// `unavailable` where the store is.
+    /// `unavailable` if the database does not answer.
     pub async fn fill_sample(&self) -> Result<(), Error> {
         if self.sample.fill().await? {
             tracing::info!("stored the sample data: carl, sigmund and gustav, general and random");
@@ -221,11 +223,11 @@ impl Startup {
         Ok(())
     }
 
-    /// Gives the first names without skeletons theirs, which in a small database are all. The others get
-    /// them while the server runs.
+    /// Stores the skeletons of the first names without them: all names in a small database. The backfill
+    /// task does the rest while the server runs.
     ///
     /// # Errors
-    /// `unavailable` where the store is.
+    /// `unavailable` if the database does not answer.
     pub async fn fill_first_skeletons(&self) -> Result<(), Error> {
         self.skeletons.step(UserId(0)).await.map(drop)
     }

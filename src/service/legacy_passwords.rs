@@ -1,4 +1,5 @@
-//! Passwords that the original stored as they came: hashed behind the start, while everyone works.
+//! Migration of passwords that the original application stored as plain text. They are hashed in the
+//! background after the start, while the server is in use.
 
 use crate::{
     auth::PasswordHasher,
@@ -11,15 +12,15 @@ use std::time::Duration;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Passwords that are read at once.
+/// The number of passwords read in one query.
 const PAGE: i64 = 64;
-/// How soon again after a failure: no turn to hash, or no store.
+/// The time to the next attempt after a failure, if no hash permit was free or the database did not answer.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How often the log hears how far it is.
+/// The time between two progress lines in the log.
 const TOLD_EVERY: Duration = Duration::from_secs(5);
 
-/// Replaces plain passwords by hashes of them. Safe to break off, to repeat, and to run on several
-/// servers at once: each replaces only passwords that are still as it read them.
+/// Replaces plain passwords by argon2id hashes. Safe to interrupt, to repeat, and to run on several servers
+/// at once: a password is replaced only if it is unchanged since it was read.
 pub struct LegacyPasswords {
     takeover: LegacyPasswordRepository,
     passwords: PasswordHasher,
@@ -27,7 +28,8 @@ pub struct LegacyPasswords {
 }
 
 impl LegacyPasswords {
-    /// On these parts, so many at once; who signs in meanwhile waits behind them for a turn.
+    /// Returns the task. It hashes at most `at_once` passwords at a time, and a login may wait behind them
+    /// for a hash permit.
     #[must_use]
     pub fn new(
         takeover: LegacyPasswordRepository,
@@ -41,7 +43,7 @@ impl LegacyPasswords {
         }
     }
 
-    /// Works until every password is hashed, and ends with `stop`. The rest is for the next start.
+    /// Hashes all plain passwords, then waits for `stop`. The next start does the rest.
     pub async fn run(self, stop: CancellationToken) {
         let working = async {
             while let Err(error) = self.hash_all().await {
@@ -53,10 +55,11 @@ impl LegacyPasswords {
         stop.run_until_cancelled(working).await;
     }
 
-    /// Replaces all that there are.
+    /// Hashes all plain passwords.
     ///
     /// # Errors
-    /// `unavailable` where the store is, or where others hash too many; what was replaced stays so.
+    /// `unavailable` if the database does not answer, or if no hash permit is free. Replaced passwords stay
+    /// replaced.
     pub async fn hash_all(&self) -> Result<(), Error> {
         let all = self.takeover.count().await?;
         if all == 0 {

@@ -1,27 +1,28 @@
-//! Gives names that were stored without them their skeletons, behind the start and for as long as the
-//! server runs: servers of an older version beside this one store names without.
+//! Backfill of the skeletons of user names. Names are stored without skeletons by older versions, also
+//! while they run beside this version. The task runs in the background from the start to the end of the
+//! server.
 
 use crate::{error::Error, model::UserId, repository::SkeletonRepository};
 use std::time::Duration;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// From the end of one round to the next.
+/// The time between the end of one round and the start of the next.
 const PERIOD: Duration = Duration::from_secs(60);
-/// How long one step may take.
+/// The longest time for one step.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 
-/// The task that looks for names without skeletons.
+/// The backfill task.
 pub struct SkeletonBackfill(SkeletonRepository);
 
 impl SkeletonBackfill {
-    /// On this store.
+    /// Returns the task.
     #[must_use]
     pub fn new(names: SkeletonRepository) -> Self {
         Self(names)
     }
 
-    /// Works until `stop`. What is left then is done by the next server that starts.
+    /// Runs until `stop`. The next server to start does the rest.
     pub async fn run(self, stop: CancellationToken) {
         let rounds = async {
             loop {
@@ -34,8 +35,8 @@ impl SkeletonBackfill {
         stop.run_until_cancelled(rounds).await;
     }
 
-    /// Steps through all names without skeletons once. After each step it rests for as long as that took,
-    /// so that at least half of the store is everyone else's.
+    /// Steps once through all names without skeletons. After each step the task rests for as long as the
+    /// step took, so that at least half of the database's time is left to other work.
     async fn round(&self) -> Result<(), Error> {
         let mut after = UserId(0);
         loop {
