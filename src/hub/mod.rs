@@ -176,7 +176,8 @@ impl Hub {
         self.post(chat, Event::Ephemeral(frame));
     }
 
-    /// Delivers a confirmed event to the chat's subscribers on this node.
+    /// Delivers an event to the chat's subscribers on this node. A durable event must be confirmed by the
+    /// database; only `RemovalReported` is confirmed by its receivers.
     pub fn deliver(&self, chat: ChatId, event: Event) {
         let Some(channel) = self.channel(chat) else {
             return;

@@ -30,7 +30,7 @@ impl Hub {
         (hub, delayed, outbox)
     }
 
-    /// The number of other nodes that were heard within the node timeout.
+    /// The number of other nodes that were heard and are not evicted.
     #[must_use]
     pub fn nodes_heard(&self) -> usize {
         self.rooms().remote.nodes().len()

@@ -142,8 +142,8 @@ impl Room {
         state.learned
     }
 
-    /// Broadcasts a confirmed durable event. `HeadAdvanced` is dropped if the room has already reached that
-    /// head.
+    /// Broadcasts a durable event that is confirmed, or is `RemovalReported`. `HeadAdvanced` is dropped if
+    /// the room has already reached that head.
     pub(super) fn post(&self, event: Event) {
         let mut state = self.state();
         if let Event::Changes(batch) = &event
