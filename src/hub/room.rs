@@ -76,7 +76,7 @@ struct RoomState {
     /// The last change known to be stored: committed by this node, or read from the database.
     stored: Seq,
     /// The head that the first subscriber read from the database. Changes up to this head were not
-    /// broadcast.
+    /// broadcast. 0 before the first read, and if a broadcast event set the head before the first read.
     learned: Seq,
     /// The last change sent, with the fingerprint of its frame; null if the frame is not known.
     last: Option<(Seq, u64)>,
@@ -130,7 +130,7 @@ impl Room {
 
     /// Records a head that was read from the database. The first head sets the position of the room and
     /// sends buffered batches that follow it. Returns the first head: a socket that read a lower head must
-    /// catch up to the returned head. Returns 0 if a commit of this node had set the position earlier.
+    /// catch up to the returned head. Returns 0 if a broadcast event had set the position earlier.
     pub(super) fn learn(&self, head: Seq) -> Seq {
         let mut state = self.state();
         state.stored = state.stored.max(head);

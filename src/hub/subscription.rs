@@ -109,7 +109,7 @@ impl Subscription {
     }
 
     /// Records the chat's head as this socket has read it. Returns the head that the first socket of the
-    /// chat recorded: this socket must catch up to the returned head. 0 if a commit set the head earlier.
+    /// chat recorded: this socket must catch up to the returned head. Returns 0 if an event set the head.
     #[must_use]
     pub fn learn(&self, head: Seq) -> Seq {
         self.channel.learn(head)
