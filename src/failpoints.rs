@@ -1,6 +1,6 @@
-//! FAULTS, PLANTED ON PURPOSE: compiled only with the feature `planted-faults`, never for real use.
-//! They break the server's promise in known ways, to show that the checker notices. The variable
-//! PLANTED_FAULT selects one; without it the server behaves as ever.
+//! FAIL POINTS: deliberate faults, compiled only with the feature `planted-faults`, never for production.
+//! Each fault breaks the delivery guarantee in a known way, to prove that the checker detects it. The
+//! environment variable `PLANTED_FAULT` selects one fault; if it is unset, no fault is active.
 
 use std::{
     env,
@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+/// The value of `PLANTED_FAULT`; null if unset. The first access logs a warning at error level.
 static SELECTED: LazyLock<Option<String>> = LazyLock::new(|| {
     let selected = env::var("PLANTED_FAULT").ok();
     tracing::error!(
@@ -19,7 +20,7 @@ static SELECTED: LazyLock<Option<String>> = LazyLock::new(|| {
     selected
 });
 
-/// Says loudly what this server is.
+/// Logs at startup, at error level, that this build contains fail points.
 pub fn announce() {
     LazyLock::force(&SELECTED);
 }
@@ -28,50 +29,54 @@ fn is_selected(fault: &str) -> bool {
     SELECTED.as_deref() == Some(fault)
 }
 
-/// Whether changes are told before they are committed.
+/// Returns true if changes are broadcast before the commit (`broadcast_before_commit`).
 #[must_use]
 pub fn broadcasts_before_commit() -> bool {
     is_selected("broadcast_before_commit")
 }
 
-/// Whether this commit, told already, fails: one in fifty does.
+/// Returns true for every 50th commit. The writer calls this function after it broadcast the changes and
+/// before the commit, and then fails the commit.
 #[must_use]
 pub fn fails_this_commit() -> bool {
     static COMMITS: AtomicU64 = AtomicU64::new(1);
     COMMITS.fetch_add(1, Ordering::Relaxed).is_multiple_of(50)
 }
 
-/// Whether this sign-up, acknowledged, is forgotten: one in sixteen is, so that the checker's own
-/// first users are not.
+/// Returns true for every 16th sign-up (`lost_sign_up`): the server acknowledges the sign-up and deletes the
+/// user. The first 15 sign-ups are kept, so that the checker keeps its own first users.
 #[must_use]
 pub fn forgets_this_sign_up() -> bool {
     static SIGN_UPS: AtomicU64 = AtomicU64::new(1);
     is_selected("lost_sign_up") && SIGN_UPS.fetch_add(1, Ordering::Relaxed).is_multiple_of(16)
 }
 
-/// Whether this membership, acknowledged, is forgotten: one in ten is.
+/// Returns true for every 10th membership (`lost_member`): the server acknowledges the membership and
+/// removes it.
 #[must_use]
 pub fn forgets_this_member() -> bool {
     static MEMBERS: AtomicU64 = AtomicU64::new(1);
     is_selected("lost_member") && MEMBERS.fetch_add(1, Ordering::Relaxed).is_multiple_of(10)
 }
 
-/// Whether every log has the same identity, a restored one too.
+/// Returns true if every log gets one constant epoch, even after a restore (`same_epoch`). Clients then
+/// cannot detect that the log was replaced.
 #[must_use]
 pub fn keeps_epoch() -> bool {
     is_selected("same_epoch")
 }
 
-/// Whether a commit that failed is taken for one that succeeded.
+/// Returns true if a failed commit is reported as a success (`failed_commit`).
 #[must_use]
 pub fn believes_failed_commits() -> bool {
     is_selected("failed_commit")
 }
 
-/// Panics at one change in some fifty, and at that one each time it is tried in a batch.
+/// Panics for about one change in 53 (`panic_in_batch`). The size of the change in bytes decides, so that a
+/// retry of the change in a batch panics again.
 ///
 /// # Panics
-/// Where it is selected and meets such a change.
+/// If `panic_in_batch` is selected and `bytes` leaves remainder 52 when divided by 53.
 pub fn panic_at(bytes: usize) {
     assert!(
         !(is_selected("panic_in_batch") && bytes % 53 == 52),
@@ -79,19 +84,20 @@ pub fn panic_at(bytes: usize) {
     );
 }
 
-/// Whether a slow socket goes on where the hub is, without what it missed.
+/// Returns true if a lagging socket skips the events it missed and continues with the newest one
+/// (`skip_lagged`).
 #[must_use]
 pub fn skips_lagged() -> bool {
     is_selected("skip_lagged")
 }
 
-/// Whether whoever leaves is kept among those who are online.
+/// Returns true if a user who disconnects stays in the presence of the chat (`keep_ghosts`).
 #[must_use]
 pub fn keeps_ghosts() -> bool {
     is_selected("keep_ghosts")
 }
 
-/// Whether a repeated send is stored again.
+/// Returns true if a send that repeats an idempotency key is stored again (`lost_dedupe`).
 #[must_use]
 pub fn loses_dedupe() -> bool {
     is_selected("lost_dedupe")

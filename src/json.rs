@@ -1,4 +1,5 @@
-//! JSON from clients: read strictly, with errors that name the field.
+//! Strict parsing of JSON from clients, with errors that name the invalid field. Used for request bodies
+//! and WebSocket commands.
 
 use crate::error::{Code, Error};
 use serde::{
@@ -8,10 +9,12 @@ use serde::{
 use serde_json::error::Category;
 use std::{fmt, marker::PhantomData};
 
-/// Reads an object. `place` is what the caller knows it as: "The body", "content".
+/// Parses a JSON object into `T`. `place` names the object in error texts, for example "The body".
+/// Unknown fields are ignored unless `T` denies them.
 ///
 /// # Errors
-/// `invalid_json` where it is not JSON; `invalid_field` where it is, but not what is asked for.
+/// `invalid_json` if the bytes are not exactly one JSON value. `invalid_field` if the JSON value is not an
+/// object, or if a field is missing, repeated or of the wrong type.
 pub fn read_object<T: DeserializeOwned>(json: &[u8], place: &str) -> Result<T, Error> {
     let not_json =
         |e: &dyn fmt::Display| Error::new(Code::InvalidJson, format!("{place} is not JSON: {e}"));
@@ -31,7 +34,7 @@ pub fn read_object<T: DeserializeOwned>(json: &[u8], place: &str) -> Result<T, E
     Ok(value)
 }
 
-/// An object, and not the array of its fields that serde would take as well.
+/// Accepts only a JSON object for `T`. Without this wrapper serde also accepts an array of the fields.
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -66,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_has_its_code_and_names_the_field() {
+    fn an_invalid_body_yields_an_error_code_and_the_field_name() {
         let read = |text: &str| {
             let thing = read_object::<Thing>(text.as_bytes(), "The body");
             thing.map_or_else(
@@ -94,7 +97,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_survived(bytes: Vec<u8>, text in "[\\[\\]{}\",:0-9a-zI]{0,40}") {
+        fn arbitrary_bytes_yield_an_object_or_an_error(bytes: Vec<u8>, text in "[\\[\\]{}\",:0-9a-zI]{0,40}") {
             for bytes in [&bytes, text.as_bytes()] {
                 if let Err(error) = read_object::<Thing>(bytes, "The body") {
                     assert!(matches!(error.code(), Code::InvalidJson | Code::InvalidField));
@@ -104,7 +107,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_right_is_read(id in 1..=i64::MAX, space in "[ \\t\\r\\n]{0,5}") {
+        fn a_valid_object_is_parsed(id in 1..=i64::MAX, space in "[ \\t\\r\\n]{0,5}") {
             let text = format!("{space}{{{space}\"chatId\"{space}:{space}{id}{space}}}{space}");
             let thing = read_object::<Thing>(text.as_bytes(), "The body");
             assert_eq!(thing.ok().map(|thing| thing.chat_id), Some(ChatId(id)));

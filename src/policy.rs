@@ -1,9 +1,9 @@
-//! Access policy: decides what a caller may do, as pure functions over the caller, the caller's role in
-//! the chat and the stored facts. REST, WebSocket and the writer all ask here. `docs/PERMISSIONS.md` has
-//! the table in words, and the tests execute that table.
+//! Access policy: pure functions that decide if a caller may act, from the caller, the caller's role in the
+//! chat and the stored facts. REST handlers, WebSocket handlers and the writer call these functions.
+//! `docs/PERMISSIONS.md` has the permission table in words, and the tests execute that table.
 //!
-//! With `AUTH=required`, roles decide. In open mode every caller may use every chat; acting for another
-//! user, editing and deleting messages are still checked for callers that are signed in.
+//! With `AUTH=required`, roles decide. In open mode every caller may use every chat. In open mode a
+//! signed-in caller still may not act for another user, or edit or delete another user's message.
 
 use crate::{
     auth::Caller,
@@ -11,8 +11,9 @@ use crate::{
     model::{ChatId, MessageId, Role, UserId},
 };
 
-/// Allows reading a chat, its members and its messages, and sending to it, to its members. The error for
-/// others is `chat_not_found`, as for a chat that does not exist.
+/// Allows members to read a chat, its members and its messages, and to send to the chat. Any other caller
+/// gets `chat_not_found`, the error for a missing chat, so that the error does not reveal the chat. In open
+/// mode every caller is allowed.
 pub(crate) fn see_chat(caller: Caller, role: Option<Role>, chat: ChatId) -> Result<(), Error> {
     match role.is_none() && caller.members_only() {
         true => Err(Error::chat_not_found(chat).masked()),
@@ -20,7 +21,8 @@ pub(crate) fn see_chat(caller: Caller, role: Option<Role>, chat: ChatId) -> Resu
     }
 }
 
-/// Allows reading a message to the members of its chat. The error for others is `message_not_found`.
+/// Allows members of the chat to read a message. Any other caller gets `message_not_found`, so that the
+/// error does not reveal the message.
 pub(crate) fn see_message(
     caller: Caller,
     role: Option<Role>,
@@ -30,7 +32,8 @@ pub(crate) fn see_message(
     see_chat(caller, role, chat).map_err(|_| Error::message_not_found(message).masked())
 }
 
-/// Allows renaming and deleting a chat, and changing its memberships, to its admins.
+/// Allows admins of the chat to rename it, to delete it and to change its memberships. A member without the
+/// admin role gets `forbidden`; a caller without a membership gets `chat_not_found`.
 pub(crate) fn administer_chat(
     caller: Caller,
     role: Option<Role>,
@@ -44,12 +47,14 @@ pub(crate) fn administer_chat(
     Ok(())
 }
 
-/// Allows changing and deleting a user, and reading the user's list of chats, to that user.
+/// Allows a caller to change or delete a user, or to read the user's list of chats, if the caller is that
+/// user. Callers that are not signed in are allowed in open mode.
 pub(crate) fn act_as(caller: Caller, user: UserId) -> Result<(), Error> {
     caller.acting_as(Some(user)).map(drop)
 }
 
-/// Allows editing a message to its author. `actor` is null for a caller in open mode that names no user.
+/// Allows the author to edit a message. `actor` is null for a caller in open mode that names no user; such a
+/// caller is allowed. `author` is null if the author was deleted.
 pub(crate) fn edit_message(
     actor: Option<UserId>,
     author: Option<UserId>,
@@ -63,7 +68,8 @@ pub(crate) fn edit_message(
     }
 }
 
-/// Allows deleting a message to its author and to the chat's admins.
+/// Allows the author and the admins of the chat to delete a message. `actor` is null for a caller in open
+/// mode that names no user; such a caller is allowed. `author` is null if the author was deleted.
 pub(crate) fn delete_message(
     actor: Option<UserId>,
     author: Option<UserId>,
@@ -78,7 +84,7 @@ pub(crate) fn delete_message(
     }
 }
 
-/// Refuses to take the admin role from the last admin of a chat: every chat must have one.
+/// Refuses to remove or demote the last admin of a chat, because every chat must have an admin.
 pub(crate) fn keep_an_admin(
     member: UserId,
     chat: ChatId,
@@ -106,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chat_is_its_members_and_run_by_its_admins() {
+    fn members_see_a_chat_and_admins_administer_it() {
         let me = Caller::User(ME);
         let (admin, member) = (Some(Role::Admin), Some(Role::Participant));
         assert_eq!(code(see_chat(me, None, CHAT)), Some(Code::ChatNotFound));
@@ -126,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_its_authors_and_an_admin_may_delete_it() {
+    fn only_authors_edit_a_message_and_admins_may_delete_it() {
         let other = Some(UserId(2));
         assert_eq!(code(edit_message(Some(ME), Some(ME), MessageId(1))), None);
         assert_eq!(code(edit_message(None, other, MessageId(1))), None);
@@ -144,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_changed_by_that_user_alone() {
+    fn a_signed_in_user_changes_only_their_own_account() {
         assert_eq!(code(act_as(Caller::User(ME), ME)), None);
         let refused = act_as(Caller::User(ME), UserId(2));
         assert_eq!(code(refused), Some(Code::Forbidden));
@@ -152,9 +158,9 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_a_hidden_chat_does_not_exist() {
-        let seen = |role| code(see_message(Caller::User(ME), role, CHAT, MessageId(1)));
-        assert_eq!(seen(None), Some(Code::MessageNotFound));
-        assert_eq!(seen(Some(Role::Participant)), None);
+    fn a_message_is_not_found_without_a_membership() {
+        let code_for = |role| code(see_message(Caller::User(ME), role, CHAT, MessageId(1)));
+        assert_eq!(code_for(None), Some(Code::MessageNotFound));
+        assert_eq!(code_for(Some(Role::Participant)), None);
     }
 }

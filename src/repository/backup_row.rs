@@ -1,9 +1,9 @@
-//! A row of each table, with all of its columns, in the words of the API.
+//! Row types of an export and import: one struct per table, with all exported columns under their API names.
 
 use crate::model::{ChatId, MessageId, Seq, SessionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
-/// One row, as a JSON object whose `kind` names the table.
+/// A row of any table. In JSON it is an object with the field `kind`, which names the table.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Record {
@@ -19,7 +19,7 @@ pub enum Record {
     Session(SessionRecord),
 }
 
-/// Which table a row is of. A table stands after those that its rows refer to.
+/// The table of a row. Tables are in import order: a table comes after all tables that its rows refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// `customer`.
@@ -34,18 +34,18 @@ pub enum Kind {
     Session,
 }
 
-/// A row of `customer`. Names and texts are as they are stored: an older database may hold what
-/// would be refused today.
+/// A row of `customer`. Texts of all rows are exported as stored and not validated: an older database may
+/// hold values that the API rejects today.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UserRecord {
-    /// Who.
+    /// Id of the user.
     pub customer_id: UserId,
-    /// By which name.
+    /// Name of the user.
     pub username: String,
-    /// The hash of their password.
+    /// Hash of the user's password, or `plain:` and the password if it is not hashed yet.
     pub password: String,
-    /// Since when; like all times here to the microsecond, as it is stored.
+    /// Time of the sign-up, in microsecond precision like all times in an export.
     #[serde(with = "exact")]
     pub created_at: Timestamp,
 }
@@ -54,14 +54,14 @@ pub struct UserRecord {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChatRecord {
-    /// Which.
+    /// Id of the chat.
     pub chat_id: ChatId,
-    /// Its name.
+    /// Name of the chat.
     pub chat_name: String,
-    /// Since when.
+    /// Time the chat was created, in microsecond precision.
     #[serde(with = "exact")]
     pub created_at: Timestamp,
-    /// The number of its latest change.
+    /// Head of the chat: the number of its latest change; 0 if the chat has no change.
     pub seq: Seq,
 }
 
@@ -69,18 +69,19 @@ pub struct ChatRecord {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MemberRecord {
-    /// Who.
+    /// Id of the member.
     pub customer_id: UserId,
-    /// Where.
+    /// Id of the chat.
     pub chat_id: ChatId,
-    /// As what; the original's column takes any text.
+    /// Role of the member. A text, because the column of the original server takes any text.
     pub role: String,
-    /// Since when.
+    /// Time the member joined, in microsecond precision.
     #[serde(with = "exact")]
     pub joined_at: Timestamp,
-    /// The message read last.
+    /// Message up to which the member marked the chat as read; null if the member never marked it.
     pub last_read_message_id: Option<MessageId>,
-    /// The message sent last when the member joined. None in exports and rows of an older version.
+    /// Latest message of the chat when the member joined. Null if the chat had no message, and in rows and
+    /// exports of an older version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joined_message_id: Option<MessageId>,
 }
@@ -89,32 +90,32 @@ pub struct MemberRecord {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MessageRecord {
-    /// Which.
+    /// Id of the message.
     pub message_id: MessageId,
-    /// Where.
+    /// Id of the chat.
     pub chat_id: ChatId,
-    /// Whose; none once the author was deleted.
+    /// Id of the author; null if the author was deleted.
     pub customer_id: Option<UserId>,
-    /// The text; none once deleted.
+    /// Text of the message; null if the message was deleted.
     pub content: Option<String>,
-    /// Since when.
+    /// Time the message was stored, in microsecond precision.
     #[serde(with = "exact")]
     pub sent_at: Timestamp,
-    /// The number of its latest change.
+    /// Number of the message's latest change in its chat.
     pub seq: Seq,
-    /// The number of its sending.
+    /// Number of the change that sent the message.
     pub sent_seq: Seq,
-    /// When it was last edited.
+    /// Time of the latest edit, in microsecond precision; null if the message was never edited.
     #[serde(default, with = "exact::optional")]
     pub edited_at: Option<Timestamp>,
-    /// When it was deleted.
+    /// Time of the deletion, in microsecond precision; null if the message is not deleted.
     #[serde(default, with = "exact::optional")]
     pub deleted_at: Option<Timestamp>,
-    /// By whom.
+    /// User who deleted the message; null if the message is not deleted or the caller named no user.
     pub deleted_by: Option<UserId>,
-    /// What it answers.
+    /// Message that this message replies to; null if it is not a reply.
     pub reply_to: Option<MessageId>,
-    /// The name its sender gave it.
+    /// Idempotency key that the sender chose; null if the sender chose none.
     pub client_message_id: Option<String>,
 }
 
@@ -122,28 +123,28 @@ pub struct MessageRecord {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SessionRecord {
-    /// Which.
+    /// Id of the session.
     pub session_id: SessionId,
-    /// Whose.
+    /// Id of the user.
     pub customer_id: UserId,
-    /// The token's SHA-256, in hexadecimal digits.
+    /// SHA-256 of the session token; hexadecimal digits in JSON.
     #[serde(with = "hex")]
     pub token_hash: Vec<u8>,
-    /// Since when.
+    /// Time of the login, in microsecond precision.
     #[serde(with = "exact")]
     pub created_at: Timestamp,
-    /// When it was last used.
+    /// Time of the latest recorded use, in microsecond precision.
     #[serde(with = "exact")]
     pub last_used_at: Timestamp,
-    /// Until when.
+    /// Time the session ends even if it is in use, in microsecond precision.
     #[serde(with = "exact")]
     pub expires_at: Timestamp,
-    /// What the client called itself.
+    /// `User-Agent` that the client sent at login; null if it sent none.
     pub user_agent: Option<String>,
 }
 
 impl Record {
-    /// Which table it is of.
+    /// Returns the table of the row.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
@@ -155,7 +156,8 @@ impl Record {
         }
     }
 
-    /// By what the rows of its table are sorted: its key, or that and 0.
+    /// Returns the sort key of the row within its table: the primary key, or the id and 0 if the key has one
+    /// column.
     #[must_use]
     pub fn key(&self) -> (i64, i64) {
         match self {
@@ -169,7 +171,7 @@ impl Record {
 }
 
 impl Kind {
-    /// The table after this one.
+    /// Returns the next table in import order; null after the last table.
     pub(super) fn next(self) -> Option<Self> {
         match self {
             Self::User => Some(Self::Chat),
@@ -181,7 +183,8 @@ impl Kind {
     }
 }
 
-/// Times to the microsecond: the API shows them to the millisecond.
+/// Serializes times in microsecond precision, so that an import restores the stored value. The API itself
+/// shows milliseconds.
 mod exact {
     use crate::model::Timestamp;
     use chrono::{DateTime, Utc};
@@ -215,7 +218,7 @@ mod exact {
     }
 }
 
-/// Bytes as hexadecimal digits.
+/// Serializes bytes as a string of hexadecimal digits.
 mod hex {
     use serde::{Deserialize, Deserializer, Serializer, de};
     use std::fmt::Write;
@@ -223,7 +226,7 @@ mod hex {
     pub(super) fn serialize<S: Serializer>(bytes: &[u8], out: S) -> Result<S::Ok, S::Error> {
         let mut text = String::with_capacity(bytes.len() * 2);
         for byte in bytes {
-            // A string takes whatever is written to it.
+            // Writing to a `String` never fails.
             let _ = write!(text, "{byte:02x}");
         }
         out.serialize_str(&text)

@@ -1,4 +1,5 @@
-//! Row locks. SQLite has one writer and needs none.
+//! Row locks of Postgres, held until the end of the transaction. SQLite has one writer and needs no row
+//! locks; there the functions only read, or do nothing.
 
 use super::{
     dialect::{column, json},
@@ -10,6 +11,8 @@ use crate::{
 };
 use sqlx::{Result, query, query_as, query_scalar};
 
+/// Locks the chats against all other writers, in the order of their ids so that two transactions cannot
+/// deadlock. Returns the head of each chat; missing and deleted chats are left out.
 pub(crate) async fn lock_chats(
     tx: &mut DatabaseTransaction,
     chats: &[ChatId],
@@ -36,7 +39,8 @@ pub(crate) async fn lock_chats(
     }
 }
 
-/// Locks a user against every writer; false where there is none.
+/// Locks the user against all other writers, including inserts that refer to the user. Returns false if the
+/// user does not exist.
 pub(crate) async fn lock_user(tx: &mut DatabaseTransaction, user: UserId) -> Result<bool> {
     const POSTGRES: &str = "SELECT customer_id FROM customer WHERE customer_id = $1 FOR UPDATE";
     const SQLITE: &str = "SELECT customer_id FROM customer WHERE customer_id = $1";
@@ -57,7 +61,8 @@ pub(crate) async fn lock_user(tx: &mut DatabaseTransaction, user: UserId) -> Res
     Ok(found.is_some())
 }
 
-/// Holds a user, so that others who do the same wait. Whoever only refers to the user does not.
+/// Locks the user against other calls of `hold_user` and against changes of the user. Inserts that only refer
+/// to the user do not wait.
 pub(crate) async fn hold_user(tx: &mut DatabaseTransaction, user: UserId) -> Result<()> {
     const POSTGRES: &str =
         "SELECT customer_id FROM customer WHERE customer_id = $1 FOR NO KEY UPDATE";
@@ -67,7 +72,8 @@ pub(crate) async fn hold_user(tx: &mut DatabaseTransaction, user: UserId) -> Res
     Ok(())
 }
 
-/// Whether there is neither a user nor a chat; no other server makes one before the commit.
+/// Returns true if the database has no user and no chat. Other nodes cannot insert a user or a chat before
+/// this transaction ends.
 pub(crate) async fn lock_if_empty(tx: &mut DatabaseTransaction) -> Result<bool> {
     const EMPTY: &str =
         "SELECT count(*) FROM (SELECT 1 FROM customer UNION ALL SELECT 1 FROM chat) t";
@@ -83,7 +89,8 @@ pub(crate) async fn lock_if_empty(tx: &mut DatabaseTransaction) -> Result<bool> 
     Ok(rows == 0)
 }
 
-/// Makes the transaction wait for a lock no longer than its holder, if it lives, needs to commit.
+/// Limits each wait for a lock in this transaction to 250 ms on Postgres: enough for a live holder to commit,
+/// too short for a holder that hangs. SQLite has no row locks to wait for.
 pub(crate) async fn set_short_lock_timeout(tx: &mut DatabaseTransaction) -> Result<()> {
     const POSTGRES: &str = "SET LOCAL lock_timeout = '250ms'";
     if let DatabaseTransaction::Postgres(tx) = tx {
@@ -92,7 +99,8 @@ pub(crate) async fn set_short_lock_timeout(tx: &mut DatabaseTransaction) -> Resu
     Ok(())
 }
 
-/// Those of the chats that nobody else has locked at this moment.
+/// Returns the subset of `chats` that no other transaction has locked, and locks that subset. Missing chats
+/// are left out. SQLite returns all chats.
 pub(crate) async fn unlocked(
     tx: &mut DatabaseTransaction,
     chats: &[ChatId],

@@ -1,5 +1,5 @@
-//! All the SQL: one cloneable struct per aggregate around the store. A query is written once and
-//! runs on both databases; what differs stands in `dialect`.
+//! SQL access to the database: one cloneable repository struct per aggregate. Most queries are written once
+//! and run on both Postgres and SQLite; statements that differ have one constant for each.
 
 mod backup;
 mod backup_row;
