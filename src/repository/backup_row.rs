@@ -43,7 +43,7 @@ pub struct UserRecord {
     pub customer_id: UserId,
     /// Name of the user.
     pub username: String,
-    /// Hash of the user's password, or `plain:` and the password if it is not hashed yet.
+    /// Hash of the user's password. An import rejects passwords that are not hashed.
     pub password: String,
     /// Time of the sign-up, in microsecond precision like all times in an export.
     #[serde(with = "exact")]
@@ -111,7 +111,8 @@ pub struct MessageRecord {
     /// Time of the deletion, in microsecond precision; null if the message is not deleted.
     #[serde(default, with = "exact::optional")]
     pub deleted_at: Option<Timestamp>,
-    /// User who deleted the message; null if the message is not deleted or the caller named no user.
+    /// User who deleted the message; null if the message is not deleted. If the deleting caller named no
+    /// user, this is the author.
     pub deleted_by: Option<UserId>,
     /// Message that this message replies to; null if it is not a reply.
     pub reply_to: Option<MessageId>,

@@ -1,4 +1,4 @@
-//! Messages, for reading. They are written through the log.
+//! Reads messages by id, by page, by change and by search. The message log (`message_log`) writes them.
 
 use super::{chat::chat_exists, dialect};
 use crate::{
@@ -10,7 +10,8 @@ use futures_util::TryStreamExt;
 use sqlx::{Result, query_as, query_scalar};
 use tokio::task::coop as task;
 
-/// A message with its author's present name; every query of messages begins so.
+/// Builds a query that returns messages with the author's current name. Every query for whole messages starts
+/// with this text.
 macro_rules! select_messages {
     ($($rest:expr),+ $(,)?) => {
         concat!(
@@ -23,26 +24,27 @@ macro_rules! select_messages {
 }
 pub(super) use select_messages;
 
-/// Most messages that one search looks at: some 50 ms of work. Further ones are for the next page.
-const LOOKED_AT_ROWS: i64 = 20_000;
-/// Most bytes of text that one search looks at.
-const LOOKED_AT_BYTES: usize = 8 * 1024 * 1024;
+/// Maximum number of messages that one search scans: about 50 ms of work. The next page continues the scan.
+const MAX_SCANNED_ROWS: i64 = 20_000;
+/// Maximum size of the texts that one search scans, in bytes (8 MiB). A search stops after the message that
+/// reaches this size.
+const MAX_SCANNED_BYTES: usize = 8 * 1024 * 1024;
 
-/// The number of a chat's latest change.
+/// Head of a chat: the number of its latest change.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
 pub struct Head {
-    /// The chat.
+    /// Id of the chat.
     pub chat_id: ChatId,
-    /// Its latest change.
+    /// Number of the latest change; 0 if the chat has no change.
     pub seq: Seq,
 }
 
-/// Where a message is, for a user who asks for it.
+/// The chat of a message, and the role that the requesting user has in that chat.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Located {
-    /// The chat it was sent to.
+    /// Chat that the message was sent to.
     pub chat_id: ChatId,
-    /// The user's role there; none where they do not belong to it.
+    /// Role of the user in the chat; null if the user is not a member.
     pub role: Option<String>,
 }
 
@@ -51,13 +53,13 @@ pub struct Located {
 pub struct MessageRepository(Database);
 
 impl MessageRepository {
-    /// On this store.
+    /// Creates the repository on this database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// The message of that id, deleted or not.
+    /// Returns the message with this id, tombstones included. Null if the message or its chat does not exist.
     pub async fn find(&self, id: MessageId) -> Result<Option<Message>, Error> {
         const SQL: &str =
             select_messages!("WHERE m.message_id = $1 AND ", chat_exists!("m.chat_id"));
@@ -67,7 +69,8 @@ impl MessageRepository {
             .await)?)
     }
 
-    /// The same, where the user belongs to its chat.
+    /// Returns the message with this id, tombstones included. Null if the message or its chat does not exist,
+    /// or if the user is not a member of the chat.
     pub async fn find_as(&self, user: UserId, id: MessageId) -> Result<Option<Message>, Error> {
         const SQL: &str = select_messages!(
             "WHERE m.message_id = $1 AND EXISTS (SELECT 1 FROM customer_chat c \
@@ -81,7 +84,8 @@ impl MessageRepository {
             .await)?)
     }
 
-    /// Where a message is, and as what the user belongs to its chat.
+    /// Returns the chat of a message and the user's role in it. Null if the message or its chat does not
+    /// exist.
     pub async fn locate_as(&self, user: UserId, id: MessageId) -> Result<Option<Located>, Error> {
         const SQL: &str = concat!(
             "SELECT m.chat_id, (SELECT c.role FROM customer_chat c \
@@ -96,12 +100,14 @@ impl MessageRepository {
             .await)?)
     }
 
-    /// The messages of those ids, in no particular order.
+    /// Returns the messages with these ids, in no particular order. Missing messages are left out; messages
+    /// of a deleted chat are returned until the purge removes them.
     pub async fn find_all(&self, ids: &[MessageId]) -> Result<Vec<Message>, Error> {
         Ok(dialect::read_messages(&self.0, ids).await?)
     }
 
-    /// The chat a message was sent to, which never changes.
+    /// Returns the chat that a message was sent to; null if the message or its chat does not exist. The chat
+    /// of a message never changes.
     pub async fn chat_of(&self, id: MessageId) -> Result<Option<ChatId>, Error> {
         const SQL: &str = concat!(
             "SELECT m.chat_id FROM message m WHERE m.message_id = $1 AND ",
@@ -113,7 +119,7 @@ impl MessageRepository {
             .await)?)
     }
 
-    /// The number of the chat's latest change; none where there is no such chat.
+    /// Returns the head of the chat; null if the chat does not exist.
     pub async fn head(&self, chat: ChatId) -> Result<Option<Seq>, Error> {
         const SQL: &str = "SELECT seq FROM chat WHERE chat_id = $1 AND deleted_at IS NULL";
         Ok(on!(read & self.0, |db| query_scalar(SQL)
@@ -122,7 +128,7 @@ impl MessageRepository {
             .await)?)
     }
 
-    /// The newest messages with ids under `before`, newest first.
+    /// Returns the newest messages of the chat with ids below `before`, newest first.
     pub async fn page(
         &self,
         chat: ChatId,
@@ -140,7 +146,7 @@ impl MessageRepository {
         })?)
     }
 
-    /// The messages whose latest change came after `since`, by that change.
+    /// Returns the messages whose latest change has a number above `since`, in order of that number.
     pub async fn since(
         &self,
         chat: ChatId,
@@ -158,7 +164,7 @@ impl MessageRepository {
         })?)
     }
 
-    /// How many messages changed after `since`, counted no further than `most`.
+    /// Returns the number of messages that changed after `since`. Counting stops at `most`.
     pub async fn count_since(&self, chat: ChatId, since: Seq, most: i64) -> Result<i64, Error> {
         const SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM message \
                            WHERE chat_id = $1 AND seq > $2 LIMIT $3) changed";
@@ -170,8 +176,9 @@ impl MessageRepository {
             .await)?)
     }
 
-    /// The newest messages with ids under `before` that hold `text`, newest first. A bounded part of the
-    /// chat is looked at, whatever it holds.
+    /// Returns the ids of the newest messages below `before` that contain `text`, newest first. One call
+    /// scans at most `MAX_SCANNED_ROWS` messages and about `MAX_SCANNED_BYTES` of text, so that a search for
+    /// a rare text in a large chat stays short.
     pub async fn search(
         &self,
         chat: ChatId,
@@ -186,32 +193,33 @@ impl MessageRepository {
             " ORDER BY m.message_id DESC LIMIT $3"
         );
         let found = on!(read & self.0, |db| {
-            let query = query_as(SQL).bind(chat).bind(before).bind(LOOKED_AT_ROWS);
-            Found::look(query.fetch(db), text, most).await
+            let query = query_as(SQL).bind(chat).bind(before).bind(MAX_SCANNED_ROWS);
+            Found::scan(query.fetch(db), text, most).await
         });
         Ok(found?)
     }
 }
 
-/// What a search found.
+/// One page of search results.
 #[derive(Debug)]
 pub struct Found {
-    /// The messages, newest first.
+    /// Ids of the matching messages, newest first.
     pub ids: Vec<MessageId>,
-    /// The message before which a further search goes on. None where there is no earlier one.
+    /// Value of `before` for the next search. Null if the whole chat was scanned.
     pub next: Option<MessageId>,
 }
 
 impl Found {
-    /// Takes contents as they come, and stops at enough of them, found or looked at.
-    async fn look<S>(mut contents: S, text: &SearchText, most: PageLimit) -> sqlx::Result<Self>
+    /// Filters a stream of contents. Stops at the page limit, or at the scan limits `MAX_SCANNED_ROWS` and
+    /// `MAX_SCANNED_BYTES`.
+    async fn scan<S>(mut contents: S, text: &SearchText, most: PageLimit) -> sqlx::Result<Self>
     where
         S: TryStreamExt<Ok = (MessageId, String), Error = sqlx::Error> + Unpin,
     {
         let (mut ids, mut held) = (Vec::new(), 0);
         let (mut rows, mut bytes, mut last) = (0, 0, None);
         while let Some((id, content)) = contents.try_next().await? {
-            // Rows that are ready at once would keep the thread from other work.
+            // Buffered rows are ready without waiting. Without this yield a long scan would block the thread.
             task::consume_budget().await;
             if text.is_in(&content) {
                 held += content.len();
@@ -221,7 +229,7 @@ impl Found {
                 ids.push(id);
             }
             (rows, bytes, last) = (rows + 1, bytes + content.len(), Some(id));
-            if rows == LOOKED_AT_ROWS || bytes >= LOOKED_AT_BYTES {
+            if rows == MAX_SCANNED_ROWS || bytes >= MAX_SCANNED_BYTES {
                 return Ok(Self { ids, next: last });
             }
         }
@@ -229,27 +237,27 @@ impl Found {
     }
 }
 
-/// How much is read at once.
+/// Maximum size of one page.
 #[derive(Clone, Copy, Debug)]
 pub struct PageLimit {
-    /// Messages.
+    /// Maximum number of messages.
     pub rows: i64,
-    /// Bytes of their text. One message is always read, however long.
+    /// Maximum size of the texts, in bytes. The first message is always returned, even if it is longer.
     pub bytes: usize,
 }
 
-/// What was read.
+/// One page of messages.
 #[derive(Debug)]
 pub struct MessagePage {
-    /// The messages.
+    /// Messages, in the order of the query.
     pub rows: Vec<Message>,
-    /// Whether there were more, whose text was too much.
+    /// True if the byte limit cut the page, so that the query has more messages.
     pub cut: bool,
 }
 
 impl MessagePage {
-    /// Takes messages as they come, and stops where they are too many bytes: what follows is never
-    /// held.
+    /// Collects messages from a stream up to a limit in bytes of text. The rest of the stream is not fetched
+    /// into memory.
     pub(super) async fn read<S>(mut messages: S, bytes: usize) -> Result<Self>
     where
         S: TryStreamExt<Ok = Message, Error = sqlx::Error> + Unpin,

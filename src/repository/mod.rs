@@ -1,5 +1,6 @@
 //! SQL access to the database: one cloneable repository struct per aggregate. Most queries are written once
-//! and run on both Postgres and SQLite; statements that differ have one constant for each.
+//! and run on both Postgres and SQLite. A statement that differs has one constant per database; the module
+//! `dialect` collects the functions around such statements.
 
 mod backup;
 mod backup_row;

@@ -1,4 +1,5 @@
-//! Skeletons of names that were stored without them: by an older version, the original or an import.
+//! Backfill of name skeletons (UTS 39), which detect usernames that look alike. Names lack skeletons if an
+//! older version, the original server or an import stored them.
 
 use crate::{
     database::{Database, DatabaseTransaction, on},
@@ -7,47 +8,48 @@ use crate::{
 };
 use sqlx::{query, query_as};
 
-/// Names whose skeletons are stored in one transaction.
-const STEP: i64 = 200;
+/// Maximum number of names in one transaction.
+const MAX_NAMES: i64 = 200;
 
-/// Stores the skeletons of names.
+/// Stores missing skeletons of usernames.
 #[derive(Clone)]
 pub struct SkeletonRepository(Database);
 
-/// A name without its skeletons.
+/// A username whose skeletons are missing or belong to a former name.
 #[derive(sqlx::FromRow)]
-struct Bare {
+struct NameRow {
     customer_id: UserId,
     username: String,
 }
 
 impl SkeletonRepository {
-    /// On this store.
+    /// Creates the repository on this database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// Stores the skeletons of the next names without them after a user, where no other name has them;
-    /// gives the last user of the step, none at the end. Names that look like an earlier one stay without.
+    /// Stores the skeletons of the next names, of users with ids above `after`. Returns the last user of the
+    /// step, or null if no name is left. A name that looks like another stored name stays without skeletons.
     pub async fn step(&self, after: UserId) -> Result<Option<UserId>, Error> {
         const SQL: &str = "SELECT customer_id, username FROM customer \
                            WHERE skeleton_of IS DISTINCT FROM username AND customer_id > $1 \
                            ORDER BY customer_id LIMIT $2";
-        let bare: Vec<Bare> = on!(read & self.0, |db| query_as(SQL)
+        let names: Vec<NameRow> = on!(read & self.0, |db| query_as(SQL)
             .bind(after)
-            .bind(STEP)
+            .bind(MAX_NAMES)
             .fetch_all(db)
             .await)?;
-        let Some(last) = bare.last().map(|bare| bare.customer_id) else {
+        let Some(last) = names.last().map(|name| name.customer_id) else {
             return Ok(None);
         };
         let mut tx = self.0.begin().await?;
-        for name in &bare {
-            match fill(&mut tx, name).await {
+        for name in &names {
+            match store_skeletons(&mut tx, name).await {
                 Ok(true) => {}
-                Ok(false) => forget(&mut tx, name).await?,
-                // A user signed up under such a name meanwhile: the next round sees it.
+                Ok(false) => clear_former_skeletons(&mut tx, name).await?,
+                // A concurrent sign-up took a name that looks alike. The step is rolled back, and the next
+                // round of the backfill repeats it.
                 Err(sqlx::Error::Database(e)) if e.is_unique_violation() => return Ok(Some(last)),
                 Err(error) => return Err(error.into()),
             }
@@ -57,8 +59,12 @@ impl SkeletonRepository {
     }
 }
 
-/// Stores a name's skeletons; false where another name has one of them.
-async fn fill(tx: &mut DatabaseTransaction, name: &Bare) -> Result<bool, sqlx::Error> {
+/// Stores the skeletons of a name. Returns false if another user has one of these skeletons, or if the user
+/// was renamed or deleted.
+async fn store_skeletons(
+    tx: &mut DatabaseTransaction,
+    name: &NameRow,
+) -> Result<bool, sqlx::Error> {
     const SQL: &str = "UPDATE customer SET skeleton = $3, written_skeleton = $4, skeleton_of = $2 \
                        WHERE customer_id = $1 AND username = $2 AND NOT EXISTS \
                            (SELECT 1 FROM customer o WHERE o.customer_id <> $1 \
@@ -75,8 +81,12 @@ async fn fill(tx: &mut DatabaseTransaction, name: &Bare) -> Result<bool, sqlx::E
     Ok(filled > 0)
 }
 
-/// Takes away the skeletons of the name that a user had before a server of an older version changed it.
-async fn forget(tx: &mut DatabaseTransaction, name: &Bare) -> Result<(), sqlx::Error> {
+/// Removes skeletons that belong to the user's former name. They remain if a node of an older version renamed
+/// the user.
+async fn clear_former_skeletons(
+    tx: &mut DatabaseTransaction,
+    name: &NameRow,
+) -> Result<(), sqlx::Error> {
     const SQL: &str = "UPDATE customer \
                        SET skeleton = NULL, written_skeleton = NULL, skeleton_of = NULL \
                        WHERE customer_id = $1 AND username = $2 AND skeleton_of IS NOT NULL \
