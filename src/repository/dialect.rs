@@ -1,5 +1,6 @@
-//! What the two databases say differently: lists of rows as parameters (arrays and `unnest` on
-//! Postgres, JSON and `json_each` on SQLite), row locks (SQLite has one writer and needs none). Each statement stands in both forms, side by side.
+//! Statements that differ between the two databases, with both forms side by side. Lists of rows are bound as
+//! arrays (`unnest`) on Postgres and as JSON (`json_each`) on SQLite. Row locks exist only on Postgres,
+//! because SQLite has one writer.
 
 mod gone;
 
@@ -25,19 +26,19 @@ pub(super) use super::{
 };
 pub(super) use gone::{missing_sessions, missing_users, non_members, now, touch_sessions};
 
-/// One column of many rows, as an array for Postgres.
+/// Returns one column of `rows` as an array parameter for Postgres.
 pub(crate) fn column<'a, T, U>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> Vec<U> {
     rows.iter().map(value).collect()
 }
 
-/// Many rows, as JSON for SQLite.
+/// Returns `rows` as a JSON array, the list parameter for SQLite.
 pub(crate) fn json<'a, T, U: Serialize>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> String {
     let rows: Vec<U> = rows.iter().map(value).collect();
-    // Numbers and texts: there is nothing in them that JSON could not hold.
+    // Rows hold only numbers, texts and nulls, so serialization cannot fail.
     serde_json::to_string(&rows).unwrap_or_default()
 }
 
-/// How users stand to chats, in the order of the pairs.
+/// Returns the membership status of each pair of user and chat, in the order of `pairs`.
 pub(super) async fn standings(
     store: &Database,
     pairs: &[(UserId, ChatId)],
@@ -70,7 +71,7 @@ pub(super) async fn standings(
     }
 }
 
-/// The heads of chats as they are committed; those that do not exist are left out.
+/// Returns the committed heads of the chats. Missing and deleted chats are left out.
 pub(super) async fn heads(store: &Database, chats: &[ChatId]) -> Result<Vec<Head>> {
     const POSTGRES: &str = "SELECT chat_id, seq FROM chat \
                             WHERE chat_id = ANY($1) AND deleted_at IS NULL";
@@ -93,6 +94,8 @@ pub(super) async fn heads(store: &Database, chats: &[ChatId]) -> Result<Vec<Head
     }
 }
 
+/// Returns the users, each with its memberships in `chats`. On Postgres the users cannot be deleted before
+/// the transaction ends.
 pub(super) async fn people(
     tx: &mut DatabaseTransaction,
     users: &[UserId],
@@ -122,7 +125,8 @@ pub(super) async fn people(
     }
 }
 
-/// The messages of these chats and ids. They are named by their chats too, where they are kept.
+/// Returns the messages with these ids in these chats. The chat is part of each condition, because on
+/// Postgres the primary key is `(chat_id, message_id)` and the table may be partitioned by chat.
 pub(super) async fn messages(
     tx: &mut DatabaseTransaction,
     named: &[(ChatId, MessageId)],
@@ -155,6 +159,7 @@ const MESSAGES_POSTGRES: &str = select_messages!("WHERE m.message_id = ANY($1)")
 const MESSAGES_SQLITE: &str =
     select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
 
+/// Returns the messages with these ids, in no particular order. Missing messages are left out.
 pub(super) async fn read_messages(store: &Database, ids: &[MessageId]) -> Result<Vec<Message>> {
     match store {
         Database::Postgres(pool) => {
@@ -170,8 +175,8 @@ pub(super) async fn read_messages(store: &Database, ids: &[MessageId]) -> Result
     }
 }
 
-/// The messages that are stored under these names. `IS NOT NULL` lets Postgres use the index on
-/// them, which has no others.
+/// Returns the messages that are stored under these idempotency keys. The condition `IS NOT NULL` lets
+/// Postgres use the partial index on the keys.
 pub(super) async fn duplicates(
     tx: &mut DatabaseTransaction,
     keys: &[IdempotencyKey],

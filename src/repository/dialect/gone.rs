@@ -1,4 +1,5 @@
-//! Who and what of many is gone by now.
+//! Queries that find the ids in a list which no longer exist, and liveness queries for sessions. The delivery
+//! reconciler and the session service use them to end subscriptions and sessions.
 
 use super::{column, json};
 use crate::{
@@ -7,8 +8,9 @@ use crate::{
 };
 use sqlx::{Result, query_as, query_scalar};
 
-/// Those of the pairs that are no memberships although user and chat exist, seen in one look: a
-/// deleted user or chat takes its memberships along, and is told as what it is.
+/// Returns the pairs that are not a membership although both the user and the chat exist. Pairs with a
+/// deleted user or chat are left out, because the deletion is reported separately. One statement reads all
+/// tables, so that a concurrent deletion is not mistaken for the end of a membership.
 pub(crate) async fn non_members(
     store: &Database,
     pairs: &[(UserId, ChatId)],
@@ -38,7 +40,7 @@ pub(crate) async fn non_members(
     }
 }
 
-/// Those of the ids that are no users.
+/// Returns the ids that have no user.
 pub(crate) async fn missing_users(store: &Database, ids: &[UserId]) -> Result<Vec<UserId>> {
     const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
         WHERE NOT EXISTS (SELECT FROM customer u WHERE u.customer_id = k.id)";
@@ -56,7 +58,7 @@ pub(crate) async fn missing_users(store: &Database, ids: &[UserId]) -> Result<Ve
     }
 }
 
-/// Those of the ids that are no sessions.
+/// Returns the ids that have no session.
 pub(crate) async fn missing_sessions(
     store: &Database,
     ids: &[SessionId],
@@ -77,7 +79,8 @@ pub(crate) async fn missing_sessions(
     }
 }
 
-/// The present: the database's, where it has a clock of its own.
+/// Returns the current time: the clock of the database server on Postgres, the clock of this process on
+/// SQLite.
 pub(crate) async fn now(store: &Database) -> Result<Timestamp> {
     const POSTGRES: &str = "SELECT clock_timestamp()";
     match store {
@@ -86,7 +89,8 @@ pub(crate) async fn now(store: &Database) -> Result<Timestamp> {
     }
 }
 
-/// Notes that sessions are in use; gives those that are within their lifetime.
+/// Records `now` as the last use of the sessions. Returns the sessions that have not expired; expired and
+/// missing sessions are not changed.
 pub(crate) async fn touch_sessions(
     tx: &mut DatabaseTransaction,
     sessions: &[SessionId],
