@@ -1,5 +1,5 @@
-//! Everything that is stored, row by row and as it is, for copies of a whole database: read from one
-//! moment, written in one transaction.
+//! Export and import of a whole database, row by row. An export (`Snapshot`) reads one consistent snapshot;
+//! an import (`Restore`) writes one transaction.
 
 use super::{
     backup_row::{
@@ -16,39 +16,40 @@ use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Result, query, query_as, query_scalar};
 use std::fmt;
 
-/// How many rows there are of each kind.
+/// Number of rows of each kind. Deleted chats and their rows do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
-    /// Users.
+    /// Number of users.
     pub users: i64,
-    /// Chats.
+    /// Number of chats.
     pub chats: i64,
-    /// Memberships.
+    /// Number of memberships.
     pub members: i64,
-    /// Messages, tombstones too.
+    /// Number of messages, tombstones included.
     pub messages: i64,
-    /// Sessions.
+    /// Number of sessions.
     pub sessions: i64,
 }
 
-/// The last id that was given to each kind of row, whether or not the row is still there: an id is
-/// never used again.
+/// Last assigned id of each kind of row; 0 if no id was assigned. The row may be deleted: an export keeps the
+/// last ids because an id is never reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LastIds {
-    /// Of a user.
+    /// Last assigned user id.
     pub user: i64,
-    /// Of a chat.
+    /// Last assigned chat id.
     pub chat: i64,
-    /// Of a message.
+    /// Last assigned message id.
     pub message: i64,
-    /// Of a session.
+    /// Last assigned session id.
     pub session: i64,
 }
 
 impl LastIds {
-    /// Notes a row, whose id must not be given again.
+    /// Raises the last id of the row's kind to the id of this row. A membership has no id of its own and
+    /// changes nothing.
     pub fn note(&mut self, record: &Record) {
         let last = match record.kind() {
             Kind::User => &mut self.user,
@@ -60,7 +61,8 @@ impl LastIds {
         *last = (*last).max(record.key().0);
     }
 
-    /// Whether further ids can be given after them, which every client reads exactly.
+    /// Returns true if each last id is from 0 to 2^53 - 2, so that at least one further id is left. JSON
+    /// clients read ids exactly up to 2^53 - 1.
     #[must_use]
     pub fn leave_others(&self) -> bool {
         [self.user, self.chat, self.message, self.session]
@@ -68,7 +70,7 @@ impl LastIds {
             .all(|last| (0..LARGEST).contains(last))
     }
 
-    /// Of each kind the later one.
+    /// Returns the higher last id of each kind.
     #[must_use]
     pub fn or_later(self, other: Self) -> Self {
         Self {
@@ -81,13 +83,13 @@ impl LastIds {
 }
 
 impl Counts {
-    /// Rows of all kinds.
+    /// Returns the number of rows of all kinds.
     #[must_use]
     pub fn all(&self) -> i64 {
         self.users + self.chats + self.members + self.messages + self.sessions
     }
 
-    /// Counts one more.
+    /// Adds one row of this kind.
     pub fn add(&mut self, kind: Kind) {
         *match kind {
             Kind::User => &mut self.users,
@@ -99,7 +101,7 @@ impl Counts {
     }
 }
 
-/// As people read it: `3 users, 2 chats, 4 memberships, 10 messages, 0 sessions`.
+/// Formats the counts for a human reader: `3 users, 2 chats, 4 memberships, 10 messages, 0 sessions`.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -117,13 +119,13 @@ impl fmt::Display for Counts {
     }
 }
 
-/// How many passwords are not hashed yet.
+/// Returns the number of passwords that are not hashed yet.
 async fn plain_passwords(tx: &mut DatabaseTransaction) -> Result<i64, Error> {
     const SQL: &str = "SELECT count(*) FROM customer WHERE password LIKE 'plain:%'";
     Ok(on!(tx tx, |db| query_scalar(SQL).fetch_one(db).await)?)
 }
 
-/// What the store itself counts.
+/// Counts the rows in the database. Deleted chats and their rows do not count.
 async fn count(tx: &mut DatabaseTransaction) -> Result<Counts, Error> {
     const SQL: &str = concat!(
         "SELECT (SELECT count(*) FROM customer) AS users, \
@@ -137,12 +139,13 @@ async fn count(tx: &mut DatabaseTransaction) -> Result<Counts, Error> {
     Ok(on!(tx tx, |db| query_as(SQL).fetch_one(db).await)?)
 }
 
-/// Fills an empty database, all or nothing: dropped without `commit`, it leaves it empty.
+/// An import into an empty database, in one transaction. A `Restore` that is dropped without `commit` leaves
+/// the database empty.
 pub struct Restore(DatabaseTransaction);
 
 impl Restore {
-    /// Begins; none where the database holds a user or a chat, without which there is nothing else.
-    /// Until the end nobody else writes to it.
+    /// Begins an import; null if the database holds a user or a chat. All other rows refer to a user or a
+    /// chat, so these two tables are enough. Other nodes cannot insert users or chats before the import ends.
     pub async fn begin(store: &Database) -> Result<Option<Self>, Error> {
         let mut tx = store.begin().await?;
         if !dialect::lock_if_empty(&mut tx).await? {
@@ -152,7 +155,8 @@ impl Restore {
         Ok(Some(Self(tx)))
     }
 
-    /// Stores rows as they are, all of one kind and few enough for one statement: 500.
+    /// Stores rows unchanged, in one statement. All rows must be of one kind, and at most 500, because a
+    /// statement has a limited number of parameters.
     pub async fn add(&mut self, rows: &[Record]) -> Result<(), Error> {
         let Some(kind) = rows.first().map(Record::kind) else {
             return Ok(());
@@ -210,12 +214,12 @@ impl Restore {
         Ok(())
     }
 
-    /// What the store counts of what was stored.
+    /// Counts the rows that the database holds within this import, to compare with the rows of the export.
     pub async fn counts(&mut self) -> Result<Counts, Error> {
         count(&mut self.0).await
     }
 
-    /// The flaws of all that was stored, a sentence each; empty where all is right.
+    /// Returns a sentence for each invariant that the imported rows violate; empty if the rows are valid.
     pub async fn flaws(&mut self) -> Result<Vec<String>, Error> {
         let mut found = flaws_of_rows(&mut self.0).await?;
         let plain = plain_passwords(&mut self.0).await?;
@@ -225,7 +229,8 @@ impl Restore {
         Ok(found)
     }
 
-    /// Makes it last; new rows get ids after these, and the log is another than before.
+    /// Commits the import. New rows get ids above `last`. The log begins a new epoch, so that clients reload
+    /// their chats.
     pub async fn commit(mut self, last: LastIds) -> Result<(), Error> {
         dialect::set_last_ids(&mut self.0, last).await?;
         epoch::begin(&mut self.0).await?;
@@ -233,7 +238,7 @@ impl Restore {
     }
 }
 
-/// A table and its columns, in the order of their values above.
+/// Returns the table and its columns, in the order in which `Restore::add` binds the values.
 fn columns(kind: Kind) -> &'static str {
     match kind {
         Kind::User => "customer (customer_id, username, password, created_at)",
@@ -253,20 +258,20 @@ fn columns(kind: Kind) -> &'static str {
     }
 }
 
-/// Rows that are read at once: at the longest text of a message some 8 MB.
+/// Number of rows in one query of an export: about 8 MB if every message has the maximum text of 16 KiB.
 const PAGE: i64 = 500;
 
-/// Everything at one moment, table by table and by key, so that the same data is always read in the
-/// same order.
+/// A consistent snapshot of the database, read table by table in order of key. Equal data always yields equal
+/// exports.
 pub struct Snapshot {
     tx: DatabaseTransaction,
-    /// The table that is being read; none at the end.
+    /// Table that is being read; null after the last table.
     kind: Option<Kind>,
-    /// The key of the last row that was read of it.
+    /// Key of the last row that was read of this table; `(0, 0)` at its start.
     after: (i64, i64),
 }
 
-/// The next rows of a table after a key of one or two columns.
+/// Reads the next page of a table, after a key of one or two columns.
 macro_rules! page {
     ($self:ident, $sql:expr, $row:ty, $kind:path $(, $key:expr)*) => {{
         let rows: Vec<$row> = on!(tx &mut $self.tx, |db| query_as($sql)$(.bind($key))*
@@ -278,7 +283,7 @@ macro_rules! page {
 }
 
 impl Snapshot {
-    /// In this transaction, which sees one moment.
+    /// Creates a snapshot from this transaction. The transaction must see one consistent state.
     #[must_use]
     pub fn new(tx: DatabaseTransaction) -> Self {
         Self {
@@ -288,17 +293,17 @@ impl Snapshot {
         }
     }
 
-    /// How many rows there are.
+    /// Counts the rows of the snapshot.
     pub async fn counts(&mut self) -> Result<Counts, Error> {
         count(&mut self.tx).await
     }
 
-    /// How many passwords are not hashed yet.
+    /// Returns the number of passwords that are not hashed yet.
     pub async fn plain_passwords(&mut self) -> Result<i64, Error> {
         plain_passwords(&mut self.tx).await
     }
 
-    /// The next rows, all of one kind; none at the end.
+    /// Returns the next rows, all of one kind. Empty after the last row.
     pub async fn next(&mut self) -> Result<Vec<Record>, Error> {
         while let Some(kind) = self.kind {
             let page = self.page(kind).await?;
@@ -344,16 +349,16 @@ impl Snapshot {
         }
     }
 
-    /// The last ids that were given. On Postgres they are no part of the moment, and at least those
-    /// of its rows.
+    /// Returns the last assigned ids. Sequences of Postgres are not part of a snapshot, so an id may be
+    /// higher than in the snapshot, but never lower than an id of its rows.
     pub async fn last_ids(&mut self) -> Result<LastIds, Error> {
         Ok(dialect::last_ids(&mut self.tx).await?)
     }
 }
 
-/// The last ids that were given.
+/// Returns the last assigned ids; 0 for a kind of row without one.
 pub(crate) async fn last_ids(tx: &mut DatabaseTransaction) -> Result<LastIds> {
-    // A sequence may have another name in a database of the original.
+    // An adopted database of the original server may use other sequence names, so Postgres resolves them.
     const POSTGRES: &str = "SELECT \
         coalesce(pg_sequence_last_value(pg_get_serial_sequence('customer', 'customer_id')::regclass), 0), \
         coalesce(pg_sequence_last_value(pg_get_serial_sequence('chat', 'chat_id')::regclass), 0), \
@@ -376,7 +381,7 @@ pub(crate) async fn last_ids(tx: &mut DatabaseTransaction) -> Result<LastIds> {
     })
 }
 
-/// Lets the next ids follow these; 0 stands for none that was given.
+/// Sets the last assigned ids, so that the next ids follow them. 0 means that no id was assigned.
 pub(crate) async fn set_last_ids(tx: &mut DatabaseTransaction, last: LastIds) -> Result<()> {
     const POSTGRES: &str = "SELECT \
         setval(pg_get_serial_sequence($1, $2)::regclass, greatest($3, 1), $3 > 0)";
@@ -403,8 +408,8 @@ pub(crate) async fn set_last_ids(tx: &mut DatabaseTransaction, last: LastIds) ->
     Ok(())
 }
 
-/// The beginning of a statement that stores rows with the ids that they have already; Postgres wants
-/// that said where a table makes them itself.
+/// Returns the start of an INSERT statement that stores rows with their given ids. Postgres requires
+/// `OVERRIDING SYSTEM VALUE` for a table that generates its ids.
 pub(crate) fn with_given_ids(tx: &DatabaseTransaction, table: &str) -> String {
     match tx {
         DatabaseTransaction::Postgres(_) => format!("INSERT INTO {table} OVERRIDING SYSTEM VALUE "),
@@ -412,10 +417,10 @@ pub(crate) fn with_given_ids(tx: &DatabaseTransaction, table: &str) -> String {
     }
 }
 
-/// Lets the statements that follow take longer than those of a server may.
+/// Disables the statement timeout and the idle timeout for the rest of this transaction.
 pub(crate) async fn disable_timeouts(tx: &mut DatabaseTransaction) -> Result<()> {
     if let DatabaseTransaction::Postgres(tx) = tx {
-        // Whoever takes the rows, or gives them, may pause for as long as it likes.
+        // The reader of an export, or the source of an import, may pause for any time.
         for limit in [
             "SET LOCAL statement_timeout = 0",
             "SET LOCAL idle_in_transaction_session_timeout = 0",

@@ -1,4 +1,4 @@
-//! How far members have read.
+//! Read positions: the message up to which each member has read a chat. Serves read marks and unread counts.
 
 use super::{
     chat::chat_exists,
@@ -11,8 +11,8 @@ use crate::{
 };
 use sqlx::{Result, query_as};
 
-/// How far a member has read: up to the message that they marked, or to their own latest, for
-/// whoever writes has seen what was there. Of the row `m`; null where there is neither.
+/// Builds the read position of the membership row `m`: the later of the marked message and the member's own
+/// latest message, because a member who writes has seen the chat. Null if there is no such message.
 macro_rules! read_position {
     () => {
         "(SELECT max(p.message_id) FROM (SELECT m.last_read_message_id AS message_id \
@@ -22,8 +22,8 @@ macro_rules! read_position {
 }
 pub(super) use read_position;
 
-/// The message sent last to a chat, null where there is none: for a new member, what is unread begins
-/// after it.
+/// Builds the id of the latest message of a chat; null if the chat has no message. Messages up to this one do
+/// not count as unread for a new member.
 macro_rules! latest_message {
     ($chat:literal) => {
         concat!(
@@ -35,52 +35,53 @@ macro_rules! latest_message {
 }
 pub(super) use latest_message;
 
-/// A member's wish to have read a chat up to a message.
+/// Request of a member to mark a chat as read up to a message.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadMark {
-    /// Who.
+    /// Id of the member.
     pub user: UserId,
-    /// Where.
+    /// Id of the chat.
     pub chat: ChatId,
-    /// Up to which message.
+    /// Last message that the member has read.
     pub message: MessageId,
 }
 
-/// A read position that was moved.
+/// A read position that moved forward.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
 pub struct MovedPosition {
-    /// Whose.
+    /// Id of the member.
     pub customer_id: UserId,
-    /// Where.
+    /// Id of the chat.
     pub chat_id: ChatId,
-    /// To which message.
+    /// New read position: the last message that the member has read.
     pub message_id: MessageId,
 }
 
-/// How a mark compares with what is stored.
+/// Stored facts about a `ReadMark`. They tell why a mark moved nothing.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
 pub struct Position {
-    /// The user; none where they do not belong to the chat.
+    /// Id of the user; null if the user is not a member of the chat.
     pub member: Option<UserId>,
-    /// The message; none where it is not one of the chat.
+    /// Id of the marked message; null if the chat has no such message.
     pub message: Option<MessageId>,
-    /// How far the member has read.
+    /// Stored read position; null if the member has neither marked nor sent a message.
     pub position: Option<MessageId>,
 }
 
-/// Moves and reads positions.
+/// Reads and advances read positions.
 #[derive(Clone)]
 pub struct ReadPositionRepository(Database);
 
 impl ReadPositionRepository {
-    /// On this store.
+    /// Creates the repository on this database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// Moves read positions, never back, and tells which moved. What names a message that is not
-    /// one of the chat, or nobody who belongs to it, moves nothing.
+    /// Moves read positions forward and returns the positions that moved. A mark is ignored if it lies at or
+    /// before the read position, if its message is not in the chat or if its user is not a member of the
+    /// chat.
     pub async fn advance(&self, marks: &[ReadMark]) -> Result<Vec<MovedPosition>, Error> {
         let mut tx = self.0.begin().await?;
         let moved = dialect::mark_read(&mut tx, marks).await?;
@@ -88,14 +89,15 @@ impl ReadPositionRepository {
         Ok(moved)
     }
 
-    /// How marks compare with what is stored, in their order.
+    /// Returns the stored facts about each mark, in the order of `marks`.
     pub async fn read(&self, marks: &[ReadMark]) -> Result<Vec<Position>, Error> {
         Ok(dialect::positions(&self.0, marks).await?)
     }
 }
 
-/// Moves read positions forward. Postgres locks them in one order first, in which users and chats
-/// are deleted too.
+/// Moves read positions forward and returns the positions that moved. Postgres first locks the membership
+/// rows in order of user and chat. Deletions of users and chats lock rows in that order too, so that no
+/// deadlock occurs.
 pub(crate) async fn mark_read(
     tx: &mut DatabaseTransaction,
     marks: &[ReadMark],
@@ -140,7 +142,7 @@ pub(crate) async fn mark_read(
     }
 }
 
-/// How marks compare with what is stored, in their order.
+/// Returns the stored facts about each mark, in the order of `marks`.
 pub(crate) async fn positions(store: &Database, marks: &[ReadMark]) -> Result<Vec<Position>> {
     const POSTGRES: &str = concat!(
         "SELECT m.customer_id AS member, x.message_id AS message, ",
@@ -175,6 +177,7 @@ pub(crate) async fn positions(store: &Database, marks: &[ReadMark]) -> Result<Ve
     }
 }
 
+/// Returns the mark as a row for `json`: user, chat, message.
 fn mark_row(mark: &ReadMark) -> (i64, i64, i64) {
     (mark.user.0, mark.chat.0, mark.message.0)
 }

@@ -1,4 +1,5 @@
-//! How much is stored, in time that does not grow with it.
+//! Totals for metrics and statistics: row counts and database size, read in bounded time. Large tables are
+//! estimated.
 
 use crate::{
     database::{Database, on},
@@ -6,30 +7,30 @@ use crate::{
 };
 use sqlx::{query_as, query_scalar};
 
-/// Rows that are counted one by one. A table with more is estimated: by Postgres' own statistics, on
-/// SQLite by its first and last id.
+/// Maximum number of rows that are counted exactly. A larger table is estimated: on Postgres from the planner
+/// statistics, on SQLite from the first and last id. An estimate includes deleted chats.
 const COUNTED: i64 = 100_000;
 
-/// Rows of each kind, and the size of the whole.
+/// Number of rows of each kind, exact below 100,000 and estimated above, and the size of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Totals {
-    /// Users.
+    /// Number of users.
     pub users: i64,
-    /// Chats, without those that are deleted.
+    /// Number of chats, deleted chats excluded unless the number is an estimate.
     pub chats: i64,
-    /// Messages, tombstones included.
+    /// Number of messages, tombstones included.
     pub messages: i64,
-    /// Sessions.
+    /// Number of sessions.
     pub sessions: i64,
-    /// Bytes of the database.
+    /// Size of the database, in bytes.
     pub bytes: i64,
 }
 
-/// Reads how much is stored.
+/// Reads the totals of the database.
 #[derive(Clone)]
 pub struct TotalsRepository(Database);
 
-/// Counts rows up to `COUNTED`.
+/// Builds a subquery that counts rows up to the value of `COUNTED`.
 macro_rules! counted {
     ($rows:literal) => {
         concat!(
@@ -40,7 +41,7 @@ macro_rules! counted {
     };
 }
 
-/// Counts each table, and measures the database by `$bytes`.
+/// Builds the query for all totals. `$bytes` is the expression for the size of the database.
 macro_rules! totals {
     ($bytes:literal) => {
         concat!(
@@ -59,7 +60,7 @@ macro_rules! totals {
     };
 }
 
-/// A table that may be estimated.
+/// A table whose number of rows may be estimated.
 #[derive(Clone, Copy)]
 enum Table {
     Users,
@@ -69,13 +70,13 @@ enum Table {
 }
 
 impl TotalsRepository {
-    /// On this store.
+    /// Creates the repository on this database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// Rows and bytes.
+    /// Returns the totals of the database.
     pub async fn read(&self) -> Result<Totals, Error> {
         const POSTGRES: &str = totals!("pg_database_size(current_database())");
         const SQLITE: &str =
@@ -98,6 +99,7 @@ impl TotalsRepository {
         Ok(totals)
     }
 
+    /// Returns an estimate of the number of rows in a table.
     async fn estimate(&self, table: Table) -> Result<i64, Error> {
         let (postgres, sqlite) = table.estimates();
         let sql = match &self.0 {
@@ -110,7 +112,8 @@ impl TotalsRepository {
     }
 }
 
-/// The rows of a table as Postgres estimates them, and the ids that SQLite has given.
+/// Builds the estimate queries of a table, first for Postgres, then for SQLite. The SQLite estimate is the
+/// span of ids, so deleted rows count.
 macro_rules! estimates {
     ($table:literal, $id:literal) => {
         (
@@ -135,6 +138,7 @@ macro_rules! estimates {
 }
 
 impl Table {
+    /// Returns the estimate queries for Postgres and for SQLite.
     fn estimates(self) -> (&'static str, &'static str) {
         match self {
             Self::Users => estimates!("customer", "customer_id"),

@@ -1,4 +1,4 @@
-//! Users.
+//! Reads, creates and changes users. The module `user_deletion` deletes them.
 
 use super::dialect;
 use crate::{
@@ -8,24 +8,24 @@ use crate::{
 };
 use sqlx::{query_as, query_scalar};
 
-/// A user, and what they must prove.
+/// A user with the stored password hash, for the check of a login.
 #[derive(Clone, sqlx::FromRow)]
 pub struct Credentials {
     /// The user.
     #[sqlx(flatten)]
     pub user: User,
-    /// The stored hash of their password.
+    /// Stored hash of the user's password.
     pub password: String,
 }
 
-/// A user after a change, and the sessions that it ended.
+/// A user after a change, with the sessions that the change ended.
 #[derive(Debug)]
 pub struct Updated {
-    /// The user.
+    /// The user after the change.
     pub user: User,
-    /// The name before.
+    /// Name of the user before the change; the current name if the change did not rename the user.
     pub former_name: String,
-    /// What a new password ended.
+    /// Sessions that ended because of a new password; empty if the password did not change.
     pub ended: Vec<SessionId>,
 }
 
@@ -34,13 +34,13 @@ pub struct Updated {
 pub struct UserRepository(Database);
 
 impl UserRepository {
-    /// On this store.
+    /// Creates the repository on this database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// Up to `limit` users with ids over `after`, by id.
+    /// Returns up to `limit` users with ids above `after`, in order of id.
     pub async fn list(&self, after: UserId, limit: i64) -> Result<Vec<User>, Error> {
         const SQL: &str = "SELECT customer_id, username, created_at FROM customer \
                            WHERE customer_id > $1 ORDER BY customer_id LIMIT $2";
@@ -51,23 +51,23 @@ impl UserRepository {
             .await)?)
     }
 
-    /// Those of the ids that are no users.
+    /// Returns the ids that have no user.
     pub async fn missing(&self, ids: &[UserId]) -> Result<Vec<UserId>, Error> {
         Ok(dialect::missing_users(&self.0, ids).await?)
     }
 
-    /// The users of those ids, in any order; those that do not exist are left out.
+    /// Returns the users with these ids, in no particular order. Missing users are left out.
     pub async fn find_all(&self, ids: &[UserId]) -> Result<Vec<User>, Error> {
         Ok(dialect::users(&self.0, ids).await?)
     }
 
-    /// The user that the name finds.
+    /// Returns the user with this name, in any Unicode normal form; null if no user matches.
     pub async fn find_by_name(&self, name: &SoughtName) -> Result<Option<User>, Error> {
         Ok(self.credentials(name).await?.map(|found| found.user))
     }
 
-    /// Stores a new user with a hashed password; `username_taken` where another has a name that looks
-    /// like it.
+    /// Stores a new user with a hashed password. The error is `username_taken` if another user has this name
+    /// or a name that looks like it.
     pub async fn create(&self, name: &Username, hash: &str) -> Result<User, Error> {
         const SQL: &str = "INSERT INTO customer \
                 (username, password, created_at, skeleton, written_skeleton, skeleton_of) \
@@ -87,10 +87,14 @@ impl UserRepository {
         Ok(user)
     }
 
-    /// The user that the name finds, and what they must prove; none where nobody is called so.
+    /// Returns the user with this name and the stored password hash; null if no user matches. The name
+    /// matches as given, in its composed Unicode form or by its skeleton. If several users match, the closest
+    /// name wins.
     pub async fn credentials(&self, name: &SoughtName) -> Result<Option<Credentials>, Error> {
         const SQL: &str = "SELECT customer_id, username, created_at, password FROM customer \
                            WHERE username = $1 OR username = $2 OR skeleton = $3";
+        // The skeleton finds stored names in other normal forms. It also finds names that only look alike,
+        // which `distance` rejects.
         let found: Vec<Credentials> = on!(read & self.0, |db| query_as(SQL)
             .bind(name.given())
             .bind(name.composed())
@@ -105,8 +109,10 @@ impl UserRepository {
         Ok(nearest.map(|(_, found)| found))
     }
 
-    /// Changes what is given; a new password ends the user's sessions but the one to keep.
-    /// `username_taken` where another has a name that looks like the new one.
+    /// Changes the name, the password hash or both; a null argument leaves its field unchanged. A new
+    /// password ends all sessions of the user except `kept`, or all of them if `kept` is null. Returns null
+    /// if the user does not exist. The error is `username_taken` if another user has the new name or one that
+    /// looks like it.
     pub async fn update(
         &self,
         id: UserId,
@@ -147,7 +153,7 @@ impl UserRepository {
         };
         let mut ended = Vec::new();
         if hash.is_some() {
-            // No session has the id 0.
+            // Session ids begin at 1, so the id 0 keeps no session.
             ended = on!(tx &mut tx, |db| query_scalar(SESSIONS)
                 .bind(id)
                 .bind(kept.unwrap_or(SessionId(0)))
