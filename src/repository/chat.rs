@@ -1,4 +1,4 @@
-//! Chats.
+//! Reads and creates chats, and changes a chat and its memberships under a row lock (`LockedChat`).
 
 use super::{dialect, read_position::latest_message};
 use crate::{
@@ -8,8 +8,8 @@ use crate::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-/// Whether a chat is there, to be said of whatever is read or written by its id: a deleted one is
-/// not, although its messages and memberships are swept away only later.
+/// Builds the condition that a chat exists and is not deleted. Every statement on rows of a chat needs this
+/// condition, because the messages and memberships of a deleted chat are purged later.
 macro_rules! chat_exists {
     ($chat:literal) => {
         concat!(
@@ -26,13 +26,13 @@ pub(super) use chat_exists;
 pub struct ChatRepository(Database);
 
 impl ChatRepository {
-    /// On this store.
+    /// Creates the repository on this database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// Up to `limit` chats with ids over `after`, by id.
+    /// Returns up to `limit` chats with ids above `after`, in order of id.
     pub async fn list(&self, after: ChatId, limit: i64) -> Result<Vec<Chat>, Error> {
         const SQL: &str = "SELECT chat_id, chat_name, created_at FROM chat \
                            WHERE chat_id > $1 AND deleted_at IS NULL \
@@ -44,7 +44,7 @@ impl ChatRepository {
             .await)?)
     }
 
-    /// The same of the chats that a user belongs to.
+    /// Returns up to `limit` chats of a user with ids above `after`, in order of id.
     pub async fn list_of(
         &self,
         user: UserId,
@@ -63,7 +63,7 @@ impl ChatRepository {
             .await)?)
     }
 
-    /// The chat of that id.
+    /// Returns the chat with this id; null if it does not exist.
     pub async fn find(&self, id: ChatId) -> Result<Option<Chat>, Error> {
         const SQL: &str = "SELECT chat_id, chat_name, created_at FROM chat \
                            WHERE chat_id = $1 AND deleted_at IS NULL";
@@ -73,8 +73,9 @@ impl ChatRepository {
             .await)?)
     }
 
-    /// Stores a new chat, with its admin where one is known; `unauthorized` where that one is gone,
-    /// `forbidden` where they have made `most` that are there.
+    /// Stores a new chat and makes `admin` its first member; the chat has no member if `admin` is null. The
+    /// error is `unauthorized` if that user was deleted, and `forbidden` if that user already created `most`
+    /// chats that still exist. There is no limit if `most` is null.
     pub async fn create(
         &self,
         name: &ChatName,
@@ -88,7 +89,7 @@ impl ChatRepository {
         let now = Timestamp::now();
         let mut tx = self.0.begin().await?;
         if let (Some(user), Some(most)) = (admin, most) {
-            hold_to(&mut tx, user, most).await?;
+            check_created_limit(&mut tx, user, most).await?;
         }
         let chat: Chat = on!(tx &mut tx, |db| query_as(CHAT)
             .bind(name)
@@ -97,7 +98,7 @@ impl ChatRepository {
             .fetch_one(db)
             .await)?;
         if let Some(user) = admin {
-            let seated = on!(tx &mut tx, |db| query(ADMIN)
+            let inserted = on!(tx &mut tx, |db| query(ADMIN)
                 .bind(user)
                 .bind(chat.chat_id)
                 .bind(Role::Admin.as_str())
@@ -105,11 +106,11 @@ impl ChatRepository {
                 .execute(db)
                 .await
                 .map(drop));
-            match seated {
+            match inserted {
                 Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => {
                     return Err(Error::invalid_token());
                 }
-                seated => seated?,
+                inserted => inserted?,
             }
         }
         tx.commit().await?;
@@ -117,9 +118,13 @@ impl ChatRepository {
     }
 }
 
-/// Refuses one chat more where the user has made `most`. Of several that are made at once, one after the
-/// other is counted.
-async fn hold_to(tx: &mut DatabaseTransaction, user: UserId, most: u32) -> Result<(), Error> {
+/// Checks that the user created fewer than `most` chats that still exist. The lock on the user makes
+/// concurrent creations wait for each other, so that they cannot exceed the limit.
+async fn check_created_limit(
+    tx: &mut DatabaseTransaction,
+    user: UserId,
+    most: u32,
+) -> Result<(), Error> {
     const MADE: &str = "SELECT count(*) FROM (SELECT 1 FROM chat \
                         WHERE created_by = $1 AND deleted_at IS NULL LIMIT $2) made";
     dialect::hold_user(tx, user).await?;
@@ -136,24 +141,26 @@ async fn hold_to(tx: &mut DatabaseTransaction, user: UserId, most: u32) -> Resul
     )))
 }
 
-/// Locks chats.
+/// Locks chats for changes.
 #[derive(Clone)]
 pub struct LockedChatRepository(Database);
 
-/// A chat that is locked until the commit. Dropped without one, nothing happened.
+/// A chat that is locked against other writers until `commit`. Changes are rolled back if the value is
+/// dropped without `commit`.
 pub struct LockedChat {
     tx: DatabaseTransaction,
     chat: ChatId,
 }
 
 impl LockedChatRepository {
-    /// On this store.
+    /// Creates the repository on this database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// Locks a chat. One that does not exist has no members.
+    /// Locks a chat. A missing or deleted chat is no error: its `LockedChat` finds no members and changes
+    /// nothing.
     pub async fn lock(&self, chat: ChatId) -> Result<LockedChat, Error> {
         let mut tx = self.0.begin().await?;
         dialect::lock_chats(&mut tx, &[chat]).await?;
@@ -162,7 +169,7 @@ impl LockedChatRepository {
 }
 
 impl LockedChat {
-    /// A user's role; none where they do not belong to the chat.
+    /// Returns the role of a user; null if the user is not a member.
     pub async fn role(&mut self, user: UserId) -> Result<Option<Role>, Error> {
         const SQL: &str = concat!(
             "SELECT role FROM customer_chat WHERE customer_id = $1 AND chat_id = $2 AND ",
@@ -176,7 +183,7 @@ impl LockedChat {
         Ok(role.map(Role::from))
     }
 
-    /// Whether the chat has an admin besides this user.
+    /// Returns true if a user other than this one is an admin of the chat.
     pub async fn has_other_admin(&mut self, user: UserId) -> Result<bool, Error> {
         const SQL: &str = "SELECT count(*) FROM customer_chat \
                            WHERE chat_id = $1 AND customer_id <> $2 AND role = $3";
@@ -189,7 +196,8 @@ impl LockedChat {
         Ok(others > 0)
     }
 
-    /// Makes a user a member, for whom what was sent before is not unread; none where they are one already, or where user or chat is gone.
+    /// Makes a user a member. Earlier messages do not count as unread for the new member. Null if the user is
+    /// already a member, or if the user or the chat does not exist.
     pub async fn add(&mut self, user: UserId, role: Role) -> Result<Option<Member>, Error> {
         const SQL: &str = concat!(
             "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, joined_message_id) \
@@ -208,14 +216,15 @@ impl LockedChat {
             .fetch_optional(db)
             .await);
         match added {
-            // The user went in this very moment.
+            // The user was deleted concurrently.
             Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => Ok(None),
             added => Ok(added?),
         }
     }
 
-    /// Refuses a member that was just added where they belong to more than `most` chats by now. Of several
-    /// chats that they are added to at once, one after the other is counted.
+    /// Checks after `add` that the user belongs to at most `most` chats; the error is `forbidden`. There is
+    /// no limit if `most` is null. The lock on the user makes concurrent additions to other chats wait, so
+    /// that they cannot exceed the limit.
     pub async fn hold_to(&mut self, most: Option<u32>, user: UserId) -> Result<(), Error> {
         const CHATS: &str = "SELECT count(*) FROM (SELECT 1 FROM customer_chat \
                              WHERE customer_id = $1 LIMIT $2) chats";
@@ -236,7 +245,8 @@ impl LockedChat {
         )))
     }
 
-    /// Gives a member another role, or leaves it where none is given; none where they are no member.
+    /// Sets the role of a member, or only returns the membership if `role` is null. Null if the user is not a
+    /// member.
     pub async fn set_role(
         &mut self,
         user: UserId,
@@ -256,23 +266,23 @@ impl LockedChat {
             .await)?)
     }
 
-    /// Ends a membership; false where there was none.
+    /// Removes a member. Returns false if the user is not a member.
     pub async fn remove(&mut self, user: UserId) -> Result<bool, Error> {
         const SQL: &str = concat!(
             "DELETE FROM customer_chat WHERE customer_id = $1 AND chat_id = $2 AND ",
             chat_exists!("$2")
         );
-        let gone = on!(tx &mut self.tx, |db| query(SQL)
+        let removed = on!(tx &mut self.tx, |db| query(SQL)
             .bind(user)
             .bind(self.chat)
             .execute(db)
             .await
             .map(|done| done.rows_affected()))?;
-        Ok(gone > 0)
+        Ok(removed > 0)
     }
 
-    /// Makes the member admin who has been in the chat longest; none where the chat has an admin already,
-    /// or no members.
+    /// Gives the admin role to the member with the earliest `joined_at` and returns that member. Null if the
+    /// chat already has an admin or has no members.
     pub async fn appoint_eldest(&mut self) -> Result<Option<UserId>, Error> {
         const SQL: &str = concat!(
             "UPDATE customer_chat SET role = $2 WHERE chat_id = $1 AND customer_id = ( \
@@ -289,7 +299,7 @@ impl LockedChat {
             .await)?)
     }
 
-    /// Whether the chat has no members.
+    /// Returns true if the chat has no members.
     pub async fn is_empty(&mut self) -> Result<bool, Error> {
         const SQL: &str = "SELECT count(*) FROM \
                            (SELECT 1 FROM customer_chat WHERE chat_id = $1 LIMIT 1) AS someone";
@@ -300,7 +310,7 @@ impl LockedChat {
         Ok(members == 0)
     }
 
-    /// Notes since when the chat has no members, or that it has some.
+    /// Stores the time since which the chat has no members; null if it has members.
     pub async fn note_empty(&mut self, since: Option<Timestamp>) -> Result<(), Error> {
         const SQL: &str = "UPDATE chat SET empty_since = $2 WHERE chat_id = $1";
         on!(tx &mut self.tx, |db| query(SQL)
@@ -312,7 +322,7 @@ impl LockedChat {
         Ok(())
     }
 
-    /// Gives the chat another name; none where it does not exist.
+    /// Renames the chat; null if it does not exist.
     pub async fn rename(&mut self, name: &ChatName) -> Result<Option<Chat>, Error> {
         const SQL: &str = "UPDATE chat SET chat_name = $2 \
                            WHERE chat_id = $1 AND deleted_at IS NULL \
@@ -324,21 +334,22 @@ impl LockedChat {
             .await)?)
     }
 
-    /// Deletes the chat: nobody sees it any more. What was in it is swept away later; false where
-    /// it does not exist.
+    /// Marks the chat as deleted, which hides it from all readers. `ChatPurgeRepository` deletes its rows
+    /// later. Returns false if the chat does not exist.
     pub async fn delete(&mut self) -> Result<bool, Error> {
         const SQL: &str = "UPDATE chat SET deleted_at = $2 \
                            WHERE chat_id = $1 AND deleted_at IS NULL";
-        let gone = on!(tx &mut self.tx, |db| query(SQL)
+        let deleted = on!(tx &mut self.tx, |db| query(SQL)
             .bind(self.chat)
             .bind(Timestamp::now())
             .execute(db)
             .await
             .map(|done| done.rows_affected()))?;
-        Ok(gone > 0)
+        Ok(deleted > 0)
     }
 
-    /// Makes it last, and unlocks the chat. An error leaves open whether it did.
+    /// Commits the changes and unlocks the chat. After an error the commit may be in doubt: the changes may
+    /// or may not be stored.
     pub async fn commit(self) -> Result<(), Error> {
         self.tx.commit().await
     }

@@ -1,5 +1,5 @@
-//! What deleted chats leave behind: swept away a few rows at a time, because one statement over
-//! hundreds of thousands of messages would hold up everyone who writes.
+//! Purges the rows of deleted chats, a few rows per transaction: one statement over hundreds of thousands of
+//! messages would block all writers. Also reads which chats lack an admin or members, for admin succession.
 
 use super::dialect::{self, column};
 use crate::{
@@ -9,46 +9,48 @@ use crate::{
 };
 use sqlx::{Result, query, query_as, query_scalar};
 
-/// Most rows of one transaction: some ten milliseconds on SQLite, whose one connection for writing
-/// nobody else has meanwhile.
-const AT_ONCE: i64 = 500;
+/// Maximum number of rows deleted in one transaction: about 10 ms on SQLite, which blocks its single writer
+/// connection for that time.
+const MAX_ROWS: i64 = 500;
 
 const MESSAGES: &str = "DELETE FROM message WHERE message_id IN (SELECT message_id FROM message \
                         WHERE chat_id = $1 ORDER BY message_id LIMIT $2)";
 const MEMBERS: &str = "DELETE FROM customer_chat WHERE chat_id = $1 AND customer_id IN \
                        (SELECT customer_id FROM customer_chat WHERE chat_id = $1 \
                         ORDER BY customer_id LIMIT $2)";
-/// The limit is always met: it is one row, with nothing left that would go with it.
+/// Deletes the chat itself, after its messages and memberships, so that no cascade is left. The condition on
+/// `$2` is always true: it exists because `delete` binds the row limit to every statement.
 const CHAT: &str = "DELETE FROM chat WHERE chat_id = $1 AND $2 > 0";
 
-/// Chats that are looked at in one query: some milliseconds.
-const LOOKED_AT: i64 = 1000;
+/// Number of chats read by one query of `tenures`: a few milliseconds.
+const TENURES_PER_QUERY: i64 = 1000;
 
-/// Who runs a chat, if anybody.
+/// Facts about the members and admins of a chat, for admin succession.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct AdminTenure {
-    /// Which chat.
+    /// Id of the chat.
     pub chat_id: ChatId,
-    /// Whether it has a member.
+    /// True if the chat has a member.
     pub inhabited: bool,
-    /// Whether it has an admin.
+    /// True if the chat has an admin.
     pub governed: bool,
-    /// Since when it is known to have no member.
+    /// Time since which the chat is known to have no member; null if it has members or was not checked yet.
     pub empty_since: Option<Timestamp>,
 }
 
-/// Sweeps deleted chats away.
+/// Purges deleted chats and reads admin tenures.
 #[derive(Clone)]
 pub struct ChatPurgeRepository(Database);
 
 impl ChatPurgeRepository {
-    /// On this store.
+    /// Creates the repository on this database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// How the next chats with ids over `after` are run, by id; none at the end.
+    /// Returns the tenures of the next chats with ids above `after`, in order of id. Empty after the last
+    /// chat.
     pub async fn tenures(&self, after: ChatId) -> Result<Vec<AdminTenure>, Error> {
         const SQL: &str = "SELECT c.chat_id, c.empty_since, \
                 EXISTS (SELECT 1 FROM customer_chat m WHERE m.chat_id = c.chat_id) AS inhabited, \
@@ -59,12 +61,13 @@ impl ChatPurgeRepository {
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(after)
             .bind(Role::Admin.as_str())
-            .bind(LOOKED_AT)
+            .bind(TENURES_PER_QUERY)
             .fetch_all(db)
             .await)?)
     }
 
-    /// Forgets since when chats have no members.
+    /// Clears `empty_since` of all chats. In open mode memberships do not count, so an empty chat must not
+    /// age.
     pub async fn forget_empty(&self) -> Result<(), Error> {
         const SQL: &str = "UPDATE chat SET empty_since = NULL WHERE empty_since IS NOT NULL";
         let mut tx = self.0.begin().await?;
@@ -73,8 +76,8 @@ impl ChatPurgeRepository {
         Ok(())
     }
 
-    /// Deletes some rows of a deleted chat, at the end its own; false where nothing is left to
-    /// sweep, or others are at it.
+    /// Deletes up to `MAX_ROWS` rows of one deleted chat: messages first, then memberships, then the chat.
+    /// Returns false if no deleted chat is left, or if other nodes have locked all deleted chats.
     pub async fn step(&self) -> Result<bool, Error> {
         let mut tx = self.0.begin().await?;
         let Some(chat) = dialect::next_deleted_chat(&mut tx).await? else {
@@ -90,6 +93,7 @@ impl ChatPurgeRepository {
     }
 }
 
+/// Runs one DELETE statement of at most `MAX_ROWS` rows and returns the number of deleted rows.
 async fn delete(
     tx: &mut DatabaseTransaction,
     rows: &'static str,
@@ -97,13 +101,13 @@ async fn delete(
 ) -> Result<u64, sqlx::Error> {
     on!(tx tx, |db| query(rows)
         .bind(chat)
-        .bind(AT_ONCE)
+        .bind(MAX_ROWS)
         .execute(db)
         .await
         .map(|done| done.rows_affected()))
 }
 
-/// Locks the first deleted chat that nobody works on.
+/// Locks the first deleted chat that no other transaction has locked; null if there is none.
 pub(crate) async fn next_deleted_chat(tx: &mut DatabaseTransaction) -> Result<Option<ChatId>> {
     const POSTGRES: &str = "SELECT chat_id FROM chat WHERE deleted_at IS NOT NULL \
                             ORDER BY chat_id LIMIT 1 FOR UPDATE SKIP LOCKED";
@@ -118,7 +122,8 @@ pub(crate) async fn next_deleted_chat(tx: &mut DatabaseTransaction) -> Result<Op
     }
 }
 
-/// Locks those of the chats that are deleted, in one order, so that nobody sweeps them meanwhile.
+/// Locks the deleted chats among `chats`, so that no purge deletes their rows before this transaction ends.
+/// The order of ids avoids deadlocks. SQLite has one writer and needs no lock.
 pub(crate) async fn lock_deleted_chats(
     tx: &mut DatabaseTransaction,
     chats: &[ChatId],

@@ -1,5 +1,5 @@
-//! The deletion of a user, a step at a time: however much they have written, no step holds anybody up
-//! for long.
+//! Deletes a user in steps of bounded size, so that a user with many messages does not block other writers
+//! for long. The writer repeats `step` until the user is gone.
 
 use super::{chat::chat_exists, dialect, message_log::MessageLogTransaction};
 use crate::{
@@ -9,36 +9,38 @@ use crate::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-/// How often a step starts over because the user wrote to yet another chat meanwhile.
+/// Maximum number of attempts of a step. An attempt fails if the user wrote to another chat before the step
+/// locked the user.
 const ATTEMPTS: usize = 5;
-/// Most messages of one step: some tens of milliseconds, during which nobody else writes to their
-/// chats.
-const AT_ONCE: i64 = 1000;
+/// Maximum number of messages in one step: some tens of milliseconds, during which the chats of these
+/// messages are locked against other writers.
+const MAX_MESSAGES: i64 = 1000;
 
-/// A user's deletion, or a part of it.
+/// Result of one step of a user's deletion.
 #[derive(Clone, Debug)]
 pub struct DeletionStep {
-    /// The tombstones it leaves, by chat and number.
+    /// Messages that became tombstones, in order of chat and seq.
     pub tombstones: Vec<Tombstone>,
-    /// Whether the user is gone too.
+    /// True if this step deleted the user; false if messages are left for a further step.
     pub done: bool,
 }
 
 /// A message that became a tombstone.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
 pub struct Tombstone {
-    /// Where.
+    /// Id of the chat.
     pub chat_id: ChatId,
-    /// Which.
+    /// Id of the message.
     pub message_id: MessageId,
-    /// The number of its deletion.
+    /// Number of the deletion in the chat.
     pub seq: Seq,
 }
 
-/// Turns the next of a user's messages into numbered tombstones, and with the last of them
-/// deletes the user, their memberships and sessions. A chat whose last admin they are gets the
-/// member who has been in it longest for an admin; with `empty_chats_go`, one without another member
-/// is deleted. None where there is no such user.
+/// Runs one step: turns up to `MAX_MESSAGES` messages of the user into numbered tombstones. The last step
+/// also deletes the user with their memberships and sessions. If the user is the last admin of a chat, the
+/// member with the earliest join becomes admin. With `empty_chats_go`, a chat without another member is
+/// deleted. Returns null if the user does not exist. The error is `unavailable` after `ATTEMPTS` failed
+/// attempts.
 pub(super) async fn step(
     store: &Database,
     user: UserId,
@@ -53,20 +55,21 @@ pub(super) async fn step(
         if !dialect::lock_user(&mut tx.0, user).await? {
             return Ok(None);
         }
-        // With the user locked nothing new of theirs can come; something may have come before.
+        // The lock on the user stops new messages and memberships. A message or membership that came before
+        // the lock may be in a chat that is not locked yet, so the step starts over.
         if tx.chats_of_next(user).await? != chats {
             continue;
         }
-        let forgotten = tx.anonymize(user).await?;
-        let tombstones = tx.bury(user, now, AT_ONCE - forgotten).await?;
-        let mut moved: Vec<ChatId> = tombstones.iter().map(|t| t.chat_id).collect();
-        moved.dedup();
-        dialect::advance_to_last(&mut tx.0, &moved).await?;
-        let done = forgotten + (tombstones.len() as i64) < AT_ONCE;
+        let anonymized = tx.anonymize(user).await?;
+        let tombstones = tx.tombstone(user, now, MAX_MESSAGES - anonymized).await?;
+        let mut advanced: Vec<ChatId> = tombstones.iter().map(|t| t.chat_id).collect();
+        advanced.dedup();
+        dialect::advance_to_last(&mut tx.0, &advanced).await?;
+        let done = anonymized + (tombstones.len() as i64) < MAX_MESSAGES;
         if done {
             tx.promote_successors(user).await?;
             if empty_chats_go {
-                tx.close_empty(user, now).await?;
+                tx.delete_empty_chats(user, now).await?;
             }
             tx.delete_user(user).await?;
         }
@@ -77,9 +80,9 @@ pub(super) async fn step(
 }
 
 impl MessageLogTransaction {
-    /// The chats that the next step is about, in order: those of the next messages, and with the
-    /// last of them all that the user belongs to: meanwhile no one there makes them admin, or relies
-    /// on them as admin.
+    /// Returns the chats that the next step must lock, in order of id: the chats of the next `MAX_MESSAGES`
+    /// messages. The last step adds all chats of the user, so that no concurrent change makes the user an
+    /// admin or relies on the user as the remaining admin.
     async fn chats_of_next(&mut self, user: UserId) -> Result<Vec<ChatId>, Error> {
         const WRITTEN: &str = "SELECT chat_id, count(*) FROM ( \
                 SELECT chat_id FROM message WHERE customer_id = $1 \
@@ -90,12 +93,12 @@ impl MessageLogTransaction {
         );
         let written: Vec<(ChatId, i64)> = on!(tx &mut self.0, |db| query_as(WRITTEN)
             .bind(user)
-            .bind(AT_ONCE)
+            .bind(MAX_MESSAGES)
             .fetch_all(db)
             .await)?;
         let messages: i64 = written.iter().map(|(_, messages)| messages).sum();
         let mut chats: Vec<ChatId> = written.into_iter().map(|(chat, _)| chat).collect();
-        if messages < AT_ONCE {
+        if messages < MAX_MESSAGES {
             let joined: Vec<ChatId> = on!(tx &mut self.0, |db| query_scalar(JOINED)
                 .bind(user)
                 .fetch_all(db)
@@ -107,8 +110,8 @@ impl MessageLogTransaction {
         Ok(chats)
     }
 
-    /// Takes the user's name from those of the next messages that have an end already, by
-    /// themselves or with their chat; tells how many.
+    /// Removes the author from messages that are already deleted, on their own or with their chat. Considers
+    /// the next `MAX_MESSAGES` messages of the user and returns the number of anonymized messages.
     async fn anonymize(&mut self, user: UserId) -> Result<i64, Error> {
         const SQL: &str = concat!(
             "UPDATE message SET customer_id = NULL WHERE message_id IN (SELECT message_id FROM ( \
@@ -118,17 +121,18 @@ impl MessageLogTransaction {
             chat_exists!("upcoming.chat_id"),
             ")"
         );
-        let forgotten = on!(tx &mut self.0, |db| query(SQL)
+        let anonymized = on!(tx &mut self.0, |db| query(SQL)
             .bind(user)
-            .bind(AT_ONCE)
+            .bind(MAX_MESSAGES)
             .execute(db)
             .await
             .map(|done| done.rows_affected()))?;
-        Ok(forgotten as i64)
+        Ok(anonymized as i64)
     }
 
-    /// Turns the next of the user's messages into tombstones of nobody, by chat and number.
-    async fn bury(
+    /// Turns up to `most` messages of the user into tombstones without an author. Each tombstone gets the
+    /// next seq of its chat. Returns the tombstones in order of chat and seq.
+    async fn tombstone(
         &mut self,
         user: UserId,
         now: Timestamp,
@@ -155,7 +159,7 @@ impl MessageLogTransaction {
         Ok(tombstones)
     }
 
-    /// Makes the longest-standing member admin of each chat whose last admin the user is.
+    /// Makes the member with the earliest join the admin of each chat that has only this user as admin.
     async fn promote_successors(&mut self, user: UserId) -> Result<(), Error> {
         const SQL: &str = "UPDATE customer_chat SET role = $2 \
             WHERE customer_id <> $1 \
@@ -177,8 +181,8 @@ impl MessageLogTransaction {
         Ok(())
     }
 
-    /// Deletes the chats without another member: after the user no one would see them.
-    async fn close_empty(&mut self, user: UserId, now: Timestamp) -> Result<(), Error> {
+    /// Marks the user's chats without another member as deleted, because no user could read them any more.
+    async fn delete_empty_chats(&mut self, user: UserId, now: Timestamp) -> Result<(), Error> {
         const SQL: &str = "UPDATE chat SET deleted_at = $2 \
             WHERE deleted_at IS NULL \
                 AND chat_id IN (SELECT mine.chat_id FROM customer_chat mine \
@@ -194,6 +198,7 @@ impl MessageLogTransaction {
         Ok(())
     }
 
+    /// Deletes the user. Memberships and sessions are deleted by cascade.
     async fn delete_user(&mut self, user: UserId) -> Result<(), Error> {
         const SQL: &str = "DELETE FROM customer WHERE customer_id = $1";
         on!(tx &mut self.0, |db| query(SQL).bind(user).execute(db).await.map(drop))?;
