@@ -1,4 +1,5 @@
-//! The identity of the log: its epoch, and the mark that grows with it.
+//! The epoch, which identifies the log, and the mark, a counter that grows with the log. A new epoch, or a
+//! mark below an earlier read, shows that the database was replaced or restored.
 
 use crate::{
     database::{Database, DatabaseTransaction, on},
@@ -7,44 +8,44 @@ use crate::{
 };
 use sqlx::{query, query_as};
 
-/// The log as a whole, at one moment.
+/// Epoch and mark of the log at the time of a read.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct LogState {
-    /// Its identity.
+    /// Identity of the log.
     pub epoch: Epoch,
-    /// Grows while changes are stored, every few seconds. A lower one than was read before tells that
-    /// the database went back.
+    /// Counter that grows every few seconds while changes are stored. A value below an earlier read shows
+    /// that an older copy of the database was restored.
     pub mark: i64,
 }
 
-/// Reads and changes the identity of the log.
+/// Reads and changes the epoch and the mark.
 #[derive(Clone)]
 pub struct EpochRepository(Database);
 
 impl EpochRepository {
-    /// On this store.
+    /// Creates the repository on this database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// The log as it is.
+    /// Returns the current epoch and mark.
     pub async fn read(&self) -> Result<LogState, Error> {
         Ok(on!(read & self.0, |db| query_as(STATE)
             .fetch_one(db)
             .await)?)
     }
 
-    /// Moves the mark on.
+    /// Increments the mark and returns the new state.
     pub async fn advance(&self) -> Result<LogState, Error> {
         const SQL: &str = "UPDATE log_epoch SET mark = mark + 1";
         let mut tx = self.0.begin().await?;
         on!(tx &mut tx, |db| query(SQL).execute(db).await.map(drop))?;
-        self.settle(tx).await
+        self.commit_state(tx).await
     }
 
-    /// Begins another epoch after `old`, unless another server has done so. The mark goes beyond
-    /// `mark`, by so much that no server has seen a higher one.
+    /// Begins a new epoch after `old`, unless another node already did. Raises the mark at least 1,000 above
+    /// `mark`, so that it exceeds every mark that a node has read before. Returns the new state.
     pub async fn renew(&self, old: &Epoch, mark: i64) -> Result<LogState, Error> {
         const SQL: &str = "UPDATE log_epoch SET epoch = $1, \
                            mark = CASE WHEN mark < $3 THEN $3 ELSE mark END + 1000 \
@@ -57,10 +58,11 @@ impl EpochRepository {
             .execute(db)
             .await
             .map(drop))?;
-        self.settle(tx).await
+        self.commit_state(tx).await
     }
 
-    async fn settle(&self, mut tx: DatabaseTransaction) -> Result<LogState, Error> {
+    /// Reads the state, commits and records the state in the note file beside an SQLite database.
+    async fn commit_state(&self, mut tx: DatabaseTransaction) -> Result<LogState, Error> {
         let state: LogState = on!(tx &mut tx, |db| query_as(STATE).fetch_one(db).await)?;
         tx.commit().await?;
         self.0.note_mark(state.epoch.as_str(), state.mark).await;
@@ -70,7 +72,7 @@ impl EpochRepository {
 
 const STATE: &str = "SELECT epoch, mark FROM log_epoch";
 
-/// Begins another epoch in a transaction that stores another log.
+/// Begins a new epoch within a transaction that replaces the log, such as an import.
 pub(super) async fn begin(tx: &mut DatabaseTransaction) -> Result<(), sqlx::Error> {
     const SQL: &str = "UPDATE log_epoch SET epoch = $1, mark = mark + 1";
     on!(tx tx, |db| query(SQL)

@@ -1,5 +1,5 @@
-//! The log: numbered changes of messages, written many to a transaction. Whoever writes locks the
-//! chats first, so that numbers, message ids and commits come in one order on every server.
+//! The message log: the numbered changes of messages, written in batches with one transaction per batch.
+//! Every writer locks the chats first, so that seqs, message ids and commits have one order on all nodes.
 
 use super::{
     dialect::{self, column, json},
@@ -14,65 +14,65 @@ use crate::{
 };
 use sqlx::{Result, query, query_scalar};
 
-/// Writes the log.
+/// Writes to the message log.
 #[derive(Clone)]
 pub struct MessageLogRepository(Database);
 
-/// A transaction on the log; nothing of it is seen before its commit.
+/// A transaction on the message log. Other transactions see its changes only after `commit`.
 pub struct MessageLogTransaction(pub(super) DatabaseTransaction);
 
-/// A user as a batch needs them: once for each of the batch's chats they belong to, or once
-/// without a chat.
+/// A user with one membership, as a batch needs it. A user yields one row for each of their chats in the
+/// batch, or one row without a chat.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Author {
-    /// Who.
+    /// Id of the user.
     pub customer_id: UserId,
-    /// Their stored name.
+    /// Stored name of the user.
     pub username: String,
-    /// A chat they belong to.
+    /// Chat that the user is a member of; null if the user is a member of no chat in the batch.
     pub chat_id: Option<ChatId>,
-    /// As what; text, because the column may be null here.
+    /// Role in that chat; null if `chat_id` is null. A text, because the column may be null here.
     pub role: Option<String>,
 }
 
 impl Author {
-    /// The membership that this row tells of.
+    /// Returns the membership of this row; null if the user is a member of no chat in the batch.
     #[must_use]
     pub fn membership(&self) -> Option<(ChatId, Role)> {
         Some((self.chat_id?, Role::from(self.role.clone()?)))
     }
 }
 
-/// A sender's own name for a message, in a chat.
+/// Idempotency key of a message: the client message id, unique for one author in one chat.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey {
-    /// Where.
+    /// Chat that the message is sent to.
     pub chat: ChatId,
-    /// Who.
+    /// Author of the message.
     pub author: UserId,
-    /// The name.
+    /// Client message id that the author chose.
     pub key: ClientMessageId,
 }
 
-/// A message to store.
+/// A message to store, with the seq that the writer assigned.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
-    /// Where.
+    /// Chat that the message is sent to.
     pub chat: ChatId,
-    /// Who.
+    /// Author of the message.
     pub author: UserId,
-    /// What.
+    /// Text of the message.
     pub content: Content,
-    /// Its number.
+    /// Number of the message in its chat.
     pub seq: Seq,
-    /// What it answers.
+    /// Message that this message replies to; null if it is not a reply.
     pub reply_to: Option<MessageId>,
-    /// The sender's own name for it.
+    /// Client message id, the idempotency key of the send; null if the sender chose none.
     pub key: Option<ClientMessageId>,
 }
 
 impl NewMessage {
-    /// The message as it is once stored.
+    /// Returns the message as stored under this id at this time.
     #[must_use]
     pub fn stored(&self, id: MessageId, username: Option<String>, at: Timestamp) -> Message {
         Message {
@@ -94,14 +94,15 @@ impl NewMessage {
 }
 
 impl MessageLogRepository {
-    /// On this store.
+    /// Creates the repository on this database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// Stores a message with the next number of its chat, where all is as it mostly is: chat and
-    /// author exist, the author may write, the name is new.
+    /// Stores one message with the next seq of its chat, in one statement. Handles only the common case: the
+    /// chat and the author exist, the author may write, and the idempotency key is new. Returns `Declined`
+    /// otherwise.
     pub async fn send_alone(&self, new: &SingleMessage<'_>, now: Timestamp) -> SendAttempt {
         single_send::send(&self.0, new, now).await
     }
@@ -111,22 +112,23 @@ impl MessageLogRepository {
         self.0.begin().await.map(MessageLogTransaction)
     }
 
-    /// Begins a transaction that waits for a lock no longer than a moment.
+    /// Begins a transaction in which each wait for a lock is limited to 250 ms on Postgres.
     pub async fn begin_in_haste(&self) -> Result<MessageLogTransaction, Error> {
         let mut tx = self.0.begin().await?;
         dialect::set_short_lock_timeout(&mut tx).await?;
         Ok(MessageLogTransaction(tx))
     }
 
-    /// Those of the chats that nobody has locked at this moment.
+    /// Returns the chats that no other transaction has locked at the time of the query. The chats are not
+    /// locked when the function returns.
     pub async fn unlocked(&self, chats: &[ChatId]) -> Result<Vec<ChatId>, Error> {
         let mut tx = self.0.begin().await?;
         Ok(dialect::unlocked(&mut tx, chats).await?)
     }
 
-    /// Deletes the next of a user's messages, and with the last of them the user; none where there
-    /// is no such user.
-    /// With `empty_chats_go`, a chat that has no other member is deleted too.
+    /// Runs one step of a user's deletion: deletes some of the user's messages, and with the last messages
+    /// also the user. With `empty_chats_go`, chats without another member are deleted too. Null if the user
+    /// does not exist.
     pub async fn delete_user(
         &self,
         user: UserId,
@@ -136,20 +138,21 @@ impl MessageLogRepository {
         user_deletion::step(&self.0, user, now, empty_chats_go).await
     }
 
-    /// The heads of chats as they are committed; those that do not exist are left out.
+    /// Returns the committed heads of the chats. Missing and deleted chats are left out.
     pub async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
         Ok(dialect::heads(&self.0, chats).await?)
     }
 }
 
 impl MessageLogTransaction {
-    /// Locks the chats against every other writer, in one order, and tells their heads. Chats
-    /// that do not exist are left out.
+    /// Locks the chats against all other writers, in order of id, and returns their heads. Missing and
+    /// deleted chats are left out.
     pub async fn lock_chats(&mut self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
         Ok(dialect::lock_chats(&mut self.0, chats).await?)
     }
 
-    /// The users with their memberships in `chats`; they cannot be deleted before the commit.
+    /// Returns the users, each with its memberships in `chats`. The users cannot be deleted before the
+    /// commit.
     pub async fn people(
         &mut self,
         users: &[UserId],
@@ -158,17 +161,17 @@ impl MessageLogTransaction {
         Ok(dialect::people(&mut self.0, users, chats).await?)
     }
 
-    /// The messages of those ids in those chats.
+    /// Returns the messages with these ids in these chats. Missing messages are left out.
     pub async fn messages(&mut self, named: &[(ChatId, MessageId)]) -> Result<Vec<Message>, Error> {
         Ok(dialect::messages(&mut self.0, named).await?)
     }
 
-    /// The messages that are stored already under these names.
+    /// Returns the messages that are already stored under these idempotency keys.
     pub async fn duplicates(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Message>, Error> {
         Ok(dialect::duplicates(&mut self.0, keys).await?)
     }
 
-    /// The user's latest message in the chat that is not deleted.
+    /// Returns the user's latest message in the chat that is not deleted; null if there is none.
     pub async fn latest(&mut self, user: UserId, chat: ChatId) -> Result<Option<MessageId>, Error> {
         const SQL: &str = "SELECT message_id FROM message \
                            WHERE customer_id = $1 AND chat_id = $2 AND deleted_at IS NULL \
@@ -180,7 +183,8 @@ impl MessageLogTransaction {
             .await)?)
     }
 
-    /// Stores new messages, moves the chats' heads, and gives the ids in the order of the rows.
+    /// Stores new messages and advances the heads of their chats. Returns the message ids in the order of
+    /// `rows`.
     pub async fn append(
         &mut self,
         rows: &[NewMessage],
@@ -190,24 +194,25 @@ impl MessageLogTransaction {
         Ok(dialect::append(&mut self.0, rows, heads, now).await?)
     }
 
-    /// Stores the present state of messages that were edited or deleted.
+    /// Stores the new state of messages that were edited or deleted.
     pub async fn update(&mut self, messages: &[Message]) -> Result<(), Error> {
         Ok(dialect::update(&mut self.0, messages).await?)
     }
 
-    /// Moves the chats' heads.
+    /// Sets the heads of the chats.
     pub async fn advance(&mut self, heads: &[Head]) -> Result<(), Error> {
         Ok(dialect::advance(&mut self.0, heads).await?)
     }
 
-    /// Makes it last. An error leaves open whether it did.
+    /// Commits the transaction. After an error the commit may be in doubt: the changes may or may not be
+    /// stored.
     pub async fn commit(self) -> Result<(), Error> {
         self.0.commit().await
     }
 }
 
-/// Stores messages and moves the heads; on Postgres in one statement, because each is a round trip
-/// for which the chats are locked.
+/// Stores messages and advances the heads. Postgres does both in one statement, because each further round
+/// trip extends the time for which the chats are locked.
 pub(crate) async fn append(
     tx: &mut DatabaseTransaction,
     rows: &[NewMessage],
@@ -245,6 +250,7 @@ pub(crate) async fn append(
     }
 }
 
+/// Stores messages on SQLite and returns their ids in the order of `rows`.
 async fn insert(
     tx: &mut sqlx::SqliteConnection,
     rows: &[NewMessage],
@@ -271,6 +277,7 @@ async fn insert(
     query.fetch_all(tx).await
 }
 
+/// Stores the new text, seq and times of edited or deleted messages.
 pub(crate) async fn update(tx: &mut DatabaseTransaction, rows: &[Message]) -> Result<()> {
     const POSTGRES: &str = "UPDATE message AS m SET content = r.content, seq = r.seq, \
             edited_at = r.edited_at, deleted_at = r.deleted_at, deleted_by = r.deleted_by \
@@ -316,6 +323,7 @@ pub(crate) async fn update(tx: &mut DatabaseTransaction, rows: &[Message]) -> Re
     Ok(())
 }
 
+/// Sets the heads of the chats.
 pub(crate) async fn advance(tx: &mut DatabaseTransaction, heads: &[Head]) -> Result<()> {
     const POSTGRES: &str = "UPDATE chat AS c SET seq = r.seq \
         FROM unnest($1::bigint[], $2::bigint[]) AS r (id, seq) WHERE c.chat_id = r.id";
@@ -337,7 +345,7 @@ pub(crate) async fn advance(tx: &mut DatabaseTransaction, heads: &[Head]) -> Res
     Ok(())
 }
 
-/// Moves the chats' heads to the last number that their messages have.
+/// Sets the head of each chat to the highest seq of its messages.
 pub(crate) async fn advance_to_last(tx: &mut DatabaseTransaction, chats: &[ChatId]) -> Result<()> {
     const POSTGRES: &str = "UPDATE chat SET seq = (SELECT max(seq) FROM message m \
         WHERE m.chat_id = chat.chat_id) WHERE chat_id = ANY($1)";

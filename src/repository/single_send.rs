@@ -1,6 +1,6 @@
-//! A message that came alone, in one round trip. A batch takes some six, which its many messages
-//! share; one message would wait for all of them. On SQLite, which is no trip away, a batch of one
-//! is as fast.
+//! Stores a single message in one round trip to Postgres. A batch takes about six round trips, shared by its
+//! messages; a single message would wait for all six. SQLite runs in this process and has no round trips, so
+//! a batch of one is as fast there.
 
 use super::message_log::NewMessage;
 use crate::{
@@ -10,43 +10,44 @@ use crate::{
 };
 use sqlx::query_as;
 
-/// A message to send, if nothing speaks against it.
+/// A single message to send.
 pub struct SingleMessage<'a> {
-    /// Where to.
+    /// Chat that the message is sent to.
     pub chat: ChatId,
-    /// Who.
+    /// Author of the message.
     pub author: UserId,
-    /// What.
+    /// Text of the message.
     pub content: &'a Content,
-    /// The sender's own name for it.
+    /// Client message id, the idempotency key of the send; null if the sender chose none.
     pub key: Option<&'a ClientMessageId>,
-    /// Whether the author must be a member.
+    /// True if the author must be a member of the chat.
     pub members_only: bool,
 }
 
-/// What the store gives a message: its id, its number, its author's name.
+/// Values that the database assigns to a stored message, and the author's name.
 #[derive(sqlx::FromRow)]
-struct Given {
+struct AssignedValues {
     message_id: MessageId,
     seq: Seq,
     username: String,
 }
 
-/// What came of trying.
+/// Outcome of a single send.
 pub enum SendAttempt {
-    /// It is stored.
+    /// The message is stored.
     Sent(Box<Message>),
-    /// Nothing was stored: something speaks against it, which the long way finds out.
+    /// Nothing was stored: a precondition failed or the database is SQLite. The caller falls back to a batch,
+    /// which finds the exact reason.
     Declined,
-    /// Nothing was stored, and nothing will be right now.
+    /// Nothing was stored, because the database failed. A batch would fail too.
     NotCommitted(Error),
-    /// Nobody knows whether it is stored.
+    /// In-doubt commit: the message may or may not be stored.
     InDoubt(Error),
 }
 
-/// Tries it. The chat's row is locked before the id is drawn, as every writer does; where the author
-/// must be a member, before that is asked too, and their membership's row is looked at as it is then:
-/// a removal that was waited for is seen.
+/// Stores one message in one statement. Locks the chat row first, like every writer, so that ids and seqs are
+/// assigned in commit order. Reads the membership after the lock, so that a concurrent removal that the
+/// statement waited for is seen.
 pub(super) async fn send(store: &Database, new: &SingleMessage<'_>, now: Timestamp) -> SendAttempt {
     const SQL: &str = "WITH locked AS MATERIALIZED ( \
             SELECT chat_id FROM chat WHERE chat_id = $1 AND deleted_at IS NULL \
@@ -83,16 +84,18 @@ pub(super) async fn send(store: &Database, new: &SingleMessage<'_>, now: Timesta
         .await;
     match stored {
         Ok(mut rows) => (rows.pop()).map_or(SendAttempt::Declined, |given| new.sent(given, now)),
-        // A constraint: the same name, or the end of the author, came between.
+        // A constraint failed: a concurrent send used this idempotency key, or the author was deleted.
         Err(sqlx::Error::Database(e)) if e.constraint().is_some() => SendAttempt::Declined,
-        // The statement commits by itself. Its error leaves the commit in doubt if the session ended too.
+        // The statement commits itself. Its error leaves the commit in doubt, unless the database reports for
+        // certain that nothing was committed.
         Err(error) if is_not_committed(&error) => SendAttempt::NotCommitted(error.into()),
         Err(error) => SendAttempt::InDoubt(error.into()),
     }
 }
 
 impl SingleMessage<'_> {
-    fn sent(&self, given: Given, at: Timestamp) -> SendAttempt {
+    /// Returns the outcome for a stored message.
+    fn sent(&self, given: AssignedValues, at: Timestamp) -> SendAttempt {
         let stored = NewMessage {
             chat: self.chat,
             author: self.author,

@@ -1,7 +1,8 @@
-//! Points in time in columns. A database may hold what the API cannot say: Postgres `infinity` and the
-//! year 294,276, an adopted database NULL, an SQLite file any text. Each reads as a time, so that one
-//! such row hides no other: a time out of range as the first or the last one, anything else as 1970.
-//! The row keeps its value.
+//! Encodes and decodes `Timestamp` columns. A column may hold values that the API cannot represent:
+//! `infinity` or the year 294,276 on Postgres, NULL in an adopted database, any text on SQLite. Decoding
+//! never fails for such a value, so that one bad row does not make its page unreadable. A time out of range
+//! decodes as the first or last moment of the years 1 to 9999; NULL and invalid values decode as 1970. The
+//! stored value does not change.
 
 use crate::model::Timestamp;
 use chrono::{DateTime, Utc};
@@ -13,7 +14,7 @@ use sqlx::{
     sqlite::{SqliteTypeInfo, SqliteValueRef},
 };
 
-/// Microseconds from 1970 to 2000, from which Postgres counts.
+/// Microseconds from 1970 to 2000. Postgres counts from 2000, `Timestamp` counts from 1970.
 const TO_2000: i64 = 946_684_800_000_000;
 
 type Chrono = DateTime<Utc>;
@@ -44,8 +45,8 @@ impl Encode<'_, Postgres> for Timestamp {
 }
 
 impl<'r> Decode<'r, Postgres> for Timestamp {
-    /// Not by way of chrono: the driver adds Postgres' number to the year 2000, and panics where the
-    /// sum is out of range.
+    /// Decodes the binary form without chrono, because the driver's decoder panics if the time is out of
+    /// chrono's range.
     fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
         if value.is_null() {
             return Ok(Self::UNKNOWN);
@@ -68,7 +69,7 @@ impl Type<Sqlite> for Timestamp {
         <Chrono as Type<Sqlite>>::type_info()
     }
 
-    /// A column of SQLite holds values of any type.
+    /// Accepts any column type, because an SQLite column can hold values of any type.
     fn compatible(_column: &SqliteTypeInfo) -> bool {
         true
     }
