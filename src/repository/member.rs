@@ -1,4 +1,5 @@
-//! Memberships.
+//! Reads memberships, the chat list of a user and the membership status for connects. Adds members in
+//! batches.
 
 use super::{
     chat::chat_exists,
@@ -14,56 +15,58 @@ use crate::{
 };
 use sqlx::{Result, query, query_as, query_scalar};
 
-/// How often newcomers are let in together before one of them who goes at that moment is a fault.
+/// Maximum number of attempts of `join`. An attempt fails if a user or chat in the batch is deleted at the
+/// time of the insert.
 const JOIN_ATTEMPTS: u32 = 3;
 
-/// How a user stands to a chat.
+/// Membership status: the facts that decide if a user may connect to a chat.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct MembershipStatus {
-    /// The user's stored name; none where there is no such user.
+    /// Stored name of the user; null if the user does not exist.
     pub username: Option<String>,
-    /// The chat's latest change; none where there is no such chat.
+    /// Head of the chat; null if the chat does not exist.
     pub head: Option<Seq>,
-    /// The user's role; none where they do not belong to the chat.
+    /// Role of the user; null if the user is not a member of the chat.
     pub role: Option<String>,
-    /// The epoch of the log that the head counts in.
+    /// Epoch of the log that `head` belongs to; null if the database has no epoch row.
     pub epoch: Option<Epoch>,
 }
 
-/// A row of a user's list of chats.
+/// An entry in the chat list of a user.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct ListedChat {
     /// The chat.
     #[sqlx(flatten)]
     pub chat: Chat,
-    /// As what the user belongs to it.
+    /// Role of the user in the chat.
     #[sqlx(try_from = "String")]
     pub role: Role,
-    /// The message sent last; 0 where there is none.
+    /// Latest message of the chat; 0 if the chat has no message.
     pub last_message_id: MessageId,
-    /// The message sent last of those up to `as_of`: the chat's place in the list. 0 where there is none.
+    /// Latest message of the chat up to `as_of`, which is the sort key of the list; 0 if there is none.
     pub placed_by: MessageId,
-    /// The newest message of all chats when the first page of the list was read.
+    /// Newest message of all chats when the first page of the list was read; 0 if there was none.
     pub as_of: MessageId,
-    /// The message read last.
+    /// Read position of the user; null if the user has neither marked nor sent a message.
     pub last_read_message_id: Option<MessageId>,
-    /// Messages of others after the one read last, and after the user joined, counted up to 1,000.
+    /// Number of unread messages, at most 1,000: messages by other users after the read position and after
+    /// the user joined. Deleted messages do not count.
     pub unread: i64,
 }
 
-/// A place in a user's list of chats, the latest active first.
+/// Pagination cursor in the chat list of a user, which is sorted by latest message, newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ChatPosition {
-    /// The chat.
+    /// Id of the chat.
     pub chat: ChatId,
-    /// Its last message up to `as_of`; 0 where there is none.
+    /// Latest message of the chat up to `as_of`; 0 if there is none.
     pub last_message: MessageId,
-    /// The newest message of all chats when the first page of the list was read.
+    /// Newest message of all chats when the first page of the list was read; 0 if there was none.
     pub as_of: MessageId,
 }
 
 impl ListedChat {
-    /// The chat's place in the list.
+    /// Returns the cursor of this entry.
     #[must_use]
     pub fn position(&self) -> ChatPosition {
         ChatPosition {
@@ -74,18 +77,18 @@ impl ListedChat {
     }
 }
 
-/// Reads and writes who belongs to which chat.
+/// Reads and adds memberships.
 #[derive(Clone)]
 pub struct MemberRepository(Database);
 
 impl MemberRepository {
-    /// On this store.
+    /// Creates the repository on this database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// Up to `limit` members of a chat with user ids over `after`, by user id.
+    /// Returns up to `limit` members of a chat with user ids above `after`, in order of user id.
     pub async fn list(
         &self,
         chat: ChatId,
@@ -107,8 +110,9 @@ impl MemberRepository {
             .await)?)
     }
 
-    /// Up to `limit` of a user's chats, the latest active first, from the position `after` on. The order
-    /// is that of the message `as_of`: what is sent while pages are read moves no chat to another page.
+    /// Returns up to `limit` chats of a user after the cursor `after`, sorted by latest message, newest
+    /// first. A null cursor starts at the first page. Messages newer than `as_of` do not affect the order, so
+    /// that a message sent between two pages does not move a chat to another page.
     pub async fn chats_of(
         &self,
         user: UserId,
@@ -153,7 +157,8 @@ impl MemberRepository {
             .await)?)
     }
 
-    /// The present place of a chat in a user's list. None where it is not in it.
+    /// Returns the current cursor of a chat in the chat list of a user; null if the list does not contain the
+    /// chat.
     pub async fn position_of(
         &self,
         user: UserId,
@@ -174,7 +179,7 @@ impl MemberRepository {
             .await)?)
     }
 
-    /// The membership, where there is one.
+    /// Returns the membership; null if the user is not a member of the chat.
     pub async fn find(&self, user: UserId, chat: ChatId) -> Result<Option<Member>, Error> {
         const SQL: &str = concat!(
             "SELECT customer_id, chat_id, role, joined_at FROM customer_chat \
@@ -188,8 +193,8 @@ impl MemberRepository {
             .await)?)
     }
 
-    /// How users stand to chats, in the order of the pairs: one read that answers whether each may
-    /// connect, under which name, and from which change on.
+    /// Returns the membership status of each pair, in the order of `pairs`. One query serves a batch of
+    /// connects: it tells if each user may connect, under which name and from which head.
     pub async fn standings(
         &self,
         pairs: &[(UserId, ChatId)],
@@ -197,7 +202,7 @@ impl MemberRepository {
         Ok(dialect::standings(&self.0, pairs).await?)
     }
 
-    /// Those of the pairs that are no memberships although user and chat exist.
+    /// Returns the pairs that are not a membership although both the user and the chat exist.
     pub async fn non_members(
         &self,
         pairs: &[(UserId, ChatId)],
@@ -205,7 +210,7 @@ impl MemberRepository {
         Ok(dialect::non_members(&self.0, pairs).await?)
     }
 
-    /// The number of the chat's latest change; none where there is no such chat.
+    /// Returns the head of the chat; null if the chat does not exist.
     pub async fn head(&self, chat: ChatId) -> Result<Option<Seq>, Error> {
         const SQL: &str = "SELECT seq FROM chat WHERE chat_id = $1 AND deleted_at IS NULL";
         Ok(on!(read & self.0, |db| query_scalar(SQL)
@@ -214,17 +219,19 @@ impl MemberRepository {
             .await)?)
     }
 
-    /// Makes users members of chats, where both exist and they are not members yet.
+    /// Makes users members of chats with the role participant. Skips existing memberships and pairs with a
+    /// missing user or chat.
     pub async fn join(&self, pairs: &[(UserId, ChatId)]) -> Result<(), Error> {
         let mut pairs = pairs.to_vec();
-        // One order for all who lock the same rows.
+        // All transactions lock these rows in sorted order, so that they cannot deadlock.
         pairs.sort_unstable();
         let mut attempts = JOIN_ATTEMPTS;
         loop {
             attempts -= 1;
             let mut tx = self.0.begin().await?;
             match dialect::join(&mut tx, &pairs, Role::Participant, Timestamp::now()).await {
-                // One of them went in this very moment: now it is seen to be gone.
+                // A user or chat was deleted during the insert. The next attempt sees the deletion and skips
+                // the pair.
                 Err(sqlx::Error::Database(e)) if attempts > 0 && e.is_foreign_key_violation() => {}
                 joined => {
                     joined?;
@@ -235,8 +242,8 @@ impl MemberRepository {
     }
 }
 
-/// Makes users members of chats, where both exist and they are not members yet. The rows are locked
-/// in the order of the pairs.
+/// Makes users members of chats. Skips existing memberships and pairs with a missing user or chat. Callers
+/// sort `pairs`, because rows are locked in their order.
 pub(crate) async fn join(
     tx: &mut DatabaseTransaction,
     pairs: &[(UserId, ChatId)],
@@ -252,7 +259,7 @@ pub(crate) async fn join(
         JOIN chat c ON c.chat_id = k.c AND c.deleted_at IS NULL \
         ON CONFLICT (customer_id, chat_id) DO NOTHING"
     );
-    // A join before ON CONFLICT needs a WHERE, lest SQLite take it for the join's own ON.
+    // SQLite parses ON CONFLICT after a join as the ON clause of the join. `WHERE TRUE` prevents this.
     const SQLITE: &str = concat!(
         "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, joined_message_id) \
         SELECT u.customer_id, c.chat_id, $1, $2, ",
@@ -277,7 +284,7 @@ pub(crate) async fn join(
     }
 }
 
-/// The users of those ids, in any order; those that do not exist are left out.
+/// Returns the users with these ids, in no particular order. Missing users are left out.
 pub(crate) async fn users(store: &Database, ids: &[UserId]) -> Result<Vec<User>> {
     const POSTGRES: &str = "SELECT customer_id, username, created_at FROM customer \
         WHERE customer_id = ANY($1)";

@@ -1,4 +1,4 @@
-//! Who is signed in.
+//! Login sessions: begins, finds, lists and ends them. The session service calls it for logins and tokens.
 
 use super::dialect;
 use crate::{
@@ -8,62 +8,64 @@ use crate::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-/// Most sessions of one user; with a further login, those that were used least lately end.
-const MOST_SESSIONS: usize = 100;
+/// Maximum number of sessions of one user. A login above the limit ends the least recently used sessions.
+const MAX_SESSIONS: usize = 100;
 
 /// Reads and writes sessions.
 #[derive(Clone)]
 pub struct SessionRepository(Database);
 
-/// A session to begin, for whoever has just proved to know a password.
+/// A session to begin, for a user who has just proved their password.
 #[derive(Debug)]
 pub struct NewSession {
-    /// Who.
+    /// Id of the user.
     pub user: UserId,
-    /// The stored hash that the password was proved against.
+    /// Stored hash that the password was verified against.
     pub proved: String,
-    /// The hash that replaces it: of a new password, or where it was made by older parameters.
+    /// Hash that replaces `proved`: of a new password, or of the verified password under current hash
+    /// parameters. Null if the stored hash stays.
     pub rehashed: Option<String>,
-    /// Whether all other sessions of the user end: those of an old password.
+    /// True if all other sessions of the user end, because the login changes the password.
     pub alone: bool,
-    /// The token's SHA-256.
+    /// SHA-256 of the session token.
     pub token_hash: [u8; 32],
-    /// From when.
+    /// Time the session begins.
     pub created_at: Timestamp,
-    /// Until when, however much it is used.
+    /// Time the session ends even if it is in use.
     pub expires_at: Timestamp,
-    /// What the client calls itself.
+    /// `User-Agent` of the client; null if the client sent none.
     pub user_agent: Option<String>,
 }
 
-/// A session that has begun, and those of the user that ended for it.
+/// A session that has begun, with the sessions that ended because of it.
 #[derive(Debug)]
 pub struct Begun {
-    /// The new one.
+    /// The new session.
     pub session: Session,
-    /// The ones over the limit.
+    /// Sessions of the user that ended: all other sessions after a new password, else the sessions above the
+    /// limit.
     pub ended: Vec<SessionId>,
 }
 
-/// What is a live session: within its lifetime, and not unused for too long.
+/// Times that decide if a session is live: it has not expired and it was used recently enough.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionCutoff {
-    /// The present.
+    /// Current time. A session has ended if its `expires_at` is not later than `now`.
     pub now: Timestamp,
-    /// Unused since then, a session has ended.
+    /// Start of the allowed idle period. A session has ended if it was not used after `idle_since`.
     pub idle_since: Timestamp,
 }
 
 impl SessionRepository {
-    /// On this store.
+    /// Creates the repository on this database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// Begins a session; none where the user is gone, or their password is another by now: a
-    /// session must not outlive the password it was begun with. Over the limit the least used ones end:
-    /// the lowest `rank` first, then the earliest last use.
+    /// Begins a session. Null if the user was deleted or the stored password changed since the verification,
+    /// because a session must not outlive the password that it was begun with. Sessions above the limit end:
+    /// lowest `rank` first, then earliest last use.
     pub async fn begin(
         &self,
         new: &NewSession,
@@ -81,14 +83,16 @@ impl SessionRepository {
         const END: &str = "DELETE FROM session WHERE customer_id = $1 AND session_id = $2";
         let hash = new.rehashed.as_ref().unwrap_or(&new.proved);
         let mut tx = self.0.begin().await?;
-        let same = on!(tx &mut tx, |db| query(PASSWORD)
+        // The condition on the old hash detects a concurrent change of the password. The update also locks
+        // the user, so that concurrent logins count each other's sessions.
+        let updated = on!(tx &mut tx, |db| query(PASSWORD)
             .bind(new.user)
             .bind(&new.proved)
             .bind(hash)
             .execute(db)
             .await
             .map(|done| done.rows_affected()))?;
-        if same == 0 {
+        if updated == 0 {
             return Ok(None);
         }
         let session: Session = on!(tx &mut tx, |db| query_as(SESSION)
@@ -120,51 +124,51 @@ impl SessionRepository {
         Ok(Some(Begun { session, ended }))
     }
 
-    /// The live session of that token, and whose it is.
+    /// Returns the user and the id of the live session with this token; null if there is none.
     pub async fn find(
         &self,
         token_hash: [u8; 32],
-        living: SessionCutoff,
+        cutoff: SessionCutoff,
     ) -> Result<Option<(UserId, SessionId)>, Error> {
         const SQL: &str = "SELECT customer_id, session_id FROM session \
                            WHERE token_hash = $1 AND expires_at > $2 AND last_used_at > $3";
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(&token_hash[..])
-            .bind(living.now)
-            .bind(living.idle_since)
+            .bind(cutoff.now)
+            .bind(cutoff.idle_since)
             .fetch_optional(db)
             .await)?)
     }
 
-    /// A user's live sessions, by id.
-    pub async fn list(&self, user: UserId, living: SessionCutoff) -> Result<Vec<Session>, Error> {
+    /// Returns the live sessions of a user, in order of id.
+    pub async fn list(&self, user: UserId, cutoff: SessionCutoff) -> Result<Vec<Session>, Error> {
         const SQL: &str = "SELECT session_id, created_at, last_used_at, expires_at, user_agent \
                            FROM session \
                            WHERE customer_id = $1 AND expires_at > $2 AND last_used_at > $3 \
                            ORDER BY session_id";
         Ok(on!(read & self.0, |db| query_as(SQL)
             .bind(user)
-            .bind(living.now)
-            .bind(living.idle_since)
+            .bind(cutoff.now)
+            .bind(cutoff.idle_since)
             .fetch_all(db)
             .await)?)
     }
 
-    /// Ends a user's session; false where they have no such.
+    /// Ends a session of a user. Returns false if the user has no such session.
     pub async fn end(&self, user: UserId, session: SessionId) -> Result<bool, Error> {
         const SQL: &str = "DELETE FROM session WHERE customer_id = $1 AND session_id = $2";
         let mut tx = self.0.begin().await?;
-        let gone = on!(tx &mut tx, |db| query(SQL)
+        let ended = on!(tx &mut tx, |db| query(SQL)
             .bind(user)
             .bind(session)
             .execute(db)
             .await
             .map(|done| done.rows_affected()))?;
         tx.commit().await?;
-        Ok(gone > 0)
+        Ok(ended > 0)
     }
 
-    /// Ends a user's sessions but one; tells which.
+    /// Ends all sessions of a user except `kept`, and returns the ended sessions.
     pub async fn end_others(&self, user: UserId, kept: SessionId) -> Result<Vec<SessionId>, Error> {
         const SQL: &str = "DELETE FROM session WHERE customer_id = $1 AND session_id <> $2 \
                            RETURNING session_id";
@@ -178,18 +182,18 @@ impl SessionRepository {
         Ok(ended)
     }
 
-    /// Those of the ids that are no sessions any more.
+    /// Returns the ids that have no session.
     pub async fn missing(&self, sessions: &[SessionId]) -> Result<Vec<SessionId>, Error> {
         Ok(dialect::missing_sessions(&self.0, sessions).await?)
     }
 
-    /// The present, by the clock that all servers share: a server whose own is wrong must not end
-    /// what the others have begun.
+    /// Returns the current time of the clock that all nodes share, which is the clock of the database server
+    /// on Postgres. A node with a wrong clock must not end sessions that other nodes began.
     pub async fn now(&self) -> Result<Timestamp, Error> {
         Ok(dialect::now(&self.0).await?)
     }
 
-    /// Notes that sessions are in use; tells which of them are still within their lifetime.
+    /// Records the use of sessions. Returns the sessions that have not expired.
     pub async fn touch(
         &self,
         sessions: &[SessionId],
@@ -201,14 +205,14 @@ impl SessionRepository {
         Ok(alive)
     }
 
-    /// Deletes what is not alive any more; tells which.
-    pub async fn sweep(&self, living: SessionCutoff) -> Result<Vec<(SessionId, UserId)>, Error> {
+    /// Deletes all sessions that are not live, and returns them with their users.
+    pub async fn sweep(&self, cutoff: SessionCutoff) -> Result<Vec<(SessionId, UserId)>, Error> {
         const SQL: &str = "DELETE FROM session WHERE expires_at <= $1 OR last_used_at <= $2 \
                            RETURNING session_id, customer_id";
         let mut tx = self.0.begin().await?;
         let ended = on!(tx &mut tx, |db| query_as(SQL)
-            .bind(living.now)
-            .bind(living.idle_since)
+            .bind(cutoff.now)
+            .bind(cutoff.idle_since)
             .fetch_all(db)
             .await)?;
         tx.commit().await?;
@@ -216,9 +220,10 @@ impl SessionRepository {
     }
 }
 
-/// The sessions that end for a further one: the lowest rank first, and within a rank in the order given.
+/// Returns the sessions that must end to make room for one new session. Takes the lowest rank first, and
+/// keeps the given order within a rank.
 fn over_limit(mut others: Vec<SessionId>, rank: impl Fn(SessionId) -> u8) -> Vec<SessionId> {
-    let over = (others.len() + 1).saturating_sub(MOST_SESSIONS);
+    let over = (others.len() + 1).saturating_sub(MAX_SESSIONS);
     if over > 0 {
         others.sort_by_key(|&session| rank(session));
     }

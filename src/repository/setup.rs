@@ -1,5 +1,6 @@
-//! The sample data: the people, chats and memberships that the original's script begins with, and
-//! enough messages that every example of its document works at once.
+//! Setup of a database: demo data for an empty database, and the passwords of an adopted database that are
+//! not hashed yet. The demo data has the users, chats and memberships of the original server's script, and
+//! enough messages for every example in the original server's documentation.
 
 use super::dialect;
 use crate::{
@@ -9,19 +10,21 @@ use crate::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-/// A password column that no password matches: sample users cannot be logged in as until somebody
-/// gives them a password.
+/// Value of the password column that no password matches. Demo users cannot log in until they get a password.
 const LOCKED: &str = "!";
 
+/// Names of the demo users, with ids from 1.
 const USERS: [&str; 3] = ["carl", "sigmund", "gustav"];
+/// Names of the demo chats, with ids from 1.
 const CHATS: [&str; 2] = ["general", "random"];
-/// User, chat, role.
+/// Demo memberships: user id, chat id, role.
 const MEMBERS: [(i64, i64, &str); 3] = [
     (1, 1, "admin"),
     (2, 1, "participant"),
     (3, 2, "participant"),
 ];
-/// Chat, author, text. The tenth is carl's, in general: the original's example deletes message 10.
+/// Demo messages: chat id, author id, text. Message 10 is by carl in general, because an example in the
+/// original server's documentation deletes it.
 const MESSAGES: [(i64, i64, &str); 10] = [
     (1, 1, "Good morning, everyone."),
     (1, 2, "Morning, Carl. Did the train run today?"),
@@ -35,7 +38,7 @@ const MESSAGES: [(i64, i64, &str); 10] = [
     (1, 1, "See you there."),
 ];
 
-/// Inserts one row and gives the id that the statement returns.
+/// Inserts one row and evaluates to the id that the statement returns.
 macro_rules! insert {
     ($tx:ident, $sql:ident $(, $value:expr)*) => {{
         let id: i64 = on!(tx &mut $tx, |db| query_scalar($sql)$(.bind($value))*
@@ -45,19 +48,19 @@ macro_rules! insert {
     }};
 }
 
-/// Fills an empty database.
+/// Fills an empty database with demo data.
 #[derive(Clone)]
 pub struct DemoDataRepository(Database);
 
 impl DemoDataRepository {
-    /// On this store.
+    /// Creates the repository on this database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// Stores the sample data, all or nothing, where the database has never held a user or a chat;
-    /// tells whether it did.
+    /// Stores the demo data in one transaction, if the database has never held a user or a chat. Returns true
+    /// if the data was stored. A new id above the expected one shows that earlier rows were deleted.
     pub async fn fill(&self) -> Result<bool, Error> {
         const USER: &str = "INSERT INTO customer \
                 (username, password, created_at, skeleton, written_skeleton, skeleton_of) \
@@ -96,7 +99,7 @@ impl DemoDataRepository {
     }
 }
 
-/// The chat's head after the first `n` messages.
+/// Returns the head of the chat after the first `n` demo messages.
 fn seq_after(chat: i64, n: usize) -> i64 {
     MESSAGES
         .iter()
@@ -109,20 +112,20 @@ fn seq_after(chat: i64, n: usize) -> i64 {
 #[derive(Clone)]
 pub struct LegacyPasswordRepository(Database);
 
-/// A user's password as the original stored it.
+/// Password of a user as the original server stored it: not hashed.
 pub struct LegacyPassword {
     id: UserId,
     stored: String,
 }
 
 impl LegacyPassword {
-    /// Its user.
+    /// Returns the id of the user.
     #[must_use]
     pub fn user(&self) -> UserId {
         self.id
     }
 
-    /// The password itself.
+    /// Returns the password without the marker `plain:`.
     #[must_use]
     pub fn text(&self) -> &str {
         self.stored.strip_prefix(PLAIN_MARK).unwrap_or(&self.stored)
@@ -130,13 +133,13 @@ impl LegacyPassword {
 }
 
 impl LegacyPasswordRepository {
-    /// On this store.
+    /// Creates the repository on this database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// How many passwords are not hashed yet.
+    /// Returns the number of passwords that are not hashed yet.
     pub async fn count(&self) -> Result<i64, Error> {
         const SQL: &str = "SELECT count(*) FROM customer WHERE password LIKE 'plain:%'";
         Ok(on!(read & self.0, |db| query_scalar(SQL)
@@ -144,7 +147,8 @@ impl LegacyPasswordRepository {
             .await)?)
     }
 
-    /// Up to `limit` passwords that are not hashed yet, of users with ids over `after`, by id.
+    /// Returns up to `limit` passwords that are not hashed yet, of users with ids above `after`, in order of
+    /// id.
     pub async fn plain_passwords(
         &self,
         after: UserId,
@@ -164,7 +168,7 @@ impl LegacyPasswordRepository {
             .collect())
     }
 
-    /// Replaces a password by its hash, unless somebody else changed it first.
+    /// Replaces a password with its hash. Does nothing if the password changed since it was read.
     pub async fn replace(&self, plain: &LegacyPassword, hash: &str) -> Result<(), Error> {
         const SQL: &str = "UPDATE customer SET password = $3 \
                            WHERE customer_id = $1 AND password = $2";

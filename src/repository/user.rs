@@ -88,8 +88,8 @@ impl UserRepository {
     }
 
     /// Returns the user with this name and the stored password hash; null if no user matches. The name
-    /// matches as given, in its composed Unicode form or by its skeleton. If several users match, the closest
-    /// name wins.
+    /// matches in any Unicode normal form. If several users match, the name closest to the given spelling
+    /// wins.
     pub async fn credentials(&self, name: &SoughtName) -> Result<Option<Credentials>, Error> {
         const SQL: &str = "SELECT customer_id, username, created_at, password FROM customer \
                            WHERE username = $1 OR username = $2 OR skeleton = $3";
