@@ -97,7 +97,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn arbitrary_bytes_yield_an_object_or_an_error(bytes: Vec<u8>, text in "[\\[\\]{}\",:0-9a-zI]{0,40}") {
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>, text in "[\\[\\]{}\",:0-9a-zI]{0,40}") {
             for bytes in [&bytes, text.as_bytes()] {
                 if let Err(error) = read_object::<Thing>(bytes, "The body") {
                     assert!(matches!(error.code(), Code::InvalidJson | Code::InvalidField));
