@@ -146,7 +146,7 @@ impl MessageRepository {
         })?)
     }
 
-    /// Returns the messages whose latest change has a number above `since`, in order of that number.
+    /// Returns the messages that changed after `since`, in order of the number of their latest change.
     pub async fn since(
         &self,
         chat: ChatId,

@@ -15,7 +15,7 @@ const MAX_NAMES: i64 = 200;
 #[derive(Clone)]
 pub struct SkeletonRepository(Database);
 
-/// A username whose skeletons are missing or belong to a former name.
+/// A username with skeletons that are missing or belong to a former name.
 #[derive(sqlx::FromRow)]
 struct NameRow {
     customer_id: UserId,

@@ -60,7 +60,7 @@ macro_rules! totals {
     };
 }
 
-/// A table whose number of rows may be estimated.
+/// A table with a row count that may be estimated.
 #[derive(Clone, Copy)]
 enum Table {
     Users,
