@@ -1,4 +1,5 @@
-//! The one error: cut by what the caller can do about it. Causes are logged, never sent.
+//! The error type of every layer, and its HTTP response. Its codes are divided by how a caller can
+//! react; causes are logged and never sent.
 
 mod catch_panic;
 mod sqlstate;
@@ -16,65 +17,65 @@ use utoipa::ToSchema;
 pub(crate) use catch_panic::catch_panic;
 pub use sqlstate::Session;
 
-/// What went wrong, as a client's program reads it. The names are stable.
+/// Machine-readable error code. The names are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub enum Code {
-    /// The body or frame is not JSON.
+    /// The body or WebSocket frame is not JSON.
     InvalidJson,
-    /// A field, parameter or setting is missing, of the wrong type or over its limit.
+    /// A field, parameter or setting is missing, has the wrong type or exceeds its limit.
     InvalidField,
-    /// There is no such route.
+    /// The route does not exist.
     NotFound,
-    /// The route exists, the method does not.
+    /// The route exists but does not support the request's method.
     MethodNotAllowed,
-    /// The body is not `application/json`.
+    /// The content type of the body is not `application/json`.
     UnsupportedMediaType,
-    /// The route speaks WebSocket only.
+    /// The route accepts WebSocket upgrades only.
     UpgradeRequired,
-    /// There is no such user.
+    /// The user does not exist.
     UserNotFound,
-    /// There is no such chat, or the caller must not know of it.
+    /// The chat does not exist, or the caller is not allowed to learn that it exists.
     ChatNotFound,
-    /// The user does not belong to the chat.
+    /// The user is not a member of the chat.
     MemberNotFound,
-    /// There is no such message, or it is deleted.
+    /// The message does not exist or is deleted.
     MessageNotFound,
-    /// The user has no such session.
+    /// The user has no session with this id.
     SessionNotFound,
-    /// Another user has this name.
+    /// Another user already has this name.
     UsernameTaken,
-    /// Nobody is signed in, or not validly.
+    /// The credentials are missing or invalid.
     Unauthorized,
-    /// The password is right and too weak to go on with: a login with a new one changes it.
+    /// The password is correct but too weak. A login that also sends a new password replaces it.
     PasswordChangeRequired,
-    /// The caller may not do this.
+    /// The caller is not allowed to do this.
     Forbidden,
-    /// A web page of another site asked for something with an effect; or, in open mode on loopback,
-    /// the request did not come from this machine itself.
+    /// A web page of another site sent a request that has an effect. In open mode on loopback: the
+    /// request did not come from the server's own machine.
     CrossSite,
-    /// The body, frame or content is over its limit.
+    /// The body, WebSocket frame or message content exceeds its size limit.
     TooLarge,
-    /// The caller is too fast.
+    /// The caller exceeded a rate limit.
     RateLimited,
-    /// The store, or room in a queue, is not to be had right now.
+    /// The database cannot be used right now, or a queue is full.
     Unavailable,
-    /// A fault of the server.
+    /// The server failed in a way that the caller cannot correct.
     Internal,
-    /// A WebSocket frame of a type that does not exist.
+    /// The WebSocket frame has an unknown `type`.
     UnknownType,
-    /// The socket is not connected to that chat.
+    /// The socket has not joined the chat with `connect-chat`.
     NotConnected,
 }
 
 impl Code {
-    /// The stable name.
+    /// Returns the stable name in snake case, such as `invalid_json`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.parts().0
     }
 
-    /// The HTTP status that goes with it.
+    /// Returns the HTTP status of a response with this code.
     #[must_use]
     pub fn status(self) -> StatusCode {
         self.parts().1
@@ -110,20 +111,20 @@ impl Code {
     }
 }
 
-/// What the caller is told, and beside it the cause that only the log sees.
+/// An error: a code and a message for the caller, and a cause that only the log receives.
 #[derive(Debug)]
 pub struct Error {
     code: Code,
     message: String,
     cause: Option<Box<dyn Cause + Send + Sync>>,
-    /// How long to wait before the same may succeed.
+    /// The wait before a retry may succeed. None if it is unknown.
     retry_after: Option<Duration>,
-    /// Whether something is said not to exist because the caller may not see it.
+    /// True if the error claims that a resource does not exist because the caller may not see it.
     hides: bool,
 }
 
 impl Error {
-    /// An error of `code` that says `message` to the caller.
+    /// Creates an error without a cause. The caller receives `code` and `message`.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
@@ -135,25 +136,25 @@ impl Error {
         }
     }
 
-    /// A field that is missing or wrong, and what would be right.
+    /// Creates an error about a missing or wrong field. `expected` describes a valid value.
     #[must_use]
     pub fn invalid_field(field: &str, expected: &str) -> Self {
         Self::new(Code::InvalidField, format!("{field} must be {expected}"))
     }
 
-    /// There is no user of that id.
+    /// Creates the error for a user id that does not exist.
     #[must_use]
     pub fn user_not_found(id: impl fmt::Display) -> Self {
         Self::new(Code::UserNotFound, format!("User {id} does not exist"))
     }
 
-    /// There is no chat of that id.
+    /// Creates the error for a chat id that does not exist.
     #[must_use]
     pub fn chat_not_found(id: impl fmt::Display) -> Self {
         Self::new(Code::ChatNotFound, format!("Chat {id} does not exist"))
     }
 
-    /// The user does not belong to the chat.
+    /// Creates the error for a user that is not a member of the chat.
     #[must_use]
     pub fn member_not_found(user: impl fmt::Display, chat: impl fmt::Display) -> Self {
         Self::new(
@@ -162,7 +163,7 @@ impl Error {
         )
     }
 
-    /// There is no message of that id, or it is deleted.
+    /// Creates the error for a message id that does not exist or is deleted.
     #[must_use]
     pub fn message_not_found(id: impl fmt::Display) -> Self {
         Self::new(
@@ -171,14 +172,14 @@ impl Error {
         )
     }
 
-    /// The socket is not connected to the chat.
+    /// Creates the error for a socket that has not joined the chat.
     #[must_use]
     pub fn not_connected(chat: impl fmt::Display) -> Self {
         let message = format!("This socket is not connected to chat {chat}: send connect-chat");
         Self::new(Code::NotConnected, message)
     }
 
-    /// Something is over its limit.
+    /// Creates the error for an input, named by `what`, that is larger than `limit` bytes.
     #[must_use]
     pub fn too_large(what: &str, limit: usize) -> Self {
         Self::new(
@@ -187,14 +188,15 @@ impl Error {
         )
     }
 
-    /// The caller may not do this.
+    /// Creates the error for a caller that lacks a permission.
     #[must_use]
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(Code::Forbidden, message)
     }
 
-    /// A page of another site asked for something with an effect; the server takes `own` for its own
-    /// origin.
+    /// Creates the error for a request that has an effect and comes from a page of another site.
+    ///
+    /// `own` is the origin that the server considers its own. None if it could not be determined.
     #[must_use]
     pub fn cross_site(own: Option<impl fmt::Display>) -> Self {
         let own = own.map_or("none".to_owned(), |own| own.to_string());
@@ -207,7 +209,7 @@ impl Error {
         Self::new(Code::CrossSite, message)
     }
 
-    /// Nobody is signed in where somebody must be.
+    /// Creates the error for a request without credentials on a route that requires them.
     #[must_use]
     pub fn not_signed_in() -> Self {
         let message = "Sign in first: POST /login gives a token to send as Authorization: Bearer, \
@@ -215,7 +217,7 @@ impl Error {
         Self::new(Code::Unauthorized, message)
     }
 
-    /// The password is right, and weaker than passwords must be.
+    /// Creates the error for a login with a correct password that is weaker than the rules allow.
     #[must_use]
     pub fn password_change_required() -> Self {
         let message = "The password is right, but too short or too easy to guess for a server where \
@@ -223,7 +225,7 @@ impl Error {
         Self::new(Code::PasswordChangeRequired, message)
     }
 
-    /// What the caller has shown to prove who they are proves nothing.
+    /// Creates the error for a malformed token, or a token of an ended session.
     #[must_use]
     pub fn invalid_token() -> Self {
         let message = "The token is not valid: it is not whole, or its session has ended; \
@@ -231,7 +233,7 @@ impl Error {
         Self::new(Code::Unauthorized, message)
     }
 
-    /// The caller is too fast; they may come back after this long.
+    /// Creates the error for a caller that exceeded a rate limit and may retry after `retry_after`.
     #[must_use]
     pub fn rate_limited(message: impl Into<String>, retry_after: Duration) -> Self {
         Self {
@@ -240,21 +242,21 @@ impl Error {
         }
     }
 
-    /// Too many passwords are being hashed; nothing was done.
+    /// Creates the error for a full queue of password hashes. Nothing was written.
     #[must_use]
     pub fn busy() -> Self {
         let message = "Too many sign-ups and logins at once; nothing was done, try again";
         Self::new(Code::Unavailable, message)
     }
 
-    /// Refused before anything was written.
+    /// Creates the error for a request that was refused before anything was written.
     #[must_use]
     pub fn unavailable() -> Self {
         let message = "The server cannot store this right now; nothing was stored, try again";
         Self::new(Code::Unavailable, message)
     }
 
-    /// Asked to write, and not told whether it happened.
+    /// Creates the error for an in-doubt commit: the server does not know if the write happened.
     #[must_use]
     pub fn in_doubt() -> Self {
         let message = "The server could not learn whether this was stored; \
@@ -262,8 +264,11 @@ impl Error {
         Self::new(Code::Unavailable, message)
     }
 
-    /// A COMMIT that failed. Where the store itself has answered that the transaction is undone,
-    /// this is its error; else the commit may have happened, or may turn out to have.
+    /// Converts the error of a failed COMMIT.
+    ///
+    /// If the database reported that nothing was stored, the result is the usual conversion of its
+    /// error. Otherwise the commit may have happened, or may take effect after a restart of the
+    /// database, and the result is an in-doubt error.
     #[must_use]
     pub fn of_commit(error: sqlx::Error) -> Self {
         if is_not_committed(&error) {
@@ -276,7 +281,7 @@ impl Error {
         }
     }
 
-    /// A fault of the server, with its cause for the log.
+    /// Creates the error for a failure of the server. The cause is logged and never sent.
     #[must_use]
     pub fn internal(cause: impl Into<Box<dyn Cause + Send + Sync>>) -> Self {
         let message = "A fault of the server; its log has the request's x-request-id";
@@ -289,7 +294,7 @@ impl Error {
         }
     }
 
-    /// The same, said because the caller may not see what they asked for: the log has it as a refusal.
+    /// Marks the error as hiding a resource that the caller may not see. The log records a refusal.
     #[must_use]
     pub fn masked(self) -> Self {
         Self {
@@ -298,7 +303,7 @@ impl Error {
         }
     }
 
-    /// Whether nothing was done because another holds the lock on a row.
+    /// Returns true if Postgres rejected the statement because another transaction held a row lock.
     #[must_use]
     pub fn is_locked(&self) -> bool {
         let cause = self.cause.as_ref();
@@ -307,34 +312,35 @@ impl Error {
         database.is_some_and(|e| e.code().as_deref() == Some(sqlstate::LOCKED))
     }
 
-    /// What kind of error this is.
+    /// Returns the machine-readable code.
     #[must_use]
     pub fn code(&self) -> Code {
         self.code
     }
 
-    /// How long to wait before the same may succeed, where that is known.
+    /// Returns the wait before a retry may succeed. None if it is unknown.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// The same in milliseconds, rounded up, and at least 1.
+    /// Returns the wait before a retry in milliseconds, rounded up, at least 1. None if it is unknown.
     #[must_use]
     pub fn retry_after_ms(&self) -> Option<u64> {
         let nanos = self.retry_after?.as_nanos();
         u64::try_from(nanos.div_ceil(1_000_000).max(1)).ok()
     }
 
-    /// What the caller is told.
+    /// Returns the message that the caller receives.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Logs the cause, where there is one, and what was refused for who asked. Called once, where
-    /// the error is answered. A refusal by rate is not logged here: the layer that answers it bounds
-    /// the number of lines.
+    /// Logs the cause if there is one, otherwise a refused permission. Other errors are not logged.
+    ///
+    /// Call it once, in the place that answers the error. A rate-limited request is not logged here:
+    /// the request log writes a bounded number of lines about it.
     pub fn log(&self) {
         match (&self.cause, self.code) {
             (Some(cause), Code::Internal) => tracing::error!(%cause, "internal error"),
@@ -361,12 +367,14 @@ impl Cause for Error {
     }
 }
 
-/// Why something came too fast, in an answer's extensions.
+/// The message of a rate-limited response, in its extensions, for the request log.
 #[derive(Clone, Debug)]
 pub struct TooFast(pub String);
 
-/// The text of an error for the person who runs the server. Postgres' errors come without the line of
-/// Postgres' own source, which their driver appends as " at line N".
+/// Returns the text of an error for the operator of the server.
+///
+/// The driver appends the line number in Postgres' own source code as " at line N". The text is
+/// returned without this suffix.
 #[must_use]
 pub fn sentence(error: &(dyn Cause + 'static)) -> String {
     let text = error.to_string();
@@ -391,8 +399,9 @@ fn is_refusal(code: Code) -> bool {
     )
 }
 
-/// Whether a store's own error says that it is away, full or busy rather than that we are wrong: of
-/// Postgres what `sqlstate` holds, of SQLite what `PASSING` holds.
+/// Returns true if the database is unreachable, full or busy, and false if this server is at fault.
+///
+/// The module `sqlstate` lists the codes of Postgres, `PASSING` those of SQLite.
 fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -410,22 +419,23 @@ fn is_transient(error: &sqlx::Error) -> bool {
     }
 }
 
-/// SQLite's codes for what passes without a change of the server: PERM, ABORT (rolled back
-/// meanwhile), BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT (it says so of a page that the
-/// disk could not read too), FULL, CANTOPEN (rights, or no file handle left), PROTOCOL (a race for
-/// a lock) and NOTADB (a file that is being replaced).
+/// SQLite's primary codes of errors that end without a change of this server: PERM, ABORT (a rollback
+/// in between), BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT (also reported for a page that
+/// the disk could not read), FULL, CANTOPEN (missing rights, or no file handle left), PROTOCOL (a race
+/// for a lock) and NOTADB (a file that is being replaced).
 const PASSING: [u32; 13] = [3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 26];
-/// SQLite's codes with which a COMMIT has changed nothing: BUSY, LOCKED and CONSTRAINT. After the
-/// others, such as IOERR and FULL, the log may hold the whole transaction, and a restart finds it.
+/// SQLite's primary codes after which a COMMIT has certainly stored nothing: BUSY, LOCKED and
+/// CONSTRAINT. After any other code, such as IOERR or FULL, the write-ahead log may hold the whole
+/// transaction, and a restart applies it.
 const UNDONE: [u32; 3] = [5, 6, 19];
 
-/// SQLite's primary code of an extended one.
+/// Returns the primary code of an SQLite code, which may be an extended one. None if it is no number.
 fn sqlite_code(code: &str) -> Option<u32> {
     code.parse::<u32>().ok().map(|code| code & 0xff)
 }
 
-/// Whether a store's answer to a COMMIT, or to a statement that commits by itself, says for certain that
-/// nothing was stored.
+/// Returns true if the error of a COMMIT, or of a statement that commits by itself, proves that nothing
+/// was stored.
 #[must_use]
 pub fn is_not_committed(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
@@ -446,12 +456,12 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Turns a broken constraint into the error that the caller understands.
+/// Maps a violated constraint to an error for the caller.
 pub trait OnConstraint<T> {
-    /// Answers `error` where a unique constraint refused the row.
+    /// Replaces the violation of a unique constraint with `error`.
     ///
     /// # Errors
-    /// `error`, or whatever else the store said.
+    /// `error` if a unique constraint refused the row, otherwise the conversion of the database's error.
     fn on_unique(self, error: impl FnOnce() -> Error) -> Result<T, Error>;
 }
 
@@ -479,7 +489,7 @@ impl IntoResponse for Error {
             Code::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer")),
             _ => None,
         };
-        // For who counts and logs refusals.
+        // The request log counts refusals by this code.
         response.extensions_mut().insert(self.code);
         if self.code == Code::RateLimited {
             response.extensions_mut().insert(TooFast(self.message));
@@ -489,7 +499,7 @@ impl IntoResponse for Error {
             headers.insert(name, HeaderValue::from_static(value));
         }
         if let Some(wait) = wait {
-            // In whole seconds, as HTTP has it.
+            // HTTP defines this header in whole seconds; rounded up.
             headers.insert(header::RETRY_AFTER, wait.div_ceil(1000).into());
         }
         response

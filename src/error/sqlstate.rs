@@ -1,64 +1,62 @@
-//! Postgres' error codes (SQLSTATE), cut by what a server does about them.
+//! Postgres' error codes (SQLSTATE), classified by the reaction of this server.
 //!
-//! Codes that are in neither list stay faults: what was asked for is wrong (classes 0A, 21 to 24, 42,
-//! P0), or Postgres itself is (XX), which may concern one row alone and is found out change by change.
+//! A code in neither list is an internal error: the statement is wrong (classes 0A, 21 to 24, 42, P0),
+//! or Postgres is damaged (XX). Damage may affect a single row, so the writer retries the changes of a
+//! failed batch one by one.
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-/// Codes, and first characters of codes, of what passes without a change of this server: the database
-/// is away, full, busy, read-only, or being restored.
+/// Codes, and prefixes of codes, of errors that end without a change of this server: the database is
+/// unreachable, full, busy, read-only or being restored.
 const PASSING: [&str; 18] = [
-    // The connection failed.
-    "08",      // Read-only: a standby, or by an operator's wish.
-    READ_ONLY, // The transaction stood still, or took too long.
-    "25P03", "25P04",
-    // A prepared statement is gone: a pooler has changed the session behind it.
-    "26000",
-    // Refused to let this user in, as while a password or pg_hba.conf is changed.
-    "28",
-    // The database or its tables do not exist, as while it is restored. A server that runs has seen them.
-    "3D000", "3F000", "42P01", // Rolled back in favour of another transaction.
-    "40",
-    // Rights are missing, as while it is restored, or its disk has become read-only.
-    "42501", // A prepared statement has the name of another, by a pooler.
-    "42P05", // Disk, memory, connections, or a limit of them.
-    "53",    // Another uses it.
-    "55",
-    // An operator: stopped, crashed, cancelled, starting, dropped, idle for too long.
-    "57",    // The system beneath: a file or a disk fails.
-    "58",    // An old snapshot is gone.
-    "72000", // The configuration is wrong, or a lock file is there.
-    "F0",
+    "08",      // The connection failed.
+    READ_ONLY, // The database is a standby, or an operator made it read-only.
+    "25P03",   // The transaction was idle for too long.
+    "25P04",   // The transaction took too long.
+    "26000",   // A prepared statement is missing: a pooler replaced the session.
+    "28",      // The login was refused, as during a change of a password or of pg_hba.conf.
+    "3D000",   // The database is missing, as during a restore; a running server has used it before.
+    "3F000",   // The schema is missing, as during a restore.
+    "42P01",   // A table is missing, as during a restore.
+    "40",      // The transaction was rolled back in favour of another one.
+    "42501",   // Rights are missing, as during a restore, or the database's disk became read-only.
+    "42P05",   // The name of a prepared statement is already taken in a pooler's session.
+    "53",      // Disk space, memory, connections or a limit on them are exhausted.
+    "55",      // Another session uses the object.
+    "57", // Postgres cancelled, stopped, crashed, is starting, or ended an idle session; database dropped.
+    "58", // A file or a disk of the database server failed.
+    "72000", // The snapshot is too old.
+    "F0", // The configuration file is wrong, or a lock file exists.
 ];
 
-/// Codes, and first characters of codes, after which no connection to the same server is used again
-/// that was made before: the session is over, or stays read-only after the database is writable.
+/// Codes, and prefixes of codes, after which every existing connection to Postgres is replaced: the
+/// session has ended or is unreliable.
 const SESSION_LOST: [&str; 6] = ["08", "26000", "42P05", "57P", "58", "F0"];
 
-/// Postgres' code where a statement would write and must not.
+/// Postgres' code for a write in a read-only transaction (`read_only_sql_transaction`).
 const READ_ONLY: &str = "25006";
 
-/// Where a lock was not to be had in time.
+/// Postgres' code for a lock that was not acquired before `lock_timeout` (`lock_not_available`).
 pub(super) const LOCKED: &str = "55P03";
 
-/// Whether the error passes without a change of this server.
+/// Returns true if the error ends without a change of this server.
 pub(super) fn is_transient(code: &str) -> bool {
     PASSING.iter().any(|class| code.starts_with(class))
 }
 
-/// What an error says about the session on which it came, and about others that were made before.
+/// The state of a Postgres session after an error, which also applies to all older sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Session {
-    /// It goes on.
+    /// The session can be used further.
     Usable,
-    /// It is over, or cannot be relied on.
+    /// The session has ended or is unreliable.
     Lost,
-    /// It can only read. A new one may be able to write.
+    /// The session can only read. A new session may be able to write.
     ReadOnly,
 }
 
 impl Session {
-    /// What an error says about the session on which it came.
+    /// Derives the state of a session from the error of its last statement.
     #[must_use]
     pub fn after(error: &sqlx::Error) -> Self {
         match error {
@@ -76,10 +74,13 @@ impl Session {
     }
 }
 
-/// Whether Postgres has answered for certain that a COMMIT, or a statement that commits by itself, has
-/// stored nothing. It has not where the session or the whole server ends with the error (FATAL, PANIC): the
-/// commit may stand in its log by then, and count after a restart. Nor does it where it does not know
-/// itself (40003), or the connection failed (08).
+/// Returns true if Postgres' answer to a COMMIT, or to a statement that commits by itself, proves that
+/// nothing was stored.
+///
+/// Three answers prove nothing. An error that ends the session or the server (FATAL, PANIC) may follow a
+/// commit record in the write-ahead log, which counts after a restart. With 40003
+/// (`statement_completion_unknown`) Postgres does not know the outcome either. With class 08 the
+/// connection failed.
 pub(super) fn is_not_committed(error: &sqlx::Error) -> bool {
     let error = error.as_database_error();
     let error = error.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
@@ -90,7 +91,8 @@ fn is_undone_by(severity: PgSeverity, code: &str) -> bool {
     severity == PgSeverity::Error && !code.starts_with("08") && code != "40003"
 }
 
-/// Whether a statement was prepared before a table was changed. A new session prepares it again.
+/// Returns true if a statement was prepared before its table was altered. A new session prepares the
+/// statement again.
 pub(super) fn is_outdated_plan(error: &sqlx::Error) -> bool {
     let error = error.as_database_error();
     let error = error.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
@@ -113,7 +115,7 @@ mod tests {
         assert!(!is_undone_by(PgSeverity::Fatal, "57P01"));
     }
 
-    /// The codes of each class in the list of Postgres 18, and whether they pass.
+    /// Covers each class in the list of error codes of Postgres 18.
     #[test]
     fn every_class_is_sorted() {
         let passing = [
