@@ -1,15 +1,15 @@
-//! A copy of everything that is stored, as lines of JSON, one row a line, for backups and for moving
-//! from one store to the other. The same data always makes the same bytes.
+//! The archive format of `export` and `import`: JSON lines, one row per line, for backups and for moves
+//! between SQLite and Postgres. Equal data always produces equal bytes.
 //!
 //! ```text
 //! {"kind":"archive","version":1}
-//! {"kind":"user",…}     users, chats, memberships, messages, sessions: each table by its key
+//! {"kind":"user",…}     users, chats, memberships, messages, sessions: each table in key order
 //! …
 //! {"kind":"end","counts":{…},"lastIds":{…},"sha256":"…"}
 //! ```
 //!
-//! The last line tells that nothing is missing: how many lines of each kind came before, which ids
-//! were given last, and the SHA-256 of all bytes before it.
+//! The last line proves that the archive is complete. It holds the number of lines of each kind, the
+//! last assigned id of each kind, and the SHA-256 of all bytes before the last line.
 
 mod read;
 mod write;
@@ -25,43 +25,46 @@ use std::{error::Error as _, fmt, io};
 pub use read::read;
 pub use write::write;
 
-/// The present form of the lines.
+/// The version of the format that this program writes, and the only one that it reads.
 const VERSION: u32 = 1;
 
-/// How the last line begins, and no other.
+/// The prefix that only the last line has.
 const END: &str = "{\"kind\":\"end\",";
 
-/// The first line.
+/// The first line of an archive.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename = "archive")]
 struct Head {
     version: u32,
 }
 
-/// The last line.
+/// The last line of an archive.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename = "end", rename_all = "camelCase")]
 struct End {
+    /// The number of rows of each kind.
     counts: Counts,
+    /// The last assigned id of each kind, also if its row is deleted.
     last_ids: LastIds,
+    /// SHA-256 of all bytes before this line, in lower-case hex.
     sha256: String,
 }
 
-/// Why an archive was not written, or not taken.
+/// The reason why an archive was not written or not imported.
 #[derive(Debug)]
 pub enum Failure {
-    /// The store did not do its part.
+    /// The database failed.
     Database(Error),
-    /// The file did not.
+    /// The archive file could not be read or written.
     File(io::Error),
-    /// The archive is not whole, or not what it should be: a sentence.
+    /// The archive is incomplete or invalid, or the database cannot take it. Holds a sentence.
     Refused(String),
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // Whoever reads this runs the server: the cause is for them.
+            // The reader is the operator, so the cause may be shown.
             Self::Database(error) => match error.source() {
                 Some(cause) => f.write_str(&sentence(cause)),
                 None => write!(f, "{error}"),

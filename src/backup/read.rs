@@ -1,4 +1,4 @@
-//! Reading an archive into an empty database.
+//! Imports an archive into an empty database, for the command `import`.
 
 use super::{END, End, Failure, Head, VERSION, hex};
 use crate::{
@@ -8,31 +8,35 @@ use crate::{
 use sha2::{Digest, Sha256};
 use std::io::{BufRead, Read};
 
-/// Rows of one statement.
+/// The number of rows per INSERT statement.
 const BATCH: usize = 500;
-/// Longest line, its end included. A message of 1 MiB, of six bytes for each one in JSON's escapes, fits.
+/// The maximum length of a line in bytes (8 MiB), including its newline. A message of 1 MiB fits even if
+/// JSON escapes each of its bytes with six bytes.
 const LINE_BYTES: u64 = 8 << 20;
-/// Longest first line that is looked at: what is no archive need not have lines at all.
+/// The maximum length of the first line in bytes. A file that is no archive may have no newline at all.
 const HEAD_BYTES: u64 = 1024;
 
 /// An archive that is being read.
 struct Reader<R> {
     input: R,
     line: Vec<u8>,
-    /// The number of the line.
+    /// The number of the current line, from 1.
     number: u64,
+    /// The SHA-256 of all bytes that were read.
     digest: Sha256,
-    /// The kind and the key of the row before.
+    /// The kind and the key of the previous row. None before the first row.
     previous: Option<(Kind, (i64, i64))>,
 }
 
-/// Reads a whole archive into an empty database, in one transaction: whatever breaks it off, the
-/// database is as empty as before, and the same can be tried again. `progress` hears how many bytes
-/// were taken. Blocks while it reads: for a process that does nothing else.
+/// Imports a whole archive into an empty database and returns the number of rows.
+///
+/// The import is one transaction: after any failure the database is still empty, and the import can be
+/// repeated. `progress` receives the length of each line in bytes. Reading blocks the thread, so only a
+/// process without other work may call this function.
 ///
 /// # Errors
-/// A database that is not empty; an archive that is cut off, damaged, or none; the store's, the
-/// file's.
+/// `Refused` if the database is not empty, or if the archive is truncated, damaged or no archive.
+/// `Database` or `File` if the database or the file fails.
 pub async fn read(
     store: &Database,
     input: impl BufRead,
@@ -98,7 +102,7 @@ async fn store_batch(
     Ok(())
 }
 
-/// Checks the last line against what came before it.
+/// Checks the last line against the counts and the SHA-256 of the lines before it.
 fn verified(end: End, counts: Counts, sha256: String) -> Result<End, Failure> {
     if end.counts != counts {
         let why = format!(
@@ -120,7 +124,7 @@ fn refused(why: &str) -> Failure {
 }
 
 impl<R: BufRead> Reader<R> {
-    /// Reads the first line.
+    /// Reads and checks the first line.
     fn begin(input: R) -> Result<Self, Failure> {
         let mut reader = Self {
             input,
@@ -142,7 +146,7 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// The next line, which must be there and whole.
+    /// Reads the next line. A missing or incomplete line is an error.
     fn next(&mut self) -> Result<&str, Failure> {
         self.line.clear();
         let mut input = self.input.by_ref().take(LINE_BYTES);
@@ -164,7 +168,7 @@ impl<R: BufRead> Reader<R> {
             .map_err(|_| Failure::Refused(format!("line {} is not UTF-8", self.number)))
     }
 
-    /// Checks that a row comes in the order of an export, and that a message answers an earlier one.
+    /// Checks that the rows are in the order of an export, and that a message replies to an earlier one.
     fn follows(&mut self, record: &Record) -> Result<(), Failure> {
         let place = Some((record.kind(), record.key()));
         let wrong = match record {
@@ -180,7 +184,7 @@ impl<R: BufRead> Reader<R> {
         Err(Failure::Refused(format!("line {}: {wrong}", self.number)))
     }
 
-    /// Checks that nothing follows the last line.
+    /// Checks that the file ends after the last line.
     fn ended(&mut self) -> Result<(), Failure> {
         match self.input.fill_buf()?.is_empty() {
             true => Ok(()),

@@ -1,4 +1,4 @@
-//! Writing an archive.
+//! Writes an archive from a snapshot of the database, for the command `export`.
 
 use super::{End, Failure, Head, VERSION, hex};
 use crate::repository::{Counts, Snapshot};
@@ -6,18 +6,22 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 
-/// Lines on their way out, and what was written so far.
+/// A writer of JSON lines that also hashes them.
 struct Lines<W> {
     out: W,
+    /// The buffer of the current line, reused for each line.
     line: Vec<u8>,
+    /// The SHA-256 of all bytes that were written.
     digest: Sha256,
 }
 
-/// Writes everything that a snapshot shows, a page at a time; `progress` hears how many rows a page
-/// had. Blocks while it writes: for a process that does nothing else.
+/// Writes all rows of a snapshot, page by page, and returns the number of rows.
+///
+/// `progress` receives the number of rows of each page. Writing blocks the thread, so only a process
+/// without other work may call this function.
 ///
 /// # Errors
-/// The store's or the file's, or that not every row was read.
+/// `Database` or `File` if the database or the file fails. `Refused` if not every row was read.
 pub async fn write(
     mut snapshot: Snapshot,
     out: impl Write,
