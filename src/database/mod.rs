@@ -1,5 +1,5 @@
-//! The database: Postgres, or the embedded SQLite file. Pools, migrations, and the one place that
-//! knows which of the two it is.
+//! The database, Postgres or an embedded SQLite file: connection pools, migrations and transactions.
+//! Repositories use `Database` and `DatabaseTransaction`, which hide the difference.
 
 mod inspect;
 mod invariants;
@@ -32,30 +32,32 @@ pub use sqlite::{SqliteDatabase, SqliteTransaction, beside, identity_of};
 pub use sqlx::postgres::PgConnectOptions;
 pub use startup_check::try_start;
 
-/// How long a query may wait for a connection before the caller hears `unavailable`.
+/// The acquire timeout of a pool. A caller that waits longer receives `unavailable`.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
-/// The same for the connections of the writer, which nobody but the database itself can keep: who
-/// waits for it must hear soon.
+/// The acquire timeout of the priority pool of Postgres. It is shorter than `ACQUIRE_LIMIT`: only a
+/// stalled database can exhaust this pool, and senders should receive `unavailable` quickly.
 const RESERVED_ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
-/// How long an unused connection may have gone before it is asked whether it still works: a
-/// restarted Postgres leaves dead ones behind, and asking every time would double each query.
+/// The idle time after which a connection is pinged before its next use. A restarted Postgres leaves
+/// dead connections behind. A ping before every use would double the round trips of each query.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(5);
 
-/// What sends depend on are few statements, made once and run for ever: planning them anew each time,
-/// as Postgres does where it hopes for a better plan, took 7 % of the messages of a busy chat.
+/// Session settings of the priority pool: generic plans and no JIT compilation. Sends use a few prepared
+/// statements again and again. Postgres may plan a statement for each execution in hope of a better
+/// plan, which cost 7 % of the message throughput of a busy chat.
 const GENERIC_PLAN: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("jit", "off")];
 
-/// Where the data is.
+/// The location of the data, from the configuration.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// A Postgres server.
     Postgres(Box<PgConnectOptions>),
-    /// An SQLite file, made where it does not exist.
+    /// The path of an SQLite file. The first start creates it.
     Sqlite(PathBuf),
 }
 
 impl Target {
-    /// Whether a running process has the SQLite file open. False for Postgres, which servers share.
+    /// Returns true if a running server has the SQLite file open. Always false for Postgres, which
+    /// several servers share.
     #[must_use]
     pub fn is_in_use(&self) -> bool {
         match self {
@@ -65,25 +67,27 @@ impl Target {
     }
 }
 
-/// An open database. Cloning shares it.
+/// An open database. Clones share its connections.
 #[derive(Clone)]
 pub enum Database {
     /// A pool of connections to Postgres.
     Postgres(PostgresPool),
-    /// One writing connection and several reading ones.
+    /// One writing connection and several read-only connections to an SQLite file.
     Sqlite(Box<SqliteDatabase>),
 }
 
-/// A transaction on either store; dropped without a commit, it is undone.
+/// A transaction on Postgres or SQLite. Dropping it without a commit rolls it back.
 pub enum DatabaseTransaction {
-    /// On Postgres.
+    /// A transaction on Postgres.
     Postgres(Box<PostgresTransaction>),
-    /// On the writing connection of SQLite.
+    /// A transaction on SQLite: on the writing connection, or on its own connection for a snapshot.
     Sqlite(SqliteTransaction),
 }
 
-/// Runs one expression on whichever database it is: on its connections for reading (`read`), or
-/// inside a transaction (`tx`), as everything that writes is.
+/// Instantiates one expression for both database drivers and runs the one in use.
+///
+/// `read` runs the expression on the pool for reads. `tx` runs it inside a transaction; all writes of
+/// SQLite need one.
 macro_rules! on {
     (read $store:expr, |$db:ident| $body:expr) => {
         match $store {
@@ -109,24 +113,27 @@ macro_rules! on {
 }
 pub(crate) use on;
 
-/// The connections to a database.
+/// The number of connections to a database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connections {
-    /// Open now.
+    /// The number of open connections.
     pub open: usize,
-    /// Of these, the ones that do nothing.
+    /// The number of open connections that are idle.
     pub idle: usize,
-    /// Most that there may be.
+    /// The maximum number of connections.
     pub most: usize,
 }
 
 impl Database {
-    /// Opens the database and brings its tables up to date. Several servers may do so at once on
-    /// one Postgres; an SQLite file belongs to one process. A Postgres that is not there yet is
-    /// waited for so long.
+    /// Opens the database and migrates its tables.
+    ///
+    /// Several servers may migrate one Postgres at once; an SQLite file belongs to one process.
+    /// `connections` is the size of the pool; SQLite uses at most four of them for reads, and one more
+    /// connection for writes. `wait` is the time to wait for a Postgres that is unreachable or takes no
+    /// writes.
     ///
     /// # Errors
-    /// A sentence for whoever starts the server: unreachable, in use, or too new.
+    /// A sentence for the operator: the database is unreachable, in use, unfit, or too new.
     pub async fn open(target: &Target, connections: u32, wait: Duration) -> Result<Self, String> {
         match target {
             Target::Postgres(options) => {
@@ -140,8 +147,9 @@ impl Database {
         }
     }
 
-    /// So many connections of their own to the same database, for what must not wait behind
-    /// everyone's reads. SQLite's are apart already: one writes, the others read.
+    /// Creates a priority pool of `connections` connections to this database, for work that must not
+    /// queue behind ordinary reads. SQLite shares its connections instead: its writer is already
+    /// separate from its readers.
     #[must_use]
     pub fn priority(&self, connections: u32) -> Self {
         match self {
@@ -152,7 +160,8 @@ impl Database {
         }
     }
 
-    /// Keeps the log of an SQLite file short, until `stop`. Postgres does so by itself.
+    /// Truncates the write-ahead log of an SQLite file periodically, until `stop`. Postgres needs no help
+    /// and this method only waits for `stop`.
     pub async fn keep_log_short(&self, stop: &CancellationToken) {
         match self {
             Self::Postgres(_) => stop.cancelled().await,
@@ -163,7 +172,7 @@ impl Database {
     /// Begins a transaction that writes.
     ///
     /// # Errors
-    /// `unavailable` where no connection is to be had.
+    /// `unavailable` if no connection becomes free within the acquire timeout.
     pub async fn begin(&self) -> Result<DatabaseTransaction, Error> {
         match self {
             Self::Postgres(pool) => {
@@ -174,12 +183,13 @@ impl Database {
         }
     }
 
-    /// A name that all servers on this database have in common, and those on others do not: which
-    /// Postgres it is on, its name and number there, and the moment at which its tables were made.
-    /// None for a file, which has one server.
+    /// Returns an id that is equal on all servers of this database and different on other databases.
+    ///
+    /// The id is a hash of the Postgres cluster, the name and the number (oid) of the database, and the
+    /// time of its first migration. None for SQLite, which has a single server.
     ///
     /// # Errors
-    /// `unavailable` where the database does not answer.
+    /// `unavailable` if the database does not answer.
     pub async fn deployment(&self) -> Result<Option<String>, Error> {
         const SQL: &str = "SELECT d.datname::text AS name, d.oid::bigint AS number, \
                            greatest(least(m.installed_on, '9999-12-31 UTC'), '0001-01-01 UTC') \
@@ -191,23 +201,24 @@ impl Database {
         };
         let (name, number, made): (String, i64, NaiveDateTime) =
             sqlx::query_as(SQL).fetch_one(pool).await?;
-        // What tells a restored copy on another Postgres from its original.
+        // The cluster distinguishes a copy that was restored on another Postgres from its original.
         let cluster = copy::cluster(pool).await?.unwrap_or_default();
         let micros = made.and_utc().timestamp_micros();
-        // The hash is the same on every server, and keeps the database's name out of NATS.
+        // A hash keeps the name of the database out of NATS subjects.
         let all = format!("{cluster} {number} {name} {micros}");
         let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, all.as_bytes());
         Ok(Some(hash.simple().to_string()))
     }
 
-    /// Notes beside an SQLite file how far its log is.
+    /// Writes the epoch and the mark of the log to the note file beside an SQLite database. Does nothing
+    /// on Postgres.
     pub async fn note_mark(&self, epoch: &str, mark: i64) {
         if let Self::Sqlite(embedded) = self {
             embedded.note_mark(epoch, mark).await;
         }
     }
 
-    /// How many connections there are; of SQLite, those that read and the one that writes.
+    /// Returns the number of connections. For SQLite it includes the readers and the writer.
     #[must_use]
     pub fn connections(&self) -> Connections {
         match self {
@@ -216,7 +227,7 @@ impl Database {
         }
     }
 
-    /// Closes every connection, after whatever is running on it.
+    /// Closes every connection after the statement or transaction that runs on it.
     pub async fn close(&self) {
         match self {
             Self::Postgres(pool) => pool.inner().close().await,
@@ -246,10 +257,10 @@ impl Connections {
 }
 
 impl DatabaseTransaction {
-    /// Makes it last.
+    /// Commits the transaction.
     ///
     /// # Errors
-    /// `unavailable`, as in doubt where the store has not said that nothing was stored.
+    /// The error of an in-doubt commit, unless the database reported that nothing was stored.
     pub async fn commit(self) -> Result<(), Error> {
         let committed = match self {
             Self::Postgres(tx) => tx.commit().await,
@@ -263,31 +274,34 @@ impl DatabaseTransaction {
     }
 }
 
-/// What a store's readers need, whichever driver: a bounded wait and a bound on connections.
+/// Returns the pool options of both drivers: a maximum number of connections and an acquire timeout.
 fn pool<DB: sqlx::Database>(connections: u32) -> sqlx::pool::PoolOptions<DB> {
     sqlx::pool::PoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_LIMIT)
 }
 
-/// Writes to the store for no other reason than to see whether it can be done.
+/// Probes whether the database takes writes, for the readiness check.
 #[derive(Clone)]
 pub struct HealthRepository(Database);
 
 impl HealthRepository {
-    /// On this store.
+    /// Creates the probe of a database.
     #[must_use]
     pub fn new(store: Database) -> Self {
         Self(store)
     }
 
-    /// Makes a small write that lasts, as a message does.
+    /// Commits a small write. The write is as durable as a message.
+    ///
+    /// # Errors
+    /// `unavailable` if the database takes no writes or does not answer.
     pub async fn write(&self) -> Result<(), Error> {
         const SQL: &str = "INSERT INTO write_probe (id, writes) VALUES (1, 1) \
                            ON CONFLICT (id) DO UPDATE SET writes = write_probe.writes + 1";
         match &self.0 {
-            // By itself: all servers write to one row, which one that is frozen between two
-            // statements would keep locked.
+            // One statement without a transaction: all servers write to this row, and a server that
+            // is frozen between two statements of a transaction would keep the row locked.
             Database::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;
                 query(SQL).execute(&mut connection).await?;
@@ -302,7 +316,7 @@ impl HealthRepository {
     }
 }
 
-/// Work that goes on by itself where nobody waits for it any more; its result is dropped then.
+/// A future that a drop does not cancel: the work continues as a task, and its result is dropped.
 pub(super) struct RunToCompletion<F: Future + Send + 'static>(Option<Pin<Box<F>>>);
 
 impl<F: Future + Send + 'static> RunToCompletion<F> {

@@ -1,34 +1,35 @@
-//! Who reads and writes over which of the connections to the database.
+//! Divides the connections to the database into pools, so that slow reads do not delay sends.
 
 use super::{Connections, Database, Target};
 use std::time::Duration;
 
-/// Most connections that are kept for what sends depend on: one for the writer, the others for a
-/// commit that lingers, for tokens, and for whoever connects.
+/// The maximum size of the priority pool on Postgres: one connection for the writer, and three for slow
+/// commits, for token lookups and for clients that connect.
 const MOST_RESERVED: u32 = 4;
 
-/// The connections, in groups: however many slow reads there are, they do not hold up a send.
+/// The connection pools of a server. Slow reads use the general pool and cannot delay a send.
 #[derive(Clone)]
 pub(crate) struct Pools {
-    /// For everything else.
+    /// The pool of all work that has no pool of its own.
     pub(crate) general: Database,
-    /// For the writer, and for what a send and a connect wait for.
+    /// The pool of the writer, and of the reads that a send or a connect waits for.
     pub(crate) priority: Database,
-    /// For readiness, which waits for none of the others and holds none of them up; none where there
-    /// are too few.
+    /// The pool of the readiness check, which neither waits for other work nor delays it. None on SQLite,
+    /// and with fewer than three connections in total.
     health: Option<Database>,
-    /// How many sockets read at once what they missed: half of the common ones, rounded up, so that a crowd that
-    /// comes back leaves some to everyone else.
+    /// The number of sockets that may replay missed messages at once: half of the general pool, rounded
+    /// up. A crowd of reconnecting clients leaves the other half to other requests.
     pub(crate) feeds_at_once: usize,
-    /// How many tokens are looked up at once: half of the reserved ones.
+    /// The number of concurrent token lookups, at least 1: half of the priority pool, or half of all
+    /// connections on SQLite.
     pub(crate) tokens_at_once: usize,
 }
 
 impl Pools {
-    /// Opens the database; all groups together are DB_CONNECTIONS.
+    /// Opens the database. On Postgres, all pools in total have `all` connections (DB_CONNECTIONS).
     ///
     /// # Errors
-    /// A sentence, as from `Database::open`.
+    /// A sentence for the operator: the database is unreachable, in use, unfit, or too new.
     pub(crate) async fn open(target: &Target, all: u32, wait: Duration) -> Result<Self, String> {
         let (priority, health) = match target {
             Target::Postgres(_) => ((all / 2).clamp(1, MOST_RESERVED), u32::from(all > 2)),
@@ -46,12 +47,12 @@ impl Pools {
         })
     }
 
-    /// How many connections there are.
+    /// Returns the number of connections of all pools.
     pub(crate) fn connections(&self) -> Connections {
         self.groups().iter().map(|group| group.connections()).sum()
     }
 
-    /// The groups that have connections of their own.
+    /// Returns the pools that have their own connections. On SQLite only the general pool has.
     fn groups(&self) -> Vec<&Database> {
         let mut groups = vec![&self.general];
         if let Database::Postgres(_) = self.general {
@@ -61,12 +62,12 @@ impl Pools {
         groups
     }
 
-    /// What readiness writes to.
+    /// Returns the pool of the readiness check. Without its own pool it uses the general pool.
     pub(crate) fn health(&self) -> Database {
         self.health.as_ref().unwrap_or(&self.general).clone()
     }
 
-    /// Closes every connection, after whatever is running on it.
+    /// Closes every connection after the statement or transaction that runs on it.
     pub(crate) async fn close(&self) {
         for group in self.groups().into_iter().rev() {
             group.close().await;

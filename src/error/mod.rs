@@ -179,7 +179,7 @@ impl Error {
         Self::new(Code::NotConnected, message)
     }
 
-    /// Creates the error for an input, named by `what`, that is larger than `limit` bytes.
+    /// Creates the error for an input that is larger than `limit` bytes. `what` is its name.
     #[must_use]
     pub fn too_large(what: &str, limit: usize) -> Self {
         Self::new(

@@ -23,10 +23,10 @@ const PASSING: [&str; 18] = [
     "42P05",   // The name of a prepared statement is already taken in a pooler's session.
     "53",      // Disk space, memory, connections or a limit on them are exhausted.
     "55",      // Another session uses the object.
-    "57", // Postgres cancelled, stopped, crashed, is starting, or ended an idle session; database dropped.
-    "58", // A file or a disk of the database server failed.
-    "72000", // The snapshot is too old.
-    "F0", // The configuration file is wrong, or a lock file exists.
+    "57",      // Cancelled, stopped, crashed, starting up, dropped, or idle for too long.
+    "58",      // A file or a disk of the database server failed.
+    "72000",   // The snapshot is too old.
+    "F0",      // The configuration file is wrong, or a lock file exists.
 ];
 
 /// Codes, and prefixes of codes, after which every existing connection to Postgres is replaced: the
