@@ -1,4 +1,5 @@
-//! A look at a database that changes nothing: what is there, and whether it can be read as it is.
+//! Inspects a database without a change: its version, the state of its tables, and flaws of its rows.
+//! Commands use it before a server starts.
 
 use super::{
     DatabaseTransaction, Target, invariants, postgres,
@@ -13,32 +14,32 @@ use rustix::{
 use sqlx::{ConnectOptions, Connection, migrate::Migrator, query_scalar};
 use std::{fmt, io, path::Path, time::Duration};
 
-/// How long a look at every row may take.
+/// The time limit of a check that reads every row.
 const LOOK_LIMIT: Duration = Duration::from_secs(60);
 
-/// What a database looks like from outside.
+/// The result of an inspection.
 #[derive(Clone, Debug)]
 pub struct Inspection {
-    /// Which store, of which version, and where; without a password.
+    /// The kind of database and its address, and for Postgres its version. Without a password.
     pub place: String,
-    /// Its tables.
+    /// The state of the tables.
     pub tables: Tables,
-    /// Whether a running server has the file to itself; never so on Postgres.
+    /// True if a running server has locked the SQLite file. Always false for Postgres.
     pub in_use: bool,
 }
 
-/// How the tables of a database stand to this version of the program.
+/// The state of the tables of a database, compared with the migrations of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tables {
-    /// There are none of ours yet.
+    /// The database has no tables of this program yet.
     Missing,
-    /// They are of the original, or have its names, and have not been taken over.
+    /// The tables are those of the original program, or have their names, and are not taken over yet.
     Original,
-    /// They lack so many steps.
+    /// The number of migrations that were not applied yet, at least 1.
     Behind(usize),
-    /// They are as they should be.
+    /// All migrations were applied.
     Current,
-    /// A later version of the program has changed them.
+    /// A later version of this program migrated the tables.
     Newer,
 }
 
@@ -57,10 +58,10 @@ impl fmt::Display for Tables {
     }
 }
 
-/// Looks at a database. An SQLite file that does not exist is one without tables.
+/// Inspects a database. An SQLite file that does not exist counts as a database without tables.
 ///
 /// # Errors
-/// A sentence: unreachable, too old, or no database.
+/// A sentence: the database is unreachable or too old, or the file is no database.
 pub async fn inspect(target: &Target) -> Result<Inspection, String> {
     match target {
         Target::Postgres(options) => {
@@ -113,10 +114,11 @@ async fn inspect_file(path: &Path) -> Result<Inspection, String> {
     })
 }
 
-/// Whether there is a file that can be read.
+/// Returns true if the file exists and can be read. The file is not opened, because closing it would
+/// release SQLite's locks on it.
 ///
 /// # Errors
-/// Why it cannot be read or looked for. The file is not opened: closing it would end SQLite's own locks.
+/// The reason why the file cannot be read or searched for.
 fn is_there(path: &Path) -> io::Result<bool> {
     match access(path, Access::READ_OK) {
         Ok(()) => Ok(true),
@@ -125,11 +127,11 @@ fn is_there(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Begins to read everything as it is at one moment, beside running servers and without a lock.
-/// Nothing is migrated: a copy is made of what is there.
+/// Begins a read-only snapshot of a database, without a lock and beside running servers. The tables are
+/// not migrated.
 ///
 /// # Errors
-/// A sentence: unreachable, or its tables are not those that this version reads.
+/// A sentence: the database is unreachable, or its tables are not those of this version.
 pub async fn snapshot(target: &Target) -> Result<DatabaseTransaction, String> {
     let found = inspect(target).await?;
     let place = &found.place;
@@ -160,12 +162,14 @@ async fn begin_snapshot(target: &Target) -> Result<DatabaseTransaction, sqlx::Er
     }
 }
 
-/// The flaws of an inspected database, a sentence each: of the original's, the obstacles to its
-/// takeover; of ours, the rows that break an invariant. Changes nothing. None
-/// where there was no time to read every row.
+/// Returns the flaws of an inspected database, one sentence per flaw, and changes nothing.
+///
+/// The flaws of the original program's tables are the obstacles to a takeover. The flaws of current
+/// tables are rows that break an invariant. Tables in any other state have no flaws. None if the check
+/// did not end within `LOOK_LIMIT`.
 ///
 /// # Errors
-/// A sentence: what could not be read.
+/// A sentence: the database could not be read.
 pub async fn flaws_of(target: &Target, found: &Inspection) -> Result<Option<Vec<String>>, String> {
     let looking = async {
         let mut tx = begin_snapshot(target).await?;

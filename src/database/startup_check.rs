@@ -1,4 +1,5 @@
-//! What a start needs of a database, tried without leaving anything behind.
+//! Checks that a database permits a start of the server: encoding, rights, free space, writability.
+//! No check leaves a change behind. The command `check` runs all checks, a start runs some of them.
 
 use super::{Target, inspect::Tables, postgres, sqlite};
 use crate::error::sentence;
@@ -14,17 +15,18 @@ use std::{
     process,
 };
 
-/// Least free bytes where an SQLite file is: its tables and its log take less at first, and a server
-/// that starts on less is full before long.
+/// The minimum free space beside an SQLite file, in bytes (16 MiB). A new database and its log take
+/// less, but a server that starts with less space would soon fill the disk.
 const LEAST_FREE: u64 = 16 << 20;
 
-/// A write that changes nothing, on either store.
+/// A write that changes nothing, on Postgres and on SQLite.
 const TOUCH: &str = "UPDATE _sqlx_migrations SET success = success";
 
-/// Tries what a start does to a database in this state, and takes it back.
+/// Tries the writes of a start and rolls them back. `tables` is the state of the tables before the start.
 ///
 /// # Errors
-/// A sentence: a right, room or an encoding is missing, or a table is in the way.
+/// A sentence: a right or free space is missing, the encoding is wrong, or another table has the name of
+/// one of this program.
 pub async fn try_start(target: &Target, tables: Tables) -> Result<(), String> {
     match target {
         Target::Postgres(options) => {
@@ -41,8 +43,8 @@ pub async fn try_start(target: &Target, tables: Tables) -> Result<(), String> {
     }
 }
 
-/// Whether a Postgres takes what a start writes: its encoding, that it takes writes, and the rights of
-/// the user.
+/// Checks that a Postgres database permits a start: its encoding is UTF-8, it takes writes, and the user
+/// has the necessary rights.
 pub(super) async fn of_postgres(db: &mut PgConnection) -> Result<(), String> {
     const DATABASE: &str = "SELECT pg_encoding_to_char(encoding)::text, pg_is_in_recovery(), \
             current_setting('transaction_read_only') = 'on', \
@@ -76,7 +78,7 @@ pub(super) async fn of_postgres(db: &mut PgConnection) -> Result<(), String> {
     lacks_rights(db, &user).await
 }
 
-/// Says which right on which of the tables is missing.
+/// Checks that the user has the rights to read and write each table. The error names the first missing right.
 async fn lacks_rights(db: &mut PgConnection, user: &str) -> Result<(), String> {
     const LACKING: &str = "SELECT t.name, p.name FROM \
             unnest(ARRAY['_sqlx_migrations', 'customer', 'chat', 'customer_chat', 'message', \
@@ -96,8 +98,8 @@ async fn lacks_rights(db: &mut PgConnection, user: &str) -> Result<(), String> {
     }
 }
 
-/// Makes the tables in a transaction that is rolled back: what stands in their way is found, such as
-/// tables of another program with their names.
+/// Creates the tables in a transaction and rolls it back. This finds obstacles such as tables of another
+/// program with one of their names.
 async fn make_and_undo(db: &mut PgConnection) -> Result<(), String> {
     let failed = |e: sqlx::Error| sentence(&e);
     let mut tx = db.begin().await.map_err(failed)?;
@@ -128,7 +130,7 @@ async fn try_file(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether files can be made in a folder, and how much room there is.
+/// Checks that files can be created in a folder and that its disk has `LEAST_FREE` bytes free.
 fn try_folder(folder: &Path) -> Result<(), String> {
     let shown = folder.display();
     let trial = folder.join(format!(".messaging-api-{}", process::id()));
@@ -148,10 +150,10 @@ fn try_folder(folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes to a file, and takes it back.
+/// Writes to an SQLite file in a transaction and rolls it back.
 ///
 /// # Errors
-/// A sentence: nothing can be written to it.
+/// A sentence: the file cannot be written.
 pub(super) async fn write(path: &Path, db: &mut SqliteConnection) -> Result<(), String> {
     let failed = |e: sqlx::Error| cannot_write(path, &e);
     let ours = sqlite::is_ours(db).await.map_err(failed)?;
@@ -170,8 +172,9 @@ fn cannot_write(path: &Path, error: &sqlx::Error) -> String {
     )
 }
 
-/// Refuses a path that cannot be a database: a name that is too long with the suffixes of SQLite, a link to
-/// a missing file, a device, and a file of several names. The file is not opened: a pipe would block.
+/// Refuses a path that cannot be a database: a name that is too long with SQLite's suffixes, a link to a
+/// missing file, a file that is not regular, and a file with hard links. The file is not opened, because
+/// opening a pipe would block.
 pub(super) fn refuse_place(path: &Path) -> Result<(), String> {
     let refused = |why: &str| {
         Err(format!(
@@ -202,7 +205,7 @@ pub(super) fn refuse_place(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Refuses a file that another program's tables are in, where ours would have their names.
+/// Refuses an SQLite file in which another program has tables or indexes with the names of ours.
 pub(super) async fn refuse_foreign(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let failed = |e: sqlx::Error| format!("cannot open the database {shown}: {e}");
@@ -238,7 +241,7 @@ pub(super) async fn refuse_foreign(path: &Path) -> Result<(), String> {
     }
 }
 
-/// The names of everything in a file.
+/// Returns the names of all tables, indexes, views and triggers in a file, without SQLite's own.
 async fn names(db: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
     const SQL: &str = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name";
     query_scalar(SQL).fetch_all(db).await
