@@ -1,21 +1,21 @@
-//! The invariants of the rows, by any writer: one list for an import, for the takeover of a
-//! database, and for a check.
+//! The invariants that all rows satisfy, as SQL queries. An import, the takeover of the original
+//! program's tables and the command `check` verify them.
 
 use super::{DatabaseTransaction, on};
 use sqlx::{PgConnection, query_as};
 
-/// A query for the rows that are not as they must be, and what to say of them.
+/// A query that finds rows which break an invariant, and the sentence that reports them.
 #[derive(Clone, Copy)]
 struct Invariant {
-    /// The sentence about them.
+    /// The sentence about the broken invariant.
     wrong: &'static str,
-    /// Which number the query gives as an example.
+    /// The name of the column that holds the example, such as `chat_id`.
     example: &'static str,
-    /// Their number, and the least of their examples.
+    /// The query. It returns one row: the number of broken rows and the smallest id among them, or 0.
     sql: &'static str,
 }
 
-/// An invariant of a query that gives an `id` for each row that breaks it.
+/// Builds an invariant from a query that returns an `id` for each row that breaks the invariant.
 macro_rules! invariant {
     ($wrong:literal, $example:literal, $($sql:expr),+ $(,)?) => {
         Invariant {
@@ -26,24 +26,24 @@ macro_rules! invariant {
     };
 }
 
-/// The largest number that every client reads exactly: JavaScript's.
+/// The largest integer that every client reads exactly, 2^53 - 1 as in JavaScript, as SQL text.
 macro_rules! largest {
     () => {
         "9007199254740991"
     };
 }
 
-/// The same as a number.
+/// The largest id or `seq`: 2^53 - 1, the largest integer that a JavaScript client reads exactly.
 pub const LARGEST: i64 = (1 << 53) - 1;
 
-/// The years that RFC 3339 can say.
+/// The times that RFC 3339 can express, years 1 to 9999, as an SQL condition.
 macro_rules! sayable {
     () => {
         "BETWEEN '0001-01-01T00:00:00+00:00' AND '9999-12-31T23:59:59.999999+00:00'"
     };
 }
 
-/// Of the original's columns.
+/// The invariants of the columns that the original program created.
 const OF_THE_ORIGINAL: &[Invariant] = &[
     invariant!(
         "an id of a user is not from 1 to 2^53 - 1",
@@ -121,8 +121,8 @@ const OF_THE_ORIGINAL: &[Invariant] = &[
     ),
 ];
 
-/// Of the log, and of what else came to the original's columns. A deleted chat is being swept away, and
-/// is whole no more.
+/// The invariants of the columns that this program added, such as `seq`. Some skip deleted chats: the
+/// purge removes their rows in steps, so a deleted chat may be incomplete.
 const OF_THE_LOG: &[Invariant] = &[
     invariant!(
         "a chat's head is not the number of its latest change",
@@ -201,7 +201,7 @@ const OF_THE_LOG: &[Invariant] = &[
     ),
 ];
 
-/// A table with ids beyond its sequence, or with a sequence that has no numbers left.
+/// The invariant that a table's sequence is not behind its ids and does not exceed 2^53 - 1.
 macro_rules! sequence {
     ($table:literal, $column:literal) => {
         invariant!(
@@ -221,6 +221,7 @@ macro_rules! sequence {
     };
 }
 
+/// The invariants of the sequences of Postgres, which assign ids.
 const SEQUENCES_OF_POSTGRES: &[Invariant] = &[
     sequence!("customer", "customer_id"),
     sequence!("chat", "chat_id"),
@@ -228,6 +229,7 @@ const SEQUENCES_OF_POSTGRES: &[Invariant] = &[
     sequence!("session", "session_id"),
 ];
 
+/// The invariants of the table `sqlite_sequence`, which holds the last assigned ids.
 const SEQUENCES_OF_SQLITE: &[Invariant] = &[invariant!(
     "the last id that was given is not from 0 to 2^53 - 1",
     "seq",
@@ -235,8 +237,8 @@ const SEQUENCES_OF_SQLITE: &[Invariant] = &[invariant!(
     largest!()
 )];
 
-/// SQLite stores anything in any column, and refers to rows that do not exist, where it is not told
-/// otherwise.
+/// The invariants that Postgres enforces by itself and SQLite does not: column types, texts without
+/// U+0000, and foreign keys (SQLite checks these only if a connection enables them).
 const OF_SQLITE: &[Invariant] = &[
     invariant!(
         "a row refers to one that does not exist",
@@ -277,7 +279,7 @@ const OF_SQLITE: &[Invariant] = &[
 ];
 
 impl Invariant {
-    /// What to say, where rows break it.
+    /// Returns the sentence about the broken rows. None if the query found no row.
     fn said(self, (rows, example): (i64, i64)) -> Option<String> {
         let Self {
             wrong, example: of, ..
@@ -290,7 +292,7 @@ impl Invariant {
     }
 }
 
-/// The flaws of the rows and sequences, a sentence each; empty where all is right. Reads every row.
+/// Reads every row and returns the flaws of rows and sequences, one sentence per broken invariant.
 pub(super) async fn flaws(tx: &mut DatabaseTransaction) -> Result<Vec<String>, sqlx::Error> {
     let mut found = flaws_of_rows(tx).await?;
     let sequences = match tx {
@@ -301,10 +303,11 @@ pub(super) async fn flaws(tx: &mut DatabaseTransaction) -> Result<Vec<String>, s
     Ok(found)
 }
 
-/// The same without where the next ids come from.
+/// Reads every row and returns the flaws of rows, one sentence per broken invariant. Sequences are not
+/// checked.
 ///
 /// # Errors
-/// The store's.
+/// The error of the database.
 pub async fn flaws_of_rows(tx: &mut DatabaseTransaction) -> Result<Vec<String>, sqlx::Error> {
     let of_the_store: &[Invariant] = match tx {
         DatabaseTransaction::Postgres(_) => &[],
@@ -326,7 +329,10 @@ async fn broken(
     Ok(flaws)
 }
 
-/// The same of the rows of a database that the original filled, before or after its takeover.
+/// Returns the flaws of a database of the original program, one sentence per broken invariant.
+///
+/// Before the takeover, it checks the original's columns only. After the takeover, it also checks the
+/// added columns and the sequences.
 pub(super) async fn flaws_of_takeover(
     db: &mut PgConnection,
     taken_over: bool,

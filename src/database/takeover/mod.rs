@@ -1,5 +1,6 @@
-//! The first start on a Postgres: in an empty database, or in one that the original filled. It is looked
-//! at before anything is changed, and all steps are one transaction: after any failure it is as it ran.
+//! The migration of a Postgres database at a start. The first start creates the tables, or takes over
+//! the tables of the original program. It checks them before any change and uses one transaction, so a
+//! failed takeover leaves the database as the original program left it.
 
 use super::invariants::flaws_of_takeover;
 use sqlx::{
@@ -8,19 +9,20 @@ use sqlx::{
     query, query_scalar, raw_sql,
 };
 
-/// How long a step waits for another program with the tables: most likely the original still runs.
+/// The settings of the transaction of the first start. A table that is locked for 10 s is in use by
+/// another program, most likely the original. Deferred constraints are checked at each statement.
 const IN_ONE: &str = "SET LOCAL lock_timeout = '10s'; SET CONSTRAINTS ALL IMMEDIATE";
-/// Postgres' code where a lock was not to be had in time.
+/// Postgres' code for a lock that was not acquired before `lock_timeout` (`lock_not_available`).
 const LOCKED: &str = "55P03";
-/// The step from which on the tables are ours.
+/// The version of the migration after which the tables belong to this program (`0002_log.sql`).
 const LOG: i64 = 2;
-/// Those that the original made.
+/// The tables that the original program created.
 const TABLES: [&str; 4] = ["customer", "chat", "customer_chat", "message"];
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Brings the tables up to date. The migrator's own lock is held meanwhile, so that servers which start
-/// together, of earlier versions too, do so one after the other.
+/// Migrates the tables. The advisory lock of the migrator is held during the migration, so that servers
+/// that start at once migrate one after another. Earlier versions of this program take this lock too.
 pub(super) async fn migrate(db: &mut PgConnection, migrator: &Migrator) -> Result<(), Failure> {
     db.lock().await?;
     if is_ours(db).await? {
@@ -32,7 +34,7 @@ pub(super) async fn migrate(db: &mut PgConnection, migrator: &Migrator) -> Resul
     Ok(())
 }
 
-/// Whether the tables have been made, or taken over, before.
+/// Returns true if this program has created the tables or taken them over.
 async fn is_ours(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
     const MADE: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
     const OURS: &str =
@@ -44,14 +46,15 @@ async fn is_ours(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
     }
 }
 
-/// Whether there are tables of the original's, or of its names, that have not been taken over.
+/// Returns true if the database has any table of the original program, or with its name, that is not
+/// taken over yet.
 pub(super) async fn is_original(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let missing = missing_of(db).await?;
     let some = missing.is_none_or(|missing| missing.len() < TABLES.len());
     Ok(some && !is_ours(db).await?)
 }
 
-/// Those of the original's tables that are not there, by name.
+/// Returns the names of the original program's tables that are missing. None if all exist.
 async fn missing_of(db: &mut PgConnection) -> Result<Option<Vec<String>>, sqlx::Error> {
     const SQL: &str =
         "SELECT name FROM unnest($1::text[]) AS t (name) WHERE to_regclass(name) IS NULL";
@@ -62,7 +65,7 @@ async fn missing_of(db: &mut PgConnection) -> Result<Option<Vec<String>>, sqlx::
 async fn first_start(db: &mut PgConnection, migrator: &Migrator) -> Result<(), Failure> {
     const LOCK: &str = "LOCK TABLE customer, chat, customer_chat, message IN ACCESS EXCLUSIVE MODE";
     const PREPARE: &str = include_str!("prepare.sql");
-    // What has no text is a message that was deleted.
+    // In the original program's tables, a message without text is a deleted message.
     const SETTLE: &str =
         "UPDATE message SET deleted_at = sent_at WHERE content IS NULL AND deleted_at IS NULL";
     let original = is_original(db).await?;
@@ -86,7 +89,7 @@ async fn first_start(db: &mut PgConnection, migrator: &Migrator) -> Result<(), F
     Ok(())
 }
 
-/// What stands in the way of a takeover, a sentence each. Changes nothing.
+/// Returns the obstacles to a takeover, one sentence per obstacle. Changes nothing.
 pub(super) async fn obstacles(db: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     let mut found = shape(db).await?;
     if found.is_empty() {
@@ -94,14 +97,15 @@ pub(super) async fn obstacles(db: &mut PgConnection) -> Result<Vec<String>, sqlx
             .fetch_all(&mut *db)
             .await?;
     }
-    // With other columns there is no asking for rows.
+    // The queries for flaws of rows would fail if columns are missing or of another type.
     match found.is_empty() {
         true => flaws_of_takeover(db, false).await,
         false => Ok(found),
     }
 }
 
-/// Whether all of the original's tables are there, and are tables.
+/// Checks that all of the original program's tables exist and are ordinary tables, not views. Returns one
+/// sentence per flaw.
 async fn shape(db: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     const OTHER: &str = "SELECT format('%s is no table', name) FROM unnest($1::text[]) AS t (name) \
         JOIN pg_class ON oid = to_regclass(name) WHERE relkind <> 'r'";
@@ -121,7 +125,7 @@ fn refuse(found: Vec<String>) -> Result<(), Failure> {
     }
 }
 
-/// Says what to do where another program has the tables.
+/// Replaces the error of a lock timeout with advice: another program uses the tables.
 fn in_use(failure: Failure) -> Failure {
     let cause = failure.downcast_ref::<sqlx::Error>();
     let code = cause.and_then(|cause| cause.as_database_error()?.code());
