@@ -1,4 +1,4 @@
-//! The way to a Postgres that a server can work with, and what stands in it.
+//! Connects to Postgres at a start, checks and migrates the database, and explains failures with advice.
 
 use super::{MIGRATOR, SESSION, pool::PostgresPool};
 use crate::{
@@ -15,26 +15,26 @@ use std::{
 };
 use tokio::time::{sleep, timeout};
 
-/// The oldest Postgres that this is tested to understand, as `server_version_num` has it.
+/// The oldest supported version of Postgres, in the format of `server_version_num`.
 const OLDEST: i32 = 13_00_00;
-/// How long a server that starts waits for Postgres to answer once.
+/// The time limit of one attempt to connect.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// How long it waits before it asks again.
+/// The pause between two attempts of a start.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Why a start does not succeed.
+/// The reason why an attempt to start failed.
 struct Failure {
-    /// The cause, and what would help.
+    /// The cause and, if known, a remedy.
     message: String,
-    /// Whether it may pass by itself.
+    /// True if the failure may end by itself, so that another attempt is worthwhile.
     passing: bool,
 }
 
-/// Opens a pool on a database whose tables are brought up to date. A Postgres that is not there yet,
-/// or takes no writes, is waited for.
+/// Migrates the tables and opens a pool. Retries for at most `wait` while Postgres is unreachable or takes
+/// no writes.
 ///
 /// # Errors
-/// A sentence: what is wrong, and what would help.
+/// A sentence with the cause and, if known, a remedy.
 pub(crate) async fn open(
     options: &PgConnectOptions,
     connections: u32,
@@ -59,7 +59,7 @@ pub(crate) async fn open(
     }
 }
 
-/// Where a database is, as people may see it: without the password.
+/// Returns the address of a database for messages, as `host:port/database`, without user and password.
 pub(crate) fn place(options: &PgConnectOptions) -> String {
     let (host, port) = (options.get_host(), options.get_port());
     let database = options.get_database().unwrap_or_default();
@@ -69,10 +69,10 @@ pub(crate) fn place(options: &PgConnectOptions) -> String {
     format!("{host}:{port}/{database}")
 }
 
-/// One connection, which is waited for no longer than a start may take.
+/// Opens one connection within `CONNECT_LIMIT`.
 ///
 /// # Errors
-/// A sentence: what is wrong, and what would help.
+/// A sentence with the cause and, if known, a remedy.
 pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, String> {
     try_connect(options).await.map_err(|e| e.message)
 }
@@ -99,10 +99,10 @@ async fn try_connect(options: &PgConnectOptions) -> Result<PgConnection, Failure
     }
 }
 
-/// The version, as `server_version_num` has it.
+/// Returns the version of Postgres in the format of `server_version_num`, such as 160004 for 16.4.
 ///
 /// # Errors
-/// A sentence, where it is too old.
+/// A sentence: the version is older than `OLDEST` or cannot be read.
 pub(crate) async fn version(connection: &mut PgConnection) -> Result<i32, String> {
     const SQL: &str = "SELECT current_setting('server_version_num')::int";
     let version = sqlx::query_scalar(SQL).fetch_one(connection).await;
@@ -116,8 +116,8 @@ pub(crate) async fn version(connection: &mut PgConnection) -> Result<i32, String
     Ok(version)
 }
 
-/// Brings the tables up to date, where a server can work with the database. The migrator holds an
-/// advisory lock while it works, so that servers which start together do so one after the other.
+/// Checks that a server can use the database, and migrates its tables. The migrator holds an advisory
+/// lock, so that servers that start at once migrate one after another.
 async fn prepare(options: &PgConnectOptions) -> Result<(), Failure> {
     let place = place(options);
     let unfit = |message: String| Failure {
@@ -159,7 +159,8 @@ async fn prepare(options: &PgConnectOptions) -> Result<(), Failure> {
     connection.close().await.map_err(|e| failed(&e))
 }
 
-/// Whether the database takes no writes, as a standby does until it is promoted.
+/// Returns true if the database takes no writes, such as a standby before its promotion. An error counts
+/// as read-only.
 async fn is_read_only(connection: &mut PgConnection) -> bool {
     const SQL: &str =
         "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'";
@@ -167,7 +168,7 @@ async fn is_read_only(connection: &mut PgConnection) -> bool {
     read_only.unwrap_or(true)
 }
 
-/// The error of the store behind another.
+/// Returns the first database error in a chain of causes. None if there is none.
 fn cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a sqlx::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -179,8 +180,8 @@ fn cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a sqlx::E
     None
 }
 
-/// Whether a session has what it asks for. A pooler between may refuse to pass it on, or may be told
-/// to leave it out.
+/// Checks that the settings of `SESSION` reach Postgres, and logs a warning if a pooler drops them. A
+/// pooler that refuses them is an error.
 async fn check_session(options: &PgConnectOptions) -> Result<(), Failure> {
     const SQL: &str = "SELECT current_setting('statement_timeout') = $1 \
                        AND current_setting('default_transaction_isolation') = $2";
@@ -209,8 +210,8 @@ async fn check_session(options: &PgConnectOptions) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether what keeps a start from Postgres may pass by itself. What a running server met would
-/// mostly pass: there a name or a password was right before.
+/// Returns true if an error of a start may end by itself. This list is shorter than the list for running
+/// servers (`sqlstate`): a running server has connected before, so its user and password are right.
 fn passes(error: &sqlx::Error) -> bool {
     const PASSING: [&str; 8] = ["08", "25", "40", "53", "55", "57", "58", "F0"];
     match error {
@@ -218,7 +219,7 @@ fn passes(error: &sqlx::Error) -> bool {
             e.kind(),
             ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::PermissionDenied
         ),
-        // A proxy, such as Docker's, that accepts for a server which is not there yet.
+        // A proxy, such as Docker's, accepts connections before Postgres listens.
         sqlx::Error::Protocol(message) => message.contains("SSLRequest: 0x00"),
         sqlx::Error::Database(e) if is_of_pooler(e.message()) => false,
         sqlx::Error::Database(e) => {
@@ -229,13 +230,13 @@ fn passes(error: &sqlx::Error) -> bool {
     }
 }
 
-/// PgBouncer's words where it does not pass on what a session asks for.
+/// Returns true if the message is PgBouncer's refusal of session settings.
 fn is_of_pooler(message: &str) -> bool {
     message.contains("unsupported startup parameter")
         || message.contains("options startup parameter")
 }
 
-/// What helps against an error of connecting.
+/// Returns advice for an error of connecting. None if there is no specific advice.
 fn remedy(error: &sqlx::Error, options: &PgConnectOptions) -> Option<String> {
     let error = match error {
         sqlx::Error::Tls(_) => return Some(TLS.to_owned()),

@@ -1,4 +1,4 @@
-//! Which connections may still be used after one of them has failed.
+//! Decides from the errors of statements whether the pooled connections to Postgres may still be used.
 
 use crate::error::Session;
 use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions, query_scalar};
@@ -11,40 +11,42 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How often a database that is read-only is asked whether it takes writes again.
+/// The interval between two checks of whether a read-only database takes writes again.
 const READ_ONLY_PERIOD: Duration = Duration::from_secs(1);
-/// How long the answer may take.
+/// The time limit of one check of a read-only database, including its connection.
 const READ_ONLY_LIMIT: Duration = Duration::from_secs(2);
-/// How long a statement may go unanswered before one that is given up puts the other connections in
-/// doubt: longer than a statement waits for a lock.
+/// The time after which a cancelled statement without an answer puts all connections in doubt. It is
+/// longer than `lock_timeout` (1.5 s), so that a wait for a lock is no sign of a dead server.
 const SILENCE_LIMIT: Duration = Duration::from_millis(1600);
 
-/// What is thought of the connections that there are.
+/// The state of trust in the existing connections, shared by all pools of one database.
 #[derive(Debug)]
 pub(super) struct Trust {
+    /// The options of the connection that checks whether the database takes writes.
     options: PgConnectOptions,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Connections made before this moment are replaced. A server that has failed, or is read-only,
-    /// is perhaps no longer the primary, and they lead to it as well.
+    /// Connections that were opened before this time are replaced. A database server that failed or is
+    /// read-only may no longer be the primary, and older connections lead to it too. None if no
+    /// connection was lost.
     lost: Option<Instant>,
-    /// Connections that were last used before this moment are asked first whether they work.
+    /// Connections that were last used before this time are pinged before use. None if none is in doubt.
     doubted: Option<Instant>,
-    /// Whether the database is read-only, and asked by a task until it is not.
+    /// True while the database is read-only. A task checks it until the database takes writes.
     read_only: bool,
 }
 
 impl Trust {
-    /// In connections by these options.
+    /// Creates full trust in connections with these options.
     pub(super) fn new(options: PgConnectOptions) -> Arc<Self> {
         let state = Mutex::default();
         Arc::new(Self { options, state })
     }
 
-    /// Whether a connection of this age may be used.
+    /// Returns true if a connection of this age may be used.
     pub(super) fn covers(&self, age: Duration) -> bool {
         let Some(lost) = self.state().lost else {
             return true;
@@ -53,7 +55,7 @@ impl Trust {
         lost > now || now.checked_sub(age).is_some_and(|made| made >= lost)
     }
 
-    /// Whether a connection that was idle for so long must show first that it works.
+    /// Returns true if a connection with this idle time must be pinged before use.
     pub(super) fn doubts(&self, idle_for: Duration) -> bool {
         let Some(doubted) = self.state().doubted else {
             return false;
@@ -62,12 +64,12 @@ impl Trust {
         used.is_none_or(|used| used < doubted)
     }
 
-    /// No connection that there is now may be used again.
+    /// Marks all existing connections as lost, so that they are replaced.
     pub(super) fn lose(&self) {
         self.state().lost = Some(Instant::now());
     }
 
-    /// Draws the conclusion from an error.
+    /// Updates the trust after the error of a statement.
     fn note(self: &Arc<Self>, error: &sqlx::Error) {
         match Session::after(error) {
             Session::Usable => {}
@@ -76,8 +78,10 @@ impl Trust {
         }
     }
 
-    /// Replaces the connections at once, in case that only they are read-only, and again when the
-    /// database takes writes: those that are made between stay read-only, and serve reads.
+    /// Replaces the connections now and again when the database takes writes.
+    ///
+    /// The first replacement helps if only the existing sessions are read-only. Connections that are
+    /// opened while the database is read-only serve reads, but stay read-only, hence the second one.
     fn meet_read_only(self: &Arc<Self>) {
         let mut state = self.state();
         if state.read_only {
@@ -101,8 +105,8 @@ impl Trust {
         });
     }
 
-    /// A statement has written: where the database was read-only, the connections made meanwhile are
-    /// replaced.
+    /// Records a successful write. If the database was read-only, connections that were opened in that
+    /// time are replaced.
     fn has_written(&self) {
         let mut state = self.state();
         if state.read_only {
@@ -111,7 +115,7 @@ impl Trust {
         }
     }
 
-    /// Whether a new session can write.
+    /// Returns true if a new session can write. False if it cannot connect in time.
     async fn is_writable(&self) -> bool {
         const SQL: &str = "SELECT current_setting('transaction_read_only') = 'off'";
         let asking = async {
@@ -123,7 +127,7 @@ impl Trust {
         matches!(timeout(READ_ONLY_LIMIT, asking).await, Ok(Ok(true)))
     }
 
-    /// Watches a statement until its end, one that writes or another.
+    /// Starts to watch a statement. `writes` is true if its success proves that the database takes writes.
     pub(super) fn watch(self: &Arc<Self>, writes: bool) -> Watch {
         Watch {
             trust: self.clone(),
@@ -138,16 +142,17 @@ impl Trust {
     }
 }
 
-/// A statement that waits for its answer. Dropped before, it was given up.
+/// The watch of one running statement. A drop before its end means that the caller was cancelled.
 pub(super) struct Watch {
     trust: Arc<Trust>,
+    /// True if a success of the statement proves that the database takes writes.
     writes: bool,
     begun: Instant,
     ended: bool,
 }
 
 impl Watch {
-    /// The statement has ended well.
+    /// Records that the statement succeeded.
     pub(super) fn end(&mut self) {
         self.ended = true;
         if self.writes {
@@ -155,13 +160,13 @@ impl Watch {
         }
     }
 
-    /// The statement has failed.
+    /// Records that the statement failed.
     pub(super) fn fail(&mut self, error: &sqlx::Error) {
         self.ended = true;
         self.trust.note(error);
     }
 
-    /// The statement has ended with this result.
+    /// Records the result of the statement.
     pub(super) fn settle<T>(mut self, result: &Result<T, sqlx::Error>) {
         match result {
             Ok(_) => self.end(),

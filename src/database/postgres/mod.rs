@@ -1,4 +1,4 @@
-//! Postgres, 13 and later.
+//! The connection pool of Postgres 13 and later, its session settings and its timeouts.
 
 mod connect;
 mod health;
@@ -17,46 +17,47 @@ use tokio::time::timeout;
 pub(super) use connect::{connect, open, place, version};
 pub use pool::{PostgresConnection, PostgresPool, PostgresTransaction};
 
-/// What every connection of a running server asks for, whatever the database or its user has as a
-/// default. The migrations are not bound by it.
+/// The session settings of every connection of a running server. They override the defaults of the
+/// database and its user. Migrations run without them.
 const SESSION: [(&str, &str); 5] = [
-    // How long one statement may take.
+    // The maximum duration of one statement.
     ("statement_timeout", "10s"),
-    // How long a statement waits for a row that another server has locked: shorter than a batch may
-    // take, so that the writer hears which it was and goes on without it.
+    // The maximum wait for a row that another server has locked. It is shorter than the time limit of
+    // a batch, so that the writer learns of the locked row and continues without it.
     ("lock_timeout", "1500ms"),
-    // How long a transaction may stand still between two statements, which are microseconds apart: a
-    // server that was frozen or cut off in the middle of one holds the rows of its chats until then.
+    // The maximum time between two statements of a transaction, which are normally microseconds
+    // apart. A server that is frozen or cut off within a transaction locks its chats for this time.
     ("idle_in_transaction_session_timeout", "5s"),
-    // An acknowledged change is on the disk, and on that of a synchronous standby.
+    // An acknowledged change is on the disk, and on the disk of a synchronous standby.
     ("synchronous_commit", "on"),
-    // What all statements are written for: stricter levels would fail where two servers write to one
-    // chat, instead of waiting for each other.
+    // All statements assume this level. At a stricter level, two servers that write to one chat would
+    // fail instead of waiting for each other.
     ("default_transaction_isolation", "read committed"),
 ];
-/// When Postgres gives up a server that it does not hear, in seconds: after so long it asks, so
-/// often, so many times; and what it has sent must have come after so many milliseconds. Over a
-/// Unix socket this says nothing.
+/// The TCP settings with which Postgres detects within 25 s that a server is gone. Keepalive: the first
+/// probe after 10 s of silence, then every 5 s, three probes in total. `tcp_user_timeout`: the maximum
+/// time in milliseconds until sent data is acknowledged. Unix sockets ignore these settings.
 const TCP_KEEPALIVE: [(&str, &str); 4] = [
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
     ("tcp_user_timeout", "25000"),
 ];
-/// How long a connection may take to show that it works, before it is used.
+/// The time limit of a ping before a connection is used.
 const PING_LIMIT: Duration = Duration::from_millis(400);
-/// How long a connection may take to become free after its use: longer than any statement, which one
-/// that was given up goes on with. One that takes longer leads to a server that is no longer there.
+/// The time limit of a ping after a connection was used. A cancelled caller may leave a running statement
+/// behind, so the limit is longer than `statement_timeout`. After the limit, the database server is
+/// considered gone.
 const RELEASE_LIMIT: Duration = Duration::from_secs(12);
 
-/// How long the wait for a connection and its BEGIN may take together.
+/// The time limit of a wait for a connection plus its BEGIN.
 const BEGIN_LIMIT: Duration = Duration::from_secs(5);
 
-/// The tables as they came to be, step by step.
+/// The migrations of Postgres.
 pub(super) static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
 
-/// A transaction that reads what is committed at its first look and nothing later, for as long as
-/// it takes.
+/// Begins a read-only transaction that sees the commits before its first query and none after it. It has
+/// no time limits, because it uses none of the settings of `SESSION`.
 pub(super) async fn snapshot(
     options: &PgConnectOptions,
 ) -> Result<PostgresTransaction, sqlx::Error> {
@@ -69,14 +70,17 @@ pub(super) async fn snapshot(
         .await
 }
 
-/// Whether the database has been migrated before.
+/// Returns true if the database was migrated by this program before.
 pub(super) async fn is_ours(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     const SQL: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
     sqlx::query_scalar(SQL).fetch_one(connection).await
 }
 
 impl PostgresPool {
-    /// Connections for a running server, opened when they are needed.
+    /// Creates the pool of a running server. Connections are opened on demand.
+    ///
+    /// A connection is discarded if it is older than the last loss of the server. It is pinged before use
+    /// if it is idle for `PING_AFTER_IDLE` or in doubt, and after every use.
     fn new(options: &PgConnectOptions, connections: u32) -> Self {
         let options = options.clone().options(SESSION).options(TCP_KEEPALIVE);
         let trust = Trust::new(options.clone());
@@ -111,13 +115,15 @@ impl PostgresPool {
         }
     }
 
-    /// The pool itself, for its figures and its end.
+    /// Returns the inner pool, for its metrics and its close.
     pub(super) fn inner(&self) -> &PgPool {
         &self.inner
     }
 
-    /// Begins a transaction with this statement. It is not broken off: sqlx would give the connection
-    /// back inside a transaction that nobody knows of, and what others store by it would be lost.
+    /// Begins a transaction with this statement.
+    ///
+    /// BEGIN runs to completion even if the caller is cancelled. Otherwise sqlx could return the
+    /// connection to the pool inside an open transaction, and later writes on it would be lost.
     pub(super) async fn begin(
         &self,
         statement: &'static str,
@@ -126,7 +132,7 @@ impl PostgresPool {
         let watch = self.trust.watch(false);
         let begin = async move {
             let begun = timeout(BEGIN_LIMIT, pool.begin_with(statement)).await;
-            // The error makes sure that no connection of now is used again.
+            // This error counts as a lost session, so all existing connections are replaced.
             begun.unwrap_or_else(|_| Err(silent()))
         };
         let begun = RunToCompletion::new(begin).await;
@@ -138,7 +144,8 @@ impl PostgresPool {
         })
     }
 
-    /// So many connections of their own, with more settings, and a limit for the wait for one.
+    /// Creates another pool of this database, with additional session settings and the acquire timeout
+    /// `wait`. It shares the state of trust with this pool.
     pub(super) fn priority(
         &self,
         connections: u32,
@@ -155,13 +162,13 @@ impl PostgresPool {
     }
 }
 
-/// Whether a connection answers in time.
+/// Checks that a connection answers a ping within `limit`.
 async fn ping(connection: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
     let answer = timeout(limit, connection.ping()).await;
     answer.unwrap_or_else(|_| Err(silent()))
 }
 
-/// The error of a server that does not answer in time.
+/// Returns the error for a database server that does not answer in time.
 fn silent() -> sqlx::Error {
     sqlx::Error::Io(io::ErrorKind::TimedOut.into())
 }

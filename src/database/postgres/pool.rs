@@ -1,4 +1,5 @@
-//! Executors of statements that notice how each of them ends.
+//! Wrappers of sqlx's pool, connection and transaction. They report the outcome of each statement to
+//! `Trust`.
 
 use super::health::{Trust, Watch};
 use futures_util::{Stream, future::BoxFuture, stream::BoxStream};
@@ -16,34 +17,36 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+/// One item of the result stream of a statement: a row, or the summary of the statement.
 type Step = Result<Either<PgQueryResult, PgRow>, Error>;
 
-/// Connections to Postgres. Where one of them fails as a server fails that is no longer there, the
-/// others are replaced before they are used again.
+/// A pool of connections to Postgres. If one connection fails in a way that suggests a lost database
+/// server, all existing connections are replaced before their next use.
 #[derive(Clone)]
 pub struct PostgresPool {
     pub(super) inner: PgPool,
     pub(super) trust: Arc<Trust>,
 }
 
-/// A connection taken from the pool, or a transaction on one.
+/// A pooled connection or a transaction on it, with a watch on each statement.
 pub struct Watched<C> {
-    /// Whether each statement writes by itself.
+    /// True if each statement writes and commits by itself, so that its success proves that the database
+    /// takes writes. False for transactions.
     pub(super) writes: bool,
     pub(super) inner: C,
     pub(super) trust: Arc<Trust>,
 }
 
-/// A connection taken from the pool, for statements that write and commit by themselves.
+/// A pooled connection for statements that write and commit by themselves.
 pub type PostgresConnection = Watched<PoolConnection<Postgres>>;
-/// A transaction on a connection of the pool; dropped without a commit, it is undone.
+/// A transaction on a pooled connection. Dropping it without a commit rolls it back.
 pub type PostgresTransaction = Watched<PgTransaction<'static>>;
 
 impl PostgresPool {
-    /// A connection of the caller's own, for statements that write and commit by themselves.
+    /// Takes a connection from the pool, for statements that write and commit by themselves.
     ///
     /// # Errors
-    /// What the pool says: nothing was executed.
+    /// The error of the pool. Nothing was executed.
     pub async fn acquire(&self) -> Result<PostgresConnection, Error> {
         let watch = self.trust.watch(false);
         let inner = self.inner.acquire().await;
@@ -57,10 +60,10 @@ impl PostgresPool {
 }
 
 impl PostgresTransaction {
-    /// Makes it last.
+    /// Commits the transaction.
     ///
     /// # Errors
-    /// What Postgres says; after a lost connection it may have happened.
+    /// The error of Postgres. After a lost connection the commit is in doubt.
     pub async fn commit(self) -> Result<(), Error> {
         let watch = self.trust.watch(true);
         let committed = self.inner.commit().await;
@@ -69,7 +72,7 @@ impl PostgresTransaction {
     }
 }
 
-/// The results of a statement, as they come.
+/// The result stream of a statement. Its end or error ends the watch.
 struct Results<'e> {
     steps: BoxStream<'e, Step>,
     watch: Watch,
@@ -89,7 +92,7 @@ impl Stream for Results<'_> {
     }
 }
 
-/// Implements the executor on a type with a field `trust`, by the executor `$inner` in it.
+/// Implements the methods of `Executor` for a type with a field `trust`, by delegation to `$inner`.
 macro_rules! watched_executor {
     ($c:lifetime, $self:ident, $writes:expr, $inner:expr) => {
         type Database = Postgres;
@@ -158,7 +161,7 @@ where
     watched_executor!('c, self, self.writes, (&mut *self.inner));
 }
 
-/// The connection itself, for what needs one. Its errors are not noticed.
+/// Gives access to the bare connection. Errors of its statements are not reported to `Trust`.
 impl<C: Deref<Target = PgConnection>> Deref for Watched<C> {
     type Target = PgConnection;
 
