@@ -1,6 +1,6 @@
-//! Keeps the log of an SQLite file (its WAL) short. SQLite copies it into the file every 1,000 pages
-//! and then writes it from its beginning; but it never shortens it, and a reader that stays keeps it
-//! growing. Deleted text also stays in the log until it is emptied.
+//! Truncates the write-ahead log (WAL) of an SQLite file periodically. SQLite checkpoints the log into
+//! the file every 1,000 pages and then restarts the log. But SQLite does not truncate it to zero, and a
+//! long-running reader lets it grow. Deleted text also remains in the log until a truncation.
 
 use super::{beside, file_identity::SameFile};
 use sqlx::{
@@ -10,17 +10,18 @@ use std::{fs, time::Duration};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
-/// How often the log is emptied where something was written.
+/// The interval between two truncations. An empty log is left as it is.
 const PERIOD: Duration = Duration::from_secs(5);
-/// How long one attempt may take. A large log on a slow disk takes some seconds.
+/// The time limit of one truncation. A large log on a slow disk takes some seconds.
 const LIMIT: Duration = Duration::from_secs(60);
-/// From this size on, new transactions wait a little for the readers that keep the log from being
-/// emptied; under it they never do. Four times what SQLite lets it grow to by itself.
+/// The size of the log in bytes (16 MiB) above which a truncation waits for readers and blocks new write
+/// transactions in this time. Up to this size, no transaction waits for readers. It is four times the
+/// size at which SQLite checkpoints by itself.
 const LARGE: u64 = 16 << 20;
-/// For how long they wait then, in milliseconds: most reads are over by then.
+/// Sets the maximum wait for readers to 100 ms; most reads end within this time.
 const WAIT: &str = "PRAGMA busy_timeout = 100";
 
-/// Empties the log of the file that these options open, again and again, until `stop`.
+/// Truncates the log of the file every `PERIOD` until `stop`.
 pub(super) async fn run(options: &SqliteConnectOptions, file: &SameFile, stop: &CancellationToken) {
     let log = beside(options.get_filename(), "-wal");
     let mut failing = false;
@@ -33,12 +34,12 @@ pub(super) async fn run(options: &SqliteConnectOptions, file: &SameFile, stop: &
         if bytes == 0 {
             continue;
         }
-        // A file that has replaced the database would be overwritten with the log of the old one.
+        // If another file replaced the database, a checkpoint would write the old log into it.
         let emptied = match file.check() {
             Ok(()) => time::timeout(LIMIT, empty(options, bytes)).await,
             Err(moved) => Ok(Err(moved.into())),
         };
-        // The same failure every five seconds is told once.
+        // Only the first of several failures in a row is logged.
         match emptied {
             Ok(Ok(())) => failing = false,
             _ if failing => {}
@@ -54,8 +55,10 @@ pub(super) async fn run(options: &SqliteConnectOptions, file: &SameFile, stop: &
     }
 }
 
-/// Copies the log into the file, beside everyone else; then empties the log, for which
-/// nothing may be written or read from it. Where something is, the next attempt comes soon.
+/// Copies the log into the file and then truncates the log.
+///
+/// The copy (PASSIVE) runs beside reads and writes. The truncation (TRUNCATE) succeeds only while no
+/// transaction uses the log. Otherwise the next attempt follows after `PERIOD`.
 async fn empty(options: &SqliteConnectOptions, bytes: u64) -> Result<(), sqlx::Error> {
     let mut db = options.connect().await?;
     checkpoint(&mut db, "PRAGMA wal_checkpoint(PASSIVE)").await?;
@@ -68,7 +71,7 @@ async fn empty(options: &SqliteConnectOptions, bytes: u64) -> Result<(), sqlx::E
     db.close().await
 }
 
-/// Tells whether nothing was in the way.
+/// Runs a checkpoint. Returns false if a reader or writer kept it from completion.
 async fn checkpoint(db: &mut SqliteConnection, how: &'static str) -> Result<bool, sqlx::Error> {
     let rows: Vec<(i64, i64, i64)> = query_as(how).fetch_all(db).await?;
     Ok(rows.iter().all(|(busy, _, _)| *busy == 0))

@@ -1,6 +1,6 @@
-//! Whether a database is the one that was served before, or a copy of it that was put in its place: a
-//! backup that was restored. A copy begins another epoch of the log. A restart, another name of the
-//! folder and a standby that takes over are no copies.
+//! Detects at a start whether a database, SQLite or Postgres, is a copy of the one that was served before,
+//! such as a restored backup. A copy begins a new epoch of the log, so that clients load their chats
+//! again. A restart, a renamed folder and a promoted standby are no copies.
 
 use super::beside;
 use serde::{Deserialize, Serialize};
@@ -14,15 +14,19 @@ use std::{
 };
 use uuid::Uuid;
 
-/// Which Postgres it is. Some providers keep it to themselves, from all servers alike.
+/// Queries the identifier of the Postgres cluster. Some hosting providers do not permit this query to
+/// any user.
 pub(super) const CLUSTER: &str = "SELECT system_identifier FROM pg_control_system()";
 
-/// Stands for a part of the place that is not known.
+/// The placeholder for an unknown part of a place.
 const UNKNOWN: &str = "-";
 
-/// Compares the place that a Postgres database was written in with the one it is in: the cluster, the
-/// database's number, the table's number. Rows that were loaded from a dump find another; a standby
-/// that takes over, or a base backup that is started again, the same.
+/// Compares the stored place of a Postgres database with its present place, and begins a new epoch if they
+/// differ.
+///
+/// A place is three numbers: the identifier of the cluster, the oid of the database and the oid of the
+/// table `log_epoch`. Rows that were loaded from a dump are in a new place. A promoted standby and a
+/// restarted base backup keep their place.
 pub(crate) async fn settle_postgres(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     const NUMBERS: &str = "SELECT d.oid::bigint, 'log_epoch'::regclass::oid::bigint \
                            FROM pg_database d WHERE d.datname = current_database()";
@@ -48,7 +52,7 @@ pub(crate) async fn settle_postgres(db: &mut PgConnection) -> Result<(), sqlx::E
     tx.commit().await
 }
 
-/// The cluster's own number, where it is told.
+/// Returns the identifier of the Postgres cluster. None if Postgres refuses the query.
 pub(crate) async fn cluster<'e, E>(db: E) -> Result<Option<i64>, sqlx::Error>
 where
     E: sqlx::Executor<'e, Database = sqlx::Postgres>,
@@ -59,13 +63,14 @@ where
     }
 }
 
-/// Whether two places are the same, as far as both are known.
+/// Returns true if two places agree in all parts that are known in both.
 fn is_same(one: &str, other: &str) -> bool {
     let parts = one.split(' ').zip(other.split(' '));
     let mut parts = parts.filter(|(one, other)| *one != UNKNOWN && *other != UNKNOWN);
     parts.all(|(one, other)| one == other)
 }
 
+/// Logs that the database is a copy.
 fn warn() {
     tracing::warn!(
         "the database is a copy that was put here: the log begins another epoch, and clients load \
@@ -73,7 +78,7 @@ fn warn() {
     );
 }
 
-/// An epoch unlike all others.
+/// Returns a new random epoch, as 32 hex digits.
 fn another() -> String {
     #[cfg(feature = "planted-faults")]
     if crate::failpoints::keeps_epoch() {
@@ -82,21 +87,27 @@ fn another() -> String {
     Uuid::new_v4().simple().to_string()
 }
 
-/// What stands beside an SQLite file: how far its log was, and when this note was made.
+/// The content of the note file beside an SQLite database: the state of the log at the last note.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
+    /// The epoch of the log.
     epoch: String,
+    /// The mark of the log, a counter that never decreases within an epoch.
     mark: i64,
-    /// When the note's own file was made, in nanoseconds since 1970: a copy of it is younger. None
-    /// where the file system does not tell.
+    /// The creation time of the note file, in nanoseconds since 1970. A copy of the note file has a later
+    /// creation time. None if the file system does not record it.
     made: Option<u64>,
 }
 
+/// Reads the epoch and the mark of the log.
 const STATE: &str = "SELECT epoch, mark FROM log_epoch";
 
-/// Compares an SQLite file with the note beside it. The file is a copy where it is older than the
-/// note, or of another log; where the note is missing although there was one; and where the note
-/// itself was copied.
+/// Compares an SQLite file with the note file beside it, begins a new epoch if the database is a copy,
+/// and writes a new note.
+///
+/// The database is a copy in four cases: its mark is lower than the mark of the note, its epoch is not the
+/// epoch of the note, the note is missing although the mark shows an earlier start, or the note file was
+/// copied.
 pub(super) async fn settle_sqlite(
     db: &mut SqliteConnection,
     path: &Path,
@@ -118,22 +129,22 @@ pub(super) async fn settle_sqlite(
     }
     match count_on(db).await {
         Ok((epoch, mark)) => write_note(path, &epoch, mark),
-        // No reason to stop: less is told apart.
+        // A start continues without a new mark: it only makes fewer copies detectable.
         Err(error) => tracing::warn!(%error, "the mark of the log was not moved on"),
     }
     Ok(())
 }
 
-/// Moves the mark on, at the start and at the end, so that a copy that was made before is told from one
-/// that is made from here on; gives the epoch and the mark.
+/// Advances the mark at the start and at the end of a server, so that an earlier copy has a lower mark than
+/// the file. Returns the epoch and the new mark.
 pub(super) async fn count_on(db: &mut SqliteConnection) -> Result<(String, i64), sqlx::Error> {
     const NEXT: &str = "UPDATE log_epoch SET mark = mark + 1";
     query(NEXT).execute(&mut *db).await?;
     query_as(STATE).fetch_one(db).await
 }
 
-/// Notes how far the log is, once that is committed. Where it cannot be written the older note stands,
-/// which is less than the truth and so no lie.
+/// Writes the epoch and the committed mark of the log to the note file. If this fails, the previous note
+/// remains. Its lower mark is still correct as a lower bound.
 pub(super) fn write_note(path: &Path, epoch: &str, mark: i64) {
     let written = || -> io::Result<()> {
         let file = File::options()
@@ -147,7 +158,8 @@ pub(super) fn write_note(path: &Path, epoch: &str, mark: i64) {
             mark,
             made: made(&file),
         };
-        // In its place and of one length: the file stays the same one, and is never half of two.
+        // Overwrites the note in place, with a fixed length. The file keeps its creation time, and no
+        // bytes of the previous note remain.
         let mut text = serde_json::to_string(&note)?;
         text.extend(std::iter::repeat_n(' ', LENGTH.saturating_sub(text.len())));
         file.write_all_at(text.as_bytes(), 0)
@@ -157,19 +169,20 @@ pub(super) fn write_note(path: &Path, epoch: &str, mark: i64) {
     }
 }
 
-/// The suffix of the note's name.
+/// The suffix of the path of the note file.
 const NOTE: &str = ".epoch";
-/// The length of the note, in bytes: more than its three values take.
+/// The length of the note in bytes, padded with spaces. Its three values always fit.
 const LENGTH: usize = 160;
 
-/// The note, and when its file was made, if both can be read.
+/// Returns the note and the creation time of its file. None if the note is missing or unreadable. The
+/// creation time is None if the file system does not record it.
 fn read_note(path: &Path) -> Option<(Note, Option<u64>)> {
     let name = beside(path, NOTE);
     let note = serde_json::from_str(&fs::read_to_string(&name).ok()?).ok()?;
     Some((note, made(&File::open(name).ok()?)))
 }
 
-/// The note of another log, or a copied one, is replaced by a file of its own.
+/// Removes the note file of another log or a copied note file, so that `write_note` creates a new file.
 fn forget_note(path: &Path) {
     if let Err(error) = fs::remove_file(beside(path, NOTE))
         && error.kind() != io::ErrorKind::NotFound
@@ -178,6 +191,7 @@ fn forget_note(path: &Path) {
     }
 }
 
+/// Returns the creation time of a file in nanoseconds since 1970. None if it is not recorded.
 fn made(file: &File) -> Option<u64> {
     let made = file.metadata().ok()?.created().ok()?;
     let made = made.duration_since(UNIX_EPOCH).ok()?.as_nanos();

@@ -1,4 +1,4 @@
-//! The identity of a file: its device and its number there.
+//! The identity of a file: its device and inode numbers. It shows that a path leads to another file.
 
 use std::{
     fs::{self, Metadata},
@@ -8,17 +8,17 @@ use std::{
     sync::Arc,
 };
 
-/// The database file, as it was when it was opened. A file that is removed or replaced under a running
-/// server still takes writes, and no later start finds them.
+/// The identity of the database file at the time of its opening. A file that is removed or replaced while
+/// a server has it open still takes writes, but no later start finds these writes.
 #[derive(Clone)]
 pub(super) struct SameFile {
     path: Arc<Path>,
-    /// Device and number. None if the file did not exist.
+    /// The device and inode numbers. None if the file did not exist.
     was: Option<(u64, u64)>,
 }
 
 impl SameFile {
-    /// Remembers the file that `path` names now. The file is not opened: to close it again would end SQLite's
+    /// Records the file at `path`. The file is not opened, because closing it would release SQLite's
     /// locks on it.
     pub(super) fn new(path: &Path) -> Self {
         Self {
@@ -27,7 +27,10 @@ impl SameFile {
         }
     }
 
-    /// Succeeds while the path still names that file.
+    /// Checks that the path still leads to the recorded file.
+    ///
+    /// # Errors
+    /// `NotFound` if the file was removed or replaced.
     pub(super) fn check(&self) -> io::Result<()> {
         match identity(&self.path) == self.was {
             true => Ok(()),
@@ -43,7 +46,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().as_ref().map(identity_of)
 }
 
-/// Device and number of a file.
+/// Returns the device and inode numbers of a file.
 pub fn identity_of(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }

@@ -1,4 +1,4 @@
-//! The lock file beside an SQLite database.
+//! The lock file beside an SQLite database, which admits one server process.
 
 use super::{beside, file_identity::identity_of, private};
 use std::{
@@ -7,20 +7,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A lock that one process holds. SQLite itself would let a second one in, and two servers that number
-/// one chat's changes would not know of each other.
+/// An exclusive lock on a database, held by one server process. SQLite itself admits several processes.
+/// Two servers on one file would number the changes of a chat without the events of each other.
 pub(crate) struct LockFile {
+    /// The open lock file. Its lock ends with `release` or with the process.
     file: File,
     name: PathBuf,
-    /// Whether the file was not there before.
+    /// True if this process created the file.
     made: bool,
 }
 
 impl LockFile {
-    /// Takes the lock, and makes its file where it is missing.
+    /// Acquires the lock. A missing lock file is created.
     ///
     /// # Errors
-    /// A sentence: another process has it, or the file cannot be made.
+    /// A sentence: another process holds the lock, or the lock file cannot be created or locked.
     pub(super) fn take(database: &Path) -> Result<Self, String> {
         let name = name(database);
         loop {
@@ -28,7 +29,8 @@ impl LockFile {
             let (file, made) =
                 opened.map_err(|e| format!("cannot open the lock file {}: {e}", name.display()))?;
             match file.try_lock() {
-                // Another start may have removed the file between its opening and its lock.
+                // A failed start of another process may have removed the file between `open` and
+                // `try_lock`. Try again with the present file.
                 Ok(()) if !is_at(&file, &name) => {}
                 Ok(()) => return Ok(Self { file, name, made }),
                 Err(TryLockError::WouldBlock) => {
@@ -45,7 +47,7 @@ impl LockFile {
         }
     }
 
-    /// Whether a running process has the lock. No file is made.
+    /// Returns true if a running process holds the lock. Creates no file.
     pub(crate) fn is_taken(database: &Path) -> bool {
         match File::open(name(database)) {
             Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
@@ -53,25 +55,26 @@ impl LockFile {
         }
     }
 
-    /// Lets other processes in.
+    /// Releases the lock, so that another process can open the database.
     pub(super) fn release(&self) -> io::Result<()> {
         self.file.unlock()
     }
 
-    /// Removes the file where it was not there before.
+    /// Removes the lock file if this process created it.
     pub(super) fn remove_if_made(&self) {
         if self.made {
-            // A file that stays does no harm.
+            // A lock file that remains does no harm.
             let _ = fs::remove_file(&self.name);
         }
     }
 }
 
+/// Returns the path of the lock file of a database.
 fn name(database: &Path) -> PathBuf {
     beside(database, ".lock")
 }
 
-/// Opens the file, and tells whether it was made for it.
+/// Opens or creates the file. The flag is true if the file was created.
 fn open(name: &Path) -> io::Result<(File, bool)> {
     match private().create_new(true).open(name) {
         Ok(file) => Ok((file, true)),
@@ -80,7 +83,7 @@ fn open(name: &Path) -> io::Result<(File, bool)> {
     }
 }
 
-/// Whether an open file is still the one of this name.
+/// Returns true if the path `name` still leads to the open file.
 fn is_at(file: &File, name: &Path) -> bool {
     match (file.metadata(), fs::metadata(name)) {
         (Ok(open), Ok(named)) => identity_of(&open) == identity_of(&named),

@@ -1,4 +1,4 @@
-//! The embedded SQLite file: nothing to install, one process at a time.
+//! The embedded SQLite database, for one server process at a time: opening, migrations and snapshots.
 
 mod checkpoint;
 pub(crate) mod copy;
@@ -28,42 +28,43 @@ pub use file_identity::identity_of;
 pub(crate) use lock_file::LockFile;
 pub use writer::SqliteTransaction;
 
-/// SQLite's own wait for a lock that a checkpoint or a backup may hold for a moment.
+/// SQLite's `busy_timeout`: the maximum wait for a lock that a checkpoint or a backup holds briefly.
 const BUSY_LIMIT: Duration = Duration::from_secs(2);
-/// How many bytes of the log are left when it is begun again, beside what `checkpoint` takes: so much
-/// as SQLite lets it grow to by itself, 1,000 pages of 4 KiB.
+/// SQLite's `journal_size_limit` in bytes (4 MiB): the size to which SQLite truncates the write-ahead log
+/// when it restarts the log. It is about the size at which SQLite checkpoints by itself: 1,000 pages of
+/// 4 KiB. The module `checkpoint` truncates the log to zero in addition.
 const LOG_LEFT: &str = "4194304";
-/// Most reading connections: each is a thread with a page cache of its own.
+/// The maximum number of reading connections. Each connection has its own thread and page cache.
 const MAX_READERS: u32 = 4;
 
-/// The tables as they came to be, step by step.
+/// The migrations of SQLite.
 pub(super) static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// An open SQLite file: WAL, synchronous FULL, foreign keys on. One connection writes: with more,
-/// they would wait for each other's locks by polling. The others only read.
+/// An open SQLite file: WAL mode, synchronous FULL, foreign keys on. One connection writes and up to
+/// `MAX_READERS` connections read. Several writing connections would poll for each other's locks.
 #[derive(Clone)]
 pub struct SqliteDatabase {
-    /// How its connections are opened.
+    /// The options of the writing connection and of the connections for checkpoints.
     options: SqliteConnectOptions,
     writer: OneWriter,
     readers: SqlitePool,
-    /// Where the file is.
+    /// The path of the database file.
     path: Arc<Path>,
-    /// Held until the database is closed, so that no second process opens the file.
+    /// The lock that keeps a second process from opening the file. It is held until `close`.
     lock: Arc<LockFile>,
 }
 
 impl SqliteDatabase {
-    /// Opens the file, makes it where it is missing, and migrates it. A start that fails leaves
-    /// nothing behind that it made.
+    /// Opens and migrates the file. A missing file and its missing folders are created. If the start
+    /// fails, everything that it created is removed.
     ///
     /// # Errors
-    /// A sentence: the folder cannot be made, another process has the file, it is not ours, or it
-    /// cannot be written.
+    /// A sentence: the folder cannot be created, another process uses the file, the file belongs to
+    /// another program, or the file cannot be written.
     pub async fn open(path: &Path, connections: u32) -> Result<Self, String> {
         startup_check::refuse_place(path)?;
         let folders = missing_folders(path);
-        // For its owner alone: it holds hashes of passwords, and what people wrote.
+        // Accessible to the owner only: the folder holds password hashes and private messages.
         let mut private = DirBuilder::new();
         private.recursive(true).mode(0o700);
         let made = folders
@@ -75,7 +76,7 @@ impl SqliteDatabase {
         };
         if opened.is_err() {
             for folder in folders {
-                // Only an empty one can be removed; one that stays does no harm.
+                // `remove_dir` removes only an empty folder. A folder that remains does no harm.
                 let _ = fs::remove_dir(folder);
             }
         }
@@ -88,7 +89,7 @@ impl SqliteDatabase {
         let opened = open_file(path, connections).await;
         if opened.is_err() {
             for file in files(path).iter().filter(|_| is_new) {
-                // A file that is missing needs no removal.
+                // A missing file is no failure here.
                 let _ = fs::remove_file(file);
             }
             lock.remove_if_made();
@@ -103,29 +104,29 @@ impl SqliteDatabase {
         })
     }
 
-    /// Keeps the log short until `stop`.
+    /// Truncates the write-ahead log periodically until `stop`.
     pub(super) async fn keep_log_short(&self, stop: &CancellationToken) {
         checkpoint::run(&self.options, self.writer.file(), stop).await;
     }
 
-    /// Begins a transaction on the connection that writes. Deferred, it would fail at its first
-    /// write if another had written since its first read, instead of waiting.
+    /// Begins a transaction on the writing connection. It is IMMEDIATE: a deferred transaction would fail
+    /// at its first write, instead of waiting, if another connection has written since its first read.
     pub(super) async fn begin(&self) -> Result<SqliteTransaction, sqlx::Error> {
         self.writer.begin("BEGIN IMMEDIATE").await
     }
 
-    /// The connections that only read.
+    /// Returns the pool of read-only connections.
     #[must_use]
     pub fn readers(&self) -> &SqlitePool {
         &self.readers
     }
 
-    /// The readers' pool and the writer's.
+    /// Returns the pool of the readers and the pool of the writer.
     pub(super) fn pools(&self) -> [&SqlitePool; 2] {
         [&self.readers, self.writer.pool()]
     }
 
-    /// Notes beside the file how far its log is.
+    /// Writes the epoch and the mark of the log to the note file beside the database.
     pub(super) async fn note_mark(&self, epoch: &str, mark: i64) {
         let (path, epoch) = (Arc::clone(&self.path), epoch.to_owned());
         let noting = task::spawn_blocking(move || copy::write_note(&path, &epoch, mark));
@@ -134,8 +135,8 @@ impl SqliteDatabase {
         }
     }
 
-    /// Moves the mark of the log on for the last time, so that a copy that was made before is told from
-    /// the file as it is left.
+    /// Advances the mark of the log at the end of the server. A copy of the file that was made before has
+    /// a lower mark, so a later start recognizes the copy.
     async fn count_on(&self) {
         let counted = async {
             let mut tx = self.begin().await?;
@@ -149,7 +150,8 @@ impl SqliteDatabase {
         }
     }
 
-    /// Closes the readers, then the writer, which folds the log into the file, and lets others in.
+    /// Closes the readers and then the writer, and releases the lock. The close of the last connection
+    /// merges the write-ahead log into the file.
     pub async fn close(&self) {
         self.readers.close().await;
         self.count_on().await;
@@ -160,20 +162,20 @@ impl SqliteDatabase {
     }
 }
 
-/// The folders above a file that are missing, the innermost first.
+/// Returns the missing folders above a file, the innermost first.
 fn missing_folders(path: &Path) -> Vec<PathBuf> {
     let above = path.ancestors().skip(1);
     let above = above.take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
     above.map(Path::to_owned).collect()
 }
 
-/// A database and what SQLite keeps beside it.
+/// Returns the paths of the database and of SQLite's files beside it in WAL mode.
 fn files(path: &Path) -> [PathBuf; 3] {
     ["", "-wal", "-shm"].map(|end| beside(path, end))
 }
 
-/// Prepares the file and opens its connections. Nothing of a file is changed, not even its kind of
-/// log, before it is known to be ours or empty.
+/// Creates or checks the file, migrates it and opens its connections. An existing file is not changed,
+/// not even its journal mode, before the checks show that no other program uses it.
 async fn open_file(
     path: &Path,
     connections: u32,
@@ -182,7 +184,7 @@ async fn open_file(
     let open_error = |e: sqlx::Error| format!("cannot open the database {shown}: {e}");
     startup_check::refuse_foreign(path).await?;
     if !path.exists() {
-        // SQLite would make it readable by everyone. Its log and its index take over the mode.
+        // SQLite would create the file readable by everyone. SQLite gives its mode to the log files.
         private()
             .open(path)
             .map_err(|e| format!("cannot open the database {shown}: {e}"))?;
@@ -199,8 +201,9 @@ async fn open_file(
     copy::settle_sqlite(&mut connection, path)
         .await
         .map_err(open_error)?;
-    // A file that goes while the server runs is not made again: it would be empty. Deleted text
-    // is overwritten, in the file and with the next emptying of the log.
+    // A file that is removed while the server runs is not created again, because it would be empty.
+    // `secure_delete` overwrites deleted text in the file. In the log, deleted text remains until
+    // the next truncation.
     let options = options(path)
         .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
@@ -218,7 +221,7 @@ async fn open_file(
     Ok((options.clone(), OneWriter::new(options), readers))
 }
 
-/// Brings the tables up to date: those of a new file all at once or not at all.
+/// Migrates the tables. On a new file, all migrations are one transaction.
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), MigrateError> {
     if is_ours(connection).await? {
         return MIGRATOR.run(connection).await;
@@ -228,27 +231,30 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), MigrateError> 
     Ok(tx.commit().await?)
 }
 
-/// Whether the file has been migrated before.
+/// Returns true if the file was migrated by this program before.
 pub(super) async fn is_ours(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     const SQL: &str = "SELECT count(*) > 0 FROM sqlite_master WHERE name = '_sqlx_migrations'";
     query_scalar(SQL).fetch_one(connection).await
 }
 
+/// Returns the options that all connections to the file share.
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(BUSY_LIMIT)
 }
 
-/// A connection to a file that is there, for reading alone: it needs no lock, because a reader and
-/// the one writer of a file in WAL mode do not disturb each other, whichever process they are in.
+/// Returns the options of a read-only connection to an existing file. The connection needs no lock file:
+/// in WAL mode, readers and the writer do not block each other, even in different processes.
 pub(super) fn reading(path: &Path) -> SqliteConnectOptions {
     options(path).read_only(true).create_if_missing(false)
 }
 
-/// Rolls back the transaction that a killed process left in a file. Only a file outside WAL mode has one, in
-/// its rollback journal: the file of an interrupted first start, or a copy. SQLite opens such a file for
-/// reading only after the rollback. A file without a journal is not opened.
+/// Rolls back the transaction that a killed process left in a file.
+///
+/// Only a file outside WAL mode can have such a transaction, in its rollback journal: the file of an
+/// interrupted first start, or a copy. SQLite opens this file read-only only after the rollback. A file
+/// without a journal is not opened.
 pub(super) async fn recover(path: &Path) -> Result<(), sqlx::Error> {
     let journal = fs::metadata(beside(path, "-journal"));
     if journal.is_err() {
@@ -261,13 +267,13 @@ pub(super) async fn recover(path: &Path) -> Result<(), sqlx::Error> {
     db.close().await
 }
 
-/// A transaction that reads what is committed at its first look and nothing later.
+/// Begins a read-only transaction that sees the commits before its first query and none after it.
 pub(super) async fn snapshot(path: &Path) -> Result<SqliteTransaction, sqlx::Error> {
     OneWriter::new(reading(path)).begin("BEGIN").await
 }
 
-/// The name of a file beside the database: `<path><suffix>`. A symbolic link is followed, as SQLite does for
-/// its log, so that all links to a database share one lock.
+/// Returns the path of a file beside the database: `<path><suffix>`. A symbolic link is followed, like
+/// SQLite follows it for its log, so that all links to a database share one lock file.
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let linked = fs::canonicalize(path).ok().filter(|_| path.is_symlink());
     let mut name = linked.unwrap_or_else(|| path.to_owned()).into_os_string();
@@ -275,7 +281,7 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Opens a file for writing, and makes it for its owner alone where it is missing.
+/// Returns the options to open a file for writing. A missing file is created with mode 0600.
 pub(super) fn private() -> OpenOptions {
     let mut options = File::options();
     options.create(true).truncate(false).write(true).mode(0o600);

@@ -1,4 +1,4 @@
-//! The one connection that writes to an SQLite file, and its transactions.
+//! The single connection that writes to an SQLite file, and its transactions.
 
 use super::file_identity::SameFile;
 use crate::database::pool;
@@ -16,27 +16,31 @@ use std::{
     },
 };
 
-/// A pool of exactly one connection, which is only to be had inside a transaction. A statement that
-/// writes therefore lasts by a COMMIT that was checked, or not at all: by itself it would commit
-/// after its last row, and a caller that takes one row would not hear that it failed.
+/// A pool of exactly one connection, available only inside a transaction.
+///
+/// Every write therefore needs a checked COMMIT. A statement without a transaction would commit after
+/// its last row, and a caller that takes only the first row would miss the error of the commit.
 #[derive(Clone)]
 pub(super) struct OneWriter {
     pool: SqlitePool,
     open: Open,
+    /// The identity of the database file, checked before each transaction.
     file: SameFile,
 }
 
-/// Whether a transaction may be open on the connection.
+/// True if a transaction may be open on the connection.
 type Open = Arc<AtomicBool>;
 
-/// A transaction on the one connection; dropped without a commit, it is rolled back.
+/// A transaction on the writing connection, or on the own connection of a snapshot. Dropping it without a
+/// commit rolls it back.
 pub struct SqliteTransaction {
     connection: PoolConnection<Sqlite>,
     open: Open,
 }
 
 impl OneWriter {
-    /// Opens the connection when it is needed, and again after each failed COMMIT or ROLLBACK.
+    /// Creates the pool. The connection is opened on demand, and again after each failed BEGIN, COMMIT or
+    /// ROLLBACK.
     pub(super) fn new(options: SqliteConnectOptions) -> Self {
         let open = Open::default();
         let released = open.clone();
@@ -52,15 +56,17 @@ impl OneWriter {
         }
     }
 
-    /// Waits for the connection and begins a transaction with this statement, unless the file is gone
-    /// from its name.
+    /// Waits for the connection and begins a transaction with this statement.
+    ///
+    /// # Errors
+    /// `Io` if the database file was removed or replaced, otherwise the error of the pool or of SQLite.
     pub(super) async fn begin(
         &self,
         statement: &'static str,
     ) -> Result<SqliteTransaction, sqlx::Error> {
         self.file.check()?;
         let connection = self.pool.acquire().await?;
-        // Before the statement is sent: a caller that stops waiting for its result leaves it open.
+        // Set before BEGIN is sent: a cancelled caller may leave the transaction open.
         self.open.store(true, Ordering::Release);
         let mut tx = SqliteTransaction {
             connection,
@@ -75,20 +81,20 @@ impl OneWriter {
         }
     }
 
-    /// The file that it writes to.
+    /// Returns the identity of the database file.
     pub(super) fn file(&self) -> &SameFile {
         &self.file
     }
 
-    /// The pool, for its figures and its end.
+    /// Returns the inner pool, for its metrics and its close.
     pub(super) fn pool(&self) -> &SqlitePool {
         &self.pool
     }
 }
 
-/// Ends a transaction that was dropped. SQLite may have rolled it back by itself, as it does where
-/// the disk is full or fails, or memory is short: the connection is closed then, like every one
-/// of an uncertain state.
+/// Rolls back a dropped transaction and returns true on success. If it returns false, the pool closes the
+/// connection, because the state of the connection is unknown. SQLite itself may have rolled back the
+/// transaction, because the disk is full or fails or memory is short; ROLLBACK fails then.
 async fn is_rolled_back(connection: &mut SqliteConnection) -> bool {
     match query("ROLLBACK").execute(connection).await {
         Ok(_) => true,
@@ -100,8 +106,11 @@ async fn is_rolled_back(connection: &mut SqliteConnection) -> bool {
 }
 
 impl SqliteTransaction {
-    /// Makes it last. After an error the connection is closed, and its outcome is not certain: the
-    /// commit may stand in the log although the disk did not confirm it.
+    /// Commits the transaction.
+    ///
+    /// # Errors
+    /// The error of SQLite. The connection is closed and the commit may be in doubt: it may be in the
+    /// write-ahead log although the disk did not confirm it.
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
         match query("COMMIT").execute(&mut *self).await {
             Ok(_) => {
@@ -115,8 +124,8 @@ impl SqliteTransaction {
         }
     }
 
-    /// Closes the connection, and with it an open transaction. The next transaction waits for
-    /// that, and opens another.
+    /// Closes the connection and thereby rolls back an open transaction. The next transaction waits for
+    /// the close and opens a new connection.
     fn discard(mut self) {
         self.open.store(false, Ordering::Release);
         self.connection.close_on_drop();
