@@ -50,6 +50,7 @@ pub async fn read(
     let mut batch: Vec<Record> = Vec::with_capacity(BATCH);
     let (mut counts, mut last) = (Counts::default(), LastIds::default());
     let end = loop {
+        // The last line holds the SHA-256 of the bytes before it, so the digest excludes the next line.
         let before = reader.digest.clone();
         let text = reader.next()?;
         progress(text.len() as u64);

@@ -110,6 +110,7 @@ async fn make_and_undo(db: &mut PgConnection) -> Result<(), String> {
 
 async fn try_file(path: &Path) -> Result<(), String> {
     refuse_foreign(path).await?;
+    // A start creates missing folders, so the nearest existing folder above the file counts.
     let folder = path
         .ancestors()
         .skip(1)

@@ -92,6 +92,7 @@ impl Trust {
             return;
         };
         state.read_only = true;
+        // The weak reference ends the task after the last pool is dropped.
         let trust = Arc::downgrade(self);
         runtime.spawn(async move {
             while let Some(trust) = trust.upgrade().filter(|trust| trust.state().read_only) {
