@@ -60,7 +60,7 @@ pub async fn read(
         }
         let record: Record = serde_json::from_str(text).map_err(|e| reader.broken(&e))?;
         let kind = record.kind();
-        reader.follows(&record)?;
+        reader.check_order(&record)?;
         counts.add(kind);
         last.note(&record);
         if batch.len() == BATCH || batch.first().is_some_and(|first| first.kind() != kind) {
@@ -69,7 +69,7 @@ pub async fn read(
         batch.push(record);
     };
     store_batch(&mut restore, &mut batch, reader.number - 1).await?;
-    reader.ended()?;
+    reader.expect_end()?;
     let stored = restore.counts().await?;
     if stored != counts {
         let why = format!("the archive has {counts}, and the store took {stored}");
@@ -170,15 +170,15 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Checks that the rows are in the order of an export, and that a message replies to an earlier one.
-    fn follows(&mut self, record: &Record) -> Result<(), Failure> {
-        let place = Some((record.kind(), record.key()));
+    fn check_order(&mut self, record: &Record) -> Result<(), Failure> {
+        let position = Some((record.kind(), record.key()));
         let wrong = match record {
-            _ if place <= self.previous => "the row is not in the order of kinds and ids",
+            _ if position <= self.previous => "the row is not in the order of kinds and ids",
             Record::Message(row) if row.reply_to.is_some_and(|id| id.0 >= row.message_id.0) => {
                 "the message answers itself or a later one"
             }
             _ => {
-                self.previous = place;
+                self.previous = position;
                 return Ok(());
             }
         };
@@ -186,7 +186,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Checks that the file ends after the last line.
-    fn ended(&mut self) -> Result<(), Failure> {
+    fn expect_end(&mut self) -> Result<(), Failure> {
         match self.input.fill_buf()?.is_empty() {
             true => Ok(()),
             false => Err(refused("something follows its last line")),

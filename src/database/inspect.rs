@@ -15,7 +15,7 @@ use sqlx::{ConnectOptions, Connection, migrate::Migrator, query_scalar};
 use std::{fmt, io, path::Path, time::Duration};
 
 /// The time limit of a check that reads every row.
-const LOOK_LIMIT: Duration = Duration::from_secs(60);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The result of an inspection.
 #[derive(Clone, Debug)]
@@ -166,12 +166,12 @@ async fn begin_snapshot(target: &Target) -> Result<DatabaseTransaction, sqlx::Er
 ///
 /// The flaws of the original program's tables are the obstacles to a takeover. The flaws of current
 /// tables are rows that break an invariant. Tables in any other state have no flaws. None if the check
-/// did not end within `LOOK_LIMIT`.
+/// did not end within `CHECK_TIMEOUT`.
 ///
 /// # Errors
 /// A sentence: the database could not be read.
 pub async fn flaws_of(target: &Target, found: &Inspection) -> Result<Option<Vec<String>>, String> {
-    let looking = async {
+    let checking = async {
         let mut tx = begin_snapshot(target).await?;
         match (found.tables, &mut tx) {
             (Tables::Original, DatabaseTransaction::Postgres(tx)) => takeover::obstacles(tx).await,
@@ -183,7 +183,7 @@ pub async fn flaws_of(target: &Target, found: &Inspection) -> Result<Option<Vec<
         Tables::Original | Tables::Current => {}
         _ => return Ok(Some(Vec::new())),
     }
-    match tokio::time::timeout(LOOK_LIMIT, looking).await {
+    match tokio::time::timeout(CHECK_TIMEOUT, checking).await {
         Ok(flaws) => flaws
             .map(Some)
             .map_err(|e| format!("cannot read {}: {}", found.place, sentence(&e))),

@@ -37,14 +37,14 @@ macro_rules! largest {
 pub const LARGEST: i64 = (1 << 53) - 1;
 
 /// The times that RFC 3339 can express, years 1 to 9999, as an SQL condition.
-macro_rules! sayable {
+macro_rules! rfc3339_years {
     () => {
         "BETWEEN '0001-01-01T00:00:00+00:00' AND '9999-12-31T23:59:59.999999+00:00'"
     };
 }
 
 /// The invariants of the columns that the original program created.
-const OF_THE_ORIGINAL: &[Invariant] = &[
+const ORIGINAL_COLUMNS: &[Invariant] = &[
     invariant!(
         "an id of a user is not from 1 to 2^53 - 1",
         "customer_id",
@@ -87,25 +87,25 @@ const OF_THE_ORIGINAL: &[Invariant] = &[
         "a user was made in no year from 1 to 9999",
         "customer_id",
         "SELECT customer_id AS id FROM customer WHERE NOT created_at ",
-        sayable!()
+        rfc3339_years!()
     ),
     invariant!(
         "a chat was made in no year from 1 to 9999",
         "chat_id",
         "SELECT chat_id AS id FROM chat WHERE NOT created_at ",
-        sayable!()
+        rfc3339_years!()
     ),
     invariant!(
         "a member joined in no year from 1 to 9999",
         "chat_id",
         "SELECT chat_id AS id FROM customer_chat WHERE NOT joined_at ",
-        sayable!()
+        rfc3339_years!()
     ),
     invariant!(
         "a message was sent in no year from 1 to 9999",
         "message_id",
         "SELECT message_id AS id FROM message WHERE NOT sent_at ",
-        sayable!()
+        rfc3339_years!()
     ),
     invariant!(
         "a name belongs to several users: rename all but one",
@@ -123,7 +123,7 @@ const OF_THE_ORIGINAL: &[Invariant] = &[
 
 /// The invariants of the columns that this program added, such as `seq`. Some skip deleted chats: the
 /// purge removes their rows in steps, so a deleted chat may be incomplete.
-const OF_THE_LOG: &[Invariant] = &[
+const ADDED_COLUMNS: &[Invariant] = &[
     invariant!(
         "a chat's head is not the number of its latest change",
         "chat_id",
@@ -150,9 +150,9 @@ const OF_THE_LOG: &[Invariant] = &[
         "a message was edited or deleted in no year from 1 to 9999",
         "message_id",
         "SELECT message_id AS id FROM message WHERE NOT edited_at ",
-        sayable!(),
+        rfc3339_years!(),
         " OR NOT deleted_at ",
-        sayable!()
+        rfc3339_years!()
     ),
     invariant!(
         "a message's clientMessageId does not have 1 to 64 characters",
@@ -190,9 +190,9 @@ const OF_THE_LOG: &[Invariant] = &[
         "a session began or was used in no year from 1 to 9999",
         "session_id",
         "SELECT session_id AS id FROM session WHERE NOT created_at ",
-        sayable!(),
+        rfc3339_years!(),
         " OR NOT last_used_at ",
-        sayable!()
+        rfc3339_years!()
     ),
     invariant!(
         "what a client calls itself has more than 256 characters",
@@ -222,7 +222,7 @@ macro_rules! sequence {
 }
 
 /// The invariants of the sequences of Postgres, which assign ids.
-const SEQUENCES_OF_POSTGRES: &[Invariant] = &[
+const POSTGRES_SEQUENCES: &[Invariant] = &[
     sequence!("customer", "customer_id"),
     sequence!("chat", "chat_id"),
     sequence!("message", "message_id"),
@@ -230,7 +230,7 @@ const SEQUENCES_OF_POSTGRES: &[Invariant] = &[
 ];
 
 /// The invariants of the table `sqlite_sequence`, which holds the last assigned ids.
-const SEQUENCES_OF_SQLITE: &[Invariant] = &[invariant!(
+const SQLITE_SEQUENCES: &[Invariant] = &[invariant!(
     "the last id that was given is not from 0 to 2^53 - 1",
     "seq",
     "SELECT seq AS id FROM sqlite_sequence WHERE seq NOT BETWEEN 0 AND ",
@@ -239,7 +239,7 @@ const SEQUENCES_OF_SQLITE: &[Invariant] = &[invariant!(
 
 /// The invariants that Postgres enforces by itself and SQLite does not: column types, texts without
 /// U+0000, and foreign keys (SQLite checks these only if a connection enables them).
-const OF_SQLITE: &[Invariant] = &[
+const SQLITE_ONLY: &[Invariant] = &[
     invariant!(
         "a row refers to one that does not exist",
         "rowid",
@@ -280,7 +280,7 @@ const OF_SQLITE: &[Invariant] = &[
 
 impl Invariant {
     /// Returns the sentence about the broken rows. None if the query found no row.
-    fn said(self, (rows, example): (i64, i64)) -> Option<String> {
+    fn sentence(self, (rows, example): (i64, i64)) -> Option<String> {
         let Self {
             wrong, example: of, ..
         } = self;
@@ -296,8 +296,8 @@ impl Invariant {
 pub(super) async fn flaws(tx: &mut DatabaseTransaction) -> Result<Vec<String>, sqlx::Error> {
     let mut found = flaws_of_rows(tx).await?;
     let sequences = match tx {
-        DatabaseTransaction::Postgres(_) => SEQUENCES_OF_POSTGRES,
-        DatabaseTransaction::Sqlite(_) => SEQUENCES_OF_SQLITE,
+        DatabaseTransaction::Postgres(_) => POSTGRES_SEQUENCES,
+        DatabaseTransaction::Sqlite(_) => SQLITE_SEQUENCES,
     };
     found.extend(broken(tx, sequences).await?);
     Ok(found)
@@ -309,11 +309,11 @@ pub(super) async fn flaws(tx: &mut DatabaseTransaction) -> Result<Vec<String>, s
 /// # Errors
 /// The error of the database.
 pub async fn flaws_of_rows(tx: &mut DatabaseTransaction) -> Result<Vec<String>, sqlx::Error> {
-    let of_the_store: &[Invariant] = match tx {
+    let driver_specific: &[Invariant] = match tx {
         DatabaseTransaction::Postgres(_) => &[],
-        DatabaseTransaction::Sqlite(_) => OF_SQLITE,
+        DatabaseTransaction::Sqlite(_) => SQLITE_ONLY,
     };
-    let lists = [OF_THE_ORIGINAL, OF_THE_LOG, of_the_store];
+    let lists = [ORIGINAL_COLUMNS, ADDED_COLUMNS, driver_specific];
     broken(tx, &lists.concat()).await
 }
 
@@ -324,7 +324,7 @@ async fn broken(
     let mut flaws = Vec::new();
     for invariant in invariants {
         let found = on!(tx &mut *tx, |db| query_as(invariant.sql).fetch_one(db).await)?;
-        flaws.extend(invariant.said(found));
+        flaws.extend(invariant.sentence(found));
     }
     Ok(flaws)
 }
@@ -338,13 +338,13 @@ pub(super) async fn flaws_of_takeover(
     taken_over: bool,
 ) -> Result<Vec<String>, sqlx::Error> {
     let lists: &[&[Invariant]] = match taken_over {
-        true => &[OF_THE_ORIGINAL, OF_THE_LOG, SEQUENCES_OF_POSTGRES],
-        false => &[OF_THE_ORIGINAL],
+        true => &[ORIGINAL_COLUMNS, ADDED_COLUMNS, POSTGRES_SEQUENCES],
+        false => &[ORIGINAL_COLUMNS],
     };
     let mut flaws = Vec::new();
     for invariant in lists.concat() {
         let found = query_as(invariant.sql).fetch_one(&mut *db).await?;
-        flaws.extend(invariant.said(found));
+        flaws.extend(invariant.sentence(found));
     }
     Ok(flaws)
 }

@@ -36,7 +36,7 @@ pub use startup_check::try_start;
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
 /// The acquire timeout of the priority pool of Postgres. It is shorter than `ACQUIRE_LIMIT`: only a
 /// stalled database can exhaust this pool, and senders should receive `unavailable` quickly.
-const RESERVED_ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
+const PRIORITY_ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 /// The idle time after which a connection is pinged before its next use. A restarted Postgres leaves
 /// dead connections behind. A ping before every use would double the round trips of each query.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(5);
@@ -154,7 +154,7 @@ impl Database {
     pub fn priority(&self, connections: u32) -> Self {
         match self {
             Self::Postgres(pool) => {
-                Self::Postgres(pool.priority(connections, &GENERIC_PLAN, RESERVED_ACQUIRE_LIMIT))
+                Self::Postgres(pool.priority(connections, &GENERIC_PLAN, PRIORITY_ACQUIRE_LIMIT))
             }
             Self::Sqlite(embedded) => Self::Sqlite(embedded.clone()),
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The maximum size of the priority pool on Postgres: one connection for the writer, and three for slow
 /// commits, for token lookups and for clients that connect.
-const MOST_RESERVED: u32 = 4;
+const MAX_PRIORITY_CONNECTIONS: u32 = 4;
 
 /// The connection pools of a server. Slow reads use the general pool and cannot delay a send.
 #[derive(Clone)]
@@ -26,17 +26,20 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
-    /// Opens the database. On Postgres, all pools in total have `all` connections (DB_CONNECTIONS).
+    /// Opens the database. On Postgres, all pools in total have `total` connections (DB_CONNECTIONS).
     ///
     /// # Errors
     /// A sentence for the operator: the database is unreachable, in use, unfit, or too new.
-    pub(crate) async fn open(target: &Target, all: u32, wait: Duration) -> Result<Self, String> {
+    pub(crate) async fn open(target: &Target, total: u32, wait: Duration) -> Result<Self, String> {
         let (priority, health) = match target {
-            Target::Postgres(_) => ((all / 2).clamp(1, MOST_RESERVED), u32::from(all > 2)),
+            Target::Postgres(_) => (
+                (total / 2).clamp(1, MAX_PRIORITY_CONNECTIONS),
+                u32::from(total > 2),
+            ),
             Target::Sqlite(_) => (0, 0),
         };
-        let rest = all - priority - health;
-        let tokens = if priority > 0 { priority } else { all };
+        let rest = total - priority - health;
+        let tokens = if priority > 0 { priority } else { total };
         let general = Database::open(target, rest, wait).await?;
         Ok(Self {
             priority: general.priority(priority),

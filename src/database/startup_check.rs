@@ -17,7 +17,7 @@ use std::{
 
 /// The minimum free space beside an SQLite file, in bytes (16 MiB). A new database and its log take
 /// less, but a server that starts with less space would soon fill the disk.
-const LEAST_FREE: u64 = 16 << 20;
+const MIN_FREE_BYTES: u64 = 16 << 20;
 
 /// A write that changes nothing, on Postgres and on SQLite.
 const TOUCH: &str = "UPDATE _sqlx_migrations SET success = success";
@@ -35,7 +35,7 @@ pub async fn try_start(target: &Target, tables: Tables) -> Result<(), String> {
             let mut db = postgres::connect(options).await?;
             of_postgres(&mut db).await.map_err(failed)?;
             if tables == Tables::Missing {
-                make_and_undo(&mut db).await.map_err(failed)?;
+                try_migrations(&mut db).await.map_err(failed)?;
             }
             db.close().await.map_err(|e| failed(sentence(&e)))
         }
@@ -75,11 +75,11 @@ pub(super) async fn of_postgres(db: &mut PgConnection) -> Result<(), String> {
             )),
         };
     }
-    lacks_rights(db, &user).await
+    check_rights(db, &user).await
 }
 
 /// Checks that the user has the rights to read and write each table. The error names the first missing right.
-async fn lacks_rights(db: &mut PgConnection, user: &str) -> Result<(), String> {
+async fn check_rights(db: &mut PgConnection, user: &str) -> Result<(), String> {
     const LACKING: &str = "SELECT t.name, p.name FROM \
             unnest(ARRAY['_sqlx_migrations', 'customer', 'chat', 'customer_chat', 'message', \
                 'session']) AS t (name) CROSS JOIN \
@@ -100,7 +100,7 @@ async fn lacks_rights(db: &mut PgConnection, user: &str) -> Result<(), String> {
 
 /// Creates the tables in a transaction and rolls it back. This finds obstacles such as tables of another
 /// program with one of their names.
-async fn make_and_undo(db: &mut PgConnection) -> Result<(), String> {
+async fn try_migrations(db: &mut PgConnection) -> Result<(), String> {
     let failed = |e: sqlx::Error| sentence(&e);
     let mut tx = db.begin().await.map_err(failed)?;
     let made = postgres::MIGRATOR.run(&mut *tx).await;
@@ -131,7 +131,7 @@ async fn try_file(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks that files can be created in a folder and that its disk has `LEAST_FREE` bytes free.
+/// Checks that files can be created in a folder and that its disk has `MIN_FREE_BYTES` bytes free.
 fn try_folder(folder: &Path) -> Result<(), String> {
     let shown = folder.display();
     let trial = folder.join(format!(".messaging-api-{}", process::id()));
@@ -141,11 +141,11 @@ fn try_folder(folder: &Path) -> Result<(), String> {
     let room = rustix::fs::statvfs(folder)
         .map_err(|e| format!("cannot ask for the room in the folder {shown}: {e}"))?;
     let free = room.f_bavail.saturating_mul(room.f_frsize);
-    if free < LEAST_FREE {
+    if free < MIN_FREE_BYTES {
         return Err(format!(
             "the disk of {shown} is full but for {} KiB; a server needs {} MiB at least",
             free >> 10,
-            LEAST_FREE >> 20
+            MIN_FREE_BYTES >> 20
         ));
     }
     Ok(())

@@ -120,7 +120,7 @@ pub struct Error {
     /// The wait before a retry may succeed. None if it is unknown.
     retry_after: Option<Duration>,
     /// True if the error claims that a resource does not exist because the caller may not see it.
-    hides: bool,
+    masked: bool,
 }
 
 impl Error {
@@ -132,7 +132,7 @@ impl Error {
             message: message.into(),
             cause: None,
             retry_after: None,
-            hides: false,
+            masked: false,
         }
     }
 
@@ -290,7 +290,7 @@ impl Error {
             message: message.to_owned(),
             cause: Some(cause.into()),
             retry_after: None,
-            hides: false,
+            masked: false,
         }
     }
 
@@ -298,7 +298,7 @@ impl Error {
     #[must_use]
     pub fn masked(self) -> Self {
         Self {
-            hides: true,
+            masked: true,
             ..self
         }
     }
@@ -345,7 +345,7 @@ impl Error {
         match (&self.cause, self.code) {
             (Some(cause), Code::Internal) => tracing::error!(%cause, "internal error"),
             (Some(cause), _) => tracing::warn!(%cause, "store unavailable"),
-            (None, code) if self.hides || is_refusal(code) => {
+            (None, code) if self.masked || is_refusal(code) => {
                 tracing::info!(code = code.as_str(), why = self.message, "refused");
             }
             (None, _) => {}
@@ -401,7 +401,7 @@ fn is_refusal(code: Code) -> bool {
 
 /// Returns true if the database is unreachable, full or busy, and false if this server is at fault.
 ///
-/// The module `sqlstate` lists the codes of Postgres, `PASSING` those of SQLite.
+/// The module `sqlstate` lists the codes of Postgres, `TRANSIENT` those of SQLite.
 fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -413,7 +413,7 @@ fn is_transient(error: &sqlx::Error) -> bool {
         | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(e) => e.code().is_some_and(|code| match code.len() {
             5 => sqlstate::is_transient(&code) || sqlstate::is_outdated_plan(error),
-            _ => sqlite_code(&code).is_some_and(|code| PASSING.contains(&code)),
+            _ => sqlite_code(&code).is_some_and(|code| TRANSIENT.contains(&code)),
         }),
         _ => false,
     }
@@ -423,11 +423,11 @@ fn is_transient(error: &sqlx::Error) -> bool {
 /// in between), BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT (also reported for a page that
 /// the disk could not read), FULL, CANTOPEN (missing rights, or no file handle left), PROTOCOL (a race
 /// for a lock) and NOTADB (a file that is being replaced).
-const PASSING: [u32; 13] = [3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 26];
+const TRANSIENT: [u32; 13] = [3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 26];
 /// SQLite's primary codes after which a COMMIT has certainly stored nothing: BUSY, LOCKED and
 /// CONSTRAINT. After any other code, such as IOERR or FULL, the write-ahead log may hold the whole
 /// transaction, and a restart applies it.
-const UNDONE: [u32; 3] = [5, 6, 19];
+const NOT_COMMITTED: [u32; 3] = [5, 6, 19];
 
 /// Returns the primary code of an SQLite code, which may be an extended one. None if it is no number.
 fn sqlite_code(code: &str) -> Option<u32> {
@@ -440,7 +440,7 @@ fn sqlite_code(code: &str) -> Option<u32> {
 pub fn is_not_committed(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     let of_sqlite = code.and_then(|code| sqlite_code(&code).filter(|_| code.len() != 5));
-    sqlstate::is_not_committed(error) || of_sqlite.is_some_and(|code| UNDONE.contains(&code))
+    sqlstate::is_not_committed(error) || of_sqlite.is_some_and(|code| NOT_COMMITTED.contains(&code))
 }
 
 impl From<sqlx::Error> for Error {

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// Codes, and prefixes of codes, of errors that end without a change of this server: the database is
 /// unreachable, full, busy, read-only or being restored.
-const PASSING: [&str; 18] = [
+const TRANSIENT: [&str; 18] = [
     "08",      // The connection failed.
     READ_ONLY, // The database is a standby, or an operator made it read-only.
     "25P03",   // The transaction was idle for too long.
@@ -41,7 +41,7 @@ pub(super) const LOCKED: &str = "55P03";
 
 /// Returns true if the error ends without a change of this server.
 pub(super) fn is_transient(code: &str) -> bool {
-    PASSING.iter().any(|class| code.starts_with(class))
+    TRANSIENT.iter().any(|class| code.starts_with(class))
 }
 
 /// The state of a Postgres session after an error, which also applies to all older sessions.
@@ -84,10 +84,10 @@ impl Session {
 pub(super) fn is_not_committed(error: &sqlx::Error) -> bool {
     let error = error.as_database_error();
     let error = error.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
-    error.is_some_and(|e| is_undone_by(e.severity(), e.code()))
+    error.is_some_and(|e| proves_rollback(e.severity(), e.code()))
 }
 
-fn is_undone_by(severity: PgSeverity, code: &str) -> bool {
+fn proves_rollback(severity: PgSeverity, code: &str) -> bool {
     severity == PgSeverity::Error && !code.starts_with("08") && code != "40003"
 }
 
@@ -101,24 +101,24 @@ pub(super) fn is_outdated_plan(error: &sqlx::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{PgSeverity, is_transient, is_undone_by};
+    use super::{PgSeverity, is_transient, proves_rollback};
 
     #[test]
-    fn an_error_that_ends_more_than_its_statement_leaves_the_commit_in_doubt() {
+    fn a_fatal_error_or_an_unknown_outcome_leaves_the_commit_in_doubt() {
         for code in ["40001", "53100", "58030", "23505"] {
-            assert!(is_undone_by(PgSeverity::Error, code), "{code}");
-            assert!(!is_undone_by(PgSeverity::Fatal, code), "{code}");
-            assert!(!is_undone_by(PgSeverity::Panic, code), "{code}");
+            assert!(proves_rollback(PgSeverity::Error, code), "{code}");
+            assert!(!proves_rollback(PgSeverity::Fatal, code), "{code}");
+            assert!(!proves_rollback(PgSeverity::Panic, code), "{code}");
         }
-        assert!(!is_undone_by(PgSeverity::Error, "40003"));
-        assert!(!is_undone_by(PgSeverity::Error, "08006"));
-        assert!(!is_undone_by(PgSeverity::Fatal, "57P01"));
+        assert!(!proves_rollback(PgSeverity::Error, "40003"));
+        assert!(!proves_rollback(PgSeverity::Error, "08006"));
+        assert!(!proves_rollback(PgSeverity::Fatal, "57P01"));
     }
 
     /// Covers each class in the list of error codes of Postgres 18.
     #[test]
-    fn every_class_is_sorted() {
-        let passing = [
+    fn every_class_is_either_transient_or_lasting() {
+        let transient = [
             "08000", "08003", "08006", "08001", "08004", "08007", "08P01", "25006", "25P03",
             "25P04", "26000", "28000", "28P01", "3D000", "3F000", "40000", "40001", "40002",
             "40003", "40P01", "42501", "42P01", "42P05", "53000", "53100", "53200", "53300",
@@ -126,7 +126,7 @@ mod tests {
             "57P02", "57P03", "57P04", "57P05", "58000", "58030", "58P01", "58P02", "58P03",
             "72000", "F0000", "F0001",
         ];
-        for code in passing {
+        for code in transient {
             assert!(is_transient(code), "{code}");
         }
         let lasting = [

@@ -27,7 +27,7 @@ struct Failure {
     /// The cause and, if known, a remedy.
     message: String,
     /// True if the failure may end by itself, so that another attempt is worthwhile.
-    passing: bool,
+    transient: bool,
 }
 
 /// Migrates the tables and opens a pool. Retries for at most `wait` while Postgres is unreachable or takes
@@ -47,7 +47,7 @@ pub(crate) async fn open(
             Err(failure) => failure,
         };
         let left = wait.saturating_sub(begun.elapsed());
-        if !failure.passing || left.is_zero() {
+        if !failure.transient || left.is_zero() {
             return Err(failure.message);
         }
         let seconds = left.as_secs_f64().round();
@@ -89,12 +89,12 @@ async fn try_connect(options: &PgConnectOptions) -> Result<PgConnection, Failure
                     "cannot reach Postgres at {place}: {}{remedy}",
                     sentence(&error)
                 ),
-                passing: passes(&error),
+                transient: is_transient(&error),
             })
         }
         Err(_) => Err(Failure {
             message: format!("Postgres at {place} does not answer"),
-            passing: true,
+            transient: true,
         }),
     }
 }
@@ -122,7 +122,7 @@ async fn prepare(options: &PgConnectOptions) -> Result<(), Failure> {
     let place = place(options);
     let unfit = |message: String| Failure {
         message: format!("cannot use the database {place}: {message}"),
-        passing: false,
+        transient: false,
     };
     let failed = |error: &sqlx::Error| {
         let code = error.as_database_error().and_then(|error| error.code());
@@ -135,24 +135,24 @@ async fn prepare(options: &PgConnectOptions) -> Result<(), Failure> {
                 "cannot prepare the database {place}: {}{remedy}",
                 sentence(error)
             ),
-            passing: passes(error),
+            transient: is_transient(error),
         }
     };
     check_session(options).await?;
     let mut connection = try_connect(options).await?;
     version(&mut connection).await.map_err(unfit)?;
     if let Err(message) = startup_check::of_postgres(&mut connection).await {
-        let passing = is_read_only(&mut connection).await;
+        let transient = is_read_only(&mut connection).await;
         return Err(Failure {
-            passing,
+            transient,
             ..unfit(message)
         });
     }
     let migrated = takeover::migrate(&mut connection, &MIGRATOR).await;
     migrated.map_err(|error| {
         let message = format!("cannot prepare the database {place}: {}", sentence(&*error));
-        let passing = cause(&*error).is_some_and(passes);
-        Failure { message, passing }
+        let transient = sqlx_cause(&*error).is_some_and(is_transient);
+        Failure { message, transient }
     })?;
     let settled = copy::settle_postgres(&mut connection).await;
     settled.map_err(|e| failed(&e))?;
@@ -169,7 +169,7 @@ async fn is_read_only(connection: &mut PgConnection) -> bool {
 }
 
 /// Returns the first database error in a chain of causes. None if there is none.
-fn cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a sqlx::Error> {
+fn sqlx_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a sqlx::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<sqlx::Error>() {
@@ -198,7 +198,7 @@ async fn check_session(options: &PgConnectOptions) -> Result<(), Failure> {
             place(options),
             sentence(&error)
         ),
-        passing: passes(&error),
+        transient: is_transient(&error),
     })?;
     if !holds {
         tracing::warn!(
@@ -212,8 +212,8 @@ async fn check_session(options: &PgConnectOptions) -> Result<(), Failure> {
 
 /// Returns true if an error of a start may end by itself. This list is shorter than the list for running
 /// servers (`sqlstate`): a running server has connected before, so its user and password are right.
-fn passes(error: &sqlx::Error) -> bool {
-    const PASSING: [&str; 8] = ["08", "25", "40", "53", "55", "57", "58", "F0"];
+fn is_transient(error: &sqlx::Error) -> bool {
+    const TRANSIENT: [&str; 8] = ["08", "25", "40", "53", "55", "57", "58", "F0"];
     match error {
         sqlx::Error::Io(e) => !matches!(
             e.kind(),
@@ -224,7 +224,7 @@ fn passes(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(e) if is_of_pooler(e.message()) => false,
         sqlx::Error::Database(e) => {
             let code = e.code().unwrap_or_default();
-            PASSING.iter().any(|class| code.starts_with(class))
+            TRANSIENT.iter().any(|class| code.starts_with(class))
         }
         _ => false,
     }

@@ -74,7 +74,7 @@ impl Trust {
         match Session::after(error) {
             Session::Usable => {}
             Session::Lost => self.lose(),
-            Session::ReadOnly => self.meet_read_only(),
+            Session::ReadOnly => self.enter_read_only(),
         }
     }
 
@@ -82,7 +82,7 @@ impl Trust {
     ///
     /// The first replacement helps if only the existing sessions are read-only. Connections that are
     /// opened while the database is read-only serve reads, but stay read-only, hence the second one.
-    fn meet_read_only(self: &Arc<Self>) {
+    fn enter_read_only(self: &Arc<Self>) {
         let mut state = self.state();
         if state.read_only {
             return;

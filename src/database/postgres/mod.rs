@@ -133,7 +133,7 @@ impl PostgresPool {
         let begin = async move {
             let begun = timeout(BEGIN_LIMIT, pool.begin_with(statement)).await;
             // This error counts as a lost session, so all existing connections are replaced.
-            begun.unwrap_or_else(|_| Err(silent()))
+            begun.unwrap_or_else(|_| Err(timed_out()))
         };
         let begun = RunToCompletion::new(begin).await;
         watch.settle(&begun);
@@ -165,10 +165,10 @@ impl PostgresPool {
 /// Checks that a connection answers a ping within `limit`.
 async fn ping(connection: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
     let answer = timeout(limit, connection.ping()).await;
-    answer.unwrap_or_else(|_| Err(silent()))
+    answer.unwrap_or_else(|_| Err(timed_out()))
 }
 
 /// Returns the error for a database server that does not answer in time.
-fn silent() -> sqlx::Error {
+fn timed_out() -> sqlx::Error {
     sqlx::Error::Io(io::ErrorKind::TimedOut.into())
 }

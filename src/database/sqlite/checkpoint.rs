@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 /// The interval between two truncations. An empty log is left as it is.
 const PERIOD: Duration = Duration::from_secs(5);
 /// The time limit of one truncation. A large log on a slow disk takes some seconds.
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// The size of the log in bytes (16 MiB) above which a truncation waits for readers and blocks new write
 /// transactions in this time. Up to this size, no transaction waits for readers. It is four times the
 /// size at which SQLite checkpoints by itself.
-const LARGE: u64 = 16 << 20;
+const LARGE_LOG: u64 = 16 << 20;
 /// Sets the maximum wait for readers to 100 ms; most reads end within this time.
-const WAIT: &str = "PRAGMA busy_timeout = 100";
+const WAIT_FOR_READERS: &str = "PRAGMA busy_timeout = 100";
 
 /// Truncates the log of the file every `PERIOD` until `stop`.
 pub(super) async fn run(options: &SqliteConnectOptions, file: &SameFile, stop: &CancellationToken) {
@@ -35,12 +35,12 @@ pub(super) async fn run(options: &SqliteConnectOptions, file: &SameFile, stop: &
             continue;
         }
         // If another file replaced the database, a checkpoint would write the old log into it.
-        let emptied = match file.check() {
-            Ok(()) => time::timeout(LIMIT, empty(options, bytes)).await,
+        let truncated = match file.check() {
+            Ok(()) => time::timeout(TIMEOUT, truncate(options, bytes)).await,
             Err(moved) => Ok(Err(moved.into())),
         };
         // Only the first of several failures in a row is logged.
-        match emptied {
+        match truncated {
             Ok(Ok(())) => failing = false,
             _ if failing => {}
             Ok(Err(error)) => {
@@ -59,13 +59,13 @@ pub(super) async fn run(options: &SqliteConnectOptions, file: &SameFile, stop: &
 ///
 /// The copy (PASSIVE) runs beside reads and writes. The truncation (TRUNCATE) succeeds only while no
 /// transaction uses the log. Otherwise the next attempt follows after `PERIOD`.
-async fn empty(options: &SqliteConnectOptions, bytes: u64) -> Result<(), sqlx::Error> {
+async fn truncate(options: &SqliteConnectOptions, bytes: u64) -> Result<(), sqlx::Error> {
     let mut db = options.connect().await?;
     checkpoint(&mut db, "PRAGMA wal_checkpoint(PASSIVE)").await?;
     query("PRAGMA busy_timeout = 0").execute(&mut db).await?;
-    let emptied = checkpoint(&mut db, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
-    if !emptied && bytes > LARGE {
-        query(WAIT).execute(&mut db).await?;
+    let truncated = checkpoint(&mut db, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
+    if !truncated && bytes > LARGE_LOG {
+        query(WAIT_FOR_READERS).execute(&mut db).await?;
         checkpoint(&mut db, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
     }
     db.close().await

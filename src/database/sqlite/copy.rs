@@ -43,7 +43,7 @@ pub(crate) async fn settle_postgres(db: &mut PgConnection) -> Result<(), sqlx::E
         Some(known) if is_same(&known, &place) => return tx.commit().await,
         Some(_) => {
             warn();
-            let moved = query(MOVED).bind(another());
+            let moved = query(MOVED).bind(new_epoch());
             moved.execute(&mut *tx).await?;
         }
         None => {}
@@ -79,7 +79,7 @@ fn warn() {
 }
 
 /// Returns a new random epoch, as 32 hex digits.
-fn another() -> String {
+fn new_epoch() -> String {
     #[cfg(feature = "planted-faults")]
     if crate::failpoints::keeps_epoch() {
         return "0".repeat(32);
@@ -123,7 +123,7 @@ pub(super) async fn settle_sqlite(
     };
     if !is_original {
         warn();
-        let moved = query(MOVED).bind(another());
+        let moved = query(MOVED).bind(new_epoch());
         moved.execute(&mut *db).await?;
         forget_note(path);
     }
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_differs_from_nothing() {
+    fn an_unknown_part_agrees_with_every_value() {
         assert!(is_same("7 5 16400", "7 5 16400"));
         assert!(is_same("- 5 16400", "7 5 16400"));
         for other in ["8 5 16400", "7 6 16400", "7 5 16401"] {

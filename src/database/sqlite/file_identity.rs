@@ -14,7 +14,7 @@ use std::{
 pub(super) struct SameFile {
     path: Arc<Path>,
     /// The device and inode numbers. None if the file did not exist.
-    was: Option<(u64, u64)>,
+    recorded: Option<(u64, u64)>,
 }
 
 impl SameFile {
@@ -23,7 +23,7 @@ impl SameFile {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.into(),
-            was: identity(path),
+            recorded: identity(path),
         }
     }
 
@@ -32,7 +32,7 @@ impl SameFile {
     /// # Errors
     /// `NotFound` if the file was removed or replaced.
     pub(super) fn check(&self) -> io::Result<()> {
-        match identity(&self.path) == self.was {
+        match identity(&self.path) == self.recorded {
             true => Ok(()),
             false => Err(io::Error::new(
                 io::ErrorKind::NotFound,

@@ -14,7 +14,7 @@ pub(crate) struct LockFile {
     file: File,
     name: PathBuf,
     /// True if this process created the file.
-    made: bool,
+    created: bool,
 }
 
 impl LockFile {
@@ -26,13 +26,19 @@ impl LockFile {
         let name = name(database);
         loop {
             let opened = open(&name);
-            let (file, made) =
+            let (file, created) =
                 opened.map_err(|e| format!("cannot open the lock file {}: {e}", name.display()))?;
             match file.try_lock() {
                 // A failed start of another process may have removed the file between `open` and
                 // `try_lock`. Try again with the present file.
                 Ok(()) if !is_at(&file, &name) => {}
-                Ok(()) => return Ok(Self { file, name, made }),
+                Ok(()) => {
+                    return Ok(Self {
+                        file,
+                        name,
+                        created,
+                    });
+                }
                 Err(TryLockError::WouldBlock) => {
                     return Err(format!(
                         "the database {} is in use by another messaging-api; \
@@ -62,7 +68,7 @@ impl LockFile {
 
     /// Removes the lock file if this process created it.
     pub(super) fn remove_if_made(&self) {
-        if self.made {
+        if self.created {
             // A lock file that remains does no harm.
             let _ = fs::remove_file(&self.name);
         }

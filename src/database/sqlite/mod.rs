@@ -29,11 +29,11 @@ pub(crate) use lock_file::LockFile;
 pub use writer::SqliteTransaction;
 
 /// SQLite's `busy_timeout`: the maximum wait for a lock that a checkpoint or a backup holds briefly.
-const BUSY_LIMIT: Duration = Duration::from_secs(2);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// SQLite's `journal_size_limit` in bytes (4 MiB): the size to which SQLite truncates the write-ahead log
 /// when it restarts the log. It is about the size at which SQLite checkpoints by itself: 1,000 pages of
 /// 4 KiB. The module `checkpoint` truncates the log to zero in addition.
-const LOG_LEFT: &str = "4194304";
+const JOURNAL_SIZE_LIMIT: &str = "4194304";
 /// The maximum number of reading connections. Each connection has its own thread and page cache.
 const MAX_READERS: u32 = 4;
 
@@ -137,14 +137,14 @@ impl SqliteDatabase {
 
     /// Advances the mark of the log at the end of the server. A copy of the file that was made before has
     /// a lower mark, so a later start recognizes the copy.
-    async fn count_on(&self) {
-        let counted = async {
+    async fn advance_mark(&self) {
+        let advanced = async {
             let mut tx = self.begin().await?;
             let (epoch, mark) = copy::count_on(&mut tx).await?;
             tx.commit().await?;
             Ok::<_, sqlx::Error>((epoch, mark))
         };
-        match counted.await {
+        match advanced.await {
             Ok((epoch, mark)) => self.note_mark(&epoch, mark).await,
             Err(error) => tracing::warn!(%error, "the mark of the log was not moved on"),
         }
@@ -154,7 +154,7 @@ impl SqliteDatabase {
     /// merges the write-ahead log into the file.
     pub async fn close(&self) {
         self.readers.close().await;
-        self.count_on().await;
+        self.advance_mark().await;
         self.writer.pool().close().await;
         if let Err(error) = self.lock.release() {
             tracing::warn!(%error, "cannot unlock the database; it is free when this process ends");
@@ -210,7 +210,7 @@ async fn open_file(
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .pragma("secure_delete", "ON")
-        .pragma("journal_size_limit", LOG_LEFT);
+        .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT);
     let writer = options.connect().await.map_err(open_error)?;
     let readers = pool(connections.min(MAX_READERS))
         .connect_with(options.clone().read_only(true))
@@ -241,7 +241,7 @@ pub(super) async fn is_ours(connection: &mut SqliteConnection) -> Result<bool, s
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
-        .busy_timeout(BUSY_LIMIT)
+        .busy_timeout(BUSY_TIMEOUT)
 }
 
 /// Returns the options of a read-only connection to an existing file. The connection needs no lock file:

@@ -11,11 +11,11 @@ use sqlx::{
 
 /// The settings of the transaction of the first start. A table that is locked for 10 s is in use by
 /// another program, most likely the original. Deferred constraints are checked at each statement.
-const IN_ONE: &str = "SET LOCAL lock_timeout = '10s'; SET CONSTRAINTS ALL IMMEDIATE";
+const TRANSACTION_SETTINGS: &str = "SET LOCAL lock_timeout = '10s'; SET CONSTRAINTS ALL IMMEDIATE";
 /// Postgres' code for a lock that was not acquired before `lock_timeout` (`lock_not_available`).
 const LOCKED: &str = "55P03";
 /// The version of the migration after which the tables belong to this program (`0002_log.sql`).
-const LOG: i64 = 2;
+const FIRST_OWN_VERSION: i64 = 2;
 /// The tables that the original program created.
 const TABLES: [&str; 4] = ["customer", "chat", "customer_chat", "message"];
 
@@ -41,7 +41,12 @@ async fn is_ours(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
         "SELECT EXISTS (SELECT FROM _sqlx_migrations WHERE version >= $1 AND success)";
     let made: bool = query_scalar(MADE).fetch_one(&mut *db).await?;
     match made {
-        true => query_scalar(OURS).bind(LOG).fetch_one(db).await,
+        true => {
+            query_scalar(OURS)
+                .bind(FIRST_OWN_VERSION)
+                .fetch_one(db)
+                .await
+        }
         false => Ok(false),
     }
 }
@@ -66,11 +71,11 @@ async fn first_start(db: &mut PgConnection, migrator: &Migrator) -> Result<(), F
     const LOCK: &str = "LOCK TABLE customer, chat, customer_chat, message IN ACCESS EXCLUSIVE MODE";
     const PREPARE: &str = include_str!("prepare.sql");
     // In the original program's tables, a message without text is a deleted message.
-    const SETTLE: &str =
+    const MARK_DELETED: &str =
         "UPDATE message SET deleted_at = sent_at WHERE content IS NULL AND deleted_at IS NULL";
     let original = is_original(db).await?;
     let mut tx = db.begin().await?;
-    raw_sql(IN_ONE).execute(&mut *tx).await?;
+    raw_sql(TRANSACTION_SETTINGS).execute(&mut *tx).await?;
     if original {
         refuse(shape(&mut tx).await?)?;
         query(LOCK).execute(&mut *tx).await?;
@@ -79,7 +84,7 @@ async fn first_start(db: &mut PgConnection, migrator: &Migrator) -> Result<(), F
     }
     migrator.run(&mut *tx).await?;
     if original {
-        query(SETTLE).execute(&mut *tx).await?;
+        query(MARK_DELETED).execute(&mut *tx).await?;
         refuse(flaws_of_takeover(&mut tx, true).await?)?;
     }
     tx.commit().await?;
