@@ -211,7 +211,7 @@ async fn check_session(options: &PgConnectOptions) -> Result<(), Failure> {
 }
 
 /// Returns true if an error of a start may end by itself. This list is shorter than the list for running
-/// servers (`sqlstate`): a running server has connected before, so its user and password are right.
+/// servers (`sqlstate`): a running server has connected before, so a refused login may be temporary there.
 fn is_transient(error: &sqlx::Error) -> bool {
     const TRANSIENT: [&str; 8] = ["08", "25", "40", "53", "55", "57", "58", "F0"];
     match error {

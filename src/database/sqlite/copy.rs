@@ -14,8 +14,8 @@ use std::{
 };
 use uuid::Uuid;
 
-/// Queries the identifier of the Postgres cluster. Some hosting providers do not permit this query to
-/// any user.
+/// Queries the identifier of the Postgres cluster. Some hosting providers deny this query to every user, so
+/// that all servers of a database find the identifier unknown.
 pub(super) const CLUSTER: &str = "SELECT system_identifier FROM pg_control_system()";
 
 /// The placeholder for an unknown part of a place.
@@ -26,7 +26,8 @@ const UNKNOWN: &str = "-";
 ///
 /// A place is three numbers: the identifier of the cluster, the oid of the database and the oid of the
 /// table `log_epoch`. Rows that were loaded from a dump are in a new place. A promoted standby and a
-/// restarted base backup keep their place.
+/// restarted base backup keep their place. A null place (a new database) is filled in without a new
+/// epoch.
 pub(crate) async fn settle_postgres(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     const NUMBERS: &str = "SELECT d.oid::bigint, 'log_epoch'::regclass::oid::bigint \
                            FROM pg_database d WHERE d.datname = current_database()";
@@ -92,7 +93,7 @@ fn new_epoch() -> String {
 struct Note {
     /// The epoch of the log.
     epoch: String,
-    /// The mark of the log, a counter that never decreases within an epoch.
+    /// The mark of the log, a counter that grows while changes are stored.
     mark: i64,
     /// The creation time of the note file, in nanoseconds since 1970. A copy of the note file has a later
     /// creation time. None if the file system does not record it.

@@ -8,7 +8,8 @@ use std::{
 };
 
 /// An exclusive lock on a database, held by one server process. SQLite itself admits several processes.
-/// Two servers on one file would number the changes of a chat without the events of each other.
+/// Two servers on one file would both number the changes of a chat, and neither would receive the events
+/// of the other.
 pub(crate) struct LockFile {
     /// The open lock file. Its lock ends with `release` or with the process.
     file: File,
