@@ -1,5 +1,6 @@
-//! Many changes in one transaction: lock and read what they need, decide each on its own in memory,
-//! then write all that was admitted with one statement a table.
+//! One transaction for a batch of changes: locks the chats and reads the rows that the changes need, decides
+//! each change in memory (`decide.rs`), then writes the admitted changes with one statement per table. The
+//! worker commits and publishes the result.
 
 use super::{Change, MessageRef, Outcome, decide::Decision, writer::BATCH_BYTES};
 use crate::{
@@ -10,32 +11,45 @@ use crate::{
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// What a batch does, decided and written but not committed.
+/// The result of a batch that is written but not committed.
 pub(super) struct BatchResult {
-    /// What to answer, in the order of the changes.
+    /// The answer to each change, in the order of the changes.
     pub(super) answers: Vec<Result<Outcome, Error>>,
-    /// What to tell each chat, in the order of its log.
+    /// The admitted changes to publish after the commit. Each chat's changes are in `seq` order. Empty if
+    /// nothing was written.
     pub(super) news: Vec<(protocol::ChangeKind, Message)>,
 }
 
-/// What the transaction has read, and what it is about to write.
+/// The state of a batch: the rows that its transaction has read, and the rows that it is going to write.
 #[derive(Default)]
 pub(super) struct BatchState {
+    /// The heads of the locked chats, moved on by each decided change. A chat without an entry does not
+    /// exist.
     pub(super) heads: HashMap<ChatId, Seq>,
+    /// The stored names of the acting users. A user without an entry does not exist.
     pub(super) names: HashMap<UserId, String>,
+    /// The roles of the acting users in the batch's chats. A pair without an entry is no membership.
     pub(super) roles: HashMap<(UserId, ChatId), Role>,
+    /// The messages that are edited, deleted, replied to or already stored under an idempotency key.
     pub(super) messages: HashMap<MessageId, Message>,
+    /// The latest message of each user and chat that an edit refers to with `LatestOf`.
     pub(super) latest: HashMap<(UserId, ChatId), MessageId>,
+    /// The messages that are already stored under an idempotency key of this batch.
     pub(super) known: HashMap<IdempotencyKey, MessageId>,
+    /// The messages to insert, in the order of their changes.
     pub(super) new: Vec<NewMessage>,
+    /// The index in `new` of each new message with an idempotency key.
     pub(super) new_keys: HashMap<IdempotencyKey, usize>,
+    /// The messages to update: edited or deleted by this batch.
     pub(super) changed: BTreeSet<MessageId>,
+    /// The chats with a new head.
     pub(super) moved: HashSet<ChatId>,
 }
 
-/// How many of the changes, from the first, can share a transaction: what stands alone does not,
-/// an edit of "my latest message" must see what came before it in its chat, and all their texts
-/// together are bounded.
+/// The number of changes, counted from the first, that can share a transaction. Three things end the batch:
+/// an exclusive change; an edit of a user's latest message behind another change of its chat, because the
+/// edit must see the committed change; and more than `BATCH_BYTES` of text. 0 means that the first change is
+/// exclusive, or that there are no changes.
 pub(super) fn batchable_prefix<'a>(changes: impl Iterator<Item = &'a Change>) -> usize {
     let (mut chats, mut bytes) = (HashSet::new(), 0);
     changes
@@ -60,68 +74,69 @@ pub(super) fn batchable_prefix<'a>(changes: impl Iterator<Item = &'a Change>) ->
         .count()
 }
 
-/// Decides and writes the changes, in their order.
+/// Decides and writes the changes, in their order, in one transaction. The caller commits the transaction.
 pub(super) async fn write(
     tx: &mut MessageLogTransaction,
     changes: &[Change],
 ) -> Result<BatchResult, Error> {
     let now = Timestamp::now();
-    let mut ledger = BatchState::read(tx, changes).await?;
+    let mut state = BatchState::read(tx, changes).await?;
     #[cfg(feature = "planted-faults")]
     changes
         .iter()
         .for_each(|change| crate::failpoints::panic_at(change.bytes()));
-    let verdicts: Vec<Decision> = changes
+    let decisions: Vec<Decision> = changes
         .iter()
-        .map(|change| ledger.decide(change, now))
+        .map(|change| state.decide(change, now))
         .collect();
-    let ids = ledger.write(tx, now).await?;
-    Ok(ledger.outcome(verdicts, &ids, now))
+    let ids = state.write(tx, now).await?;
+    Ok(state.outcome(decisions, &ids, now))
 }
 
 impl BatchState {
+    /// Locks the chats and reads the rows that the changes need.
     async fn read(tx: &mut MessageLogTransaction, changes: &[Change]) -> Result<Self, Error> {
-        let mut ledger = Self::default();
+        let mut state = Self::default();
         let chats: BTreeSet<ChatId> = changes.iter().filter_map(Change::chat).collect();
         let chats: Vec<ChatId> = chats.into_iter().collect();
         for Head { chat_id, seq } in tx.lock_chats(&chats).await? {
-            ledger.heads.insert(chat_id, seq);
+            state.heads.insert(chat_id, seq);
         }
         let users: BTreeSet<UserId> = changes.iter().filter_map(Change::actor).collect();
         let users: Vec<UserId> = users.into_iter().collect();
         if !users.is_empty() {
             for person in tx.people(&users, &chats).await? {
                 if let Some((chat, role)) = person.membership() {
-                    ledger.roles.insert((person.customer_id, chat), role);
+                    state.roles.insert((person.customer_id, chat), role);
                 }
-                ledger.names.insert(person.customer_id, person.username);
+                state.names.insert(person.customer_id, person.username);
             }
         }
-        ledger.read_keys(tx, changes).await?;
-        ledger.read_messages(tx, changes).await?;
-        Ok(ledger)
+        state.read_keys(tx, changes).await?;
+        state.read_messages(tx, changes).await?;
+        Ok(state)
     }
 
-    /// Which of the senders' own names are used already.
+    /// Reads the messages that are already stored under the idempotency keys of the changes.
     async fn read_keys(
         &mut self,
         tx: &mut MessageLogTransaction,
         changes: &[Change],
     ) -> Result<(), Error> {
-        let keys: Vec<IdempotencyKey> = changes.iter().filter_map(keyed).collect();
+        let keys: Vec<IdempotencyKey> = changes.iter().filter_map(idempotency_key).collect();
         if keys.is_empty() {
             return Ok(());
         }
         for message in tx.duplicates(&keys).await? {
-            if let Some(keyed) = stored_key(&message) {
-                self.known.insert(keyed, message.message_id);
+            if let Some(key) = stored_key(&message) {
+                self.known.insert(key, message.message_id);
             }
             self.messages.insert(message.message_id, message);
         }
         Ok(())
     }
 
-    /// The messages that are edited, deleted or answered.
+    /// Reads the messages that are edited, deleted or replied to.
     async fn read_messages(
         &mut self,
         tx: &mut MessageLogTransaction,
@@ -165,6 +180,7 @@ impl BatchState {
         Ok(())
     }
 
+    /// Writes the decided changes. Returns the ids of the new messages, in the order of `new`.
     async fn write(
         &self,
         tx: &mut MessageLogTransaction,
@@ -186,7 +202,7 @@ impl BatchState {
         Ok(Vec::new())
     }
 
-    /// The heads that moved, by chat.
+    /// The new heads, sorted by chat.
     fn moved_heads(&self) -> Vec<Head> {
         let head = |&chat_id| {
             let seq = *self.heads.get(&chat_id)?;
@@ -197,22 +213,25 @@ impl BatchState {
         heads
     }
 
-    fn outcome(&self, verdicts: Vec<Decision>, ids: &[MessageId], now: Timestamp) -> BatchResult {
+    /// Turns the decisions into answers and changes to publish. `ids` are the ids of the new messages.
+    fn outcome(&self, decisions: Vec<Decision>, ids: &[MessageId], now: Timestamp) -> BatchResult {
         let sent: Vec<Message> = self
             .new
             .iter()
             .zip(ids)
             .map(|(new, id)| new.stored(*id, self.names.get(&new.author).cloned(), now))
             .collect();
-        let mut news = Vec::with_capacity(verdicts.len());
-        let answers = verdicts
+        let mut news = Vec::with_capacity(decisions.len());
+        let answers = decisions
             .into_iter()
-            .map(|verdict| match verdict {
+            .map(|decision| match decision {
                 Decision::Refused(error) => Err(error),
                 Decision::Duplicate(message) => Ok(Outcome::Duplicate(message)),
-                Decision::DuplicateInBatch(place) => answer(&sent, place).map(Outcome::Duplicate),
-                Decision::New(place) => {
-                    let message = answer(&sent, place)?;
+                Decision::DuplicateInBatch(index) => {
+                    sent_message(&sent, index).map(Outcome::Duplicate)
+                }
+                Decision::New(index) => {
+                    let message = sent_message(&sent, index)?;
                     news.push((protocol::ChangeKind::Sent, (*message).clone()));
                     Ok(Outcome::Message(message))
                 }
@@ -226,14 +245,19 @@ impl BatchState {
     }
 }
 
-fn answer(sent: &[Message], place: usize) -> Result<Box<Message>, Error> {
+/// A copy of the new message at this index.
+///
+/// # Errors
+/// `internal` if the insert returned fewer ids than rows.
+fn sent_message(sent: &[Message], index: usize) -> Result<Box<Message>, Error> {
     let message = sent
-        .get(place)
+        .get(index)
         .ok_or_else(|| Error::internal("fewer ids than rows"))?;
     Ok(Box::new(message.clone()))
 }
 
-fn keyed(change: &Change) -> Option<IdempotencyKey> {
+/// The idempotency key of a change. Null if the change has none.
+fn idempotency_key(change: &Change) -> Option<IdempotencyKey> {
     match change {
         Change::Send {
             author,
@@ -249,6 +273,8 @@ fn keyed(change: &Change) -> Option<IdempotencyKey> {
     }
 }
 
+/// The idempotency key that a stored message was sent with. Null if it has none, or if its author was
+/// deleted.
 fn stored_key(message: &Message) -> Option<IdempotencyKey> {
     let key = ClientMessageId::parse(message.client_message_id.clone()?).ok()?;
     Some(IdempotencyKey {

@@ -1,5 +1,5 @@
-//! Deciding the changes of a batch one after the other, in memory: each is admitted or refused on its
-//! own, and sees what those before it have done.
+//! Decides the changes of a batch one after the other, in memory, between the reads and the writes of
+//! `batch.rs`. Each change is admitted or refused on its own, and sees the effects of the changes before it.
 
 use super::{Change, MessageRef, batch::BatchState};
 use crate::{
@@ -9,19 +9,23 @@ use crate::{
     repository::{IdempotencyKey, NewMessage},
 };
 
-/// What one change comes to.
+/// The decision about one change.
 pub(super) enum Decision {
+    /// The change is refused: nothing of it is written.
     Refused(Error),
-    /// A new message: its place among the new ones.
+    /// A new message, as its index in `BatchState::new`.
     New(usize),
-    /// A name used before in this very batch: the place of the message it names.
+    /// An idempotency key that an earlier change of this batch uses, as that message's index in
+    /// `BatchState::new`.
     DuplicateInBatch(usize),
-    /// A name used before.
+    /// The stored message that already has the idempotency key.
     Duplicate(Box<Message>),
+    /// An edited or deleted message, after the change.
     Changed(protocol::ChangeKind, Box<Message>),
 }
 
 impl BatchState {
+    /// Decides one change, and records in the state the rows that an admitted change writes.
     pub(super) fn decide(&mut self, change: &Change, now: Timestamp) -> Decision {
         let decided = match change {
             Change::Send {
@@ -58,7 +62,8 @@ impl BatchState {
         decided.unwrap_or_else(Decision::Refused)
     }
 
-    /// Whether chat and actor exist, and the actor may use the chat.
+    /// Checks that the chat and the acting user exist, and that the caller may use the chat. `Ok` for a
+    /// change without an acting user.
     fn admit(&self, change: &Change, chat: ChatId) -> Result<(), Error> {
         if !self.heads.contains_key(&chat) {
             return Err(Error::chat_not_found(chat));
@@ -73,6 +78,7 @@ impl BatchState {
         policy::see_chat(change.caller(), role, chat)
     }
 
+    /// Adds a new message, unless its idempotency key is already used.
     fn send(
         &mut self,
         chat: ChatId,
@@ -88,7 +94,8 @@ impl BatchState {
         });
         #[cfg(feature = "planted-faults")]
         let (key, keyed) = match &keyed {
-            // Without the name, because the store itself would refuse it a second time.
+            // The message is sent without its key, because the database's unique constraint would refuse a
+            // duplicate.
             Some(known) if crate::failpoints::loses_dedupe() && self.is_known(known) => {
                 (None, None)
             }
@@ -98,8 +105,8 @@ impl BatchState {
             if let Some(message) = self.known.get(keyed).and_then(|id| self.messages.get(id)) {
                 return Ok(Decision::Duplicate(Box::new(message.clone())));
             }
-            if let Some(&place) = self.new_keys.get(keyed) {
-                return Ok(Decision::DuplicateInBatch(place));
+            if let Some(&index) = self.new_keys.get(keyed) {
+                return Ok(Decision::DuplicateInBatch(index));
             }
         }
         let answered = reply_to.and_then(|id| self.messages.get(&id));
@@ -109,10 +116,10 @@ impl BatchState {
                 "the id of a message of the same chat",
             ));
         }
-        let place = self.new.len();
-        let seq = self.step(chat);
+        let index = self.new.len();
+        let seq = self.next_seq(chat);
         if let Some(keyed) = keyed {
-            self.new_keys.insert(keyed, place);
+            self.new_keys.insert(keyed, index);
         }
         let (content, key) = (content.clone(), key.cloned());
         self.new.push(NewMessage {
@@ -123,9 +130,10 @@ impl BatchState {
             reply_to,
             key,
         });
-        Ok(Decision::New(place))
+        Ok(Decision::New(index))
     }
 
+    /// Whether a stored message or an earlier change of this batch has the idempotency key.
     #[cfg(feature = "planted-faults")]
     fn is_known(&self, keyed: &IdempotencyKey) -> bool {
         self.known.contains_key(keyed) || self.new_keys.contains_key(keyed)
@@ -148,7 +156,7 @@ impl BatchState {
         };
         let author = self.live_message(id, chat)?.customer_id;
         policy::edit_message(actor, author, id)?;
-        let seq = self.step(chat);
+        let seq = self.next_seq(chat);
         self.change(id, protocol::ChangeKind::Edited, |message| {
             message.content = Some(content.as_str().to_owned());
             message.edited_at = Some(now);
@@ -166,7 +174,7 @@ impl BatchState {
         let author = self.live_message(id, chat)?.customer_id;
         let role = actor.and_then(|user| self.roles.get(&(user, chat)).copied());
         policy::delete_message(actor, author, role, chat)?;
-        let seq = self.step(chat);
+        let seq = self.next_seq(chat);
         self.change(id, protocol::ChangeKind::Deleted, |message| {
             message.content = None;
             message.deleted_at = Some(now);
@@ -176,6 +184,9 @@ impl BatchState {
     }
 
     /// The message, if it is in the chat and not deleted.
+    ///
+    /// # Errors
+    /// `message_not_found` otherwise.
     fn live_message(&self, id: MessageId, chat: ChatId) -> Result<&Message, Error> {
         self.messages
             .get(&id)
@@ -183,6 +194,7 @@ impl BatchState {
             .ok_or_else(|| Error::message_not_found(id))
     }
 
+    /// Applies an edit or a deletion to the message in memory, and marks the message for the update.
     fn change(
         &mut self,
         id: MessageId,
@@ -198,8 +210,8 @@ impl BatchState {
         Ok(Decision::Changed(change, Box::new(message.clone())))
     }
 
-    /// The chat's next number.
-    fn step(&mut self, chat: ChatId) -> Seq {
+    /// Takes the chat's next `seq`, which becomes its head.
+    fn next_seq(&mut self, chat: ChatId) -> Seq {
         self.moved.insert(chat);
         let head = self.heads.entry(chat).or_insert(Seq(0));
         *head = head.next();

@@ -1,4 +1,5 @@
-//! What can be asked of the log, and what it answers.
+//! The write path and the delivery path of messages. Services submit changes to the writer, which commits and
+//! publishes them; feeds deliver the published changes to sockets; the reconciler repairs what was lost.
 
 pub(crate) mod access;
 mod batch;
@@ -26,97 +27,99 @@ pub(crate) use membership::{missing, of_this_epoch};
 pub use reconciler::{Reconciler, ReconcilerParts};
 pub use writer::{Pending, Writer};
 
-/// A change to the log.
+/// A change to the message log or to the chats and users around it, as submitted to the writer.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Send a message.
     Send {
-        /// Who calls.
+        /// The caller of the request.
         caller: Caller,
-        /// Who sends.
+        /// The author of the message.
         author: UserId,
-        /// Where to.
+        /// The chat that receives the message.
         chat: ChatId,
-        /// What.
+        /// The text of the message.
         content: Content,
-        /// The sender's own name for it.
+        /// The idempotency key (`clientMessageId`), unique per chat and author. Null if the client sent none.
         key: Option<ClientMessageId>,
-        /// What it answers.
+        /// The message that this message replies to; it must be in `chat`. Null if this message is no reply.
         reply_to: Option<MessageId>,
     },
     /// Edit a message.
     Edit {
-        /// Who calls.
+        /// The caller of the request.
         caller: Caller,
-        /// Who edits; without one, its author.
+        /// The user who edits. Null if none is named: the edit then counts as the author's.
         actor: Option<UserId>,
-        /// Where it is.
+        /// The chat of the message.
         chat: ChatId,
-        /// Which.
+        /// The message to edit.
         which: MessageRef,
         /// The new text.
         content: Content,
     },
     /// Delete a message.
     Delete {
-        /// Who calls.
+        /// The caller of the request.
         caller: Caller,
-        /// Who deletes; without one, its author.
+        /// The user who deletes. Null if none is named: the deletion then counts as the author's.
         actor: Option<UserId>,
-        /// Where it is.
+        /// The chat of the message.
         chat: ChatId,
-        /// Which.
+        /// The message to delete.
         message: MessageId,
     },
-    /// Delete a user's messages and, once none is left, the user.
+    /// Delete a user's messages, a limited number per change, and the user with the last of the messages.
     DeleteUser {
-        /// Who calls.
+        /// The caller of the request.
         caller: Caller,
-        /// The user.
+        /// The user to delete.
         user: UserId,
     },
-    /// Delete a chat and all that is in it.
+    /// Delete a chat with its messages and memberships.
     DeleteChat {
-        /// Who calls.
+        /// The caller of the request.
         caller: Caller,
-        /// Which.
+        /// The chat to delete.
         chat: ChatId,
     },
-    /// End a membership.
+    /// End a user's membership in a chat.
     RemoveMember {
-        /// Who calls.
+        /// The caller of the request.
         caller: Caller,
-        /// Whose.
+        /// The member to remove.
         user: UserId,
-        /// Where.
+        /// The chat that the member is removed from.
         chat: ChatId,
     },
 }
 
-/// Which message is meant.
+/// A reference to the message that an edit changes.
 #[derive(Clone, Copy, Debug)]
 pub enum MessageRef {
-    /// The one of that id.
+    /// The message with this id.
     Message(MessageId),
-    /// The latest of that user in the chat.
+    /// The user's latest message in the chat that is not deleted.
     LatestOf(UserId),
 }
 
-/// What became of a change.
+/// The result of a change that was accepted.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// The message after the change.
     Message(Box<Message>),
-    /// The message that was stored before under the same name, in its present state.
+    /// The message that is already stored under the idempotency key, in its present state. Nothing new was
+    /// stored.
     Duplicate(Box<Message>),
-    /// It is gone.
+    /// The user, the chat or the membership is deleted.
     Deleted,
-    /// So many messages went with it that more are left: ask again.
+    /// One step of a long user deletion was committed. The caller submits the change again to continue.
     Incomplete,
 }
 
 impl Change {
-    /// The chat whose log it goes to; none for what stands alone.
+    /// The chat whose log the change is written to. Null for an exclusive change, which never shares a
+    /// transaction.
     #[must_use]
     pub(super) fn chat(&self) -> Option<ChatId> {
         match self {
@@ -127,7 +130,7 @@ impl Change {
         }
     }
 
-    /// How long its text is.
+    /// The length of the new text in bytes; 0 for a change without text.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Send { content, .. } | Self::Edit { content, .. } => content.as_str().len(),
@@ -135,7 +138,7 @@ impl Change {
         }
     }
 
-    /// Who calls.
+    /// The caller of the request.
     pub(super) fn caller(&self) -> Caller {
         match self {
             Self::Send { caller, .. } | Self::Edit { caller, .. } | Self::Delete { caller, .. } => {
@@ -147,7 +150,7 @@ impl Change {
         }
     }
 
-    /// Who acts, where that is said.
+    /// The acting user. Null if the change names none, and for exclusive changes.
     pub(super) fn actor(&self) -> Option<UserId> {
         match self {
             Self::Send { author, .. } => Some(*author),
