@@ -1,6 +1,7 @@
-//! Questions of many, put to the database together: after a restart every socket comes back in the
-//! same second, and one statement for hundreds of them costs little more than one for one of them.
-//! Who asks alone does not wait: a batch is whatever has come while the last one was answered.
+//! A batcher of database queries (the DataLoader pattern). After a restart all sockets reconnect within a
+//! second, and one statement for hundreds of sockets costs little more than a statement for one. There is no
+//! timer: a batch holds the queries that arrived while the batch before it was answered, so that a single
+//! query is never delayed. Connecting sockets query their memberships through it (`membership.rs`).
 
 use crate::error::{Code, Error, catch_panic};
 use std::{
@@ -12,23 +13,23 @@ use tokio::{
     time,
 };
 
-/// Questions that may wait; whoever comes then waits for room.
+/// The capacity of the queue, in queries. If the queue is full, callers wait for room.
 const QUEUE: usize = 1024;
-/// Most questions that are asked together.
+/// The maximum number of queries in a batch.
 const BATCH: usize = 500;
-/// How long the database may take for them.
+/// The time that the database has to answer a batch.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// How long questions that failed together are put one by one: the rest hears `unavailable`.
+/// How long the queries of a failed batch are retried one by one. The rest is answered `unavailable`.
 const ONE_BY_ONE_LIMIT: Duration = Duration::from_millis(500);
-/// How long somebody waits in all: behind tens of thousands of others, where it must.
+/// The total wait of a caller, queue included. Long enough for a place behind tens of thousands of queries.
 const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
-/// Where questions are handed in. Cloning shares the queue.
+/// The handle that takes queries. Clones share one queue.
 pub(crate) struct Batcher<Q, A> {
     queue: mpsc::Sender<Query<Q, A>>,
 }
 
-/// A question, and the place for its answer.
+/// A query, and the sender of its answer.
 type Query<Q, A> = (Q, oneshot::Sender<Result<A, Error>>);
 
 impl<Q, A> Clone for Batcher<Q, A> {
@@ -39,8 +40,8 @@ impl<Q, A> Clone for Batcher<Q, A> {
 }
 
 impl<Q: Clone + Send + 'static, A: Send + 'static> Batcher<Q, A> {
-    /// A queue, and the work of emptying it by `answer`, which gives an answer to each question in
-    /// their order. It ends with the last clone of the handle.
+    /// Creates the handle, and the task that empties the queue. `answer` answers a batch: one answer per
+    /// query, in the order of the queries. The task ends when the last clone of the handle is dropped.
     pub(crate) fn new<F, Fut>(answer: F) -> (Self, impl Future<Output = ()> + Send + 'static)
     where
         F: Fn(Vec<Q>) -> Fut + Send + 'static,
@@ -50,10 +51,11 @@ impl<Q: Clone + Send + 'static, A: Send + 'static> Batcher<Q, A> {
         (Self { queue }, work(waiting, answer))
     }
 
-    /// The answer, found after this was called.
+    /// The answer to a query. The database is read after this call, never before it.
     ///
     /// # Errors
-    /// `unavailable` where the store is; `internal` where this very question cannot be answered.
+    /// `unavailable` if the database is, or if no answer comes within `WAIT_LIMIT`; `internal` if this query,
+    /// on its own, cannot be answered.
     pub(crate) async fn ask(&self, question: Q) -> Result<A, Error> {
         let asking = async {
             let (reply, answer) = oneshot::channel();
@@ -68,6 +70,7 @@ impl<Q: Clone + Send + 'static, A: Send + 'static> Batcher<Q, A> {
     }
 }
 
+/// Empties the queue, a batch at a time, until the last handle is dropped.
 async fn work<Q, A, F, Fut>(mut waiting: mpsc::Receiver<Query<Q, A>>, answer: F)
 where
     Q: Clone,
@@ -80,11 +83,12 @@ where
         match answered(answer(questions.clone())).await {
             Ok(answers) => {
                 for (reply, answer) in replies.into_iter().zip(answers) {
-                    // Whoever asked may be gone.
+                    // The caller may have given up; its answer is then dropped.
                     let _ = reply.send(Ok(answer));
                 }
             }
-            // One of them is at fault, a row that cannot be read for one: it fails alone.
+            // One query may be at fault, for example by a row that cannot be decoded. Retried one by one, it
+            // does not fail the rest of the batch.
             Err(error) if error.code() == Code::Internal => {
                 error.log();
                 let until = Instant::now() + ONE_BY_ONE_LIMIT;
@@ -97,13 +101,13 @@ where
                     }
                 }
             }
-            // Without their replies, those who asked hear `unavailable`.
+            // The senders of the answers are dropped, which answers every caller `unavailable`.
             Err(error) => error.log(),
         }
     }
 }
 
-/// The answers of the database, in time.
+/// Runs a batch within `ANSWER_LIMIT`. `unavailable` after that, `internal` if it panics.
 async fn answered<A>(
     answering: impl Future<Output = Result<Vec<A>, Error>>,
 ) -> Result<Vec<A>, Error> {

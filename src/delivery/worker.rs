@@ -1,5 +1,6 @@
-//! The worker behind the queue. It alone publishes what was committed, so that everyone sees a
-//! chat's changes in the order of their numbers.
+//! The worker behind the writer's queue. It takes changes in batches, commits each batch and publishes the
+//! committed changes to the hub. One task publishes for the whole node, so that every socket sees a chat's
+//! changes in `seq` order.
 
 use super::{
     Change, Outcome,
@@ -22,7 +23,7 @@ use std::{
 use tokio::{select, sync::mpsc, time};
 use tokio_util::sync::CancellationToken;
 
-/// Owns the queue's far end and all that is in flight.
+/// The task that commits and publishes queued changes.
 pub struct Worker {
     queue: mpsc::Receiver<Job>,
     pub(super) log: MessageLogRepository,
@@ -30,39 +31,39 @@ pub struct Worker {
     pub(super) hub: Hub,
     metrics: WriterMetrics,
     stop: CancellationToken,
-    /// Chats whose lock another server held when it was asked for last.
+    /// Chats whose row lock another node held at the last attempt.
     pub(super) blocked: HashSet<ChatId>,
-    /// What became of the last change, for readiness.
+    /// Whether the database stored the last change, for the readiness check.
     pub(super) outcome: LastOutcome,
 }
 
-/// The state of the log before a transaction begins.
+/// The state of the log that this node knew before a transaction began.
 struct Known {
-    /// How often every socket had to begin again.
+    /// The hub's generation: the number of resets of all sockets since the process started.
     generation: u64,
-    /// Up to which change chats are stored.
+    /// The highest `seq` of each chat that is known to be stored.
     stored: HashMap<ChatId, Seq>,
 }
 
-/// How long a transaction waits for the locks of its chats.
+/// The maximum time that a statement waits for the row lock of a chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LockWait {
-    /// As long as the store says.
+    /// The timeout of the database connection: 1.5 s on Postgres.
     Default,
-    /// A moment.
+    /// 250 ms on Postgres.
     Short,
 }
 
-/// Why a transaction did not succeed for certain.
+/// The failure of a transaction.
 pub(super) enum CommitError {
-    /// Nothing of it was stored.
+    /// Nothing was stored.
     NotCommitted(Error),
-    /// It may have been stored.
+    /// The changes may be stored: the commit was begun and not confirmed.
     InDoubt(Error),
 }
 
-/// How long changes are tried one by one before the rest is refused: with the wait for the batch and
-/// the last of them, every sender is still answered within 5 s.
+/// How long the changes of a failed batch are retried one by one before the rest is refused. With the wait
+/// for the batch and the last retry, every sender is still answered within 5 s.
 const ONE_BY_ONE_LIMIT: Duration = Duration::from_millis(500);
 
 impl Worker {
@@ -85,7 +86,7 @@ impl Worker {
         }
     }
 
-    /// Works until `stop`; then refuses new changes and finishes those that wait.
+    /// Commits changes until `stop`; then refuses new changes, finishes the queued ones and returns.
     pub async fn run(mut self) {
         let mut jobs = Vec::with_capacity(BATCH);
         loop {
@@ -104,6 +105,8 @@ impl Worker {
         }
     }
 
+    /// Commits the jobs in their order: batches of changes that can share a transaction, and exclusive
+    /// changes one by one. Jobs that waited longer than `WAIT_LIMIT` are refused.
     async fn work(&mut self, jobs: &mut Vec<Job>) {
         while !jobs.is_empty() {
             for late in jobs.extract_if(.., |job| job.since.elapsed() > WAIT_LIMIT) {
@@ -118,15 +121,15 @@ impl Worker {
                 }
                 shared => {
                     let shared = jobs.drain(..shared).collect();
-                    self.together(shared).await;
+                    self.commit_batch(shared).await;
                 }
             }
         }
     }
 
-    /// Commits many changes in one transaction. Where the store finds one of them at fault, each
-    /// is tried by itself, so that none fails for its neighbour.
-    async fn together(&mut self, jobs: Vec<Job>) {
+    /// Commits a batch in one transaction and answers its senders. If another node holds the lock of one of
+    /// the chats, the unlocked chats are committed first.
+    async fn commit_batch(&mut self, jobs: Vec<Job>) {
         let (changes, replies): (Vec<Change>, Vec<_>) = jobs
             .into_iter()
             .map(|job| (job.change, (job.reply, job.since)))
@@ -151,7 +154,8 @@ impl Worker {
         }
     }
 
-    /// The answers to changes that were stored together, or not.
+    /// Turns the result of a transaction into the answers to its changes. An internal error may be caused by
+    /// a single change, so each change is then retried on its own and cannot fail for another.
     pub(super) async fn settle(
         &mut self,
         changes: &[Change],
@@ -163,7 +167,7 @@ impl Worker {
                 self.one_by_one(changes, error).await
             }
             Err(CommitError::NotCommitted(error)) => {
-                // A lock is another server's, and says nothing of the store.
+                // A lock that another node holds does not mean that the database is unavailable.
                 if !error.is_locked() {
                     self.outcome.note(false);
                 }
@@ -176,7 +180,8 @@ impl Worker {
         }
     }
 
-    /// Tries each by itself, but not for so long that the last would wait for too long.
+    /// Retries each change in a transaction of its own, for at most `ONE_BY_ONE_LIMIT`; refuses the rest. A
+    /// batch of one is not retried: its error is the answer.
     async fn one_by_one(
         &mut self,
         changes: &[Change],
@@ -215,22 +220,24 @@ impl Worker {
         answers
     }
 
-    /// One transaction, published when it is committed.
+    /// Commits the changes in one transaction, then publishes them. A single new message is first tried as
+    /// one statement, which saves the round trips of a transaction.
     pub(super) async fn commit(
         &mut self,
         changes: &[Change],
-        patience: LockWait,
+        lock_wait: LockWait,
     ) -> Result<Vec<Result<Outcome, Error>>, CommitError> {
         let chats: BTreeSet<ChatId> = changes.iter().filter_map(Change::chat).collect();
         let known = Known {
             generation: self.hub.generation(),
             stored: self.hub.stored(&Vec::from_iter(chats)),
         };
-        // One limit for both ways: who takes the long one after the short one has no more time.
+        // One limit for both attempts: a change that falls back to a transaction gets no extra time.
         let limit = time::Instant::now() + COMMIT_LIMIT;
-        if let ([change], LockWait::Default, true) = (changes, patience, takes_short_way()) {
+        if let ([change], LockWait::Default, true) = (changes, lock_wait, allows_single_statement())
+        {
             let sending = async { Ok(send(&self.log, change).await) };
-            // What panics may have stored it before: it is one statement that commits by itself.
+            // A panic leaves the commit in doubt: the statement commits by itself, perhaps before the panic.
             let attempt = time::timeout_at(limit, catch_panic(sending)).await;
             match attempt.map(|attempt| attempt.unwrap_or_else(SendAttempt::InDoubt)) {
                 Ok(SendAttempt::Sent(message)) => {
@@ -247,7 +254,7 @@ impl Worker {
         }
         let mut committing = false;
         let transaction = async {
-            let mut tx = match patience {
+            let mut tx = match lock_wait {
                 LockWait::Default => self.log.begin().await?,
                 LockWait::Short => self.log.begin_in_haste().await?,
             };
@@ -276,7 +283,7 @@ impl Worker {
         }
     }
 
-    /// One atomic for each message: nothing is looked up or made for it.
+    /// Counts a committed change. Costs one atomic operation: the counters are resolved at the start.
     fn count(&self, change: protocol::ChangeKind) {
         match change {
             protocol::ChangeKind::Sent => self.metrics.sent.inc(),
@@ -285,8 +292,9 @@ impl Worker {
         };
     }
 
-    /// Tells what was committed. Where a number was stored before the transaction began, and is given
-    /// again, the database went back meanwhile.
+    /// Publishes committed changes to the hub, each chat's as one batch. A `seq` that was known to be stored
+    /// before the transaction began proves that the database went back in between; the hub then signals a
+    /// contradiction.
     fn publish(&self, news: &[(protocol::ChangeKind, Message)], known: &Known) {
         if !news.is_empty() {
             self.outcome.note(true);
@@ -312,35 +320,36 @@ impl Worker {
     }
 }
 
-/// Whether a lone message is sent in one round trip, which leaves no moment before its commit.
+/// Whether a single message may be sent as one statement. False for the fail points around the commit: one
+/// statement has no step between its write and its commit.
 #[cfg(feature = "planted-faults")]
-fn takes_short_way() -> bool {
+fn allows_single_statement() -> bool {
     !crate::failpoints::broadcasts_before_commit() && !crate::failpoints::believes_failed_commits()
 }
 
-/// Always.
+/// Without fail points, a single message may always be sent as one statement.
 #[cfg(not(feature = "planted-faults"))]
-const fn takes_short_way() -> bool {
+const fn allows_single_statement() -> bool {
     true
 }
 
-/// Logs the cause once and tells everyone the same.
+/// Logs the error once, and answers every change with an error made by `refusal`.
 pub(super) fn refuse_all(
     changes: &[Change],
     error: &Error,
-    told: impl Fn() -> Error,
+    refusal: impl Fn() -> Error,
 ) -> Vec<Result<Outcome, Error>> {
     tracing::warn!(changes = changes.len(), "a batch was not stored");
     error.log();
-    changes.iter().map(|_| Err(told())).collect()
+    changes.iter().map(|_| Err(refusal())).collect()
 }
 
 fn answer(job: Job, answer: Result<Outcome, Error>) {
-    // Whoever asked may be gone; then nobody waits for it.
+    // The sender may have stopped waiting; the answer is then dropped.
     let _ = job.reply.send(answer);
 }
 
-/// Tries to store a change by itself.
+/// Tries to store a new message as one statement. Declines every other change, and a reply.
 pub(super) async fn send(log: &MessageLogRepository, change: &Change) -> SendAttempt {
     match change {
         Change::Send {

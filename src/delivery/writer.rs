@@ -1,6 +1,7 @@
-//! The one road of every change to the log: a bounded queue, and a worker that commits what is
-//! waiting in one transaction, publishes it in order, then answers. Alone, a change waits for
-//! nobody; under load, many share a commit. Nothing is seen before it is committed.
+//! The entry to the write path. Every change to the log passes a bounded queue to one worker (`worker.rs`),
+//! which commits the waiting changes in one transaction, publishes them in order, then answers. An idle
+//! worker commits a single change without delay; under load many changes share a commit. No change is
+//! published before it is committed.
 
 use super::worker::Worker;
 use crate::{
@@ -18,41 +19,45 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Change, Outcome};
 
-/// Changes that may wait. At some ten thousand a second this is under half a second of work; a
-/// sender that finds it full hears `unavailable` at once instead of waiting.
+/// The capacity of the queue, in changes. At some ten thousand changes a second this is under half a second
+/// of work. A full queue is backpressure: the sender is answered `unavailable` at once instead of waiting.
 const QUEUE: usize = 4096;
-/// Most changes in one transaction: far enough that the commit's cost is shared out, near enough
+/// The maximum number of changes in a transaction: large enough to share the cost of a commit, small enough
 /// that a batch takes milliseconds.
 pub(crate) const BATCH: usize = 512;
-/// Most bytes of text in one transaction, but for its first change. What is committed together is
-/// told together, and a chat keeps the last 32 of those for whoever reads slowly: with this some 32
-/// MiB of text for the busiest chat, where 512 of the longest messages each would be 256.
+/// The maximum bytes of text in a transaction; the first change is exempt. Changes of a chat that are
+/// committed in one transaction are published as one batch, and a chat's channel keeps the last 32 batches
+/// for slow sockets. This limit makes that some 32 MiB of text for the busiest chat. Batches of 512 messages
+/// of the maximum length would make it 256 MiB.
 pub(crate) const BATCH_BYTES: usize = 1024 * 1024;
-/// A change that waited longer is refused unstored: with the limit of the transaction behind it,
-/// every sender is answered within 5 s.
+/// The maximum wait in the queue. After that a change is refused without being stored. With the limit of the
+/// transaction that follows, every sender is answered within 5 s.
 pub(crate) const WAIT_LIMIT: Duration = Duration::from_millis(2500);
-/// How long a transaction may take before its outcome counts as unknown.
+/// The maximum duration of a transaction, its commit included. A commit that was begun and is not confirmed
+/// within this time is in doubt.
 pub(crate) const COMMIT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Where changes are handed in. Cloning shares the queue.
+/// The handle that takes changes. Clones share one queue.
 #[derive(Clone)]
 pub struct Writer {
     queue: mpsc::Sender<Job>,
     outcome: LastOutcome,
 }
 
-/// A change on its way, with the place for its answer.
+/// A queued change, with the sender of its answer.
 pub(crate) struct Job {
     pub(super) change: Change,
     pub(super) reply: oneshot::Sender<Result<Outcome, Error>>,
+    /// The time when the change was queued.
     pub(super) since: Instant,
 }
 
-/// The answer to a change that was handed in: it comes within 5 s.
+/// The pending answer to a submitted change. The answer comes within 5 s.
 pub struct Pending(oneshot::Receiver<Result<Outcome, Error>>);
 
 impl Writer {
-    /// A queue and the worker that empties it until `stop`, and then what is left in it.
+    /// Creates the handle, and the worker that empties the queue. After `stop` the worker takes no new
+    /// changes, finishes the queued ones and ends.
     #[must_use]
     pub fn new(
         log: MessageLogRepository,
@@ -67,21 +72,21 @@ impl Writer {
         (Self { queue, outcome }, worker)
     }
 
-    /// How many changes wait, and how many may.
+    /// The number of queued changes, and the capacity of the queue.
     #[must_use]
     pub fn queue(&self) -> (usize, usize) {
         (QUEUE - self.queue.capacity(), QUEUE)
     }
 
-    /// What became of the last change that was to be stored.
+    /// Whether the database stored the last change. Read by the readiness check.
     pub(crate) fn last_outcome(&self) -> &LastOutcome {
         &self.outcome
     }
 
-    /// Hands a change in.
+    /// Queues a change for the worker.
     ///
     /// # Errors
-    /// `unavailable` where the queue is full or the server is stopping; nothing is stored then.
+    /// `unavailable` if the queue is full or the server is stopping; nothing is stored then.
     pub fn submit(&self, change: Change) -> Result<Pending, Error> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
@@ -95,10 +100,12 @@ impl Writer {
 }
 
 impl Pending {
-    /// Waits for the answer. May be dropped and called again.
+    /// Waits for the answer. Cancel safe: the call may be dropped and repeated until it has returned an
+    /// answer.
     ///
     /// # Errors
-    /// Why the change was refused; `unavailable` where it could not be stored.
+    /// The reason of a refusal; `unavailable` if the change could not be stored, or if its commit is in
+    /// doubt.
     pub async fn answer(&mut self) -> Result<Outcome, Error> {
         (&mut self.0)
             .await
@@ -106,17 +113,18 @@ impl Pending {
     }
 }
 
-/// When the last change was stored or was not, and which. Cloning shares it.
+/// The time and the result of the last attempt to store a change: true if the database stored it. Null before
+/// the first attempt. Clones share one value.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastOutcome(Arc<Mutex<Option<(Instant, bool)>>>);
 
 impl LastOutcome {
-    /// Notes whether the store took a change, which is not whether the change was allowed.
+    /// Records whether the database works. A change that the rules refuse says nothing about the database.
     pub(super) fn note(&self, stored: bool) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), stored));
     }
 
-    /// The outcome, where it is no older than this.
+    /// The result of the last attempt, if it is more recent than `period`. Null otherwise.
     pub(crate) fn within(&self, period: Duration) -> Option<bool> {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, stored) = last?;
