@@ -1,6 +1,7 @@
-//! Chats whose lock is not to be had: another server stands still in the middle of a transaction on
-//! them, frozen or cut off. Postgres ends that after some seconds; until then nobody else's changes
-//! wait for it, and the chats' own are refused at once.
+//! The worker's handling of chats whose row lock another node holds: that node froze or lost its connection
+//! in the middle of a transaction. Postgres ends the transaction after 5 s
+//! (`idle_in_transaction_session_timeout`). Until then, changes of other chats do not wait for the lock, and
+//! changes of the locked chats are refused at once.
 
 use super::{
     Change, Outcome,
@@ -11,62 +12,64 @@ use crate::{error::Error, model::ChatId};
 use std::collections::{BTreeMap, HashSet};
 use tokio::time::{self, Duration, Instant};
 
-/// How long a batch waits, in all, for the chats that somebody has locked just now, once its others
-/// are stored: with the wait for the batch itself, every sender is still answered within 5 s.
+/// The total time that a batch waits for its locked chats, once its unlocked chats are stored. With the wait
+/// for the batch itself, every sender is still answered within 5 s.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// Changes of a batch, with their places in it.
+/// A part of a batch: some of its changes, with their indexes in the batch.
 #[derive(Default)]
 struct Share {
-    places: Vec<usize>,
+    indexes: Vec<usize>,
     changes: Vec<Change>,
 }
 
 impl Share {
-    fn add(&mut self, place: usize, change: &Change) {
-        self.places.push(place);
+    fn add(&mut self, index: usize, change: &Change) {
+        self.indexes.push(index);
         self.changes.push(change.clone());
     }
 }
 
 impl Worker {
-    /// Whether one of the changes is of a chat that was locked a moment ago.
+    /// Whether one of the changes belongs to a chat that was locked at the last attempt.
     pub(super) fn meets_blocked(&self, changes: &[Change]) -> bool {
         let mut chats = changes.iter().filter_map(Change::chat);
         !self.blocked.is_empty() && chats.any(|chat| self.blocked.contains(&chat))
     }
 
-    /// Stores the changes of those chats that are free together, then those of each other chat by
-    /// itself, for which it waits a moment. What is still locked then is refused, and known as such
-    /// from then on.
+    /// Commits the changes of all unlocked chats in one transaction, then those of each locked chat in its
+    /// own transaction. Each transaction has a short lock timeout. A chat that is still locked is remembered:
+    /// its changes are refused without an attempt until it is found unlocked. Locked chats that are not
+    /// reached within `WAIT` are refused too.
     pub(super) async fn commit_unlocked_first(
         &mut self,
         changes: &[Change],
     ) -> Vec<Result<Outcome, Error>> {
         let chats: HashSet<ChatId> = changes.iter().filter_map(Change::chat).collect();
         let chats: Vec<ChatId> = chats.into_iter().collect();
-        let looking = time::timeout(COMMIT_LIMIT, self.log.unlocked(&chats)).await;
-        let free: HashSet<ChatId> = match looking.unwrap_or_else(|_| Err(Error::unavailable())) {
+        let reading = time::timeout(COMMIT_LIMIT, self.log.unlocked(&chats)).await;
+        let free: HashSet<ChatId> = match reading.unwrap_or_else(|_| Err(Error::unavailable())) {
             Ok(free) => free.into_iter().collect(),
             Err(error) => return refuse_all(changes, &error, Error::unavailable),
         };
         self.blocked.retain(|chat| !free.contains(chat));
-        let (mut together, mut others) = (Share::default(), BTreeMap::<ChatId, Share>::new());
-        for (place, change) in changes.iter().enumerate() {
+        let (mut unlocked_share, mut locked_shares) =
+            (Share::default(), BTreeMap::<ChatId, Share>::new());
+        for (index, change) in changes.iter().enumerate() {
             match change.chat() {
                 Some(chat) if !free.contains(&chat) => {
-                    others.entry(chat).or_default().add(place, change);
+                    locked_shares.entry(chat).or_default().add(index, change);
                 }
-                _ => together.add(place, change),
+                _ => unlocked_share.add(index, change),
             }
         }
         let mut answers = Vec::with_capacity(changes.len());
-        if !together.changes.is_empty() {
-            let stored = self.with_short_lock_timeout(&together.changes).await;
-            answers.extend(together.places.into_iter().zip(stored));
+        if !unlocked_share.changes.is_empty() {
+            let stored = self.with_short_lock_timeout(&unlocked_share.changes).await;
+            answers.extend(unlocked_share.indexes.into_iter().zip(stored));
         }
         let until = Instant::now() + WAIT;
-        for (chat, share) in others {
+        for (chat, share) in locked_shares {
             let stored = match Instant::now() < until && !self.blocked.contains(&chat) {
                 true => self.with_short_lock_timeout(&share.changes).await,
                 false => share.changes.iter().map(|_| Err(busy())).collect(),
@@ -78,12 +81,14 @@ impl Worker {
                 tracing::warn!(chat = chat.0, "another server holds a chat's lock");
                 self.blocked.insert(chat);
             }
-            answers.extend(share.places.into_iter().zip(stored));
+            answers.extend(share.indexes.into_iter().zip(stored));
         }
-        answers.sort_unstable_by_key(|(place, _)| *place);
+        answers.sort_unstable_by_key(|(index, _)| *index);
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
+    /// Commits changes with a short lock timeout. If a lock is not free in time, the first answer carries the
+    /// database's error, by which the caller recognizes the lock.
     async fn with_short_lock_timeout(&mut self, changes: &[Change]) -> Vec<Result<Outcome, Error>> {
         let committed = self.commit(changes, LockWait::Short).await;
         match committed {
@@ -97,6 +102,7 @@ impl Worker {
     }
 }
 
+/// The answer to a change whose chat is locked.
 fn busy() -> Error {
     Error::unavailable()
 }

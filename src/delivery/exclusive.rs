@@ -1,5 +1,5 @@
-//! Changes that stand alone: each has a transaction of its own, and is told to the chats before
-//! whatever is committed next.
+//! Exclusive changes: the deletion of a user or of a chat, and the removal of a member. The worker gives each
+//! its own transaction, and publishes it before it commits the next change.
 
 use super::{Change, Outcome, access, worker::Worker, writer::COMMIT_LIMIT};
 use crate::{
@@ -14,7 +14,8 @@ use crate::{
 use tokio::time;
 
 impl Worker {
-    /// What does not share a transaction.
+    /// Commits and publishes an exclusive change. `unavailable` for any other change, which belongs in a
+    /// batch.
     pub(super) async fn alone(&mut self, change: &Change) -> Result<Outcome, Error> {
         match change {
             Change::DeleteUser { caller, user } => self.delete_user(*caller, *user).await,
@@ -28,12 +29,14 @@ impl Worker {
         }
     }
 
+    /// Deletes the next of a user's messages, and the user with the last of the messages. Closes the user's
+    /// sockets on all nodes once the user is deleted.
     async fn delete_user(&self, caller: Caller, user: UserId) -> Result<Outcome, Error> {
-        let empty_chats_go = caller.members_only();
-        let deleting = (self.log).delete_user(user, Timestamp::now(), empty_chats_go);
-        let burial = settled(deleting).await?;
-        let Some(DeletionStep { tombstones, done }) = burial else {
-            // Perhaps gone by an earlier deletion that was never confirmed.
+        let delete_empty_chats = caller.members_only();
+        let deleting = (self.log).delete_user(user, Timestamp::now(), delete_empty_chats);
+        let step = settled(deleting).await?;
+        let Some(DeletionStep { tombstones, done }) = step else {
+            // An earlier deletion, in doubt at the time, may have deleted the user and left the sockets open.
             self.hub.end_user(user);
             return Err(Error::user_not_found(user));
         };
@@ -57,6 +60,7 @@ impl Worker {
         Ok(Outcome::Deleted)
     }
 
+    /// Deletes a chat, if the caller may administer it.
     async fn delete_chat(&self, caller: Caller, chat: ChatId) -> Result<Outcome, Error> {
         let deleting = async {
             let mut locked_chat = self.locked_chats.lock(chat).await?;
@@ -71,6 +75,7 @@ impl Worker {
         Ok(Outcome::Deleted)
     }
 
+    /// Ends a membership, if the caller is the member or may administer the chat.
     async fn remove_member(
         &self,
         caller: Caller,
@@ -91,7 +96,11 @@ impl Worker {
     }
 }
 
-/// What came of a transaction. Where the store went away, or took too long, it may have happened.
+/// Runs a transaction. If the database becomes unavailable or takes longer than `COMMIT_LIMIT`, the commit is
+/// in doubt.
+///
+/// # Errors
+/// The error of the transaction; `unavailable` (in doubt) as above.
 async fn settled<T>(transaction: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     match time::timeout(COMMIT_LIMIT, catch_panic(transaction)).await {
         Ok(Err(error)) if error.code() == Code::Unavailable => {
