@@ -75,6 +75,8 @@ pub(crate) async fn may_appoint(
     }
 }
 
+/// The caller's role in the chat. Null if the caller is no member, and in open mode, where roles decide
+/// nothing.
 async fn role_of(caller: Caller, locked_chat: &mut LockedChat) -> Result<Option<Role>, Error> {
     match caller.user().filter(|_| caller.members_only()) {
         Some(me) => locked_chat.role(me).await,

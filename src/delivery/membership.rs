@@ -1,4 +1,5 @@
-//! Memberships as sockets ask for them, many at a time.
+//! Membership checks and joins of connecting sockets, batched so that many sockets share one statement. Feeds
+//! use them when a socket connects to a chat, and to check that it may still read.
 
 use super::batcher::Batcher;
 use crate::{
@@ -13,64 +14,69 @@ use std::future::Future;
 /// A user who may connect to a chat.
 #[derive(Debug)]
 pub struct Connected {
-    /// Their stored name.
+    /// The user's stored name.
     pub username: String,
-    /// The chat's latest change.
+    /// The chat's head: the `seq` of its latest change.
     pub head: Seq,
-    /// The epoch of the log that it counts in.
+    /// The epoch of the log that `head` belongs to.
     pub epoch: Option<Epoch>,
 }
 
-/// Where sockets ask. Cloning shares it.
+/// The handle that answers membership queries and takes joins. Clones share its queues.
 #[derive(Clone)]
 pub struct MembershipLoader {
-    standings: Batcher<(UserId, ChatId), MembershipStatus>,
-    newcomers: Batcher<(UserId, ChatId), ()>,
+    /// Queries of how a user stands to a chat.
+    statuses: Batcher<(UserId, ChatId), MembershipStatus>,
+    /// Users who join a chat.
+    joins: Batcher<(UserId, ChatId), ()>,
 }
 
 impl MembershipLoader {
-    /// Two queues, and the work of answering, which ends with the last clone of the handle.
+    /// Creates the handle, and the task that answers its two queues. The task ends when the last clone of the
+    /// handle is dropped.
     pub fn new(members: MemberRepository) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let reader = members.clone();
-        let (standings, reading) = Batcher::new(move |pairs| {
+        let (statuses, reading) = Batcher::new(move |pairs| {
             let members = reader.clone();
             async move { members.standings(&pairs).await }
         });
-        let (newcomers, joining) = Batcher::new(move |pairs| {
+        let (joins, joining) = Batcher::new(move |pairs| {
             let members = members.clone();
             async move {
                 members.join(&pairs).await?;
                 Ok(vec![(); pairs.len()])
             }
         });
-        let handle = Self {
-            standings,
-            newcomers,
-        };
+        let handle = Self { statuses, joins };
         (handle, async {
             tokio::join!(reading, joining);
         })
     }
 
-    /// How the user stands to the chat, read after this was called.
+    /// The user's membership status in the chat. The database is read after this call, never before it.
     ///
     /// # Errors
-    /// `unavailable` where the store is.
+    /// `unavailable` if the database is.
     pub async fn ask(&self, user: UserId, chat: ChatId) -> Result<MembershipStatus, Error> {
-        self.standings.ask((user, chat)).await
+        self.statuses.ask((user, chat)).await
     }
 
-    /// Makes a user a member, unless they are one or there is no such user or chat.
+    /// Makes a user a member of a chat. Does nothing if the user is a member, or if the user or the chat does
+    /// not exist.
     ///
     /// # Errors
-    /// `unavailable` where the store is.
+    /// `unavailable` if the database is.
     pub async fn join(&self, user: UserId, chat: ChatId) -> Result<(), Error> {
-        self.newcomers.ask((user, chat)).await
+        self.joins.ask((user, chat)).await
     }
 
-    /// Lets a user connect to a chat who has seen its changes up to `since`. In open mode connecting
-    /// makes one a member; otherwise one must be; `user_not_found`, `chat_not_found`;
-    /// `invalid_field` for a `since` of another epoch or beyond the head, which never goes back in one.
+    /// Checks that a user may connect to a chat. `since` is the last change that the client has; null if the
+    /// client does not resume. In open mode a connect makes the user a member; otherwise the user must be a
+    /// member.
+    ///
+    /// # Errors
+    /// `user_not_found`, `chat_not_found`; `invalid_field` for a `since` of another epoch or beyond the head,
+    /// which never decreases within an epoch; `unavailable`.
     pub async fn connect(
         &self,
         caller: Caller,
@@ -78,9 +84,9 @@ impl MembershipLoader {
         chat: ChatId,
         since: Option<&Since>,
     ) -> Result<Connected, Error> {
-        let standing = self.ask(user, chat).await?;
-        let role = standing.role.clone().map(Role::from);
-        let connected = present(standing, user, chat)?;
+        let status = self.ask(user, chat).await?;
+        let role = status.role.clone().map(Role::from);
+        let connected = present(status, user, chat)?;
         policy::see_chat(caller, role, chat)?;
         if let Some(since) = since {
             of_this_epoch(
@@ -99,33 +105,39 @@ impl MembershipLoader {
         Ok(connected)
     }
 
-    /// Makes a user a member who has connected, unless they are one by now. Without a lock: many
-    /// may come at once, and there is nothing to decide.
+    /// Makes a connecting user a member. Takes no lock on the chat: many users may connect at once, and a
+    /// join has nothing to decide.
+    ///
+    /// # Errors
+    /// `user_not_found` or `chat_not_found` if the user or the chat was deleted in the meantime;
+    /// `unavailable`.
     async fn join_now(&self, user: UserId, chat: ChatId) -> Result<(), Error> {
         self.join(user, chat).await?;
-        let standing = self.ask(user, chat).await?;
-        match standing.role {
+        let status = self.ask(user, chat).await?;
+        match status.role {
             Some(_) => Ok(()),
-            None => Err(missing(standing, user, chat)),
+            None => Err(missing(status, user, chat)),
         }
     }
 }
 
-/// What is missing where there is no membership.
-pub(crate) fn missing(standing: MembershipStatus, user: UserId, chat: ChatId) -> Error {
-    match present(standing, user, chat) {
+/// The error for a missing membership: `user_not_found`, `chat_not_found`, or `member_not_found` if both
+/// exist.
+pub(crate) fn missing(status: MembershipStatus, user: UserId, chat: ChatId) -> Error {
+    match present(status, user, chat) {
         Ok(_) => Error::member_not_found(user, chat),
         Err(missing) => missing,
     }
 }
 
-/// What a standing says where both user and chat exist.
-fn present(standing: MembershipStatus, user: UserId, chat: ChatId) -> Result<Connected, Error> {
-    let username = standing
-        .username
-        .ok_or_else(|| Error::user_not_found(user))?;
-    let head = standing.head.ok_or_else(|| Error::chat_not_found(chat))?;
-    let epoch = standing.epoch;
+/// The facts that a connect needs from a membership status.
+///
+/// # Errors
+/// `user_not_found`, `chat_not_found`.
+fn present(status: MembershipStatus, user: UserId, chat: ChatId) -> Result<Connected, Error> {
+    let username = status.username.ok_or_else(|| Error::user_not_found(user))?;
+    let head = status.head.ok_or_else(|| Error::chat_not_found(chat))?;
+    let epoch = status.epoch;
     Ok(Connected {
         username,
         head,
@@ -133,7 +145,11 @@ fn present(standing: MembershipStatus, user: UserId, chat: ChatId) -> Result<Con
     })
 }
 
-/// Holds the epoch that a caller names, where they name one, against the log's.
+/// Checks that the epoch that a client names is the present epoch of the log. A client that names none
+/// passes. `place` is the name of the parameter in the error text.
+///
+/// # Errors
+/// `invalid_field` for another epoch.
 pub(crate) fn of_this_epoch(
     named: Option<&Epoch>,
     present: Option<&Epoch>,
