@@ -1,4 +1,5 @@
-//! How far one chat's frames have been sent on one socket, and what comes next.
+//! The position of one socket in one chat, and the decision about each event of the hub: send it, skip it, or
+//! catch up from the database. A feed has a cursor for each of its chats.
 
 use super::{feed::FeedAction, replay_cache::Page};
 use crate::{
@@ -8,26 +9,32 @@ use crate::{
 };
 use std::collections::HashSet;
 
-/// How far one chat's frames have been sent.
+/// The position of one socket in one chat.
 pub(super) struct Cursor {
     pub(super) chat: ChatId,
+    /// The socket's subscription to the chat. Dropped, it leaves the chat.
     pub(super) seat: Subscription,
-    /// The last change that was sent.
+    /// The `seq` of the last change that was sent.
     pub(super) seen: Seq,
-    /// The last lasting event that was taken note of.
+    /// The room's count of durable events, as of the last received event. If the subscription's count is
+    /// higher after an overrun, a durable event was lost.
     pub(super) mark: u64,
-    /// How often every socket had to begin again when this one came.
+    /// The hub's generation when the socket subscribed. A higher generation means that all sockets were reset
+    /// since.
     pub(super) generation: u64,
-    /// Reading from the database: what the socket had before, and what it has got since.
+    /// The replay under way. Null if the socket receives live changes.
     pub(super) behind: Option<Box<CatchUp>>,
 }
 
-/// A replay under way. A message changed while its replay is under way may turn up twice: the
-/// second time it is an edit, because the socket has it.
+/// A replay under way. A message that changes during the replay may be read twice. The second time it is sent
+/// as an edit, because the socket already has the message.
 pub(super) struct CatchUp {
+    /// The last change that the socket had when the replay began.
     since: Seq,
-    /// The head that the socket knows of: the replay ends no earlier.
+    /// The lowest change that the replay must reach: the chat's head at the time of the connect, or `since`
+    /// for a replay that began later.
     pub(super) head: Seq,
+    /// The messages that the replay has sent.
     sent: HashSet<MessageId>,
 }
 
@@ -52,6 +59,8 @@ pub(super) fn beginning(since: Option<Seq>, head: Seq) -> (Seq, Option<Box<Catch
 }
 
 impl Cursor {
+    /// Takes a batch of live changes. Changes that were sent before are skipped. A gap before the first new
+    /// change, or a replay under way, sends the socket to the database.
     pub(super) fn changes(&mut self, chat: ChatId, batch: Batch) -> FeedAction {
         let skip = batch.partition_point(|(seq, _)| *seq <= self.seen);
         let (Some((first, _)), Some((last, _))) = (batch.get(skip), batch.last()) else {
@@ -69,7 +78,9 @@ impl Cursor {
         FeedAction::Changes(batch, skip)
     }
 
-    /// The channel went on without this socket: what lasts is read from the database.
+    /// Handles an overrun: the room's channel has discarded events that this socket had not received. Durable
+    /// events are read from the database; ephemeral events are lost without harm. If a reset may be among the
+    /// discarded events, the socket is reset.
     pub(super) fn overrun(&mut self, chat: ChatId, generation: u64) -> FeedAction {
         #[cfg(feature = "planted-faults")]
         if crate::failpoints::skips_lagged() {
@@ -86,6 +97,7 @@ impl Cursor {
         self.fall_behind(chat)
     }
 
+    /// Begins a replay from the last change that was sent, unless a replay is under way.
     pub(super) fn fall_behind(&mut self, chat: ChatId) -> FeedAction {
         let since = self.seen;
         self.behind
@@ -93,7 +105,8 @@ impl Cursor {
         FeedAction::CatchUp(chat)
     }
 
-    /// The frames of a page from the database. A page that is not full is the last one.
+    /// The frames of a page from the database, with the position moved to its end. The last page ends the
+    /// replay.
     pub(super) fn replay(&mut self, page: &Page) -> Vec<Frame> {
         let Some(behind) = &mut self.behind else {
             return Vec::new();
@@ -117,12 +130,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_resumes_is_sent_what_came_before() {
+    fn only_a_resuming_client_gets_a_replay() {
         for (since, head, seen, replay) in [
             (None, 7, 7, None),
             (Some(7), 7, 7, None),
             (Some(5), 7, 5, Some((5, 7))),
-            // It was sent more than the database showed it.
+            // The client has received a change that the read of the head did not include.
             (Some(8), 7, 8, None),
         ] {
             let (begun, behind) = beginning(since.map(Seq), Seq(head));

@@ -1,5 +1,5 @@
-//! Pages of the log that many sockets read at once: a chat's sockets fall behind together, at the
-//! same change, and what comes after it is read and put into frames once for all of them.
+//! A single-flight cache of replay pages. The sockets of a chat often fall behind at one change, so the page
+//! after that change is read and encoded once for all of them. A page is kept only while a socket uses it.
 
 use super::feed::PAGE;
 use crate::{
@@ -15,42 +15,46 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// What came after a change of a chat.
+/// A page of the messages that changed after a given change of a chat.
 #[derive(Debug)]
 pub(super) struct Page {
+    /// The change after which the page begins.
     after: Seq,
-    portion: MessagePage,
+    /// The messages, by `seq`, as read from the database.
+    stored: MessagePage,
+    /// The frame of each message, for a socket that has every change up to `after`.
     frames: Vec<Frame>,
 }
 
 impl Page {
-    fn new(after: Seq, portion: MessagePage) -> Self {
-        let frames = portion.rows.iter();
+    fn new(after: Seq, stored: MessagePage) -> Self {
+        let frames = stored.rows.iter();
         let frames = frames.map(|message| Frame::replayed(message, after));
         Self {
             after,
             frames: frames.collect(),
-            portion,
+            stored,
         }
     }
 
-    /// Whether nothing came after it when it was read.
+    /// Whether nothing was stored after the page when it was read.
     pub(super) fn is_last(&self) -> bool {
-        !self.portion.cut && (self.portion.rows.len() as i64) < PAGE.rows
+        !self.stored.cut && (self.stored.rows.len() as i64) < PAGE.rows
     }
 
-    /// Whether it holds, or leads to, everything up to this change.
+    /// True if the page includes `head`, or is full, so that a following page will.
     fn reaches(&self, head: Seq) -> bool {
-        let last = self.portion.rows.last().map_or(self.after, |last| last.seq);
+        let last = self.stored.rows.last().map_or(self.after, |last| last.seq);
         !self.is_last() || last >= head
     }
 
-    /// The messages, by change, each with its frame for whoever has seen all before the page.
+    /// The messages, by `seq`, each with its frame for a socket that has every change before the page.
     pub(super) fn messages(&self) -> impl Iterator<Item = (&Message, &Frame)> {
-        self.portion.rows.iter().zip(&self.frames)
+        self.stored.rows.iter().zip(&self.frames)
     }
 
-    /// The frame of a message for somebody who saw it last before `since`.
+    /// The frame of a message for a socket whose replay began after `since`. The page's frame is reused
+    /// unless the message is new for one of the two positions and an edit for the other.
     pub(super) fn frame(&self, message: &Message, frame: &Frame, since: Seq) -> Frame {
         let new = |since: Seq| message.sent_seq > since;
         match new(since) == new(self.after) {
@@ -60,20 +64,24 @@ impl Page {
     }
 }
 
+/// The chat, and the change after which the page begins.
 type Key = (ChatId, Seq);
 type Map = Mutex<HashMap<Key, Weak<InFlight>>>;
 
-/// A read under way, or done while somebody still uses it; without a page where it failed.
+/// A read under way, or its page while a socket uses it.
 struct InFlight {
     key: Key,
+    /// Unset while the read is under way; null if the read failed.
     page: OnceCell<Option<Page>>,
+    /// The cache's map, from which a dropped read removes itself.
     map: Arc<Map>,
 }
 
-/// A page, shared with whoever else reads it.
+/// A page that several sockets may share.
 pub(super) struct SharedPage(Arc<InFlight>);
 
 impl SharedPage {
+    /// The page; null if its read failed.
     pub(super) fn page(&self) -> Option<&Page> {
         self.0.page.get().and_then(Option::as_ref)
     }
@@ -82,23 +90,23 @@ impl SharedPage {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let mut map = lock(&self.map);
-        // Another may have taken its place.
+        // Another read may be stored under the key by now.
         if map.get(&self.key).is_some_and(|w| w.strong_count() == 0) {
             map.remove(&self.key);
         }
     }
 }
 
-/// The reads under way. Cloning shares them.
+/// The cache of pages that are read or in use. Clones share one map.
 #[derive(Clone, Default)]
 pub(super) struct ReplayCache(Arc<Map>);
 
 impl ReplayCache {
-    /// The page after a change of a chat that holds everything up to `head`: one that another
-    /// socket reads already, where it does, else from `read`.
+    /// The page of a key. Shares a page that another socket reads or uses, if that page reaches `head`; calls
+    /// `read` otherwise.
     ///
     /// # Errors
-    /// `unavailable` where it could not be read.
+    /// `unavailable` if the page could not be read.
     pub(super) async fn after<T>(
         &self,
         key: Key,
@@ -110,7 +118,7 @@ impl ReplayCache {
     {
         let (reading, own) = self.join(key);
         let page = reading.read(&read).await?;
-        // What another began to read earlier may end before what this socket was told of.
+        // A read that another socket began earlier may have ended before `head` was stored.
         if own || page.reaches(head) {
             return Ok(SharedPage(reading));
         }
@@ -119,7 +127,7 @@ impl ReplayCache {
         Ok(SharedPage(reading))
     }
 
-    /// The read under way, or a new one; and which of the two.
+    /// The existing read of the key, or a new one. The flag is true for a new one.
     fn join(&self, key: Key) -> (Arc<InFlight>, bool) {
         let mut map = lock(&self.0);
         if let Some(reading) = map.get(&key).and_then(Weak::upgrade) {
@@ -128,9 +136,10 @@ impl ReplayCache {
         (self.begin(&mut map, key), true)
     }
 
-    /// The read that another has put in the place of this one, or a new one.
+    /// Replaces a read whose page does not reach the head. Shares the replacement that another socket has
+    /// begun, if it is still under way.
     fn replace(&self, key: Key, old: &Arc<InFlight>) -> Arc<InFlight> {
-        // Given up after the lock, which its end takes.
+        // Declared before the guard, so that it is dropped after the guard: dropping a read takes the lock.
         let newer;
         let mut map = lock(&self.0);
         newer = map.get(&key).and_then(Weak::upgrade);
@@ -142,6 +151,7 @@ impl ReplayCache {
         }
     }
 
+    /// Stores a new read under the key.
     fn begin(&self, map: &mut HashMap<Key, Weak<InFlight>>, key: Key) -> Arc<InFlight> {
         let reading = Arc::new(InFlight {
             key,
@@ -154,14 +164,17 @@ impl ReplayCache {
 }
 
 impl InFlight {
-    /// Reads, or waits for whoever reads.
+    /// Reads the page, or waits for the socket that reads it.
+    ///
+    /// # Errors
+    /// `unavailable` if the read failed; the cause is logged once.
     async fn read<T>(&self, read: &impl Fn() -> T) -> Result<&Page, Error>
     where
         T: Future<Output = Result<MessagePage, Error>>,
     {
         let reading = || async {
             match read().await {
-                Ok(portion) => Some(Page::new(self.key.1, portion)),
+                Ok(stored) => Some(Page::new(self.key.1, stored)),
                 Err(error) => {
                     error.log();
                     None
@@ -203,18 +216,18 @@ mod tests {
         }
     }
 
-    fn portion<const N: usize>(seqs: [i64; N]) -> MessagePage {
+    fn page_of<const N: usize>(seqs: [i64; N]) -> MessagePage {
         let rows = seqs.into_iter().map(message).collect();
         MessagePage { rows, cut: false }
     }
 
     #[tokio::test]
-    async fn many_read_once() {
+    async fn concurrent_readers_share_one_read() {
         let (pages, reads) = (ReplayCache::default(), AtomicUsize::new(0));
         let read = || async {
             reads.fetch_add(1, Relaxed);
             tokio::task::yield_now().await;
-            Ok(portion([6, 7]))
+            Ok(page_of([6, 7]))
         };
         let readers = (0..100).map(|_| pages.after(KEY, Seq(7), read));
         let shared = futures_util::future::join_all(readers).await;
@@ -225,14 +238,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_read_too_early_is_read_again_and_shared_too() {
+    async fn a_page_read_too_early_is_read_again_once_for_all() {
         let (pages, reads) = (ReplayCache::default(), AtomicUsize::new(0));
-        let early = pages.after(KEY, Seq(6), || async { Ok(portion([6])) });
+        let early = pages.after(KEY, Seq(6), || async { Ok(page_of([6])) });
         let early = early.await;
         let read = || async {
             reads.fetch_add(1, Relaxed);
             tokio::task::yield_now().await;
-            Ok(portion([6, 7]))
+            Ok(page_of([6, 7]))
         };
         let readers = (0..100).map(|_| pages.after(KEY, Seq(7), read));
         for shared in futures_util::future::join_all(readers).await {
@@ -246,11 +259,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_read_that_fails_fails_for_all_and_is_tried_again_by_the_next() {
+    async fn a_failed_read_is_not_cached() {
         let pages = ReplayCache::default();
         let failed = pages.after(KEY, Seq(7), || async { Err(Error::unavailable()) });
         assert!(failed.await.is_err());
-        let read = pages.after(KEY, Seq(7), || async { Ok(portion([7])) });
+        let read = pages.after(KEY, Seq(7), || async { Ok(page_of([7])) });
         assert!(read.await.is_ok());
     }
 }
