@@ -1,6 +1,6 @@
-//! One socket's frames in order, without holes: live from the hub; where the hub has lost
-//! something, or the socket was away, from the database. Whatever a socket is sent of its chats
-//! comes through here.
+//! The feed of a socket: the frames of its chats, in order and without gaps. Frames come live from the hub.
+//! If the hub has lost an event, or the socket resumes, they come from the database. Every frame of a chat
+//! passes here on its way to the socket.
 
 use super::{
     Connected, MembershipLoader,
@@ -28,80 +28,88 @@ use tokio_stream::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What is read from the database at once for one socket: a bound on its memory, and little enough
-/// that a healing socket holds nobody up. One that does not read holds it for `WRITE_SECONDS`, and in
-/// JSON the text can become six times as long.
+/// The maximum size of a page: the messages that one read from the database loads for a socket. It bounds the
+/// memory of a socket, and is small enough that a socket that catches up does not delay the other ones. A
+/// socket whose client does not read keeps its page for up to `WRITE_SECONDS`. JSON escapes can make the text
+/// six times as long.
 pub(crate) const PAGE: PageLimit = PageLimit {
     rows: 200,
     bytes: 256 * 1024,
 };
-/// Most messages replayed on a socket; the rest is paged by REST.
+/// The maximum number of messages replayed on a socket. A client that missed more gets no replay and pages
+/// them by REST.
 const REPLAY_LIMIT: i64 = 1000;
 
-/// How long a socket waits for its turn to read: when many thousands come back at once, the last
-/// of them waits for all the others.
-const TURN_LIMIT: Duration = Duration::from_secs(20);
-/// How long a read may take once its turn has come.
+/// How long a socket waits for a read permit. If many thousands of sockets reconnect at once, the last socket
+/// waits for the reads of all sockets before it.
+const PERMIT_LIMIT: Duration = Duration::from_secs(20);
+/// The maximum duration of a read, once the socket has its permit.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
-/// Builds feeds, and reads what they begin with.
+/// Builds the feeds of a node's sockets, and reads the database for them. Clones share the permits and the
+/// cache.
 #[derive(Clone)]
 pub struct Feeds {
     hub: Hub,
     members: MembershipLoader,
     messages: MessageRepository,
     metrics: FeedMetrics,
-    /// As many sockets read at once as there are connections to the database. The others wait
-    /// here, where waiting takes a few bytes, instead of in front of the pool with all that a
-    /// query takes.
-    turns: Arc<Semaphore>,
-    /// What is read at this moment: sockets of one chat read together.
-    pages: ReplayCache,
+    /// Permits to read from the database: half as many as the general pool has connections, so that catching
+    /// up leaves connections for requests. A waiting socket takes a few bytes here; in front of the pool it
+    /// would hold a whole query.
+    read_permits: Arc<Semaphore>,
+    /// The pages that are read or in use. Sockets of one chat share them.
+    replay_cache: ReplayCache,
 }
 
-/// The frames of all chats that one socket is connected to, for one user.
+/// The frames of all chats that one socket is connected to.
 pub struct Feed {
     feeds: Feeds,
     user: UserId,
+    /// Closes the socket with its user or its session.
     registration: Registration,
+    /// The live events of each connected chat.
     streams: StreamMap<ChatId, BroadcastStream<Sequenced>>,
-    /// Few, and mostly one: a list takes a tenth of what a map would, ten thousand times.
-    places: Vec<Cursor>,
+    /// The position in each connected chat. A socket has few chats, mostly one: a list takes a tenth of the
+    /// memory of a map, which counts with ten thousand sockets.
+    cursors: Vec<Cursor>,
 }
 
-/// Something that happened in a chat, as it comes from the hub.
+/// An event of one of the socket's chats, as received from the hub. An error means that the chat's channel
+/// has overrun: events were discarded before the socket received them.
 pub type HubEvent = (ChatId, Result<Sequenced, BroadcastStreamRecvError>);
 
-/// What is to be done about an arrival.
+/// The action that an event of the hub requires.
 #[derive(Debug)]
 pub enum FeedAction {
-    /// Send the batch's frames from this place on.
+    /// Send the batch's frames from this index on.
     Changes(Batch, usize),
     /// Send this frame.
     Frame(Frame),
-    /// Send what `catch_up` gives until it gives nothing.
+    /// Send the frames that `catch_up` returns, until it returns null.
     CatchUp(ChatId),
-    /// Close the socket: what it was sent is of another log.
+    /// Close the socket: its frames belong to another epoch of the log.
     Reset,
-    /// Nothing: it was sent before, or lost without harm.
+    /// Do nothing: the event was sent before, does not concern this socket, or was ephemeral and is lost.
     Nothing,
 }
 
-/// How a socket begins in a chat.
+/// The result of a connect to a chat.
 pub struct FeedStart {
     /// The user's stored name.
     pub username: String,
-    /// The epoch of the log.
+    /// The epoch of the log, as of the connect.
     pub epoch: Option<Epoch>,
-    /// Whether what came before must be paged by REST.
+    /// True if the client missed more than 1000 messages. The feed then replays none: the client pages them
+    /// by REST.
     pub truncated: bool,
-    /// The socket's seat from an earlier connect to the same chat, to be given up once the new one
-    /// is announced: nobody leaves by connecting again.
+    /// The socket's subscription from an earlier connect to this chat; null if there is none. The caller
+    /// drops it after the new subscription is announced, so that connecting again publishes no `leave`.
     pub previous: Option<Subscription>,
 }
 
 impl Feeds {
-    /// For sockets of this hub, `at_once` of which read from the database at a time.
+    /// Builds feeds for the sockets of this hub. At most `at_once` sockets read from the database at a time.
     #[must_use]
     pub fn new(
         hub: Hub,
@@ -110,51 +118,59 @@ impl Feeds {
         at_once: usize,
         metrics: FeedMetrics,
     ) -> Self {
-        let turns = Arc::new(Semaphore::new(at_once));
+        let read_permits = Arc::new(Semaphore::new(at_once));
         Self {
             hub,
             members,
             messages,
             metrics,
-            turns,
-            pages: ReplayCache::default(),
+            read_permits,
+            replay_cache: ReplayCache::default(),
         }
     }
 
-    /// An empty feed for a user's socket, which ends with the session they signed in by.
+    /// An empty feed for a user's socket. The socket is closed when the user is deleted, or when `session`
+    /// ends. `session` is null for a socket without a login.
     #[must_use]
     pub fn feed(&self, user: UserId, session: Option<SessionId>) -> Feed {
         let (feeds, registration) = (self.clone(), self.hub.register(user, session));
-        let (streams, places) = (StreamMap::new(), Vec::new());
+        let (streams, cursors) = (StreamMap::new(), Vec::new());
         Feed {
             feeds,
             user,
             registration,
             streams,
-            places,
+            cursors,
         }
     }
 
-    /// Reads when it is this socket's turn.
-    async fn in_turn<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let turn = time::timeout(TURN_LIMIT, self.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
+    /// Runs a read once a permit is free.
+    ///
+    /// # Errors
+    /// The error of the read; `unavailable` if the permit or the read takes too long.
+    async fn with_read_permit<T>(
+        &self,
+        read: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let permit = time::timeout(PERMIT_LIMIT, self.read_permits.acquire()).await;
+        let Ok(Ok(_permit)) = permit else {
             return Err(Error::unavailable());
         };
-        // Boxed only now: whoever waits holds next to nothing.
+        // Boxed after the wait, so that a waiting socket holds no running query.
         let read = time::timeout(READ_LIMIT, Box::pin(read)).await;
         read.unwrap_or_else(|_| Err(Error::unavailable()))
     }
 }
 
 impl Feed {
-    /// Connects to a chat. With `since`, what came after it is to be sent first: `catch_up` gives
-    /// it. The hub is joined before the database is read, so that nothing falls between the two.
-    /// Connecting again goes on from where the socket was.
+    /// Connects the socket to a chat. `since` is the last change that the client has: the later changes are
+    /// replayed first, by `catch_up`. Null if the client does not resume; a socket that is already connected
+    /// then continues from its position. The hub is subscribed to before the database is read, so that no
+    /// change is lost between the two.
     ///
     /// # Errors
-    /// `user_not_found`, `chat_not_found`; `invalid_field` for a `since` of another epoch or beyond
-    /// the head; `unavailable`.
+    /// `user_not_found`, `chat_not_found`; `invalid_field` for a `since` of another epoch or beyond the head;
+    /// `unavailable`.
     pub async fn open(
         &mut self,
         caller: Caller,
@@ -171,8 +187,9 @@ impl Feed {
             truncated,
         } = feeds.load_start(caller, self.user, chat, since).await?;
         let since = since.map(|since| since.seq);
-        let since = since.or_else(|| self.place(chat).map(|place| place.seen));
-        // Another may have read more than this one, and what lies between was passed over for it.
+        let since = since.or_else(|| self.cursor(chat).map(|cursor| cursor.seen));
+        // Another socket may have read a higher head for this room first. The room never broadcasts the
+        // changes up to that head, so this socket must read them from the database.
         let head = head.max(seat.learn(head));
         let (seen, behind) = cursor::beginning(since.filter(|_| !truncated), head);
         if behind.is_some() {
@@ -180,8 +197,8 @@ impl Feed {
         }
         let previous = self.leave(chat);
         self.streams.insert(chat, BroadcastStream::new(receiver));
-        self.places.reserve_exact(1);
-        self.places.push(Cursor {
+        self.cursors.reserve_exact(1);
+        self.cursors.push(Cursor {
             chat,
             seat,
             seen,
@@ -197,47 +214,50 @@ impl Feed {
         })
     }
 
-    /// Tells the chat who is here; gives the frame that this socket alone must be sent.
+    /// Announces the user in the chat. Returns the `join` frame if only this socket is to be sent it, because
+    /// the user is already online in the chat. Null if the frame was broadcast, or if the socket is not in
+    /// the chat.
     #[must_use]
     pub fn join(&mut self, chat: ChatId, who: Online) -> Option<Frame> {
-        self.place_mut(chat)?.seat.join(who)
+        self.cursor_mut(chat)?.seat.join(who)
     }
 
-    /// Tells the chat that this socket's user types.
+    /// Notifies the chat that the user is typing. Does nothing if the socket is not in the chat.
     pub fn type_in(&self, chat: ChatId) {
-        if let Some(place) = self.place(chat) {
-            place.seat.notify_typing();
+        if let Some(cursor) = self.cursor(chat) {
+            cursor.seat.notify_typing();
         }
     }
 
-    /// Who is in the chat.
+    /// The users who are online in the chat, on all nodes, by id.
     #[must_use]
     pub fn online(&self, chat: ChatId) -> Vec<Online> {
         self.feeds.hub.online(chat)
     }
 
-    /// Leaves a chat; gives the seat to give up, none where the socket was not in it.
+    /// Disconnects the socket from a chat. Returns the subscription, which leaves the chat when it is
+    /// dropped; null if the socket was not in the chat.
     pub fn leave(&mut self, chat: ChatId) -> Option<Subscription> {
-        let place = self.places.iter().position(|place| place.chat == chat)?;
+        let index = self.cursors.iter().position(|cursor| cursor.chat == chat)?;
         self.streams.remove(&chat);
-        Some(self.places.swap_remove(place).seat)
+        Some(self.cursors.swap_remove(index).seat)
     }
 
-    fn place(&self, chat: ChatId) -> Option<&Cursor> {
-        self.places.iter().find(|place| place.chat == chat)
+    fn cursor(&self, chat: ChatId) -> Option<&Cursor> {
+        self.cursors.iter().find(|cursor| cursor.chat == chat)
     }
 
-    fn place_mut(&mut self, chat: ChatId) -> Option<&mut Cursor> {
-        self.places.iter_mut().find(|place| place.chat == chat)
+    fn cursor_mut(&mut self, chat: ChatId) -> Option<&mut Cursor> {
+        self.cursors.iter_mut().find(|cursor| cursor.chat == chat)
     }
 
-    /// Whose socket it is.
+    /// The user of the socket.
     #[must_use]
     pub fn user(&self) -> UserId {
         self.user
     }
 
-    /// Done when the user's or the session's sockets must close.
+    /// The token that is cancelled when the user or the session ends, and the socket must close.
     #[must_use]
     pub fn ended(&self) -> CancellationToken {
         self.registration.ended()
@@ -246,68 +266,70 @@ impl Feed {
     /// Whether the socket is connected to the chat.
     #[must_use]
     pub fn is_in(&self, chat: ChatId) -> bool {
-        self.place(chat).is_some()
+        self.cursor(chat).is_some()
     }
 
-    /// How many chats the socket is in.
+    /// The number of chats that the socket is connected to.
     #[must_use]
     pub fn chats(&self) -> usize {
-        self.places.len()
+        self.cursors.len()
     }
 
-    /// How far each chat has been told, by whichever way the server learned it; all of it that was
-    /// not lost is on its way to this socket.
+    /// The head of each connected chat, as far as the hub knows it. Every change up to it is on its way to
+    /// this socket, unless it was lost.
     #[must_use]
     pub fn told(&self) -> HashMap<ChatId, Seq> {
-        let places = self.places.iter();
-        places
-            .map(|place| (place.chat, place.seat.told()))
+        let cursors = self.cursors.iter();
+        cursors
+            .map(|cursor| (cursor.chat, cursor.seat.told()))
             .collect()
     }
 
-    /// The head of each chat: what was told of it by then, and never less than was sent.
+    /// The head of each connected chat, for the heartbeat frame: the head in `told`, an earlier result of
+    /// `told()`, but never below the last change that was sent.
     #[must_use]
     pub fn heads(&self, told: &HashMap<ChatId, Seq>) -> BTreeMap<ChatId, Seq> {
-        let head = |place: &Cursor| {
-            told.get(&place.chat)
-                .map_or(place.seen, |&t| t.max(place.seen))
+        let head = |cursor: &Cursor| {
+            told.get(&cursor.chat)
+                .map_or(cursor.seen, |&t| t.max(cursor.seen))
         };
-        let places = self.places.iter();
-        places.map(|place| (place.chat, head(place))).collect()
+        let cursors = self.cursors.iter();
+        cursors.map(|cursor| (cursor.chat, head(cursor))).collect()
     }
 
-    /// The last change that was sent of a chat.
+    /// The `seq` of the last change of the chat that was sent; 0 if the socket is not in the chat.
     #[must_use]
     pub fn seen(&self, chat: ChatId) -> Seq {
-        self.place(chat).map_or(Seq(0), |place| place.seen)
+        self.cursor(chat).map_or(Seq(0), |cursor| cursor.seen)
     }
 
-    /// Waits for the next thing to happen; none while the socket is in no chat. Nothing is lost
-    /// where this is broken off.
+    /// Waits for the next event of the connected chats. Null at once if the socket is in no chat. Cancel
+    /// safe: a dropped call loses no event.
     pub async fn arrival(&mut self) -> Option<HubEvent> {
         self.streams.next().await
     }
 
-    /// Decides what is to be sent about an arrival.
+    /// Decides how to handle an event of the hub, and moves the position in the event's chat.
     pub fn take(&mut self, (chat, signal): HubEvent) -> FeedAction {
         let generation = self.feeds.hub.generation();
-        let Some(place) = self.place_mut(chat) else {
+        let Some(cursor) = self.cursor_mut(chat) else {
             return FeedAction::Nothing;
         };
         let Ok(Sequenced { mark, event }) = signal else {
-            let delivery = place.overrun(chat, generation);
-            if let FeedAction::CatchUp(_) = delivery {
+            let action = cursor.overrun(chat, generation);
+            if let FeedAction::CatchUp(_) = action {
                 self.feeds.metrics.overruns.inc();
             }
-            return delivery;
+            return action;
         };
-        place.mark = mark;
-        let delivery = match event {
+        cursor.mark = mark;
+        let action = match event {
             Event::Ephemeral(frame) => FeedAction::Frame(frame),
-            Event::Changes(batch) => place.changes(chat, batch),
-            Event::HeadAdvanced(head) if head > place.seen => place.fall_behind(chat),
+            Event::Changes(batch) => cursor.changes(chat, batch),
+            Event::HeadAdvanced(head) if head > cursor.seen => cursor.fall_behind(chat),
             Event::Removed(user) if user == self.user => self.end(chat, Frame::removed(chat)),
-            // Read from the database, where it also stands whether they still belong to the chat.
+            // Another node reports the removal. The replay reads the membership from the database and ends
+            // the chat if the report is true.
             Event::RemovalReported(user) if user == self.user => {
                 return self.fall_behind(chat);
             }
@@ -317,15 +339,15 @@ impl Feed {
                 FeedAction::Nothing
             }
         };
-        if let FeedAction::CatchUp(_) = delivery {
+        if let FeedAction::CatchUp(_) = action {
             self.feeds.metrics.gaps.inc();
         }
-        delivery
+        action
     }
 
     fn fall_behind(&mut self, chat: ChatId) -> FeedAction {
-        let place = self.place_mut(chat);
-        place.map_or(FeedAction::Nothing, |place| place.fall_behind(chat))
+        let cursor = self.cursor_mut(chat);
+        cursor.map_or(FeedAction::Nothing, |cursor| cursor.fall_behind(chat))
     }
 
     fn end(&mut self, chat: ChatId, frame: Frame) -> FeedAction {
@@ -333,26 +355,27 @@ impl Feed {
         FeedAction::Frame(frame)
     }
 
-    /// The next frames of a socket that is behind, from the database; none once it is not. A chat
-    /// that the user lost meanwhile ends with its last frame.
+    /// The next page of frames of a replay under way, from the database. Null if no replay is under way any
+    /// more. If the user no longer has access to the chat, the page is the chat's last frame, and the socket
+    /// is disconnected from the chat.
     ///
     /// # Errors
-    /// `unavailable` where the store is; the socket is as far as it was.
+    /// `unavailable` if the database is; `user_not_found` if the user was deleted. The position is unchanged.
     pub async fn catch_up(&mut self, chat: ChatId) -> Result<Option<Vec<Frame>>, Error> {
         let user = self.user;
-        let Some(place) = self.place(chat) else {
+        let Some(cursor) = self.cursor(chat) else {
             return Ok(None);
         };
-        let Some(behind) = &place.behind else {
+        let Some(behind) = &cursor.behind else {
             return Ok(None);
         };
-        let (seen, head, generation) = (place.seen, behind.head, place.generation);
+        let (seen, head, generation) = (cursor.seen, behind.head, cursor.generation);
         let feeds = self.feeds.clone();
         let read = feeds.load_next_page(user, chat, (seen, head)).await?;
-        match (read, self.place_mut(chat)) {
-            (NextPage::Page(shared), Some(place)) => {
+        match (read, self.cursor_mut(chat)) {
+            (NextPage::Page(shared), Some(cursor)) => {
                 let page = shared.page().ok_or_else(Error::unavailable)?;
-                let frames = place.replay(page);
+                let frames = cursor.replay(page);
                 self.feeds.metrics.replayed.inc_by(frames.len() as u64);
                 Ok(Some(frames))
             }
@@ -360,10 +383,11 @@ impl Feed {
                 self.leave(chat);
                 Ok(Some(vec![frame]))
             }
-            (NextPage::Contradicted, place) => {
-                // Every socket is told to begin again once the log is in another epoch.
-                if let Some(place) = place {
-                    place.behind = None;
+            (NextPage::Contradicted, cursor) => {
+                // The replay stops here: the reconciler verifies the contradiction, and a new epoch resets
+                // all sockets.
+                if let Some(cursor) = cursor {
+                    cursor.behind = None;
                 }
                 self.feeds.hub.contradict(generation);
                 Ok(None)
@@ -373,25 +397,27 @@ impl Feed {
     }
 }
 
-/// What a socket must know before it is in a chat.
+/// The facts that a socket needs to begin in a chat.
 struct StartState {
     username: String,
     head: Seq,
     epoch: Option<Epoch>,
+    /// Whether the client missed more than `REPLAY_LIMIT` messages.
     truncated: bool,
 }
 
-/// What a socket that is behind finds in the database.
+/// The result of reading the next page of a replay.
 enum NextPage {
-    /// The messages that changed next, by change.
+    /// The messages with the next changes, by `seq`.
     Page(SharedPage),
-    /// The chat is gone for this user: their last frame of it.
+    /// The chat was deleted or the user was removed from it. Holds the chat's last frame for the user.
     Gone(Frame),
-    /// Less than the socket was sent.
+    /// The database has fewer changes than the socket was sent: it went back.
     Contradicted,
 }
 
 impl Feeds {
+    /// Checks that the user may connect, and reads the facts that the socket needs to begin.
     async fn load_start(
         &self,
         caller: Caller,
@@ -406,10 +432,11 @@ impl Feeds {
             epoch,
         } = connected;
         let truncated = match since.map(|since| since.seq) {
-            // There are at most as many changed messages as there were changes.
+            // Counted only if there are more changes than the limit: there are never more changed messages
+            // than changes.
             Some(since) if head.0 - since.0 > REPLAY_LIMIT => {
                 let counting = self.messages.count_since(chat, since, REPLAY_LIMIT + 1);
-                self.in_turn(counting).await? > REPLAY_LIMIT
+                self.with_read_permit(counting).await? > REPLAY_LIMIT
             }
             _ => false,
         };
@@ -421,29 +448,30 @@ impl Feeds {
         })
     }
 
-    /// What a removed member is sent ends with their membership, so that it is asked for after the
-    /// messages are read.
+    /// Reads the next page after `seen`. `head` is the lowest change that the replay must reach. The
+    /// membership is read after the messages, so that a removed member gets no message of the time after the
+    /// removal.
     async fn load_next_page(
         &self,
         user: UserId,
         chat: ChatId,
         (seen, head): (Seq, Seq),
     ) -> Result<NextPage, Error> {
-        // Before the read: whatever this socket was told of must be in what it is given.
-        let told = self.hub.told(chat).map_or(head, |told| told.max(head));
+        // Read before the page: the page must reach every change that the hub has announced so far.
+        let target = self.hub.told(chat).map_or(head, |known| known.max(head));
         let read = || {
             self.metrics.reads.inc();
-            self.in_turn(self.messages.since(chat, seen, PAGE))
+            self.with_read_permit(self.messages.since(chat, seen, PAGE))
         };
-        let page = self.pages.after((chat, seen), told, read).await?;
+        let page = self.replay_cache.after((chat, seen), target, read).await?;
         match self.members.ask(user, chat).await? {
             MembershipStatus { username: None, .. } => {
-                // The socket ends with its user, and hears of no chat before that.
+                // The user was deleted: the socket is closed, without a last frame of any chat.
                 self.hub.end_user_here(user);
                 Err(Error::user_not_found(user))
             }
             MembershipStatus { head: None, .. } => Ok(NextPage::Gone(Frame::chat_deleted(chat))),
-            // Less is stored than this socket was sent before it was asked for.
+            // The head, read after the socket was sent `seen`, is below `seen`: the database went back.
             MembershipStatus {
                 head: Some(stored), ..
             } if stored < seen => Ok(NextPage::Contradicted),
