@@ -29,7 +29,7 @@ use tokio_stream::{
 use tokio_util::sync::CancellationToken;
 
 /// The maximum size of a page: the messages that one read from the database loads for a socket. It bounds the
-/// memory of a socket, and is small enough that a socket that catches up does not delay the other ones. A
+/// memory of a socket, and is small enough that a socket that catches up does not delay other sockets. A
 /// socket whose client does not read keeps its page for up to `WRITE_SECONDS`. JSON escapes can make the text
 /// six times as long.
 pub(crate) const PAGE: PageLimit = PageLimit {
@@ -71,7 +71,7 @@ pub struct Feed {
     /// The live events of each connected chat.
     streams: StreamMap<ChatId, BroadcastStream<Sequenced>>,
     /// The position in each connected chat. A socket has few chats, mostly one: a list takes a tenth of the
-    /// memory of a map, which counts with ten thousand sockets.
+    /// memory of a map, and ten thousand sockets have one each.
     cursors: Vec<Cursor>,
 }
 

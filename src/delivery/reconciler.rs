@@ -1,8 +1,8 @@
-//! Compares what those who are connected have been told with what is stored, every few seconds and
-//! whenever the link to the other servers may have lost something: whatever was missed, it is made
-//! up for within 5 s, as long as the database answers. Ends that other servers tell of are asked of
-//! the database at once. Where less is stored than was told, the database went back: the log begins
-//! another epoch, and every socket begins again.
+//! The reconciler compares the state of the hub with the database, every few seconds and whenever the link
+//! between nodes may have lost an event. A lost event is made up for within 5 s while the database answers.
+//! Ends that another node reports (of a chat, a user or a session) are verified in the database at once. If
+//! the database has less than was published, it went back: the log begins a new epoch, and all sockets are
+//! reset.
 
 use crate::{
     error::Error,
@@ -25,58 +25,59 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long the database may take for one question.
+/// The time that the database has to answer one query.
 const READ_LIMIT: Duration = Duration::from_secs(2);
-/// What is stored and has not been told may just be on its way: it is missing if it still is after
-/// this long.
+/// How long a difference must last before it is acted on. A change that is stored and not yet published may
+/// be on its way. Also the pause after a failed query.
 const GRACE: Duration = Duration::from_millis(500);
-/// Most chats, or users, of one question.
-const AT_ONCE: usize = 10_000;
+/// The maximum number of chats, users, sessions or memberships in one query.
+const QUERY_SIZE: usize = 10_000;
 
-/// Compares, until it is told to stop.
+/// The task that reconciles the hub with the database.
 pub struct Reconciler {
     parts: ReconcilerParts,
-    /// The log as it was seen last; none before the first look.
+    /// The state of the log at the last read. Null before the first read.
     log: Mutex<Option<LogState>>,
 }
 
-/// What it compares.
+/// The hub, and the repositories that it is compared with.
 pub struct ReconcilerParts {
-    /// Who is connected, and what they were told.
+    /// The connected users and sessions, and the published head of each occupied chat.
     pub hub: Hub,
-    /// The chats.
+    /// The stored heads of chats.
     pub log: MessageLogRepository,
-    /// Who belongs to them.
+    /// The memberships.
     pub members: MemberRepository,
-    /// Who there is.
+    /// The users.
     pub users: UserRepository,
-    /// Who is signed in.
+    /// The login sessions.
     pub sessions: SessionRepository,
-    /// Which log it is.
+    /// The epoch and the mark of the log.
     pub epochs: EpochRepository,
-    /// How often.
+    /// The time between two comparisons.
     pub period: Duration,
 }
 
-/// What a comparison of the chats has found.
+/// The differences that a comparison of chats has found.
 struct Compared {
-    /// Stored further than told.
+    /// Chats with a stored head above the published head, and the stored head.
     behind: Vec<(ChatId, Seq)>,
-    /// Not stored.
+    /// Occupied chats that do not exist in the database.
     gone: Vec<ChatId>,
-    /// Whether one is stored less far than it was told, or committed.
+    /// Whether a chat's stored head is below its published or committed head: the database went back.
     went_back: bool,
 }
 
 impl Reconciler {
-    /// On these parts.
+    /// Creates a reconciler of these parts.
     #[must_use]
     pub fn new(parts: ReconcilerParts) -> Self {
         let log = Mutex::new(None);
         Self { parts, log }
     }
 
-    /// Works until `stop`. The heads go their own way: what is behind waits for no other answer.
+    /// Reconciles until `stop`. The heads have a loop of their own, so that a chat that is behind does not
+    /// wait for the other queries.
     pub async fn run(self, stop: CancellationToken) {
         let all = Box::pin(async {
             let heads = self.run_every(|| self.reconcile_heads());
@@ -84,38 +85,40 @@ impl Reconciler {
             tokio::join!(
                 heads,
                 rest,
-                self.look_into_claims(),
-                self.begin_again_when_due()
+                self.verify_claims(),
+                self.renew_epoch_on_contradiction()
             );
         });
         stop.run_until_cancelled(all).await;
     }
 
+    /// Runs a comparison once per period, and at once when the link may have lost an event.
     async fn run_every<T: Future<Output = ()>>(&self, compare: impl Fn() -> T) {
-        let mut doubts = self.parts.hub.possible_loss();
+        let mut losses = self.parts.hub.possible_loss();
         let mut ticks = time::interval(self.parts.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             select! {
                 _ = ticks.tick() => {}
-                () = doubts.next() => {}
+                () = losses.next() => {}
             }
             compare().await;
         }
     }
 
-    /// Asks the database about the claims of other servers.
-    async fn look_into_claims(&self) {
+    /// Verifies the claims of other nodes in the database, as they arrive.
+    async fn verify_claims(&self) {
         loop {
             let claims = self.parts.hub.claims().await;
-            if let Err(error) = self.look_into(claims).await {
+            if let Err(error) = self.verify(claims).await {
                 error.log();
                 time::sleep(GRACE).await;
             }
         }
     }
 
-    async fn look_into(&self, claims: Claims) -> Result<(), Error> {
+    /// Acts on the claims that the database confirms.
+    async fn verify(&self, claims: Claims) -> Result<(), Error> {
         let Claims {
             chats,
             users,
@@ -128,24 +131,24 @@ impl Reconciler {
             .compare(&Vec::from_iter(chats), &HashMap::new())
             .await?;
         for (chat, head) in compared.behind {
-            self.tell(chat, head);
+            self.notify_behind(chat, head);
         }
         for chat in compared.gone {
             self.parts.hub.deliver(chat, Event::Closed);
         }
         match compared.went_back {
-            true => self.begin_again(&known).await,
+            true => self.renew_epoch(&known).await,
             false => Ok(()),
         }
     }
 
-    /// Begins again where a part of the server has found that the database went back.
-    async fn begin_again_when_due(&self) {
+    /// Begins a new epoch when another part of the node has found that the database went back.
+    async fn renew_epoch_on_contradiction(&self) {
         let hub = &self.parts.hub;
         loop {
             hub.contradiction().await;
             let (known, generation) = (self.known(), hub.generation());
-            if let Err(error) = self.begin_again(&known).await {
+            if let Err(error) = self.renew_epoch(&known).await {
                 error.log();
                 time::sleep(GRACE).await;
                 hub.contradict(generation);
@@ -153,8 +156,8 @@ impl Reconciler {
         }
     }
 
-    /// Tells chats that they are behind, if they still are after a while, and those that are gone. Chats
-    /// are looked at twice: who connects to one is in its room before it is looked for.
+    /// Notifies chats that are still behind after `GRACE`, and closes chats that do not exist. A missing chat
+    /// is read twice: a socket subscribes to a chat before it reads whether the chat exists.
     async fn reconcile_heads(&self) {
         let (behind, gone) = match self.heads().await {
             Ok(compared) => (compared.behind, compared.gone),
@@ -165,7 +168,7 @@ impl Reconciler {
         }
         time::sleep(GRACE).await;
         for (chat, head) in behind {
-            self.tell(chat, head);
+            self.notify_behind(chat, head);
         }
         match self.compare(&gone, &HashMap::new()).await {
             Ok(compared) => {
@@ -177,20 +180,21 @@ impl Reconciler {
         }
     }
 
-    /// Compares the heads of all chats, once it is sure that the log is the one that it was.
+    /// Compares the heads of all occupied chats and of those that this node committed lately. Checks first
+    /// that the log is still in its epoch.
     async fn heads(&self) -> Result<Compared, Error> {
-        self.follow().await?;
+        self.follow_epoch().await?;
         let (known, recent) = (self.known(), self.parts.hub.take_recent());
         let compared = self.compare(&self.parts.hub.occupied(), &recent).await;
         let noted = match &compared {
-            Ok(compared) if compared.went_back => self.begin_again(&known).await,
+            Ok(compared) if compared.went_back => self.renew_epoch(&known).await,
             Ok(_) if recent.is_empty() => Ok(()),
             Ok(_) => self.advance(&known).await,
             Err(_) => Err(Error::unavailable()),
         };
         if let Err(error) = noted {
             error.log();
-            // Looked at with the next comparison.
+            // Kept for the next comparison.
             for (chat, seq) in recent {
                 self.parts.hub.committed(chat, seq);
             }
@@ -198,50 +202,52 @@ impl Reconciler {
         compared
     }
 
-    /// Moves the mark on: the log has grown.
+    /// Increments the mark of the log, because the log has grown.
     async fn advance(&self, known: &Option<LogState>) -> Result<(), Error> {
         let now = within(self.parts.epochs.advance()).await?;
-        self.see(known, now);
+        self.remember(known, now);
         Ok(())
     }
 
-    /// Follows the log into another epoch. A mark that is lower than it was tells that the database
-    /// went back, even where the epoch is the same.
-    async fn follow(&self) -> Result<(), Error> {
+    /// Follows the log into an epoch that another node or an import has begun. A mark below the known mark
+    /// proves that the database went back, even within an epoch.
+    async fn follow_epoch(&self) -> Result<(), Error> {
         let known = self.known();
         let now = within(self.parts.epochs.read()).await?;
         if known.as_ref().is_some_and(|known| now.mark < known.mark) {
-            return self.begin_again(&known).await;
+            return self.renew_epoch(&known).await;
         }
-        self.see(&known, now);
+        self.remember(&known, now);
         Ok(())
     }
 
-    /// The database went back from what was known: begins another epoch, unless another server has.
-    async fn begin_again(&self, known: &Option<LogState>) -> Result<(), Error> {
+    /// Begins a new epoch, because the database went back from the known state. Does nothing if another node
+    /// has already begun one.
+    async fn renew_epoch(&self, known: &Option<LogState>) -> Result<(), Error> {
         let now = within(self.parts.epochs.read()).await?;
         if known.is_none() {
-            self.see(known, now.clone());
+            self.remember(known, now.clone());
         }
         let known = known.clone().unwrap_or_else(|| now.clone());
         if known.epoch != now.epoch && known.mark < now.mark {
-            self.see(&Some(known), now);
+            self.remember(&Some(known), now);
             return Ok(());
         }
         tracing::warn!("the database lacks changes that were told: it went back");
         let now = within(self.parts.epochs.renew(&now.epoch, known.mark)).await?;
-        self.see(&Some(known), now);
+        self.remember(&Some(known), now);
         Ok(())
     }
 
+    /// The state of the log at the last read. Null before the first read.
     fn known(&self) -> Option<LogState> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.clone()
     }
 
-    /// Takes note of the log, unless it was noted since `known` was; in another epoch every socket
-    /// begins again.
-    fn see(&self, known: &Option<LogState>, now: LogState) {
+    /// Stores the state of the log, unless a concurrent read has replaced `known` in the meantime. A new
+    /// epoch resets all sockets.
+    fn remember(&self, known: &Option<LogState>, now: LogState) {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         if *log != *known {
             return;
@@ -254,8 +260,8 @@ impl Reconciler {
         *log = Some(now);
     }
 
-    /// One after the other, users first: a deleted user takes sessions and memberships along. What of
-    /// this fails, fails alone.
+    /// Ends what no longer exists: users first, because the deletion of a user also deletes sessions and
+    /// memberships. The three checks are independent; one that fails does not skip the other two.
     async fn evict_deleted(&self) {
         let users = self.end_users(&self.parts.hub.users()).await;
         let sessions = self.end_sessions(&self.parts.hub.sessions()).await;
@@ -267,8 +273,9 @@ impl Reconciler {
         }
     }
 
-    /// Sessions and users end at once: whoever has one was found in the database before. Members may
-    /// just be on their way, and are looked at twice.
+    /// Removes online users from chats that they are no member of. A user may be online shortly before the
+    /// membership is stored, so each missing membership is read twice, `GRACE` apart. Users and sessions need
+    /// one read: both were in the database before their socket registered.
     async fn end_memberships(&self) -> Result<(), Error> {
         let non_members = self.non_members(&self.parts.hub.members_online()).await?;
         if non_members.is_empty() {
@@ -279,7 +286,7 @@ impl Reconciler {
             self.parts.hub.members_online().into_iter().collect();
         let still = non_members
             .into_iter()
-            .filter(|seat| members_online.contains(seat));
+            .filter(|pair| members_online.contains(pair));
         let still: Vec<(UserId, ChatId)> = still.collect();
         for (user, chat) in self.non_members(&still).await? {
             self.parts.hub.deliver(chat, Event::Removed(user));
@@ -287,21 +294,21 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Tells a chat that it is behind, if it still is.
-    fn tell(&self, chat: ChatId, head: Seq) {
-        let Some(told) = self.parts.hub.told(chat).filter(|told| *told < head) else {
+    /// Notifies a chat's sockets that they are behind the stored head, if they still are.
+    fn notify_behind(&self, chat: ChatId, head: Seq) {
+        let Some(published) = self.parts.hub.told(chat).filter(|seq| *seq < head) else {
             return;
         };
-        // Who has just come knows more than the chat has been told.
-        if told > Seq(0) {
+        // At head 0 the first socket has just subscribed and the head is not known yet: nothing was lost.
+        if published > Seq(0) {
             self.parts.hub.count_healed();
         }
         self.parts.hub.deliver(chat, Event::HeadAdvanced(head));
     }
 
-    /// The chats that are stored further than they have been told, those that are not stored, and
-    /// whether one is stored less far than it was told, or committed: `recent`. What was told was
-    /// stored before it was told, and so before it is read here.
+    /// Compares the stored heads of chats with the published heads, and with the heads that this node
+    /// committed (`recent`). The published heads are read first: a change is stored before it is published,
+    /// so a stored head that is lower proves that the database went back.
     async fn compare(
         &self,
         chats: &[ChatId],
@@ -315,18 +322,18 @@ impl Reconciler {
         let mut all: HashSet<ChatId> = chats.iter().copied().collect();
         all.extend(recent.keys());
         let all = Vec::from_iter(all);
-        for asked in all.chunks(AT_ONCE) {
-            let told = asked.iter().map(|chat| (*chat, self.parts.hub.told(*chat)));
-            let told: HashMap<ChatId, Option<Seq>> = told.collect();
+        for asked in all.chunks(QUERY_SIZE) {
+            let published = asked.iter().map(|chat| (*chat, self.parts.hub.told(*chat)));
+            let published: HashMap<ChatId, Option<Seq>> = published.collect();
             let heads = within(self.parts.log.heads(asked)).await?;
             let stored: HashMap<ChatId, Seq> =
                 heads.iter().map(|head| (head.chat_id, head.seq)).collect();
-            for (chat, told) in told {
-                let known = told.max(recent.get(&chat).copied());
-                match (stored.get(&chat), told) {
+            for (chat, published) in published {
+                let known = published.max(recent.get(&chat).copied());
+                match (stored.get(&chat), published) {
                     (None, Some(_)) => compared.gone.push(chat),
                     (Some(head), _) if Some(*head) < known => compared.went_back = true,
-                    (Some(head), Some(told)) if told < *head => {
+                    (Some(head), Some(published)) if published < *head => {
                         compared.behind.push((chat, *head));
                     }
                     _ => {}
@@ -336,9 +343,9 @@ impl Reconciler {
         Ok(compared)
     }
 
-    /// Closes the sockets of users who are gone.
+    /// Closes the sockets of users who do not exist any more.
     async fn end_users(&self, users: &[UserId]) -> Result<(), Error> {
-        for users in users.chunks(AT_ONCE) {
+        for users in users.chunks(QUERY_SIZE) {
             for gone in within(self.parts.users.missing(users)).await? {
                 self.parts.hub.end_user_here(gone);
             }
@@ -348,7 +355,7 @@ impl Reconciler {
 
     /// Closes the sockets of sessions that have ended.
     async fn end_sessions(&self, sessions: &[SessionId]) -> Result<(), Error> {
-        for sessions in sessions.chunks(AT_ONCE) {
+        for sessions in sessions.chunks(QUERY_SIZE) {
             for gone in within(self.parts.sessions.missing(sessions)).await? {
                 self.parts.hub.end_session_here(gone);
             }
@@ -356,19 +363,20 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Those in these seats who do not belong to the chat, which is there.
+    /// The pairs of an existing user and an existing chat that are no membership.
     async fn non_members(
         &self,
-        seats: &[(UserId, ChatId)],
+        pairs: &[(UserId, ChatId)],
     ) -> Result<Vec<(UserId, ChatId)>, Error> {
         let mut non_members = Vec::new();
-        for seats in seats.chunks(AT_ONCE) {
-            non_members.extend(within(self.parts.members.non_members(seats)).await?);
+        for pairs in pairs.chunks(QUERY_SIZE) {
+            non_members.extend(within(self.parts.members.non_members(pairs)).await?);
         }
         Ok(non_members)
     }
 }
 
+/// Runs a query within `READ_LIMIT`. `unavailable` after that.
 async fn within<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let read = time::timeout(READ_LIMIT, read).await;
     read.unwrap_or_else(|_| Err(Error::unavailable()))
