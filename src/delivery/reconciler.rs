@@ -260,8 +260,9 @@ impl Reconciler {
         *log = Some(now);
     }
 
-    /// Ends what no longer exists: users first, because the deletion of a user also deletes sessions and
-    /// memberships. The three checks are independent; one that fails does not skip the other two.
+    /// Closes the sockets of deleted users and ended sessions, and removes non-members from chats. Users come
+    /// first, because the deletion of a user also deletes sessions and memberships. The three checks are
+    /// independent; one that fails does not skip the other two.
     async fn evict_deleted(&self) {
         let users = self.end_users(&self.parts.hub.users()).await;
         let sessions = self.end_sessions(&self.parts.hub.sessions()).await;
