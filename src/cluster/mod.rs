@@ -30,43 +30,45 @@ pub use nats::{LinkOptions, LinkTask};
 /// How long a message may wait for room in the client's queue. After that it is dropped.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(1);
 
-/// Whether nodes hear each other.
+/// The state of the link between this node and the other nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkState {
     /// Connected to NATS.
     Up,
-    /// Not connected; the database heals.
+    /// Not connected to NATS. Changes of other nodes reach this node's sockets by the reconciler only.
     Down,
-    /// This server is alone.
+    /// No link is configured: this node is the only one.
     None,
 }
 
-/// The link of this node. Cloning shares it.
+/// The link of this node. Clones share one connection to NATS.
 #[derive(Clone)]
 pub struct Link(Arc<Inner>);
 
 struct Inner {
     client: Client,
+    /// The id of this node, drawn at random when the process starts.
     node: NodeId,
     subjects: Subjects,
     counters: Counters,
-    /// Events that found the hub's queue full.
+    /// Events that the hub dropped because its queue was full, since the process started.
     unqueued: Arc<AtomicU64>,
+    /// Observes the age of each received message.
     on_lag: Box<dyn Fn(Duration) + Send + Sync>,
     /// Notified when a chat of a new shard was entered.
     interest: Arc<Notify>,
-    /// True once another node reported that it does not hear this one.
+    /// True if a heartbeat of another node did not list this node as heard, since this node's last heartbeat.
     unheard: AtomicBool,
 }
 
-/// Where messages go.
+/// The NATS subjects of a deployment.
 struct Subjects {
-    /// By shard: what happens in its chats.
+    /// One subject per shard, for the events of its chats.
     shards: Vec<Subject>,
-    /// What concerns every node.
+    /// The subject that every node subscribes to.
     all: Subject,
-    /// Each node's own begins like this.
+    /// The prefix of the subjects that one node each subscribes to.
     node: String,
 }
 
@@ -82,18 +84,20 @@ impl Subjects {
         }
     }
 
+    /// The subject of one node.
     fn of(&self, node: NodeId) -> Subject {
         Subject::from(format!("{}.{:016x}", self.node, node.0))
     }
 }
 
 impl Link {
-    /// Makes the link, and the task that keeps it up. NATS need not be reachable yet.
+    /// Creates the link, and the task that keeps it up. NATS need not be reachable yet. `outbox` is the hub's
+    /// queue of events for other nodes.
     ///
     /// # Errors
-    /// A sentence about a wrong option.
+    /// A message for the operator about an invalid option.
     pub async fn new(options: LinkOptions, outbox: Outbox) -> Result<(Self, LinkTask), String> {
-        let (events, happened) = mpsc::channel(64);
+        let (events, nats_events) = mpsc::channel(64);
         let client = nats::connect(&options, events).await?;
         let link = Self(Arc::new(Inner {
             client,
@@ -105,11 +109,11 @@ impl Link {
             interest: outbox.interest,
             unheard: AtomicBool::new(false),
         }));
-        let work = LinkTask::new(link.clone(), happened, outbox.events, outbox.buffered);
-        Ok((link, work))
+        let task = LinkTask::new(link.clone(), nats_events, outbox.events, outbox.buffered);
+        Ok((link, task))
     }
 
-    /// Whether this node is connected to NATS, over which it hears the others.
+    /// The state of the connection to NATS, through which this node hears the other nodes.
     #[must_use]
     pub fn state(&self) -> LinkState {
         match self.is_up() {
@@ -118,7 +122,7 @@ impl Link {
         }
     }
 
-    /// The counters at this moment.
+    /// The present values of the counters, including the events that the hub dropped.
     #[must_use]
     pub fn stats(&self) -> LinkStats {
         let mut stats = self.0.counters.read();
@@ -130,13 +134,13 @@ impl Link {
         self.0.client.connection_state() == State::Connected
     }
 
-    /// Counts a message of another node, and its age.
+    /// Counts a message of another node, and observes its age in milliseconds.
     fn received(&self, age_ms: u64) {
         self.0.counters.received();
         (self.0.on_lag)(Duration::from_millis(age_ms));
     }
 
-    /// Publishes an event of the hub.
+    /// Publishes an event of the hub to the nodes that it concerns.
     async fn publish(&self, event: Outbound) {
         match event {
             Outbound::Event(chat, Event::Changes(batch)) => {
@@ -148,7 +152,7 @@ impl Link {
                 let payload = wire::passing(self.0.node, chat, &frame);
                 self.send(self.shard(chat), payload).await;
             }
-            // Every node reads these from the database for itself; the hub does not queue them.
+            // Every node reads the remaining kinds from the database for itself; the hub does not queue them.
             Outbound::Event(..) => {}
             Outbound::Chat(chat, message) => {
                 let payload = wire::note(self.0.node, &message);
@@ -171,6 +175,7 @@ impl Link {
         self.send(subject, wire::note(self.0.node, message)).await;
     }
 
+    /// The subject of a chat's shard.
     fn shard(&self, chat: ChatId) -> Subject {
         self.0.subjects.shards[usize::from(shard_of(chat))].clone()
     }
@@ -198,16 +203,16 @@ struct Counters {
     reconnects: AtomicU64,
 }
 
-/// What the counters say at one moment.
+/// The values of the link's counters at one time, counted since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkStats {
     /// Messages handed to NATS.
     pub published: u64,
-    /// Messages that came from other nodes.
+    /// Messages received from other nodes.
     pub received: u64,
-    /// Messages that were not handed to NATS: it was away, or behind by a full queue.
+    /// Messages that were not handed to NATS, because the link was down or a queue was full.
     pub dropped: u64,
-    /// Times that the connection to NATS was lost and made again.
+    /// The number of times that the connection to NATS was lost and established again.
     pub reconnects: u64,
 }
 
@@ -228,7 +233,7 @@ impl Counters {
         self.reconnects.fetch_add(1, Relaxed);
     }
 
-    /// What they say now.
+    /// The present values.
     fn read(&self) -> LinkStats {
         LinkStats {
             published: self.published.load(Relaxed),

@@ -1,5 +1,6 @@
-//! What the link does by itself: listens to the shards that somebody here is in, tells the other
-//! nodes that this one lives, notices those that do not, and holds no batch for long.
+//! The task behind the link: subscribes to the shards that this node has sockets in, forwards received
+//! messages to the hub, publishes the hub's events, sends heartbeats, evicts dead nodes and releases buffered
+//! batches in time.
 
 use super::{
     Link,
@@ -22,56 +23,60 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// How often a node says that it lives. Another that misses three of them takes it for dead.
-const BEAT: Duration = Duration::from_secs(3);
-/// How long writing what was said may take.
+/// The time between two heartbeats of a node. A node that misses three heartbeats of another node considers
+/// it dead.
+const HEARTBEAT_PERIOD: Duration = Duration::from_secs(3);
+/// The maximum time to write published messages to the connection, and to request a reconnect.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
-/// How long the subscriptions of one round may take to be handed to the client, all together.
+/// The total time to hand the subscriptions of one round to the client.
 const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(1);
 
-/// What is listened to.
+/// A subject that this node subscribes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Topic {
-    /// What concerns every node.
+    /// Messages to every node.
     All,
-    /// What concerns this one.
+    /// Messages to this node.
     Own,
-    /// What happens in the chats of a shard.
+    /// Events of the chats of a shard.
     Shard(u16),
 }
 
-/// The link's work.
+/// The task that keeps the link up and moves messages in both directions.
 pub struct LinkTask {
     link: Link,
-    happened: mpsc::Receiver<NatsEvent>,
+    /// Events of the NATS client: connects, disconnects, errors.
+    nats_events: mpsc::Receiver<NatsEvent>,
     /// Events of the hub for the other nodes.
     outbound: mpsc::Receiver<Outbound>,
     /// Chats with a buffered batch, and when its reorder timeout ends.
     buffered: mpsc::Receiver<(Instant, ChatId)>,
-    listening: HashMap<Topic, AbortOnDropHandle<()>>,
-    /// When it was connected last.
+    /// The subscriptions, each with the task that receives its messages.
+    subscriptions: HashMap<Topic, AbortOnDropHandle<()>>,
+    /// The time of the last connect to NATS. Null before the first.
     connected: Option<Instant>,
-    /// Until when silence says nothing of the other nodes: this one did not listen.
+    /// The end of the grace period in which a silent node is not considered dead, because this node could not
+    /// hear it. Null before the first.
     grace_until: Option<Instant>,
-    /// Whether messages were dropped since the last beat, because they came too fast.
+    /// Whether received messages were dropped since the last heartbeat, because they arrived too fast.
     slow_consumer: bool,
-    /// What NATS complained of last, to be logged once.
+    /// The last error of NATS, so that a repeated error is logged once.
     last_error: String,
 }
 
 impl LinkTask {
     pub(super) fn new(
         link: Link,
-        happened: mpsc::Receiver<NatsEvent>,
+        nats_events: mpsc::Receiver<NatsEvent>,
         outbound: mpsc::Receiver<Outbound>,
         buffered: mpsc::Receiver<(Instant, ChatId)>,
     ) -> Self {
         Self {
             link,
-            happened,
+            nats_events,
             outbound,
             buffered,
-            listening: HashMap::new(),
+            subscriptions: HashMap::new(),
             connected: None,
             grace_until: None,
             slow_consumer: false,
@@ -79,7 +84,8 @@ impl LinkTask {
         }
     }
 
-    /// Works until `stop`; then publishes what the hub has queued, and says goodbye to the other nodes.
+    /// Runs until `stop`; then publishes the queued events of the hub and tells the other nodes that this
+    /// node leaves, for at most `FLUSH_LIMIT`.
     pub async fn run(mut self, hub: Hub, stop: CancellationToken) {
         let (_, mut outbound) = mpsc::channel(1);
         mem::swap(&mut outbound, &mut self.outbound);
@@ -102,33 +108,37 @@ impl LinkTask {
         let _ = time::timeout(FLUSH_LIMIT, last).await;
     }
 
+    /// Handles events of the NATS client, requests for subscriptions and heartbeats.
     async fn work(&mut self, hub: &Hub) -> Infallible {
-        let mut beats = time::interval(BEAT);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heartbeats = time::interval(HEARTBEAT_PERIOD);
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut due = Instant::now();
         let link = self.link.clone();
         loop {
             select! {
-                Some(event) = self.happened.recv() => self.on_nats_event(hub, event).await,
+                Some(event) = self.nats_events.recv() => self.on_nats_event(hub, event).await,
                 () = link.0.interest.notified() => self.subscribe_missing(hub).await,
-                _ = beats.tick() => {
-                    // Who slept must not take the others for dead because it did not hear them.
-                    if due.elapsed() > BEAT {
+                _ = heartbeats.tick() => {
+                    // A node that was suspended must not evict nodes that it could not hear in that time.
+                    if due.elapsed() > HEARTBEAT_PERIOD {
                         self.reset_liveness();
                     }
-                    due = Instant::now() + BEAT;
-                    self.beat(hub).await;
+                    due = Instant::now() + HEARTBEAT_PERIOD;
+                    self.heartbeat(hub).await;
                 }
             }
         }
     }
 
-    /// From here on the others have as long to be heard as they always have.
+    /// Restarts the liveness window: no node is evicted before another `NODE_TIMEOUT`. Called after this node
+    /// was disconnected or suspended and could not hear the other nodes.
     fn reset_liveness(&mut self) {
         self.grace_until = Some(Instant::now() + NODE_TIMEOUT);
     }
 
-    async fn beat(&mut self, hub: &Hub) {
+    /// Evicts dead nodes, sends a heartbeat and renews the subscriptions. If messages were dropped since the
+    /// last heartbeat, the heartbeat comes with a request for snapshots.
+    async fn heartbeat(&mut self, hub: &Hub) {
         if self.grace_until.is_none_or(|until| until < Instant::now()) {
             hub.evict_dead_nodes();
         }
@@ -142,8 +152,8 @@ impl LinkTask {
         self.reconnect_if_unheard().await;
     }
 
-    /// Makes the connection anew where another node that is heard does not hear this one: what goes
-    /// out is lost on the way, which the client alone notices only when nothing comes in either.
+    /// Reconnects to NATS if another node is heard and does not hear this node: outgoing messages are lost on
+    /// the way. The NATS client notices a broken connection only if nothing comes in either.
     async fn reconnect_if_unheard(&mut self) {
         if !self.link.is_up() {
             return;
@@ -157,6 +167,7 @@ impl LinkTask {
         }
     }
 
+    /// Handles an event of the NATS client.
     async fn on_nats_event(&mut self, hub: &Hub, event: NatsEvent) {
         match event {
             NatsEvent::Connected => {
@@ -167,14 +178,14 @@ impl LinkTask {
                 self.last_error.clear();
                 self.reset_liveness();
                 self.catch_up(hub).await;
-                // Subscriptions that were requested while the link was down.
+                // Subscriptions may have been requested while the link was down.
                 self.link.0.interest.notify_one();
             }
             NatsEvent::Disconnected => {
                 tracing::warn!("the link to the other servers is down; the database heals");
             }
-            // One for each message that is dropped, when there is too much to do already: what was
-            // missed is made up for once a beat.
+            // This event comes once per dropped message, at a time of high load. The catch-up therefore runs
+            // once per heartbeat.
             NatsEvent::SlowConsumer(_) => self.slow_consumer = true,
             NatsEvent::ServerError(_) | NatsEvent::ClientError(_) => {
                 let last_error = event.to_string();
@@ -187,11 +198,11 @@ impl LinkTask {
         }
     }
 
-    /// Something may have been missed: changes are looked for in the database, and the other nodes
-    /// are asked who is connected to them.
+    /// Makes up for messages that may have been lost: signals the loss, so that the reconciler reads changes
+    /// from the database, and requests presence snapshots from the other nodes.
     async fn catch_up(&self, hub: &Hub) {
         hub.beat();
-        let shards = self.listening.keys().filter_map(|topic| match topic {
+        let shards = self.subscriptions.keys().filter_map(|topic| match topic {
             Topic::Shard(shard) => Some(*shard),
             Topic::All | Topic::Own => None,
         });
@@ -201,22 +212,22 @@ impl LinkTask {
         hub.signal_loss();
     }
 
-    /// Listens to whatever is wanted and not listened to, or not any more. While the link is down
-    /// nothing would take the subscriptions.
+    /// Subscribes to the subjects that this node needs and is not subscribed to, or not any more. Does
+    /// nothing while the link is down, because NATS would not take the subscriptions.
     async fn subscribe_missing(&mut self, hub: &Hub) {
-        self.listening.retain(|_, task| !task.is_finished());
+        self.subscriptions.retain(|_, task| !task.is_finished());
         if !self.link.is_up() {
             return;
         }
         let shards = hub.shards_of_interest().into_iter().map(Topic::Shard);
         let wanted = [Topic::All, Topic::Own].into_iter().chain(shards);
-        let wanted = wanted.filter(|topic| !self.listening.contains_key(topic));
+        let wanted = wanted.filter(|topic| !self.subscriptions.contains_key(topic));
         let wanted: Vec<Topic> = wanted.collect();
         let mut new = Vec::new();
         let listening = async {
             for topic in wanted {
                 if let Some(task) = self.listen(hub, topic).await {
-                    self.listening.insert(topic, task);
+                    self.subscriptions.insert(topic, task);
                     new.extend(match topic {
                         Topic::Shard(shard) => Some(shard),
                         Topic::All | Topic::Own => None,
@@ -224,29 +235,30 @@ impl LinkTask {
                 }
             }
         };
-        // What it does not come to now is tried again with the next beat.
+        // Subscriptions that do not fit into the limit are retried with the next heartbeat.
         let _ = time::timeout(SUBSCRIBE_LIMIT, listening).await;
         if new.is_empty() {
             return;
         }
-        // Behind the subscriptions, on the same connection: what comes later is heard. What came
-        // before is looked for in the database.
+        // The request follows the subscriptions on one connection, so that every later message is received.
+        // Changes of the time before are read from the database, after the loss is signalled.
         let request = ControlMessage::SnapshotRequest { shards: new };
         self.link.send_to_all(&request).await;
         let _ = time::timeout(FLUSH_LIMIT, self.link.0.client.flush()).await;
         hub.signal_loss();
     }
 
-    /// Stops listening to the shards that everyone has left.
+    /// Unsubscribes from the shards that have no socket of this node any more.
     fn unsubscribe_idle(&mut self, hub: &Hub) {
         let shards = hub.shards_of_interest();
-        self.listening.retain(|topic, _| match topic {
+        self.subscriptions.retain(|topic, _| match topic {
             Topic::Shard(shard) => shards.binary_search(shard).is_ok(),
             Topic::All | Topic::Own => true,
         });
     }
 
-    /// A task that passes on what comes of a topic; dropping it ends the subscription.
+    /// Subscribes to a topic. Returns the task that forwards its messages to the hub; dropping the task ends
+    /// the subscription. Null if the client does not take the subscription.
     async fn listen(&self, hub: &Hub, topic: Topic) -> Option<AbortOnDropHandle<()>> {
         let subjects = &self.link.0.subjects;
         let subject = match topic {
@@ -260,6 +272,7 @@ impl LinkTask {
     }
 }
 
+/// Forwards the messages of a subscription to the hub, until the subscription ends.
 async fn receive(mut subscriber: Subscriber, link: Link, hub: Hub) {
     while let Some(message) = subscriber.next().await {
         let Some(message) = wire::read(message.payload) else {
@@ -271,7 +284,7 @@ async fn receive(mut subscriber: Subscriber, link: Link, hub: Hub) {
         link.received(message.age_ms);
         match message.body {
             Body::Changes(chat, bytes) => {
-                // Read only where somebody wants it.
+                // Decoded only if a socket of this node is in the chat.
                 if hub.is_occupied(chat)
                     && let Some(batch) = wire::frames(chat, bytes)
                 {
@@ -289,13 +302,14 @@ async fn receive(mut subscriber: Subscriber, link: Link, hub: Hub) {
 }
 
 impl Link {
-    /// Applies a message of another node.
+    /// Applies a control message of another node. A heartbeat with digests that differ from this node's view
+    /// is answered with a request for a snapshot of the differing shards.
     async fn apply(&self, hub: &Hub, node: NodeId, message: ControlMessage) {
         let ControlMessage::Heartbeat { hears, digests } = message else {
             return hub.apply_control_message(node, message);
         };
         let (known_for, shards) = hub.on_heartbeat(node, &digests);
-        // A node that has just started may not have heard this one yet.
+        // A node that has been known only briefly may not have received a heartbeat of this node yet.
         if known_for > NODE_TIMEOUT && !hears.contains(&self.0.node) {
             self.0.unheard.store(true, Relaxed);
         }
@@ -306,50 +320,56 @@ impl Link {
     }
 }
 
-/// Publishes the hub's events, in order.
+/// Publishes the hub's events, in their order, until the hub is dropped.
 async fn publish(link: &Link, outbound: &mut mpsc::Receiver<Outbound>) {
     while let Some(event) = outbound.recv().await {
         link.publish(event).await;
     }
 }
 
-/// Releases what is held back when its time is up. The wait is the same for all, so that they come
-/// in the order of their times.
-async fn release(mut held: mpsc::Receiver<(Instant, ChatId)>, hub: Hub) {
-    while let Some((time, chat)) = held.recv().await {
+/// Releases each buffered batch at the end of its reorder timeout. All batches have one timeout, so that the
+/// queue is in the order of the deadlines.
+async fn release(mut buffered: mpsc::Receiver<(Instant, ChatId)>, hub: Hub) {
+    while let Some((time, chat)) = buffered.recv().await {
         time::sleep_until(time.min(Instant::now() + REORDER_TIMEOUT)).await;
         hub.release(chat, Instant::now());
     }
 }
 
-/// Messages that wait to be written to NATS; with more, a message is dropped.
+/// The capacity of the client's queue of outgoing messages. A message that finds the queue full for
+/// `PUBLISH_LIMIT` is dropped.
 const QUEUE: usize = 1024;
-/// How often NATS is asked for a sign of life when it says nothing; without three of them the
-/// connection counts as lost.
+/// The time between two pings to NATS. After three unanswered pings the connection counts as lost.
 const PING: Duration = Duration::from_secs(2);
-/// How long connecting may take, and the longest pause between two attempts.
+/// The maximum duration of an attempt to connect.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// The longest pause between two attempts to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How to reach NATS, and which servers to find there.
+/// The options of the link: the address of NATS, and the deployment whose nodes it connects.
 pub struct LinkOptions {
-    /// `nats://` or `tls://` URLs of one cluster, separated by commas; user, password or token may
-    /// stand in them.
+    /// `nats://` or `tls://` URLs of one NATS cluster, separated by commas. A URL may contain a user and
+    /// password, or a token.
     pub urls: String,
-    /// A credentials file.
+    /// The path of a NATS credentials file. Null if NATS needs none.
     pub credentials: Option<PathBuf>,
-    /// Certificates of authorities that are trusted instead of the system's.
+    /// The path of a file with certificates of trusted authorities. Null for the authorities of the system.
     pub authorities: Option<PathBuf>,
-    /// What all servers on one database call it: they hear each other and nobody else.
+    /// The name that all nodes on one database share. It is part of every subject, so that deployments on one
+    /// NATS cluster do not hear each other.
     pub deployment: String,
-    /// Messages of one subject that wait to be passed on; with more, they are dropped, and
-    /// everything is compared with the database.
+    /// The capacity of each subscription, in messages. A message that finds it full is dropped, and the node
+    /// catches up from the database.
     pub subscription: usize,
-    /// Takes note of how old each message of another server was when it came, by both clocks.
+    /// Observes the age of each message of another node at its arrival, by the clocks of both nodes.
     pub on_lag: Box<dyn Fn(Duration) + Send + Sync>,
 }
 
-/// A client that connects by itself, now and whenever it must.
+/// Creates a NATS client that connects in the background, and reconnects when the connection is lost.
+///
+/// # Errors
+/// A message for the operator about an invalid option. It never shows a URL, which may contain a
+/// password.
 pub(super) async fn connect(
     options: &LinkOptions,
     events: mpsc::Sender<NatsEvent>,
@@ -359,7 +379,7 @@ pub(super) async fn connect(
                             several, of one cluster, are separated by commas";
     let urls = options.urls.split(',').map(|url| url.trim().parse());
     let urls: Result<Vec<ServerAddr>, _> = urls.collect();
-    // The parser's own message would show the URL, and the password with it.
+    // The error of the parser is not shown, because it would show the URL and the password in it.
     let urls = urls.map_err(|_| EXPECTED.to_owned())?;
     let mut connect = ConnectOptions::new()
         .name("messaging-api")
@@ -374,7 +394,7 @@ pub(super) async fn connect(
             LONGEST_PAUSE.min(Duration::from_millis(50) * u32::try_from(attempt).unwrap_or(20))
         })
         .event_callback(move |event| {
-            // Whoever is late to read them looks at the connection itself.
+            // A full queue loses the event. The task also checks the state of the connection itself.
             let _ = events.try_send(event);
             async {}
         });

@@ -1,6 +1,6 @@
-//! What nodes tell each other, as bytes: a head of fixed length, then a chat's frames as they are
-//! sent to sockets, or a note as JSON. A message of another version, or a broken one, is passed
-//! over; the database heals.
+//! The wire format of messages between nodes: a header of fixed length, then a chat's frames as they are sent
+//! to sockets, or a control message as JSON. A message of another version and a malformed message are
+//! ignored; the reconciler makes up for them from the database.
 
 use crate::{
     hub::{Batch, ControlMessage, NodeId},
@@ -10,39 +10,50 @@ use crate::{
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Counted up when an older node could misread a newer one.
+/// The version of the format. Incremented when an older node could misread a newer node's messages.
 const VERSION: u8 = 1;
+/// The kind of a batch of changes.
 const CHANGES: u8 = 1;
-const PASSING: u8 = 2;
-const NOTE: u8 = 3;
-/// Version, kind, node, time, chat.
-const HEAD: usize = 1 + 1 + 8 + 8 + 8;
-/// A batch over this many bytes goes in several messages: NATS takes 1 MiB by default, and one
-/// frame at most some 100 KiB.
-const MOST: usize = 256 * 1024;
+/// The kind of an ephemeral event.
+const EPHEMERAL: u8 = 2;
+/// The kind of a control message.
+const CONTROL: u8 = 3;
+/// The length of the header in bytes: version, kind, node, time of sending in milliseconds since 1970, chat.
+/// Integers are big-endian.
+const HEADER_BYTES: usize = 1 + 1 + 8 + 8 + 8;
+/// The maximum size of a message with several frames, in bytes. A larger batch is split into several
+/// messages: NATS accepts 1 MiB by default, and one frame has at most some 100 KiB.
+const MAX_BATCH_BYTES: usize = 256 * 1024;
 
-/// A message.
+/// A received message.
 pub(super) struct Message {
+    /// The node that sent the message.
     pub(super) node: NodeId,
-    /// How old it is, in milliseconds by both nodes' clocks; 0 where theirs is ahead.
+    /// The time since the message was sent, in milliseconds, by the clocks of both nodes. 0 if the sender's
+    /// clock is ahead.
     pub(super) age_ms: u64,
     pub(super) body: Body,
 }
 
+/// The content of a message, by its kind.
 pub(super) enum Body {
-    /// Frames of a chat, not read yet: most often nobody here is in it.
+    /// A batch of changes of a chat, not decoded yet: usually no socket of this node is in the chat.
     Changes(ChatId, Bytes),
+    /// The frame of an ephemeral event of a chat.
     Passing(ChatId, Frame),
+    /// A message about presence, users, sessions or nodes.
     Note(ControlMessage),
 }
 
+/// The time in milliseconds since 1970; 0 for a clock before that.
 fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| now.as_millis() as u64)
 }
 
-fn head(kind: u8, node: NodeId, chat: ChatId, room: usize) -> BytesMut {
-    let mut bytes = BytesMut::with_capacity(HEAD + room);
+/// A buffer that begins with a header, with capacity for `room` more bytes.
+fn header(kind: u8, node: NodeId, chat: ChatId, room: usize) -> BytesMut {
+    let mut bytes = BytesMut::with_capacity(HEADER_BYTES + room);
     bytes.put_u8(VERSION);
     bytes.put_u8(kind);
     bytes.put_u64(node.0);
@@ -51,20 +62,25 @@ fn head(kind: u8, node: NodeId, chat: ChatId, room: usize) -> BytesMut {
     bytes
 }
 
-/// A batch as messages of bearable size.
+/// Encodes a batch, as several messages if it exceeds `MAX_BATCH_BYTES`.
 pub(super) fn changes(node: NodeId, chat: ChatId, batch: &Batch) -> Vec<Bytes> {
     let size = |frame: &Frame| 8 + 4 + frame.as_bytes().len();
     let mut messages = Vec::with_capacity(1);
     let mut rest = &batch[..];
     while let Some(((seq, frame), more)) = rest.split_first() {
         let total: usize = rest.iter().map(|(_, frame)| size(frame)).sum();
-        let mut bytes = head(CHANGES, node, chat, total.min(MOST).max(size(frame)));
-        put(&mut bytes, *seq, frame);
+        let mut bytes = header(
+            CHANGES,
+            node,
+            chat,
+            total.min(MAX_BATCH_BYTES).max(size(frame)),
+        );
+        put_frame(&mut bytes, *seq, frame);
         rest = more;
         while let Some(((seq, frame), more)) = rest.split_first()
-            && bytes.len() + size(frame) <= MOST
+            && bytes.len() + size(frame) <= MAX_BATCH_BYTES
         {
-            put(&mut bytes, *seq, frame);
+            put_frame(&mut bytes, *seq, frame);
             rest = more;
         }
         messages.push(bytes.freeze());
@@ -72,30 +88,33 @@ pub(super) fn changes(node: NodeId, chat: ChatId, batch: &Batch) -> Vec<Bytes> {
     messages
 }
 
-fn put(bytes: &mut BytesMut, seq: Seq, frame: &Frame) {
+/// Appends a frame: its `seq` (8 bytes), its length (4 bytes), its bytes.
+fn put_frame(bytes: &mut BytesMut, seq: Seq, frame: &Frame) {
     let frame = frame.as_bytes();
     bytes.put_i64(seq.0);
     bytes.put_u32(frame.len() as u32);
     bytes.put_slice(frame);
 }
 
+/// Encodes the frame of an ephemeral event.
 pub(super) fn passing(node: NodeId, chat: ChatId, frame: &Frame) -> Bytes {
-    let mut bytes = head(PASSING, node, chat, frame.as_bytes().len());
+    let mut bytes = header(EPHEMERAL, node, chat, frame.as_bytes().len());
     bytes.put_slice(frame.as_bytes());
     bytes.freeze()
 }
 
+/// Encodes a control message.
 pub(super) fn note(node: NodeId, note: &ControlMessage) -> Bytes {
-    // Numbers and texts: JSON can hold all of it.
+    // The encoding cannot fail: a control message holds only numbers, strings and lists.
     let json = serde_json::to_vec(note).unwrap_or_default();
-    let mut bytes = head(NOTE, node, ChatId(0), json.len());
+    let mut bytes = header(CONTROL, node, ChatId(0), json.len());
     bytes.put_slice(&json);
     bytes.freeze()
 }
 
-/// Reads a message; none where it is not understood.
+/// Decodes a message. Null if it is truncated or malformed, or has an unknown version or kind.
 pub(super) fn read(mut bytes: Bytes) -> Option<Message> {
-    if bytes.len() < HEAD || bytes.get_u8() != VERSION {
+    if bytes.len() < HEADER_BYTES || bytes.get_u8() != VERSION {
         return None;
     }
     let kind = bytes.get_u8();
@@ -104,15 +123,16 @@ pub(super) fn read(mut bytes: Bytes) -> Option<Message> {
     let chat = ChatId(bytes.get_i64());
     let body = match kind {
         CHANGES => Body::Changes(chat, bytes),
-        PASSING => Body::Passing(chat, Frame::from_bytes(bytes)),
-        NOTE => Body::Note(serde_json::from_slice(&bytes).ok()?),
+        EPHEMERAL => Body::Passing(chat, Frame::from_bytes(bytes)),
+        CONTROL => Body::Note(serde_json::from_slice(&bytes).ok()?),
         _ => return None,
     };
     Some(Message { node, age_ms, body })
 }
 
-/// Reads a chat's frames, sharing their bytes; none where they are broken, of another chat, or not
-/// numbered one after the other: they go to people's sockets as they are.
+/// Decodes a batch of changes; the frames share its bytes. Null if a frame is malformed or belongs to another
+/// chat, or if the `seq`s are not consecutive. The checks are strict because the frames are sent to sockets
+/// unchanged.
 pub(super) fn frames(chat: ChatId, mut bytes: Bytes) -> Option<Batch> {
     let mut frames: Vec<(Seq, Frame)> = Vec::new();
     while bytes.has_remaining() {
@@ -146,7 +166,7 @@ mod tests {
             .collect()
     }
 
-    /// A frame that is longer by so many bytes than it must be.
+    /// A frame of a deletion, padded by `size` bytes.
     fn deletion(chat: i64, seq: Seq, size: usize) -> Frame {
         let pad = "x".repeat(size);
         let text = format!(
@@ -163,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_comes_out_as_it_went_in() {
+    fn a_batch_survives_encoding_and_decoding() {
         let sent = batch(&[3, 0, 200_000, 100_000, 90_000, 300_000, 1]);
         let messages = changes(NodeId(1), ChatId(7), &sent);
         assert!(messages.len() > 1);
@@ -181,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_node_would_say_is_passed_over() {
+    fn implausible_changes_are_ignored() {
         let read = |seqs: &[i64], frame: &dyn Fn(Seq) -> Frame| {
             let batch: Batch = seqs.iter().map(|&n| (Seq(n), frame(Seq(n)))).collect();
             let message = changes(NodeId(1), ChatId(7), &batch).remove(0);
@@ -200,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_foreign_is_passed_over() {
+    fn truncated_and_foreign_messages_are_ignored() {
         let whole = changes(NodeId(1), ChatId(7), &batch(&[5])).remove(0);
         for length in 0..whole.len() {
             assert!(read_changes(whole.slice(..length)).is_none(), "{length}");
