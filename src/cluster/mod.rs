@@ -1,6 +1,6 @@
 //! The link between servers ("nodes") that share one database. A committed change is published once over
 //! NATS, and every other node passes it on to its own sockets. Delivery is at most once and nothing is kept
-//! for later: the reconciler reads what the link loses from the database.
+//! for later: the reconciler reads lost changes from the database.
 
 mod nats;
 mod wire;

@@ -241,7 +241,7 @@ impl LinkTask {
             return;
         }
         // The request follows the subscriptions on one connection, so that every later message is received.
-        // Changes of the time before are read from the database, after the loss is signalled.
+        // Earlier changes are read from the database, because the loss is signalled below.
         let request = ControlMessage::SnapshotRequest { shards: new };
         self.link.send_to_all(&request).await;
         let _ = time::timeout(FLUSH_LIMIT, self.link.0.client.flush()).await;

@@ -11,7 +11,7 @@ use crate::{
     repository::{LockedChat, MemberRepository},
 };
 
-/// Checks that the caller may see the chat at this moment.
+/// Checks that the caller may see the chat now.
 ///
 /// # Errors
 /// `chat_not_found` if not; `unavailable` if the database does not answer.
@@ -56,7 +56,7 @@ pub(super) async fn may_remove(
     )
 }
 
-/// Checks that the caller may give a member this role; `None` keeps the role.
+/// Checks that the caller may give a member this role; null keeps the present role.
 pub(crate) async fn may_appoint(
     caller: Caller,
     member: UserId,

@@ -48,10 +48,10 @@ impl CatchUp {
     }
 }
 
-/// The position at which a socket begins in a chat, and its replay. `head` is the chat's last change.
-/// `since` is the last change that a resuming client has; None if it does not resume, or pages what it
-/// missed by REST. Such a client gets no replay: a frame before the ack would move its position over
-/// changes that it does not have.
+/// The position at which a socket begins in a chat, and its replay. `head` is the chat's last change. `since`
+/// is the last change that a resuming client has; null if the client does not resume, or pages the missed
+/// changes by REST. Without `since` there is no replay: a frame before the ack would move the client's
+/// position over changes that it does not have.
 pub(super) fn beginning(since: Option<Seq>, head: Seq) -> (Seq, Option<Box<CatchUp>>) {
     let seen = since.unwrap_or(head);
     let behind = (seen < head).then(|| CatchUp::new(seen, head));

@@ -100,7 +100,8 @@ impl Worker {
 /// in doubt.
 ///
 /// # Errors
-/// The error of the transaction; `unavailable` (in doubt) as above.
+/// The error of the transaction; `unavailable`, with the text for an unknown result, if the commit is in
+/// doubt.
 async fn settled<T>(transaction: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     match time::timeout(COMMIT_LIMIT, catch_panic(transaction)).await {
         Ok(Err(error)) if error.code() == Code::Unavailable => {

@@ -1,5 +1,5 @@
 //! The write path and the delivery path of messages. Services submit changes to the writer, which commits and
-//! publishes them; feeds deliver the published changes to sockets; the reconciler repairs what was lost.
+//! publishes them; feeds deliver the published changes to sockets; the reconciler makes up for lost events.
 
 pub(crate) mod access;
 mod batch;
