@@ -1,4 +1,5 @@
-//! Where the data is: one URL, or the original's six variables, or the embedded default.
+//! Settings that select the database: one URL, the six `DB_*` variables of the original API, or the
+//! embedded default.
 
 use super::{database_url, parse};
 use crate::database::{PgConnectOptions, Target};
@@ -6,14 +7,14 @@ use clap::Args;
 use sqlx::postgres::PgSslMode;
 use std::{path::PathBuf, time::Duration};
 
-/// The embedded database where nothing else is said.
+/// Path of the embedded database if no setting selects another one.
 const DEFAULT_FILE: &str = "data/messaging.db";
 
-/// The settings of the database.
+/// Settings of the database.
 #[derive(Clone, Args)]
 pub struct Settings {
-    /// Where the data is: postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite://PATH. By default:
-    /// the DB_* settings if any is given, else sqlite://data/messaging.db
+    /// URL of the database: postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite://PATH. Default: the DB_*
+    /// settings if any is given, else sqlite://data/messaging.db
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
 
@@ -21,7 +22,7 @@ pub struct Settings {
     #[arg(long, env = "DB_HOST")]
     pub db_host: Option<String>,
 
-    /// TCP port of the Postgres server; 5432 by default
+    /// TCP port of the Postgres server. Default: 5432
     #[arg(long, env = "DB_PORT")]
     pub db_port: Option<u16>,
 
@@ -37,38 +38,38 @@ pub struct Settings {
     #[arg(long, env = "DB_NAME")]
     pub db_name: Option<String>,
 
-    /// TLS to the Postgres server: disable, allow, prefer, require, verify-ca or verify-full;
-    /// prefer by default
+    /// TLS mode of connections to the Postgres server: disable, allow, prefer, require, verify-ca or
+    /// verify-full. Default: prefer
     #[arg(long, env = "DB_SSLMODE")]
     pub db_sslmode: Option<String>,
 
-    /// Most connections to the database
+    /// Maximum number of connections to the database, from 2 to 1000
     #[arg(long, env = "DB_CONNECTIONS", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub db_connections: u32,
 
-    /// How long a start waits, in seconds, for a Postgres that is not there yet or takes no writes; 0
-    /// to give up at once
+    /// Time, in seconds, that a starting server waits for a Postgres server that is unreachable or accepts
+    /// no writes; 0 means no wait
     #[arg(long = "db-wait-seconds", env = "DB_WAIT_SECONDS", default_value = "60",
           value_name = "SECONDS", value_parser = parse::wait)]
     pub db_wait: Duration,
 }
 
 impl Settings {
-    /// Whether nothing was said, so that the embedded default serves.
+    /// Returns true if no setting selects a database, so that the embedded default is used.
     #[must_use]
     pub fn is_default(&self) -> bool {
         self.url().is_none() && !self.names_parts()
     }
 
-    /// Parameters of DATABASE_URL that are not understood and ignored, by their names.
+    /// Returns the names of the parameters of DATABASE_URL that are unknown and ignored.
     #[must_use]
     pub fn ignored(&self) -> Vec<String> {
         let read = self.url().map(database_url::read).and_then(Result::ok);
         read.map_or(Vec::new(), |read| read.ignored)
     }
 
-    /// DATABASE_URL, where it says anything.
+    /// Returns DATABASE_URL, or None if it is unset or blank.
     fn url(&self) -> Option<&str> {
         let url = self.database_url.as_deref();
         url.filter(|url| !url.trim().is_empty())

@@ -1,5 +1,5 @@
-//! Every setting: read once at the start, from flags, the environment and `.env`, in that order.
-//! Nothing else reads the environment.
+//! All settings of the server. They are read once at startup from flags, environment variables and
+//! `.env`, in this order of precedence. No other module reads the environment.
 
 mod cli;
 mod database;
@@ -22,196 +22,198 @@ use std::{
 
 pub use cli::{Account, Appointment, Archive, CliCommand, Export, command_line};
 
-/// Whether callers are believed or must sign in.
+/// Authentication mode: callers are trusted without signing in, or must sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Auth {
-    /// Everyone is who they say they are, as in the original: for a developer's own machine.
+    /// Callers act as the user they name, without signing in, as in the original API; for a developer's
+    /// own machine.
     Open,
-    /// Everyone signs in.
+    /// Callers must sign in.
     Required,
 }
 
-/// On or off.
+/// Setting with the values `on` and `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
-    /// On.
+    /// Enabled.
     On,
-    /// Off.
+    /// Disabled.
     Off,
 }
 
 /// A chat server that never loses, doubles or reorders an acknowledged message.
 ///
-/// Every setting is a flag, a variable of the environment, or a line in ./.env; the first of these
-/// that names it counts. An empty variable is an unset one. Without any setting, the server listens on 127.0.0.1:8080 and keeps its data in
-/// ./data/messaging.db.
+/// Each setting is a flag, an environment variable, or a line in ./.env. A flag overrides a variable,
+/// and a variable overrides a line. An empty variable counts as unset. Without any setting, the server
+/// listens on 127.0.0.1:8080 and keeps its data in ./data/messaging.db.
 #[derive(Clone, Parser)]
 #[command(name = "messaging-api", version)]
 pub struct Config {
-    /// Address to listen on: an IP address or "localhost"
+    /// Address to listen on: an IP address or localhost
     #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = parse::host)]
     pub host: IpAddr,
 
-    /// TCP port to listen on; 0 takes any free one
+    /// TCP port to listen on, 0 to 65535; 0 selects any free port
     #[arg(long, env = "PORT", default_value_t = 8080)]
     pub port: u16,
 
-    /// Where the data is.
+    /// Database to connect to.
     #[command(flatten)]
     pub database: database::Settings,
 
-    /// Links the servers of one Postgres: nats://HOST:PORT or tls://HOST:PORT, with USER:PASSWORD@ or
-    /// TOKEN@ before the host where NATS asks for them; several servers of one NATS cluster are
-    /// separated by commas. Without it this server is alone
+    /// URL of the NATS server that links several nodes on one Postgres: nats://HOST:PORT or
+    /// tls://HOST:PORT. USER:PASSWORD@ or TOKEN@ stands before the host if NATS requires it. Commas
+    /// separate several servers of one NATS cluster. Default: none, the server runs as a single node
     #[arg(long, env = "NATS_URL", hide_env_values = true)]
     pub nats_url: Option<String>,
 
-    /// File with credentials for NATS
+    /// File with NATS credentials. Default: none
     #[arg(long, env = "NATS_CREDENTIALS")]
     pub nats_credentials: Option<PathBuf>,
 
-    /// File with certificates of authorities that are trusted for NATS instead of the system's
+    /// File with the certificate authorities to trust for NATS. Default: the system's authorities
     #[arg(long, env = "NATS_CA")]
     pub nats_ca: Option<PathBuf>,
 
-    /// For tests: how many messages of one subject of NATS may wait before they are dropped
+    /// Capacity of one NATS subscription, in messages; messages beyond it are dropped. For tests
     #[arg(long, hide = true, default_value_t = 4096)]
     pub nats_subscription: usize,
 
-    /// For tests: how often what was told is compared with what is stored, in seconds
+    /// Interval between reconciliations of published heads with the database, in seconds. For tests
     #[arg(long = "compare-seconds", hide = true, default_value = "3",
           value_name = "SECONDS", value_parser = parse::seconds)]
     pub compare: Duration,
 
-    /// Whether callers are believed or must sign in. By default: open on a loopback address,
-    /// required on any other
+    /// Authentication of callers: open or required. Default: open on a loopback address, else required
     #[arg(long, env = "AUTH", value_enum, ignore_case = true)]
     pub auth: Option<Auth>,
 
-    /// Fill a database that never held a user or a chat with the sample users, chats and messages (true
-    /// or false). By default: true in open mode without DATABASE_URL and DB_* settings, else false. The
-    /// sample users have no password: messaging-api reset-password gives them one to sign in with
+    /// Sample users, chats and messages for a database that never held a user or a chat: true or false.
+    /// Sample users have no password; messaging-api reset-password sets one. Default: true in open mode
+    /// without DATABASE_URL and DB_* settings, else false
     #[arg(long, env = "DEMO_DATA", num_args = 0..=1, default_missing_value = "true")]
     pub demo_data: Option<bool>,
 
-    /// How long a login lasts, in days, however much it is used
+    /// Lifetime of a login, in days, even if the login is in use
     #[arg(long = "session-days", env = "SESSION_DAYS", default_value = "30",
           value_name = "DAYS", value_parser = parse::days)]
     pub session_limit: Duration,
 
-    /// How long an unused login lasts, in days; one with an open socket is in use
+    /// Lifetime of an unused login, in days; a login with an open socket counts as used
     #[arg(long = "session-idle-days", env = "SESSION_IDLE_DAYS", default_value = "7",
           value_name = "DAYS", value_parser = parse::days)]
     pub session_idle_limit: Duration,
 
-    /// How often expired logins are ended, and the use of the others is noted, in seconds
+    /// Interval, in seconds, at which expired logins are ended and the last use of active logins is stored
     #[arg(long = "session-sweep-seconds", env = "SESSION_SWEEP_SECONDS", default_value = "60",
           value_name = "SECONDS", value_parser = parse::seconds)]
     pub session_sweep: Duration,
 
-    /// Secrets that stand in files.
+    /// Files that hold secrets.
     #[command(flatten)]
     pub secret_files: secrets::SecretFiles,
 
-    /// How much and how fast.
+    /// Rate and size limits of one caller.
     #[command(flatten)]
     pub limits: limits::CallerLimits,
 
-    /// Web origins, besides the server's own, whose pages may use the API, separated by commas:
-    /// scheme, name and port exactly as browsers write them (`https://chat.example.com`), also those of
-    /// apps with a scheme of their own (capacitor://localhost)
+    /// Origins, besides the server's own, from which web pages may use the API, separated by commas.
+    /// Each has scheme, host and port exactly as browsers write them (https://chat.example.com); apps
+    /// may have a scheme of their own (capacitor://localhost). Default: none
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin::origin)]
     pub cors_allowed_origins: Vec<String>,
 
-    /// What to log: off, error, warn, info, debug, trace, or a filter such as info,messaging_api=debug
+    /// Log level: off, error, warn, info, debug, trace, or a filter such as info,messaging_api=debug
     #[arg(long, env = "LOG", default_value = "info", value_parser = parse::log_filter)]
     pub log: String,
 
-    /// How log lines look. By default: text on a terminal, else json
+    /// Format of log lines: text or json. Default: text on a terminal, else json
     #[arg(long, env = "LOG_FORMAT", value_enum, ignore_case = true)]
     pub log_format: Option<LogFormat>,
 
-    /// What /metrics is to be asked with, as a bearer token: at least 16 characters. Without it the
-    /// metrics are for everyone in open mode, and for nobody in required mode
+    /// Bearer token that /metrics requires, at least 16 characters without a space. Default: none;
+    /// /metrics is then public in open mode and hidden in required mode
     #[arg(long, env = "METRICS_TOKEN", hide_env_values = true)]
     pub metrics_token: Option<String>,
 
-    /// Most connections open at once; more are refused. Lowered with a warning to what the limit of
-    /// open files allows
+    /// Maximum number of open connections; further connections are refused. A lower limit of open files
+    /// lowers the maximum, with a warning
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 50_000,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
 
-    /// Most chats one socket may be connected to at once
+    /// Maximum number of chats that one socket is connected to at once
     #[arg(long, env = "MAX_CHATS_PER_SOCKET", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_chats_per_socket: u32,
 
-    /// Largest request body, in bytes
+    /// Maximum size of a request body, in bytes, from 1024 to 67108864
     #[arg(long, env = "MAX_BODY_BYTES", default_value_t = 256 * 1024,
           value_parser = clap::value_parser!(u32).range(1024..=64 * 1024 * 1024))]
     pub max_body_bytes: u32,
 
-    /// Largest WebSocket message, in bytes
+    /// Maximum size of a WebSocket message, in bytes, from 1024 to 16777216
     #[arg(long, env = "MAX_FRAME_BYTES", default_value_t = 64 * 1024,
           value_parser = clap::value_parser!(u32).range(1024..=16 * 1024 * 1024))]
     pub max_frame_bytes: u32,
 
-    /// How long a request may take, in seconds
+    /// Time limit of a request, in seconds
     #[arg(long = "request-seconds", env = "REQUEST_SECONDS", default_value = "15",
           value_name = "SECONDS", value_parser = parse::seconds)]
     pub request_limit: Duration,
 
-    /// How long a new connection may take to send its request's head, and a new socket to connect
-    /// to a chat, in seconds
+    /// Time limit, in seconds, for a new connection to send the head of its request, and for a new
+    /// socket to connect to a chat
     #[arg(long = "handshake-seconds", env = "HANDSHAKE_SECONDS", default_value = "10",
           value_name = "SECONDS", value_parser = parse::seconds)]
     pub handshake_limit: Duration,
 
-    /// How often a socket is pinged and told the heads of its chats, in seconds, at most 45; it is
-    /// closed after twice that without a pong
+    /// Interval, in seconds, at most 45, at which a socket receives a ping and the heads of its chats. A
+    /// socket is closed after two intervals without a pong
     #[arg(long = "ping-seconds", env = "PING_SECONDS", default_value = "30",
           value_name = "SECONDS", value_parser = parse::ping)]
     pub ping_interval: Duration,
 
-    /// How long a socket may take to accept what it is sent, in seconds
+    /// Time limit, in seconds, for a socket to accept the data sent to it
     #[arg(long = "write-seconds", env = "WRITE_SECONDS", default_value = "30",
           value_name = "SECONDS", value_parser = parse::seconds)]
     pub write_limit: Duration,
 
-    /// How long a stopping server waits for its sockets and requests, in seconds
+    /// Time, in seconds, that a stopping server waits for its sockets and requests to finish
     #[arg(long = "shutdown-seconds", env = "SHUTDOWN_SECONDS", default_value = "10",
           value_name = "SECONDS", value_parser = parse::seconds)]
     pub shutdown_limit: Duration,
 
-    /// Most passwords hashed at once; each takes 19 MiB and a core. By default: half the cores
+    /// Maximum number of passwords hashed at once, from 1 to 1024; each hash takes 19 MiB and a core.
+    /// Default: half the cores, at least 1
     #[arg(long, env = "HASHES_AT_ONCE", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub hashes_at_once: Option<u32>,
 
-    /// What is right and may be a slip all the same: for the log, and for `check`.
+    /// Warnings about settings that are valid but may be mistakes, one sentence each. The log and `check`
+    /// show them.
     #[arg(skip)]
     pub remarks: Vec<String>,
 }
 
 impl Config {
-    /// Reads `.env`, the environment and the command line, and what is to be done; ends the process
-    /// with a message where they are wrong, or where only help was asked for.
+    /// Reads the settings and the command from `.env`, the environment and the command line. Ends the
+    /// process with a message if a setting is wrong or the command line asks for help.
     ///
     /// # Errors
-    /// A sentence, where `.env` or a file with a secret cannot be read.
+    /// Returns a message if `.env` or a file with a secret cannot be read.
     pub fn read() -> Result<(Self, CliCommand), String> {
         let (mut config, command) = cli::parse(&Environment::read()?);
         config.read_secrets()?;
         Ok((config, command))
     }
 
-    /// The address to listen on.
+    /// Returns the address to listen on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
     }
 
-    /// Open or required, as said or by the address.
+    /// Returns the authentication mode: the setting, or the default for the address.
     #[must_use]
     pub fn auth(&self) -> Auth {
         let by_address = if self.host.is_loopback() {
@@ -222,24 +224,24 @@ impl Config {
         self.auth.unwrap_or(by_address)
     }
 
-    /// Where the data is.
+    /// Returns the database to connect to.
     ///
     /// # Errors
-    /// A sentence about what is wrong with the database's settings.
+    /// Returns a message if the database settings are wrong.
     pub fn target(&self) -> Result<Target, String> {
         let renamed = |error| self.secret_files.renamed(error);
         self.database.target().map_err(renamed)
     }
 
-    /// Whether to fill an empty database with sample data.
+    /// Returns true if an empty database is to be filled with sample data.
     #[must_use]
     pub fn demo_data(&self) -> bool {
         let by_default = self.database.is_default() && self.auth() == Auth::Open;
         self.demo_data.unwrap_or(by_default)
     }
 
-    /// Whether callers are held to a pace: not in open mode on a loopback address, where all of
-    /// them are one developer, unless that was said.
+    /// Returns true if callers are rate limited. Default: false in open mode on a loopback address, because
+    /// all callers are then one developer, else true.
     #[must_use]
     pub fn rate_limit(&self) -> bool {
         let own_machine = self.auth() == Auth::Open && self.host.is_loopback();
@@ -249,7 +251,7 @@ impl Config {
         }
     }
 
-    /// Most passwords hashed at once.
+    /// Returns the maximum number of passwords hashed at once.
     #[must_use]
     pub fn hashes_at_once(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -258,20 +260,20 @@ impl Config {
     }
 }
 
-/// Shortest token for the metrics: shorter ones are guessed.
+/// Minimum length of the metrics token, in bytes. Shorter tokens can be guessed.
 const SHORTEST_TOKEN: usize = 16;
 
 impl Config {
-    /// Refuses what each setting allows and all together do not.
+    /// Checks that the settings are valid in combination; each setting was checked by its own parser.
     ///
     /// # Errors
-    /// A sentence that says what would be right.
+    /// Returns a message that says how to correct the settings.
     pub fn check(&self) -> Result<(), String> {
         let renamed = |error| self.secret_files.renamed(error);
-        self.check_together().map_err(renamed)
+        self.check_combinations().map_err(renamed)
     }
 
-    fn check_together(&self) -> Result<(), String> {
+    fn check_combinations(&self) -> Result<(), String> {
         if self.nats_url.is_some() && matches!(self.target()?, Target::Sqlite(_)) {
             return Err(
                 "NATS_URL links several servers, which must share one Postgres: name it in \
@@ -308,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_stands_in_the_example() {
+    fn the_example_lists_every_setting() {
         let example = include_str!("../../.env.example");
         for arg in Config::command().get_arguments() {
             let Some(name) = arg.get_env().and_then(|name| name.to_str()) else {
