@@ -1,5 +1,5 @@
-//! The command line as a whole: what the binary is to do, and the settings, which every command takes
-//! before and after its name.
+//! Parser of the whole command line: the commands and the settings. Every command takes settings before
+//! and after its name.
 
 use super::{
     Config,
@@ -15,91 +15,92 @@ use clap::{
 use clap_complete::Shell;
 use std::{env, ffi::OsString, path::PathBuf};
 
-/// Settings that matter to a command on the store alone, by their prefix; its help shows no others.
-const OF_THE_STORE: &[&str] = &["database_", "db_", "log"];
-/// Settings that no such command uses all the same.
-const OF_THE_SERVER: &[&str] = &["db_connections"];
+/// Prefixes of the ids of settings that commands on the database use. The help of such a command hides all
+/// other settings.
+const DATABASE_PREFIXES: &[&str] = &["database_", "db_", "log"];
+/// Ids of settings with one of these prefixes that only a server uses.
+const SERVER_ONLY: &[&str] = &["db_connections"];
 
-/// What the binary is to do.
+/// Command of the binary. `Serve` is the default.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum CliCommand {
-    /// Serve until SIGTERM or SIGINT; this is what happens without a command
+    /// Run the server until SIGTERM or SIGINT; this is the default command
     Serve,
 
-    /// Bring the tables up to date, as a server does when it starts, and end
+    /// Update the tables to this version, as a server does at startup, and exit
     Migrate,
 
-    /// Look at the settings and the store, change nothing, and say what was found; exit code 1
-    /// where something is wrong
+    /// Check the settings and the database without changing them, and print the findings; exit code 1 if
+    /// there is an error
     Check,
 
-    /// Write everything that is stored as JSON lines, from one moment, beside a running server too
+    /// Write all stored data as JSON lines from one consistent snapshot; a server may be running
     Export(Export),
 
-    /// Read what export wrote into an empty database of either kind: all of it or nothing
+    /// Load an export into an empty database, Postgres or SQLite; an error leaves the database empty
     Import(Archive),
 
-    /// Begin another epoch of the log: to be run after a restore from a backup that the server cannot
-    /// tell by itself. Clients then load their chats again and drop messages that are gone
+    /// Start a new epoch of the log, after a restore from a backup that the server cannot detect. Clients
+    /// then load their chats again and drop messages that no longer exist
     NewEpoch,
 
-    /// Make a user; the password is asked for, or read from standard input
+    /// Create a user; the password is prompted for, or read from standard input
     CreateUser(Account),
 
-    /// Give a user a new password and end their sessions; the password is asked for, or read from
-    /// standard input
+    /// Set a new password for a user and end the user's sessions; the password is prompted for, or read
+    /// from standard input
     ResetPassword(Account),
 
-    /// Make a user an admin of a chat, and a member where they are none
+    /// Make a user an admin of a chat, and add the user to the chat if necessary
     MakeAdmin(Appointment),
 
-    /// Write the completions for a shell
+    /// Print the completion script for a shell
     Completions {
-        /// Which shell
+        /// Shell to complete for
         shell: Shell,
     },
 
-    /// Write the man page, or that of a command
+    /// Print the man page of messaging-api or of one command
     Man {
-        /// Of which command
+        /// Name of the command. Default: none, the main page is printed
         command: Option<String>,
     },
 }
 
-/// An export.
+/// Arguments of `export`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Export {
-    /// Where it goes.
+    /// Output file.
     #[command(flatten)]
     pub archive: Archive,
 
-    /// Seconds after which an export gives up if the reader of its pipe or terminal takes nothing: the
-    /// export keeps the database from removing old rows
+    /// Time limit, in seconds from 1 to 86400, without progress of the reader of a pipe or terminal, after
+    /// which the export fails; a running export keeps the database from removing old rows
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=86400))]
     pub stall_seconds: u32,
 }
 
-/// The file of an export or an import.
+/// File argument of `export` and `import`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Archive {
-    /// The file; "-" or none stands for standard output and input
+    /// File to write or read; "-" or no file means standard output or standard input
     pub file: Option<PathBuf>,
 }
 
-/// Whom a command is about.
+/// User that `create-user` or `reset-password` acts on.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// The user's name
+    /// Name of the user
     pub name: String,
 }
 
-/// A new admin, and their chat.
+/// Arguments of `make-admin`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Appointment {
-    /// The chat's id
+    /// Id of the chat
     pub chat: String,
 
-    /// The user's name or id
+    /// Name or id of the user
     pub user: String,
 }
 
@@ -113,25 +114,25 @@ struct CommandLine {
     command: Option<CliCommand>,
 }
 
-/// The command line, for completions and the man page too.
+/// Returns the definition of the command line. The completion scripts and the man pages use it too.
 #[must_use]
 pub fn command_line() -> clap::Command {
     let config = Config::command();
     let settings: Vec<clap::Arg> = config.get_arguments().cloned().collect();
-    // What the binary is stands at its settings.
+    // The description of the binary is the doc comment of `Config`.
     let mut line = CommandLine::command()
         .about(config.get_about().cloned().unwrap_or_default())
         .long_about(config.get_long_about().cloned().unwrap_or_default())
         .mut_args(|arg| arg.global(true));
     for command in line.get_subcommands_mut() {
-        let of_the_server = matches!(command.get_name(), "serve" | "check");
+        let shows_all = matches!(command.get_name(), "serve" | "check");
         let plain = matches!(command.get_name(), "completions" | "man");
         let mut whole = command.clone();
         for arg in &settings {
-            let shown = of_the_server || !plain && is_of_the_store(arg.get_id().as_str());
+            let shown = shows_all || !plain && is_database_setting(arg.get_id().as_str());
             whole = whole.arg(arg.clone().global(true).hide(!shown));
         }
-        *command = match of_the_server || plain {
+        *command = match shows_all || plain {
             true => whole,
             false => whole.after_help("All other settings are taken too: messaging-api --help"),
         };
@@ -139,34 +140,38 @@ pub fn command_line() -> clap::Command {
     line
 }
 
-fn is_of_the_store(id: &str) -> bool {
-    OF_THE_STORE.iter().any(|prefix| id.starts_with(prefix)) && !OF_THE_SERVER.contains(&id)
+fn is_database_setting(id: &str) -> bool {
+    DATABASE_PREFIXES
+        .iter()
+        .any(|prefix| id.starts_with(prefix))
+        && !SERVER_ONLY.contains(&id)
 }
 
-/// Reads the command line and the variables; ends the process with a message where they are wrong,
-/// or where only help was asked for.
+/// Parses the command line and the variables. Ends the process with a message if they are wrong or if the
+/// command line asks for help.
 pub(super) fn parse(environment: &Environment) -> (Config, CliCommand) {
     let words: Vec<OsString> = env::args_os().collect();
     read(&words, environment).unwrap_or_else(|error| error.exit())
 }
 
-/// A setting that a variable may give.
+/// Setting that has an environment variable.
 struct Setting {
-    /// Its name among the matches.
+    /// Id of the clap argument.
     id: String,
-    /// How errors name it.
+    /// Text that clap's errors use for the argument, such as `--port <PORT>`.
     shown: String,
     flag: String,
     variable: String,
 }
 
-/// Each variable becomes a flag, unless that flag is there: so both are read and refused the same way.
+/// Parses words of a command line after each variable was turned into a flag, unless the words have that
+/// flag. Values of variables and of flags thus pass through one parser and get equal errors.
 fn read(
     words: &[OsString],
     environment: &Environment,
 ) -> Result<(Config, CliCommand), clap::Error> {
     let line = command_line();
-    // Only a built line can show its arguments.
+    // clap can print the name of an argument only after `build`.
     let mut built = line.clone();
     built.build();
     let settings: Vec<Setting> = built.get_arguments().filter_map(setting).collect();
@@ -214,7 +219,8 @@ fn setting(arg: &Arg) -> Option<Setting> {
     })
 }
 
-/// The command line by itself: its help names the variables, and shows no values of theirs.
+/// Removes the environment variables from the definition, because [`Environment`] has read them and clap's
+/// help would show their values. The help still names each variable.
 fn without_variables(line: clap::Command) -> clap::Command {
     let plain = |arg: Arg| {
         let Some(name) = arg
@@ -235,7 +241,8 @@ fn without_variables(line: clap::Command) -> clap::Command {
         .mut_subcommands(|command| command.mut_args(plain))
 }
 
-/// An error about a value, with the variable that has it and how such a value comes there.
+/// Adds a tip to an error about the value of a variable: the name of the variable, the place that sets it,
+/// and a likely cause of the wrong value. Errors about flags stay unchanged.
 fn naming_the_variable(mut error: clap::Error, given: &[(&Setting, &Variable)]) -> clap::Error {
     let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
         return error;
@@ -272,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_stand_before_and_after_the_command() {
+    fn settings_may_precede_and_follow_the_command() {
         for words in [
             &["--port", "7"][..],
             &["serve", "--port", "7"],

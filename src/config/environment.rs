@@ -1,5 +1,5 @@
-//! The variables that settings may come from: those of the environment, and the lines of `.env`.
-//! An empty variable is an unset one.
+//! Variables of the environment and of `.env`, from which `cli` reads settings. An empty variable counts as
+//! unset.
 
 use super::spelling;
 use std::{
@@ -9,19 +9,19 @@ use std::{
     fmt, fs, io,
 };
 
-/// Settings in a file, for a developer's own machine. Of this folder alone: a file further up is
-/// another program's.
+/// Path of the file with variables, meant for a developer's own machine. Only the working directory is
+/// searched: a file in a parent directory belongs to another program.
 const ENV_FILE: &str = ".env";
-/// What some editors put before the text of a file.
+/// UTF-8 byte order mark, which some editors write at the start of a file.
 const BYTE_ORDER_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
 
-/// Stands for a `$` in a text that is read without replacing variables: a character for private use.
+/// Private-use character that replaces each `$` in a text, so that the parser substitutes no variables.
 const MARK: &str = "\u{e000}";
 
-/// Stands for a `\$` in such a text, likewise.
+/// Private-use character that replaces each escaped `\$` in a text.
 const ESCAPED: &str = "\u{e001}";
 
-/// Where a variable is from.
+/// Source of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Environment,
@@ -37,27 +37,28 @@ impl fmt::Display for Place {
     }
 }
 
-/// A variable that is set.
+/// Value of a variable that is set, and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Variable {
     pub(super) value: OsString,
     pub(super) place: Place,
 }
 
-/// All variables that are set.
+/// All variables that are set, by name.
 #[derive(Debug, Default)]
 pub(super) struct Environment {
     variables: BTreeMap<String, Variable>,
-    /// Names with several lines in `.env`, of which the last counts.
+    /// Names with several lines in `.env`; the last line takes effect.
     repeated: BTreeSet<String>,
 }
 
 impl Environment {
-    /// Reads `.env` and the environment, which counts more. Gives what `.env` says of other programs'
-    /// variables to the process, because libraries have some of their own (`PGSSLROOTCERT`).
+    /// Reads `.env` and the environment; the environment takes precedence. Also sets the variables of
+    /// `.env` that are unset in the process environment, because libraries read their own variables from
+    /// there (`PGSSLROOTCERT`).
     ///
     /// # Errors
-    /// A sentence, where `.env` cannot be read.
+    /// Returns a message if `.env` cannot be read.
     pub(super) fn read() -> Result<Self, String> {
         let lines = lines()?;
         let named = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
@@ -75,9 +76,9 @@ impl Environment {
         lines: &[(String, String)],
     ) -> Self {
         let mut found = Self::default();
-        let mut seen = BTreeSet::new();
+        let mut names = BTreeSet::new();
         for (name, _) in lines {
-            if !seen.insert(name) {
+            if !names.insert(name) {
                 found.repeated.insert(name.clone());
             }
         }
@@ -98,12 +99,13 @@ impl Environment {
         }
     }
 
-    /// A variable, where it is set.
+    /// Returns a variable, or None if it is unset.
     pub(super) fn get(&self, name: &str) -> Option<&Variable> {
         self.variables.get(name)
     }
 
-    /// What may be a slip: names that are nearly those of settings, and several lines for one of them.
+    /// Returns a warning for each variable that resembles a setting but is none, and for each setting
+    /// with several lines in `.env`.
     pub(super) fn remarks(&self, settings: &[&str]) -> Vec<String> {
         let unknown = self.variables.iter().filter_map(|(name, variable)| {
             let place = variable.place;
@@ -124,7 +126,7 @@ impl Environment {
     }
 }
 
-/// What every line of `.env` says, in their order.
+/// Reads the names and values of the lines of `.env`, in order. A missing file has no lines.
 fn lines() -> Result<Vec<(String, String)>, String> {
     let bytes = match fs::read(ENV_FILE) {
         Ok(bytes) => bytes,
@@ -148,8 +150,9 @@ fn lines() -> Result<Vec<(String, String)>, String> {
     }
 }
 
-/// The first line of `.env` with a `$` that the reader replaced by nothing, because no variable of that
-/// name is set. Found by reading the text once more with another character for each `$`.
+/// Returns the name of the first line of `.env` with a `$` that the parser replaced by nothing because the
+/// variable after the `$` is unset. To find the line, the text is parsed again with [`MARK`] in place of
+/// each `$`.
 fn unset_variable(text: &[u8], lines: &[(String, String)]) -> Option<String> {
     let text = String::from_utf8_lossy(text).replace("\\$", ESCAPED);
     let marked = text.replace('$', MARK);
@@ -171,7 +174,7 @@ fn unset_variable(text: &[u8], lines: &[(String, String)]) -> Option<String> {
     found.map(|(_, (_, (name, _)))| name)
 }
 
-/// The name of a variable that a text after a `$` begins with.
+/// Returns the variable name at the start of a text that follows a `$`: `name` or `{name}`.
 fn variable(text: &str) -> &str {
     let braced = text
         .strip_prefix('{')
@@ -180,13 +183,13 @@ fn variable(text: &str) -> &str {
     braced.or(plain).unwrap_or_default()
 }
 
-/// Of several lines for one variable the last, as in Docker Compose and in a shell.
+/// Keeps the last of several lines for one variable, as Docker Compose and shells do.
 fn last_of_each<'a>(lines: &'a [(String, String)]) -> BTreeMap<&'a str, &'a str> {
     let pair = |(name, value): &'a (String, String)| (name.as_str(), value.as_str());
     lines.iter().map(pair).collect()
 }
 
-/// A value as a line of `.env` has it.
+/// Quotes a value for a line of `.env`.
 fn quoted(value: &str) -> String {
     let escaped = value
         .replace('\\', "\\\\")
@@ -195,8 +198,8 @@ fn quoted(value: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-/// What is wrong with `.env`. A broken line is told by the one before it and not shown: it may
-/// hold a password.
+/// Returns the message for an error in `.env`. A malformed line may hold a password, so the message names
+/// the line before it instead of showing it.
 fn unreadable(error: &dotenvy::Error, before: Option<&(String, String)>) -> String {
     let cause = match (error, before) {
         (dotenvy::Error::LineParse(..), Some((name, _))) => {
@@ -244,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_lines_the_last_counts_and_they_are_named() {
+    fn the_last_of_several_lines_counts_and_is_reported() {
         let lines = [
             ("PORT", "1"),
             ("MINE", "1"),
@@ -270,7 +273,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is quoted is read as it was.
+        /// Checks that a quoted value is read back unchanged.
         #[test]
         fn a_quoted_value_is_the_same(value in any::<String>(), next in "[ -~]{0,10}") {
             prop_assume!(!value.contains(['\r', '\0']) && !next.contains('\0'));
