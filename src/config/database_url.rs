@@ -1,12 +1,12 @@
-//! The URL of a database, read part by part, so that a wrong part is named and nothing of it is
-//! shown: it may hold a password, whole or by a slip.
+//! Parser of DATABASE_URL. It reads the URL part by part, so that an error names the wrong part without
+//! showing its text: any part may hold a password, at least by mistake.
 
 use crate::database::{PgConnectOptions, Target};
 use sqlx::postgres::PgSslMode;
 use std::{net::Ipv6Addr, path::PathBuf, str::FromStr};
 use url::{ParseError, Url};
 
-/// Parameters that mean something to the driver, besides `options[name]`.
+/// Query parameters that the driver understands, besides `options` and `options[name]`.
 const UNDERSTOOD: [&str; 17] = [
     "sslmode",
     "ssl-mode",
@@ -26,7 +26,7 @@ const UNDERSTOOD: [&str; 17] = [
     "password",
     "application_name",
 ];
-/// Parameters of TLS that other programs understand and that weaken nothing where they are ignored.
+/// TLS parameters of other programs that may be ignored without weakening security.
 const IGNORED_TLS: [&str; 7] = [
     "sslcompression",
     "sslcrl",
@@ -37,13 +37,13 @@ const IGNORED_TLS: [&str; 7] = [
     "sslsni",
 ];
 
-/// Where the data is, and which parameters of the URL are not understood.
+/// Result of parsing a URL: the database, and the names of the unknown parameters.
 pub(super) struct Read {
     pub(super) target: Target,
     pub(super) ignored: Vec<String>,
 }
 
-/// Reads the value of DATABASE_URL.
+/// Parses the value of DATABASE_URL. An error is a message that shows no part of the value.
 pub(super) fn read(text: &str) -> Result<Read, String> {
     let text = text.trim();
     if text.starts_with(['"', '\'']) {
@@ -64,7 +64,7 @@ pub(super) fn read(text: &str) -> Result<Read, String> {
     postgres(text)
 }
 
-/// The parts of a host that an IPv6 address is written in.
+/// Removes the brackets around an IPv6 address. Other hosts stay unchanged.
 pub(super) fn without_brackets(host: &str) -> &str {
     let inner = host
         .strip_prefix('[')
@@ -99,7 +99,7 @@ fn sqlite(path: &str) -> Result<Read, String> {
     }
 }
 
-/// What a host must be where several are named.
+/// Requirement on the host, for an error about a URL with several hosts.
 const ONE_HOST: &str =
     "one name or address; where Postgres fails over, one that moves to the new primary";
 
@@ -148,7 +148,7 @@ fn postgres(text: &str) -> Result<Read, String> {
         };
         url.query_pairs_mut().append_pair(key, value);
     }
-    // The driver's own message could show the URL.
+    // The driver's own error is dropped: it could show the URL.
     let options = PgConnectOptions::from_str(url.as_str());
     let mut options = options.map_err(|_| wrong("each part", "right; one of them is not"))?;
     let host = without_brackets(options.get_host()).to_owned();
@@ -159,7 +159,7 @@ fn postgres(text: &str) -> Result<Read, String> {
     })
 }
 
-/// What is wrong with a URL that is none.
+/// Returns the message for a text that is not a URL.
 fn unreadable(text: &str, error: ParseError) -> String {
     let authority = text.split("://").nth(1).unwrap_or_default();
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
@@ -178,10 +178,10 @@ fn unreadable(text: &str, error: ParseError) -> String {
     }
 }
 
-/// Whether a part that is percent-encoded holds UTF-8.
+/// Returns true if a percent-encoded part decodes to UTF-8.
 fn decodes(text: &str) -> bool {
-    // As a value of a form it is decoded in the same way, but for the plus sign; what is no UTF-8 is
-    // replaced.
+    // Form decoding equals percent-decoding except for `&`, `=` and `+`, which are therefore masked. The
+    // decoder replaces invalid UTF-8 by U+FFFD.
     let text = text.replace(['&', '=', '+'], "_");
     url::form_urlencoded::parse(text.as_bytes()).all(|(text, _)| !text.contains('\u{fffd}'))
 }
@@ -210,7 +210,7 @@ fn check_parameter(key: &str, value: &str) -> Result<(), String> {
     }
 }
 
-/// The name of a parameter that is not understood, where it can be shown and ignored.
+/// Returns the name of an unknown parameter if the parameter may be shown and ignored.
 fn unknown(key: &str) -> Result<String, String> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
     if key.is_empty() || key.len() > 32 || !key.chars().all(is_name) {
@@ -219,7 +219,7 @@ fn unknown(key: &str) -> Result<String, String> {
             "parameters, name=value; a ? of the password is written as %3F",
         ));
     }
-    // A slip in the name must not mean less safety than was asked for.
+    // A misspelt TLS parameter must not silently disable TLS.
     if key.starts_with("ssl") && !IGNORED_TLS.contains(&key) {
         return Err(wrong(
             &format!("the parameter {key}"),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_names_one_of_two_stores() {
+    fn a_url_selects_sqlite_or_postgres() {
         let sqlite = |url: &str| match read(url).map(|read| read.target) {
             Ok(Target::Sqlite(path)) => path,
             _ => panic!("{url}"),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_address_is_known_without_its_brackets() {
+    fn an_ipv6_address_loses_its_brackets() {
         for url in [
             "postgres://u@[::1]:5432/d",
             "postgres:///d?user=u&host=[::1]",
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_part_is_named_and_nothing_of_it_shown() {
+    fn a_wrong_part_is_named_but_not_shown() {
         for (url, part) in [
             ("", "postgres://USER"),
             ("mysql://h", "postgres://USER"),
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_other_programs_are_left_out_by_name() {
+    fn parameters_of_other_programs_are_ignored_and_reported() {
         let url = "postgres://u@h/d?connect_timeout=3&sslmode=disable&channel_binding=secret";
         let read = read(url).map(|read| read.ignored);
         let expected = ["connect_timeout", "channel_binding"].map(str::to_owned);

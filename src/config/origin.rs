@@ -1,12 +1,14 @@
-//! Web origins as browsers write them: what is written otherwise would never match one.
+//! Parser of web origins. An origin must be written exactly as browsers write it; another spelling would
+//! never match the `Origin` header.
 
 use url::{Origin, Url};
 
 const EXPECTED: &str =
     "must be scheme://host[:port] without a path, such as https://chat.example.com";
 
-/// Reads the origin of pages that may use the API: of the web, or of apps with a scheme of their own
-/// (`capacitor://localhost`). It counts exactly as it is written.
+/// Parses an origin of pages that may use the API: a web origin, or the origin of an app with its own
+/// scheme (`capacitor://localhost`). The origin is compared exactly as written, so any spelling other than
+/// the browsers' is an error. The error shows the right spelling.
 pub(super) fn origin(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.contains('*') {
@@ -15,13 +17,13 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
         ));
     }
     let Some((scheme, place)) = text.split_once("://") else {
-        return Err(without_scheme(text));
+        return Err(missing_scheme_error(text));
     };
     if place.is_empty() {
         return Err(EXPECTED.to_owned());
     }
     match scheme.to_ascii_lowercase().as_str() {
-        "ws" | "wss" => Err(of_a_socket(scheme, place)),
+        "ws" | "wss" => Err(socket_url_error(scheme, place)),
         "file" | "ftp" | "data" | "blob" => Err(format!(
             "{EXPECTED}; pages of {scheme}: have the origin null, which stands for every such page"
         )),
@@ -33,12 +35,12 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-/// The origin of a URL as browsers write it.
+/// Returns the origin of a URL as browsers write it, or None if the text has no origin.
 fn canonical(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
     match url.origin() {
         origin @ Origin::Tuple(..) => Some(origin.ascii_serialization()),
-        // Of apps. Their hosts are not put into lower case.
+        // Origin of an app. Browsers keep the case of its host.
         Origin::Opaque(_) => {
             let port = url.port().map_or(String::new(), |port| format!(":{port}"));
             let host = url.host_str().filter(|host| !host.is_empty())?;
@@ -47,15 +49,15 @@ fn canonical(text: &str) -> Option<String> {
     }
 }
 
-fn without_scheme(text: &str) -> String {
+fn missing_scheme_error(text: &str) -> String {
     match canonical(&format!("https://{text}")) {
         Some(right) if !text.is_empty() && text != "null" => format!("{EXPECTED}; here {right}"),
         _ => EXPECTED.to_owned(),
     }
 }
 
-/// A socket has the origin of the page that opens it.
-fn of_a_socket(scheme: &str, place: &str) -> String {
+/// Returns the error for a `ws` or `wss` URL. The origin of a socket is that of the page that opens it.
+fn socket_url_error(scheme: &str, place: &str) -> String {
     let of_pages = if scheme.eq_ignore_ascii_case("ws") {
         "http"
     } else {
@@ -71,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_browsers_send_is_taken_as_it_is() {
+    fn origins_as_browsers_send_them_are_accepted() {
         for right in [
             "https://chat.example.com",
             "http://localhost:3000",
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_match_is_refused_with_what_would() {
+    fn an_origin_that_can_never_match_is_refused_with_the_right_one() {
         for (wrong, right) in [
             ("*", "wildcard"),
             ("https://*.example.com", "wildcard"),
@@ -136,11 +138,12 @@ mod tests {
             ),
             ("ws://localhost:8080", "page: http://localhost:8080"),
         ] {
-            let told = origin(wrong).err().unwrap_or_default();
-            let ends = told.ends_with(right) || told.contains("wildcard") || told.contains("null");
+            let error = origin(wrong).err().unwrap_or_default();
+            let ends =
+                error.ends_with(right) || error.contains("wildcard") || error.contains("null");
             assert!(
-                told.starts_with("must be") && ends && told.contains(right),
-                "{wrong}: {told}"
+                error.starts_with("must be") && ends && error.contains(right),
+                "{wrong}: {error}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Readers of single settings; what they refuse, they say how to put right.
+//! Parsers of single settings. Their error messages say how to correct a value.
 
 use ipnet::IpNet;
 use std::{
@@ -24,7 +24,7 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be a number of seconds from 0.01 to 86400".to_owned())
 }
 
-/// A time to wait, which may be none.
+/// Parses a wait time in seconds, from 0 (no wait) to 86,400.
 pub(super) fn wait(text: &str) -> Result<Duration, String> {
     text.parse::<f64>()
         .ok()
@@ -41,24 +41,24 @@ pub(super) fn days(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be a number of days from 0.000001 to 3650".to_owned())
 }
 
-/// Longest time between two pings, in seconds. Clients take a socket for lost on which nothing came for 60 s.
-const LONGEST_PING: f64 = 45.0;
+/// Maximum interval between two pings, in seconds. Clients treat a socket as lost after 60 s of silence.
+const MAX_PING_SECONDS: f64 = 45.0;
 
-/// The time between two pings of a socket.
+/// Parses the interval between two pings of a socket, in seconds, from 0.01 to 45.
 pub(super) fn ping(text: &str) -> Result<Duration, String> {
     let interval = seconds(text).ok();
     interval
-        .filter(|interval| interval.as_secs_f64() <= LONGEST_PING)
+        .filter(|interval| interval.as_secs_f64() <= MAX_PING_SECONDS)
         .ok_or_else(|| {
             format!(
-                "must be a number of seconds from 0.01 to {LONGEST_PING}: clients take a socket for lost \
+                "must be a number of seconds from 0.01 to {MAX_PING_SECONDS}: clients take a socket for lost \
                  on which nothing came for 60 s"
             )
         })
 }
 
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
-    // Targets are names of modules. The reader of filters panics on some texts beyond ASCII.
+    // Targets are module names, so they are ASCII. `EnvFilter` panics on some texts beyond ASCII.
     let is_filter = text.is_ascii() && EnvFilter::try_new(text).is_ok();
     match is_filter && text.split(',').all(|part| is_directive(part.trim())) {
         true => Ok(text.to_owned()),
@@ -70,8 +70,8 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
     }
 }
 
-/// Whether a part of a log filter is a level, names a level, or is a target of this server. Another word
-/// is a misspelt level: the filter would take it for a target, and the log would be empty.
+/// Returns true if a part of a log filter is a level, contains a level, or is a target of this server. Any
+/// other word is a misspelt level: the filter would treat it as a target, and the log would stay empty.
 fn is_directive(part: &str) -> bool {
     let is_own = |part: &str| part.starts_with(env!("CARGO_CRATE_NAME"));
     let is_misspelt_target = part.starts_with(env!("CARGO_PKG_NAME"));
@@ -79,8 +79,8 @@ fn is_directive(part: &str) -> bool {
     names_level || part.is_empty() || part.parse::<LevelFilter>().is_ok() || is_own(part)
 }
 
-/// An address alone, or a network. Bits beyond the prefix are taken for a slip of the pen: somebody
-/// would be trusted who was not meant.
+/// Parses a single address or a network. A network with bits beyond its prefix is refused as a mistake,
+/// because it would trust more addresses than intended.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     let network = match text.parse::<IpAddr>() {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_comes_before_clients_give_up() {
+    fn pings_are_bounded() {
         assert_eq!(ping("45"), Ok(Duration::from_secs(45)));
         for wrong in ["45.1", "60", "0", "x"] {
             assert!(ping(wrong).is_err(), "{wrong}");
@@ -172,17 +172,17 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// Whatever is said: what is taken means the same when it is written down and read again,
-        /// what is refused is told what would be right.
+        /// Checks that an accepted value survives printing and parsing, and that each error message
+        /// says how to correct the value.
         #[test]
-        fn any_value_is_taken_or_told_what_would_be_right(text in prop_oneof![
+        fn any_value_is_accepted_or_explained(text in prop_oneof![
             any::<String>(),
             "(http|https|ftp|HTTP)://[ -~]{0,20}",
             "[0-9a-f.:]{0,20}(/[0-9]{1,3})?",
             "-?[0-9]{0,7}(\\.[0-9]{0,4})?(e[0-9])?",
             "[a-z_:=,]{0,20}",
         ]) {
-            let told = |error: String| error.starts_with("must be");
+            let is_explained = |error: String| error.starts_with("must be");
             let right = [
                 host(&text).map(|value| host(&value.to_string()) == Ok(value)),
                 seconds(&text).map(|value| (0.01..=86_400.0).contains(&value.as_secs_f64())),
@@ -191,7 +191,7 @@ mod tests {
                 log_filter(&text).map(|value| value == text),
             ];
             for result in right {
-                prop_assert!(result.unwrap_or_else(told), "{}", text);
+                prop_assert!(result.unwrap_or_else(is_explained), "{}", text);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Secrets from files, which neither the list of processes nor the environment shows.
+//! Secrets from files. A file keeps a secret out of the process list and of the environment.
 
 use super::Config;
 use clap::Args;
@@ -8,31 +8,33 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Largest file that is read for a secret, in bytes.
+/// Maximum size of a file with a secret, in bytes.
 const LARGEST: u64 = 64 * 1024;
 
-/// The files.
+/// Files that hold the values of secret settings.
 #[derive(Clone, Args)]
 pub struct SecretFiles {
-    /// File with the DATABASE_URL, in its place; a newline at its end is left out
+    /// File that holds the value of DATABASE_URL; a final newline is ignored. Default: none
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "PATH")]
     pub database_url_file: Option<PathBuf>,
 
-    /// File with the DB_PASS, in its place
+    /// File that holds the value of DB_PASS; a final newline is ignored. Default: none
     #[arg(long, env = "DB_PASS_FILE", value_name = "PATH")]
     pub db_pass_file: Option<PathBuf>,
 
-    /// File with the NATS_URL, in its place: that URL may hold a password or a token
+    /// File that holds the value of NATS_URL, which may contain a password or a token; a final newline is
+    /// ignored. Default: none
     #[arg(long, env = "NATS_URL_FILE", value_name = "PATH")]
     pub nats_url_file: Option<PathBuf>,
 
-    /// File with the METRICS_TOKEN, in its place
+    /// File that holds the value of METRICS_TOKEN; a final newline is ignored. Default: none
     #[arg(long, env = "METRICS_TOKEN_FILE", value_name = "PATH")]
     pub metrics_token_file: Option<PathBuf>,
 }
 
 impl SecretFiles {
-    /// An error about a secret, with the name of the variable and the file that it came from.
+    /// Adds the `_FILE` variable and the path to an error about a secret that was read from a file. Other
+    /// errors stay unchanged.
     pub(crate) fn renamed(&self, error: String) -> String {
         let files = [
             ("DATABASE_URL", &self.database_url_file),
@@ -49,10 +51,11 @@ impl SecretFiles {
 }
 
 impl Config {
-    /// Reads the secrets that stand in files.
+    /// Reads the secrets from their files into the settings.
     ///
     /// # Errors
-    /// A sentence that names the setting, where its file cannot be read or it is given twice.
+    /// Returns a message that names the setting if its file cannot be read, or if the setting is also given
+    /// directly.
     pub(super) fn read_secrets(&mut self) -> Result<(), String> {
         let files = self.secret_files.clone();
         for (name, file, setting) in [
@@ -85,7 +88,7 @@ impl Config {
         Ok(())
     }
 
-    /// Names the secrets among the settings that came as flags.
+    /// Returns a warning for each secret that was given as a flag. `is_flag` tells if an argument id was.
     pub(super) fn secret_flags(&self, is_flag: impl Fn(&str) -> bool) -> Vec<String> {
         let url = self.database.database_url.as_deref();
         let nats = self.nats_url.as_deref();
@@ -117,7 +120,7 @@ impl Config {
     }
 }
 
-/// Whether a database's URL names a password.
+/// Returns true if a Postgres URL contains a password.
 fn has_password(url: &str) -> bool {
     let Some(("postgres" | "postgresql", place)) = url.trim().split_once("://") else {
         return false;
@@ -148,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_in_a_url_is_seen() {
+    fn a_password_in_a_url_is_detected() {
         for secret in [
             "postgres://me:hunter2@h/n",
             "postgres://me:hunter2@h",

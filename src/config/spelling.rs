@@ -1,15 +1,16 @@
-//! Variables that are not quite settings: their names are misspelt, or their values another program's.
+//! Detection of mistaken variables: a name that resembles a setting, or a value that another program set.
 
 use strsim::damerau_levenshtein;
 
-/// Longest name that may be a misspelt one, in bytes.
-const LONGEST: usize = 64;
-/// Shortest setting that may be meant by a longer name (`DB_PASS` by `DB_PASSWORD`), in bytes.
-const SHORTEST_BEGINNING: usize = 7;
+/// Maximum length of a variable name that is compared with settings, in bytes.
+const MAX_NAME_LENGTH: usize = 64;
+/// Minimum length, in bytes, of a setting that a longer name may stand for (`DB_PASS` for `DB_PASSWORD`).
+const MIN_PREFIX_LENGTH: usize = 7;
 
-/// The setting that a variable of another name was probably meant for.
+/// Returns the setting that a variable name is probably a misspelling of. Returns None for the exact name
+/// of a setting and for names that resemble no setting.
 pub(super) fn meant<'a>(name: &str, settings: &[&'a str]) -> Option<&'a str> {
-    if settings.contains(&name) || name.len() > LONGEST {
+    if settings.contains(&name) || name.len() > MAX_NAME_LENGTH {
         return None;
     }
     let name = name.to_ascii_uppercase();
@@ -23,13 +24,13 @@ fn is_near(name: &str, setting: &str) -> bool {
         return true;
     }
     let rest = name.strip_prefix(setting).unwrap_or_default();
-    let is_longer = setting.len() >= SHORTEST_BEGINNING
+    let is_longer = setting.len() >= MIN_PREFIX_LENGTH
         && !rest.is_empty()
         && rest.bytes().all(|byte| byte.is_ascii_uppercase());
     let slips = damerau_levenshtein(name, setting);
     is_longer
         || match setting.len() {
-            // One letter makes other words of these: two that are swapped do not.
+            // A changed letter turns a short name into another word; two swapped letters do not.
             0..=4 => slips == 1 && letters(name) == letters(setting),
             5..=9 => slips <= 1,
             10..=14 => slips <= 2,
@@ -43,7 +44,7 @@ fn letters(name: &str) -> Vec<u8> {
     letters
 }
 
-/// What a refused value of a variable looks like, where another program is known to set such ones.
+/// Returns a hint at the likely cause of a refused value, if another program is known to set such values.
 pub(super) fn looks_like(name: &str, value: &str) -> Option<&'static str> {
     let is_quoted = |quote| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
     if value.starts_with("tcp://") || value.starts_with("udp://") {
@@ -60,10 +61,10 @@ pub(super) fn looks_like(name: &str, value: &str) -> Option<&'static str> {
             "Its quotes are part of it: docker --env-file and Kubernetes do not take them away",
         );
     }
-    (name == "HOST").then(|| of_a_host(value)).flatten()
+    (name == "HOST").then(|| host_hint(value)).flatten()
 }
 
-fn of_a_host(value: &str) -> Option<&'static str> {
+fn host_hint(value: &str) -> Option<&'static str> {
     let part = |of: &[&str]| {
         value
             .split('-')
@@ -102,7 +103,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_slip_of_the_pen_is_named() {
+    fn a_misspelt_name_finds_its_setting() {
         for (name, setting) in [
             ("DATABSE_URL", "DATABASE_URL"),
             ("DATABASE_URI", "DATABASE_URL"),
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_other_programs_set_is_not() {
+    fn variables_of_other_programs_match_no_setting() {
         for name in [
             "PATH",
             "HOME",
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_other_programs_are_known() {
+    fn values_of_other_programs_are_recognized() {
         for (name, value, words) in [
             ("DB_PORT", "tcp://10.0.0.11:5432", "Kubernetes"),
             ("PORT", "udp://10.0.0.11:5432", "Kubernetes"),
@@ -170,8 +171,8 @@ mod tests {
             ("HOST", "arm64-apple-darwin20.0.0", "conda"),
             ("HOST", "carls-laptop.local", "tcsh"),
         ] {
-            let told = looks_like(name, value).unwrap_or_default();
-            assert!(told.contains(words), "{name}={value}: {told}");
+            let hint = looks_like(name, value).unwrap_or_default();
+            assert!(hint.contains(words), "{name}={value}: {hint}");
         }
         for (name, value) in [("PORT", "abc"), ("HOST", "1.2.3.4.5"), ("AUTH", "x-linux")] {
             assert_eq!(looks_like(name, value), None, "{name}={value}");
