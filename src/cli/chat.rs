@@ -1,4 +1,4 @@
-//! Chats without the API: an admin for a chat that has none, or none that is there.
+//! Command `make-admin`: it appoints an admin without the API, for a chat without a reachable admin.
 
 use super::{
     cause,
@@ -11,7 +11,7 @@ use crate::{
     repository::{ChatRepository, LockedChatRepository, UserRepository},
 };
 
-/// Makes a user an admin of a chat, and a member where they are none.
+/// Makes a user an admin of a chat. Adds the user to the chat if the user is not a member.
 pub(super) async fn make_admin(
     store: &Database,
     named: &str,
@@ -27,16 +27,17 @@ pub(super) async fn make_admin(
         .lock(id)
         .await
         .map_err(failed)?;
-    let seated = match locked_chat.set_role(user.customer_id, admin).await {
+    let updated = match locked_chat.set_role(user.customer_id, admin).await {
         Ok(None) => locked_chat.add(user.customer_id, Role::Admin).await,
-        seated => seated,
+        updated => updated,
     };
-    if seated.map_err(failed)?.is_none() {
+    if updated.map_err(failed)?.is_none() {
         return Err(format!(
             "chat {id} or {} was deleted just now; nothing was changed",
             user.username
         ));
     }
+    // The chat has at least one member now.
     locked_chat.note_empty(None).await.map_err(failed)?;
     locked_chat.commit().await.map_err(failed)?;
     let (name, chat) = (user.username, chat.chat_name);
@@ -47,8 +48,8 @@ pub(super) async fn make_admin(
     })
 }
 
-/// The user of that name or id. Anybody may call themselves by another's id, so that what could be
-/// either is refused.
+/// Finds a user by name or id. A user may have a name equal to the id of another user; such an ambiguous text
+/// is refused.
 async fn find(users: &UserRepository, named: &str) -> Result<User, String> {
     let name = SoughtName::new(named);
     let by_name = users.find_by_name(&name).await.map_err(failed)?;

@@ -1,7 +1,7 @@
-//! The control socket: how commands reach the server that has the SQLite file open. It lies beside the
-//! file, as `<file>.sock`, and serves the user who runs the server, and root.
+//! Control socket, through which commands reach the server that has the SQLite file open. Its path is
+//! `<file>.sock`, next to the SQLite file. Only the user of the server process and root may use it.
 //!
-//! A client sends one line of JSON, a [`Request`], and gets one line, a [`Reply`].
+//! A client sends one line of JSON, a [`Request`], and receives one line of JSON, a [`Reply`].
 
 use super::{hasher, request::Request};
 use crate::{
@@ -26,41 +26,41 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Longest line, in bytes, of a request or a reply.
+/// Maximum length of a request or reply line, in bytes.
 const LONGEST_LINE: u64 = 64 * 1024;
-/// How long a client may take to send its request.
+/// Time limit for a client to send its request.
 const READ_LIMIT: Duration = Duration::from_secs(5);
-/// Clients that are connected at once; further ones wait to be accepted.
+/// Maximum number of connected clients. Further clients wait to be accepted.
 const MAX_CLIENTS: usize = 64;
-/// How long a request may take, and how long a client waits for the reply.
+/// Time limit of a request on the server, and of a client's wait for the reply.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Requests that are carried out at once; further clients wait.
+/// Maximum number of requests performed at once. Further requests wait.
 const AT_ONCE: usize = 4;
-/// How long the server waits before it accepts again after a failure.
+/// Pause of the server after a failed accept.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The answer to a request.
+/// Reply to a request.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Reply {
-    /// It is done: a sentence.
+    /// The request succeeded; the text is a sentence about the result.
     Done(String),
-    /// It is not: what is wrong, and what would be right.
+    /// The request was refused or failed; the text is the error and its remedy.
     Refused(String),
 }
 
-/// Where the control socket of a database is. None for Postgres, which several servers share.
-fn place(target: &Target) -> Option<PathBuf> {
+/// Returns the path of the control socket of a database, or None for Postgres, which several servers share.
+fn socket_path(target: &Target) -> Option<PathBuf> {
     let Target::Sqlite(path) = target else {
         return None;
     };
     Some(beside(path, ".sock"))
 }
 
-/// Has the server that has the database open carry out a request; gives its sentence.
+/// Sends a request to the server that has the database open. Returns the sentence of its reply.
 ///
 /// # Errors
-/// The server's refusal, or that it cannot be reached.
+/// Returns the server's refusal, or a message that the server does not answer.
 pub(super) async fn ask(path: &Path, request: &Request) -> Result<String, String> {
     let lost = |e: io::Error| format!("the running server does not answer at its socket: {e}");
     let exchange = async {
@@ -81,16 +81,17 @@ pub(super) async fn ask(path: &Path, request: &Request) -> Result<String, String
     }
 }
 
-/// The path of the control socket of the server that has the database open. None where no server has it
-/// open, or where it is on Postgres.
+/// Returns the path of the control socket of the server that has the database open. Returns None if no server
+/// has the database open, or if the database is on Postgres.
 pub(super) fn running(target: &Target) -> Option<PathBuf> {
-    place(target).filter(|_| target.is_in_use())
+    socket_path(target).filter(|_| target.is_in_use())
 }
 
-/// The server's side of the control socket.
+/// Server side of the control socket.
 pub struct Control {
     listener: UnixListener,
     path: PathBuf,
+    /// User id of this process.
     owner: u32,
     work: Arc<Work>,
 }
@@ -98,22 +99,22 @@ pub struct Control {
 struct Work {
     store: Database,
     passwords: PasswordHasher,
-    /// Closes the sockets of a session that has ended.
+    /// Closes the sockets of an ended session.
     close: Box<dyn Fn(SessionId) + Send + Sync>,
-    turns: Semaphore,
+    permits: Semaphore,
 }
 
 impl Control {
-    /// Listens beside the database file, which this process has locked. `close` is called with each session
-    /// that a command ends. None on Postgres, and where the socket cannot be made: then commands need the
-    /// server stopped, and the log says why.
+    /// Listens on the socket next to the database file, which this process has locked. `close` is called with
+    /// each session that a command ends. Returns None on Postgres, and if the socket cannot be created:
+    /// commands then need a stopped server, and the log gives the reason.
     #[must_use]
     pub fn listen(
         config: &Config,
         store: &Database,
         close: impl Fn(SessionId) + Send + Sync + 'static,
     ) -> Option<Self> {
-        let path = place(&config.target().ok()?)?;
+        let path = socket_path(&config.target().ok()?)?;
         match bind(&path) {
             Ok((listener, owner)) => Some(Self {
                 listener,
@@ -123,7 +124,7 @@ impl Control {
                     store: store.clone(),
                     passwords: hasher(config),
                     close: Box::new(close),
-                    turns: Semaphore::new(AT_ONCE),
+                    permits: Semaphore::new(AT_ONCE),
                 }),
             }),
             Err(error) => {
@@ -134,24 +135,24 @@ impl Control {
         }
     }
 
-    /// Carries out requests until `stop`. A request that has arrived whole is finished; the client of half a
-    /// request is dropped.
+    /// Performs requests until `stop`. A request that was received completely is finished; a client that has
+    /// sent part of a request is disconnected.
     pub async fn run(self, stop: CancellationToken) {
         let clients = TaskTracker::new();
-        let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+        let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
         let accept = async || {
             (
-                Arc::clone(&places).acquire_owned().await,
+                Arc::clone(&slots).acquire_owned().await,
                 self.listener.accept().await,
             )
         };
-        while let Some((place, accepted)) = stop.run_until_cancelled(accept()).await {
+        while let Some((slot, accepted)) = stop.run_until_cancelled(accept()).await {
             match accepted {
                 Ok((stream, _)) if self.is_trusted(&stream) => {
                     let (work, stop) = (Arc::clone(&self.work), stop.clone());
                     clients.spawn(async move {
                         serve(stream, &work, &stop).await;
-                        drop(place);
+                        drop(slot);
                     });
                 }
                 Ok(_) => {
@@ -165,11 +166,11 @@ impl Control {
         }
         clients.close();
         clients.wait().await;
-        // The next server makes its own.
+        // A failure is harmless: the next server replaces the file.
         let _ = fs::remove_file(&self.path);
     }
 
-    /// Whether the other side runs as the user of this process, or as root.
+    /// Returns true if the client runs as the user of this process or as root.
     fn is_trusted(&self, stream: &UnixStream) -> bool {
         stream
             .peer_cred()
@@ -177,7 +178,7 @@ impl Control {
     }
 }
 
-/// Makes the socket, in the place of one that a killed server left. Also gives this process's user id.
+/// Creates the socket and replaces one that a killed server left. Returns the user id of this process, too.
 fn bind(path: &Path) -> io::Result<(UnixListener, u32)> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -185,6 +186,7 @@ fn bind(path: &Path) -> io::Result<(UnixListener, u32)> {
     }
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    // The peer of a socket pair is this process, so its credentials give the user id.
     let (own, _) = UnixStream::pair()?;
     Ok((listener, own.peer_cred()?.uid()))
 }
@@ -203,7 +205,7 @@ async fn answer(mut stream: UnixStream, work: &Work, stop: &CancellationToken) -
         return Ok(());
     };
     read??;
-    let Ok(_turn) = work.turns.acquire().await else {
+    let Ok(_permit) = work.permits.acquire().await else {
         return Ok(());
     };
     let reply = match serde_json::from_slice::<Request>(&line) {
@@ -233,7 +235,7 @@ async fn carry_out(request: Request, work: &Work) -> Reply {
             Reply::Done(outcome.said)
         }
         Ok(Err(why)) => {
-            // The reason may hold names, so that only the person who asked is told.
+            // The reason may hold names, so it goes to the client but not to the log.
             tracing::info!(command, "command refused");
             Reply::Refused(why)
         }

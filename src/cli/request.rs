@@ -1,4 +1,5 @@
-//! Commands that change the store, in a form that a running server takes too.
+//! Commands that change the database, as serializable requests. A request is performed by the command itself
+//! or, through the control socket, by a running server.
 
 use super::{cause, chat::make_admin};
 use crate::{
@@ -10,52 +11,52 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What a command asks for. It holds a password, so that it has no `Debug`.
+/// Request of a command. It has no `Debug`, because it may hold a password.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Request {
-    /// Makes a user.
+    /// Creates a user.
     CreateUser {
-        /// The name, as it was typed.
+        /// Name as typed, unchecked.
         name: String,
-        /// The password, as it was typed.
+        /// Password as typed, unchecked.
         password: String,
     },
-    /// Gives a user another password, and ends their sessions.
+    /// Sets a new password for a user and ends the user's sessions.
     ResetPassword {
-        /// The name, as it was typed.
+        /// Name as typed, unchecked.
         name: String,
-        /// The password, as it was typed.
+        /// Password as typed, unchecked.
         password: String,
     },
-    /// Begins another epoch of the log.
+    /// Starts a new epoch of the log.
     NewEpoch,
     /// Makes a user an admin of a chat.
     MakeAdmin {
-        /// The chat's id, as it was typed.
+        /// Id of the chat as typed, unchecked.
         chat: String,
-        /// The user's name or id, as it was typed.
+        /// Name or id of the user as typed, unchecked.
         user: String,
     },
-    /// Brings the tables up to date: a server that runs has done so.
+    /// Updates the tables. No work is left: an open database is up to date.
     Migrate,
 }
 
-/// What a command has done.
+/// Result of a request that succeeded.
 #[derive(Debug)]
 pub struct Outcome {
-    /// A sentence for the person who asked.
+    /// Sentence about the result, for the user of the command.
     pub said: String,
-    /// The user that was made or changed.
+    /// User that was created or changed; None if the request concerns no user.
     pub user: Option<UserId>,
-    /// The chat that was changed.
+    /// Chat that was changed; None if the request concerns no chat.
     pub chat: Option<ChatId>,
-    /// The sessions that ended, with their users: their sockets are to be closed.
+    /// Sessions that ended, with their users. The server closes the sockets of these sessions.
     pub ended: Vec<(UserId, SessionId)>,
 }
 
 impl Request {
-    /// The name of the command, as it is typed.
+    /// Returns the name of the command as it is typed.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -67,10 +68,10 @@ impl Request {
         }
     }
 
-    /// Does what is asked for, on a store that is open and up to date.
+    /// Performs the request on an open database with up-to-date tables.
     ///
     /// # Errors
-    /// A sentence for the person who asked: what is wrong, and what would be right.
+    /// Returns a message for the user of the command: the error and its remedy.
     pub async fn perform(
         self,
         store: &Database,
