@@ -1,4 +1,5 @@
-//! Users without the API: the first one of a new server, and who has forgotten their password.
+//! Commands that create a user or reset a password without the API: for the first user of a new server, and
+//! for a forgotten password.
 
 use super::{carry_out, cause, request::Request};
 use crate::{
@@ -7,11 +8,12 @@ use crate::{
 };
 use std::io::{self, BufRead, IsTerminal, Read};
 
-/// Longest line that is taken for a password; what is too long for one is refused with its reason.
+/// Maximum length, in bytes, of the line that is read as a password. It exceeds the longest password, so
+/// that a longer password gets the error with its reason.
 const LONGEST_LINE: u64 = 4096;
 
 pub(super) async fn create(config: &Config, name: &str) -> Result<(), String> {
-    // Before a password is asked for.
+    // Checked before the password prompt.
     let name = Username::parse(name.to_owned()).map_err(|e| cause(&e))?;
     let request = Request::CreateUser {
         name: name.to_string(),
@@ -28,8 +30,8 @@ pub(super) async fn reset_password(config: &Config, name: &str) -> Result<(), St
     carry_out(config, request).await
 }
 
-/// Asks for a password, twice, without showing it; or takes a line of standard input. Never an
-/// argument: those stand in the list of processes and in the shell's history.
+/// Prompts for a password twice without showing it. Reads one line of standard input if standard input is no
+/// terminal. A password is never an argument: arguments appear in the process list and in the shell history.
 fn password() -> Result<String, String> {
     let text = match io::stdin().is_terminal() {
         true => prompt()?,

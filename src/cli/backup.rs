@@ -1,4 +1,4 @@
-//! Everything into a file, and back.
+//! Commands `export` and `import`: they connect `crate::backup` to files, pipes and a progress bar.
 
 use super::{open, output_file::OutputFile, remark, stream::Stream};
 use crate::{
@@ -16,10 +16,11 @@ use std::{
     time::Duration,
 };
 
-/// Bytes that are read or written at once.
+/// Size of the read and write buffers, in bytes.
 pub(super) const BUFFER: usize = 256 * 1024;
 
-/// Writes everything. A file gets its name when it is whole: what fails leaves an older copy alone.
+/// Exports all data. A file is renamed to its final name after it is complete, so a failed export leaves an
+/// older copy unchanged.
 pub(super) async fn export(config: &Config, wanted: &Export) -> Result<(), String> {
     config.check()?;
     let mut snapshot = Snapshot::new(database::snapshot(&config.target()?).await?);
@@ -58,7 +59,7 @@ pub(super) async fn export(config: &Config, wanted: &Export) -> Result<(), Strin
     Ok(())
 }
 
-/// Reads everything.
+/// Imports all data.
 pub(super) async fn import(config: &Config, archive: &Archive) -> Result<(), String> {
     config.check()?;
     let source = named(archive);
@@ -90,6 +91,7 @@ pub(super) async fn import(config: &Config, archive: &Archive) -> Result<(), Str
     Ok(())
 }
 
+/// Returns the file that was named, or None for standard input and output.
 fn named(archive: &Archive) -> Option<&Path> {
     archive
         .file
@@ -97,7 +99,7 @@ fn named(archive: &Archive) -> Option<&Path> {
         .filter(|file| *file != Path::new("-"))
 }
 
-/// A bar on standard error, where that is a terminal; else nothing.
+/// Returns a progress bar on standard error. It is hidden if standard error is no terminal.
 fn bar(length: u64, template: &str) -> ProgressBar {
     let bar = ProgressBar::new(length);
     match ProgressStyle::with_template(template) {

@@ -1,4 +1,4 @@
-//! A look at the settings and the store before a server is started with them.
+//! Command `check`: it inspects the settings and the database before a server starts with them.
 
 use super::tell;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     database::{Tables, flaws_of, inspect, try_start},
 };
 
-/// Says what was looked at, a line each, up to what is wrong.
+/// Prints one line for each check. Stops at the first error and returns its message.
 pub(super) async fn run(config: &Config) -> Result<(), String> {
     config.check()?;
     let target = config.target()?;

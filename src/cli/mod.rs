@@ -1,4 +1,4 @@
-//! What the binary does besides serving. Each command does its work, says one sentence, and ends.
+//! Commands of the binary other than `serve`. Each command does its work, prints its result and ends.
 
 mod account;
 mod backup;
@@ -28,13 +28,13 @@ use std::{
 pub use control::Control;
 pub use request::{Outcome, Request};
 
-/// Connections that a command opens: it does one thing after the other.
+/// Number of database connections that a command opens. A command works sequentially, so two are enough.
 const CONNECTIONS: u32 = 2;
 
-/// Does what was asked for; serving is not done here, but by `App`.
+/// Runs a command. For `Serve` it does nothing: `App` runs the server.
 ///
 /// # Errors
-/// A sentence for whoever asked: what is wrong, and what would be right.
+/// Returns a message for the user of the command: the error and its remedy.
 pub async fn run(command: &CliCommand, config: &Config) -> Result<(), String> {
     match command {
         CliCommand::Serve => Ok(()),
@@ -54,13 +54,14 @@ pub async fn run(command: &CliCommand, config: &Config) -> Result<(), String> {
     }
 }
 
-/// What a server does to the data before it listens, but for the sample.
+/// Prepares the data as a server does before it listens, but without the sample data. A running server on
+/// the SQLite file has done so already; it answers the request without work.
 async fn migrate(config: &Config) -> Result<(), String> {
     if let Some(socket) = control::running(&config.target()?) {
         return tell(&control::ask(&socket, &Request::Migrate).await?);
     }
     let store = open_within(config, config.database.db_wait).await?;
-    let plain = LegacyPasswords::new(
+    let legacy_passwords = LegacyPasswords::new(
         LegacyPasswordRepository::new(store.clone()),
         hasher(config),
         config.hashes_at_once(),
@@ -70,7 +71,7 @@ async fn migrate(config: &Config) -> Result<(), String> {
         SkeletonRepository::new(store.clone()),
     );
     let work = async {
-        plain.hash_all().await?;
+        legacy_passwords.hash_all().await?;
         start.fill_first_skeletons().await
     };
     let prepared = work.await;
@@ -79,7 +80,8 @@ async fn migrate(config: &Config) -> Result<(), String> {
     tell("The tables are up to date.")
 }
 
-/// Carries a request out, by the server that has the SQLite file open where one has, and says the outcome.
+/// Performs a request and prints its result. If a server has the SQLite file open, that server performs the
+/// request, because one process owns the file.
 async fn carry_out(config: &Config, request: Request) -> Result<(), String> {
     if let Some(socket) = control::running(&config.target()?) {
         return tell(&control::ask(&socket, &request).await?);
@@ -94,23 +96,23 @@ async fn carry_out(config: &Config, request: Request) -> Result<(), String> {
     tell(&done?.said)
 }
 
-/// Opens the store as a server would, but waits for none that is away.
+/// Opens the database as a server does, but without waiting for an unreachable Postgres server.
 async fn open(config: &Config) -> Result<Database, String> {
     open_within(config, Duration::ZERO).await
 }
 
-/// Opens the store; a Postgres that is not there yet is waited for so long.
+/// Opens the database. Waits up to `wait` for a Postgres server that is unreachable or accepts no writes.
 async fn open_within(config: &Config, wait: Duration) -> Result<Database, String> {
     Database::open(&config.target()?, CONNECTIONS, wait).await
 }
 
-/// Passwords that are given here must be as good as where everyone signs in.
+/// Returns a hasher with the password rules of required mode, even if the server runs in open mode.
 fn hasher(config: &Config) -> PasswordHasher {
     PasswordHasher::new(config.hashes_at_once(), PasswordRules::Strong)
 }
 
 pub(super) fn completions(shell: Shell) -> Result<(), String> {
-    // Into memory first: the generator does not survive a pipe that closes early.
+    // Generated in memory first, because the generator panics if a pipe closes early.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command_line(), "messaging-api", &mut script);
     write(&script)
@@ -119,7 +121,7 @@ pub(super) fn completions(shell: Shell) -> Result<(), String> {
 pub(super) fn man(command: Option<&str>) -> Result<(), String> {
     let mut line = command_line();
     line.build();
-    let told = match command {
+    let documented = match command {
         None => line,
         Some(name) => line
             .find_subcommand(name)
@@ -127,19 +129,19 @@ pub(super) fn man(command: Option<&str>) -> Result<(), String> {
             .ok_or_else(|| format!("there is no command {name}; --help lists them"))?,
     };
     let mut page = Vec::new();
-    clap_mangen::Man::new(told)
+    clap_mangen::Man::new(documented)
         .render(&mut page)
         .map_err(|e| format!("cannot write the man page: {e}"))?;
     write(&page)
 }
 
-/// Says a sentence on standard output.
+/// Prints a sentence on standard output.
 pub(super) fn tell(sentence: &str) -> Result<(), String> {
     write(sentence.as_bytes())?;
     write(b"\n")
 }
 
-/// Writes to standard output, and sees that it arrives.
+/// Writes to standard output and flushes it, so that a failed write is an error.
 pub(super) fn write(bytes: &[u8]) -> Result<(), String> {
     let mut out = io::stdout().lock();
     out.write_all(bytes)
@@ -147,14 +149,14 @@ pub(super) fn write(bytes: &[u8]) -> Result<(), String> {
         .map_err(|e| format!("cannot write to standard output: {e}"))
 }
 
-/// Says a sentence on standard error, because standard output may be the data. Where nobody can be
-/// told, the exit code still tells.
+/// Prints a sentence on standard error, because standard output may hold the data. A failed write is
+/// ignored: the exit code still shows the result.
 pub(super) fn remark(sentence: &str) {
     let _ = writeln!(io::stderr().lock(), "{sentence}");
 }
 
-/// What went wrong, for whoever runs the server: the cause, where there is one, rather than what a
-/// caller would be told.
+/// Returns the message of an error for the operator of the server: the message of its cause, or the message
+/// that API callers get if the error has no cause.
 pub(super) fn cause(error: &Error) -> String {
     match error.source() {
         Some(cause) => sentence(cause),

@@ -1,4 +1,4 @@
-//! The file that an export is written to.
+//! Output of an export that was named by a path: a regular file, a pipe or a terminal.
 
 use super::{backup::BUFFER, stream::Stream};
 use crate::{
@@ -15,30 +15,31 @@ use std::{
     time::Duration,
 };
 
-/// What SQLite and the server add to the name of a database file.
+/// Suffixes of the files that belong to an SQLite database: its own, SQLite's and the server's.
 const DATABASE_FILES: [&str; 7] = ["", "-wal", "-shm", "-journal", ".lock", ".epoch", ".sock"];
 
-/// Where an export goes.
+/// Output of an export.
 pub(super) enum OutputFile {
-    /// A pipe or a terminal, which takes bytes as they come.
+    /// Pipe or terminal. Bytes are written directly.
     Stream(Stream),
-    /// A regular file. It gets its name once it is whole, so that a failure leaves an older copy alone.
+    /// Regular file. The export is renamed to `path` after it is complete, so a failure leaves an older copy
+    /// unchanged.
     Regular {
-        /// The file, links followed.
+        /// Final path, with links resolved.
         path: PathBuf,
-        /// What is written meanwhile: beside it, `<path>.partial`.
+        /// Path during the export: `<path>.partial`.
         partial: PathBuf,
         file: File,
     },
 }
 
 impl OutputFile {
-    /// Opens the place that `path` names; a link is followed to its file. `limit` is how long a pipe or a
-    /// terminal may take nothing.
+    /// Opens the output at `path`. A link is resolved to its file. `limit` is the longest time in which the
+    /// reader of a pipe or terminal may take no byte.
     ///
     /// # Errors
-    /// A sentence: a folder or a device that holds data, a file of another user, the database itself, a
-    /// link to nothing, or a file that another export writes.
+    /// Returns a message if `path` is a folder, a block device, a file of another user, a file of the
+    /// database `source`, a dangling link, or the target of another running export.
     pub(super) fn open(path: &Path, source: &Target, limit: Duration) -> Result<Self, String> {
         let shown = path.display();
         let failed = |e: io::Error| format!("cannot write to {shown}: {e}");
@@ -75,7 +76,7 @@ impl OutputFile {
         })
     }
 
-    /// Writes everything that a snapshot shows.
+    /// Writes all data of a snapshot. On failure the partial file is removed.
     pub(super) async fn write(
         self,
         snapshot: Snapshot,
@@ -97,13 +98,13 @@ impl OutputFile {
         let kept = written.and_then(|counts| {
             file.sync_all()?;
             fs::rename(&partial, &path)?;
-            // The name lasts once the folder is stored.
+            // The rename is durable only after the folder is synced.
             let folder = path.parent().filter(|folder| *folder != Path::new(""));
             File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
             Ok(counts)
         });
         if kept.is_err() {
-            // What remains of it is of no use. That the export failed is told either way.
+            // A partial file is useless. The export's own error is returned even if the removal fails.
             let _ = fs::remove_file(&partial);
         }
         kept
@@ -114,7 +115,7 @@ fn is_stream(found: &Metadata) -> bool {
     found.file_type().is_fifo() || found.file_type().is_char_device()
 }
 
-/// Refuses the files of the database that is read, and their names before the files exist.
+/// Refuses an output path that is a file of the exported database, or would be one once the file exists.
 fn refuse_source(source: &Target, path: &Path) -> Result<(), String> {
     let Target::Sqlite(database) = source else {
         return Ok(());
@@ -129,7 +130,7 @@ fn refuse_source(source: &Target, path: &Path) -> Result<(), String> {
     }
 }
 
-/// Whether two paths name one file, or would once it exists.
+/// Returns true if two paths name one file, or would name one file once it exists.
 fn is_one_file(one: &Path, other: &Path) -> bool {
     match (fs::metadata(one), fs::metadata(other)) {
         (Ok(one), Ok(other)) => identity_of(&one) == identity_of(&other),
@@ -138,7 +139,7 @@ fn is_one_file(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// The folder of a file, links followed. None if it does not exist.
+/// Returns the folder of a file with links resolved, or None if the folder does not exist.
 fn folder(file: &Path) -> Option<PathBuf> {
     let above = file.parent().filter(|above| *above != Path::new(""));
     fs::canonicalize(above.unwrap_or(Path::new("."))).ok()
@@ -155,8 +156,8 @@ fn refuse_foreign(found: &Metadata, path: &Path) -> Result<(), String> {
     }
 }
 
-/// Makes the file that is written, for its owner alone. No link in its place is followed; what an export
-/// that was killed left is removed.
+/// Creates the partial file with permissions for its owner only (mode 0600). A link at its path is replaced,
+/// not followed. The file of a killed export is removed.
 fn new_partial(partial: &Path) -> Result<File, String> {
     let shown = partial.display();
     let failed = |e: io::Error| format!("cannot write to {shown}: {e}");
@@ -175,7 +176,7 @@ fn new_partial(partial: &Path) -> Result<File, String> {
         .mode(0o600)
         .open(partial)
         .map_err(failed)?;
-    // Held until the end of the process: a second export of the same name is refused.
+    // The lock is held until the file is closed; a second export to this path is refused.
     file.try_lock().map_err(|e| failed(e.into()))?;
     Ok(file)
 }

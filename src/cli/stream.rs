@@ -1,4 +1,4 @@
-//! Standard output, a pipe or a terminal that an export is written to.
+//! Output stream of an export: standard output, a pipe or a terminal.
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -14,18 +14,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Pause before a pipe without a reader is tried again.
+/// Pause between attempts to open a pipe without a reader.
 const READER_PAUSE: Duration = Duration::from_millis(50);
 
-/// Bytes that a pipe or a terminal takes at once without blocking, where it is ready at all: the least
-/// that `PIPE_BUF` may be on Linux, 4,096.
+/// Maximum number of bytes per write. A pipe that is ready takes this many bytes without blocking: on Linux
+/// `PIPE_BUF` is 4,096.
 const AT_ONCE: usize = 4096;
 
-/// The output of an export, with a limit on how long its reader may stand still. An export holds a snapshot
-/// of the database. Meanwhile SQLite's log grows, and Postgres removes no old versions of rows.
+/// Output of an export with a limit on the stall of its reader. The limit exists because an export holds a
+/// snapshot of the database: meanwhile SQLite's log grows, and Postgres cannot remove old row versions.
 pub(super) struct Stream {
     file: File,
-    /// Longest time in which the reader takes no byte.
+    /// Maximum time in which the reader takes no byte.
     limit: Duration,
 }
 
@@ -34,7 +34,7 @@ impl Stream {
         Self { file, limit }
     }
 
-    /// Opens a pipe or a terminal by its name. Waits up to `limit` for the reader of a pipe.
+    /// Opens a pipe or a terminal by its path. Waits up to `limit` for the reader of a pipe.
     pub(super) fn open(path: &Path, limit: Duration) -> io::Result<Self> {
         let until = Instant::now() + limit;
         let flags = OFlags::NONBLOCK.bits().cast_signed();
@@ -42,7 +42,8 @@ impl Stream {
         options.write(true).custom_flags(flags);
         loop {
             match options.open(path) {
-                // A pipe without a reader. Nothing tells when one opens it.
+                // The pipe has no reader. The system does not signal when a reader opens the pipe, hence
+                // the polling.
                 Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
                     if Instant::now() > until {
                         return Err(unread(limit));
@@ -54,7 +55,7 @@ impl Stream {
         }
     }
 
-    /// Waits until the reader takes bytes.
+    /// Waits until the reader accepts bytes. Returns an error after `limit`.
     fn ready(&self) -> io::Result<()> {
         let limit = Timespec::try_from(self.limit).ok();
         let mut file = [PollFd::new(&self.file, PollFlags::OUT)];
@@ -80,7 +81,7 @@ impl Write for Stream {
             self.ready()?;
             let piece = bytes.get(..AT_ONCE).unwrap_or(bytes);
             match self.file.write(piece) {
-                // Another writer was faster.
+                // Another writer filled the pipe after `ready`.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return written,
             }
