@@ -1,4 +1,4 @@
-//! A chat.
+//! Chats, their members, and a chat as an entry of a member's list.
 
 use super::{
     id::{ChatId, MessageId, UserId},
@@ -9,30 +9,30 @@ use super::{
 use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::ToSchema;
 
-/// A chat, without its members and messages.
+/// Chat without its members and messages.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Chat {
-    /// The chat's id.
+    /// Id of the chat.
     pub chat_id: ChatId,
-    /// The chat's name; several chats may share one.
+    /// Name of the chat. Names are not unique.
     pub chat_name: String,
-    /// When the chat was made.
+    /// Time at which the chat was created.
     pub created_at: Timestamp,
 }
 
-/// What a member may do: an admin also renames, deletes and decides who belongs.
+/// Role of a member in a chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Runs the chat.
+    /// May also rename and delete the chat, and manage its members and their roles.
     Admin,
-    /// Takes part.
+    /// May read and write in the chat.
     Participant,
 }
 
 impl Role {
-    /// As the database keeps it.
+    /// Returns the text of the role in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ impl Role {
     }
 }
 
-/// By hand: serde's own takes an object for a role, and a number for no JSON at all.
+/// Written by hand: serde's derived code accepts an object as a role, and reports a number as malformed JSON.
 impl<'de> Deserialize<'de> for Role {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let text = String::deserialize(input)?;
@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Role {
     }
 }
 
-/// The original's column takes any text: what is not an admin takes part.
+/// Any text other than `admin` is a participant, because the role column of the original API holds any text.
 impl From<String> for Role {
     fn from(text: String) -> Self {
         match text.as_str() {
@@ -63,22 +63,22 @@ impl From<String> for Role {
     }
 }
 
-/// That a user belongs to a chat.
+/// Membership of a user in a chat.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
-    /// Who.
+    /// Id of the user.
     pub customer_id: UserId,
-    /// Where.
+    /// Id of the chat.
     pub chat_id: ChatId,
-    /// As what.
+    /// Role of the user in the chat.
     #[sqlx(try_from = "String")]
     pub role: Role,
-    /// Since when.
+    /// Time at which the user joined the chat.
     pub joined_at: Timestamp,
 }
 
-/// A user as a member of a chat.
+/// Member of a chat, with the user's own fields.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChatMember {
@@ -86,38 +86,38 @@ pub struct ChatMember {
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub user: User,
-    /// As what they belong to the chat.
+    /// Role of the user in the chat.
     #[sqlx(try_from = "String")]
     pub role: Role,
-    /// Since when.
+    /// Time at which the user joined the chat.
     pub joined_at: Timestamp,
 }
 
-/// A chat as one of its members sees it in their list.
+/// Entry of a member's list of chats.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserChat {
     /// The chat.
     #[serde(flatten)]
     pub chat: Chat,
-    /// As what they belong to it.
+    /// Role of the member in the chat.
     pub role: Role,
-    /// What was sent last; null in a chat without messages.
+    /// Message that was sent last; null if the chat has no messages.
     #[schema(required)]
     pub last_message: Option<Message>,
-    /// Messages of others after the one read last, and after the user joined, that are not deleted,
-    /// counted up to 1,000.
+    /// Number of unread messages, from 0 to 1,000; 1,000 means 1,000 or more. Counts messages of other users
+    /// that are not deleted and were sent after the last read message and after the member joined.
     pub unread: i64,
-    /// The message read last: the one marked, or their own latest where that came after; null
-    /// where there is neither.
+    /// Id of the last read message: the message that the member marked as read, or the member's own latest
+    /// message if it is later; null if neither exists.
     #[schema(required)]
     pub last_read_message_id: Option<MessageId>,
 }
 
-/// Whether a user may use a chat.
+/// Access of a user to a chat.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Access {
-    /// True for a member; false for everyone else and for what does not exist.
+    /// True if the user is a member of the chat; false if not, or if the user or the chat does not exist.
     pub has_access: bool,
 }

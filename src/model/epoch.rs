@@ -1,4 +1,4 @@
-//! The identity of a log, and a place in it.
+//! Epoch of the log and a client's position in it, from which missed messages are replayed.
 
 use super::id::Seq;
 use serde::{
@@ -12,15 +12,15 @@ use std::fmt;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// The identity of the log that `seq` counts in: another one after an import or a restore. Clients
-/// compare it and read nothing else from it.
+/// Identity of the log that `seq` counts in. The epoch changes after an import or a restore, because `seq`
+/// values may then stand for other changes. Clients only compare epochs for equality.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(transparent)]
 #[sqlx(transparent)]
 pub struct Epoch(String);
 
 impl Epoch {
-    /// A new one, unlike all others.
+    /// Returns a new unique epoch.
     #[must_use]
     pub fn random() -> Self {
         #[cfg(feature = "planted-faults")]
@@ -30,31 +30,31 @@ impl Epoch {
         Self(Uuid::new_v4().simple().to_string())
     }
 
-    /// An epoch as a client gives it.
+    /// Returns an epoch with the text that a client sent, unchecked.
     #[must_use]
     pub fn of(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// The text.
+    /// Returns the text of the epoch.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// How far a client has seen a chat: all changes up to a number, in the log of an epoch. On the wire a
-/// bare number, or `{"seq":…,"epoch":…}`.
+/// Position of a client in a chat: the client has all changes up to `seq` in the log of an epoch. The JSON
+/// form is a bare number or `{"seq":…,"epoch":…}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Since {
-    /// The last change that was seen.
+    /// Number of the last change that the client has; 0 if the client has none.
     pub seq: Seq,
-    /// The epoch that it counts in, where the client knows it.
+    /// Epoch of the log that `seq` counts in; None if the client sent no epoch.
     pub epoch: Option<Epoch>,
 }
 
 impl Since {
-    /// A bare number.
+    /// Returns a position without an epoch.
     #[must_use]
     pub fn number(seq: Seq) -> Self {
         Self { seq, epoch: None }
@@ -67,7 +67,7 @@ impl<'de> Deserialize<'de> for Since {
     }
 }
 
-/// The object form of `since`.
+/// Object form of [`Since`] in JSON.
 #[derive(Deserialize)]
 struct Object {
     seq: Seq,
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_epochs_are_the_same() {
+    fn random_epochs_differ() {
         assert_ne!(Epoch::random(), Epoch::random());
     }
 }

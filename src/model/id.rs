@@ -1,16 +1,17 @@
-//! Ids as types of their own, so that a user's id is never taken for a chat's.
+//! Ids and sequence numbers as separate types, so that the compiler rejects a user's id as a chat's id.
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
 
-/// Reads a positive 64-bit integer as it is written in a path or a query: digits only, no sign,
-/// no leading zero.
+/// Parses a positive 64-bit integer from a path or a query. Only digits are accepted, without a sign or a
+/// leading zero.
 fn parse_positive(text: &str) -> Option<i64> {
     let canonical = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|_| canonical)
 }
 
+/// Visitor of a JSON integer that is at least the given minimum.
 struct IntegerFrom(i64);
 
 impl de::Visitor<'_> for IntegerFrom {
@@ -76,29 +77,29 @@ macro_rules! id {
 }
 
 id!(
-    /// A user's id (the original's `customer_id`): positive, never used again.
+    /// Id of a user (`customer_id` in the original API): positive, never reused.
     UserId
 );
 id!(
-    /// A chat's id: positive, never used again.
+    /// Id of a chat: positive, never reused.
     ChatId
 );
 id!(
-    /// A message's id: positive, growing in commit order within a chat, never used again.
+    /// Id of a message: positive, never reused. Within a chat, ids increase in commit order.
     MessageId
 );
 id!(
-    /// The id of a user's session: positive, never used again. It is no secret; the token is.
+    /// Id of a user's session: positive, never reused. The id is not secret; the session's token is.
     SessionId
 );
 number!(
-    /// The number of a change within its chat: 1, 2, 3 … in commit order, without a gap. 0 stands
-    /// before the first change.
+    /// Number of a change within its chat: 1, 2, 3 … in commit order, without gaps. 0 is the position before
+    /// the first change.
     Seq, from 0
 );
 
 impl Seq {
-    /// The number of the change that follows; after the greatest, which no chat reaches, itself.
+    /// Returns the number of the next change. Saturates at the maximum, which no chat reaches.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))

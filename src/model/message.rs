@@ -1,4 +1,4 @@
-//! A message.
+//! Messages, as the database stores them and as clients receive them.
 
 use super::{
     id::{ChatId, MessageId, Seq, UserId},
@@ -7,49 +7,49 @@ use super::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A message in its present state. A deleted one stays as a tombstone without content.
+/// Message in its present state. A deleted message stays as a tombstone without content.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
-    /// The message's id.
+    /// Id of the message.
     pub message_id: MessageId,
-    /// The chat it was sent to.
+    /// Id of the chat that the message was sent to.
     pub chat_id: ChatId,
-    /// Its author; null once the author was deleted.
+    /// Id of the author; null if the author was deleted.
     #[schema(required)]
     pub customer_id: Option<UserId>,
-    /// The author's stored name; null once the author was deleted.
+    /// Stored name of the author; null if the author was deleted.
     #[schema(required)]
     pub username: Option<String>,
-    /// The text; null once deleted.
+    /// Text of the message; null if the message is deleted.
     #[schema(required)]
     pub content: Option<String>,
-    /// The number of its latest change in the chat.
+    /// Number of the latest change of the message: its sending, an edit or its deletion.
     pub seq: Seq,
-    /// When it was stored.
+    /// Time at which the message was stored.
     pub sent_at: Timestamp,
-    /// When it was last edited.
+    /// Time of the last edit; null if the message was never edited.
     #[schema(required)]
     pub edited_at: Option<Timestamp>,
-    /// When it was deleted.
+    /// Time of the deletion; null if the message is not deleted.
     #[schema(required)]
     pub deleted_at: Option<Timestamp>,
-    /// The message it answers, in the same chat.
+    /// Id of the message in this chat that the message replies to; null if it is not a reply.
     #[schema(required)]
     pub reply_to: Option<MessageId>,
-    /// The name its sender gave it.
+    /// Idempotency key that the sender gave the message; null if the sender gave none.
     #[schema(required)]
     pub client_message_id: Option<String>,
-    /// The number of the change that sent it: tells a resuming client's new messages from edits.
+    /// Number of the change that sent the message. During a replay it tells new messages from edited ones.
     #[serde(skip)]
     pub sent_seq: Seq,
-    /// Who deleted it.
+    /// Id of the user who deleted the message; None if the message is not deleted or the user is unknown.
     #[serde(skip)]
     pub deleted_by: Option<UserId>,
 }
 
 impl Message {
-    /// How many bytes of text it carries.
+    /// Returns the size of the content, in bytes; 0 if the message is deleted.
     #[must_use]
     pub fn size(&self) -> usize {
         self.content.as_ref().map_or(0, String::len)

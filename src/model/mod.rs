@@ -1,4 +1,5 @@
-//! What the service is about, as types that cannot hold a wrong value.
+//! Domain types: users, chats, messages and their parts. Their constructors check the limits, so the rest of
+//! the code handles valid values only.
 
 mod characters;
 mod chat;

@@ -1,4 +1,4 @@
-//! A user.
+//! Users and their sessions.
 
 use super::{
     id::{SessionId, UserId},
@@ -7,34 +7,34 @@ use super::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A user as everyone may see them: never a password or its hash.
+/// Public fields of a user, without the password hash.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
-    /// The user's id.
+    /// Id of the user.
     pub customer_id: UserId,
-    /// The user's unique name.
+    /// Unique name of the user.
     pub username: String,
-    /// When the user signed up.
+    /// Time at which the user signed up.
     pub created_at: Timestamp,
 }
 
-/// A session as its user may see it: never its token.
+/// Session of a user, without its token.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
-    /// The session's id.
+    /// Id of the session.
     pub session_id: SessionId,
-    /// When the user signed in.
+    /// Time at which the user signed in.
     pub created_at: Timestamp,
-    /// When it was last used, to about a minute.
+    /// Time at which the session was last used, with an accuracy of about a minute.
     pub last_used_at: Timestamp,
-    /// When it ends, however much it is used; unused, it ends earlier.
+    /// Time at which the session ends even if it is in use. An unused session ends earlier.
     pub expires_at: Timestamp,
-    /// What the client called itself when it signed in, up to 256 characters.
+    /// User agent that the client sent at sign-in, at most 256 characters; null if the client sent none.
     #[schema(required)]
     pub user_agent: Option<String>,
-    /// Whether it is the one that asks.
+    /// True if the request that reads the sessions was made with this session.
     #[sqlx(default)]
     pub current: bool,
 }
