@@ -1,4 +1,5 @@
-//! Characters by their Unicode properties: what is seen, what is only white, what turns a line around.
+//! Classes of characters by their Unicode properties: visible, blank, ignorable, and line-breaking ones. The
+//! checks of names and texts in this module use them.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::{
@@ -6,9 +7,9 @@ use icu_properties::{
     props::{BidiControl, DefaultIgnorableCodePoint, GeneralCategory, WhiteSpace},
 };
 
-/// Characters with a category of letters or symbols that fonts leave blank: BRAILLE PATTERN BLANK,
-/// MUSICAL SYMBOL NULL NOTEHEAD, the two blanks of Egyptian hieroglyphs, the filler of Khitan. The
-/// fillers of Hangul are default-ignorable.
+/// Characters that Unicode classes as letters or symbols but that fonts leave blank: BRAILLE PATTERN BLANK,
+/// MUSICAL SYMBOL NULL NOTEHEAD, two Egyptian hieroglyph blanks, and the Khitan filler. The Hangul fillers
+/// are missing because they are default-ignorable.
 const BLANKS: [char; 5] = [
     '\u{2800}',
     '\u{1d159}',
@@ -17,37 +18,38 @@ const BLANKS: [char; 5] = [
     '\u{16fe4}',
 ];
 
-/// Whether the character takes part in a line without a mark of its own: zero-width characters, joiners,
-/// variation selectors, fillers, tags; the anchors of annotations and the joiners of hieroglyphs.
+/// Returns true if the character shows no glyph of its own: zero-width characters, joiners, variation
+/// selectors, fillers, tags, annotation anchors and hieroglyph joiners.
 pub(super) fn is_ignorable(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
         || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}')
 }
 
-/// Whether the character shows as empty space.
+/// Returns true if the character shows as empty space.
 pub(super) fn is_blank(c: char) -> bool {
     CodePointSetData::new::<WhiteSpace>().contains(c) || BLANKS.contains(&c)
 }
 
-/// Whether the character is one of Unicode's spaces (category Zs).
+/// Returns true if the character is a Unicode space separator (category Zs).
 pub(super) fn is_space(c: char) -> bool {
     CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::SpaceSeparator
 }
 
-/// Whether a reader sees anything of the text.
+/// Returns true if the text contains at least one visible character.
 pub(super) fn is_visible(text: &str) -> bool {
-    let seen = |c: char| !is_blank(c) && !is_ignorable(c) && !c.is_control();
-    text.chars().any(seen)
+    let has_glyph = |c: char| !is_blank(c) && !is_ignorable(c) && !c.is_control();
+    text.chars().any(has_glyph)
 }
 
-/// Whether the character breaks a line or changes the direction of what stands around it.
+/// Returns true if the character is a control character, ends a line, or changes the direction of the text
+/// around it.
 pub(super) fn breaks_a_line(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}')
         || CodePointSetData::new::<BidiControl>().contains(c)
 }
 
-/// The text in normal form C.
+/// Returns the text in Unicode normal form C.
 pub(super) fn composed(text: String) -> String {
     let nfc = ComposingNormalizerBorrowed::new_nfc();
     match nfc.is_normalized(&text) {
@@ -61,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fonts_leave_blank_is_not_visible() {
+    fn blank_characters_are_not_visible() {
         let invisible = [
             "",
             " \t\n\u{a0}\u{3000}\u{2028}",
@@ -90,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_have_no_controls_and_one_direction() {
+    fn controls_and_direction_characters_break_a_line() {
         for c in [
             '\n', '\0', '\u{7f}', '\u{85}', '\u{2028}', '\u{202e}', '\u{2067}', '\u{200f}',
         ] {

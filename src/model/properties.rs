@@ -1,4 +1,4 @@
-//! What holds for every text and number that could be given for an id, a name or a content.
+//! Property tests of the parsers of ids, names, passwords and contents.
 
 use super::{
     characters::{breaks_a_line, composed, is_visible},
@@ -8,7 +8,8 @@ use super::{
 use crate::error::{Code, Error};
 use proptest::prelude::*;
 
-/// Texts around every limit, of one or many bytes a character, and with what is refused in them.
+/// Generates texts around every length limit, with characters of one or several bytes, and with characters
+/// that are refused.
 fn text() -> impl Strategy<Value = String> {
     let lengths = [1, 64, 65, 255, 256, 1024, 1025, 4096, 16_384, 16_385];
     let long = (
@@ -28,14 +29,14 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Whether it is a name of up to `most` characters.
+/// Returns true if the text is a valid line of at most `most` characters.
 fn is_line(text: &str, most: usize) -> bool {
     let visible = text.chars().any(|c| !c.is_whitespace());
     visible && text.chars().count() <= most && !text.chars().any(char::is_control)
 }
 
-/// That a text was taken as `text` where it is right, and refused by name where it is not.
-fn taken_if<T>(
+/// Checks that a text was accepted as `text` if it is valid, and refused with the field's name if it is not.
+fn accepted_if<T>(
     right: bool,
     text: &str,
     field: &str,
@@ -60,17 +61,17 @@ proptest! {
     fn names_keep_their_limits(text in text()) {
         let name = composed(text.clone());
         let right = is_visible(&name) && !name.chars().any(breaks_a_line) && name.chars().count() <= 255;
-        taken_if(right, &name, "username", &Username::parse(text.clone()), ToString::to_string)?;
-        taken_if(right, &name, "chatName", &ChatName::parse(text.clone()), ToString::to_string)?;
+        accepted_if(right, &name, "username", &Username::parse(text.clone()), ToString::to_string)?;
+        accepted_if(right, &name, "chatName", &ChatName::parse(text.clone()), ToString::to_string)?;
         let key = ClientMessageId::parse(text.clone());
-        taken_if(is_line(&text, 64), &text, "clientMessageId", &key, ToString::to_string)?;
+        accepted_if(is_line(&text, 64), &text, "clientMessageId", &key, ToString::to_string)?;
     }
 
     #[test]
     fn content_keeps_its_limits(text in text()) {
         let right = is_visible(&text) && text.len() <= 16_384 && !text.contains('\0');
         let content = Content::parse(text.clone());
-        taken_if(right, &text, "content", &content, ToString::to_string)?;
+        accepted_if(right, &text, "content", &content, ToString::to_string)?;
         let too_large = content.is_err_and(|error| error.code() == Code::TooLarge);
         prop_assert_eq!(too_large, text.len() > 16_384);
     }

@@ -1,18 +1,18 @@
-//! The text that a search looks for, compared without regard to case and accents.
+//! Search text, compared without regard to case and accents.
 
 use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization;
 
-/// Longest text to look for, in bytes: no message holds a longer one.
+/// Maximum length of a search text, in bytes: the maximum length of a message.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// A text to look for, folded: the same on every database.
+/// Folded search text. Postgres and SQLite find equal results, because the folding is done in Rust.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchText(String);
 
 impl SearchText {
-    /// Reads a text to look for. None where it is empty, over 16 KiB, holds U+0000, or consists of
-    /// accents alone.
+    /// Parses a search text. Returns None if the text is empty, longer than 16 KiB, contains U+0000, or
+    /// consists of accents only.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > MAX_BYTES || text.contains('\0') {
@@ -22,17 +22,17 @@ impl SearchText {
         (!folded.is_empty()).then(|| Self(folded.into_owned()))
     }
 
-    /// Whether a message's content holds the text.
+    /// Returns true if the content of a message contains the text.
     #[must_use]
     pub fn is_in(&self, content: &str) -> bool {
-        // An ASCII content folds to ASCII.
+        // ASCII content folds to ASCII, so a search text beyond ASCII cannot be in it.
         (self.0.is_ascii() || !content.is_ascii()) && fold(content).contains(&self.0)
     }
 }
 
-/// Folds a text: compatibility decomposition (NFKD), accents and points left out, case folded by way
-/// of the upper case, so that ß, ẞ and SS are equal, and ς equals σ. Vowel signs of other scripts stay: they are
-/// letters there.
+/// Folds a text: compatibility decomposition (NFKD), removal of accents and points, and case folding. Case
+/// folding goes through upper case, so that ß, ẞ and SS are equal, and ς equals σ. Vowel signs of other
+/// scripts stay, because they are letters in those scripts.
 pub(super) fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return match text.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -45,13 +45,14 @@ pub(super) fn fold(text: &str) -> Cow<'_, str> {
         .flat_map(char::to_lowercase)
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase);
-    // A letter in lower case may have an accent again. Composed in the end, so that a letter is not found
-    // as the beginning of another: か in が.
+    // Lower case may add accents again, hence the second removal. The result is composed, so that a letter
+    // does not match the start of a decomposed letter: か in が.
     Cow::Owned(folded.nfkd().filter(|&c| !is_accent(c)).nfc().collect())
 }
 
-/// Whether a character is an accent of Latin, Greek or Cyrillic, or a point of Hebrew or Arabic: the
-/// blocks of combining diacritical marks, and the points of the two blocks, by the Unicode Standard.
+/// Returns true if a character is an accent of Latin, Greek or Cyrillic, or a point of Hebrew or Arabic. The
+/// ranges are the Unicode blocks of combining diacritical marks, and the points of the Hebrew and Arabic
+/// blocks.
 fn is_accent(c: char) -> bool {
     matches!(c,
         '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}'

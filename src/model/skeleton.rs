@@ -1,4 +1,5 @@
-//! Names that look alike: one skeleton for all spellings of a name that a reader takes for the same.
+//! Skeletons of names (UTS 39). Names that look alike have a common skeleton, so that no user can take a name
+//! that resembles another user's name.
 
 use super::{
     characters::{composed, is_blank, is_ignorable},
@@ -9,10 +10,10 @@ use icu_casemap::CaseMapper;
 use icu_normalizer::ComposingNormalizerBorrowed;
 use sha2::{Digest, Sha256};
 
-/// The skeletons of a name (UTS 39, section 4). Two names with an equal first or an equal second one are
-/// one name. It takes two: letters may look alike as they are written (`ТОМ` in Cyrillic and in Latin,
-/// `carI` and `carl`) while their lower case does not, and the other way round (`IDA` and `ida`).
-/// Kept as digests: compatibility forms grow to many times a name's length.
+/// Skeletons of a name (UTS 39, section 4). Two names collide if their `folded` skeletons are equal or their
+/// `written` skeletons are equal. Two skeletons are necessary: letters may look alike as written (`ТОМ` in
+/// Cyrillic and in Latin, `carI` and `carl`) while their lower case does not, and the reverse (`IDA` and
+/// `ida`). Stored as digests, because compatibility forms can be many times as long as the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Skeletons {
     /// SHA-256 of the skeleton of the case-folded name.
@@ -22,7 +23,7 @@ pub struct Skeletons {
 }
 
 impl Skeletons {
-    /// The skeletons of a name.
+    /// Computes the skeletons of a name.
     #[must_use]
     pub fn of(name: &str) -> Self {
         let written = compatible(name);
@@ -35,27 +36,28 @@ impl Skeletons {
     }
 }
 
-/// A name that a user is looked for by, in any normal form.
+/// Name by which a user is searched, in any Unicode normal form.
 #[derive(Clone, Debug)]
 pub struct SoughtName {
     given: String,
     composed: String,
-    /// The skeletons of all forms.
+    /// Skeletons of the name. They are equal for all of its normal forms.
     pub skeletons: Skeletons,
 }
 
 impl SoughtName {
-    /// Checks a name to sign in by. Names of an older database that are refused today are taken.
+    /// Checks a name for signing in. Accepts names that new users may not take but users of an older database
+    /// may have.
     ///
     /// # Errors
-    /// `invalid_field` where no user can have it.
+    /// `invalid_field` if no user can have the name.
     pub fn parse(name: &str) -> Result<Self, Error> {
         let found = Self::new(name);
         sought(&found.composed)?;
         Ok(found)
     }
 
-    /// Looks for this name.
+    /// Returns the name without checking it.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
@@ -65,20 +67,21 @@ impl SoughtName {
         }
     }
 
-    /// The name as it was typed.
+    /// Returns the name as typed.
     #[must_use]
     pub fn given(&self) -> &str {
         &self.given
     }
 
-    /// The name in normal form C.
+    /// Returns the name in normal form C.
     #[must_use]
     pub fn composed(&self) -> &str {
         &self.composed
     }
 
-    /// How near a stored name is, 0 being nearest: the name as typed, its normal form C, another form of
-    /// it. None for another name, however alike: signing in tells upper from lower case.
+    /// Returns how far a stored name is from this name: 0 if it equals the name as typed, 1 if it equals the
+    /// normal form C, 2 if it has an equal normal form C. Returns None for any other name, even if it looks
+    /// alike: signing in is case-sensitive.
     #[must_use]
     pub fn distance(&self, stored: &str) -> Option<u8> {
         match stored {
@@ -98,11 +101,12 @@ fn fold(text: &str) -> String {
     compatible(&CaseMapper::new().fold_string(text))
 }
 
-/// UTS 39's skeleton, without what is not seen; space of any kind and length is one space.
+/// Returns the UTS 39 skeleton without ignorable characters. Runs of blank characters become one space;
+/// leading and trailing blanks are removed.
 fn skeleton(text: &str) -> String {
-    let seen = text.chars().filter(|c| !is_ignorable(*c));
-    let seen: String = seen.map(|c| if is_blank(c) { ' ' } else { c }).collect();
-    let words: Vec<&str> = seen.split(' ').filter(|word| !word.is_empty()).collect();
+    let visible = text.chars().filter(|c| !is_ignorable(*c));
+    let visible: String = visible.map(|c| if is_blank(c) { ' ' } else { c }).collect();
+    let words: Vec<&str> = visible.split(' ').filter(|word| !word.is_empty()).collect();
     unicode_security::skeleton(&words.join(" ")).collect()
 }
 
@@ -120,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_look_alike_have_one_skeleton() {
+    fn names_that_look_alike_share_a_skeleton() {
         let pairs = [
             ("carl", "CARL"),
             ("carl", "с\u{0430}rl"),
@@ -147,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_look_different_have_two() {
+    fn names_that_look_different_have_different_skeletons() {
         let pairs = [
             ("carl", "karl"),
             ("zoe", "zoë"),

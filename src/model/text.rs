@@ -1,4 +1,4 @@
-//! Texts with their limits, checked once where they come in.
+//! Names, contents, keys and passwords with their limits. Handlers check each text once, on input.
 
 use super::characters::{breaks_a_line, composed, is_space, is_visible};
 use crate::error::Error;
@@ -8,23 +8,23 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, Type},
 };
 
-/// Longest name of a user or a chat, in characters: the width of the original's columns.
+/// Maximum length of the name of a user or a chat, in characters: the column width of the original API.
 pub(super) const NAME_CHARS: usize = 255;
-/// Longest message content, in bytes.
+/// Maximum length of a message's content, in bytes.
 pub(super) const CONTENT_BYTES: usize = 16 * 1024;
-/// Longest password, in bytes: hashing must not become work that a caller can size at will.
+/// Maximum length of a password, in bytes. It bounds the work that a caller can cause by one hash.
 pub(super) const PASSWORD_BYTES: usize = 1024;
-/// What stands before a stored password that is not hashed yet. No hash begins so.
+/// Prefix of a stored password that is not hashed yet. No hash starts with it.
 pub const PLAIN_MARK: &str = "plain:";
-/// Longest `clientMessageId`, in characters.
+/// Maximum length of a `clientMessageId`, in characters.
 pub(super) const CLIENT_MESSAGE_ID_CHARS: usize = 64;
 
-/// Checks a name that a user may have had at any time.
+/// Checks a name by the rules of all versions, so that it accepts every name that a stored user may have.
 pub(super) fn sought(name: &str) -> Result<(), Error> {
     line("username", name, NAME_CHARS).map(drop)
 }
 
-/// A text without control characters: not blank, `max` characters.
+/// Checks that a text has 1 to `max` characters, no control characters, and not only white space.
 fn line<T: AsRef<str>>(field: &'static str, text: T, max: usize) -> Result<T, Error> {
     let line = text.as_ref();
     let good = !line.trim().is_empty()
@@ -38,7 +38,7 @@ fn line<T: AsRef<str>>(field: &'static str, text: T, max: usize) -> Result<T, Er
     Err(Error::invalid_field(field, &expected))
 }
 
-/// A name that is safe to show on one line, in normal form C.
+/// Converts a name to normal form C and checks that it is safe to show on one line.
 fn name(field: &'static str, text: String) -> Result<String, Error> {
     let text = composed(text);
     let good =
@@ -61,7 +61,7 @@ macro_rules! text {
         pub struct $name(String);
 
         impl $name {
-            /// The text.
+            /// Returns the text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -77,60 +77,61 @@ macro_rules! text {
 }
 
 text!(
-    /// A user's name: 1 to 255 characters in normal form C, one of them visible, no control or direction
-    /// characters. Unique among all names that look like it.
+    /// Name of a user: 1 to 255 characters in normal form C, at least one of them visible, without control
+    /// and direction characters. No two users have names that look alike.
     Username
 );
 text!(
-    /// A chat's name: 1 to 255 characters in normal form C, one of them visible, no control or direction
-    /// characters.
+    /// Name of a chat: 1 to 255 characters in normal form C, at least one of them visible, without control
+    /// and direction characters. Several chats may have one name.
     ChatName
 );
 text!(
-    /// A message's text: 1 byte to 16 KiB, with a visible character, without U+0000.
+    /// Text of a message: 1 byte to 16 KiB, with at least one visible character, without U+0000.
     Content
 );
 text!(
-    /// The name a client gives a message so that sending it again does not double it: 1 to 64
-    /// characters, not only white space, no control characters.
+    /// Idempotency key of a message, which the client chooses so that a repeated send stores no second
+    /// message: 1 to 64 characters, not only white space, without control characters.
     ClientMessageId
 );
 
 impl Username {
-    /// Checks a name.
+    /// Converts the name of a user to normal form C and checks it.
     ///
     /// # Errors
-    /// `invalid_field` where it breaks the limits.
+    /// `invalid_field` if the name breaks the limits.
     pub fn parse(text: String) -> Result<Self, Error> {
         name("username", text).map(Self)
     }
 }
 
 impl ChatName {
-    /// Checks a name.
+    /// Converts the name of a chat to normal form C and checks it.
     ///
     /// # Errors
-    /// `invalid_field` where it breaks the limits.
+    /// `invalid_field` if the name breaks the limits.
     pub fn parse(text: String) -> Result<Self, Error> {
         name("chatName", text).map(Self)
     }
 }
 
 impl ClientMessageId {
-    /// Checks a client's name for a message.
+    /// Checks an idempotency key.
     ///
     /// # Errors
-    /// `invalid_field` where it breaks the limits.
+    /// `invalid_field` if the key breaks the limits.
     pub fn parse(text: String) -> Result<Self, Error> {
         line("clientMessageId", text, CLIENT_MESSAGE_ID_CHARS).map(Self)
     }
 }
 
 impl Content {
-    /// Checks a message's text.
+    /// Checks the text of a message.
     ///
     /// # Errors
-    /// `too_large` over 16 KiB, `invalid_field` where nothing of it is visible or it holds U+0000.
+    /// `too_large` if the text is longer than 16 KiB; `invalid_field` if it has no visible character or
+    /// contains U+0000.
     pub fn parse(text: String) -> Result<Self, Error> {
         if text.len() > CONTENT_BYTES {
             return Err(Error::too_large("content", CONTENT_BYTES));
@@ -144,11 +145,12 @@ impl Content {
     }
 }
 
-/// A password: 1 to 1,024 bytes, without U+0000. It shows itself nowhere.
+/// Password: 1 to 1,024 bytes, without U+0000. Its `Debug` output hides the text.
 #[derive(Clone)]
 pub struct Password {
+    /// Text as the caller sent it.
     given: String,
-    /// The form that is hashed, where the given one is another.
+    /// Form that is hashed; None if it equals `given`.
     prepared: Option<String>,
 }
 
@@ -156,7 +158,7 @@ impl Password {
     /// Checks a password.
     ///
     /// # Errors
-    /// `invalid_field` where it is empty, too long or holds U+0000.
+    /// `invalid_field` if the password is empty, longer than 1,024 bytes, or contains U+0000.
     pub fn parse(text: String) -> Result<Self, Error> {
         if text.is_empty() || text.len() > PASSWORD_BYTES || text.contains('\0') {
             let expected = format!("1 to {PASSWORD_BYTES} bytes of text, without U+0000");
@@ -165,7 +167,7 @@ impl Password {
         Ok(Self::taken_over(text))
     }
 
-    /// Takes over a password that an older database kept as plain text, whatever it is.
+    /// Accepts a password that an older database stored as plain text, without any check.
     #[must_use]
     pub fn taken_over(given: String) -> Self {
         let prepared = prepare(&given);
@@ -173,27 +175,28 @@ impl Password {
         Self { given, prepared }
     }
 
-    /// The text, prepared, to judge its strength by.
+    /// Returns the prepared text, by which the strength is judged.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.prepared.as_deref().unwrap_or(&self.given)
     }
 
-    /// The bytes to hash: of all keyboards that type the password, the same.
+    /// Returns the bytes to hash. They do not depend on the keyboard on which the password was typed.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.as_str().as_bytes()
     }
 
-    /// The bytes as they came, where they are others: hashes of an older version may be of these.
+    /// Returns the bytes as the caller sent them, or None if they equal the bytes to hash. Hashes of an older
+    /// version may be hashes of these bytes.
     #[must_use]
     pub fn as_given(&self) -> Option<&[u8]> {
         self.prepared.is_some().then_some(self.given.as_bytes())
     }
 }
 
-/// What RFC 8265 makes of a password (OpaqueString, section 4.2.2): each space is U+0020, and the whole
-/// is in normal form C. Characters that the RFC disallows stay: emoji are written with some of them.
+/// Prepares a password by RFC 8265 (OpaqueString, section 4.2.2): each space becomes U+0020, and the text is
+/// converted to normal form C. Characters that the RFC disallows stay, because some emoji contain them.
 fn prepare(text: &str) -> String {
     let spaced = text.chars().map(|c| if is_space(c) { ' ' } else { c });
     composed(spaced.collect())
@@ -205,34 +208,35 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Not only white space, no control characters.
+/// Pattern of a text without control characters and not only white space.
 const LINE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$";
-/// Characters beyond white space that show nothing: zero-width ones, joiners, fillers, blanks. Patterns
-/// reach no further than U+FFFF.
-macro_rules! unseen {
+/// Class of invisible characters other than white space: zero-width characters, joiners, fillers and blanks.
+/// Characters beyond U+FFFF are missing, because patterns cannot express them.
+macro_rules! invisible {
     () => {
         "\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u2800\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb"
     };
 }
-/// Control characters, ends of lines, characters that change the direction of text.
-macro_rules! unruly {
+/// Class of characters that names may not contain: control characters, line ends, and characters that change
+/// the direction of text.
+macro_rules! forbidden_in_names {
     () => {
         "\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069"
     };
 }
-/// A visible character, none that are unruly.
+/// Pattern of a name: at least one visible character, and no forbidden ones.
 const NAME: &str = concat!(
     "^[^",
-    unruly!(),
+    forbidden_in_names!(),
     "]*[^\\s",
-    unseen!(),
+    invisible!(),
     "][^",
-    unruly!(),
+    forbidden_in_names!(),
     "]*$"
 );
-/// A visible character, no U+0000.
-const TEXT: &str = concat!("^[^\\u0000]*[^\\s", unseen!(), "][^\\u0000]*$");
-/// No U+0000.
+/// Pattern of a message's text: at least one visible character, and no U+0000.
+const TEXT: &str = concat!("^[^\\u0000]*[^\\s", invisible!(), "][^\\u0000]*$");
+/// Pattern of a text without U+0000.
 const NO_NUL: &str = "^[^\\u0000]*$";
 
 fn text(max: usize, pattern: &str, description: &str) -> RefOr<Schema> {
@@ -327,7 +331,7 @@ mod tests {
             name.ok().map(|name| name.to_string()),
             Some("é".repeat(255))
         );
-        // Normal form C decomposes some characters.
+        // The limit counts after conversion: normal form C decomposes some characters, such as U+0958.
         assert!(Username::parse("\u{958}".repeat(128)).is_err());
     }
 
@@ -347,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_one_on_all_keyboards() {
+    fn a_password_is_equal_on_all_keyboards() {
         let forms = ["caf\u{e9} noir", "cafe\u{301} noir", "caf\u{e9}\u{a0}noir"];
         for form in forms {
             let password = Password::taken_over(form.to_owned());
@@ -363,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_never_shows_itself() {
+    fn a_password_is_not_in_its_debug_output() {
         let password = Password::parse("secret".to_owned());
         assert!(!format!("{password:?}").contains("secret"));
         assert!(Password::parse("x".repeat(1025)).is_err());

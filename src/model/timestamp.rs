@@ -1,13 +1,13 @@
-//! Points in time, as the database keeps them and as JSON shows them.
+//! Points in time, with their database and JSON forms.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// A point in time: microseconds in the database (what Postgres keeps), RFC 3339 in UTC with
-/// milliseconds in JSON (`2026-01-31T09:00:00.000Z`). Between the years 1 and 9999: RFC 3339 has no
-/// others, and SQLite compares the texts.
+/// Point in time, in microseconds in the database (the resolution of Postgres) and as RFC 3339 in UTC with
+/// milliseconds in JSON (`2026-01-31T09:00:00.000Z`). The range is the years 1 to 9999: RFC 3339 has years of
+/// four digits, and SQLite compares the texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
 #[schema(
     value_type = String,
@@ -16,51 +16,52 @@ use utoipa::ToSchema;
 )]
 pub struct Timestamp(DateTime<Utc>);
 
-/// The first moment of the year 1 and the last of 9999, in microseconds from 1970.
+/// First microsecond of the year 1 and last of the year 9999, in microseconds since 1970.
 const RANGE: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
 
 impl Timestamp {
-    /// What stands for a time that cannot be read: 1970.
+    /// Placeholder for a time that cannot be read: 1970.
     pub const UNKNOWN: Self = Self(DateTime::UNIX_EPOCH);
 
-    /// The present, cut to microseconds so that both stores give back what was written.
+    /// Returns the present time, cut to microseconds so that Postgres and SQLite return the written value.
     #[must_use]
     pub fn now() -> Self {
         Self::of(Utc::now())
     }
 
-    /// A time, cut to microseconds; the nearest one in range.
+    /// Returns a time cut to microseconds and limited to the range.
     #[must_use]
     pub fn of(time: DateTime<Utc>) -> Self {
         Self::from_micros(time.timestamp_micros())
     }
 
-    /// So many microseconds after 1970; the nearest time in range.
+    /// Returns the time that many microseconds after 1970, limited to the range.
     #[must_use]
     pub fn from_micros(micros: i64) -> Self {
         let micros = micros.clamp(RANGE.0, RANGE.1);
         Self(DateTime::from_timestamp_micros(micros).unwrap_or_default())
     }
 
-    /// This long after; at the end of time where there is no later.
+    /// Returns the time that is later by `time`, limited to the range.
     #[must_use]
     pub fn after(self, time: Duration) -> Self {
         Self::from_micros(self.0.timestamp_micros().saturating_add(micros(time)))
     }
 
-    /// This long before; at the beginning of time where there is no earlier.
+    /// Returns the time that is earlier by `time`, limited to the range.
     #[must_use]
     pub fn before(self, time: Duration) -> Self {
         Self::from_micros(self.0.timestamp_micros().saturating_sub(micros(time)))
     }
 
-    /// As SQLite keeps it: the same text that its driver writes for a bound time.
+    /// Returns the text of the time in an SQLite column. It equals the text that the driver writes for a
+    /// bound time, because SQLite compares texts.
     #[must_use]
     pub fn to_column_text(self) -> String {
         self.0.to_rfc3339_opts(SecondsFormat::AutoSi, false)
     }
 
-    /// The time itself, to bind to a query.
+    /// Returns the time for binding to a query.
     #[must_use]
     pub fn get(self) -> DateTime<Utc> {
         self.0
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_time_has_a_year_of_four_digits() {
+    fn every_year_has_four_digits() {
         let shown = |time: Timestamp| serde_json::to_string(&time).unwrap_or_default();
         let last = "\"9999-12-31T23:59:59.999Z\"";
         let first = "\"0001-01-01T00:00:00.000Z\"";
