@@ -164,8 +164,8 @@ struct Setting {
     variable: String,
 }
 
-/// Parses words of a command line after each variable was turned into a flag, unless the words have that
-/// flag. Values of variables and of flags thus pass through one parser and get equal errors.
+/// Parses the words of a command line. Each variable is first added as a flag, unless the words have that
+/// flag: values of variables and of flags thus pass through one parser and get equal errors.
 fn read(
     words: &[OsString],
     environment: &Environment,

@@ -88,7 +88,8 @@ impl Config {
         Ok(())
     }
 
-    /// Returns a warning for each secret that was given as a flag. `is_flag` tells if an argument id was.
+    /// Returns a warning for each secret that was given as a flag. `is_flag` returns true for the id of an
+    /// argument that was a flag.
     pub(super) fn secret_flags(&self, is_flag: impl Fn(&str) -> bool) -> Vec<String> {
         let url = self.database.database_url.as_deref();
         let nats = self.nats_url.as_deref();
