@@ -1,4 +1,5 @@
-//! Reads the settings, then serves until a signal comes, or does what else was asked for.
+//! The entry point: reads the settings, then runs the server until a signal arrives, or runs
+//! another command.
 
 #![forbid(unsafe_code)]
 
@@ -22,15 +23,16 @@ use tokio::{
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Connections that may wait to be accepted; the kernel takes less where it is told to.
+/// Connections that may wait to be accepted. The kernel caps the number (`net.core.somaxconn` on
+/// Linux).
 const BACKLOG: u32 = 4096;
 
-/// How long the end of the process waits for each of: work on other threads, standard error, the log.
+/// Time that the process waits at its end for each of: blocking threads, standard error, the log.
 const END_LIMIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     metrics::mark_start();
-    // Before any thread: reading .env writes to the process's environment.
+    // Runs before any thread starts, because reading .env writes to the environment of the process.
     let result = Config::read().and_then(|(config, to_do)| {
         telemetry::start(&config.log, config.log_format, log_of(&to_do))?;
         remark(&config, &to_do);
@@ -60,7 +62,8 @@ fn main() -> ExitCode {
     code
 }
 
-/// A server's log is its output; what a command writes may be data.
+/// Returns the stream for log lines. A server logs to standard output; another command logs to
+/// standard error, because its own output may be data.
 fn log_of(to_do: &CliCommand) -> LogTo {
     match to_do {
         CliCommand::Serve => LogTo::Output,
@@ -68,7 +71,7 @@ fn log_of(to_do: &CliCommand) -> LogTo {
     }
 }
 
-/// Says what of the settings may be a slip; `check` says it itself.
+/// Logs settings that are valid but probably a mistake. The `check` command prints them itself.
 fn remark(config: &Config, to_do: &CliCommand) {
     if *to_do != CliCommand::Check {
         for remark in &config.remarks {
@@ -77,25 +80,26 @@ fn remark(config: &Config, to_do: &CliCommand) {
     }
 }
 
-/// Says why the process ends, on standard error: the log may be elsewhere or off. A pipe that is not
-/// read does not keep the process from ending.
+/// Prints the reason for the exit on standard error, because the log may go to a file or be off.
+/// The wait is bounded, so an unread pipe cannot keep the process from ending.
 #[allow(clippy::print_stderr)]
 fn complain(message: String) {
     let (said, hears) = mpsc::channel();
     thread::spawn(move || {
         eprintln!("messaging-api: {message}");
-        // The other end is gone where this took too long.
+        // The receiver is gone if printing took longer than `END_LIMIT`.
         let _ = said.send(());
     });
     let _ = hears.recv_timeout(END_LIMIT);
 }
 
 async fn run(config: &Config) -> Result<(), String> {
-    // What is wrong with the settings is told first.
+    // Checks the settings first, so that a mistake in them is reported before any other error.
     config.check()?;
     let config = &fit_open_files(config)?;
-    // Before the database is touched: with another server on the port, the original for one, nothing of
-    // it is converted. Who connects meanwhile waits, and is answered once the server is ready.
+    // The port is bound before the database is opened: if another server (for example the original
+    // backend) already listens on it, the database is not converted. Clients that connect meanwhile
+    // wait in the backlog until the server is ready.
     let address = config.address();
     let listener = listen(address)
         .map_err(|e| format!("cannot listen on {address}: {e}; choose another HOST or PORT"))?;
@@ -106,8 +110,8 @@ async fn run(config: &Config) -> Result<(), String> {
     app.serve(listener, signal).await
 }
 
-/// Listens with room for a crowd: when a server restarts, all of its clients come back at once, and
-/// the usual 128 places would turn most of them away.
+/// Listens with a long backlog. After a restart all clients reconnect at once, and the usual
+/// backlog of 128 would refuse most of them.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -118,7 +122,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Waits for SIGTERM, SIGINT or SIGHUP.
+/// Returns a future that completes on SIGTERM, SIGINT or SIGHUP.
 fn signal() -> Result<impl Future<Output = ()>, String> {
     let listen = |kind| unix::signal(kind).map_err(|e| format!("cannot wait for signals: {e}"));
     let mut terminate = listen(unix::SignalKind::terminate())?;
@@ -142,12 +146,13 @@ fn signal() -> Result<impl Future<Output = ()>, String> {
     })
 }
 
-/// Whether the process was started to outlive its terminal, as nohup does: then SIGHUP stays ignored.
-/// Linux alone tells; elsewhere SIGHUP is a stop.
+/// Returns true if the process was started with SIGHUP ignored, as nohup does; SIGHUP then stays
+/// ignored. Only Linux reports the mask of ignored signals. On other systems SIGHUP stops the
+/// server.
 fn ignores_hangup() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    // Signal 1 is the lowest bit.
+    // SIGHUP is signal 1, the lowest bit of the mask.
     ignored.is_some_and(|mask| mask & 1 == 1)
 }

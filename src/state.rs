@@ -1,4 +1,4 @@
-//! What the routes get, and nothing else.
+//! The state that every route, middleware and socket shares: services, limiters and settings.
 
 use crate::{
     auth::SharedSecret,
@@ -15,71 +15,73 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// What the routes get. Cloning shares it.
+/// The state of every route. A clone shares it.
 #[derive(Clone)]
 pub struct AppState(Arc<Shared>);
 
-/// The parts themselves.
+/// The parts of the state.
 pub struct Shared {
-    /// Whether anyone can be reached.
+    /// Answers `GET /health`: checks that the database responds.
     pub health: HealthService,
-    /// Users.
+    /// Creates, reads and deletes users.
     pub users: UserService,
-    /// Chats.
+    /// Creates, lists and deletes chats.
     pub chats: ChatService,
-    /// Memberships.
+    /// Adds, lists and removes members of chats.
     pub members: MemberService,
-    /// Messages.
+    /// Sends, edits, deletes and reads messages.
     pub messages: MessageService,
-    /// How far members have read.
+    /// Records how far members have read.
     pub reads: ReadReceiptService,
-    /// What sockets are sent.
+    /// Creates the feed of each socket: the events that the socket is sent.
     pub feeds: Feeds,
-    /// Who is signed in.
+    /// Signs users in and out, and identifies callers by their session.
     pub logins: SessionService,
-    /// Web origins whose pages may use the API.
+    /// Web origins that may use the API from a browser, besides the server's own origin.
     pub origins: Vec<String>,
-    /// Whether only loopback names are taken for this server's own.
+    /// True if only loopback names are accepted in the `Host` header. That is so in open mode on a
+    /// loopback address.
     pub loopback_only: bool,
-    /// Whether requests through a proxy are refused: every caller on this machine is believed, and
-    /// the setting that says so for others was not given.
+    /// True if requests through a proxy are refused. That is so if AUTH is unset: the server then
+    /// believes every caller on its own machine, but not callers behind a proxy.
     pub unproxied: bool,
-    /// What callers are held to.
+    /// Sizes, counts and durations that bound requests and sockets.
     pub limits: Limits,
-    /// Whose word about their clients is believed.
+    /// Proxies that are trusted to name their clients (`X-Forwarded-For`).
     pub proxies: TrustedProxies,
-    /// How fast each address may ask.
+    /// Limits the rate of requests per client address.
     pub requests: KeyedRateLimiter<IpAddr>,
-    /// How fast each user may connect to chats.
+    /// Limits the rate of `connect-chat` frames per user.
     pub connects: KeyedRateLimiter<UserId>,
-    /// How fast each user may send frames that are no messages: read positions, that they type, and what
-    /// is not understood.
+    /// Limits the rate of frames per user that change no message: read positions, typing and frames
+    /// that cannot be parsed.
     pub signals: KeyedRateLimiter<UserId>,
-    /// How fast addresses may choose and try passwords.
+    /// Limits the rate of requests per client address that set or try a password.
     pub passwords: KeyedRateLimiter<IpAddr>,
-    /// Which refusals by rate are logged.
+    /// Thins out the log lines about requests that a rate limiter refused.
     pub refusals: RefusalLog,
     /// Permits for open connections of all addresses.
     pub permits: Arc<Semaphore>,
-    /// How many connections each address may have.
+    /// Limits the open connections per client address.
     pub connections: ConcurrencyLimiter<IpAddr>,
-    /// How many sockets each user may have.
+    /// Limits the open sockets per user.
     pub sockets: ConcurrencyLimiter<UserId>,
-    /// What is counted of requests and sockets.
+    /// Metrics of requests and sockets.
     pub metrics: RouteMetrics,
-    /// How much is stored.
+    /// Counts the stored rows for `GET /metrics`.
     pub totals: TotalsService,
-    /// All that is counted, for who may see it.
+    /// Renders all metrics as text.
     pub exposition: Exposition,
-    /// What those show who may; none is none but anyone in open mode.
+    /// Bearer token required by `GET /metrics`. If unset, metrics are public in open mode and
+    /// hidden otherwise.
     pub metrics_token: Option<SharedSecret>,
-    /// The sockets that are open.
+    /// Tracks the tasks of open sockets, so that a stopping server can wait for them.
     pub sessions: TaskTracker,
-    /// Done when the server stops.
+    /// Cancelled when the server stops.
     pub stopping: CancellationToken,
 }
 
-/// What callers are held to.
+/// Limits on requests and sockets. Sizes are in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Largest head of a request, in bytes.
@@ -92,22 +94,22 @@ pub struct Limits {
     pub body: usize,
     /// Largest WebSocket message, in bytes.
     pub frame: usize,
-    /// How many frames a socket may send.
+    /// Rate of frames that one socket may send. `None` means unlimited.
     pub frames: Option<Rate>,
-    /// Most chats a socket may be connected to.
+    /// Most chats that one socket may be connected to.
     pub chats_per_socket: usize,
-    /// How long a request may take.
+    /// Time limit of a request.
     pub request: Duration,
-    /// How long a socket may take to connect to a chat.
+    /// Time within which a new socket must send a `connect-chat` that the server accepts.
     pub handshake: Duration,
-    /// How often a socket is pinged.
+    /// Interval between pings on a socket.
     pub ping: Duration,
-    /// How long a socket may take to accept what it is sent.
+    /// Time that a client has to accept the bytes that the server writes.
     pub write: Duration,
 }
 
 impl AppState {
-    /// Of these parts.
+    /// Builds the state from its parts.
     #[must_use]
     pub fn new(parts: Shared) -> Self {
         Self(Arc::new(parts))

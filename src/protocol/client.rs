@@ -1,4 +1,4 @@
-//! What a client sends.
+//! Frames from a client: their types, and how the text of a WebSocket message is parsed into them.
 
 use crate::{
     error::{Code, Error},
@@ -8,19 +8,21 @@ use crate::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-/// A client's own name for a frame, a string or a number, given back as it came.
+/// The client's id for a frame: a JSON string or number, returned in the answer exactly as
+/// received.
 pub type RequestId = Box<RawValue>;
 
-/// A client's frame: its name, and what it asks, or why that cannot be understood.
+/// A frame from a client: its id, and its command or the reason why it cannot be parsed.
 #[derive(Debug)]
 pub struct Request {
-    /// The frame's `id`; where there is one, exactly one `ack` or `error` answers it.
+    /// The frame's `id`. If present, exactly one `ack` or `error` answers the frame. `None` if
+    /// absent or null.
     pub id: Option<RequestId>,
-    /// What it asks.
+    /// The command, or the error to answer with.
     pub command: Result<ClientCommand, Error>,
 }
 
-/// What a client asks.
+/// The command of a client's frame.
 #[derive(Debug)]
 pub enum ClientCommand {
     /// `connect-chat`
@@ -40,7 +42,7 @@ pub enum ClientCommand {
 }
 
 impl ClientCommand {
-    /// The type of every frame that is understood.
+    /// Every frame type that the server accepts from a client.
     pub const KINDS: [&str; 7] = [
         "connect-chat",
         "send-message",
@@ -52,53 +54,54 @@ impl ClientCommand {
     ];
 }
 
-/// Who connects to which chat, and from which change on.
+/// The content of `connect-chat`: subscribes the socket to a chat.
 #[derive(Debug)]
 pub struct Connect {
-    /// Who.
+    /// The user who connects, if the frame names one.
     pub user: Option<UserId>,
-    /// Where to.
+    /// The chat to connect to.
     pub chat: ChatId,
-    /// The name for `join` and `leave`, in open mode.
+    /// The display name that `join` and `leave` carry. Used in open mode only.
     pub username: Option<Username>,
-    /// Proof of who, in required mode.
+    /// A session token, for a socket whose upgrade request carried no session.
     pub token: Option<String>,
-    /// The last change that the client has seen, and the epoch of the log that it counts in.
+    /// The seq of the last change that the client has seen, and optionally the epoch that the seq
+    /// belongs to. `None` requests no replay.
     pub since: Option<Since>,
 }
 
-/// A message to send.
+/// The content of `send-message`.
 #[derive(Debug)]
 pub struct SendMessage {
-    /// Where to.
+    /// The chat to send to.
     pub chat: ChatId,
-    /// Who, if they say so.
+    /// The author, if the frame names one.
     pub user: Option<UserId>,
-    /// What.
+    /// The text.
     pub content: Content,
-    /// The client's own name for it.
+    /// The client's idempotency key. A repeated key returns the stored message.
     pub client_message_id: Option<ClientMessageId>,
-    /// What it answers.
+    /// The message that the new one replies to. `None` if it is not a reply.
     pub reply_to: Option<MessageId>,
 }
 
-/// A message to edit.
+/// The content of `update-message`: edits a message.
 #[derive(Debug)]
 pub struct UpdateMessage {
-    /// Which; without it, the sender's latest in the chat.
+    /// The message to edit. `None` means the user's latest message in the chat.
     pub message: Option<MessageId>,
-    /// Where.
+    /// The chat of the message.
     pub chat: ChatId,
-    /// Who, if they say so.
+    /// The acting user, if the frame names one.
     pub user: Option<UserId>,
     /// The new text.
     pub content: Content,
 }
 
-/// A message to delete.
+/// The content of `delete-message`.
 #[derive(Debug)]
 pub struct DeleteMessage {
-    /// Which.
+    /// The message to delete.
     pub message: MessageId,
 }
 
@@ -161,7 +164,8 @@ struct ChatContent {
 }
 
 impl Request {
-    /// Reads a text frame.
+    /// Parses a text frame. An error is part of the result, so that its answer can carry the
+    /// frame's id.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let object = text.trim_ascii_start().starts_with('{');
@@ -244,7 +248,7 @@ fn read<T: DeserializeOwned>(content: Option<&RawValue>) -> Result<T, Error> {
     json::read_object(content.get().as_bytes(), "content")
 }
 
-/// Reads a content that is an id by itself, or an object that holds one.
+/// Parses a content that is either a bare id or an object that holds the id.
 fn id_or<I, T>(content: Option<&RawValue>, id: impl Fn(T) -> I) -> Result<I, Error>
 where
     I: DeserializeOwned,
@@ -289,23 +293,23 @@ fn update(c: UpdateContent) -> Result<UpdateMessage, Error> {
     })
 }
 
-/// Somebody is typing.
+/// The content of `start-typing`.
 #[derive(Debug)]
 pub struct StartTyping {
-    /// Where.
+    /// The chat in which the user types.
     pub chat: ChatId,
-    /// Who, if they say so.
+    /// The typing user, if the frame names one.
     pub user: Option<UserId>,
 }
 
-/// How far somebody has read.
+/// The content of `mark-read`: moves the user's read position forward.
 #[derive(Debug)]
 pub struct MarkRead {
-    /// Where.
+    /// The chat whose messages were read.
     pub chat: ChatId,
-    /// The last message that they have read.
+    /// The last message that the user has read.
     pub message: MessageId,
-    /// Who, if they say so.
+    /// The reading user, if the frame names one.
     pub user: Option<UserId>,
 }
 

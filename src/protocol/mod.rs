@@ -1,4 +1,4 @@
-//! Every WebSocket message, both ways.
+//! The WebSocket protocol: frames in both directions, and the reasons to close a socket.
 
 mod client;
 mod peer;
@@ -13,30 +13,30 @@ pub use client::{
 };
 pub use server::{ChangeKind, Connected, Frame, Online};
 
-/// A reason to close a socket, as its close frame tells it (RFC 6455, section 7.4).
+/// The reason to close a socket, sent in its close frame (RFC 6455, section 7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseCode {
-    /// The client closed, or is gone.
+    /// The client closed the socket or disconnected.
     Normal,
     /// A frame broke the WebSocket protocol.
     Protocol,
-    /// A binary frame came; only text is understood.
+    /// A binary frame arrived; the protocol has text frames only.
     Binary,
     /// A text frame was not UTF-8.
     NotText,
     /// No `connect-chat` was accepted within this time.
     NotConnected(Duration),
-    /// One token after another was wrong.
+    /// The client sent too many wrong tokens.
     WrongTokens,
-    /// No pong came back within this time.
+    /// No pong arrived within this time.
     NoPong(Duration),
-    /// A message was over its limit.
+    /// A message exceeded the size limit.
     TooLarge,
-    /// The client does not read what it is sent.
+    /// The client does not read fast enough. It may reconnect and resume with `since`.
     TooSlow,
-    /// The server stops; come back and resume.
+    /// The server restarts. The client may reconnect and resume with `since`.
     Restart,
-    /// The session or its user is gone.
+    /// The session ended, or its user was deleted.
     SessionEnded,
 }
 

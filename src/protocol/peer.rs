@@ -1,4 +1,5 @@
-//! Whether a frame that another server has made is one that sockets may be sent.
+//! Checks on frames from other nodes: a frame that does not match its chat and seq is not passed on
+//! to sockets.
 
 use super::server::Frame;
 use crate::model::{ChatId, Seq};
@@ -17,7 +18,7 @@ struct Envelope<'a> {
     seq: Option<Seq>,
 }
 
-/// What a message says of itself.
+/// The chat and seq inside a serialized message.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Place {
@@ -26,7 +27,7 @@ struct Place {
 }
 
 impl Frame {
-    /// Whether it tells of that change of that chat.
+    /// Returns true if the frame reports the change `seq` of `chat`.
     #[must_use]
     pub fn is_change(&self, chat: ChatId, seq: Seq) -> bool {
         let Some(envelope) = self.envelope() else {
@@ -43,7 +44,8 @@ impl Frame {
         place == Some((chat, seq))
     }
 
-    /// Whether it is of the moment, and of that chat.
+    /// Returns true if the frame is an ephemeral event (join, leave, typing or read position) of
+    /// `chat`.
     #[must_use]
     pub fn is_of_the_moment(&self, chat: ChatId) -> bool {
         self.envelope().is_some_and(|envelope| {

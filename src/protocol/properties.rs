@@ -1,4 +1,4 @@
-//! What holds for every frame that a client could send.
+//! Property tests of the frame parser: every valid frame is parsed, every invalid one is refused.
 
 use super::client::{ClientCommand, Request};
 use crate::{
@@ -12,27 +12,27 @@ fn id() -> impl Strategy<Value = i64> {
     1..=i64::MAX
 }
 
-/// A text that every limit allows.
+/// Generates a text within every length limit.
 fn text(most: usize) -> impl Strategy<Value = String> {
     let visible = any::<char>().prop_filter("visible", |c| !c.is_control() && !c.is_whitespace());
     prop::collection::vec(visible, 1..most).prop_map(String::from_iter)
 }
 
-/// A name that is taken as it is written.
+/// Generates a user name that parsing leaves unchanged.
 fn name() -> impl Strategy<Value = String> {
     text(60).prop_filter("a name in normal form", |text| {
         Username::parse(text.clone()).is_ok_and(|name| name.as_str() == text)
     })
 }
 
-/// A content that is taken: it has something to see.
+/// Generates a valid content: text with at least one visible character.
 fn content() -> impl Strategy<Value = String> {
     text(60).prop_filter("a visible content", |text| {
         Content::parse(text.clone()).is_ok()
     })
 }
 
-/// A bare number, or one with an epoch.
+/// Generates a `since` value: a bare number, or an object with an epoch.
 fn since() -> impl Strategy<Value = Value> {
     let number = (0..=i64::MAX).prop_map(Value::from);
     let whole = (0..=i64::MAX, text(60));
@@ -40,7 +40,7 @@ fn since() -> impl Strategy<Value = Value> {
     prop_oneof![number, whole]
 }
 
-/// A frame whose every field is right, and the names of those fields.
+/// Generates a valid frame of any type, and the names of its fields.
 fn right_frame() -> impl Strategy<Value = (Value, Vec<&'static str>)> {
     (id(), id(), id(), since(), content(), name()).prop_flat_map(
         |(chat, user, message, since, content, name)| {
@@ -101,7 +101,7 @@ fn right_frame() -> impl Strategy<Value = (Value, Vec<&'static str>)> {
     )
 }
 
-/// What was read, written down again.
+/// Serializes a parsed command back into the content of its frame.
 fn written(command: &ClientCommand) -> Value {
     match command {
         ClientCommand::Connect(c) => json!({

@@ -1,4 +1,4 @@
-//! What a client gets.
+//! Frames from the server: constructors for every type of frame that a client receives.
 
 use super::client::RequestId;
 use crate::{
@@ -10,28 +10,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// A text frame, serialized once; cloning shares its bytes.
+/// A text frame, serialized once. A clone shares its bytes.
 #[derive(Clone, Debug)]
 pub struct Frame(Bytes);
 
-/// What happened to a message.
+/// The kind of change of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// It was sent.
+    /// The message was sent.
     Sent,
-    /// It was edited.
+    /// The message was edited.
     Edited,
-    /// It was deleted.
+    /// The message was deleted.
     Deleted,
 }
 
-/// Somebody who is connected to a chat.
+/// A user who is connected to a chat. One entry of a chat's presence.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Online {
-    /// Who.
+    /// The id of the user.
     pub customer_id: UserId,
-    /// The name that `join` and `leave` carry.
+    /// The display name that `join` and `leave` carry.
     pub username: String,
 }
 
@@ -74,7 +74,7 @@ impl<'a, T: Serialize> Envelope<'a, T> {
     }
 
     fn frame(&self) -> Frame {
-        // Strings, numbers and maps with string keys: JSON can hold all of it.
+        // Serialization cannot fail: the content is strings, numbers and maps with string keys.
         Frame(serde_json::to_vec(self).unwrap_or_default().into())
     }
 }
@@ -95,20 +95,21 @@ struct DeleteAck {
     seq: Seq,
 }
 
-/// How a socket is connected to a chat.
+/// The content of the `ack` for `connect-chat`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connected<'a> {
-    /// Which chat.
+    /// The id of the chat.
     pub chat_id: ChatId,
-    /// The change from which on frames are live.
+    /// The seq of the last change that was sent. Every later change arrives live.
     pub seq: Seq,
-    /// The epoch of the log that `seq` counts in.
+    /// The epoch of the log that `seq` belongs to. Omitted if the caller has no epoch to report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<&'a Epoch>,
-    /// Everyone in the chat.
+    /// Every user who is connected to the chat.
     pub online: &'a [Online],
-    /// Whether what came before must be paged by REST.
+    /// True if the replay does not cover everything: the client must read the older changes with
+    /// REST.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
 }
@@ -129,7 +130,7 @@ struct Failure<'a> {
 }
 
 impl Frame {
-    /// The type of every frame that is sent.
+    /// Every frame type that the server sends.
     pub const KINDS: [&str; 12] = [
         "ack",
         "error",
@@ -145,31 +146,32 @@ impl Frame {
         "read",
     ];
 
-    /// A frame that another server has serialized.
+    /// Wraps a frame that another node has serialized.
     #[must_use]
     pub fn from_bytes(bytes: Bytes) -> Self {
         Self(bytes)
     }
 
-    /// The frame's bytes.
+    /// Returns the bytes of the frame.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The frame's bytes: JSON, so UTF-8.
+    /// Returns the bytes of the frame. They are JSON, so they are valid UTF-8.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
 
-    /// A change of a message, as everyone in the chat gets it.
+    /// Builds the broadcast about a changed message, for every subscriber of the chat.
     #[must_use]
     pub fn changed(change: ChangeKind, message: &Message) -> Self {
         Self::change(change, message, false)
     }
 
-    /// A message in its present state, for somebody who has seen the changes up to `since`.
+    /// Builds the replay of a message in its current state, for a client that has seen the changes
+    /// up to `since`.
     #[must_use]
     pub fn replayed(message: &Message, since: Seq) -> Self {
         let change = match message {
@@ -203,7 +205,7 @@ impl Frame {
         }
     }
 
-    /// A message of a user who was deleted became a tombstone.
+    /// Builds the broadcast about a message that became a tombstone because its author was deleted.
     #[must_use]
     pub fn buried(chat: ChatId, message: MessageId, seq: Seq, user: UserId) -> Self {
         Envelope {
@@ -215,13 +217,13 @@ impl Frame {
         .frame()
     }
 
-    /// Somebody came to the chat.
+    /// Builds the broadcast that a user joined the chat.
     #[must_use]
     pub fn join(chat: ChatId, who: &Online) -> Self {
         Self::presence("join", chat, who)
     }
 
-    /// Somebody left the chat.
+    /// Builds the broadcast that a user left the chat.
     #[must_use]
     pub fn leave(chat: ChatId, who: &Online) -> Self {
         Self::presence("leave", chat, who)
@@ -236,43 +238,45 @@ impl Frame {
         .frame()
     }
 
-    /// The chat was deleted.
+    /// Builds the notice that the chat was deleted.
     #[must_use]
     pub fn chat_deleted(chat: ChatId) -> Self {
         Envelope::new("delete-chat", chat).frame()
     }
 
-    /// The receiver does not belong to the chat any more.
+    /// Builds the notice that the receiver is no longer a member of the chat.
     #[must_use]
     pub fn removed(chat: ChatId) -> Self {
         Envelope::new("leave-chat", chat).frame()
     }
 
-    /// The heads of the receiver's chats.
+    /// Builds a heartbeat: the head (the seq of the latest change) of each chat that the receiver
+    /// is connected to.
     #[must_use]
     pub fn heartbeat(heads: &BTreeMap<ChatId, Seq>) -> Self {
         Envelope::new("heartbeat", heads).frame()
     }
 
-    /// The socket is connected.
+    /// Builds the ack of `connect-chat`.
     #[must_use]
     pub fn connected(id: &RequestId, how: &Connected<'_>) -> Self {
         Envelope::answering(Some(id), "ack", how).frame()
     }
 
-    /// The message is stored.
+    /// Builds the ack of `send-message`. `duplicate` is true if the idempotency key was already
+    /// used.
     #[must_use]
     pub fn sent(id: &RequestId, message: &Message, duplicate: bool) -> Self {
         Envelope::answering(Some(id), "ack", SendAck { message, duplicate }).frame()
     }
 
-    /// The message is edited.
+    /// Builds the ack of `update-message`.
     #[must_use]
     pub fn edited(id: &RequestId, message: &Message) -> Self {
         Envelope::answering(Some(id), "ack", message).frame()
     }
 
-    /// The message is deleted.
+    /// Builds the ack of `delete-message`.
     #[must_use]
     pub fn deleted(id: &RequestId, message: &Message) -> Self {
         let Message {
@@ -293,13 +297,13 @@ impl Frame {
         .frame()
     }
 
-    /// The socket has left the chat.
+    /// Builds the ack of `leave-chat`.
     #[must_use]
     pub fn left(id: &RequestId, chat: ChatId) -> Self {
         Envelope::answering(Some(id), "ack", ChatAck { chat_id: chat }).frame()
     }
 
-    /// What was asked was not done.
+    /// Builds the error frame of a refused request. `id` is `None` if the request had no id.
     #[must_use]
     pub fn error(id: Option<&RequestId>, error: &Error) -> Self {
         let content = Failure {
@@ -319,20 +323,20 @@ struct ReadAck {
 }
 
 impl Frame {
-    /// Somebody is typing.
+    /// Builds the broadcast that a user is typing.
     #[must_use]
     pub fn typing(chat: ChatId, who: &Online) -> Self {
         Self::presence("start-typing", chat, who)
     }
 
-    /// A `start-typing` was taken note of; whether the chat was told of it, or had been a moment
-    /// before, makes no difference to the sender.
+    /// Builds the ack of `start-typing`. The ack is sent even if the broadcast was suppressed
+    /// because the user's previous one is recent.
     #[must_use]
     pub fn typed(id: &RequestId, chat: ChatId) -> Self {
         Envelope::answering(Some(id), "ack", ChatAck { chat_id: chat }).frame()
     }
 
-    /// Somebody has read up to this message.
+    /// Builds the broadcast that a user has read up to a message.
     #[must_use]
     pub fn read(chat: ChatId, user: UserId, message: MessageId) -> Self {
         Envelope {
@@ -343,7 +347,8 @@ impl Frame {
         .frame()
     }
 
-    /// How far the sender has read, after their `mark-read`.
+    /// Builds the ack of `mark-read`. `position` is the stored read position, which never moves
+    /// back.
     #[must_use]
     pub fn marked(id: &RequestId, chat: ChatId, position: MessageId) -> Self {
         let content = ReadAck {
