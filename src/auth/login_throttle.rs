@@ -1,19 +1,20 @@
-//! How fast passwords may be tried.
+//! Limits how fast passwords can be guessed.
 //!
-//! Three brakes, none of which locks an account: a stranger who fails on purpose must not keep its
-//! owner out.
-//! - One address on one account: after 5 failures in a row each further one makes the next wait, 1 s,
-//!   2 s, 4 s … up to a minute. The owner, at another address, notices nothing.
-//! - One address on all accounts: after 50 failures the same, up to 10 s, so that trying one
-//!   password on many names is no way around. What succeeds is given back, but clears nothing: an
-//!   account of one's own does not wash an address clean.
-//! - One account from all addresses: after 100 failures whoever tries from an address that has not
-//!   signed in to it lately is answered 1 s later. They are never refused.
+//! Three limits apply. None of them locks an account: a stranger who fails on purpose must not keep
+//! the owner out.
+//! - One address on one account: after 5 failures in a row, each further failure makes the next
+//!   attempt wait 1 s, 2 s, 4 s … up to 60 s. The owner, at another address, is not affected.
+//! - One address on all accounts: after 50 failures the waits are 1 s, 2 s, 4 s … up to 10 s, so
+//!   that trying one password on many names gains nothing. A success takes back only its own count:
+//!   an attacker cannot reset an address by signing in to an account of their own.
+//! - One account from all addresses: after 100 failures, an address that has not signed in to the
+//!   account recently is answered 1 s later. Such a login is never refused.
 //!
-//! An attempt counts as failed until it has succeeded, so that many at once gain nothing. Failures are
-//! forgotten an hour after the last. All of it is of this process, in bounded memory; IPv6 addresses
-//! count by their /64, which is what one customer has. People behind one address (a company, a proxy
-//! that the server was not told of) share its waits, which therefore end soon.
+//! An attempt counts as failed until it has succeeded, so parallel attempts gain nothing. Failures
+//! are forgotten one hour after the last one. The counters belong to this process and use bounded
+//! memory. IPv6 addresses count by their /64 network, the size that one customer gets. Users behind
+//! one address (a company, or a proxy that the server does not trust) share its waits, so the waits
+//! are short.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -23,34 +24,38 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Failures without consequence of one address on one account, of one address, of one account.
+/// Failures of one address on one account before the address must wait.
 const FREE_PAIR: u32 = 5;
+/// Failures of one address on all accounts before the address must wait.
 const FREE_ADDRESS: u32 = 50;
+/// Failures on one account from all addresses before unknown addresses are slowed down.
 const FREE_ACCOUNT: u32 = 100;
-/// Longest wait of one address for one account, and for any.
+/// Longest wait of one address on one account.
 const LONGEST_PAIR: Duration = Duration::from_secs(60);
+/// Longest wait of one address on all accounts.
 const LONGEST_ADDRESS: Duration = Duration::from_secs(10);
-/// How much later an unknown address is answered about an account that is under attack.
+/// Extra delay of the answer to an unknown address, for an account under attack.
 const SLOWED: Duration = Duration::from_secs(1);
 
-/// Counts failed logins. Cloning shares the counters.
+/// Counts failed logins. A clone shares the counters.
 #[derive(Clone)]
 pub struct LoginThrottle(Arc<Shared>);
 
 struct Shared {
-    /// Names become numbers under a key of this process: nobody can make two of them meet.
+    /// Hashes names and addresses to the keys of the counters. Its secret is random per process, so
+    /// an attacker cannot construct two names with one key.
     hasher: RandomState,
-    /// A std lock: held for a few map operations and never across an await.
+    /// A std mutex, because it is held for a few map operations and never across an await.
     counters: Mutex<Counters>,
 }
 
-/// A login under way, which counts as failed until it is known better.
+/// A login in progress. It counts as failed until `succeeded` or `undecided` is called.
 pub struct LoginAttempt {
     attempts: LoginThrottle,
     pair: u64,
     address: u64,
     account: u64,
-    /// How much later to answer.
+    /// Time by which the answer is to be delayed. Zero if the login is not slowed down.
     pub delay: Duration,
 }
 
@@ -63,10 +68,10 @@ impl Default for LoginThrottle {
 }
 
 impl LoginThrottle {
-    /// Begins a login to an account, whether it exists or not, from an address.
+    /// Starts a login to an account from an address. The account need not exist.
     ///
     /// # Errors
-    /// How long to wait before the next one.
+    /// The time to wait before the next attempt.
     pub fn begin(&self, account: &str, address: IpAddr) -> Result<LoginAttempt, Duration> {
         self.begin_at(account, address, Instant::now())
     }
@@ -118,7 +123,7 @@ impl LoginThrottle {
 }
 
 impl LoginAttempt {
-    /// The password was right: what one address failed on this account before is forgotten.
+    /// Records that the password was right. Clears the failures of this address on this account.
     pub fn succeeded(self) {
         let mut counters = self.attempts.counters();
         counters.give_back(self.address);
@@ -126,7 +131,7 @@ impl LoginAttempt {
         counters.clear(self.pair);
     }
 
-    /// Nobody could tell whether the password was right.
+    /// Takes the attempt back, because the password could not be checked.
     pub fn undecided(self) {
         let mut counters = self.attempts.counters();
         for key in [self.pair, self.address, self.account] {
@@ -135,7 +140,8 @@ impl LoginAttempt {
     }
 }
 
-/// What one customer has: an IPv4 address, or a /64 of IPv6.
+/// Returns the address that failures count under: an IPv4 address, or the /64 network of an IPv6
+/// address.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
@@ -146,14 +152,14 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// When failures are forgotten, after the last.
+/// Time after the last failure at which failures are forgotten.
 pub(super) const MEMORY: Duration = Duration::from_secs(3600);
-/// Most counters kept, some 5 MB; with more, any of them is forgotten.
+/// Most counters kept, about 5 MB. At the limit an arbitrary counter is evicted.
 pub(super) const MOST: usize = 100_000;
-/// How often what may be forgotten is looked for, at most.
+/// Shortest interval between two purges of expired counters.
 const PURGE: Duration = Duration::from_secs(60);
 
-/// The counters, each under a number.
+/// Failure counters by key.
 pub(super) struct Counters {
     by_key: HashMap<u64, Counter>,
     purged: Instant,
@@ -163,7 +169,8 @@ pub(super) struct Counters {
 struct Counter {
     failures: u32,
     last: Instant,
-    /// Whether this account was signed in to from this address: such a one is not slowed.
+    /// True if a login to this account from this address has succeeded. Such an address is not
+    /// slowed down.
     known: bool,
 }
 
@@ -189,7 +196,7 @@ impl Counters {
         counter.map_or(0, |counter| counter.failures)
     }
 
-    /// How long the next attempt must wait.
+    /// Returns the time that the next attempt must wait. Zero if it may start now.
     pub(super) fn wait(&self, key: u64, free: u32, longest: Duration, now: Instant) -> Duration {
         let failures = self.failures(key, now);
         let (Some(counter), true) = (self.by_key.get(&key), failures >= free) else {
@@ -220,7 +227,7 @@ impl Counters {
         }
     }
 
-    /// Forgets the failures, and remembers that it went well.
+    /// Clears the failures, and marks the address as known for the account.
     pub(super) fn clear(&mut self, key: u64) {
         if let Some(counter) = self.by_key.get_mut(&key) {
             counter.failures = 0;
@@ -251,7 +258,8 @@ mod tests {
         IpAddr::from((0x0a00_0000 + n).to_be_bytes())
     }
 
-    /// Fails so often; the wait that the last was refused with, zero where it was not.
+    /// Makes `times` attempts that fail. Returns the wait of the last attempt, zero if it was not
+    /// refused.
     fn fail(
         attempts: &LoginThrottle,
         account: &str,

@@ -1,4 +1,5 @@
-//! Who calls, how they prove it, and how a password is kept. Nothing here knows HTTP or SQL.
+//! Authentication: the caller of an operation, proofs of identity, and password hashing. Nothing
+//! here depends on HTTP or SQL.
 
 mod login_throttle;
 mod password;
@@ -13,40 +14,43 @@ pub use login_throttle::{LoginAttempt, LoginThrottle};
 pub use password::{PasswordHasher, PasswordRules, Verification};
 pub use token::{SessionToken, SharedSecret};
 
-/// Who calls: the first argument of every method that acts for someone.
+/// The caller of an operation. The first argument of every service method that acts for a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Whoever they claim to be: the original's behaviour, on a developer's own machine.
+    /// Not signed in, in open mode. Any claimed user id is believed, as in the original backend on
+    /// a developer's own machine.
     Open,
-    /// Signed in although nobody must: this user and nobody else, where everyone may use every chat.
+    /// Signed in although open mode does not require it. Acts only as this user, and may use every
+    /// chat.
     Known(UserId),
-    /// Signed in where everyone must: this user and nobody else, held to their memberships.
+    /// Signed in, in required mode. Acts only as this user, and may use only the chats that the
+    /// user is a member of.
     User(UserId),
 }
 
-/// A user who has proved who they are, and by which session.
+/// A user who has proved their identity, and the session that proves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedIn {
-    /// Who.
+    /// The signed-in user.
     pub user: UserId,
-    /// By which session.
+    /// The session of the user.
     pub session: SessionId,
 }
 
-/// Whether callers are believed or must sign in.
+/// Whether callers must sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Whoever is not signed in is believed.
+    /// Callers need not sign in. A caller without a session is believed.
     Open,
-    /// Everyone signs in.
+    /// Every caller must sign in.
     Required,
 }
 
 impl Mode {
-    /// Who calls without having signed in.
+    /// Returns the caller of a request without a session.
     ///
     /// # Errors
-    /// `unauthorized` where everyone must.
+    /// `unauthorized` in required mode.
     pub fn anonymous(self) -> Result<Caller, Error> {
         match self {
             Self::Open => Ok(Caller::Open),
@@ -54,7 +58,7 @@ impl Mode {
         }
     }
 
-    /// The caller that a signed-in user is.
+    /// Returns the caller for a signed-in user.
     #[must_use]
     pub fn signed_in(self, user: UserId) -> Caller {
         match self {
@@ -65,7 +69,7 @@ impl Mode {
 }
 
 impl Caller {
-    /// Who it is, where that is known for certain.
+    /// Returns the user if the identity is proved, else `None`.
     #[must_use]
     pub fn user(self) -> Option<UserId> {
         match self {
@@ -74,11 +78,11 @@ impl Caller {
         }
     }
 
-    /// Decides whether a claimed identity is believed, and tells who acts: nobody in particular
-    /// where nothing is claimed in open mode.
+    /// Decides whether a claimed user id is believed, and returns the acting user. Returns `None`
+    /// if no id is claimed in open mode.
     ///
     /// # Errors
-    /// `forbidden` where a signed-in user claims to be another.
+    /// `forbidden` if a signed-in user claims the id of another user.
     pub fn acting_as(self, claimed: Option<UserId>) -> Result<Option<UserId>, Error> {
         match (self.user(), claimed) {
             (None, claimed) => Ok(claimed),
@@ -90,16 +94,18 @@ impl Caller {
         }
     }
 
-    /// The same, where somebody in particular must act.
+    /// Decides whether a claimed user id is believed, and returns the acting user, who must be
+    /// known.
     ///
     /// # Errors
-    /// `invalid_field` where nothing is claimed in open mode; `forbidden` as above.
+    /// `invalid_field` if no id is claimed in open mode. `forbidden` if a signed-in user claims the
+    /// id of another user.
     pub fn require_user(self, claimed: Option<UserId>) -> Result<UserId, Error> {
         self.acting_as(claimed)?
             .ok_or_else(|| Error::invalid_field("customerId", "the id of the user who acts"))
     }
 
-    /// Whether only members may see and use a chat.
+    /// Returns true if only members of a chat may see and use the chat.
     #[must_use]
     pub fn members_only(self) -> bool {
         matches!(self, Self::User(_))
@@ -111,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_signed_in_speaks_for_another() {
+    fn a_signed_in_user_cannot_act_for_another() {
         for me in [Caller::User(UserId(1)), Caller::Known(UserId(1))] {
             assert_eq!(me.require_user(None).ok(), Some(UserId(1)));
             assert_eq!(me.require_user(Some(UserId(1))).ok(), Some(UserId(1)));
@@ -130,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn only_where_everyone_signs_in_memberships_count() {
+    fn memberships_count_only_in_required_mode() {
         assert!(Mode::Required.signed_in(UserId(1)).members_only());
         assert!(!Mode::Open.signed_in(UserId(1)).members_only());
         assert_eq!(Mode::Open.anonymous().ok(), Some(Caller::Open));

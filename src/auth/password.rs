@@ -1,4 +1,4 @@
-//! How passwords are kept: argon2id, never as they came.
+//! Password hashing with argon2id, and the rules for new passwords.
 
 use crate::{
     error::Error,
@@ -15,42 +15,45 @@ use tokio::{
     task, time,
 };
 
-/// OWASP's first recommendation for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes,
-/// one lane.
+/// Memory of one hash, in KiB. The three parameters are OWASP's first recommendation for argon2id
+/// (Password Storage Cheat Sheet): 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19 * 1024;
+/// Passes over the memory.
 const PASSES: u32 = 2;
+/// Parallel lanes.
 const LANES: u32 = 1;
-/// How long a caller waits for their turn before hearing `unavailable`.
-const TURN_LIMIT: Duration = Duration::from_secs(5);
-/// Callers that may wait for each turn; the next one hears `unavailable` at once. A turn takes some
-/// 20 ms, so whoever waits gets theirs within the limit.
-const WAITING_PER_TURN: usize = 128;
-/// Of those who choose a password, half as many.
-const CHOOSING_PER_TURN: usize = WAITING_PER_TURN / 2;
-/// Shortest password where one is needed at all, in bytes (NIST SP 800-63B, section 5.1.1.2).
+/// Time that a caller waits for a permit before the caller receives `unavailable`.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Callers that may wait per hash permit. The next caller receives `unavailable` at once. A hash
+/// takes about 20 ms, so a waiting caller gets a permit within the time limit.
+const WAITING_PER_PERMIT: usize = 128;
+/// Callers with a new password that may wait per sign-up permit: half as many.
+const SIGNUPS_PER_PERMIT: usize = WAITING_PER_PERMIT / 2;
+/// Shortest password under `PasswordRules::Strong`, in bytes (NIST SP 800-63B, section 5.1.1.2).
 const SHORTEST: usize = 8;
-/// Fewest guesses that a password must be worth: everything that guessers try first, with the usual
-/// disguises, is far below.
+/// Fewest guesses that a strong password must take. The passwords that attackers try first, with
+/// the usual substitutions, take far fewer.
 const FEWEST_GUESSES: u64 = 1_000_000;
 
-/// Characters of a password that are judged at once. The time it takes grows with their third power and
-/// more: of 16 it is a fifth of a hash at worst (10 ms beside 55 ms); of 100 it was that of 15 hashes.
+/// Characters of a password that are judged at once. The cost of the estimate grows at least with
+/// the third power of the length. For 16 characters it takes at most a fifth of the time of a hash
+/// (10 ms against 55 ms); for 100 characters it took the time of 15 hashes.
 const JUDGED: usize = 16;
 
-/// What a new password must be.
+/// The rules for a new password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordRules {
-    /// Anything: on a developer's own machine, as in the original.
+    /// Any password is accepted: for a developer's own machine, as in the original backend.
     Any,
-    /// At least 8 bytes, and none of those that are tried first.
+    /// At least 8 bytes, and not among the passwords that attackers try first.
     Strong,
 }
 
 impl PasswordRules {
-    /// Checks what is known of a password without any work.
+    /// Checks the rules that need no computation.
     ///
     /// # Errors
-    /// `invalid_field`, with what would be right.
+    /// `invalid_field`, with the expected form.
     fn check_form(self, password: &Password) -> Result<(), Error> {
         match self {
             Self::Strong if password.as_bytes().len() < SHORTEST => {
@@ -60,17 +63,17 @@ impl PasswordRules {
         }
     }
 
-    /// Whether a user of this name may have such a password.
+    /// Returns true if a user of this name may choose the password.
     fn allow(self, password: &Password, username: &str) -> bool {
         let form = self.check_form(password);
         form.and_then(|()| self.check_strength(password, username))
             .is_ok()
     }
 
-    /// Checks how hard a password is to guess that a user of this name wants.
+    /// Checks that the password is hard to guess for a user of this name.
     ///
     /// # Errors
-    /// `invalid_field`, with what would be right.
+    /// `invalid_field`, with the expected form.
     fn check_strength(self, password: &Password, username: &str) -> Result<(), Error> {
         if self == Self::Strong && !is_strong(password.as_str(), username) {
             let expected = "harder to guess: this one is among the first that are tried; \
@@ -81,10 +84,11 @@ impl PasswordRules {
     }
 }
 
-/// Whether the beginning or the end of a password takes enough guesses: the whole takes no fewer.
+/// Returns true if the first or the last `JUDGED` characters take enough guesses. The whole
+/// password takes at least as many guesses as a part of it.
 fn is_strong(password: &str, username: &str) -> bool {
     let is_long = |text: &str| text.chars().nth(JUDGED).is_some();
-    // A part of a long name is not known as one.
+    // A long name is removed first, because the estimate does not recognize a fragment of it.
     let rest = match is_long(username) {
         true => password
             .to_lowercase()
@@ -98,84 +102,91 @@ fn is_strong(password: &str, username: &str) -> bool {
     judge(&first) || (is_long(&rest) && judge(&last))
 }
 
-/// What became of a password that was to be proved.
+/// The result of checking a password.
 #[derive(Debug)]
 pub enum Verification {
-    /// It is not the one.
+    /// The password is wrong.
     Wrong,
-    /// It is the one.
+    /// The password is right.
     Right {
-        /// Its hash by the present parameters, where the stored one has others, is of the password before
-        /// it was prepared, or is none yet.
+        /// A hash with the current parameters, to be stored. Set if the stored hash has other
+        /// parameters, is a hash of the typed instead of the prepared form, or is no hash yet.
+        /// `None` if the stored hash is current.
         rehashed: Option<String>,
-        /// Whether a user of this name might choose it today. One chosen where anything was allowed may
-        /// not be.
+        /// True if a user of this name may choose the password today. A password that was chosen
+        /// while any password was accepted may break the rules.
         keeps_rules: bool,
     },
 }
 
-/// Hashes passwords on blocking threads, a bounded number at a time: each takes 19 MiB and a core
-/// for a while, which a crowd of callers must not multiply. Cloning shares the bound.
+/// Hashes passwords on blocking threads, a bounded number at a time. One hash occupies 19 MiB and a
+/// CPU core, so the number must not grow with the number of callers. A clone shares the bound.
 #[derive(Clone)]
 pub struct PasswordHasher {
-    turns: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
-    /// Of those who choose a password, as many as there are turns wait in the line for them; the others
-    /// wait here. Whoever signs in comes after few of them, however many there are.
-    choosers: Arc<Semaphore>,
-    choosing: Arc<Semaphore>,
+    /// Permits to compute a hash.
+    hash_permits: Arc<Semaphore>,
+    /// Permits to hold or wait for a hash permit.
+    hash_queue: Arc<Semaphore>,
+    /// Permits to check and hash a new password. Sign-ups occupy at most this many places in the
+    /// queue for hash permits, so a flood of sign-ups delays a login by at most that many hashes.
+    signup_permits: Arc<Semaphore>,
+    /// Permits to hold or wait for a sign-up permit.
+    signup_queue: Arc<Semaphore>,
     rules: PasswordRules,
 }
 
 impl PasswordHasher {
-    /// At most `at_once` hashes at a time, of passwords that keep the rules.
+    /// Creates a hasher that computes at most `at_once` hashes at a time. New passwords must
+    /// satisfy `rules`.
     #[must_use]
     pub fn new(at_once: usize, rules: PasswordRules) -> Self {
         let places = |waiting| Arc::new(Semaphore::new(at_once * (1 + waiting)));
         Self {
-            turns: places(0),
-            waiting: places(WAITING_PER_TURN),
-            choosers: places(0),
-            choosing: places(CHOOSING_PER_TURN),
+            hash_permits: places(0),
+            hash_queue: places(WAITING_PER_PERMIT),
+            signup_permits: places(0),
+            signup_queue: places(SIGNUPS_PER_PERMIT),
             rules,
         }
     }
 
-    /// The password's hash, in PHC format with its own random salt.
+    /// Returns the hash of a password, in PHC format with a new random salt.
     ///
     /// # Errors
-    /// `unavailable` where no turn comes within 5 s.
+    /// `unavailable` if no hash permit is free within 5 s, or if too many callers wait.
     pub async fn hash(&self, password: Password) -> Result<String, Error> {
-        self.in_turn(move || hash(&password)).await
+        self.with_permit(move || hash(&password)).await
     }
 
-    /// The same of a password that a user of this name chose. Anybody may sign up, and must keep nobody
-    /// from signing in.
+    /// Checks and hashes a password that a user of this name chose. Anyone may sign up, so sign-ups
+    /// are limited apart from logins and cannot block them.
     ///
     /// # Errors
-    /// `invalid_field` where it breaks the rules; `unavailable` as above.
+    /// `invalid_field` if the password breaks the rules. `unavailable` if no permit is free within
+    /// 5 s, or if too many callers wait.
     pub async fn hash_chosen(&self, password: Password, username: &str) -> Result<String, Error> {
         self.rules.check_form(&password)?;
-        let _place = self.choosing.try_acquire().map_err(|_| Error::busy())?;
-        let chooser = time::timeout(TURN_LIMIT, self.choosers.clone().acquire_owned()).await;
-        let Ok(Ok(chooser)) = chooser else {
+        let _place = self.signup_queue.try_acquire().map_err(|_| Error::busy())?;
+        let signup =
+            time::timeout(PERMIT_TIMEOUT, self.signup_permits.clone().acquire_owned()).await;
+        let Ok(Ok(signup)) = signup else {
             return Err(Error::busy());
         };
-        // Apart from the turns: whoever only proves a password must not wait for it.
+        // The check takes no hash permit, so that a login does not wait for it.
         let (rules, username) = (self.rules, username.to_owned());
         let judging = task::spawn_blocking(move || {
             let checked = rules.check_strength(&password, &username);
-            checked.map(|()| (password, chooser))
+            checked.map(|()| (password, signup))
         });
-        let (password, _chooser) = judging.await.map_err(Error::internal)??;
-        self.in_turn(move || hash(&password)).await
+        let (password, _signup) = judging.await.map_err(Error::internal)??;
+        self.with_permit(move || hash(&password)).await
     }
 
-    /// Whether this is the password of a user that was stored so. Where nothing is stored, or nothing
-    /// that a password could match, it takes as long and is wrong.
+    /// Checks a password against the stored hash of a user. If no hash is stored, or no password
+    /// can match it, the check takes as long and the result is `Wrong`.
     ///
     /// # Errors
-    /// `unavailable` as above.
+    /// `unavailable` if no hash permit is free within 5 s, or if too many callers wait.
     pub async fn verify(
         &self,
         password: Password,
@@ -184,27 +195,27 @@ impl PasswordHasher {
     ) -> Result<Verification, Error> {
         let rules = self.rules;
         let allowed = move |password: &Password| rules.allow(password, &username);
-        self.in_turn(move || verify(&password, stored.as_deref(), allowed))
+        self.with_permit(move || verify(&password, stored.as_deref(), allowed))
             .await
     }
 
-    async fn in_turn<T: Send + 'static>(
+    async fn with_permit<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let turn = self.turn().await?;
+        let permit = self.permit().await?;
         let working = task::spawn_blocking(move || {
             let done = work();
-            drop(turn);
+            drop(permit);
             done
         });
         working.await.map_err(Error::internal)?
     }
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let _place = self.waiting.try_acquire().map_err(|_| Error::busy())?;
-        match time::timeout(TURN_LIMIT, self.turns.clone().acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(turn),
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let _place = self.hash_queue.try_acquire().map_err(|_| Error::busy())?;
+        match time::timeout(PERMIT_TIMEOUT, self.hash_permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
             _ => Err(Error::busy()),
         }
     }
@@ -222,8 +233,9 @@ fn hash(password: &Password) -> Result<String, Error> {
     Ok(hash.to_string())
 }
 
-/// Tries the password as it is prepared, then as it was given where that is another form: for a hash from
-/// before passwords were prepared. A wrong name tries as often as a wrong password.
+/// Tries the prepared form of the password, then the typed form if the two differ. The typed form
+/// matches a hash from before passwords were prepared. An unknown user name costs as many tries as
+/// a wrong password, so the time does not reveal which names exist.
 fn verify(
     password: &Password,
     stored: Option<&str>,
@@ -232,18 +244,18 @@ fn verify(
     if let Some(plain) = stored.and_then(|stored| stored.strip_prefix(PLAIN_MARK)) {
         return verify_plain(password, plain, allowed);
     }
-    let nobodys = dummy_hash();
+    let dummy = dummy_hash();
     let found = stored.and_then(|stored| PasswordHash::new(stored).ok());
-    let is_somebodys = found.is_some();
+    let is_stored = found.is_some();
     let hash_of = match found {
         Some(found) => found,
-        None => PasswordHash::new(&nobodys).map_err(Error::internal)?,
+        None => PasswordHash::new(&dummy).map_err(Error::internal)?,
     };
     let argon2 = argon2()?;
     let is = |bytes: &[u8]| argon2.verify_password(bytes, &hash_of).is_ok();
     let prepared = is(password.as_bytes());
     let proved = prepared || password.as_given().is_some_and(is);
-    if !(proved && is_somebodys) {
+    if !(proved && is_stored) {
         return Ok(Verification::Wrong);
     }
     let rehashed = match prepared && is_present(&hash_of) {
@@ -256,8 +268,9 @@ fn verify(
     })
 }
 
-/// The same of a password that is stored as it came, and not hashed yet. It takes as long, and the time
-/// tells nothing of how much of it is right.
+/// Checks a password against one that is stored as plain text, not hashed yet. The check takes as
+/// long as one against a hash. Digests are compared, so the time does not reveal how much of the
+/// password is right.
 fn verify_plain(
     password: &Password,
     plain: &str,
@@ -275,13 +288,13 @@ fn verify_plain(
     }
 }
 
-/// A hash by the present parameters that no password has.
+/// Returns a hash with the current parameters that no password matches.
 fn dummy_hash() -> String {
     let (salt, output) = ("A".repeat(22), "A".repeat(43));
     format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${salt}${output}")
 }
 
-/// Whether a stored hash was made by the present parameters.
+/// Returns true if a stored hash was made with the current parameters.
 fn is_present(stored: &PasswordHash) -> bool {
     let present = format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$");
     stored.to_string().starts_with(&present)
@@ -300,13 +313,13 @@ mod tests {
     }
 
     #[test]
-    fn nobodys_hash_is_a_hash_by_the_present_parameters() {
-        let nobodys = PasswordHash::new(&dummy_hash());
-        assert!(nobodys.is_ok_and(|hash| is_present(&hash)));
+    fn the_dummy_hash_has_the_current_parameters() {
+        let dummy = PasswordHash::new(&dummy_hash());
+        assert!(dummy.is_ok_and(|hash| is_present(&hash)));
     }
 
     #[test]
-    fn a_hash_by_other_parameters_is_made_anew() {
+    fn a_hash_with_other_parameters_is_replaced() {
         let old = Params::new(8 * 1024, 1, 1, None)
             .map(|params| Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
             .ok()
@@ -330,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_of_what_was_typed_is_made_anew_of_the_prepared_form() {
+    fn a_hash_of_the_typed_form_is_replaced_by_one_of_the_prepared_form() {
         let typed = "cafe\u{301} noir";
         let old = argon2()
             .ok()
@@ -377,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn what_guessers_try_first_is_refused() {
+    fn common_passwords_are_refused() {
         let allowed = |text| PasswordRules::Strong.allow(&password(text), "ferdinand");
         let late = format!("{}x8$kQp0!vw", "a".repeat(90));
         for good in ["correct horse", "Zug um halb neun", "x8$kQp0!vw", &late] {

@@ -1,42 +1,43 @@
-//! What a client proves itself with.
+//! Secrets that clients present: session tokens, and the fixed token of the settings.
 
 use crate::error::Error;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// Random bytes in a token: 256 bits, which nobody guesses.
+/// Random bytes in a session token: 256 bits, too many to guess.
 const BYTES: usize = 32;
 
-/// A session's token: 64 hexadecimal digits that say nothing. It shows itself nowhere but in the
-/// answer to a login, and is stored as its SHA-256 alone: whoever reads the database cannot sign in
-/// with what they find. The token being random, a slow hash would add nothing.
+/// A session token: 64 hexadecimal digits without meaning. The token appears only in the answer to
+/// a login. The database stores its SHA-256, so a reader of the database cannot sign in with it. A
+/// slow hash would add nothing, because the token is random.
 pub struct SessionToken(String);
 
 impl SessionToken {
-    /// A new one, from the operating system's generator.
+    /// Creates a token with the random generator of the operating system.
     ///
     /// # Errors
-    /// `internal` where the system has no randomness to give.
+    /// `internal` if the system provides no randomness.
     pub fn generate() -> Result<Self, Error> {
         let mut bytes = [0; BYTES];
         getrandom::fill(&mut bytes).map_err(Error::internal)?;
         Ok(Self(bytes.iter().map(|b| format!("{b:02x}")).collect()))
     }
 
-    /// Reads what a client sent; none where no token looks like it.
+    /// Parses a token from a client. Returns `None` if the text is not 64 lower-case hexadecimal
+    /// digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         (digits && text.len() == 2 * BYTES).then(|| Self(text.to_owned()))
     }
 
-    /// What the database keeps, and finds it by.
+    /// Returns the SHA-256 of the token, under which the database stores the session.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.0.as_bytes()).into()
     }
 
-    /// The text itself, for the one answer that carries it.
+    /// Returns the text of the token, for the answer to the login.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -49,19 +50,19 @@ impl fmt::Debug for SessionToken {
     }
 }
 
-/// A token of the settings. Only its SHA-256 is kept, and hashes are compared: how long that takes
-/// tells nothing about the token.
+/// A token from the settings. Only its SHA-256 is kept, and hashes are compared, so the time of a
+/// comparison reveals nothing about the token.
 #[derive(Clone, Copy)]
 pub struct SharedSecret([u8; 32]);
 
 impl SharedSecret {
-    /// Of its text.
+    /// Creates the secret from its text.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
-    /// Whether it is this one.
+    /// Returns true if `text` is the secret.
     #[must_use]
     pub fn is(&self, text: &str) -> bool {
         self.0 == Self::new(text).0

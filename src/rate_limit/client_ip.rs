@@ -1,20 +1,20 @@
-//! What stands behind an address.
+//! Client addresses: the trusted proxies, and the key under which an address is limited.
 
 use ipnet::IpNet;
 use std::net::IpAddr;
 
-/// The proxies whose word about their clients is believed.
+/// The networks of the proxies that are trusted to name their clients.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Those in these networks.
+    /// Trusts the proxies in these networks.
     #[must_use]
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self(networks)
     }
 
-    /// Whether it is one of them.
+    /// Returns true if the address belongs to a trusted proxy.
     #[must_use]
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -22,8 +22,8 @@ impl TrustedProxies {
     }
 }
 
-/// The same for all who count as one: an IPv6 address alone costs nothing, a network of 64 bits is
-/// what one customer gets.
+/// Returns the key under which an address is limited: the IPv4 address, or the /64 network of an
+/// IPv6 address. One customer gets a whole /64, so a single IPv6 address costs nothing to replace.
 #[must_use]
 pub fn rate_limit_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_share_64_bits_of_ipv6_alone() {
+    fn ipv6_addresses_of_one_64_network_share_a_key() {
         let same = |one: &str, other: &str| {
             let parse = |text: &str| text.parse().map(rate_limit_key);
             parse(one) == parse(other)

@@ -1,4 +1,4 @@
-//! How many of something somebody may have at once.
+//! Concurrency limits: how many connections or sockets one caller may have open.
 
 use std::{
     collections::HashMap,
@@ -6,23 +6,24 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// So many places for each caller. Cloning shares them. Without a limit everyone gets one.
+/// A bounded number of permits per caller. A clone shares the counts. Without a limit every caller
+/// gets a permit.
 #[derive(Clone, Debug)]
 pub struct ConcurrencyLimiter<K: Hash + Eq>(Option<Arc<Counts<K>>>);
 
 #[derive(Debug)]
 struct Counts<K> {
     most: u32,
-    /// Who has some, and how many.
+    /// The number of permits taken, per caller. A caller without permits has no entry.
     taken: Mutex<HashMap<K, u32>>,
 }
 
-/// A place. Dropping it gives it back.
+/// A permit. Dropping the permit returns it.
 #[derive(Debug)]
 pub struct Permit<K: Hash + Eq>(Option<(Arc<Counts<K>>, K)>);
 
 impl<K: Hash + Eq + Clone> ConcurrencyLimiter<K> {
-    /// With so many for each.
+    /// Creates a limiter with `most` permits per caller. `None` means unlimited.
     #[must_use]
     pub fn new(most: Option<u32>) -> Self {
         let counts = |most| {
@@ -34,7 +35,7 @@ impl<K: Hash + Eq + Clone> ConcurrencyLimiter<K> {
         Self(most.map(counts))
     }
 
-    /// Takes one; none where the caller has all of theirs.
+    /// Takes a permit. Returns `None` if the caller holds all permits of theirs.
     #[must_use]
     pub fn take(&self, caller: K) -> Option<Permit<K>> {
         let Some(counts) = &self.0 else {

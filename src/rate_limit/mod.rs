@@ -1,4 +1,4 @@
-//! How fast somebody may be, how much they may have at once, and who stands behind an address.
+//! Rate limiters, concurrency limiters, trusted proxies, and the log of refusals.
 
 mod client_ip;
 mod concurrency;
@@ -15,12 +15,13 @@ pub use client_ip::{TrustedProxies, rate_limit_key};
 pub use concurrency::{ConcurrencyLimiter, Permit};
 pub use refusal_log::{REFUSAL_PERIOD, RefusalLog};
 
-/// So many of something in a second, in the long run; after a pause, `burst_seconds` as much at once.
+/// A rate: the average per second in the long run. After a pause, `burst_seconds` times as much may
+/// pass at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// In a second; 0 is taken for 1.
+    /// Units per second. 0 counts as 1.
     pub per_second: u32,
-    /// How many seconds' worth the bucket holds; 0 is taken for 1.
+    /// Capacity of the bucket, in seconds of the rate. 0 counts as 1.
     pub burst_seconds: u32,
 }
 
@@ -33,11 +34,12 @@ impl Rate {
     }
 }
 
-/// One bucket for each of many callers. Cloning shares them. Without a rate everyone passes.
+/// A rate limiter with one bucket per caller. A clone shares the buckets. Without a rate every
+/// caller passes.
 #[derive(Clone)]
 pub struct KeyedRateLimiter<K: Hash + Eq + Clone>(Option<Arc<DefaultKeyedRateLimiter<K>>>);
 
-/// Without a rate.
+/// The default limiter has no rate: every caller passes.
 impl<K: Hash + Eq + Clone> Default for KeyedRateLimiter<K> {
     fn default() -> Self {
         Self(None)
@@ -45,25 +47,25 @@ impl<K: Hash + Eq + Clone> Default for KeyedRateLimiter<K> {
 }
 
 impl<K: Hash + Eq + Clone> KeyedRateLimiter<K> {
-    /// Buckets of this rate.
+    /// Creates buckets with this rate. `None` means unlimited.
     #[must_use]
     pub fn new(rate: Option<Rate>) -> Self {
         Self(rate.map(|rate| Arc::new(DefaultKeyedRateLimiter::dashmap(rate.quota()))))
     }
 
-    /// Takes one from the caller's bucket.
+    /// Takes one unit from the caller's bucket. `what` names the counted things in the error text,
+    /// for example "requests from this address".
     ///
     /// # Errors
-    /// `rate_limited` where it is empty, with the time until it is not. `what` is what there are
-    /// too many of: "requests from this address".
+    /// `rate_limited`, with the time until a unit is available, if the bucket is empty.
     pub fn take(&self, caller: &K, what: &str) -> Result<(), Error> {
         self.try_take(caller).map_err(|wait| too_fast(what, wait))
     }
 
-    /// The same.
+    /// Takes one unit from the caller's bucket.
     ///
     /// # Errors
-    /// The time until there is one, where there is none.
+    /// The time until a unit is available, if the bucket is empty.
     pub fn try_take(&self, caller: &K) -> Result<(), Duration> {
         let Some(buckets) = &self.0 else {
             return Ok(());
@@ -72,8 +74,8 @@ impl<K: Hash + Eq + Clone> KeyedRateLimiter<K> {
         taken.map_err(|until| wait(&until, buckets.clock()))
     }
 
-    /// Forgets the callers whose bucket is full again: they are as good as new. Memory is bounded
-    /// by how many callers come between two sweeps.
+    /// Removes the callers with a full bucket, because a new bucket is full too. Memory is bounded
+    /// by the number of callers between two sweeps.
     pub fn sweep(&self) {
         if let Some(buckets) = &self.0 {
             buckets.retain_recent();
@@ -81,27 +83,27 @@ impl<K: Hash + Eq + Clone> KeyedRateLimiter<K> {
         }
     }
 
-    /// How many buckets are not full.
+    /// Returns the number of callers with a bucket that is not full.
     #[cfg(test)]
     fn callers(&self) -> usize {
         self.0.as_ref().map_or(0, |buckets| buckets.len())
     }
 }
 
-/// One caller's bucket. Without a rate everything passes.
+/// A rate limiter with a single bucket. Without a rate everything passes.
 pub struct RateLimiter(Option<Box<DefaultDirectRateLimiter>>);
 
 impl RateLimiter {
-    /// A bucket of this rate.
+    /// Creates a bucket with this rate. `None` means unlimited.
     #[must_use]
     pub fn new(rate: Option<Rate>) -> Self {
         Self(rate.map(|rate| Box::new(DefaultDirectRateLimiter::direct(rate.quota()))))
     }
 
-    /// Takes one.
+    /// Takes one unit from the bucket.
     ///
     /// # Errors
-    /// The time until there is one, where there is none.
+    /// The time until a unit is available, if the bucket is empty.
     pub fn take(&self) -> Result<(), Duration> {
         match &self.0 {
             Some(bucket) => bucket.check().map_err(|until| wait(&until, bucket.clock())),
@@ -110,7 +112,8 @@ impl RateLimiter {
     }
 }
 
-/// The error for who is too fast. `what` is what there are too many of.
+/// Returns the `rate_limited` error. `what` names the counted things, `wait` is the time until a
+/// unit is available.
 #[must_use]
 pub fn too_fast(what: &str, wait: Duration) -> Error {
     Error::rate_limited(format!("Too many {what}; wait, then go on slower"), wait)
@@ -130,7 +133,7 @@ mod tests {
     };
 
     #[test]
-    fn a_bucket_holds_so_many_and_tells_when_there_is_one_again() {
+    fn an_empty_bucket_refuses_with_the_time_to_wait() {
         let pace = RateLimiter::new(Some(RATE));
         for _ in 0..6 {
             assert!(pace.take().is_ok());
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn everyone_has_a_bucket_of_their_own() {
+    fn each_caller_has_its_own_bucket() {
         let paces = KeyedRateLimiter::new(Some(RATE));
         for caller in 1..=2 {
             for _ in 0..6 {
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_a_full_bucket_is_forgotten() {
+    fn callers_with_a_full_bucket_are_removed() {
         let paces = KeyedRateLimiter::new(Some(Rate {
             per_second: 1_000_000,
             burst_seconds: 1,

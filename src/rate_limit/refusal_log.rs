@@ -1,5 +1,5 @@
-//! Which refusals by rate have a line in the log: one a second for an address. A flood has as many
-//! refusals as requests, and a line for each would be a flood of its own.
+//! Thins out the log of refusals by rate: one line a second per address. A flood causes as many
+//! refusals as requests, and a line for each would flood the log.
 
 use std::{
     collections::HashMap,
@@ -8,24 +8,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often an address has a line.
+/// Interval between two log lines of one address.
 pub const REFUSAL_PERIOD: Duration = Duration::from_secs(1);
-/// Addresses that are told apart. More at once share the lines of one, `::`.
+/// Most addresses tracked. Further addresses share the lines of one entry, `::`.
 const MOST: usize = 10_000;
 
-/// The addresses that were refused a moment ago. Cloning shares them.
+/// Addresses with recent refusals. A clone shares them.
 #[derive(Clone, Default)]
 pub struct RefusalLog(Arc<Mutex<HashMap<IpAddr, Refused>>>);
 
 struct Refused {
-    /// When it had its latest line.
+    /// The time of the latest log line.
     logged: Instant,
-    /// Refusals since, without a line.
+    /// Refusals since the latest log line, which have no line.
     left_out: u64,
 }
 
 impl RefusalLog {
-    /// Takes note of a refusal. Where it has a line, gives how many before it had none.
+    /// Counts a refusal. If the refusal gets a log line, returns the number of earlier refusals
+    /// without a line, else `None`.
     #[must_use]
     pub fn note(&self, address: IpAddr) -> Option<u64> {
         let now = Instant::now();
@@ -56,8 +57,8 @@ impl RefusalLog {
         }
     }
 
-    /// Forgets the addresses that had their latest line so long ago; gives those of them that had
-    /// refusals without a line, and how many.
+    /// Removes the addresses with a latest line at least `age` ago. Returns each removed address
+    /// that has refusals without a line, and their number.
     #[must_use]
     pub fn sweep(&self, age: Duration) -> Vec<(IpAddr, u64)> {
         let mut left_out = Vec::new();

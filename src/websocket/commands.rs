@@ -1,4 +1,5 @@
-//! What a socket's user asks for, and what becomes of it.
+//! Commands of a connected socket: carries out each frame from the client and sends or queues its
+//! answer.
 
 use super::session::{InFlight, Joined, Session, admit};
 use crate::{
@@ -15,11 +16,11 @@ use crate::{
 use std::{collections::VecDeque, time::Duration};
 use tokio::time;
 
-/// How long a question to the store may take before the client hears `unavailable`.
+/// Time limit of a database query for a command. After it the client receives `unavailable`.
 const STORE_LIMIT: Duration = Duration::from_secs(5);
 
 impl Session {
-    /// Does what a text frame asks, or says why not.
+    /// Carries out a text frame, or answers the frame with an error.
     pub(super) async fn handle(&mut self, text: &str) -> Result<(), CloseCode> {
         let Request { id, command } = Request::parse(text);
         let done = match self.in_pace(command) {
@@ -51,8 +52,9 @@ impl Session {
         }
     }
 
-    /// Holds what has no pace of its own to that of its user: `connect-chat` and messages have one, and
-    /// who leaves a chat had to connect to it.
+    /// Applies the user's rate limit to frames that no other limiter covers. `connect-chat` and
+    /// changes of messages have limiters of their own. A `leave-chat` of a connected chat is
+    /// already limited by its `connect-chat`.
     fn in_pace(&self, command: Result<ClientCommand, Error>) -> Result<ClientCommand, Error> {
         let paced = match &command {
             Ok(ClientCommand::Send(_) | ClientCommand::Update(_) | ClientCommand::Delete(_)) => {
@@ -82,7 +84,7 @@ impl Session {
     async fn connect(&mut self, id: Option<RequestId>, connect: Connect) -> Result<Joined, Error> {
         Caller::User(self.user).acting_as(connect.user)?;
         if let Some(token) = &connect.token {
-            // It is known already who this is; a token must not say otherwise.
+            // The user of the socket is already known; a token must belong to that user.
             let shown = self.state.logins.authenticate(token).await?;
             Caller::User(self.user).acting_as(Some(shown.user))?;
         }
@@ -134,6 +136,7 @@ impl Session {
         id: Option<RequestId>,
         message: MessageId,
     ) -> Result<Result<(), Error>, CloseCode> {
+        // Frames in the buffer must not wait for the query below.
         self.socket.flush().await?;
         let finding = self
             .state
@@ -156,11 +159,11 @@ impl Session {
     }
 
     async fn leave(&mut self, id: Option<RequestId>, chat: ChatId) -> Result<(), CloseCode> {
-        let Some(seat) = self.feed.leave(chat) else {
+        let Some(subscription) = self.feed.leave(chat) else {
             return self.refuse(id.as_ref(), &Error::not_connected(chat)).await;
         };
-        let who = seat.who().cloned();
-        drop(seat);
+        let who = subscription.who().cloned();
+        drop(subscription);
         if let Some(who) = who {
             self.socket.buffer(Frame::leave(chat, &who)).await?;
         }
@@ -191,7 +194,7 @@ fn ack_deleted(id: &RequestId, answer: Outcome) -> Result<Frame, Error> {
     Ok(Frame::deleted(id, &answer.into_message()?))
 }
 
-/// A read position that was handed in.
+/// A submitted read position that is not answered yet.
 pub(super) struct AwaitedReceipt {
     id: Option<RequestId>,
     chat: ChatId,
@@ -230,7 +233,7 @@ impl Session {
         Ok(())
     }
 
-    /// Answers the read position that was handed in first.
+    /// Answers the oldest pending read position.
     pub(super) async fn answer_mark(
         &mut self,
         position: Result<MessageId, Error>,
@@ -248,7 +251,7 @@ impl Session {
     }
 }
 
-/// The answer to the read position that was handed in first; none where there is none.
+/// Waits for the result of the oldest pending read position. Returns `None` if none is pending.
 pub(super) async fn next_mark(
     marks: &mut VecDeque<AwaitedReceipt>,
 ) -> Option<Result<MessageId, Error>> {

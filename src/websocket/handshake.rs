@@ -1,4 +1,5 @@
-//! A socket that nobody has identified themselves on yet.
+//! The handshake of a socket: a socket without a user accepts only `connect-chat`, until one
+//! succeeds or the deadline passes.
 
 use super::{
     session::{Joined, Session, admit, too_many_frames},
@@ -21,27 +22,29 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What a socket is once it is known whose it is.
+/// The outcome of a successful handshake.
 struct Identified {
     feed: Feed,
-    place: Permit<UserId>,
+    permit: Permit<UserId>,
     caller: Caller,
     admitted: Joined,
 }
 
-/// How long to wait where a user has all the sockets they may have: nobody knows when one closes.
+/// Retry-after for a user who already has as many sockets as allowed. The time is a guess, because
+/// the server cannot know when one closes.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Wrong tokens after which a socket is closed: a client that means well has one, and asks for another.
+/// Wrong tokens after which a socket is closed. A well-behaved client sends one wrong (expired)
+/// token and then obtains another.
 const WRONG_TOKENS: u32 = 5;
 
-/// A socket that understands `connect-chat` only, and not for long.
+/// A socket without a user. It has until a deadline to send an accepted `connect-chat`.
 pub(super) struct Handshake {
     socket: Socket,
-    /// The session that the upgrade was asked with.
+    /// The session of the upgrade request. `None` if the request carried no token.
     opened_by: Option<SignedIn>,
     state: AppState,
-    /// How many tokens were refused.
+    /// The number of refused tokens.
     wrong_tokens: u32,
 }
 
@@ -60,10 +63,12 @@ impl Handshake {
         }
     }
 
-    /// Waits for the first successful `connect-chat`; closes the socket where none comes in time.
+    /// Waits for the first successful `connect-chat`. If none succeeds before the deadline, closes
+    /// the socket and returns `None`.
     pub(super) async fn identify(mut self) -> Option<(Box<Session>, Box<Joined>)> {
         let stopping = self.state.stopping.clone();
-        // Held while it is not known which chat: the end of the session closes this socket too.
+        // The feed is registered for the session although no chat is known yet, so that the end of
+        // the session closes this socket too.
         let opened = self.opened_by.map(|opened_by| {
             let session = Some(opened_by.session);
             self.state.feeds.feed(opened_by.user, session)
@@ -75,8 +80,8 @@ impl Handshake {
         let input = self.socket.input();
         let close = select! {
             connected = self.connect(deadline) => match connected {
-                Ok(Identified { feed, place, caller, admitted }) => {
-                    let session = Session::new(self.socket, feed, caller, self.state, place);
+                Ok(Identified { feed, permit, caller, admitted }) => {
+                    let session = Session::new(self.socket, feed, caller, self.state, permit);
                     return Some((Box::new(session), Box::new(admitted)));
                 }
                 Err(close) => close,
@@ -90,8 +95,9 @@ impl Handshake {
         None
     }
 
-    /// The deadline is the client's: what the server takes to decide does not count. It is looked at
-    /// by itself too, because a client that always has something to say never lets a timeout come.
+    /// Reads frames until a `connect-chat` succeeds. The deadline limits only the client: the time
+    /// that the server takes to decide is added to it. The loop also checks the deadline itself,
+    /// because the timeout never fires while the client always has another frame ready.
     async fn connect(&mut self, mut deadline: Instant) -> Result<Identified, CloseCode> {
         let late = CloseCode::NotConnected(self.state.limits.handshake);
         while Instant::now() < deadline {
@@ -102,7 +108,7 @@ impl Handshake {
                 Incoming::Pong | Incoming::Other => continue,
             };
             let Request { id, command } = request;
-            let was_told = too_fast.is_some();
+            let throttled = too_fast.is_some();
             let refused = match (too_fast, command) {
                 (Some(wait), _) => too_many_frames(wait),
                 (None, Ok(ClientCommand::Connect(connect))) => {
@@ -120,7 +126,7 @@ impl Handshake {
                     Err(too_fast) => too_fast,
                 },
             };
-            if !was_told {
+            if !throttled {
                 self.socket.slow_down(&refused);
             }
             let user = self.opened_by.map(|opened_by| opened_by.user);
@@ -136,16 +142,17 @@ impl Handshake {
         Err(late)
     }
 
-    /// Counts a frame that is no `connect-chat` among the requests of its address: nobody else can be
-    /// held to account for it.
+    /// Counts a frame other than `connect-chat` as a request of the client's address. The user is
+    /// unknown, so there is no other key to count the frame under.
     fn count_frame(&self) -> Result<(), Error> {
         let from = rate_limit_key(self.socket.from());
         let requests = &self.state.requests;
         requests.take(&from, "frames and requests from this address")
     }
 
-    /// Counts a wrong token, here and among the requests of its address: a socket must not be a
-    /// cheaper place to try them.
+    /// Counts a wrong token, on this socket and as a request of the client's address. Otherwise a
+    /// socket would be a cheaper way to guess tokens than HTTP. If the address exceeds its rate,
+    /// the socket counts as having sent all its wrong tokens and is closed.
     fn count_wrong_token(&mut self) {
         let from = rate_limit_key(self.socket.from());
         let taken = self
@@ -158,9 +165,9 @@ impl Handshake {
         };
     }
 
-    /// Learns who connects, and lets them in. The socket is registered before it is asked once more
-    /// whether its session is alive: one that ends in between closes it. A shared socket cannot be
-    /// sent to another thread, hence `&mut`.
+    /// Identifies the user and connects the socket to the chat. The session is checked once more
+    /// after the feed is registered, so that a session that ends in between is not missed. Takes
+    /// `&mut self`, because a shared reference to the socket cannot be sent to another thread.
     async fn admit(
         &mut self,
         id: Option<RequestId>,
@@ -181,7 +188,7 @@ impl Handshake {
                 return Err(error);
             }
         };
-        let place = self.state.sockets.take(user).ok_or_else(|| {
+        let permit = self.state.sockets.take(user).ok_or_else(|| {
             let message = format!("User {user} has too many sockets open; close one");
             Error::rate_limited(message, RETRY_AFTER)
         })?;
@@ -190,7 +197,7 @@ impl Handshake {
         let admitted = admit(&mut feed, &self.state, caller, id, connect).await?;
         Ok(Identified {
             feed,
-            place,
+            permit,
             caller,
             admitted,
         })

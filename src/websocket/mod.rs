@@ -1,4 +1,4 @@
-//! `/ws`: the WebSocket.
+//! `/ws`: upgrades a request to a WebSocket and starts the task of the socket.
 
 mod commands;
 mod handshake;
@@ -26,14 +26,15 @@ use handshake::Handshake;
 use socket::Socket;
 use std::net::IpAddr;
 
-/// What a socket reads at once, in bytes: a frame of ordinary size; larger ones grow the buffer
-/// while they last.
+/// The read buffer of a socket, in bytes: enough for an ordinary frame. A larger frame grows the
+/// buffer while the frame is read.
 const READ_BUFFER: usize = 256;
-/// What a socket gathers before it writes without being asked to, in bytes.
+/// Bytes that a socket buffers before it writes without an explicit flush.
 const WRITE_BUFFER: usize = 16 * 1024;
 
 pub(super) fn router(state: &AppState) -> Router<AppState> {
-    // A page of another site must not open a socket: browsers ask nobody before they do.
+    // A page of another site must not open a socket. Browsers send no CORS preflight before a
+    // WebSocket upgrade.
     let guard = middleware::from_fn_with_state(state.clone(), csrf::guard);
     Router::new().route("/ws", get(upgrade).layer(guard))
 }
@@ -56,14 +57,15 @@ async fn upgrade(
         .write_buffer_size(WRITE_BUFFER)
         .max_frame_size(state.limits.frame)
         .max_message_size(state.limits.frame);
-    // Counted from here on, so that a stopping server waits for it.
+    // Counted from here on, so that a stopping server waits for the handshake too.
     let counted = state.sessions.token();
     Ok(upgrade.on_upgrade(async move |socket| {
         let id = id.to_str().unwrap_or_default();
         let socket = Socket::new(socket, id, client.0, connection.become_socket(), &state);
         let identified = Box::pin(Handshake::new(socket, opened_by, &state).identify()).await;
         if let Some((session, admitted)) = identified {
-            // In a task of its own: an open socket holds no room for its upgrade and handshake.
+            // The session runs in a task of its own, so that an open socket does not keep the
+            // memory of its upgrade and handshake.
             state.sessions.spawn(async move {
                 session.run(admitted).await;
                 drop((connection, place));
@@ -73,8 +75,9 @@ async fn upgrade(
     }))
 }
 
-/// A place for a socket among those of its address, where its connection is a proxy's and was not
-/// counted as its own.
+/// Takes a connection permit for the client's address if the connection belongs to a trusted proxy.
+/// Such a connection was not counted when it was accepted, because it may carry many clients.
+/// Returns `None` for a direct connection.
 fn place_behind_proxy(
     state: &AppState,
     connection: &Connection,

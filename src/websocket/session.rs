@@ -1,4 +1,5 @@
-//! A socket whose user is known: one task, one `select!`, whose arms are all that can happen.
+//! A connected socket: one task with one `select!` over the feed, the client's frames, pending
+//! answers and timers.
 
 use super::{
     commands::{AwaitedReceipt, next_mark},
@@ -23,45 +24,47 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Changes of one socket that may be on their way at once, and read positions; with more, it is
-/// not read until one is answered.
+/// Most unanswered changes of one socket, and most unanswered read positions. At the limit the
+/// socket is not read until one is answered (backpressure).
 const IN_FLIGHT: usize = 64;
-/// Events after which a busy socket is written to although more is ready.
+/// Events after which a busy socket is flushed even if more events are ready.
 const UNFLUSHED: usize = 64;
 
-/// A socket whose user is known.
+/// A socket with a known user.
 pub(super) struct Session {
     pub(super) socket: Socket,
     pub(super) feed: Feed,
     pub(super) user: UserId,
-    /// Who the socket was opened by: in open mode, anyone who connects becomes a member.
+    /// The caller that opened the socket. In open mode, any user who connects to a chat becomes a
+    /// member of it.
     pub(super) caller: Caller,
     pub(super) state: AppState,
-    /// Done when the user's or the session's sockets must close.
+    /// Cancelled when the sockets of the user or of the session must close.
     pub(super) ended: CancellationToken,
-    /// Whether the client still sends.
+    /// Signals the end of the client's input.
     input: Arc<Input>,
-    /// Changes that were handed in, in order; their answers come in that order too.
+    /// Submitted changes that are not answered yet. Their answers arrive in the order of
+    /// submission.
     pub(super) pending: VecDeque<InFlight>,
-    /// Read positions that were handed in, in order. Their answers take their time, and changes do
-    /// not wait for them.
+    /// Submitted read positions that are not answered yet, in order. They are kept apart from
+    /// `pending`, so that changes do not wait for them.
     pub(super) marks: VecDeque<AwaitedReceipt>,
-    /// Whether the client is one that checks heartbeats.
+    /// True if the client checks heartbeats: it has sent an `id` or `since` with a `connect-chat`.
     pub(super) heartbeat: bool,
-    /// The socket's place among its user's.
+    /// The permit that counts this socket among the user's sockets.
     _place: Permit<UserId>,
-    /// Pings that were sent since the last pong.
+    /// Pings sent since the last pong.
     pub(super) unanswered: u32,
 }
 
-/// A change that was handed in, and how to answer it.
+/// A submitted change, and the function that builds its ack.
 pub(super) struct InFlight {
     pub(super) id: Option<RequestId>,
     pub(super) ack: fn(&RequestId, Outcome) -> Result<Frame, Error>,
     pub(super) pending: Pending,
 }
 
-/// A `connect-chat` that was accepted and is to be answered.
+/// An accepted `connect-chat` that is not answered yet.
 pub(super) struct Joined {
     id: Option<RequestId>,
     chat: ChatId,
@@ -70,7 +73,7 @@ pub(super) struct Joined {
     resumes: bool,
 }
 
-/// What can happen.
+/// An event in the loop of a connected socket.
 enum Event {
     HubEvent(HubEvent),
     Incoming(Incoming),
@@ -81,7 +84,7 @@ enum Event {
     Stopping,
 }
 
-/// Lets a user into a chat and opens its feed. Nothing is sent yet.
+/// Connects a user to a chat and opens the feed of the chat. Sends nothing yet.
 pub(super) async fn admit(
     feed: &mut Feed,
     state: &AppState,
@@ -148,11 +151,11 @@ impl Session {
 
     /// Serves the socket until it closes.
     ///
-    /// Boxed, because a task keeps room for every place that a value was moved through, for as long
-    /// as the socket is open.
+    /// Boxed, because a task reserves memory for every place that a value was moved through, for as
+    /// long as the socket is open.
     pub(super) async fn run(mut self: Box<Self>, first: Box<Joined>) {
         let ended = self.ended.clone();
-        // Whatever is under way, a replay to somebody who reads slowly for one, ends with the session.
+        // The end of the session interrupts all other work, for example a replay to a slow reader.
         let close = select! {
             biased;
             () = ended.cancelled() => CloseCode::SessionEnded,
@@ -167,7 +170,7 @@ impl Session {
         let Self {
             socket, feed, user, ..
         } = *self;
-        // Gone from its chats at once, however long the goodbye takes.
+        // The user leaves the chats at once. The closing handshake below may take time.
         drop(feed);
         Box::pin(socket.close(close, Some(user))).await;
     }
@@ -193,7 +196,7 @@ impl Session {
                 }
             };
             unflushed += 1;
-            // Whatever came with it: nothing is done for a session that has ended.
+            // Checked before each event, because nothing is done for a session that has ended.
             if self.ended.is_cancelled() {
                 return Err(CloseCode::SessionEnded);
             }
@@ -215,7 +218,7 @@ impl Session {
         }
     }
 
-    /// Waits for whatever happens next; nothing is lost where this is broken off.
+    /// Waits for the next event. Cancel-safe: a dropped call loses no event.
     async fn event(&mut self, ticks: &mut Interval) -> Result<Event, CloseCode> {
         let reading = self.pending.len() < IN_FLIGHT && self.marks.len() < IN_FLIGHT;
         Ok(select! {
@@ -229,7 +232,7 @@ impl Session {
         })
     }
 
-    /// Sends what happened in a chat.
+    /// Sends a hub event to the client.
     async fn deliver(&mut self, arrival: HubEvent) -> Result<(), CloseCode> {
         match self.feed.take(arrival) {
             FeedAction::Changes(batch, skip) => {
@@ -245,8 +248,8 @@ impl Session {
         }
     }
 
-    /// Sends what the socket has missed, from the database. Where that is not to be had, the
-    /// client must come back and resume.
+    /// Sends the changes that the socket has missed, read from the database. If the database does
+    /// not answer, the socket closes and the client must reconnect and resume.
     async fn catch_up(&mut self, chat: ChatId) -> Result<(), CloseCode> {
         loop {
             let frames = match self.feed.catch_up(chat).await {
@@ -264,7 +267,7 @@ impl Session {
         }
     }
 
-    /// Answers an accepted `connect-chat`: what was missed, the `join`, the ack.
+    /// Completes an accepted `connect-chat`: sends the replay, the `join` and the ack.
     pub(super) async fn finish_connect(&mut self, admitted: Joined) -> Result<(), CloseCode> {
         let Joined {
             id,
@@ -299,7 +302,7 @@ impl Session {
         }
     }
 
-    /// Answers the change that was handed in first.
+    /// Answers the oldest pending change.
     async fn answer(&mut self, answer: Result<Outcome, Error>) -> Result<(), CloseCode> {
         let Some(InFlight { id, ack, .. }) = self.pending.pop_front() else {
             return Ok(());
@@ -310,33 +313,35 @@ impl Session {
                 Err(error) => return self.refuse(Some(&id), &error).await,
             },
             (Err(error), id) => return self.refuse(id.as_ref(), &error).await,
-            // Without a name the broadcast is the answer.
+            // A change without an id gets no ack. The broadcast answers it.
             (Ok(_), None) => return Ok(()),
         };
         self.socket.buffer(frame).await
     }
 
-    /// Asks for a sign of life, and tells how far the chats are.
+    /// Sends a ping, and a heartbeat with the heads of the socket's chats. Closes the socket if two
+    /// pings are unanswered.
     async fn tick(&mut self) -> Result<(), CloseCode> {
         if self.unanswered >= 2 {
             return Err(CloseCode::NoPong(2 * self.state.limits.ping));
         }
         self.unanswered += 1;
         if self.heartbeat {
-            // What the server knows of, held against what it has sent: a client sees where the two
-            // differ for good. What is just on its way is sent first.
-            let told = self.feed.told();
+            // Heads are read before the events that have already arrived are sent. So a head in the
+            // heartbeat that is above the last seq the client has received means a lost change, not
+            // one on its way.
+            let known_heads = self.feed.told();
             while let Some(Some(arrival)) = unconstrained(self.feed.arrival()).now_or_never() {
                 self.deliver(arrival).await?;
             }
-            let heads = self.feed.heads(&told);
+            let heads = self.feed.heads(&known_heads);
             self.socket.buffer(Frame::heartbeat(&heads)).await?;
         }
         self.socket.ping().await
     }
 
-    /// The server stops, or the client sends no more: what was handed in is answered, what has arrived
-    /// is sent.
+    /// Finishes the socket when the server stops or the client sends no more: answers all pending
+    /// requests, sends all events that have arrived, then returns `close` as the error.
     async fn finish(&mut self, close: CloseCode) -> Result<Infallible, CloseCode> {
         while let Some(answer) = next_answer(&mut self.pending).await {
             self.answer(answer).await?;
@@ -352,12 +357,12 @@ impl Session {
     }
 }
 
-/// The error for a socket that sends faster than it may.
+/// Returns the error for a socket that sends faster than its rate.
 pub(super) fn too_many_frames(wait: Duration) -> Error {
     too_fast("frames on this socket", wait)
 }
 
-/// The answer to the change that was handed in first; none where there is none.
+/// Waits for the result of the oldest pending change. Returns `None` if none is pending.
 async fn next_answer(pending: &mut VecDeque<InFlight>) -> Option<Result<Outcome, Error>> {
     match pending.front_mut() {
         Some(first) => Some(first.pending.answer().await),

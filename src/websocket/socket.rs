@@ -1,4 +1,5 @@
-//! A socket as the session sees it: frames out, many to a system call; texts in.
+//! The WebSocket below a session: buffers frames to the client, and reads texts from the client
+//! within a rate.
 
 use crate::{
     error::{Code, Error},
@@ -24,44 +25,46 @@ use tokio::{
 };
 use tungstenite::error::{CapacityError, Error as WsError};
 
-/// How long the other side may take to answer a close frame, or to make room for one.
+/// Time that the client has to answer a close frame, or to make room for one.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// An open socket.
+/// An open WebSocket with its rate limiter and its counters for the log.
 pub(super) struct Socket {
-    /// Boxed, because a task keeps room for every place that a value was moved through.
+    /// Boxed, because a task reserves memory for every place that a value was moved through.
     socket: Box<WebSocket>,
-    /// How long the other side may take to accept what it is sent.
+    /// Time that the client has to accept the bytes that are written.
     write_limit: Duration,
-    /// The id of its upgrade.
+    /// The request id of the upgrade, for the log.
     id: Box<str>,
-    /// Where it is.
+    /// The address of the client.
     from: IpAddr,
     opened: Instant,
-    /// Bytes of text that came.
+    /// Bytes of text received.
     received: u64,
-    /// Bytes of text that were sent.
+    /// Bytes of text sent.
     sent: u64,
     throttle: Throttle,
-    /// Which refusals of its address are logged.
+    /// Thins out the log lines about refused frames, per client address.
     refusals: RefusalLog,
-    /// Whether the other side still sends.
+    /// Signals the end of the client's input.
     input: Arc<Input>,
-    /// What came too fast, and when it may go on. Until then nothing is read.
+    /// A message over the rate, and the time at which it may be handled. Nothing is read until
+    /// then.
     held: Option<(Instant, Incoming)>,
-    /// Until when nothing is read, because its user goes on too fast.
-    rests: Option<Instant>,
+    /// The time until which nothing is read, because the user keeps exceeding another rate limit.
+    /// `None` if reading is not paused.
+    paused_until: Option<Instant>,
 }
 
-/// What comes in.
+/// A message from the client.
 pub(super) enum Incoming {
-    /// A text frame.
+    /// A text frame within the rate.
     Text(Utf8Bytes),
-    /// A text frame that came too fast, and how long to wait with the next.
+    /// A text frame over the rate, and the time to wait before the next one.
     TooFast(Utf8Bytes, Duration),
-    /// A sign of life.
+    /// A pong, which shows that the client is alive.
     Pong,
-    /// Something that needs no answer.
+    /// A message that needs no answer from the session, for example a ping.
     Other,
 }
 
@@ -77,7 +80,7 @@ impl Socket {
         Self {
             socket,
             write_limit: limits.write,
-            // A copy: the header would keep the whole head of the request in memory.
+            // Copied, because the header value would keep the whole head of the request in memory.
             id: id.into(),
             from,
             opened: Instant::now(),
@@ -87,22 +90,23 @@ impl Socket {
             refusals: state.refusals.clone(),
             input,
             held: None,
-            rests: None,
+            paused_until: None,
         }
     }
 
-    /// Where the other side is.
+    /// Returns the address of the client.
     pub(super) fn from(&self) -> IpAddr {
         self.from
     }
 
-    /// Whether the other side still sends.
+    /// Returns the signal for the end of the client's input.
     pub(super) fn input(&self) -> Arc<Input> {
         self.input.clone()
     }
 
-    /// Logs a refusal with its user; of refusals by rate, one line a second for an address. The span is
-    /// made for this alone: ten thousand that are open would take room.
+    /// Logs a refusal with its user. Refusals by rate get at most one line a second per client
+    /// address. The span exists only during this call, because ten thousand open spans would take
+    /// memory.
     pub(super) fn log(&self, user: Option<UserId>, error: &Error) {
         let user = user.map(|user| user.0);
         let span = || tracing::info_span!("socket", id = self.id, from = %self.from, user);
@@ -113,13 +117,14 @@ impl Socket {
         }
     }
 
-    /// Waits for what comes in, and no faster than it may; nothing is lost where this is broken off.
+    /// Reads the next message, at most at the rate of the socket. Cancel-safe: a dropped call loses
+    /// no message.
     pub(super) async fn receive(&mut self) -> Result<Incoming, CloseCode> {
         loop {
             let held = self.held.as_ref().map(|(until, _)| *until);
-            if let Some(until) = held.max(self.rests) {
+            if let Some(until) = held.max(self.paused_until) {
                 Box::pin(time::sleep_until(until)).await;
-                self.rests = None;
+                self.paused_until = None;
             }
             let incoming = match self.held.take() {
                 Some((_, incoming)) => incoming,
@@ -138,12 +143,13 @@ impl Socket {
         }
     }
 
-    /// Takes note of a refusal: whoever was told often enough to go slower is read slower.
+    /// Counts a refusal by another rate limiter. Once too many refusals were answered, reading
+    /// pauses for the refusal's retry-after.
     pub(super) fn slow_down(&mut self, refusal: &Error) {
         if let Some(wait) = refusal.retry_after()
-            && self.throttle.is_deaf()
+            && self.throttle.count_refusal()
         {
-            self.rests = Some(Instant::now() + wait);
+            self.paused_until = Some(Instant::now() + wait);
         }
     }
 
@@ -161,15 +167,16 @@ impl Socket {
         }
     }
 
-    /// Gathers a frame, to be written with those that follow.
+    /// Buffers a frame, to be written with the frames that follow.
     pub(super) async fn buffer(&mut self, frame: Frame) -> Result<(), CloseCode> {
-        // Frames are JSON that this server made, so UTF-8: the check costs little and fails never.
+        // Frames are JSON built by the server, so they are UTF-8. The check is cheap and does not
+        // fail.
         let text = Utf8Bytes::try_from(frame.into_bytes()).map_err(|_| CloseCode::Normal)?;
         self.sent += text.len() as u64;
         self.feed(Message::Text(text)).await
     }
 
-    /// Gathers a ping.
+    /// Buffers a ping.
     pub(super) async fn ping(&mut self) -> Result<(), CloseCode> {
         self.feed(Message::Ping(Bytes::new())).await
     }
@@ -182,19 +189,20 @@ impl Socket {
             .map_err(|_| CloseCode::Normal)
     }
 
-    /// Writes what was gathered.
+    /// Writes all buffered frames.
     pub(super) async fn flush(&mut self) -> Result<(), CloseCode> {
         let limit = self.write_limit;
         within(limit, poll_fn(|cx| self.socket.poll_flush_unpin(cx))).await
     }
 
-    /// Writes one frame.
+    /// Writes one frame, after all buffered frames.
     pub(super) async fn send(&mut self, frame: Frame) -> Result<(), CloseCode> {
         self.buffer(frame).await?;
         self.flush().await
     }
 
-    /// Says why, waits a moment for the other side to say goodbye too, and logs the socket's life.
+    /// Sends a close frame, waits up to `CLOSE_LIMIT` for the client's close frame, and logs the
+    /// totals of the socket.
     pub(super) async fn close(mut self, close: CloseCode, user: Option<UserId>) {
         let (code, reason) = close.frame();
         let frame = CloseFrame {
@@ -205,7 +213,7 @@ impl Socket {
             if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
                 select! {
                     () = async { while let Some(Ok(_)) = self.socket.recv().await {} } => {}
-                    // Nothing comes any more, not even a goodbye.
+                    // The client's input has ended, so no close frame will come.
                     () = self.input.ended() => {}
                 }
             }
@@ -224,8 +232,8 @@ impl Socket {
     }
 }
 
-/// Waits for the other side to accept what it is sent. Mostly it does at once: only where it does
-/// not, a timer is made.
+/// Waits until the client accepts the written bytes, at most `limit`. Most writes finish at once; a
+/// timer is created only for the others.
 async fn within<F>(limit: Duration, mut writing: F) -> Result<(), CloseCode>
 where
     F: Future<Output = Result<(), axum::Error>> + Unpin + Send,
@@ -240,7 +248,7 @@ where
     written.map_err(|_| CloseCode::Normal)
 }
 
-/// Why reading failed, as the other side is told.
+/// Returns the close code for a failed read.
 fn reason(error: axum::Error) -> CloseCode {
     match error.into_inner().downcast::<WsError>().map(|error| *error) {
         Ok(WsError::Capacity(CapacityError::MessageTooLong { .. })) => CloseCode::TooLarge,
@@ -250,23 +258,24 @@ fn reason(error: axum::Error) -> CloseCode {
     }
 }
 
-/// Frames over its pace that a socket is told about, in its life. A client that goes on regardless
-/// is not worth an answer each: from then on it is read only as fast as it may send, and waits.
-const TOLD: u32 = 100;
+/// Frames over the rate that are answered with an error, in the life of one socket. A client that
+/// goes on is not worth an answer for each frame. From then on the socket is read only at its rate,
+/// and frames wait.
+const MAX_REFUSALS: u32 = 100;
 
-/// A socket's pace.
+/// The rate limiter of one socket.
 pub(super) struct Throttle {
     pace: RateLimiter,
-    told: u32,
+    refusals: u32,
 }
 
-/// What becomes of a frame.
+/// The decision about one message.
 pub(super) enum Verdict {
-    /// It is done.
+    /// The message is handled.
     Pass,
-    /// It is refused; the next one passes after so long.
+    /// The frame is refused. The next one passes after this time.
     Refuse(Duration),
-    /// It waits for so long, and nothing else is read until then.
+    /// The message waits for this time, and nothing else is read until then.
     Wait(Duration),
 }
 
@@ -274,22 +283,24 @@ impl Throttle {
     pub(super) fn new(rate: Option<Rate>) -> Self {
         Self {
             pace: RateLimiter::new(rate),
-            told: 0,
+            refusals: 0,
         }
     }
 
-    /// Counts a refusal by another pace; tells whether there were so many that the socket must wait.
-    pub(super) fn is_deaf(&mut self) -> bool {
-        self.told = self.told.saturating_add(1).min(TOLD);
-        self.told == TOLD
+    /// Counts a refusal by another rate limiter. Returns true once `MAX_REFUSALS` is reached, so
+    /// that the socket must wait.
+    pub(super) fn count_refusal(&mut self) -> bool {
+        self.refusals = self.refusals.saturating_add(1).min(MAX_REFUSALS);
+        self.refusals == MAX_REFUSALS
     }
 
-    /// Decides about a frame. `can_be_told` is whether it has an answer: a ping has none.
-    pub(super) fn judge(&mut self, can_be_told: bool) -> Verdict {
+    /// Decides about a message. `answerable` is true if the message can be answered with an error;
+    /// a ping cannot.
+    pub(super) fn judge(&mut self, answerable: bool) -> Verdict {
         match self.pace.take() {
             Ok(()) => Verdict::Pass,
-            Err(wait) if can_be_told && self.told < TOLD => {
-                self.told += 1;
+            Err(wait) if answerable && self.refusals < MAX_REFUSALS => {
+                self.refusals += 1;
                 Verdict::Refuse(wait)
             }
             Err(wait) => Verdict::Wait(wait),
@@ -302,15 +313,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_told_and_goes_on_is_held_back() {
+    fn frames_wait_after_too_many_refusals() {
         let mut throttle = Throttle::new(Some(Rate {
             per_second: 1,
             burst_seconds: 2,
         }));
-        let mut count = |can_be_told| {
+        let mut count = |answerable| {
             let (mut passed, mut refused) = (0, 0);
             loop {
-                match throttle.judge(can_be_told) {
+                match throttle.judge(answerable) {
                     Verdict::Pass => passed += 1,
                     Verdict::Refuse(_) => refused += 1,
                     Verdict::Wait(wait) => {
@@ -321,7 +332,7 @@ mod tests {
             }
         };
         assert_eq!(count(false), (2, 0), "a ping is never answered");
-        assert_eq!(count(true), (0, TOLD));
+        assert_eq!(count(true), (0, MAX_REFUSALS));
         assert_eq!(count(true), (0, 0));
     }
 }
