@@ -1,4 +1,5 @@
-//! A histogram of atomics alone: the library's own takes a lock for each value.
+//! Metric types: a histogram of atomics, because the library's histogram takes a lock for each
+//! value, and samples that are read on each scrape.
 
 use prometheus_client::{
     collector::Collector,
@@ -14,15 +15,16 @@ use std::{
     time::Duration,
 };
 
-/// Upper bounds of the buckets, in whole numbers, and how many of those make one of the unit that
-/// is shown.
+/// The buckets of a histogram: the upper bounds as whole numbers, and how many of these make one
+/// exposed unit.
 #[derive(Debug)]
 pub(super) struct Scale {
     bounds: &'static [u64],
     per_unit: f64,
 }
 
-/// Seconds, kept in microseconds: from a commit without a disk to the longest a request may take.
+/// Durations, kept in microseconds and exposed in seconds. The bounds range from a commit without a
+/// disk to the longest time that a request may take.
 pub(super) static TIME: Scale = Scale {
     bounds: &[
         500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
@@ -31,20 +33,20 @@ pub(super) static TIME: Scale = Scale {
     per_unit: 1e6,
 };
 
-/// Changes, up to the most that share a transaction.
+/// Changes in a transaction, up to the largest batch.
 pub(super) static BATCH: Scale = Scale {
     bounds: &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512],
     per_unit: 1.0,
 };
 
-/// How many values fell into which bucket. Cloning shares it.
+/// The number of values per bucket. A clone shares the numbers.
 #[derive(Clone, Debug)]
 pub struct Histogram(Arc<Cells>);
 
 #[derive(Debug)]
 struct Cells {
     scale: &'static Scale,
-    /// One for each bound, and one for what is over the last.
+    /// One number per bound, and one for the values above the last bound.
     counts: Vec<AtomicU64>,
     sum: AtomicU64,
 }
@@ -59,12 +61,12 @@ impl Histogram {
         }))
     }
 
-    /// Counts a duration.
+    /// Records a duration.
     pub fn observe_time(&self, took: Duration) {
         self.observe(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// Counts a value: two additions to atomics, without a lock and without memory.
+    /// Records a value: two additions to atomics, without a lock and without an allocation.
     pub fn observe(&self, value: u64) {
         let bucket = self.0.scale.bounds.partition_point(|bound| *bound < value);
         if let Some(count) = self.0.counts.get(bucket) {
@@ -86,7 +88,7 @@ impl EncodeMetric for Histogram {
         let bounds = bounds.chain([f64::INFINITY]);
         let counts = counts.iter().map(|count| count.load(Relaxed));
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-        // Of what was just read, so that it agrees with the last bucket.
+        // Computed from the numbers just read, so that the total agrees with the buckets.
         let count = buckets.iter().map(|(_, count)| count).sum();
         let sum = sum.load(Relaxed) as f64 / scale.per_unit;
         encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
@@ -97,31 +99,31 @@ impl EncodeMetric for Histogram {
     }
 }
 
-/// A number that was read.
+/// A metric that is read on each scrape.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// Its name, without the prefix that all have.
+    /// The name, without the prefix of the registry.
     pub name: &'static str,
-    /// What it is.
+    /// The description.
     pub help: &'static str,
-    /// How it moves.
+    /// The type of the metric.
     pub kind: Kind,
-    /// What it is now.
+    /// The current value.
     pub value: f64,
 }
 
-/// How a number moves.
+/// The type of a sampled metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Up and down.
+    /// The value rises and falls.
     Gauge,
-    /// Only up.
+    /// The value only rises.
     Counter,
 }
 
 type Read = Box<dyn Fn() -> Vec<Sample> + Send + Sync>;
 
-/// Reads them all.
+/// Reads and encodes all samples on each scrape.
 pub(super) struct Samples(Read);
 
 impl Samples {

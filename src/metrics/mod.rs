@@ -1,9 +1,10 @@
-//! What the server counts and measures of itself, for Prometheus.
+//! The server's own metrics, for Prometheus.
 //!
-//! Each server has a registry of its own, nothing is global. Whatever stands on a message's way is
-//! an atomic that was made at the start: counting neither locks nor allocates there. Labels with a
-//! value that is looked up (requests, refusals, logins) cost a short lock, once a request and never
-//! once a delivery. What can be read when somebody asks is not counted at all: see `Sample`.
+//! Each server has a registry of its own; nothing is global. Metrics on the path of a message are
+//! atomics that are created at the start, so counting there neither locks nor allocates. Metrics
+//! with a label value that is looked up (requests, refusals, logins) take a short lock, once per
+//! request and never per delivery. Values that can be read on a scrape are not counted: see
+//! `Sample`.
 
 mod histogram;
 mod process;
@@ -20,57 +21,58 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use histogram::{Histogram, Kind, Sample};
 pub use process::mark_start;
 
-/// What every name of the server's own begins with.
+/// Prefix of the names of the server's own metrics.
 const PREFIX: &str = "messaging";
 
-/// Everything that is counted where it happens. Cloning shares it.
+/// All metrics that are counted as events happen. A clone shares them.
 #[derive(Clone)]
 pub struct Metrics {
-    /// The writer's.
+    /// Metrics of the writer.
     pub writer: WriterMetrics,
-    /// The feeds'.
+    /// Metrics of the feeds.
     pub feeds: FeedMetrics,
-    /// How old messages of other servers were when they came, by both clocks.
+    /// Age of messages of other nodes on arrival, in seconds, as the difference between the clocks
+    /// of both nodes.
     pub link_lag: Histogram,
-    /// The requests' and sockets'.
+    /// Metrics of requests and sockets.
     pub routes: RouteMetrics,
 }
 
-/// What the writer counts: it is one task, so that nothing here is contended.
+/// Metrics of the writer. The writer is one task, so no metric here is contended.
 #[derive(Clone)]
 pub struct WriterMetrics {
-    /// Messages sent, edited and deleted, once they are committed.
+    /// Messages sent and committed.
     pub sent: Counter,
-    /// The same, edited.
+    /// Messages edited and committed.
     pub edited: Counter,
-    /// The same, deleted.
+    /// Messages deleted and committed.
     pub deleted: Counter,
-    /// Changes in a transaction.
+    /// Changes per transaction.
     pub batch: Histogram,
-    /// How long a transaction took, publication included.
+    /// Duration of a transaction, publication included.
     pub commit: Histogram,
-    /// From the moment a change was handed in until it was committed and published.
+    /// Time from the submission of a change until it is committed and published.
     pub publication: Histogram,
     committed: Family<ChangeLabel, Counter>,
 }
 
-/// What the feeds count.
+/// Metrics of the feeds.
 #[derive(Clone)]
 pub struct FeedMetrics {
-    /// Sockets that were too slow for their chat, and read on from the database.
+    /// Sockets that were too slow for their chat and continued from the database.
     pub overruns: Counter,
-    /// Sockets whose chat had a hole or was behind, and that read on from the database.
+    /// Sockets with a gap in their chat, or behind its head, that continued from the database.
     pub gaps: Counter,
-    /// Pages of changes that were read for sockets.
+    /// Pages of changes that were read from the database for sockets.
     pub reads: Counter,
-    /// Sockets that began with what they had missed.
+    /// Sockets that started with a replay.
     pub replays: Counter,
-    /// Messages that sockets were sent from the database.
+    /// Messages that were sent to sockets from the database.
     pub replayed: Counter,
     healings: Family<CauseLabel, Counter>,
 }
 
-/// What is counted for each request and each refusal.
+/// Metrics of requests, refusals and logins.
 #[derive(Clone)]
 pub struct RouteMetrics {
     requests: Family<RequestLabels, Counter>,
@@ -167,8 +169,9 @@ impl Default for RouteMetrics {
 }
 
 impl RouteMetrics {
-    /// Counts an answered request. The route is a template, never a path: there are as many as the
-    /// server has routes. Its text is copied once a request, beside the dozens that reading one takes.
+    /// Counts an answered request. The route is a template, never a path, so there are only as many
+    /// label values as routes. The copy of its text is one allocation beside the dozens that a
+    /// request takes.
     pub fn request(&self, method: &str, route: &str, status: u16, took: Duration) {
         let route = route.to_owned();
         let (method, status) = (known_method(method), class(status));
@@ -184,20 +187,21 @@ impl RouteMetrics {
         self.durations.get_or_create(&label).observe_time(took);
     }
 
-    /// Counts a refusal by its code.
+    /// Counts a refusal by its error code. `via` is `http` or `ws`.
     pub fn refusal(&self, code: &'static str, via: &'static str) {
         self.refusals
             .get_or_create(&RefusalLabels { code, via })
             .inc();
     }
 
-    /// Counts a login by how it ended.
+    /// Counts a login by its outcome.
     pub fn login(&self, outcome: &'static str) {
         self.logins.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 }
 
-/// The methods that somebody means; a caller may make up others without end.
+/// Returns a known method, or `other`. A client may invent methods without end, and each would be a
+/// new label value.
 fn known_method(method: &str) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     let known = KNOWN.into_iter().find(|known| *known == method);
@@ -214,12 +218,12 @@ fn class(status: u16) -> &'static str {
     }
 }
 
-/// What Prometheus is told. Cloning shares it.
+/// The registry of all metrics, as text for a scrape. A clone shares it.
 #[derive(Clone)]
 pub struct Exposition(Arc<Registry>);
 
 impl Exposition {
-    /// Of all that is counted, and of what `readings` finds when it is asked.
+    /// Registers all metrics, and the samples that `readings` returns on each scrape.
     #[must_use]
     pub fn new(
         metrics: &Metrics,
@@ -240,10 +244,10 @@ impl Exposition {
         Self(Arc::new(all))
     }
 
-    /// The whole of it at this moment.
+    /// Encodes the current values of all metrics.
     ///
     /// # Errors
-    /// Never while there is memory: it is written into a string.
+    /// Never while memory is available, because the text is written into a string.
     pub fn text(&self, format: Format) -> Result<String, fmt::Error> {
         let mut text = String::new();
         text::encode(&mut text, &self.0)?;
@@ -254,17 +258,17 @@ impl Exposition {
     }
 }
 
-/// How the metrics are written.
+/// The text format of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The text format of Prometheus, version 0.0.4.
     Plain,
-    /// OpenMetrics text, version 1.0.0.
+    /// The text format of OpenMetrics, version 1.0.0.
     OpenMetrics,
 }
 
 impl Format {
-    /// As `Content-Type` names it.
+    /// Returns the value of `Content-Type`.
     #[must_use]
     pub fn media_type(self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
-//! What the operating system knows of the process, under the names that Prometheus' own libraries use.
-//! Memory and open files are told by Linux alone.
+//! Metrics of the process, read from the operating system, under the names that the client
+//! libraries of Prometheus use. Memory and open files are available on Linux only.
 
 use super::histogram::{Kind, Sample};
 use rustix::time::{ClockId, clock_gettime};
@@ -9,18 +9,18 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// When the process started, in seconds from 1970: as good as the first look.
+/// The start time of the process, in seconds since 1970: the time of the first access.
 static STARTED: LazyLock<f64> = LazyLock::new(|| {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_secs_f64()
 });
 
-/// Takes note of the time: the process starts now.
+/// Records the current time as the start time of the process.
 pub fn mark_start() {
     LazyLock::force(&STARTED);
 }
 
-/// All that is known.
+/// Returns all values that the operating system reports.
 pub(super) fn read() -> Vec<Sample> {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     let seconds = time.tv_sec as f64 + time.tv_nsec as f64 / 1e9;
@@ -65,14 +65,15 @@ fn gauge(name: &'static str, help: &'static str, value: Option<f64>) -> Option<S
     })
 }
 
-/// Newer kernels tell the number as the folder's size; before, the files are counted.
+/// Returns the number of open files. Newer kernels report it as the size of the folder; on older
+/// ones the entries are counted.
 fn open_files() -> Option<f64> {
     const FOLDER: &str = "/proc/self/fd";
-    let told = fs::metadata(FOLDER).ok()?.len();
-    match told {
+    let size = fs::metadata(FOLDER).ok()?.len();
+    match size {
         // The folder itself is open while it is read.
         0 => Some(fs::read_dir(FOLDER).ok()?.count().saturating_sub(1) as f64),
-        told => Some(told as f64),
+        size => Some(size as f64),
     }
 }
 
@@ -81,7 +82,7 @@ fn most_files() -> Option<f64> {
     Some(limit as f64)
 }
 
-/// A line of the process's status, in bytes.
+/// Returns a value of the process's status, in bytes.
 fn memory(name: &str) -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;

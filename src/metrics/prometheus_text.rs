@@ -1,12 +1,13 @@
-//! The text format of Prometheus (0.0.4), made of OpenMetrics text. The samples are the same; a counter
-//! has its whole name in its descriptor too, there is no type for build information, and no end mark.
+//! Converts OpenMetrics text to the text format of Prometheus (0.0.4). The samples do not change.
+//! In the Prometheus format a counter has its whole name in its descriptor, build information is a
+//! gauge, and there is no end mark.
 
 use std::fmt::{self, Write};
 
-/// The same metrics in the older format.
+/// Converts OpenMetrics text to the text format of Prometheus.
 pub(super) fn plain(openmetrics: &str) -> Result<String, fmt::Error> {
     let mut text = String::with_capacity(openmetrics.len());
-    // A description stands before its type, which decides about the name.
+    // The description comes before the type, and the type determines the name.
     let mut description = None;
     for line in openmetrics.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {

@@ -1,6 +1,6 @@
-//! Where a request comes from. Behind a proxy every connection is the proxy's: who is behind it,
-//! and under which name the server was called, stands in headers that anyone could have written.
-//! They are believed as far as trusted proxies wrote them.
+//! Determines the client address and the external host name of a request. Behind a proxy every
+//! connection comes from the proxy. The client's address and the host name are in headers that any
+//! client could have written, so only the entries of trusted proxies are believed.
 
 #[cfg(test)]
 mod tests;
@@ -19,28 +19,28 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The address of whoever asks: the other end of the connection, or who a trusted proxy says is at
-/// the other end of its own.
+/// The address of the client: the peer of the connection, or the peer that a trusted proxy reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
 impl ClientAddress {
-    /// As the outermost layer told the request.
+    /// Returns the address that `resolve` has stored in the request, or `::` if there is none.
     pub(crate) fn of(extensions: &Extensions) -> Self {
-        let nobody = Self(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-        extensions.get().copied().unwrap_or(nobody)
+        let unknown = Self(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        extensions.get().copied().unwrap_or(unknown)
     }
 }
 
-/// What a trusted proxy says the server was called: the name and port, and the scheme.
+/// The host name with port, and the scheme, under which a trusted proxy received the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ForwardedHost {
     pub(super) host: Option<HeaderValue>,
-    /// `http` or `https`, where a proxy says nothing else.
+    /// `http` or `https`, unless the proxy reports another scheme. `None` if no trusted proxy
+    /// reports one.
     pub(super) scheme: Option<String>,
 }
 
-/// Tells every request where it comes from.
+/// Stores the client address and the forwarded host in the extensions of a request.
 pub(crate) async fn resolve(
     State(state): State<AppState>,
     mut request: Request,
@@ -59,9 +59,10 @@ pub(crate) async fn resolve(
     next.run(request).await
 }
 
-/// Who asks. Each proxy writes down who asked it, after what it was told itself: read from the end,
-/// the first that is no proxy of ours is the client, and what stands before it is the client's tale.
-/// Where the two headers name different ones, one of them is a tale as a whole, and neither counts.
+/// Returns the address of the client. Each proxy appends the address of its peer. The list is read
+/// from the right, and the first address that is not a trusted proxy is the client; everything left
+/// of it is client-controlled. If `X-Forwarded-For` and `Forwarded` name different clients, one of
+/// the headers is forged, and neither counts.
 fn client(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> IpAddr {
     let peer = peer.to_canonical();
     if !proxies.contain(peer) {
@@ -72,8 +73,8 @@ fn client(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> IpAddr
         first_untrusted(peer, hops.map(address), proxies)
     });
     let standard = headers.contains_key(header::FORWARDED).then(|| {
-        // A comma within quotes ends a hop too: no address holds one, and a quote that a client left
-        // open must not swallow what a proxy wrote after it.
+        // A comma within quotes ends a hop too. No address contains a comma, and a quote left open
+        // by a client must not hide the entries that proxies appended.
         let hops = values(headers, header::FORWARDED).flat_map(|line| line.rsplit(','));
         first_untrusted(
             peer,
@@ -88,7 +89,8 @@ fn client(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> IpAddr
     }
 }
 
-/// A header's lines, the last first. What is no text ends the list: it is nobody's address.
+/// Returns the lines of a header, the last line first. A line that is not text becomes empty, so it
+/// ends the list: it is not an address.
 fn values(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let lines: Vec<&HeaderValue> = headers.get_all(name).iter().collect();
     lines
@@ -97,7 +99,8 @@ fn values(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
         .map(|line| line.to_str().unwrap_or_default())
 }
 
-/// The first hop that is not trusted, else the last one; what is no address hides those behind it.
+/// Returns the first hop that is not a trusted proxy, or the last hop if all are trusted. An entry
+/// that is not an address hides the entries before it.
 fn first_untrusted(
     peer: IpAddr,
     mut hops: impl Iterator<Item = Option<IpAddr>>,
@@ -110,7 +113,7 @@ fn first_untrusted(
     client
 }
 
-/// An address as proxies write it: alone, in brackets, with or without a port.
+/// Parses an address as proxies write it: bare or in brackets, with or without a port.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text
@@ -124,7 +127,7 @@ fn address(text: &str) -> Option<IpAddr> {
     address.map(|address| address.to_canonical())
 }
 
-/// A parameter of one hop of a `Forwarded` header (RFC 7239), without its quotes.
+/// Returns a parameter of one hop of a `Forwarded` header (RFC 7239), without its quotes.
 fn parameter<'a>(hop: &'a str, name: &str) -> Option<&'a str> {
     hop.split(';').find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
@@ -138,7 +141,7 @@ fn parameter<'a>(hop: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// What the server was called. The nearest proxy speaks: it stands last, or alone.
+/// Returns the forwarded host. The entry of the nearest proxy counts: the last or only one.
 fn called_as(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> ForwardedHost {
     if !proxies.contain(peer) {
         return ForwardedHost::default();
@@ -158,7 +161,8 @@ fn called_as(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> For
     }
 }
 
-/// The scheme of the page behind a request. Some proxies name a socket's own scheme on its upgrade.
+/// Returns the scheme of the page behind a request. Some proxies report the scheme of a socket
+/// (`ws`) on its upgrade.
 fn page_scheme(scheme: &str) -> String {
     match scheme.to_ascii_lowercase().as_str() {
         "ws" => "http".to_owned(),

@@ -1,4 +1,4 @@
-//! What a request knows of its connection.
+//! The connection of a request, as middleware and handlers see it.
 
 use crate::{error::Error, rate_limit::Permit};
 use axum::{
@@ -17,68 +17,69 @@ use std::{
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-/// How long somebody waits who found no room: nobody knows when there will be some.
+/// Retry-after for a refused connection. The time is a guess, because the server cannot know when
+/// another connection closes.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// A connection: who is at its other end, and its place among those that may be open. A socket
-/// keeps a clone, so that its place is taken until it closes.
+/// A connection: its peer and its permits. A socket keeps a clone, so that the permits are held
+/// until the socket closes.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// The address at the other end.
+    /// The address of the peer.
     pub peer: SocketAddr,
-    /// Why none of its requests is served.
+    /// The reason why requests of this connection are refused. `None` for an admitted connection.
     refused: Option<Refused>,
     input: Arc<Input>,
     _room: Arc<ConnectionPermits>,
 }
 
-/// What the other side of a connection sends, once it is a socket. A client may say that it sends no
-/// more and still read: the WebSocket protocol would end with its input, so that the end is told here
-/// and not there.
+/// The input of a connection that became a socket. A client may close its sending side and still
+/// read. The WebSocket library would end the socket with its input, so the end is signalled here
+/// instead.
 #[derive(Debug, Default)]
 pub struct Input {
     is_socket: AtomicBool,
     has_ended: AtomicBool,
-    told: Notify,
+    notify: Notify,
 }
 
 impl Input {
-    /// Takes note that nothing more comes; false where the connection is no socket, and its reader
-    /// must see the end itself.
+    /// Records the end of the input. Returns false if the connection is not a socket; the reader of
+    /// the connection must then see the end itself.
     pub fn end(&self) -> bool {
         let is_socket = self.is_socket.load(Ordering::Relaxed);
         if is_socket {
             self.has_ended.store(true, Ordering::Release);
-            self.told.notify_waiters();
+            self.notify.notify_waiters();
         }
         is_socket
     }
 
-    /// Waits until nothing more comes.
+    /// Waits for the end of the input.
     pub async fn ended(&self) {
-        let told = self.told.notified();
+        let notified = self.notify.notified();
         if !self.has_ended.load(Ordering::Acquire) {
-            told.await;
+            notified.await;
         }
     }
 }
 
-/// What a connection takes up while it is open: a place among all, and one among those of its
-/// address.
+/// The permits of an open connection: one of all connections, and one of the connections of its
+/// address. The second is `None` for a trusted proxy and for a refused connection.
 #[derive(Debug)]
 pub struct ConnectionPermits(pub OwnedSemaphorePermit, pub Option<Permit<IpAddr>>);
 
-/// Why there is no room for a connection.
+/// The reason why a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The server has as many as it takes.
+    /// The server has as many connections as allowed.
     ServerFull,
-    /// The address has as many as it may.
+    /// The address has as many connections as allowed.
     AddressFull,
 }
 
 impl Connection {
-    /// A connection that has got its room, or that is only told why it has not.
+    /// Creates a connection that is admitted, or that only receives the reason of its refusal.
     #[must_use]
     pub fn new(peer: SocketAddr, room: ConnectionPermits, refused: Option<Refused>) -> Self {
         Self {
@@ -89,21 +90,21 @@ impl Connection {
         }
     }
 
-    /// What the other side sends.
+    /// Returns the input of the connection.
     #[must_use]
     pub fn input(&self) -> &Input {
         &self.input
     }
 
-    /// The connection is a socket from here on.
+    /// Marks the connection as a socket, and returns its input.
     pub(crate) fn become_socket(&self) -> Arc<Input> {
         self.input.is_socket.store(true, Ordering::Relaxed);
         self.input.clone()
     }
 }
 
-/// Answers the requests of a connection that there is no room for. Those for health are served: a full
-/// server is not a failed one, and a supervisor must not restart it.
+/// Refuses the requests of a refused connection. A full server still serves health checks: it has
+/// not failed, and a supervisor must not restart it.
 pub(crate) async fn turn_away(request: AnyRequest, next: Next) -> Response {
     let connection = request.extensions().get::<Connection>();
     let Some(refused) = connection.and_then(|connection| connection.refused) else {
@@ -121,7 +122,7 @@ pub(crate) async fn turn_away(request: AnyRequest, next: Next) -> Response {
     response
 }
 
-/// The error for an address that has all the connections it may have.
+/// Returns the error for an address that has as many connections as allowed.
 pub(crate) fn too_many_connections() -> Error {
     let message = "This address has too many connections open; close some";
     Error::rate_limited(message, RETRY_AFTER)

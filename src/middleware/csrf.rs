@@ -1,6 +1,6 @@
-//! Which web pages may use this server. A browser says where a request comes from (`Origin`,
-//! `Sec-Fetch-Site`) and under which name it looked the server up (`Host`); other clients say
-//! nothing and are not held to it.
+//! Guards against cross-site requests: decides which web pages may use this server. A browser
+//! reports the site of a request (`Origin`, `Sec-Fetch-Site`) and the host name that it looked up
+//! (`Host`). Other clients send no such headers and are not restricted.
 
 mod own_origin;
 
@@ -21,16 +21,16 @@ use std::{net::IpAddr, time::Duration};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// What proxies add to a request; beside these, everything that begins with `X-Forwarded-`.
+/// Headers that proxies add to a request, besides all headers that begin with `X-Forwarded-`.
 const OF_PROXIES: [HeaderName; 3] = [
     header::FORWARDED,
     header::VIA,
     HeaderName::from_static("x-real-ip"),
 ];
-/// How long a browser may remember what a page is allowed.
+/// Time for which a browser may cache the permissions of a page.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
-/// Refuses other sites' pages wherever something would change.
+/// Refuses requests from pages of other sites if the method may change data.
 pub(crate) async fn guard_changes(
     State(state): State<AppState>,
     request: Request,
@@ -42,7 +42,7 @@ pub(crate) async fn guard_changes(
     }
 }
 
-/// Refuses other sites' pages: for GET routes that have an effect.
+/// Refuses requests from pages of other sites with any method. For GET routes that have an effect.
 pub(crate) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let called = request.extensions().get::<ForwardedHost>();
     let called = called.cloned().unwrap_or_default();
@@ -53,8 +53,9 @@ pub(crate) async fn guard(State(state): State<AppState>, request: Request, next:
     }
 }
 
-/// Refuses what does not come from this machine itself, where every caller is believed because only
-/// its user can call: requests for another name than a loopback one, and requests through a proxy.
+/// Refuses requests that do not come from this machine, if every caller is believed because only
+/// the user of the machine can connect: requests for a host other than a loopback name, and
+/// requests through a proxy.
 pub(crate) async fn guard_host(
     State(state): State<AppState>,
     request: Request,
@@ -83,7 +84,7 @@ fn is_of_a_proxy(name: &HeaderName) -> bool {
     name.as_str().starts_with("x-forwarded-") || OF_PROXIES.contains(name)
 }
 
-/// Lets pages of the allowed origins read the answers.
+/// Returns the layer that lets pages of the allowed origins read the answers.
 pub(crate) fn cors(origins: &[String]) -> CorsLayer {
     let origins: Vec<HeaderValue> = origins
         .iter()
@@ -116,7 +117,8 @@ fn is_allowed(headers: &HeaderMap, own: Option<&OwnOrigin<'_>>, allowed: &[Strin
             || allowed.iter().any(|allowed| allowed == origin);
     }
     match headers.get(SEC_FETCH_SITE) {
-        // What the user typed or a page of our own asked for; no header: not a browser.
+        // `none`: the user typed the address. `same-origin`: a page of this server. No header: not
+        // a browser.
         Some(site) => site == "same-origin" || site == "none",
         None => true,
     }
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn only_own_and_allowed_pages_are_welcome() {
+    fn only_own_and_allowed_origins_are_accepted() {
         let allowed = vec!["https://chat.example.com".to_owned()];
         let direct = ForwardedHost::default();
         let host = ("host", "localhost:8080");
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_proxy_the_servers_name_is_the_one_it_was_called_by() {
+    fn behind_a_proxy_the_forwarded_host_is_the_own_origin() {
         let called = ForwardedHost {
             host: Some(HeaderValue::from_static("chat.example")),
             scheme: Some("https".to_owned()),

@@ -1,4 +1,4 @@
-//! How large a request's head may be, and how fast an address may ask.
+//! Limits on the size of a request's head, and rate limits per client address.
 
 use super::client_ip::ClientAddress;
 use crate::{
@@ -14,11 +14,11 @@ use axum::{
 };
 use std::net::IpAddr;
 
-/// What stands around each header's name and value: a colon, a space and the end of the line.
+/// Bytes around the name and value of a header: a colon, a space and the end of the line.
 const AROUND_HEADER: usize = 4;
 
-/// Refuses heads over their limits, and such as name no host, or several. The connection ends with
-/// the answer: whoever sends such heads is not worth waiting for.
+/// Refuses a head over its limits, and an HTTP/1.1 head without exactly one `Host`. The connection
+/// ends with the answer, because a client that sends such heads is not worth waiting for.
 pub(crate) async fn bound_head(
     State(state): State<AppState>,
     request: Request,
@@ -45,7 +45,7 @@ pub(crate) async fn bound_head(
         let message = format!("A request must have at most {} headers", limits.headers);
         Error::new(Code::TooLarge, message)
     } else if request.version() == Version::HTTP_11 && hosts != 1 {
-        // Whoever stands before us might have taken another one for the right one.
+        // A proxy in front of the server might have used another one of the headers.
         let error = Error::invalid_field("Host", "given exactly once");
         return close(StatusCode::BAD_REQUEST, error);
     } else {
@@ -62,8 +62,8 @@ fn close(status: StatusCode, error: Error) -> Response {
     response
 }
 
-/// Refuses what comes faster than an address may ask. Whoever watches over the server may always
-/// ask how it is.
+/// Applies the request rate limit of the client's address. Health checks are exempt, so that
+/// monitoring always works.
 pub(crate) async fn hold_to_pace(
     State(state): State<AppState>,
     request: Request,
@@ -72,17 +72,17 @@ pub(crate) async fn hold_to_pace(
     if request.uri().path().starts_with("/health/") {
         return next.run(request).await;
     }
-    in_turn(&state.requests, "requests from this address", request, next).await
+    within_rate(&state.requests, "requests from this address", request, next).await
 }
 
-/// Refuses passwords that come faster than an address may choose and try them: they are hashed a few
-/// at a time, and one address must not take all the turns.
+/// Applies the password rate limit of the client's address. Passwords are hashed a few at a time,
+/// and one address must not take all hash permits.
 pub(crate) async fn hold_passwords(
     State(state): State<AppState>,
     request: Request,
     next: Next,
 ) -> Response {
-    in_turn(
+    within_rate(
         &state.passwords,
         "passwords from this address",
         request,
@@ -91,7 +91,7 @@ pub(crate) async fn hold_passwords(
     .await
 }
 
-async fn in_turn(
+async fn within_rate(
     paces: &KeyedRateLimiter<IpAddr>,
     what: &str,
     request: Request,

@@ -1,4 +1,4 @@
-//! Everything that a request passes before its route, in order.
+//! The middleware that every request passes before its route.
 
 pub(crate) mod client_ip;
 pub(crate) mod connection;
@@ -25,35 +25,35 @@ pub use connection::{Connection, ConnectionPermits, Input, Refused};
 pub(crate) use limits::hold_passwords;
 pub(crate) use request_log::log_rate_limited;
 
-/// The header with the epoch of the log that a page of changes counts in.
+/// The header with the epoch of the log that the seqs of a page belong to.
 pub(crate) const LOG_EPOCH: HeaderName = HeaderName::from_static("log-epoch");
 
-/// Everything that stands before the routes, the first last.
+/// Wraps the routes in all middleware. The first layer in this list is the innermost.
 pub(crate) fn apply(routes: Router<AppState>, state: AppState) -> Router {
     let routes = routes
-        // Bodies are read whole, so they are bounded.
+        // Bodies are read whole, so their size is bounded.
         .layer(DefaultBodyLimit::max(state.limits.body))
-        // What takes too long is answered instead of held.
+        // A request that exceeds its time limit is answered instead of held.
         .layer(from_fn_with_state(state.clone(), limit_time))
-        // Pages of other sites change nothing here.
+        // Pages of other sites change nothing.
         .layer(from_fn_with_state(state.clone(), csrf::guard_changes))
-        // Nobody asks faster than they may.
+        // Each client address keeps its request rate.
         .layer(from_fn_with_state(state.clone(), limits::hold_to_pace))
-        // Pages of allowed sites may read what they asked for.
+        // Pages of allowed origins may read the answers.
         .layer(csrf::cors(&state.origins))
-        // On loopback, other names for this server are an attack (DNS rebinding).
+        // In open mode on loopback, any other host name is an attack (DNS rebinding).
         .layer(from_fn_with_state(state.clone(), csrf::guard_host))
-        // Heads that are too large are answered, up to twice their limit.
+        // A head over its limits is answered if it is at most twice as large as allowed.
         .layer(from_fn_with_state(state.clone(), limits::bound_head))
-        // A fault of ours costs one request, not the connection.
+        // A panic costs one request, not the connection.
         .layer(CatchPanicLayer::custom(after_panic))
-        // Who finds no room is told so.
+        // A connection over a limit receives an error.
         .layer(from_fn(connection::turn_away))
-        // Every answer tells browsers what not to do with it.
+        // Every answer carries security headers for browsers.
         .layer(map_response(secure))
-        // Every answer has a request id and a line in the log, and is counted.
+        // Every answer has a request id and a log line, and is counted.
         .layer(from_fn_with_state(state.clone(), request_log::observe))
-        // Outermost: every request knows where it comes from.
+        // Outermost: every request carries its client address.
         .layer(from_fn_with_state(state.clone(), client_ip::resolve));
     routes.with_state(state)
 }
@@ -69,7 +69,8 @@ fn after_panic(_panic: Box<dyn Any + Send + 'static>) -> Response {
     Error::internal("a handler panicked").into_response()
 }
 
-/// Neither guessed at, framed, embedded by other sites, nor told on to where a link leads.
+/// Headers of every answer: browsers guess no content type, show the answer in no frame, send no
+/// referrer, and let no other site embed the answer.
 const ALWAYS: [(HeaderName, HeaderValue); 4] = [
     (
         header::X_CONTENT_TYPE_OPTIONS,
@@ -86,8 +87,8 @@ const ALWAYS: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
-/// What a page may have otherwise. An answer of the API is no page: it loads and runs nothing. It
-/// holds what is private, so nobody keeps it.
+/// Headers of every answer for which the handler sets no others. An answer of the API is not a
+/// page, so it loads and runs nothing. It contains private data, so caches must not store it.
 const UNLESS_SAID: [(HeaderName, HeaderValue); 2] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -96,7 +97,7 @@ const UNLESS_SAID: [(HeaderName, HeaderValue); 2] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// Puts them on an answer.
+/// Sets the security headers of an answer.
 pub(super) async fn secure(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in ALWAYS {

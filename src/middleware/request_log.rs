@@ -1,6 +1,6 @@
-//! A request id, a line in the log and a count for every request. What is logged on the way stands in its
-//! span: from where it came, and who asked where that is known. A socket has a line of its own when it
-//! closes, under the id of its upgrade.
+//! Gives every request an id, a log line and a count. The span of the request holds the client
+//! address, and the user if known. A socket logs a line of its own when it closes, under the id of
+//! its upgrade.
 
 use super::client_ip::ClientAddress;
 use crate::{
@@ -20,14 +20,15 @@ use tracing::{Instrument, field};
 use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest id that is taken from a caller: it goes into the log.
+/// Longest request id accepted from a client, in bytes, because the id goes into the log.
 const LONGEST_ID: usize = 128;
 
-/// The id of a request, for who logs under it once it is answered.
+/// The id of a request, for code that logs under it after the request is answered.
 #[derive(Clone)]
 pub(crate) struct Id(pub(crate) HeaderValue);
 
-/// Takes the caller's `x-request-id` or makes one, returns it, logs the request under it and counts it.
+/// Takes the caller's `x-request-id` or creates one, logs and counts the request under it, and
+/// returns it in the answer.
 pub(crate) async fn observe(
     State(state): State<AppState>,
     mut request: Request,
@@ -35,7 +36,7 @@ pub(crate) async fn observe(
 ) -> Response {
     let begin = Instant::now();
     let id = request_id(&request);
-    // The template, not the path: ids would make every line different.
+    // The template, not the path: the ids in a path would make every line different.
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("-", MatchedPath::as_str);
     let method = request.method().clone();
@@ -55,9 +56,9 @@ pub(crate) async fn observe(
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status().as_u16();
     let took = begin.elapsed();
-    // Of the body; every answer is whole before it is sent.
+    // The size of the body. Every answer is complete before it is sent, so the size is known.
     let bytes = response.body().size_hint().exact();
-    // As a number: JSON has none of 128 bits.
+    // Cut to 64 bits, because JSON numbers have no 128 bits.
     let micros = took.as_micros() as u64;
     let too_fast = response.extensions().get::<TooFast>();
     span.in_scope(|| {
@@ -80,14 +81,14 @@ pub(crate) async fn observe(
     response
 }
 
-/// Logs a refusal by rate, and how many before it had no line.
+/// Logs a refusal by rate. `left_out` is the number of earlier refusals without a log line.
 pub(crate) fn log_rate_limited(why: &str, left_out: u64) {
     let code = Code::RateLimited.as_str();
     tracing::info!(code, why, left_out, "refused");
 }
 
-/// Whether a request is not worth a line at the usual level: probes and scrapes come every few seconds
-/// for ever. One that fails is told like any other.
+/// Returns true if a request is logged at debug level only. Health checks and scrapes arrive every
+/// few seconds, so a successful one is not worth a line.
 fn is_routine(route: &str, status: u16) -> bool {
     (route.starts_with("/health/") || route == "/metrics") && status < 400
 }

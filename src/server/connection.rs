@@ -1,4 +1,5 @@
-//! Makes every request know its connection, and ends a connection whose request was not read whole.
+//! Adds the connection to each of its requests, and ends a connection after a request body that was
+//! not read to its end.
 
 use super::Service;
 pub(crate) use crate::middleware::Connection;
@@ -20,7 +21,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// A service whose every request carries its connection.
+/// Wraps the service so that each request carries its connection.
 pub(super) fn attach(connection: Connection, service: Service) -> ConnectionService {
     ConnectionService {
         connection,
@@ -28,7 +29,7 @@ pub(super) fn attach(connection: Connection, service: Service) -> ConnectionServ
     }
 }
 
-/// A service whose requests know their connection.
+/// A service that adds the connection to the extensions of each request.
 #[derive(Clone)]
 pub(super) struct ConnectionService {
     connection: Connection,
@@ -55,8 +56,8 @@ impl tower::Service<Request<hyper::body::Incoming>> for ConnectionService {
         let answering = self.service.call(request);
         Box::pin(async move {
             let mut response = answering.await?;
-            // What is left of a request ends its connection: the client is told, lest it send the
-            // next one into the void.
+            // An unread rest of the request body ends the connection. The header announces the end,
+            // so that the client does not send its next request on this connection.
             if !read.load(Ordering::Relaxed) {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
@@ -66,7 +67,7 @@ impl tower::Service<Request<hyper::body::Incoming>> for ConnectionService {
     }
 }
 
-/// A body that tells whether it was read to its end.
+/// A request body that records whether it was read to its end.
 struct BodyMonitor {
     body: hyper::body::Incoming,
     read: Arc<AtomicBool>,

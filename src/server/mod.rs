@@ -1,4 +1,4 @@
-//! The listening socket: accepts connections within bounds and speaks HTTP/1.1 on them.
+//! The HTTP/1.1 server: accepts connections within limits and serves each in a task of its own.
 
 mod connection;
 mod router;
@@ -32,35 +32,37 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use router::{Service, service};
 
-/// Pause after a failed accept, most often for want of file descriptors: trying again at once
-/// would only burn a core.
+/// Pause after a failed accept. The usual cause is a lack of file descriptors, and an immediate
+/// retry would only burn CPU time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How often a failed accept is logged.
+/// Shortest interval between log lines about failed accepts.
 const COMPLAINT_PERIOD: Duration = Duration::from_secs(1);
-/// Connections beyond the limit that are told so at once, and not only closed: enough to tell
-/// people from a flood, which is not worth answering.
+/// Connections over a limit that receive an error at once, before they are closed. The number is
+/// enough for ordinary clients; a flood beyond it is closed without an answer.
 pub(super) const TURNED_AWAY: usize = 256;
-/// How long such a connection may take to ask.
+/// Time that a refused connection has to send its request.
 const TURN_AWAY_LIMIT: Duration = Duration::from_secs(2);
-/// What a socket's task is given beyond its own limit before the stream gives up under it.
+/// Time that the task of a socket has beyond its own write limit, before the stream below it fails.
 const WRITE_GRACE: Duration = Duration::from_secs(5);
 
-/// What the listener is held to.
+/// The limits of the listener.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionLimits {
-    /// A place for each connection that may be open.
+    /// Permits for all open connections.
     pub(crate) permits: Arc<Semaphore>,
-    /// The connections of each address.
+    /// Limits the open connections per client address.
     pub(super) of_address: ConcurrencyLimiter<IpAddr>,
-    /// Whose connections are those of many.
+    /// Trusted proxies. A connection of a proxy carries many clients, so the limit per address does
+    /// not apply to it.
     pub(super) proxies: TrustedProxies,
-    /// How long a request's head may take to arrive.
+    /// Time within which the head of a request must arrive.
     pub(super) head_limit: Duration,
-    /// How long the other side may take to accept what it is sent.
+    /// Time that the client has to accept the bytes that are written.
     pub(super) write_limit: Duration,
-    /// Largest head of a request, in bytes, and most headers. Twice as much is read, so that what
-    /// is only somewhat too large is answered in the words of the API.
+    /// Largest head of a request, in bytes. Up to twice the limits of `head` and `headers` are
+    /// read, so that a slightly larger head receives an error of the API.
     pub(super) head: usize,
+    /// Most headers of a request.
     pub(super) headers: usize,
 }
 
@@ -69,7 +71,7 @@ pub(super) struct Acceptor {
     service: Service,
     bounds: ConnectionLimits,
     room: Arc<Semaphore>,
-    /// For those that there is no room for.
+    /// Permits for connections over a limit, which receive an error.
     overflow: Arc<Semaphore>,
     stopping: CancellationToken,
     connections: TaskTracker,
@@ -92,7 +94,7 @@ impl Acceptor {
         }
     }
 
-    /// Accepts connections until `shutdown`.
+    /// Accepts connections until `shutdown` completes.
     pub(super) async fn accept(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         let mut complained: Option<Instant> = None;
@@ -115,11 +117,12 @@ impl Acceptor {
         }
     }
 
-    /// Finds room for a connection. Without any it is told so; where too many are being told, it is
-    /// closed.
+    /// Admits a connection within the limits. A connection over a limit receives an error. If too
+    /// many connections are receiving an error, it is closed without one.
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
         let address = rate_limit_key(peer.ip());
-        // Behind a proxy are many, who are counted one by one when they open a socket.
+        // A connection of a proxy carries many clients. Each client is counted when it opens a
+        // socket.
         let of_address = match self.bounds.proxies.contain(peer.ip()) {
             true => Ok(None),
             false => self.bounds.of_address.take(address).map(Some).ok_or(()),
@@ -146,14 +149,15 @@ impl Acceptor {
         self.connections.spawn(serving);
     }
 
-    /// Serves a connection to its end.
+    /// Serves a connection until it ends.
     fn serve(
         &self,
         stream: TcpStream,
         connection: Connection,
         head_limit: Duration,
     ) -> impl Future<Output = ()> + Send + 'static {
-        // Frames are gathered before they are written; waiting for more would only delay them.
+        // Frames are buffered before they are written. Waiting for more (Nagle's algorithm) would
+        // only delay them.
         let _ = stream.set_nodelay(true);
         let stopping = self.stopping.clone();
         let stream = DeadlineStream::new(
@@ -167,7 +171,7 @@ impl Acceptor {
             TowerToHyperService::new(connection::attach(connection, self.service.clone()));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            // A client that has said all it has to say still gets its answer.
+            // A client that has closed its sending side still receives its answer.
             .half_close(true)
             .header_read_timeout(head_limit)
             .max_buf_size(2 * self.bounds.head)
@@ -189,7 +193,7 @@ impl Acceptor {
     }
 }
 
-/// Whether a connection was gone before it was accepted.
+/// Returns true if the client closed the connection before it was accepted.
 fn is_of_the_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! The service that every connection is served by.
+//! Builds the service that serves every connection.
 
 use crate::{middleware, routes, state::AppState, websocket};
 use axum::Router;
@@ -11,6 +11,6 @@ pub type Service = NormalizePath<Router>;
 /// Builds the service for one listener.
 pub fn service(state: AppState) -> Service {
     let routes = routes::router(&state).merge(websocket::router(&state));
-    // A slash at the end of a path is cut before the route is looked for.
+    // A trailing slash is removed before the route is matched.
     NormalizePathLayer::trim_trailing_slash().layer(middleware::apply(routes, state))
 }

@@ -1,5 +1,5 @@
-//! A connection's stream: lets nobody hang on it by not reading, and says goodbye in a way that can
-//! be heard.
+//! The TCP stream of a connection: fails if the client does not read, and closes in such a way that
+//! the client receives the last answer.
 
 pub(crate) use super::connection::Connection;
 use std::{
@@ -18,23 +18,25 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How long a connection lingers, and how much it still takes, after its last word. A kernel that
-/// closes over unread bytes resets the connection, and the last word is lost with it: whoever sends
-/// twenty megabytes in one go would never hear that they are too many.
+/// Time for which a closing connection still reads. If the kernel closes a connection with unread
+/// bytes, it resets the connection and the last answer is lost: a client that sends twenty
+/// megabytes at once would never receive the error about the size.
 const LINGER: Duration = Duration::from_secs(2);
+/// Most bytes that a closing connection still reads.
 const LINGER_BYTES: u64 = 32 * 1024 * 1024;
 
-/// A TCP stream that ends well.
+/// A TCP stream with a time limit for writes, which lingers when it closes.
 pub(super) struct DeadlineStream {
-    /// None once it lingers.
+    /// The stream. `None` once the stream lingers.
     tcp: Option<TcpStream>,
-    /// Its room, taken until the stream is gone.
+    /// Holds the permits of the connection until the stream is gone.
     connection: Connection,
-    /// How long the other side may take to accept what it is sent.
+    /// Time that the client has to accept the bytes that are written.
     write_limit: Duration,
-    /// Runs while the other side accepts nothing.
+    /// Runs while the client accepts nothing. `None` while writes succeed.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Whether the other side has ended, or broken: nothing can come any more.
+    /// True if the client has closed its sending side, or the connection is broken. Nothing more
+    /// can arrive.
     ended: bool,
     connections: TaskTracker,
     stopping: CancellationToken,
@@ -64,7 +66,8 @@ impl DeadlineStream {
         tcp.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// What writing gives; where it waits for too long, an error.
+    /// Passes on the result of a write. Fails if the write has been pending for longer than the
+    /// limit.
     fn in_time<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -77,7 +80,7 @@ impl DeadlineStream {
         let limit = self.write_limit;
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(timer.as_mut().poll(cx));
-        // Lingering for somebody who does not read is in vain.
+        // Lingering is useless for a client that does not read.
         self.ended = true;
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -94,7 +97,7 @@ impl AsyncRead for DeadlineStream {
         let over = room > 0 && buf.filled().len() == before;
         self.ended |= result.is_err() || over;
         if result.is_ok() && over && self.connection.input().end() {
-            // Its reader is told, and closes.
+            // `end` notifies the task of the socket, which closes the connection.
             return Poll::Pending;
         }
         Poll::Ready(result)
@@ -144,7 +147,8 @@ impl Drop for DeadlineStream {
     }
 }
 
-/// Says that nothing more will come, and takes what is still on its way, within bounds.
+/// Closes the sending side, then discards the bytes that still arrive, up to `LINGER` and
+/// `LINGER_BYTES`.
 async fn linger(mut tcp: TcpStream, _room: Connection, stopping: CancellationToken) {
     let taking = async {
         tcp.shutdown().await?;

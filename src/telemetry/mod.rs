@@ -1,4 +1,4 @@
-//! The log.
+//! The log: its filter, its format and its output.
 
 mod queue;
 
@@ -21,37 +21,40 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// What Postgres remarks without being asked, as its driver logs it: "relation already exists, skipping".
+/// The target of unsolicited notices from Postgres, for example "relation already exists,
+/// skipping".
 const NOTICES: &str = "sqlx::postgres::notice";
 
-/// The server's log on its way to the reader; empty where lines are written directly.
+/// The queue of log lines. Empty if lines are written directly.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
-/// What the targets of this server's own lines begin with.
+/// The first part of the target of the server's own log lines.
 const OURS: &str = env!("CARGO_CRATE_NAME");
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text, for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Where log lines go.
+/// The output of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogTo {
-    /// Standard output, through a bounded buffer: a server does not wait for the reader of its log.
+    /// Standard output, through a bounded buffer, so that a server does not wait for the reader of
+    /// its log.
     Output,
-    /// Standard error, directly: a command may wait, and loses no line.
+    /// Standard error, without a buffer. A command may wait, and loses no line.
     Errors,
 }
 
-/// Starts logging, once for the process. Without a format: text on a terminal, else JSON.
+/// Starts the log, once per process. Without a format, lines are text on a terminal and JSON
+/// otherwise.
 ///
 /// # Errors
-/// A sentence where the thread that writes the log cannot be started.
+/// A sentence, if the thread that writes the log cannot start.
 pub fn start(filter: &str, format: Option<LogFormat>, to: LogTo) -> Result<(), String> {
     let filter = EnvFilter::new(filter);
     let (terminal, writer) = match to {
@@ -67,14 +70,14 @@ pub fn start(filter: &str, format: Option<LogFormat>, to: LogTo) -> Result<(), S
     } else {
         LogFormat::Json
     };
-    // Colours are for people; in a file they are noise.
+    // Colours are for terminals; in a file they are noise.
     let lines = fmt::layer()
         .with_target(false)
         .with_ansi(terminal)
         .with_writer(writer);
     let lines = match format.unwrap_or(by_default) {
         LogFormat::Text => lines.boxed(),
-        // The span once, not also in a list of spans: no span stands in another.
+        // Without the list of spans, because spans are never nested: the current span is enough.
         LogFormat::Json => lines
             .json()
             .flatten_event(true)
@@ -89,13 +92,13 @@ pub fn start(filter: &str, format: Option<LogFormat>, to: LogTo) -> Result<(), S
     Ok(())
 }
 
-/// Lines of the log that were dropped since the start, because the log was not read.
+/// Returns the number of log lines dropped since the start because the log was not read.
 #[must_use]
 pub fn dropped_lines() -> u64 {
     QUEUE.get().map_or(0, Queue::dropped)
 }
 
-/// Waits until the log is written, and no longer than `limit`: the last thing that a process does.
+/// Waits until all log lines are written, at most `limit`. The last step of a process.
 pub fn flush(limit: Duration) {
     if let Some(queue) = QUEUE.get() {
         queue.flush(limit);
@@ -108,25 +111,25 @@ fn queue() -> io::Result<Queue> {
     Ok(QUEUE.get_or_init(|| queue).clone())
 }
 
-/// A panic is a line of the log like any other: on standard error, where it stands by default, it would
-/// wait for a reader too. A message that was put together at run time may hold what people wrote, and
-/// is left out; the place tells enough.
+/// Logs a panic like any other line. The default hook writes to standard error, and would wait for
+/// a reader too. A message that was formatted at run time may contain user data and is left out;
+/// the source location is enough.
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {
     let place = panic.location().map(tracing::field::display);
     let reason = panic.payload().downcast_ref::<&'static str>();
     tracing::error!(place, reason, "panicked: a fault of the server");
 }
 
-/// Whether a line says something to an operator. The tables are made where they are missing, and
-/// Postgres remarks each time that they are not.
+/// Returns true if a line is of interest to an operator. Tables are created only if they are
+/// missing, and Postgres reports each time that they exist.
 fn matters(line: &Metadata<'_>) -> bool {
     line.target() != NOTICES || *line.level() <= Level::WARN
 }
 
-/// Whether a line may be logged, whatever `LOG` says. In detail, libraries log what they carry: the one
-/// for WebSockets its frames, with tokens in them, the one for NATS what it sends and gets, the texts of
-/// messages. Which of them do, and from which level on, changes with their versions; so below `info` only
-/// this server itself is heard, which is known to keep secrets.
+/// Returns true if a line may be logged, regardless of `LOG`. At detailed levels, libraries log the
+/// data they carry: the WebSocket library logs frames with tokens, the NATS library logs the texts
+/// of messages. Which libraries do so, and from which level on, changes with their versions. So
+/// below `info` only lines of this server are logged, which are known to contain no secrets.
 fn tells_no_secrets(line: &Metadata<'_>) -> bool {
     is_quiet(*line.level(), line.target())
 }
@@ -140,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_server_is_heard_in_detail() {
+    fn only_this_server_logs_below_info() {
         assert!(is_quiet(Level::TRACE, "messaging_api::service::login"));
         assert!(is_quiet(Level::INFO, "async_nats"));
         for target in [

@@ -1,6 +1,6 @@
-//! The way of a server's log lines to their reader. A thread of its own writes them: a pipe that is
-//! not read holds up that thread alone. The buffer is bounded; lines that find no room are dropped and
-//! counted, and one line says how many as soon as the reader goes on.
+//! The queue of a server's log lines. A thread of its own writes them, so an unread pipe blocks
+//! only that thread. The buffer is bounded. Lines that do not fit are dropped and counted, and one
+//! line reports their number as soon as the log is read again.
 
 use std::{
     fs::File,
@@ -15,25 +15,25 @@ use std::{
 };
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes that may wait. The same amount may be on its way to the reader: at most 8 MiB in all, some
-/// 30,000 lines.
+/// Bytes that may wait in the buffer. The thread may be writing as many again: at most 8 MiB in
+/// all, about 30,000 lines.
 const ROOM: usize = 4 * 1024 * 1024;
-/// Bytes beyond `ROOM` that are kept for the line that tells how many were dropped.
+/// Bytes beyond `ROOM` that are reserved for the line that reports dropped lines.
 const RESERVE: usize = 4096;
-/// Capacity that a buffer keeps once it is empty again.
+/// Capacity that an empty buffer keeps, in bytes.
 const KEPT: usize = 64 * 1024;
-/// Pause before the next attempt where the reader's end is full and set to non-blocking.
+/// Pause before the next attempt if the output is full and set to non-blocking.
 const FULL_PAUSE: Duration = Duration::from_millis(10);
 
-/// The buffer. Cloning shares it.
+/// The queue. A clone shares the buffer.
 #[derive(Clone)]
 pub(super) struct Queue(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// The buffer was empty and has a line now.
+    /// Signals that the empty buffer has received a line.
     filled: Condvar,
-    /// Everything is written.
+    /// Signals that all lines are written.
     idle: Condvar,
     /// Lines dropped since the start.
     dropped: AtomicU64,
@@ -42,16 +42,16 @@ struct Shared {
 #[derive(Default)]
 struct State {
     lines: Vec<u8>,
-    /// Whether the thread has taken lines that are not written yet.
+    /// True while the thread holds lines that are not written yet.
     writing: bool,
-    /// Lines dropped that no line has told of.
-    untold: u64,
-    /// The thread that writes.
+    /// Dropped lines that no log line has reported yet.
+    unreported: u64,
+    /// The thread that writes. `None` until the thread runs.
     writer: Option<ThreadId>,
 }
 
 impl Queue {
-    /// A buffer, and the thread that empties it into `out`.
+    /// Creates a queue, and starts the thread that writes its lines to `out`.
     pub(super) fn start(out: File) -> io::Result<Self> {
         let queue = Self(Arc::new(Shared {
             state: Mutex::default(),
@@ -66,12 +66,12 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Lines dropped since the start.
+    /// Returns the number of lines dropped since the start.
     pub(super) fn dropped(&self) -> u64 {
         self.0.dropped.load(Relaxed)
     }
 
-    /// Waits until everything is written, and no longer than `limit`.
+    /// Waits until all lines are written, at most `limit`.
     pub(super) fn flush(&self, limit: Duration) {
         let until = Instant::now() + limit;
         let mut state = self.0.lock();
@@ -90,13 +90,14 @@ impl Queue {
         let by_writer = state.is_written_by_this_thread();
         let limit = if by_writer { ROOM + RESERVE } else { ROOM };
         if state.lines.len() + line.len() > limit {
-            state.untold += 1;
+            state.unreported += 1;
             self.0.dropped.fetch_add(1, Relaxed);
             return;
         }
         let was_empty = state.lines.is_empty();
         if by_writer {
-            // Lines are missing between what was written and what waits: the line that says so stands there.
+            // The line reports a gap between the written and the waiting lines, so it goes before
+            // the waiting ones.
             state.lines.splice(0..0, line.iter().copied());
         } else {
             state.lines.extend_from_slice(line);
@@ -123,16 +124,19 @@ impl Shared {
         self.lock().writer = Some(thread::current().id());
         let mut batch = Vec::new();
         loop {
-            let untold = self.take(&mut batch);
+            let unreported = self.take(&mut batch);
             match write(&mut out, &batch) {
-                // The log is read: its reader is told of the gap.
-                Ok(()) if untold > 0 => {
-                    tracing::warn!(lines = untold, "log lines dropped: the log was not read");
+                // The write succeeded, so the log is read again. Its reader learns of the gap.
+                Ok(()) if unreported > 0 => {
+                    tracing::warn!(
+                        lines = unreported,
+                        "log lines dropped: the log was not read"
+                    );
                 }
                 Ok(()) => {}
                 Err(lost) => {
                     self.dropped.fetch_add(lost, Relaxed);
-                    self.lock().untold += untold + lost;
+                    self.lock().unreported += unreported + lost;
                 }
             }
             batch.clear();
@@ -140,7 +144,8 @@ impl Shared {
         }
     }
 
-    /// Waits for lines and takes all of them; gives how many were dropped before.
+    /// Waits for lines and takes all of them. Returns the number of dropped lines that are not
+    /// reported yet.
     fn take(&self, batch: &mut Vec<u8>) -> u64 {
         let mut state = self.lock();
         state.writing = false;
@@ -153,11 +158,11 @@ impl Shared {
         }
         state.writing = true;
         mem::swap(&mut state.lines, batch);
-        mem::take(&mut state.untold)
+        mem::take(&mut state.unreported)
     }
 }
 
-/// Writes lines; where that fails, gives how many were not written.
+/// Writes lines. On failure, returns the number of lines that were not written.
 fn write(out: &mut File, mut lines: &[u8]) -> Result<(), u64> {
     while !lines.is_empty() {
         match out.write(lines) {
@@ -176,7 +181,7 @@ fn count(lines: &[u8]) -> u64 {
 }
 
 impl Write for &Queue {
-    /// Takes a whole line, or drops it: lines come in one piece.
+    /// Queues a whole line, or drops it. The caller passes each line in one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line);
         Ok(line.len())

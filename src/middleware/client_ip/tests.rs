@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// 10.0.0.0/8 and this machine are proxies.
+/// Trusts 10.0.0.0/8 and this machine.
 fn proxies() -> TrustedProxies {
     let networks = ["10.0.0.0/8", "127.0.0.1/32", "::1/128"];
     TrustedProxies::new(
@@ -28,7 +28,7 @@ fn seen(peer: &str, list: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn the_rightmost_that_is_no_proxy_is_the_client() {
+fn the_rightmost_untrusted_address_is_the_client() {
     for (expected, peer, list) in [
         (
             "192.0.2.1",
@@ -64,7 +64,7 @@ fn the_rightmost_that_is_no_proxy_is_the_client() {
             "10.0.0.1",
             vec![("x-forwarded-for", "10.9.9.9, 10.1.1.1")],
         ),
-        // What is no address hides whoever stands behind it.
+        // An entry that is not an address hides the entries before it.
         (
             "10.1.1.1",
             "10.0.0.1",
@@ -95,7 +95,7 @@ fn the_rightmost_that_is_no_proxy_is_the_client() {
             vec![("forwarded", "for=6.6.6.6;x=\", for=\"198.51.100.1\"")],
         ),
         ("10.0.0.1", "10.0.0.1", vec![("forwarded", "for=_hidden")]),
-        // One of them is the client's own.
+        // The headers disagree, so one of them is forged.
         (
             "10.0.0.1",
             "10.0.0.1",
@@ -110,7 +110,7 @@ fn the_rightmost_that_is_no_proxy_is_the_client() {
 }
 
 #[test]
-fn the_nearest_proxy_says_what_the_server_was_called() {
+fn the_nearest_proxy_names_the_host_and_scheme() {
     let said = |peer: &str, list: &[(&str, &str)]| {
         let peer = peer.parse().unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
         let called = called_as(peer, &headers(list), &proxies());
@@ -134,20 +134,20 @@ fn the_nearest_proxy_says_what_the_server_was_called() {
         said("10.0.0.1", &standard),
         pair("chat.example:443", "https")
     );
-    for (told, expected) in [("wss", "https"), ("WS", "http"), ("https, http", "http")] {
-        let plain = [("x-forwarded-proto", told)];
+    for (scheme, expected) in [("wss", "https"), ("WS", "http"), ("https, http", "http")] {
+        let plain = [("x-forwarded-proto", scheme)];
         assert_eq!(said("10.0.0.1", &plain), pair("", expected));
-        let standard = format!("for=1.2.3.4;proto={told}");
+        let standard = format!("for=1.2.3.4;proto={scheme}");
         let standard = [("forwarded", standard.as_str())];
-        let hop = told.split(',').count();
-        // A comma ends a hop, and the last one says nothing of the scheme.
+        let hop = scheme.split(',').count();
+        // A comma ends a hop, and the last hop names no scheme.
         let expected = if hop == 1 { expected } else { "" };
         assert_eq!(said("10.0.0.1", &standard), pair("", expected));
     }
 }
 
-/// What a client may write into a header.
-fn tale() -> impl Strategy<Value = String> {
+/// Generates a header value that a client may write.
+fn forged() -> impl Strategy<Value = String> {
     prop_oneof![
         "[ -~]{0,60}",
         "(for=\"?[0-9a-f:.\\[\\]]{0,20}\"?[;,] ?){0,5}",
@@ -168,13 +168,13 @@ fn outside() -> impl Strategy<Value = IpAddr> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Whatever a client writes, behind proxies that note down who asked them it is itself, or
-    /// nobody in particular: the proxy. Never somebody else.
+    /// Behind proxies that append the address of their peer, any headers of a client lead to the
+    /// client's own address or to the proxy's, never to another one.
     #[test]
-    fn nobody_passes_for_another(
+    fn a_client_cannot_forge_its_address(
         real in outside(),
-        tales in prop::collection::vec(tale(), 0..3),
-        other in tale(),
+        forged_lines in prop::collection::vec(forged(), 0..3),
+        other in forged(),
         hops in 0..3_u8,
         with_port in any::<bool>(),
     ) {
@@ -190,9 +190,9 @@ proptest! {
             ("x-forwarded-for", plain, "forwarded"),
             ("forwarded", standard, "x-forwarded-for"),
         ] {
-            let begun = tales.first().map_or(String::new(), |tale| format!("{tale}, "));
+            let begun = forged_lines.first().map_or(String::new(), |forged| format!("{forged}, "));
             let mut lines: Vec<(&str, &str)> =
-                tales.iter().skip(1).map(|tale| (name, tale.as_str())).collect();
+                forged_lines.iter().skip(1).map(|forged| (name, forged.as_str())).collect();
             let line = format!("{begun}{written}");
             lines.push((name, &line));
             prop_assert_eq!(client(proxy, &headers(&lines), &proxies()), real);
@@ -202,7 +202,7 @@ proptest! {
         }
     }
 
-    /// Without a trusted proxy the headers say nothing; with one, whatever they say is survived.
+    /// Without a trusted proxy the headers are ignored. With one, any value is handled.
     #[test]
     fn any_header_is_survived(peer in outside(), bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         for name in [header::FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO] {

@@ -1,50 +1,52 @@
-//! The origin that this server takes for its own: by which name, port and scheme a browser called it.
+//! The server's own origin: the host, port and scheme under which a browser reached the server.
 
 use crate::middleware::client_ip::ForwardedHost;
 use axum::http::{HeaderMap, header};
 use std::fmt;
 
-/// Longest name of a host, in bytes (RFC 1035, section 2.3.4), with brackets.
+/// Longest host name, in bytes (RFC 1035, section 2.3.4), brackets included.
 const LONGEST_HOST: usize = 255;
 
-/// The server's own origin.
+/// The origin of the server's own pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OwnOrigin<'a> {
-    /// Known where a trusted proxy tells it; else a page may have come by either.
+    /// The scheme that a trusted proxy reports. `None` if unknown: a page may then have either
+    /// scheme.
     scheme: Option<&'a str>,
-    place: Permit<'a>,
+    host_port: HostPort<'a>,
 }
 
 impl<'a> OwnOrigin<'a> {
-    /// By what a trusted proxy says, else by `Host`. None where neither is a name.
+    /// Takes the host from a trusted proxy, else from `Host`. Returns `None` if the value is not a
+    /// host name.
     pub(super) fn of(headers: &'a HeaderMap, called: &'a ForwardedHost) -> Option<Self> {
         let host = called.host.as_ref().or(headers.get(header::HOST))?;
         Some(Self {
             scheme: called.scheme.as_deref(),
-            place: Permit::parse(host.to_str().ok()?)?,
+            host_port: HostPort::parse(host.to_str().ok()?)?,
         })
     }
 
-    /// Whether a page of this origin is one of the server's own.
+    /// Returns true if a page of this origin belongs to the server.
     pub(super) fn is(&self, origin: &str) -> bool {
-        let Some((scheme, place)) = origin.split_once("://") else {
+        let Some((scheme, host_port)) = origin.split_once("://") else {
             return false;
         };
-        let (Some(default), Some(page)) = (default_port(scheme), Permit::parse(place)) else {
+        let (Some(default), Some(page)) = (default_port(scheme), HostPort::parse(host_port)) else {
             return false;
         };
-        let port = |place: &Permit<'_>| place.port.unwrap_or(default);
-        let same_place =
-            page.host.eq_ignore_ascii_case(self.place.host) && port(&page) == port(&self.place);
-        same_place && self.scheme.is_none_or(|own| own == scheme)
+        let port = |host_port: &HostPort<'_>| host_port.port.unwrap_or(default);
+        let is_same = page.host.eq_ignore_ascii_case(self.host_port.host)
+            && port(&page) == port(&self.host_port);
+        is_same && self.scheme.is_none_or(|own| own == scheme)
     }
 }
 
 impl fmt::Display for OwnOrigin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = self.scheme.unwrap_or("http");
-        write!(f, "{scheme}://{}", self.place.host.to_ascii_lowercase())?;
-        match self.place.port {
+        write!(f, "{scheme}://{}", self.host_port.host.to_ascii_lowercase())?;
+        match self.host_port.port {
             Some(port) if default_port(scheme) != Some(port) => write!(f, ":{port}"),
             _ => Ok(()),
         }
@@ -53,16 +55,16 @@ impl fmt::Display for OwnOrigin<'_> {
 
 /// The host and port of an origin or of a `Host` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Permit<'a> {
-    /// An IPv6 address stands in brackets.
+struct HostPort<'a> {
+    /// The host name or address. An IPv6 address is in brackets.
     host: &'a str,
     port: Option<u16>,
 }
 
-impl<'a> Permit<'a> {
+impl<'a> HostPort<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let (host, port) = match text.rsplit_once(':') {
-            // Within brackets, a colon is part of an address.
+            // Within brackets a colon is part of an address.
             Some((host, port)) if !port.ends_with(']') => (host, port),
             _ => (text, ""),
         };
@@ -76,7 +78,8 @@ impl<'a> Permit<'a> {
     }
 }
 
-/// The port that a browser leaves out. Pages of other schemes are never the server's own.
+/// Returns the port that a browser leaves out, or `None` for other schemes, which the server's
+/// pages never have.
 fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" => Some(80),
@@ -90,8 +93,8 @@ mod tests {
     use super::*;
 
     fn own<'a>(scheme: Option<&'a str>, host: &'a str) -> Option<OwnOrigin<'a>> {
-        let place = Permit::parse(host)?;
-        Some(OwnOrigin { scheme, place })
+        let host_port = HostPort::parse(host)?;
+        Some(OwnOrigin { scheme, host_port })
     }
 
     #[test]
@@ -121,7 +124,7 @@ mod tests {
                 true,
             ),
             (None, "[::1]:8080", "http://[::1]:8080", true),
-            // Another port, whatever the scheme's default.
+            // The port is not the default of the origin's scheme.
             (None, "chat.example:443", "http://chat.example", false),
             (None, "chat.example:80", "https://chat.example", false),
             (
@@ -133,7 +136,7 @@ mod tests {
             (Some("http"), "chat.example", "https://chat.example", false),
             (None, "chat.example:8443", "https://chat.example", false),
             (None, "[::1]", "http://[::1]:8080", false),
-            // No pages of this server's.
+            // Not pages of this server.
             (None, "localhost", "capacitor://localhost", false),
             (None, "localhost", "https://evil@localhost", false),
             (None, "localhost", "localhost", false),
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_no_origin() {
+    fn an_invalid_host_is_no_origin() {
         let long = "a".repeat(LONGEST_HOST + 1);
         for wrong in ["", ":80", "a/b", "a@b", "a:b", "a:65536", "a, b", &long] {
             assert_eq!(own(None, wrong), None, "{wrong}");
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_written_as_a_browser_does() {
+    fn an_origin_is_written_as_browsers_write_it() {
         for (scheme, host, expected) in [
             (None, "127.0.0.1:8080", "http://127.0.0.1:8080"),
             (Some("https"), "Chat.example:443", "https://chat.example"),
