@@ -1,6 +1,7 @@
-//! Who calls, as handlers take it: a parameter's type is the access rule. `Caller` is somebody signed
-//! in, or in open mode anyone; `SignedIn` has proved it in either mode; `OptionalSession` may have; a handler
-//! that takes none of them is for everyone.
+//! Extractors for the access rules: the type of a handler's parameter is its access rule. `Caller`
+//! is a signed-in user, or anyone in open mode. `SignedIn` requires a session in either mode.
+//! `OptionalSession` accepts a session. A handler with none of these parameters is open to
+//! everyone.
 
 use crate::{
     auth::{Caller, SignedIn},
@@ -15,10 +16,10 @@ use axum::{
 };
 use std::convert::Infallible;
 
-/// Longest name of a client that is kept, in characters.
+/// Longest user agent that is stored, in characters.
 const USER_AGENT_CHARS: usize = 256;
 
-/// What a request has shown: a session, or nothing. A token that stands for nobody is refused.
+/// The session of a request, or `None` if the request has no token. An invalid token is refused.
 #[derive(Clone, Copy)]
 pub(crate) struct OptionalSession(pub(crate) Option<SignedIn>);
 
@@ -36,7 +37,8 @@ impl FromRequestParts<AppState> for OptionalSession {
         if let Some(SignedIn { user, .. }) = shown {
             tracing::Span::current().record("user", user.0);
         }
-        // Handlers may take it twice, by different names.
+        // Kept in the request, because a handler may extract the session twice, through different
+        // types.
         parts.extensions.insert(Self(shown));
         Ok(Self(shown))
     }
@@ -75,8 +77,9 @@ impl FromRequestParts<AppState> for Client {
     }
 }
 
-/// The token of `Authorization: Bearer`; none without the header. Nowhere else is one looked for: a
-/// token in a URL would stand in every log on the way.
+/// Returns the token of `Authorization: Bearer`, or `None` without the header. A malformed or
+/// repeated header is an error. A token is read from this header only, because a token in a URL
+/// would be in every log on the way.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let (first, another) = (given.next(), given.next());

@@ -1,4 +1,4 @@
-//! `/chat`
+//! `/chat`: chats and their members.
 
 use super::{
     extract::{Body, Id, Ids, Params},
@@ -25,7 +25,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 pub(super) fn router(state: &AppState) -> Router<AppState> {
-    // The original adds a member by GET, which a page of another site could make a browser do.
+    // The original backend adds a member by GET. A page of another site could make a browser send
+    // such a request, so the route needs the guard.
     let guard = middleware::from_fn_with_state(state.clone(), csrf::guard);
     Router::new()
         .route("/chat", get(list).post(create))
@@ -121,11 +122,11 @@ async fn add_member(
     params: Params,
     State(state): State<AppState>,
 ) -> Result<Response, Error> {
-    let seated = state
+    let membership = state
         .members
         .add(caller, user, params.chat()?, None)
         .await?;
-    Ok(seated_reply(seated))
+    Ok(membership_reply(membership))
 }
 
 async fn put_member(
@@ -134,23 +135,23 @@ async fn put_member(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Response, Error> {
-    // The role may be left out, and the body with it.
+    // The role is optional, and so is the body.
     let empty = request.body().is_end_stream();
     let Body(body) = match empty {
         true => Body(MemberBody::default()),
         false => Body::from_request(request, &state).await?,
     };
-    let seated = state.members.add(caller, user, chat, body.role).await?;
-    Ok(seated_reply(seated))
+    let membership = state.members.add(caller, user, chat, body.role).await?;
+    Ok(membership_reply(membership))
 }
 
-fn seated_reply(seated: Membership) -> Response {
-    let status = if seated.new {
+fn membership_reply(membership: Membership) -> Response {
+    let status = if membership.new {
         StatusCode::CREATED
     } else {
         StatusCode::OK
     };
-    (status, Json(seated.member)).into_response()
+    (status, Json(membership.member)).into_response()
 }
 
 async fn remove_member(
@@ -187,7 +188,7 @@ async fn access(
     state.members.access(caller, user, chat).await.map(Json)
 }
 
-/// HEAD would add the member and not say so.
+/// Refuses HEAD, which would run the GET handler and add the member without showing it.
 async fn no_head(method: Method, uri: Uri) -> impl IntoResponse {
     let allowed = [(header::ALLOW, "GET,DELETE")];
     (allowed, super::no_method(method, uri).await)

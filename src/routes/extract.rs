@@ -1,4 +1,4 @@
-//! What handlers take: bodies, ids and parameters that are right.
+//! Extractors of validated bodies, ids and parameters.
 
 #[cfg(test)]
 mod properties;
@@ -33,7 +33,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
             let message = "The body must be JSON, with Content-Type: application/json";
             return Err(Error::new(Code::UnsupportedMediaType, message));
         }
-        // What says beforehand that it is too large is not read at all.
+        // A body with a declared length over the limit is refused without being read.
         if request.body().size_hint().lower() > state.limits.body as u64 {
             return Err(Error::too_large("The body", state.limits.body));
         }
@@ -75,7 +75,7 @@ impl<T: FromStr> FromRequestParts<AppState> for Id<T> {
     }
 }
 
-/// The two ids in the path, in its order.
+/// The two ids in the path, in the order of the path.
 pub(super) struct Ids<A, B>(pub(super) A, pub(super) B);
 
 impl<A: FromStr, B: FromStr> FromRequestParts<AppState> for Ids<A, B> {
@@ -101,7 +101,7 @@ fn next_id<'a, T: FromStr>(
         .map_err(|_| Error::invalid_field(name, "a positive integer"))
 }
 
-/// The text in the path.
+/// The text in the path. It contains no U+0000.
 pub(super) struct Name(pub(super) String);
 
 impl FromRequestParts<AppState> for Name {
@@ -121,7 +121,8 @@ impl FromRequestParts<AppState> for Name {
     }
 }
 
-/// The parameters that any route reads. A repeated one would be read in two ways.
+/// All query parameters that a route reads. A repeated one is refused, because its value would be
+/// ambiguous.
 const PARAMETERS: [&str; 10] = [
     "limit",
     "after",
@@ -135,7 +136,7 @@ const PARAMETERS: [&str; 10] = [
     "customer_id",
 ];
 
-/// The query string.
+/// The parameters of the query string.
 pub(super) struct Params(HashMap<String, String>);
 
 impl FromRequestParts<AppState> for Params {
@@ -163,7 +164,7 @@ impl Params {
         self.0.get(name).map(String::as_str)
     }
 
-    /// How many rows are wanted.
+    /// Returns `limit`, the most rows of a page. 100 if absent; larger values count as 1,000.
     pub(super) fn limit(&self) -> Result<Limit, Error> {
         Limit::parse(self.get("limit"))
     }
@@ -175,17 +176,20 @@ impl Params {
             .transpose()
     }
 
-    /// The user after whom a list begins; before the first where none is given.
+    /// Returns `after`, the user after which a list begins. If absent, user 0: the list begins with
+    /// the first user.
     pub(super) fn after_user(&self) -> Result<UserId, Error> {
         Ok(self.after()?.unwrap_or(UserId(0)))
     }
 
-    /// The chat after which a list begins; before the first where none is given.
+    /// Returns `after`, the chat after which a list begins. If absent, chat 0: the list begins with
+    /// the first chat.
     pub(super) fn after_chat(&self) -> Result<ChatId, Error> {
         Ok(self.after()?.unwrap_or(ChatId(0)))
     }
 
-    /// Where a list of a user's chats begins; at its beginning where nothing is given.
+    /// Returns `after`, the cursor at which a list of a user's chats begins. `None` if absent or
+    /// `0`: the list begins with the first chat.
     pub(super) fn after_in_chats(&self) -> Result<Option<ChatCursor>, Error> {
         let expected = "the id of a chat of this list, or the value that the Link header gives";
         match self.get("after") {
@@ -204,7 +208,7 @@ impl Params {
         }
     }
 
-    /// The chat that the request is about.
+    /// Returns the chat of the request, from `chat_id` or `chatId`.
     pub(super) fn chat(&self) -> Result<ChatId, Error> {
         let chat = match self.id("chat_id")? {
             Some(chat) => Some(chat),
@@ -213,7 +217,8 @@ impl Params {
         chat.ok_or_else(|| Error::invalid_field("chat_id", "given in the query: ?chat_id=1"))
     }
 
-    /// Who acts, if the request says so.
+    /// Returns the acting user, from `customerId` or `customer_id`. `None` if the request names no
+    /// user.
     pub(super) fn user(&self) -> Result<Option<UserId>, Error> {
         match self.id("customerId")? {
             Some(user) => Ok(Some(user)),
@@ -221,12 +226,13 @@ impl Params {
         }
     }
 
-    /// The message before which a page ends.
+    /// Returns `before`, the message before which a page ends. `None` if absent.
     pub(super) fn before(&self) -> Result<Option<MessageId>, Error> {
         self.id("before")
     }
 
-    /// The change after which a list of changes begins.
+    /// Returns `since` and `epoch`, the change after which a list of changes begins. `None` if
+    /// `since` is absent.
     pub(super) fn since(&self) -> Result<Option<Since>, Error> {
         let wrong = |()| Error::invalid_field("since", "an integer from 0");
         let Some(text) = self.get("since") else {
@@ -237,7 +243,7 @@ impl Params {
         Ok(Some(Since { seq, epoch }))
     }
 
-    /// The text that is looked for, as it came and as it is compared.
+    /// Returns `q`, the text to search for, as received and as compared. `None` if absent.
     pub(super) fn text(&self) -> Result<Option<(&str, SearchText)>, Error> {
         let expected = "1 byte to 16 KiB of text, without U+0000 and not accents alone";
         match self.get("q") {
@@ -256,7 +262,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     #[test]
-    fn json_has_several_names() {
+    fn json_content_types_are_recognized() {
         let typed = |kind| {
             is_json(&HeaderMap::from_iter([(
                 header::CONTENT_TYPE,

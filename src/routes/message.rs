@@ -1,4 +1,4 @@
-//! `/chat/{chat_id}/message` and `/message`
+//! `/chat/{chat_id}/message`, `/chat/{chat_id}/read` and `/message`: messages and read positions.
 
 use super::{
     extract::{Body, Id, Params},
@@ -35,12 +35,13 @@ pub(super) fn router() -> Router<AppState> {
 pub(super) struct NewMessage {
     #[schema(value_type = Content)]
     content: String,
-    /// Who sends it: required in open mode, else the token's user.
+    /// The id of the author. Required in open mode without a token. With a token it may be omitted,
+    /// and must be the id of the token's user.
     #[serde(alias = "customerd", default)]
     customer_id: Option<UserId>,
     #[schema(value_type = Option<ClientMessageId>)]
     client_message_id: Option<String>,
-    /// The message that it answers, of the same chat.
+    /// The id of the message that this message replies to. Both must be in one chat.
     reply_to: Option<MessageId>,
 }
 
@@ -49,7 +50,8 @@ pub(super) struct NewMessage {
 pub(super) struct Edit {
     #[schema(value_type = Content)]
     content: String,
-    /// Who edits it: in open mode the author, where nobody is named; else the token's user.
+    /// The id of the user who edits the message. If omitted: the token's user, or the author in
+    /// open mode without a token.
     #[serde(alias = "customerd", default)]
     customer_id: Option<UserId>,
 }
@@ -167,9 +169,10 @@ async fn remove(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ReadBody {
-    /// The message read last.
+    /// The id of the last message that was read.
     message_id: MessageId,
-    /// Who read it: required in open mode, else the token's user.
+    /// The id of the reader. Required in open mode without a token. With a token it may be omitted,
+    /// and must be the id of the token's user.
     #[serde(alias = "customerd", default)]
     customer_id: Option<UserId>,
 }

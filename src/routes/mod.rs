@@ -1,4 +1,4 @@
-//! The HTTP routes, a module a resource.
+//! The HTTP routes, one module per resource.
 
 mod auth;
 mod chat;
@@ -26,7 +26,7 @@ use axum::{
 pub(crate) use auth::OptionalSession;
 pub use openapi::document;
 
-/// Every route of the API, of the documents and of the web page.
+/// Returns the routes of the API, of its documents and of the web page.
 pub(crate) fn router(state: &AppState) -> Router<AppState> {
     Router::new()
         .merge(user::router(state))
@@ -34,7 +34,7 @@ pub(crate) fn router(state: &AppState) -> Router<AppState> {
         .merge(message::router())
         .merge(session::router(state))
         .merge(ops::router())
-        // Without a session, only open mode knows a caller.
+        // A request without a session has a caller in open mode only.
         .merge(web_client::router(state.logins.caller(None).is_ok()))
         .merge(docs::router(state))
         .fallback(no_route)

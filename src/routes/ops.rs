@@ -1,4 +1,4 @@
-//! `/health`: for whoever keeps the server running.
+//! `/health` and `/metrics`, for supervisors and monitoring.
 
 use super::{auth::bearer, no_route};
 use crate::{
@@ -22,20 +22,21 @@ pub(super) fn router() -> Router<AppState> {
         .route("/metrics", get(metrics))
 }
 
-/// 200 while the process answers at all.
+/// Answers 200 as long as the process responds.
 async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))
 }
 
-/// 200 while changes are stored; 503 `unavailable` otherwise. `link` tells whether the
-/// server is connected to NATS, over which it hears the others.
+/// Answers 200 if changes can be stored, else 503 `unavailable`. `link` is the state of the
+/// connection to NATS, which carries events between nodes: `up`, `down`, or `none` on a single
+/// node.
 async fn ready(State(state): State<AppState>) -> Result<Json<Value>, Error> {
     let link = state.health.ready().await?;
     Ok(Json(json!({ "status": "ready", "link": link })))
 }
 
-/// Where a token is set, whoever shows it is told; without one everybody is in open mode, and nobody
-/// otherwise: then the route is not there.
+/// Answers with the metrics. If `METRICS_TOKEN` is set, the request must carry the token. If it is
+/// unset, the metrics are public in open mode, and the route does not exist otherwise.
 async fn metrics(
     headers: HeaderMap,
     State(state): State<AppState>,
@@ -61,8 +62,8 @@ async fn metrics(
     Ok((headers, text).into_response())
 }
 
-/// OpenMetrics where it is asked for by name and not after the text format of Prometheus, which everyone
-/// else gets: browsers show it, and every tool reads it.
+/// Returns OpenMetrics if the client names that format and does not prefer plain text. Every other
+/// client gets the text format of Prometheus, which browsers display and every tool reads.
 fn wanted(headers: &HeaderMap) -> Format {
     let (mut open, mut plain) = (0.0, 0.0);
     for value in headers.get_all(header::ACCEPT) {
@@ -82,7 +83,7 @@ fn wanted(headers: &HeaderMap) -> Format {
     }
 }
 
-/// The weight of a media range; 1 where none is given that can be read.
+/// Returns the weight of a media range. 1 if the weight is absent or unreadable.
 fn quality(parameters: &str) -> f32 {
     let mut pairs = parameters
         .split(';')
@@ -98,8 +99,8 @@ mod tests {
     use axum::http::HeaderValue;
 
     #[test]
-    fn the_format_is_the_one_that_is_asked_for() {
-        // As Prometheus 2 and 3 ask, curl, a browser, and people.
+    fn the_accept_header_selects_the_format() {
+        // Values sent by Prometheus 2 and 3, curl and a browser, and values written by hand.
         for (accept, format) in [
             (
                 "application/openmetrics-text;version=1.0.0;q=0.5,\

@@ -1,10 +1,10 @@
-//! Properties of the bearer token, for arbitrary header values.
+//! Property tests of the bearer token.
 
 use super::auth::bearer;
 use axum::http::{HeaderMap, HeaderValue, header};
 use proptest::prelude::*;
 
-/// Everything that can stand in a header.
+/// Generates any bytes that a header value can hold.
 fn header_bytes() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![Just(b'\t'), 32_u8..=126, 128_u8..=255];
     prop::collection::vec(byte, 0..100)

@@ -8,20 +8,21 @@ use axum::{
 };
 use serde::Serialize;
 
-/// 201 with the new thing and where it is.
+/// Returns 201 with the created resource, and its path in `Location`.
 pub(super) fn created(path: &str, thing: impl Serialize) -> Response {
     let mut response = (StatusCode::CREATED, Json(thing)).into_response();
     put(&mut response, header::LOCATION, path);
     response
 }
 
-/// 200 with a page; where more follows, a `Link` to it, made from the last row.
+/// Returns 200 with a page. If more rows follow, `next` makes the path of the `Link` from the last
+/// row.
 pub(super) fn list<T: Serialize>(page: Page<T>, next: impl FnOnce(&T) -> String) -> Response {
     let link = page.rows.last().filter(|_| page.more).map(next);
     linked(page.rows, link)
 }
 
-/// 200 with the rows of a page, and where more follows, a `Link` to that path.
+/// Returns 200 with the rows of a page, and a `Link` to the path of the next page if there is one.
 pub(super) fn linked<T: Serialize>(rows: Vec<T>, next: Option<String>) -> Response {
     let mut response = Json(rows).into_response();
     if let Some(path) = next {
@@ -34,7 +35,7 @@ pub(super) fn linked<T: Serialize>(rows: Vec<T>, next: Option<String>) -> Respon
     response
 }
 
-/// Sets a header, where its value can be one.
+/// Sets a header. A value that a header cannot hold is left out.
 pub(super) fn put(response: &mut Response, name: header::HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);

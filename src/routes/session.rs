@@ -1,4 +1,4 @@
-//! `/login`, `/logout`, `/me` and `/session`
+//! `/login`, `/logout`, `/me` and `/session`: signing in, and the sessions of a user.
 
 use super::extract::{Body, Id};
 use crate::{
@@ -37,7 +37,8 @@ pub(super) struct Credentials {
     username: String,
     #[schema(value_type = Password)]
     password: String,
-    /// The password to have from here on; all other sessions end.
+    /// The new password, if the password is to change. A change ends all other sessions of the
+    /// user.
     #[schema(value_type = Option<Password>)]
     new_password: Option<String>,
 }
@@ -45,9 +46,10 @@ pub(super) struct Credentials {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LoggedIn<'a> {
-    /// What to send as `Authorization: Bearer …`, or as the `token` of `connect-chat`.
+    /// The session token. Send it as `Authorization: Bearer …`, or as the `token` of
+    /// `connect-chat`.
     token: &'a str,
-    /// When the session ends, however much it is used; unused, it ends earlier.
+    /// The time at which the session ends, even if it is used. An unused session ends earlier.
     expires_at: Timestamp,
     user: User,
 }
@@ -73,11 +75,11 @@ async fn login(
         expires_at: session.expires_at,
         user,
     };
-    // A token must not wait in a cache for somebody else.
+    // A cache must not store the token.
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
-/// Counts how a login ended.
+/// Counts the outcome of a login.
 fn counted(state: &AppState, login: Result<Login, Error>) -> Result<Login, Error> {
     state
         .metrics

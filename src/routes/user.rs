@@ -1,4 +1,4 @@
-//! `/user`
+//! `/user`: users, the members of a chat, and the chats of a user.
 
 use super::{
     auth::OptionalSession,

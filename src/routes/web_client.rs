@@ -1,4 +1,4 @@
-//! `/`: the chat page, which is embedded in the binary and needs nothing from elsewhere.
+//! `/`: the chat page, which is embedded in the binary and loads nothing from other servers.
 
 use crate::state::AppState;
 use axum::{
@@ -10,17 +10,19 @@ use axum::{
 };
 use std::hash::{DefaultHasher, Hasher};
 
-/// What the page may do: run and load what this server serves, and talk to this server.
+/// The content security policy of the page: it loads and runs only files of this server, and
+/// connects only to this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; font-src 'self'; base-uri 'none'; form-action 'self'; \
                       frame-ancestors 'none'";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
-/// The page's own copy of the mode, so that it need not ask before it can show anything.
+/// The mode of the server as an attribute of the page, so that the page needs no request before it
+/// can show the right form.
 const OPEN: &str = "data-auth=\"open\"";
 const REQUIRED: &str = "data-auth=\"required\"";
 
-/// A file of `web/`: its name, its type, its text.
+/// A file of `web/`: its path, its content type and its text.
 macro_rules! file {
     ($name:literal, $kind:expr) => {
         (
@@ -31,7 +33,7 @@ macro_rules! file {
     };
 }
 
-/// Everything the page consists of, besides itself.
+/// All files of the page, besides the page itself.
 const FILES: &[(&str, &str, &str)] = &[
     file!("acts.js", SCRIPT),
     file!("announce.js", SCRIPT),
@@ -79,7 +81,7 @@ pub(super) fn router(open: bool) -> Router<AppState> {
     router
 }
 
-/// What one path answers.
+/// The answer of one path.
 #[derive(Clone)]
 struct File {
     kind: &'static str,
@@ -99,8 +101,8 @@ impl File {
         }
     }
 
-    /// 200, or 304 for a browser that has this very text already: it asks each time, so that a new
-    /// version of the server never meets an old page.
+    /// Returns 200, or 304 if the browser already has this version. The browser asks on each load,
+    /// so that a new version of the server never meets an old page.
     fn answer(&self, headers: &HeaderMap) -> Response {
         let fixed = [
             (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),

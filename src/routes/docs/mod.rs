@@ -1,5 +1,5 @@
-//! `/openapi.json`, and `/docs`, a page that shows it: the viewer comes with the binary, and the page
-//! may load nothing from anywhere else.
+//! `/openapi.json`, `/asyncapi.yaml`, and `/docs`, a page that shows the OpenAPI document. The
+//! viewer is embedded in the binary, and the page loads nothing from other servers.
 
 use super::openapi;
 use crate::{
@@ -17,15 +17,15 @@ use bytes::Bytes;
 use std::sync::{Arc, LazyLock};
 use utoipa::openapi::OpenApi;
 
-/// The parts of the page: what makes the viewer ours, and the viewer's own.
+/// The files of the page: the script of this server, and the files of the viewer.
 pub(super) const FILES: [&str; 3] = [OURS, "swagger-ui.css", "swagger-ui-bundle.js"];
 const OURS: &str = "page.js";
 
 const PAGE: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("page.js");
 
-/// What the page may load, beside what no answer may. The viewer draws its icons from `data:` and
-/// asks this server what its reader tries out.
+/// The headers of the page, which allow more than those of other answers: the viewer draws icons
+/// from `data:` URLs, and sends the requests that a reader tries out to this server.
 const HEADERS: [(HeaderName, &str); 2] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -37,7 +37,7 @@ const HEADERS: [(HeaderName, &str); 2] = [
 
 pub(super) fn router(state: &AppState) -> Router<AppState> {
     let sign_in = state.logins.caller(None).is_err();
-    // Made when it is first asked for, and kept as text: as a tree it takes some megabytes.
+    // Built on the first request and kept as text, because the tree takes some megabytes.
     let document = Arc::new(LazyLock::new(move || text(&openapi::document(sign_in))));
     Router::new()
         .route(
@@ -50,7 +50,7 @@ pub(super) fn router(state: &AppState) -> Router<AppState> {
 }
 
 fn text(document: &OpenApi) -> Bytes {
-    // Its keys are all texts: there is nothing in it that JSON could not hold.
+    // Serialization does not fail, because all keys of the document are strings.
     document.to_json().unwrap_or_default().into()
 }
 
@@ -75,7 +75,7 @@ async fn part(Path(name): Path<String>) -> Result<Response, Error> {
     let file = utoipa_swagger_ui::serve(&name, Arc::default())
         .map_err(|e| Error::internal(e.to_string()))?;
     let file = file.ok_or_else(missing)?;
-    // Packed when the binary was built; every browser unpacks it.
+    // The file was compressed when the binary was built. Every browser decompresses it.
     let kind = [
         (header::CONTENT_TYPE, file.content_type),
         (header::CONTENT_ENCODING, "gzip".to_owned()),

@@ -1,11 +1,11 @@
-//! What holds for every query string.
+//! Property tests of the query parameters.
 
 use super::Params;
 use crate::error::{Code, Error};
 use axum::{extract::Query, http::Uri};
 use proptest::prelude::*;
 
-/// The value of a parameter, where the query is one at all.
+/// Parses a query string. Returns `None` if it is not a valid query.
 fn params(query: &str) -> Option<Params> {
     let uri = Uri::try_from(format!("/chat?{query}")).ok()?;
     Query::try_from_uri(&uri).ok().map(|Query(map)| Params(map))
@@ -15,7 +15,7 @@ fn one(name: &str, value: &str) -> Params {
     Params([(name.to_owned(), value.to_owned())].into())
 }
 
-/// That what is refused is refused as this field.
+/// Checks that an error is `invalid_field` and names the field. Returns `None` for an error.
 fn named<T>(field: &str, read: Result<T, Error>) -> Result<Option<T>, TestCaseError> {
     match read {
         Ok(value) => Ok(Some(value)),
@@ -39,7 +39,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn any_query_is_survived(query in prop_oneof![
+    fn any_query_is_handled(query in prop_oneof![
         "[!-~]{0,60}", "([a-z_]{1,10}=[0-9a-zA-Z%+-]{0,6}&?){0,6}",
     ]) {
         if let Some(params) = params(&query) {
@@ -74,7 +74,7 @@ proptest! {
         let looked_for = named("q", params.text())?.flatten();
         let looked_for = looked_for.map(|(raw, _)| raw);
         let right = !text.is_empty() && !text.contains('\0') && text.len() <= 16 * 1024;
-        // Accents alone are refused.
+        // A text of accents only is refused.
         if looked_for.is_some() || !right || text.contains(char::is_alphanumeric) {
             prop_assert_eq!(looked_for, right.then_some(text.as_str()));
         }

@@ -1,4 +1,4 @@
-//! `/chat` in the document.
+//! `/chat` in the OpenAPI document.
 
 use super::operation::{JSON, Operation, delete, get, json_content, post, put, success};
 use crate::{
@@ -96,7 +96,7 @@ const REMOVE: &str =
 const MISSING: [Code; 3] = [Code::UserNotFound, Code::ChatNotFound, Code::Forbidden];
 
 impl Operation {
-    /// 201 with a new member, 200 with one who was there.
+    /// Adds 201 with a new member, and 200 with an existing one.
     fn seats(mut self, example: Value) -> Self {
         let content = json_content(self.refer::<Member>(), example);
         let response = success("The new member");

@@ -1,4 +1,4 @@
-//! `/chat/{chat_id}/message` and `/message` in the document.
+//! `/chat/{chat_id}/message` and `/message` in the OpenAPI document.
 
 use super::operation::{Operation, delete, get, post, put};
 use crate::{
@@ -84,7 +84,7 @@ impl Operation {
     }
 }
 
-/// The epoch of an example.
+/// The epoch in the examples.
 const EPOCH: &str = "5f0c4f1e9a2b4d6c8e7f1a2b3c4d5e6f";
 
 fn epoch() -> Schema {
@@ -125,7 +125,7 @@ fn edited() -> Value {
     message
 }
 
-/// What gustav said in random.
+/// An example page: the messages of user gustav in the chat random.
 fn page() -> Value {
     let said = |id: i64, content: &str, seq: i64| {
         let mut message = message(id, content, seq);

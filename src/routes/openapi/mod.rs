@@ -1,6 +1,6 @@
-//! The document of the API, OpenAPI 3.1: what the routes take and give, told by the types that they
-//! use. It stands beside the routes and not in them, so that a handler reads as what it does; tests
-//! hold every route and every answer against it.
+//! The OpenAPI 3.1 document of the API: the requests and answers of the routes, described by the
+//! types that the handlers use. The document is kept apart from the handlers, so that a handler
+//! reads as the work it does. Tests check every route and every answer against the document.
 
 mod chat;
 mod message;
@@ -66,7 +66,7 @@ const TAGS: [(&str, &str); 7] = [
     ("service", "The server itself, and its documents."),
 ];
 
-/// The document, for a server where callers sign in, or one where they do not.
+/// Builds the document for a server in required mode (`sign_in` is true) or in open mode.
 #[must_use]
 pub fn document(sign_in: bool) -> OpenApi {
     let mut paths = Paths::new();
@@ -77,8 +77,8 @@ pub fn document(sign_in: bool) -> OpenApi {
         }
         let item = paths.paths.entry(operation.path.to_owned()).or_default();
         let method = operation.method.clone();
-        let told = PathItem::new(method, operation.tell(tag, sign_in));
-        item.merge_operations(told);
+        let path_item = PathItem::new(method, operation.tell(tag, sign_in));
+        item.merge_operations(path_item);
     }
     let session = bearer("The token that `POST /login` gives.");
     let metrics = bearer("What the server's METRICS_TOKEN says.");
@@ -123,7 +123,7 @@ fn bearer(about: &str) -> SecurityScheme {
     SecurityScheme::Http(bearer.build())
 }
 
-/// What all operations refer to.
+/// Returns the components that all operations refer to.
 fn components() -> ComponentsBuilder {
     let header = |kind: Type, about: &str, example: &str| {
         Header::builder()

@@ -1,5 +1,5 @@
-//! Errors as the document tells them: by status, each code with an example that the code itself
-//! makes.
+//! Errors in the OpenAPI document: one response per status, each code with an example that the
+//! server's own error constructors build.
 
 use super::operation::{JSON, header};
 use crate::{
@@ -22,14 +22,14 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The name of the schema of all errors.
 pub(super) const NAME: &str = "Error";
 
-/// One response for each status, with all the codes it may carry.
+/// Returns one response per status, with all codes that the status may carry.
 pub(super) fn responses(codes: Vec<Code>) -> BTreeMap<StatusCode, Response> {
     let mut by_status: BTreeMap<StatusCode, BTreeMap<&str, Code>> = BTreeMap::new();
     for code in codes {
         let same = by_status.entry(code.status()).or_default();
         same.insert(code.as_str(), code);
     }
-    // A path or a head over its limit has a status of its own.
+    // A path over its limit and a head over its limit have statuses of their own.
     for status in [
         StatusCode::URI_TOO_LONG,
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -68,7 +68,7 @@ fn with_headers(status: StatusCode, response: ResponseBuilder) -> ResponseBuilde
     response.header_ref(name, header(name))
 }
 
-/// The schema of all errors.
+/// Returns the schema of all errors.
 pub(super) fn schema() -> Object {
     let error = ObjectBuilder::new()
         .schema_type(Type::String)

@@ -1,4 +1,4 @@
-//! The WebSocket, `/health` and the documents in the document.
+//! The WebSocket, `/health`, `/metrics`, the pages and the documents in the OpenAPI document.
 
 use super::operation::{Operation, get, success};
 use crate::error::Code;
@@ -102,7 +102,7 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 impl Operation {
-    /// 200 with a small object that always is the same.
+    /// Adds 200 with a small constant object.
     fn says(self, about: &str, kind: &str, example: Value) -> Self {
         let content = Content::builder()
             .schema(Some(ObjectBuilder::new().schema_type(Type::Object)))

@@ -1,4 +1,4 @@
-//! `/login`, `/logout`, `/me` and `/session` in the document.
+//! `/login`, `/logout`, `/me` and `/session` in the OpenAPI document.
 
 use super::operation::{Operation, delete, get, post};
 use crate::{

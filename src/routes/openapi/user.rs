@@ -1,4 +1,4 @@
-//! `/user` in the document.
+//! `/user` in the OpenAPI document.
 
 use super::operation::{Operation, delete, get, post, put};
 use crate::{
@@ -67,7 +67,8 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// Any text but U+0000: a name that nobody could have is not found.
+/// Returns the schema of any text without U+0000. A name that no user can have is answered as not
+/// found.
 fn name() -> Schema {
     let text = ObjectBuilder::new().schema_type(Type::String);
     text.min_length(Some(1))

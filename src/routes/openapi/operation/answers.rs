@@ -1,4 +1,4 @@
-//! What an operation answers when all is well.
+//! The successful answers of an operation.
 
 use super::{JSON, Operation};
 use axum::http::StatusCode;
@@ -9,21 +9,21 @@ use utoipa::{
 };
 
 impl Operation {
-    /// 200 with one thing.
+    /// Adds 200 with one object.
     pub(crate) fn gives<T: ToSchema>(mut self, about: &str, example: Value) -> Self {
         let content = json_content(self.refer::<T>(), example);
         let response = success(about).content(JSON, content);
         self.answers(StatusCode::OK, response)
     }
 
-    /// 200 with a page of things.
+    /// Adds 200 with a page of a list, and a `Link` to the next page.
     pub(crate) fn lists<T: ToSchema>(mut self, about: &str, example: Value) -> Self {
         let content = json_content(Array::new(self.refer::<T>()), example);
         let response = success(about).header_ref("Link", header("Link"));
         self.answers(StatusCode::OK, response.content(JSON, content))
     }
 
-    /// 200 with a page of changes, a `Link` to the next page, and the epoch of the log.
+    /// Adds 200 with a page of changes, a `Link` to the next page, and the epoch of the log.
     pub(crate) fn lists_changes<T: ToSchema>(mut self, about: &str, example: Value) -> Self {
         let content = json_content(Array::new(self.refer::<T>()), example);
         let response = success(about)
@@ -32,13 +32,13 @@ impl Operation {
         self.answers(StatusCode::OK, response.content(JSON, content))
     }
 
-    /// 200 with all there are.
+    /// Adds 200 with a complete list.
     pub(crate) fn lists_all<T: ToSchema>(mut self, about: &str, example: Value) -> Self {
         let content = json_content(Array::new(self.refer::<T>()), example);
         self.answers(StatusCode::OK, success(about).content(JSON, content))
     }
 
-    /// 201 with the new thing, and where it is.
+    /// Adds 201 with the created object, and its path in `Location`.
     pub(crate) fn creates<T: ToSchema>(mut self, about: &str, example: Value) -> Self {
         let content = json_content(self.refer::<T>(), example);
         let response = success(about)
@@ -47,26 +47,26 @@ impl Operation {
         self.answers(StatusCode::CREATED, response)
     }
 
-    /// 204.
+    /// Adds 204, without a body.
     pub(crate) fn gives_nothing(self, about: &str) -> Self {
         self.answers(StatusCode::NO_CONTENT, success(about))
     }
 
-    /// Any other answer.
+    /// Adds any other answer.
     pub(crate) fn answers(mut self, status: StatusCode, response: ResponseBuilder) -> Self {
         self.told = self.told.response(status.as_str(), response);
         self
     }
 }
 
-/// A response that is no error; every one carries the request's id.
+/// Starts a successful response. Every response carries the request id.
 pub(crate) fn success(about: &str) -> ResponseBuilder {
     Response::builder()
         .description(about)
         .header_ref("x-request-id", header("RequestId"))
 }
 
-/// A header that the document tells once.
+/// Returns a reference to a header that the document defines once.
 pub(crate) fn header(name: &str) -> Ref {
     Ref::new(format!("#/components/headers/{name}"))
 }

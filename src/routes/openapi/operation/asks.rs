@@ -1,4 +1,4 @@
-//! What an operation asks for: parameters and bodies, with the errors that come with them.
+//! The parameters and the body of an operation, with the errors that they bring.
 
 use super::{JSON, Operation, answers::json_content};
 use crate::error::Code;
@@ -12,11 +12,12 @@ use utoipa::{
     },
 };
 
-/// The id of a chat, or its place in a list: three numbers.
+/// The pattern of a cursor in a list of chats: the id of a chat, or up to three numbers with dots
+/// between them.
 const CURSOR: &str =
     "^(0|[1-9][0-9]{0,17}(\\.(0|[1-9][0-9]{0,17})){0,1}(\\.(0|[1-9][0-9]{0,17})){0,1})$";
 
-/// What may be wrong with a body.
+/// The errors that a body brings.
 const OF_A_BODY: [Code; 4] = [
     Code::InvalidJson,
     Code::InvalidField,
@@ -25,20 +26,20 @@ const OF_A_BODY: [Code; 4] = [
 ];
 
 impl Operation {
-    /// An id in the path.
+    /// Adds an id in the path.
     pub(crate) fn id<T: ToSchema>(mut self, name: &str, example: impl Into<Value>) -> Self {
         let schema = self.refer::<T>();
         self.codes.push(Code::InvalidField);
         self.parameter(ParameterIn::Path, name, "", schema, Some(example.into()))
     }
 
-    /// A text in the path.
+    /// Adds a text in the path.
     pub(crate) fn text(self, name: &str, about: &str, schema: Schema, example: &str) -> Self {
         let example = Some(example.into());
         self.parameter(ParameterIn::Path, name, about, schema, example)
     }
 
-    /// A parameter of the query that may be left out.
+    /// Adds an optional parameter in the query.
     pub(crate) fn query(
         mut self,
         name: &str,
@@ -51,7 +52,7 @@ impl Operation {
         self.parameter(ParameterIn::Query, name, about, schema, example)
     }
 
-    /// How many rows a list may have.
+    /// Adds `limit`, the most rows of a page.
     pub(crate) fn limit(self) -> Self {
         let rows = ObjectBuilder::new().schema_type(Type::Integer);
         let rows = rows.minimum(Some(1)).default(Some(100.into())).build();
@@ -63,7 +64,7 @@ impl Operation {
         )
     }
 
-    /// A page of a list by id.
+    /// Adds `limit` and `after` for a list in the order of ids.
     pub(crate) fn page(self, of: &str) -> Self {
         let id = ObjectBuilder::new().schema_type(Type::Integer);
         let id = id.minimum(Some(0)).maximum(Some(i64::MAX as isize)).build();
@@ -71,7 +72,7 @@ impl Operation {
         self.limit().query("after", &about, id, 1)
     }
 
-    /// A page of a list whose order changes: its cursor is more than an id.
+    /// Adds `limit` and `after` for a list with a changing order. Its cursor is more than an id.
     pub(crate) fn page_by_cursor(self, of: &str) -> Self {
         let cursor = ObjectBuilder::new().schema_type(Type::String);
         let cursor = cursor.pattern(Some(CURSOR)).build();
@@ -82,7 +83,7 @@ impl Operation {
         self.limit().query("after", &about, cursor, "2.8.10")
     }
 
-    /// An id that must stand in the query.
+    /// Adds a required id in the query.
     pub(crate) fn required_query<T: ToSchema>(
         mut self,
         name: &str,
@@ -111,7 +112,7 @@ impl Operation {
         self
     }
 
-    /// A JSON body.
+    /// Adds a JSON body.
     pub(crate) fn takes<T: ToSchema>(mut self, example: Value) -> Self {
         let content = json_content(self.refer::<T>(), example);
         let body = RequestBody::builder()
@@ -121,7 +122,7 @@ impl Operation {
         self.refuses(&OF_A_BODY)
     }
 
-    /// A JSON body that may be left out.
+    /// Adds an optional JSON body.
     pub(crate) fn may_take<T: ToSchema>(mut self, example: Value) -> Self {
         let content = json_content(self.refer::<T>(), example);
         let body = RequestBody::builder().content(JSON, content);

@@ -1,6 +1,6 @@
-//! The words in which operations are told: `get(…).id::<ChatId>(…).gives::<Chat>(…)`. What every
-//! operation of a kind has in common is added here: a body brings the errors of bodies, an id those
-//! of ids.
+//! The builder for operations of the OpenAPI document: `get(…).id::<ChatId>(…).gives::<Chat>(…)`.
+//! The builder adds the parts that operations have in common: a body brings the errors of bodies,
+//! an id brings the errors of ids.
 
 mod answers;
 mod asks;
@@ -17,39 +17,39 @@ use utoipa::{
 
 pub(super) use answers::{header, json_content, success};
 
-/// The name of the one way to sign in.
+/// The name of the security scheme of session tokens.
 pub(super) const TOKEN: &str = "token";
-/// The name of what the metrics are asked with.
+/// The name of the security scheme of the metrics token.
 pub(super) const METRICS_TOKEN: &str = "metricsToken";
 pub(super) const JSON: &str = "application/json";
-/// What may happen to every request.
+/// Errors that any request may receive.
 const ALWAYS: [Code; 5] = [
-    // A request must name one host.
+    // A request must name exactly one host.
     Code::InvalidField,
     Code::CrossSite,
     Code::RateLimited,
     Code::Internal,
     Code::Unavailable,
 ];
-/// Schemas by name, for what refers to them.
+/// Schemas by name, for the references to them.
 pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
 
-/// Who is answered.
+/// The access rule of an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
-    /// Everyone; nobody is asked who they are.
+    /// Everyone. A token is not read.
     Everyone,
-    /// Everyone; but who shows a token must show a valid one.
+    /// Everyone. A token is optional, but must be valid.
     Anyone,
-    /// Whoever has signed in; in open mode, as Anyone.
+    /// Signed-in users. In open mode, `Anyone`.
     Caller,
-    /// Whoever has signed in, in either mode.
+    /// Signed-in users, in either mode.
     SignedIn,
-    /// Whoever watches over the server; in open mode, everyone where no token is set.
+    /// Clients with the metrics token. In open mode, everyone if no token is set.
     Watcher,
 }
 
-/// One operation.
+/// One operation of the document.
 pub(super) struct Operation {
     pub(super) method: HttpMethod,
     pub(super) path: &'static str,
@@ -89,28 +89,28 @@ impl Operation {
         }
     }
 
-    /// More than the summary says.
+    /// Adds a description, which says more than the summary.
     pub(super) fn about(mut self, description: &str) -> Self {
         self.told = self.told.description(Some(description));
         self
     }
 
-    /// Answered to everyone.
+    /// Allows everyone, and reads no token.
     pub(super) fn for_everyone(self) -> Self {
         self.with_access(Access::Everyone)
     }
 
-    /// Answered to everyone whose token, if there is one, is valid.
+    /// Allows everyone with a valid token or without one.
     pub(super) fn for_anyone(self) -> Self {
         self.with_access(Access::Anyone)
     }
 
-    /// Answered to nobody but who has signed in, in either mode.
+    /// Allows signed-in users only, in either mode.
     pub(super) fn for_signed_in(self) -> Self {
         self.with_access(Access::SignedIn)
     }
 
-    /// Answered to whoever shows the token for the metrics.
+    /// Allows clients with the metrics token.
     pub(super) fn for_watchers(self) -> Self {
         self.with_access(Access::Watcher)
     }
@@ -120,14 +120,13 @@ impl Operation {
         self
     }
 
-    /// What else may be wrong.
+    /// Adds further error codes.
     pub(super) fn refuses(mut self, codes: &[Code]) -> Self {
         self.codes.extend(codes);
         self
     }
 
-    /// The operation as the document has it, for a server where callers sign in or one where they
-    /// do not.
+    /// Builds the operation for a server in required mode (`sign_in` is true) or in open mode.
     pub(super) fn tell(self, tag: &str, sign_in: bool) -> path::Operation {
         let (mut codes, mut told) = (self.codes, self.told.tag(tag));
         let needed = match self.access {
@@ -151,7 +150,7 @@ impl Operation {
         told.build()
     }
 
-    /// A reference to a type's schema, which the document will hold.
+    /// Returns a reference to the schema of a type, and adds the schema to the document.
     pub(super) fn refer<T: ToSchema>(&mut self) -> RefOr<Schema> {
         T::schemas(&mut self.schemas);
         self.schemas.push((T::name().into_owned(), T::schema()));
