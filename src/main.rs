@@ -80,7 +80,7 @@ fn remark(config: &Config, to_do: &CliCommand) {
     }
 }
 
-/// Prints the reason for the exit on standard error, because the log may go to a file or be off.
+/// Prints the reason for the exit on standard error, because the log may be redirected or off.
 /// The wait is bounded, so an unread pipe cannot keep the process from ending.
 #[allow(clippy::print_stderr)]
 fn complain(message: String) {

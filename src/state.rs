@@ -21,11 +21,11 @@ pub struct AppState(Arc<Shared>);
 
 /// The parts of the state.
 pub struct Shared {
-    /// Answers `GET /health`: checks that the database responds.
+    /// Checks whether changes can be stored, for `GET /health/ready`.
     pub health: HealthService,
-    /// Creates, reads and deletes users.
+    /// Creates, reads, changes and deletes users.
     pub users: UserService,
-    /// Creates, lists and deletes chats.
+    /// Creates, reads, renames and deletes chats.
     pub chats: ChatService,
     /// Adds, lists and removes members of chats.
     pub members: MemberService,
@@ -47,7 +47,7 @@ pub struct Shared {
     pub unproxied: bool,
     /// Sizes, counts and durations that bound requests and sockets.
     pub limits: Limits,
-    /// Proxies that are trusted to name their clients (`X-Forwarded-For`).
+    /// Proxies that are trusted to name their clients (`X-Forwarded-For`, `Forwarded`).
     pub proxies: TrustedProxies,
     /// Limits the rate of requests per client address.
     pub requests: KeyedRateLimiter<IpAddr>,
@@ -68,7 +68,7 @@ pub struct Shared {
     pub sockets: ConcurrencyLimiter<UserId>,
     /// Metrics of requests and sockets.
     pub metrics: RouteMetrics,
-    /// Counts the stored rows for `GET /metrics`.
+    /// Counts the stored users, chats, messages and so on, for `GET /metrics`.
     pub totals: TotalsService,
     /// Renders all metrics as text.
     pub exposition: Exposition,

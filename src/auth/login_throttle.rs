@@ -2,11 +2,12 @@
 //!
 //! Three limits apply. None of them locks an account: a stranger who fails on purpose must not keep
 //! the owner out.
-//! - One address on one account: after 5 failures in a row, each further failure makes the next
-//!   attempt wait 1 s, 2 s, 4 s … up to 60 s. The owner, at another address, is not affected.
-//! - One address on all accounts: after 50 failures the waits are 1 s, 2 s, 4 s … up to 10 s, so
-//!   that trying one password on many names gains nothing. A success takes back only its own count:
-//!   an attacker cannot reset an address by signing in to an account of their own.
+//! - One address on one account: after 5 failures in a row the next attempt must wait 1 s. Each
+//!   further failure doubles the wait, up to 60 s. The owner, at another address, is not affected.
+//! - One address on all accounts: after 50 failures the next attempt must wait 1 s. Each further
+//!   failure doubles the wait, up to 10 s, so that trying one password on many names gains nothing.
+//!   A success takes back only its own count: an attacker cannot reset an address by signing in to
+//!   an account of their own.
 //! - One account from all addresses: after 100 failures, an address that has not signed in to the
 //!   account recently is answered 1 s later. Such a login is never refused.
 //!

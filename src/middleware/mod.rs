@@ -41,7 +41,7 @@ pub(crate) fn apply(routes: Router<AppState>, state: AppState) -> Router {
         .layer(from_fn_with_state(state.clone(), limits::hold_to_pace))
         // Pages of allowed origins may read the answers.
         .layer(csrf::cors(&state.origins))
-        // In open mode on loopback, any other host name is an attack (DNS rebinding).
+        // In open mode on loopback, a request for another host name is an attack (DNS rebinding).
         .layer(from_fn_with_state(state.clone(), csrf::guard_host))
         // A head over its limits is answered if it is at most twice as large as allowed.
         .layer(from_fn_with_state(state.clone(), limits::bound_head))

@@ -61,12 +61,13 @@ pub struct Connect {
     pub user: Option<UserId>,
     /// The chat to connect to.
     pub chat: ChatId,
-    /// The display name that `join` and `leave` carry. Used in open mode only.
+    /// The display name that `join` and `leave` carry. Ignored in required mode.
     pub username: Option<Username>,
-    /// A session token, for a socket whose upgrade request carried no session.
+    /// A session token that proves the user. Needed in required mode if the upgrade request
+    /// carried none.
     pub token: Option<String>,
     /// The seq of the last change that the client has seen, and optionally the epoch that the seq
-    /// belongs to. `None` requests no replay.
+    /// belongs to. `None` starts at the head of the chat, or where this socket has already got to.
     pub since: Option<Since>,
 }
 
@@ -305,7 +306,7 @@ pub struct StartTyping {
 /// The content of `mark-read`: moves the user's read position forward.
 #[derive(Debug)]
 pub struct MarkRead {
-    /// The chat whose messages were read.
+    /// The chat of the messages.
     pub chat: ChatId,
     /// The last message that the user has read.
     pub message: MessageId,

@@ -32,7 +32,8 @@ pub enum CloseCode {
     NoPong(Duration),
     /// A message exceeded the size limit.
     TooLarge,
-    /// The client does not read fast enough. It may reconnect and resume with `since`.
+    /// The client does not read fast enough, or the server cannot read the changes that the client
+    /// has missed. The client may reconnect and resume with `since`.
     TooSlow,
     /// The server restarts. The client may reconnect and resume with `since`.
     Restart,

@@ -101,7 +101,7 @@ struct DeleteAck {
 pub struct Connected<'a> {
     /// The id of the chat.
     pub chat_id: ChatId,
-    /// The seq of the last change that was sent. Every later change arrives live.
+    /// The last seq before the live frames. Every later change is sent as it happens.
     pub seq: Seq,
     /// The epoch of the log that `seq` belongs to. Omitted if the caller has no epoch to report.
     #[serde(skip_serializing_if = "Option::is_none")]

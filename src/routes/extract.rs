@@ -164,7 +164,7 @@ impl Params {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Returns `limit`, the most rows of a page. 100 if absent; larger values count as 1,000.
+    /// Returns `limit`, the most rows of a page: 100 if absent, at most 1,000.
     pub(super) fn limit(&self) -> Result<Limit, Error> {
         Limit::parse(self.get("limit"))
     }

@@ -35,13 +35,14 @@ pub(super) fn router() -> Router<AppState> {
 pub(super) struct NewMessage {
     #[schema(value_type = Content)]
     content: String,
-    /// The id of the author. Required in open mode without a token. With a token it may be omitted,
-    /// and must be the id of the token's user.
+    /// The id of the author. Required in open mode without a token. With a token it is optional; if
+    /// given, it must be the id of the token's user.
     #[serde(alias = "customerd", default)]
     customer_id: Option<UserId>,
     #[schema(value_type = Option<ClientMessageId>)]
     client_message_id: Option<String>,
-    /// The id of the message that this message replies to. Both must be in one chat.
+    /// The id of the message that this message replies to. It must belong to this chat. Null or
+    /// omitted if the message is no reply.
     reply_to: Option<MessageId>,
 }
 
@@ -171,8 +172,8 @@ async fn remove(
 pub(super) struct ReadBody {
     /// The id of the last message that was read.
     message_id: MessageId,
-    /// The id of the reader. Required in open mode without a token. With a token it may be omitted,
-    /// and must be the id of the token's user.
+    /// The id of the reader. Required in open mode without a token. With a token it is optional; if
+    /// given, it must be the id of the token's user.
     #[serde(alias = "customerd", default)]
     customer_id: Option<UserId>,
 }

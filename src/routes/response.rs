@@ -35,7 +35,7 @@ pub(super) fn linked<T: Serialize>(rows: Vec<T>, next: Option<String>) -> Respon
     response
 }
 
-/// Sets a header. A value that a header cannot hold is left out.
+/// Sets a header. A value that is invalid in a header is left out.
 pub(super) fn put(response: &mut Response, name: header::HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);

@@ -37,8 +37,8 @@ pub(super) struct Credentials {
     username: String,
     #[schema(value_type = Password)]
     password: String,
-    /// The new password, if the password is to change. A change ends all other sessions of the
-    /// user.
+    /// The new password. If omitted or null, the password stays. A change ends all other sessions
+    /// of the user.
     #[schema(value_type = Option<Password>)]
     new_password: Option<String>,
 }
@@ -49,7 +49,7 @@ pub(super) struct LoggedIn<'a> {
     /// The session token. Send it as `Authorization: Bearer …`, or as the `token` of
     /// `connect-chat`.
     token: &'a str,
-    /// The time at which the session ends, even if it is used. An unused session ends earlier.
+    /// The time at which the session ends at the latest. An unused session ends earlier.
     expires_at: Timestamp,
     user: User,
 }

@@ -138,6 +138,7 @@ impl AsyncWrite for DeadlineStream {
 
 impl Drop for DeadlineStream {
     fn drop(&mut self) {
+        // Lingers only if the client may still send, and a runtime is there to wait in.
         let (false, Some(tcp), Ok(runtime)) = (self.ended, self.tcp.take(), Handle::try_current())
         else {
             return;

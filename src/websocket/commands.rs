@@ -131,6 +131,7 @@ impl Session {
         Ok(())
     }
 
+    /// Queues a deletion. The outer error closes the socket; the inner error is answered.
     async fn delete(
         &mut self,
         id: Option<RequestId>,

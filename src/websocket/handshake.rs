@@ -34,7 +34,7 @@ struct Identified {
 /// the server cannot know when one closes.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Wrong tokens after which a socket is closed. A well-behaved client sends one wrong (expired)
+/// Wrong tokens after which a socket is closed. A well-behaved client sends one wrong
 /// token and then obtains another.
 const WRONG_TOKENS: u32 = 5;
 

@@ -182,6 +182,8 @@ impl Session {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut unflushed = 0;
         loop {
+            // Events that are ready are handled without a flush in between, so that their frames share
+            // one write.
             let ready = if unflushed < UNFLUSHED {
                 self.event(&mut ticks).now_or_never()
             } else {
@@ -281,6 +283,7 @@ impl Session {
         if let Some(join) = self.feed.join(chat, who) {
             self.socket.buffer(join).await?;
         }
+        // Dropped after the join, so that a repeated connect announces no leave.
         drop(opened.previous);
         match id {
             Some(id) if self.feed.is_in(chat) => {

@@ -1,5 +1,5 @@
-//! The WebSocket below a session: buffers frames to the client, and reads texts from the client
-//! within a rate.
+//! The WebSocket below a session: buffers frames to the client, so that many share one system call,
+//! and reads texts from the client within a rate.
 
 use crate::{
     error::{Code, Error},
@@ -232,8 +232,8 @@ impl Socket {
     }
 }
 
-/// Waits until the client accepts the written bytes, at most `limit`. Most writes finish at once; a
-/// timer is created only for the others.
+/// Waits until the client accepts the written bytes, at most `limit`. Most writes finish at once. A
+/// timer is created only for a write that does not.
 async fn within<F>(limit: Duration, mut writing: F) -> Result<(), CloseCode>
 where
     F: Future<Output = Result<(), axum::Error>> + Unpin + Send,

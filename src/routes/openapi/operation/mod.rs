@@ -41,11 +41,11 @@ enum Access {
     Everyone,
     /// Everyone. A token is optional, but must be valid.
     Anyone,
-    /// Signed-in users. In open mode, `Anyone`.
+    /// Signed-in users. In open mode, everyone with a valid token or without one.
     Caller,
     /// Signed-in users, in either mode.
     SignedIn,
-    /// Clients with the metrics token. In open mode, everyone if no token is set.
+    /// Clients with the metrics token. In open mode, everyone if the server has none.
     Watcher,
 }
 
