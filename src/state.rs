@@ -68,7 +68,7 @@ pub struct Shared {
     pub sockets: ConcurrencyLimiter<UserId>,
     /// Metrics of requests and sockets.
     pub metrics: RouteMetrics,
-    /// Counts the stored users, chats, messages and so on, for `GET /metrics`.
+    /// Counts stored users, chats, messages, sessions and bytes, for `GET /metrics`.
     pub totals: TotalsService,
     /// Renders all metrics as text.
     pub exposition: Exposition,

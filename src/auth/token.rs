@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_look_like_a_token_is_none() {
+    fn a_malformed_token_is_refused() {
         let good = "0123456789abcdef".repeat(4);
         assert!(SessionToken::parse(&good).is_some());
         for wrong in ["", &good[1..], &good.to_uppercase(), &format!("{good} ")] {

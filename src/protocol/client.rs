@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_has_its_code() {
+    fn each_error_has_its_code() {
         assert_eq!(code("hello"), "invalid_json");
         assert_eq!(code(""), "invalid_json");
         assert_eq!(code("{\"type\":"), "invalid_json");

@@ -134,7 +134,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn any_text_is_survived(text in prop_oneof![
+    fn any_text_is_handled(text in prop_oneof![
         any::<String>(),
         "[\\[\\]{}\",:0-9a-z \\\\]{0,60}",
         "\\{\"type\":\"[a-z-]{0,15}\",\"content\":[\\[\\]{}\",:0-9a-zA-Z]{0,40}\\}",
@@ -149,7 +149,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_right_is_read_as_it_was_written((frame, _) in right_frame()) {
+    fn a_valid_frame_is_read_as_written((frame, _) in right_frame()) {
         let command = Request::parse(&frame.to_string()).command;
         let read = command.as_ref().map(written).map_err(ToString::to_string);
         prop_assert_eq!(read, Ok(frame["content"].clone()));

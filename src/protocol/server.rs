@@ -103,7 +103,7 @@ pub struct Connected<'a> {
     pub chat_id: ChatId,
     /// The last seq before the live frames. Every later change is sent as it happens.
     pub seq: Seq,
-    /// The epoch of the log that `seq` belongs to. Omitted if the caller has no epoch to report.
+    /// The epoch of the log that `seq` belongs to. Omitted if the log has no epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<&'a Epoch>,
     /// Every user who is connected to the chat.

@@ -35,7 +35,7 @@ impl<K: Hash + Eq + Clone> ConcurrencyLimiter<K> {
         Self(most.map(counts))
     }
 
-    /// Takes a permit. Returns `None` if the caller holds all permits of theirs.
+    /// Takes a permit. Returns `None` if the caller already holds `most` permits.
     #[must_use]
     pub fn take(&self, caller: K) -> Option<Permit<K>> {
         let Some(counts) = &self.0 else {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_that_is_given_back_can_be_taken_again() {
+    fn a_returned_permit_can_be_taken_again() {
         let places = ConcurrencyLimiter::new(Some(2));
         let (first, second) = (places.take("carl"), places.take("carl"));
         assert!(first.is_some() && second.is_some());

@@ -204,7 +204,7 @@ proptest! {
 
     /// Without a trusted proxy the headers are ignored. With one, any value is handled.
     #[test]
-    fn any_header_is_survived(peer in outside(), bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn any_header_is_handled(peer in outside(), bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         for name in [header::FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO] {
             let mut headers = HeaderMap::new();
             if let Ok(value) = HeaderValue::from_bytes(&bytes) {
