@@ -25,7 +25,7 @@ pub enum ChangeKind {
     Deleted,
 }
 
-/// A user who is connected to a chat. One entry of a chat's presence.
+/// A user with a connection to a chat. One entry of a chat's presence.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Online {
@@ -106,7 +106,7 @@ pub struct Connected<'a> {
     /// The epoch of the log that `seq` belongs to. Omitted if the log has no epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<&'a Epoch>,
-    /// Every user who is connected to the chat.
+    /// Every user with a connection to the chat.
     pub online: &'a [Online],
     /// True if the replay does not cover everything: the client must read the older changes with
     /// REST.
