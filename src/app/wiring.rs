@@ -280,7 +280,7 @@ impl Parts<'_> {
             users: UserRepository::new(database.clone()),
             messages: MessageRepository::new(database.clone()),
             locked_chats: LockedChatRepository::new(database.clone()),
-            standings: delivery.memberships.clone(),
+            memberships: delivery.memberships.clone(),
             writer: delivery.writer.clone(),
             most: limits::only_with(self.config, self.config.limits.max_memberships_per_user),
         })

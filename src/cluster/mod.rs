@@ -149,13 +149,13 @@ impl Link {
                 }
             }
             Outbound::Event(chat, Event::Ephemeral(frame)) => {
-                let payload = wire::passing(self.0.node, chat, &frame);
+                let payload = wire::ephemeral(self.0.node, chat, &frame);
                 self.send(self.shard(chat), payload).await;
             }
             // Every node reads the remaining kinds from the database for itself; the hub does not queue them.
             Outbound::Event(..) => {}
             Outbound::Chat(chat, message) => {
-                let payload = wire::note(self.0.node, &message);
+                let payload = wire::control(self.0.node, &message);
                 self.send(self.shard(chat), payload).await;
             }
             Outbound::All(message) => self.send_to_all(&message).await,
@@ -166,13 +166,14 @@ impl Link {
     /// Sends a message to every node.
     async fn send_to_all(&self, message: &ControlMessage) {
         let all = self.0.subjects.all.clone();
-        self.send(all, wire::note(self.0.node, message)).await;
+        self.send(all, wire::control(self.0.node, message)).await;
     }
 
     /// Sends a message to one node.
     async fn send_to(&self, node: NodeId, message: &ControlMessage) {
         let subject = self.0.subjects.of(node);
-        self.send(subject, wire::note(self.0.node, message)).await;
+        self.send(subject, wire::control(self.0.node, message))
+            .await;
     }
 
     /// The subject of a chat's shard.

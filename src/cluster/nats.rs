@@ -291,12 +291,12 @@ async fn receive(mut subscriber: Subscriber, link: Link, hub: Hub) {
                     hub.heard(chat, batch);
                 }
             }
-            Body::Passing(chat, frame) => {
-                if hub.is_occupied(chat) && frame.is_of_the_moment(chat) {
+            Body::Ephemeral(chat, frame) => {
+                if hub.is_occupied(chat) && frame.is_ephemeral(chat) {
                     hub.deliver(chat, Event::Ephemeral(frame));
                 }
             }
-            Body::Note(note) => link.apply(&hub, message.node, note).await,
+            Body::Control(note) => link.apply(&hub, message.node, note).await,
         }
     }
 }
@@ -332,7 +332,7 @@ async fn publish(link: &Link, outbound: &mut mpsc::Receiver<Outbound>) {
 async fn release(mut buffered: mpsc::Receiver<(Instant, ChatId)>, hub: Hub) {
     while let Some((time, chat)) = buffered.recv().await {
         time::sleep_until(time.min(Instant::now() + REORDER_TIMEOUT)).await;
-        hub.release(chat, Instant::now());
+        hub.release_due(chat, Instant::now());
     }
 }
 

@@ -40,9 +40,9 @@ pub(super) enum Body {
     /// A batch of changes of a chat, not decoded yet: usually no socket of this node is in the chat.
     Changes(ChatId, Bytes),
     /// The frame of an ephemeral event of a chat.
-    Passing(ChatId, Frame),
+    Ephemeral(ChatId, Frame),
     /// A message about presence, users, sessions or nodes.
-    Note(ControlMessage),
+    Control(ControlMessage),
 }
 
 /// The time in milliseconds since 1970; 0 for a clock before that.
@@ -97,14 +97,14 @@ fn put_frame(bytes: &mut BytesMut, seq: Seq, frame: &Frame) {
 }
 
 /// Encodes the frame of an ephemeral event.
-pub(super) fn passing(node: NodeId, chat: ChatId, frame: &Frame) -> Bytes {
+pub(super) fn ephemeral(node: NodeId, chat: ChatId, frame: &Frame) -> Bytes {
     let mut bytes = header(EPHEMERAL, node, chat, frame.as_bytes().len());
     bytes.put_slice(frame.as_bytes());
     bytes.freeze()
 }
 
 /// Encodes a control message.
-pub(super) fn note(node: NodeId, note: &ControlMessage) -> Bytes {
+pub(super) fn control(node: NodeId, note: &ControlMessage) -> Bytes {
     // The encoding cannot fail: a control message holds only numbers, strings and lists.
     let json = serde_json::to_vec(note).unwrap_or_default();
     let mut bytes = header(CONTROL, node, ChatId(0), json.len());
@@ -123,8 +123,8 @@ pub(super) fn read(mut bytes: Bytes) -> Option<Message> {
     let chat = ChatId(bytes.get_i64());
     let body = match kind {
         CHANGES => Body::Changes(chat, bytes),
-        EPHEMERAL => Body::Passing(chat, Frame::from_bytes(bytes)),
-        CONTROL => Body::Note(serde_json::from_slice(&bytes).ok()?),
+        EPHEMERAL => Body::Ephemeral(chat, Frame::from_bytes(bytes)),
+        CONTROL => Body::Control(serde_json::from_slice(&bytes).ok()?),
         _ => return None,
     };
     Some(Message { node, age_ms, body })
@@ -178,7 +178,7 @@ mod tests {
     fn read_changes(bytes: Bytes) -> Option<(ChatId, Batch)> {
         match read(bytes)?.body {
             Body::Changes(chat, bytes) => Some((chat, frames(chat, bytes)?)),
-            Body::Passing(..) | Body::Note(_) => None,
+            Body::Ephemeral(..) | Body::Control(_) => None,
         }
     }
 

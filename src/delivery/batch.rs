@@ -17,7 +17,7 @@ pub(super) struct BatchResult {
     pub(super) answers: Vec<Result<Outcome, Error>>,
     /// The admitted changes to publish after the commit. Each chat's changes are in `seq` order. Empty if
     /// nothing was written.
-    pub(super) news: Vec<(protocol::ChangeKind, Message)>,
+    pub(super) events: Vec<(protocol::ChangeKind, Message)>,
 }
 
 /// The state of a batch: the rows that its transaction has read, and the rows that it is going to write.
@@ -43,7 +43,7 @@ pub(super) struct BatchState {
     /// The messages to update: edited or deleted by this batch.
     pub(super) changed: BTreeSet<MessageId>,
     /// The chats with a new head.
-    pub(super) moved: HashSet<ChatId>,
+    pub(super) advanced: HashSet<ChatId>,
 }
 
 /// The number of changes, counted from the first, that can share a transaction. Three things end the batch:
@@ -105,7 +105,7 @@ impl BatchState {
         let users: BTreeSet<UserId> = changes.iter().filter_map(Change::actor).collect();
         let users: Vec<UserId> = users.into_iter().collect();
         if !users.is_empty() {
-            for person in tx.people(&users, &chats).await? {
+            for person in tx.authors(&users, &chats).await? {
                 if let Some((chat, role)) = person.membership() {
                     state.roles.insert((person.customer_id, chat), role);
                 }
@@ -208,7 +208,7 @@ impl BatchState {
             let seq = *self.heads.get(&chat_id)?;
             Some(Head { chat_id, seq })
         };
-        let mut heads: Vec<Head> = self.moved.iter().filter_map(head).collect();
+        let mut heads: Vec<Head> = self.advanced.iter().filter_map(head).collect();
         heads.sort_unstable_by_key(|head| head.chat_id);
         heads
     }
@@ -221,7 +221,7 @@ impl BatchState {
             .zip(ids)
             .map(|(new, id)| new.stored(*id, self.names.get(&new.author).cloned(), now))
             .collect();
-        let mut news = Vec::with_capacity(decisions.len());
+        let mut events = Vec::with_capacity(decisions.len());
         let answers = decisions
             .into_iter()
             .map(|decision| match decision {
@@ -232,16 +232,16 @@ impl BatchState {
                 }
                 Decision::New(index) => {
                     let message = sent_message(&sent, index)?;
-                    news.push((protocol::ChangeKind::Sent, (*message).clone()));
+                    events.push((protocol::ChangeKind::Sent, (*message).clone()));
                     Ok(Outcome::Message(message))
                 }
                 Decision::Changed(change, message) => {
-                    news.push((change, (*message).clone()));
+                    events.push((change, (*message).clone()));
                     Ok(Outcome::Message(message))
                 }
             })
             .collect();
-        BatchResult { answers, news }
+        BatchResult { answers, events }
     }
 }
 

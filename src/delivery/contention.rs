@@ -32,7 +32,7 @@ impl Share {
 
 impl Worker {
     /// Whether one of the changes belongs to a chat that was locked at the last attempt.
-    pub(super) fn meets_blocked(&self, changes: &[Change]) -> bool {
+    pub(super) fn has_blocked_chat(&self, changes: &[Change]) -> bool {
         let mut chats = changes.iter().filter_map(Change::chat);
         !self.blocked.is_empty() && chats.any(|chat| self.blocked.contains(&chat))
     }

@@ -13,12 +13,12 @@ use std::collections::HashSet;
 pub(super) struct Cursor {
     pub(super) chat: ChatId,
     /// The socket's subscription to the chat. Dropped, it leaves the chat.
-    pub(super) seat: Subscription,
+    pub(super) subscription: Subscription,
     /// The `seq` of the last change that was sent.
     pub(super) seen: Seq,
     /// The room's count of durable events, as of the last received event. If the subscription's count is
     /// higher after an overrun, a durable event was lost.
-    pub(super) mark: u64,
+    pub(super) count: u64,
     /// The hub's generation when the socket subscribed. A higher generation means that all sockets were reset
     /// since.
     pub(super) generation: u64,
@@ -89,11 +89,11 @@ impl Cursor {
         if generation != self.generation {
             return FeedAction::Reset;
         }
-        let mark = self.seat.mark();
-        if mark == self.mark {
+        let count = self.subscription.count();
+        if count == self.count {
             return FeedAction::Nothing;
         }
-        self.mark = mark;
+        self.count = count;
         self.fall_behind(chat)
     }
 

@@ -212,7 +212,7 @@ impl BatchState {
 
     /// Takes the chat's next `seq`, which becomes its head.
     fn next_seq(&mut self, chat: ChatId) -> Seq {
-        self.moved.insert(chat);
+        self.advanced.insert(chat);
         let head = self.heads.entry(chat).or_insert(Seq(0));
         *head = head.next();
         *head

@@ -16,7 +16,7 @@ use tokio::time;
 impl Worker {
     /// Commits and publishes an exclusive change. `unavailable` for any other change, which belongs in a
     /// batch.
-    pub(super) async fn alone(&mut self, change: &Change) -> Result<Outcome, Error> {
+    pub(super) async fn exclusive(&mut self, change: &Change) -> Result<Outcome, Error> {
         match change {
             Change::DeleteUser { caller, user } => self.delete_user(*caller, *user).await,
             Change::DeleteChat { caller, chat } => self.delete_chat(*caller, *chat).await,
@@ -41,8 +41,12 @@ impl Worker {
             return Err(Error::user_not_found(user));
         };
         for chat in tombstones.chunk_by(|a, b| a.chat_id == b.chat_id) {
-            let frame =
-                |t: &Tombstone| (t.seq, Frame::buried(t.chat_id, t.message_id, t.seq, user));
+            let frame = |t: &Tombstone| {
+                (
+                    t.seq,
+                    Frame::tombstoned(t.chat_id, t.message_id, t.seq, user),
+                )
+            };
             if let Some(last) = chat.last() {
                 self.hub.committed(last.chat_id, last.seq);
             }

@@ -177,8 +177,8 @@ impl Feed {
         chat: ChatId,
         since: Option<&Since>,
     ) -> Result<FeedStart, Error> {
-        let (seat, receiver) = self.feeds.hub.subscribe(chat);
-        let (mark, generation) = (seat.mark(), self.feeds.hub.generation());
+        let (subscription, receiver) = self.feeds.hub.subscribe(chat);
+        let (count, generation) = (subscription.count(), self.feeds.hub.generation());
         let feeds = self.feeds.clone();
         let StartState {
             username,
@@ -190,7 +190,7 @@ impl Feed {
         let since = since.or_else(|| self.cursor(chat).map(|cursor| cursor.seen));
         // Another socket may have read a higher head for this room first. The room never broadcasts the
         // changes up to that head, so this socket must read them from the database.
-        let head = head.max(seat.learn(head));
+        let head = head.max(subscription.observe_head(head));
         let (seen, behind) = cursor::beginning(since.filter(|_| !truncated), head);
         if behind.is_some() {
             self.feeds.metrics.replays.inc();
@@ -200,9 +200,9 @@ impl Feed {
         self.cursors.reserve_exact(1);
         self.cursors.push(Cursor {
             chat,
-            seat,
+            subscription,
             seen,
-            mark,
+            count,
             generation,
             behind,
         });
@@ -219,13 +219,13 @@ impl Feed {
     /// the chat.
     #[must_use]
     pub fn join(&mut self, chat: ChatId, who: Online) -> Option<Frame> {
-        self.cursor_mut(chat)?.seat.join(who)
+        self.cursor_mut(chat)?.subscription.join(who)
     }
 
     /// Notifies the chat that the user is typing. Does nothing if the socket is not in the chat.
     pub fn type_in(&self, chat: ChatId) {
         if let Some(cursor) = self.cursor(chat) {
-            cursor.seat.notify_typing();
+            cursor.subscription.notify_typing();
         }
     }
 
@@ -240,7 +240,7 @@ impl Feed {
     pub fn leave(&mut self, chat: ChatId) -> Option<Subscription> {
         let index = self.cursors.iter().position(|cursor| cursor.chat == chat)?;
         self.streams.remove(&chat);
-        Some(self.cursors.swap_remove(index).seat)
+        Some(self.cursors.swap_remove(index).subscription)
     }
 
     fn cursor(&self, chat: ChatId) -> Option<&Cursor> {
@@ -278,19 +278,20 @@ impl Feed {
     /// The head of each connected chat, as far as the hub knows it. Every change up to it is on its way to
     /// this socket, unless it was lost.
     #[must_use]
-    pub fn told(&self) -> HashMap<ChatId, Seq> {
+    pub fn head(&self) -> HashMap<ChatId, Seq> {
         let cursors = self.cursors.iter();
         cursors
-            .map(|cursor| (cursor.chat, cursor.seat.told()))
+            .map(|cursor| (cursor.chat, cursor.subscription.head()))
             .collect()
     }
 
-    /// The head of each connected chat, for the heartbeat frame: the head in `told`, an earlier result of
-    /// `told()`, but never below the last change that was sent.
+    /// The head of each connected chat, for the heartbeat frame: the head in `known`, an earlier result of
+    /// `known()`, but never below the last change that was sent.
     #[must_use]
-    pub fn heads(&self, told: &HashMap<ChatId, Seq>) -> BTreeMap<ChatId, Seq> {
+    pub fn heads(&self, known: &HashMap<ChatId, Seq>) -> BTreeMap<ChatId, Seq> {
         let head = |cursor: &Cursor| {
-            told.get(&cursor.chat)
+            known
+                .get(&cursor.chat)
                 .map_or(cursor.seen, |&t| t.max(cursor.seen))
         };
         let cursors = self.cursors.iter();
@@ -315,14 +316,14 @@ impl Feed {
         let Some(cursor) = self.cursor_mut(chat) else {
             return FeedAction::Nothing;
         };
-        let Ok(Sequenced { mark, event }) = signal else {
+        let Ok(Sequenced { count, event }) = signal else {
             let action = cursor.overrun(chat, generation);
             if let FeedAction::CatchUp(_) = action {
                 self.feeds.metrics.overruns.inc();
             }
             return action;
         };
-        cursor.mark = mark;
+        cursor.count = count;
         let action = match event {
             Event::Ephemeral(frame) => FeedAction::Frame(frame),
             Event::Changes(batch) => cursor.changes(chat, batch),
@@ -458,7 +459,7 @@ impl Feeds {
         (seen, head): (Seq, Seq),
     ) -> Result<NextPage, Error> {
         // Read before the page: the page must reach every change that the hub has announced so far.
-        let target = self.hub.told(chat).map_or(head, |known| known.max(head));
+        let target = self.hub.head(chat).map_or(head, |known| known.max(head));
         let read = || {
             self.metrics.reads.inc();
             self.with_read_permit(self.messages.since(chat, seen, PAGE))

@@ -38,7 +38,7 @@ impl MembershipLoader {
         let reader = members.clone();
         let (statuses, reading) = Batcher::new(move |pairs| {
             let members = reader.clone();
-            async move { members.standings(&pairs).await }
+            async move { members.memberships(&pairs).await }
         });
         let (joins, joining) = Batcher::new(move |pairs| {
             let members = members.clone();
@@ -89,7 +89,7 @@ impl MembershipLoader {
         let connected = present(status, user, chat)?;
         policy::see_chat(caller, role, chat)?;
         if let Some(since) = since {
-            of_this_epoch(
+            require_epoch(
                 since.epoch.as_ref(),
                 connected.epoch.as_ref(),
                 "content, since",
@@ -150,7 +150,7 @@ fn present(status: MembershipStatus, user: UserId, chat: ChatId) -> Result<Conne
 ///
 /// # Errors
 /// `invalid_field` for another epoch.
-pub(crate) fn of_this_epoch(
+pub(crate) fn require_epoch(
     named: Option<&Epoch>,
     present: Option<&Epoch>,
     place: &str,

@@ -23,7 +23,7 @@ use crate::{
 pub(crate) use batcher::Batcher;
 pub use feed::{Feed, FeedAction, FeedStart, Feeds, HubEvent};
 pub use membership::{Connected, MembershipLoader};
-pub(crate) use membership::{missing, of_this_epoch};
+pub(crate) use membership::{missing, require_epoch};
 pub use reconciler::{Reconciler, ReconcilerParts};
 pub use writer::{Pending, Writer};
 

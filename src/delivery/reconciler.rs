@@ -297,7 +297,7 @@ impl Reconciler {
 
     /// Notifies a chat's sockets that they are behind the stored head, if they still are.
     fn notify_behind(&self, chat: ChatId, head: Seq) {
-        let Some(published) = self.parts.hub.told(chat).filter(|seq| *seq < head) else {
+        let Some(published) = self.parts.hub.head(chat).filter(|seq| *seq < head) else {
             return;
         };
         // At head 0 the first socket has just subscribed and the head is not known yet: nothing was lost.
@@ -324,7 +324,7 @@ impl Reconciler {
         all.extend(recent.keys());
         let all = Vec::from_iter(all);
         for asked in all.chunks(QUERY_SIZE) {
-            let published = asked.iter().map(|chat| (*chat, self.parts.hub.told(*chat)));
+            let published = asked.iter().map(|chat| (*chat, self.parts.hub.head(*chat)));
             let published: HashMap<ChatId, Option<Seq>> = published.collect();
             let heads = within(self.parts.log.heads(asked)).await?;
             let stored: HashMap<ChatId, Seq> =

@@ -39,7 +39,7 @@ impl Page {
 
     /// Whether nothing was stored after the page when it was read.
     pub(super) fn is_last(&self) -> bool {
-        !self.stored.cut && (self.stored.rows.len() as i64) < PAGE.rows
+        !self.stored.is_truncated && (self.stored.rows.len() as i64) < PAGE.rows
     }
 
     /// True if the page includes `head`, or is full, so that a following page will.
@@ -218,7 +218,10 @@ mod tests {
 
     fn page_of<const N: usize>(seqs: [i64; N]) -> MessagePage {
         let rows = seqs.into_iter().map(message).collect();
-        MessagePage { rows, cut: false }
+        MessagePage {
+            rows,
+            is_truncated: false,
+        }
     }
 
     #[tokio::test]

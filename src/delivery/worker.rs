@@ -116,7 +116,7 @@ impl Worker {
                 0 if jobs.is_empty() => {}
                 0 => {
                     let job = jobs.remove(0);
-                    let outcome = self.alone(&job.change).await;
+                    let outcome = self.exclusive(&job.change).await;
                     answer(job, outcome);
                 }
                 shared => {
@@ -135,7 +135,7 @@ impl Worker {
             .map(|job| (job.change, (job.reply, job.since)))
             .unzip();
         let begin = Instant::now();
-        let answers = match self.meets_blocked(&changes) {
+        let answers = match self.has_blocked_chat(&changes) {
             true => self.commit_unlocked_first(&changes).await,
             false => match self.commit(&changes, LockWait::Default).await {
                 Err(CommitError::NotCommitted(error)) if error.is_locked() => {
@@ -256,14 +256,14 @@ impl Worker {
         let transaction = async {
             let mut tx = match lock_wait {
                 LockWait::Default => self.log.begin().await?,
-                LockWait::Short => self.log.begin_in_haste().await?,
+                LockWait::Short => self.log.begin_with_short_lock_timeout().await?,
             };
             let outcome = batch::write(&mut tx, changes).await?;
-            if !outcome.news.is_empty() {
+            if !outcome.events.is_empty() {
                 committing = true;
                 #[cfg(feature = "planted-faults")]
                 if crate::failpoints::broadcasts_before_commit() {
-                    self.publish(&outcome.news, &known);
+                    self.publish(&outcome.events, &known);
                     if crate::failpoints::fails_this_commit() {
                         return Err(Error::unavailable());
                     }
@@ -275,7 +275,7 @@ impl Worker {
         let result = time::timeout_at(limit, catch_panic(transaction)).await;
         match result.unwrap_or_else(|_| Err(Error::unavailable())) {
             Ok(outcome) => {
-                self.publish(&outcome.news, &known);
+                self.publish(&outcome.events, &known);
                 Ok(outcome.answers)
             }
             Err(error) if committing => Err(CommitError::InDoubt(error)),
@@ -295,12 +295,12 @@ impl Worker {
     /// Publishes committed changes to the hub, each chat's as one batch. A `seq` that was known to be stored
     /// before the transaction began proves that the database went back in between; the hub then signals a
     /// contradiction.
-    fn publish(&self, news: &[(protocol::ChangeKind, Message)], known: &Known) {
-        if !news.is_empty() {
+    fn publish(&self, events: &[(protocol::ChangeKind, Message)], known: &Known) {
+        if !events.is_empty() {
             self.outcome.note(true);
         }
         let mut chats: BTreeMap<ChatId, Vec<(Seq, Frame)>> = BTreeMap::new();
-        for (change, message) in news {
+        for (change, message) in events {
             self.count(*change);
             self.hub.committed(message.chat_id, message.seq);
             if known.stored.get(&message.chat_id) >= Some(&message.seq) {
@@ -367,7 +367,7 @@ pub(super) async fn send(log: &MessageLogRepository, change: &Change) -> SendAtt
                 key: key.as_ref(),
                 members_only: caller.members_only(),
             };
-            log.send_alone(&new, Timestamp::now()).await
+            log.send_single(&new, Timestamp::now()).await
         }
         _ => SendAttempt::Declined,
     }

@@ -81,7 +81,7 @@ impl UnverifiedClaims {
 impl Hub {
     /// Records that this node committed a change. Chats over the bound `RECENT` are ignored.
     pub fn committed(&self, chat: ChatId, seq: Seq) {
-        let mut recent = lock(&self.0.doubtful.recent);
+        let mut recent = lock(&self.0.claims.recent);
         if recent.len() < RECENT || recent.contains_key(&chat) {
             let known = recent.entry(chat).or_insert(seq);
             *known = seq.max(*known);
@@ -91,57 +91,57 @@ impl Hub {
     /// Takes the last change of each chat that this node committed since the previous call.
     #[must_use]
     pub fn take_recent(&self) -> HashMap<ChatId, Seq> {
-        mem::take(&mut lock(&self.0.doubtful.recent))
+        mem::take(&mut lock(&self.0.claims.recent))
     }
 
     /// The number of resets so far.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.0.doubtful.generation.load(Relaxed)
+        self.0.claims.generation.load(Relaxed)
     }
 
     /// Signals that the database contradicts a change known in `generation`. Ignored if a reset has begun a
     /// later generation.
     pub fn contradict(&self, generation: u64) {
         if generation == self.generation() {
-            self.0.doubtful.contradicted.store(true, Relaxed);
-            self.0.doubtful.went_back.notify_one();
+            self.0.claims.contradicted.store(true, Relaxed);
+            self.0.claims.went_back.notify_one();
         }
     }
 
     /// Waits until a contradiction is signalled, and clears it.
     pub async fn contradiction(&self) {
-        while !self.0.doubtful.contradicted.swap(false, Relaxed) {
-            self.0.doubtful.went_back.notified().await;
+        while !self.0.claims.contradicted.swap(false, Relaxed) {
+            self.0.claims.went_back.notified().await;
         }
     }
 
     /// Waits for claims, and takes all claims that are present.
     pub async fn claims(&self) -> Claims {
         loop {
-            let claims = mem::take(&mut *lock(&self.0.doubtful.claims));
+            let claims = mem::take(&mut *lock(&self.0.claims.claims));
             if !claims.is_empty() {
                 return claims;
             }
-            self.0.doubtful.claimed.notified().await;
+            self.0.claims.claimed.notified().await;
         }
     }
 
     pub(super) fn claim_chat(&self, chat: ChatId) {
         self.0
-            .doubtful
+            .claims
             .claim(|claims| insert_bounded(&mut claims.chats, chat));
     }
 
     pub(super) fn claim_user(&self, user: UserId) {
         self.0
-            .doubtful
+            .claims
             .claim(|claims| insert_bounded(&mut claims.users, user));
     }
 
     pub(super) fn claim_session(&self, session: SessionId) {
         let add = |claims: &mut Claims| insert_bounded(&mut claims.sessions, session);
-        self.0.doubtful.claim(add);
+        self.0.claims.claim(add);
     }
 
     /// Acts on the outcome of delivering a batch: counts a gap, claims a chat with missing changes, or

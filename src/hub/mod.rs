@@ -60,7 +60,7 @@ struct Shared {
     rooms: Mutex<Rooms>,
     sockets: connections::ConnectionRegistry,
     /// Claims that the database must confirm.
-    doubtful: UnverifiedClaims,
+    claims: UnverifiedClaims,
     /// Limits the immediate `leave` frames of a chat.
     leaves: Leaves,
     /// Leaves that a chat is notified of later; null if no task publishes them.
@@ -87,7 +87,7 @@ struct Rooms {
 struct RoomEntry {
     channel: Arc<Room>,
     /// The number of subscriptions. At zero, and without a delayed leave, the entry is removed.
-    seats: usize,
+    subscriptions: usize,
     /// The joined users by id.
     present: HashMap<UserId, Present>,
 }
@@ -152,11 +152,11 @@ impl Hub {
             }
             RoomEntry {
                 channel: Arc::default(),
-                seats: 0,
+                subscriptions: 0,
                 present: HashMap::new(),
             }
         });
-        room.seats += 1;
+        room.subscriptions += 1;
         let channel = Arc::clone(&room.channel);
         let receiver = channel.subscribe();
         (Subscription::new(self.clone(), chat, channel), receiver)
@@ -203,9 +203,9 @@ impl Hub {
         source: Source,
     ) {
         let until = time::Instant::now() + REORDER_TIMEOUT;
-        let turn = channel.in_turn(batch, source, until);
+        let turn = channel.deliver_in_order(batch, source, until);
         if turn == BatchOutcome::Buffered && !outbound.track(chat, until) {
-            return self.release(chat, until);
+            return self.release_due(chat, until);
         }
         self.settle(chat, turn);
     }
@@ -268,7 +268,7 @@ impl Hub {
     /// The head of the chat's room on this node: the last change that was broadcast or loaded; 0 if the head
     /// is not known yet. Null if the chat is not occupied on this node.
     #[must_use]
-    pub fn told(&self, chat: ChatId) -> Option<Seq> {
+    pub fn head(&self, chat: ChatId) -> Option<Seq> {
         Some(self.channel(chat)?.head())
     }
 
@@ -276,7 +276,7 @@ impl Hub {
     /// chat that this node knows nothing of is absent.
     #[must_use]
     pub fn stored(&self, chats: &[ChatId]) -> HashMap<ChatId, Seq> {
-        let mut stored = self.0.doubtful.recent(chats);
+        let mut stored = self.0.claims.recent(chats);
         let rooms = self.rooms();
         for chat in chats {
             if let Some(room) = rooms.here.get(chat) {
@@ -290,7 +290,7 @@ impl Hub {
     /// Sends `Event::Reset` to every room of this node, because the database went back to an older state or
     /// was replaced. Each socket must be closed and begin again.
     pub fn reset(&self) {
-        self.0.doubtful.begin_again();
+        self.0.claims.begin_again();
         let rooms = self.rooms();
         for room in rooms.here.values() {
             room.channel.reset();

@@ -100,9 +100,9 @@ impl Hub {
     }
 
     /// Ends the wait of the chat's buffered batches that are overdue at `now`.
-    pub(crate) fn release(&self, chat: ChatId, now: Instant) {
+    pub(crate) fn release_due(&self, chat: ChatId, now: Instant) {
         if let Some(channel) = self.channel(chat) {
-            self.settle(chat, channel.release(now));
+            self.settle(chat, channel.release_due(now));
         }
     }
 
@@ -127,7 +127,7 @@ impl Hub {
             ControlMessage::Renamed { user, from, to } => self.rename_here(user, &from, &to),
             ControlMessage::Joined { chat, who, version } => self.change(|rooms| {
                 rooms.remote.counted(node, version, chat, who.customer_id);
-                Vec::from_iter(rooms.remote.came(node, chat, who))
+                Vec::from_iter(rooms.remote.joined(node, chat, who))
             }),
             ControlMessage::Left {
                 chat,
@@ -135,7 +135,7 @@ impl Hub {
                 version,
             } => self.change(|rooms| {
                 rooms.remote.counted(node, version, chat, user);
-                Vec::from_iter(rooms.remote.went(node, chat, user))
+                Vec::from_iter(rooms.remote.left(node, chat, user))
             }),
             ControlMessage::Snapshot(part) => {
                 self.change(|rooms| rooms.remote.answered(node, part))
@@ -246,7 +246,7 @@ impl Hub {
     /// node's subscribers.
     fn change(&self, change: impl FnOnce(&mut Rooms) -> Vec<PresenceChange>) {
         let mut rooms = self.rooms();
-        for PresenceChange { chat, who, came } in change(&mut rooms) {
+        for PresenceChange { chat, who, joined } in change(&mut rooms) {
             let Some(room) = rooms.here.get(&chat) else {
                 continue;
             };
@@ -254,7 +254,7 @@ impl Hub {
             if room.present.contains_key(&who.customer_id) {
                 continue;
             }
-            room.channel.pass(match came {
+            room.channel.pass(match joined {
                 true => Frame::join(chat, &who),
                 false => Frame::leave(chat, &who),
             });

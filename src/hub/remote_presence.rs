@@ -47,7 +47,7 @@ struct Node {
 pub(crate) struct PresenceChange {
     pub(crate) chat: ChatId,
     pub(crate) who: Online,
-    pub(crate) came: bool,
+    pub(crate) joined: bool,
 }
 
 impl Node {
@@ -125,7 +125,7 @@ impl RemotePresence {
     }
 
     /// Records a join on a node. Returns a presence change if the user was on no other node.
-    pub(crate) fn came(
+    pub(crate) fn joined(
         &mut self,
         node: NodeId,
         chat: ChatId,
@@ -133,13 +133,13 @@ impl RemotePresence {
     ) -> Option<PresenceChange> {
         let known = self.has(chat, who.customer_id);
         self.node(node).add(chat, &who);
-        let came = true;
-        (!known).then_some(PresenceChange { chat, who, came })
+        let joined = true;
+        (!known).then_some(PresenceChange { chat, who, joined })
     }
 
     /// Records a leave on a node. Returns a presence change if the user is left on no other node; null if
     /// the join was not known.
-    pub(crate) fn went(
+    pub(crate) fn left(
         &mut self,
         node: NodeId,
         chat: ChatId,
@@ -150,8 +150,8 @@ impl RemotePresence {
             customer_id: user,
             username: username.to_string(),
         };
-        let came = false;
-        (!self.has(chat, user)).then_some(PresenceChange { chat, who, came })
+        let joined = false;
+        (!self.has(chat, user)).then_some(PresenceChange { chat, who, joined })
     }
 
     /// Renames a user from `from` to `to` wherever that name is shown.
@@ -194,10 +194,10 @@ impl RemotePresence {
         let gone = known.into_iter();
         let gone = gone.filter(|key| !present.contains_key(key) && !later.contains(key));
         let mut changes: Vec<PresenceChange> = gone
-            .filter_map(|(chat, user)| self.went(id, chat, user))
+            .filter_map(|(chat, user)| self.left(id, chat, user))
             .collect();
-        let came = present.into_iter();
-        changes.extend(came.filter_map(|((chat, _), who)| self.came(id, chat, who)));
+        let joined = present.into_iter();
+        changes.extend(joined.filter_map(|((chat, _), who)| self.joined(id, chat, who)));
         changes
     }
 
@@ -224,7 +224,7 @@ impl RemotePresence {
         let users = removed.users_where(|_| true);
         let changes = users
             .into_iter()
-            .filter_map(|(chat, user)| self.went(node, chat, user))
+            .filter_map(|(chat, user)| self.left(node, chat, user))
             .collect();
         self.0.remove(&node);
         changes
@@ -357,17 +357,17 @@ mod tests {
     fn summary(changes: impl IntoIterator<Item = PresenceChange>) -> Vec<(i64, bool)> {
         let changes = changes.into_iter();
         changes
-            .map(|change| (change.who.customer_id.0, change.came))
+            .map(|change| (change.who.customer_id.0, change.joined))
             .collect()
     }
 
     #[test]
     fn a_user_on_two_nodes_comes_once_and_goes_once() {
         let mut presence = RemotePresence::default();
-        assert_eq!(summary(presence.came(ONE, CHAT, user(1))), [(1, true)]);
-        assert_eq!(summary(presence.came(TWO, CHAT, user(1))), []);
-        assert_eq!(summary(presence.came(TWO, CHAT, user(1))), []);
-        assert_eq!(summary(presence.went(ONE, CHAT, UserId(1))), []);
+        assert_eq!(summary(presence.joined(ONE, CHAT, user(1))), [(1, true)]);
+        assert_eq!(summary(presence.joined(TWO, CHAT, user(1))), []);
+        assert_eq!(summary(presence.joined(TWO, CHAT, user(1))), []);
+        assert_eq!(summary(presence.left(ONE, CHAT, UserId(1))), []);
         assert_eq!(summary(presence.remove_node(TWO)), [(1, false)]);
         assert!(!presence.has(CHAT, UserId(1)));
     }
@@ -375,8 +375,8 @@ mod tests {
     #[test]
     fn a_snapshot_in_parts_replaces_known_presence() {
         let mut presence = RemotePresence::default();
-        presence.came(ONE, CHAT, user(1));
-        presence.came(ONE, CHAT, user(2));
+        presence.joined(ONE, CHAT, user(1));
+        presence.joined(ONE, CHAT, user(2));
         let part = |number, about, n| SnapshotPart {
             version: 5,
             number,
@@ -399,14 +399,14 @@ mod tests {
     #[test]
     fn changes_after_a_snapshot_was_begun_are_kept() {
         let mut presence = RemotePresence::default();
-        presence.came(ONE, CHAT, user(1));
-        presence.came(ONE, CHAT, user(2));
+        presence.joined(ONE, CHAT, user(1));
+        presence.joined(ONE, CHAT, user(2));
         // One user left and one joined while the snapshot was built: the snapshot shows the opposite of
         // both.
         presence.counted(ONE, 6, CHAT, UserId(1));
-        presence.went(ONE, CHAT, UserId(1));
+        presence.left(ONE, CHAT, UserId(1));
         presence.counted(ONE, 7, CHAT, UserId(3));
-        presence.came(ONE, CHAT, user(3));
+        presence.joined(ONE, CHAT, user(3));
         let answer = SnapshotPart {
             version: 5,
             number: 0,

@@ -53,7 +53,7 @@ pub(super) enum Source {
 #[derive(Clone, Debug)]
 pub struct Sequenced {
     /// The number of durable events that the room has sent, including this event if it is durable.
-    pub mark: u64,
+    pub count: u64,
     /// The event itself.
     pub event: Event,
 }
@@ -70,7 +70,7 @@ pub(super) struct Room {
 /// The history of the broadcast, as far as ordering needs it.
 struct RoomState {
     /// The number of durable events sent.
-    mark: u64,
+    count: u64,
     /// The last change sent, or the head read from the database; null before the first of either.
     head: Option<Seq>,
     /// The last change known to be stored: committed by this node, or read from the database.
@@ -114,8 +114,8 @@ impl Room {
         self.sender.subscribe()
     }
 
-    pub(super) fn mark(&self) -> u64 {
-        self.state().mark
+    pub(super) fn count(&self) -> u64 {
+        self.state().count
     }
 
     /// The head of the room: the last change sent or loaded; 0 if no head is known yet.
@@ -131,7 +131,7 @@ impl Room {
     /// Records a head that was read from the database. The first head sets the position of the room and
     /// sends buffered batches that follow it. Returns the first head: a socket that read a lower head must
     /// catch up to the returned head. Returns 0 if a broadcast event had set the position earlier.
-    pub(super) fn learn(&self, head: Seq) -> Seq {
+    pub(super) fn observe_head(&self, head: Seq) -> Seq {
         let mut state = self.state();
         state.stored = state.stored.max(head);
         if state.head.is_none() {
@@ -158,7 +158,7 @@ impl Room {
     pub(super) fn reset(&self) {
         let mut state = self.state();
         // The count of durable events never goes back: receivers compare it.
-        *state = RoomState::new(state.mark);
+        *state = RoomState::new(state.count);
         self.send(&mut state, Event::Reset);
     }
 
@@ -166,7 +166,12 @@ impl Room {
     /// arrive first. An early batch waits in the reorder buffer until `until`. If the buffer is full, an
     /// early batch of this node is sent with a gap, and an early batch of another node is dropped: a high
     /// seq from the link does not prove that the chat has reached it.
-    pub(super) fn in_turn(&self, batch: Batch, source: Source, until: Instant) -> BatchOutcome {
+    pub(super) fn deliver_in_order(
+        &self,
+        batch: Batch,
+        source: Source,
+        until: Instant,
+    ) -> BatchOutcome {
         let (Some((first, _)), Some((last, _))) = (batch.first(), batch.last()) else {
             return BatchOutcome::Delivered;
         };
@@ -203,7 +208,7 @@ impl Room {
     /// Ends the wait of batches that are overdue at `now`. A batch of this node is sent although changes
     /// before it are missing: each socket reads the missing changes from the database. A batch of another
     /// node is dropped, because only the database can confirm it.
-    pub(super) fn release(&self, now: Instant) -> BatchOutcome {
+    pub(super) fn release_due(&self, now: Instant) -> BatchOutcome {
         let mut state = self.state();
         self.send_ready(&mut state);
         let mut outcome = BatchOutcome::Delivered;
@@ -256,10 +261,10 @@ impl Room {
             | Event::Reset
             | Event::Ephemeral(_) => {}
         }
-        state.mark += 1;
+        state.count += 1;
         // Without a receiver the event is dropped.
         let _ = self.sender.send(Sequenced {
-            mark: state.mark,
+            count: state.count,
             event,
         });
     }
@@ -267,9 +272,9 @@ impl Room {
     /// Broadcasts an ephemeral frame, which is not counted as a durable event.
     pub(super) fn pass(&self, frame: Frame) {
         let state = self.state();
-        let mark = state.mark;
+        let count = state.count;
         let _ = self.sender.send(Sequenced {
-            mark,
+            count,
             event: Event::Ephemeral(frame),
         });
     }
@@ -280,10 +285,10 @@ impl Room {
 }
 
 impl RoomState {
-    /// Returns the state before any head is known. The count of durable events goes on from `mark`.
-    fn new(mark: u64) -> Self {
+    /// Returns the state before any head is known. The count of durable events goes on from `count`.
+    fn new(count: u64) -> Self {
         Self {
-            mark,
+            count,
             head: None,
             stored: Seq(0),
             learned: Seq(0),
@@ -403,28 +408,28 @@ mod tests {
     }
 
     /// Delivers a batch of another node with a wait of 100 ms.
-    fn in_turn(channel: &Room, seqs: impl IntoIterator<Item = i64>) -> BatchOutcome {
-        channel.in_turn(batch(seqs), Source::There, later(100))
+    fn deliver_in_order(channel: &Room, seqs: impl IntoIterator<Item = i64>) -> BatchOutcome {
+        channel.deliver_in_order(batch(seqs), Source::There, later(100))
     }
 
     /// Delivers a batch of this node with a wait of `ms` milliseconds.
     fn own(channel: &Room, seqs: impl IntoIterator<Item = i64>, ms: u64) -> BatchOutcome {
-        channel.in_turn(batch(seqs), Source::Here, later(ms))
+        channel.deliver_in_order(batch(seqs), Source::Here, later(ms))
     }
 
     #[test]
     fn batches_out_of_order_are_reordered() {
         let channel = Room::default();
         let mut receiver = channel.subscribe();
-        assert_eq!(in_turn(&channel, [5]), BatchOutcome::Buffered);
-        assert_eq!(channel.learn(Seq(4)), Seq(4));
-        assert_eq!(in_turn(&channel, [9]), BatchOutcome::Buffered);
-        assert_eq!(in_turn(&channel, [7, 8]), BatchOutcome::Buffered);
+        assert_eq!(deliver_in_order(&channel, [5]), BatchOutcome::Buffered);
+        assert_eq!(channel.observe_head(Seq(4)), Seq(4));
+        assert_eq!(deliver_in_order(&channel, [9]), BatchOutcome::Buffered);
+        assert_eq!(deliver_in_order(&channel, [7, 8]), BatchOutcome::Buffered);
         assert_eq!(heard(&mut receiver), [5]);
-        assert_eq!(in_turn(&channel, [6]), BatchOutcome::Delivered);
+        assert_eq!(deliver_in_order(&channel, [6]), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [6, 7, 8, 9]);
-        assert_eq!(in_turn(&channel, [8, 9]), BatchOutcome::Delivered);
-        assert_eq!(channel.release(later(100)), BatchOutcome::Delivered);
+        assert_eq!(deliver_in_order(&channel, [8, 9]), BatchOutcome::Delivered);
+        assert_eq!(channel.release_due(later(100)), BatchOutcome::Delivered);
         assert!(heard(&mut receiver).is_empty());
     }
 
@@ -434,13 +439,16 @@ mod tests {
         let mut receiver = channel.subscribe();
         own(&channel, [1], 100);
         assert_eq!(own(&channel, [3], 100), BatchOutcome::Buffered);
-        assert_eq!(channel.release(later(100)), BatchOutcome::DeliveredWithGap);
-        assert_eq!(in_turn(&channel, [2]), BatchOutcome::Delivered);
-        assert_eq!(in_turn(&channel, [4]), BatchOutcome::Delivered);
+        assert_eq!(
+            channel.release_due(later(100)),
+            BatchOutcome::DeliveredWithGap
+        );
+        assert_eq!(deliver_in_order(&channel, [2]), BatchOutcome::Delivered);
+        assert_eq!(deliver_in_order(&channel, [4]), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [1, 3, 4]);
-        assert_eq!(in_turn(&channel, [6]), BatchOutcome::Buffered);
+        assert_eq!(deliver_in_order(&channel, [6]), BatchOutcome::Buffered);
         channel.post(Event::HeadAdvanced(Seq(6)));
-        assert_eq!(in_turn(&channel, [7]), BatchOutcome::Delivered);
+        assert_eq!(deliver_in_order(&channel, [7]), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [7]);
     }
 
@@ -448,9 +456,12 @@ mod tests {
     fn an_overdue_batch_of_another_node_is_dropped() {
         let channel = Room::default();
         let mut receiver = channel.subscribe();
-        channel.learn(Seq(1));
-        assert_eq!(in_turn(&channel, [1_000_000]), BatchOutcome::Buffered);
-        assert_eq!(channel.release(later(100)), BatchOutcome::Missing);
+        channel.observe_head(Seq(1));
+        assert_eq!(
+            deliver_in_order(&channel, [1_000_000]),
+            BatchOutcome::Buffered
+        );
+        assert_eq!(channel.release_due(later(100)), BatchOutcome::Missing);
         assert_eq!((channel.head(), channel.stored()), (Seq(1), Seq(1)));
         assert_eq!(own(&channel, [2], 100), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [2]);
@@ -463,12 +474,12 @@ mod tests {
             let frame = Frame::from_bytes(bytes::Bytes::from_static(text.as_bytes()));
             [(Seq(2), frame)].into()
         };
-        channel.learn(Seq(1));
-        let heard = channel.in_turn(one("a"), Source::There, later(100));
+        channel.observe_head(Seq(1));
+        let heard = channel.deliver_in_order(one("a"), Source::There, later(100));
         assert_eq!(heard, BatchOutcome::Delivered);
-        let again = channel.in_turn(one("a"), Source::There, later(100));
+        let again = channel.deliver_in_order(one("a"), Source::There, later(100));
         assert_eq!(again, BatchOutcome::Delivered);
-        let other = channel.in_turn(one("b"), Source::Here, later(100));
+        let other = channel.deliver_in_order(one("b"), Source::Here, later(100));
         assert_eq!(other, BatchOutcome::Contradicted);
         channel.reset();
         assert_eq!((channel.head(), channel.stored()), (Seq(0), Seq(0)));
@@ -484,7 +495,7 @@ mod tests {
         // The release of batch 3 is still scheduled when batch 5 arrives. It must not release batch 5
         // early.
         assert_eq!(own(&channel, [5], 150), BatchOutcome::Buffered);
-        assert_eq!(channel.release(later(100)), BatchOutcome::Delivered);
+        assert_eq!(channel.release_due(later(100)), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [1, 2, 3]);
         assert_eq!(own(&channel, [4], 100), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [4, 5]);
@@ -492,9 +503,15 @@ mod tests {
         assert_eq!(own(&channel, [9], 100), BatchOutcome::Buffered);
         assert_eq!(own(&channel, [7], 150), BatchOutcome::Buffered);
         assert_eq!(own(&channel, [11], 150), BatchOutcome::Buffered);
-        assert_eq!(channel.release(later(100)), BatchOutcome::DeliveredWithGap);
+        assert_eq!(
+            channel.release_due(later(100)),
+            BatchOutcome::DeliveredWithGap
+        );
         assert_eq!(heard(&mut receiver), [7, 9]);
-        assert_eq!(channel.release(later(150)), BatchOutcome::DeliveredWithGap);
+        assert_eq!(
+            channel.release_due(later(150)),
+            BatchOutcome::DeliveredWithGap
+        );
         assert_eq!(heard(&mut receiver), [11]);
     }
 }

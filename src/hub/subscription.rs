@@ -104,21 +104,21 @@ impl Subscription {
 
     /// The head of the chat on this node: the last change that was broadcast or loaded; 0 if unknown.
     #[must_use]
-    pub fn told(&self) -> Seq {
+    pub fn head(&self) -> Seq {
         self.channel.head()
     }
 
     /// Records the chat's head as this socket has read it. Returns the head that the first socket of the
     /// chat recorded: this socket must catch up to the returned head. Returns 0 if an event set the head.
     #[must_use]
-    pub fn learn(&self, head: Seq) -> Seq {
-        self.channel.learn(head)
+    pub fn observe_head(&self, head: Seq) -> Seq {
+        self.channel.observe_head(head)
     }
 
     /// The number of durable events sent to the chat since its room was opened on this node.
     #[must_use]
-    pub fn mark(&self) -> u64 {
-        self.channel.mark()
+    pub fn count(&self) -> u64 {
+        self.channel.count()
     }
 }
 
@@ -132,7 +132,7 @@ impl Drop for Subscription {
         let Some(room) = rooms.here.get_mut(&self.chat) else {
             return;
         };
-        room.seats -= 1;
+        room.subscriptions -= 1;
         if let Some(who) = &self.who
             && let Some(present) = room.present.get_mut(&who.customer_id)
         {
@@ -197,7 +197,7 @@ impl Hub {
 impl Rooms {
     /// Removes the chat's room if it has no subscription and no delayed leave.
     fn close_if_empty(&mut self, chat: ChatId) {
-        let is_empty = |room: &RoomEntry| room.seats == 0 && room.present.is_empty();
+        let is_empty = |room: &RoomEntry| room.subscriptions == 0 && room.present.is_empty();
         if self.here.get(&chat).is_some_and(is_empty) {
             self.here.remove(&chat);
             self.shards.close(chat);

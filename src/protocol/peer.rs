@@ -47,7 +47,7 @@ impl Frame {
     /// Returns true if the frame is an ephemeral event (join, leave, typing or read position) of
     /// `chat`.
     #[must_use]
-    pub fn is_of_the_moment(&self, chat: ChatId) -> bool {
+    pub fn is_ephemeral(&self, chat: ChatId) -> bool {
         self.envelope().is_some_and(|envelope| {
             matches!(
                 envelope.kind.as_str(),

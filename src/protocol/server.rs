@@ -207,7 +207,7 @@ impl Frame {
 
     /// Builds the broadcast about a message that became a tombstone because its author was deleted.
     #[must_use]
-    pub fn buried(chat: ChatId, message: MessageId, seq: Seq, user: UserId) -> Self {
+    pub fn tombstoned(chat: ChatId, message: MessageId, seq: Seq, user: UserId) -> Self {
         Envelope {
             chat_id: Some(chat),
             customer_id: Some(user),

@@ -39,7 +39,7 @@ pub(crate) fn json<'a, T, U: Serialize>(rows: &'a [T], value: impl Fn(&'a T) -> 
 }
 
 /// Returns the membership status of each pair of user and chat, in the order of `pairs`.
-pub(super) async fn standings(
+pub(super) async fn memberships(
     store: &Database,
     pairs: &[(UserId, ChatId)],
 ) -> Result<Vec<MembershipStatus>> {
@@ -96,7 +96,7 @@ pub(super) async fn heads(store: &Database, chats: &[ChatId]) -> Result<Vec<Head
 
 /// Returns the users, each with its memberships in `chats`. On Postgres the users cannot be deleted before
 /// the transaction ends.
-pub(super) async fn people(
+pub(super) async fn authors(
     tx: &mut DatabaseTransaction,
     users: &[UserId],
     chats: &[ChatId],

@@ -195,11 +195,11 @@ impl MemberRepository {
 
     /// Returns the membership status of each pair, in the order of `pairs`. One query serves a batch of
     /// connects: it tells if each user may connect, under which name and from which head.
-    pub async fn standings(
+    pub async fn memberships(
         &self,
         pairs: &[(UserId, ChatId)],
     ) -> Result<Vec<MembershipStatus>, Error> {
-        Ok(dialect::standings(&self.0, pairs).await?)
+        Ok(dialect::memberships(&self.0, pairs).await?)
     }
 
     /// Returns the pairs that are not a membership although both the user and the chat exist.

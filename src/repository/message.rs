@@ -252,7 +252,7 @@ pub struct MessagePage {
     /// Messages, in the order of the query.
     pub rows: Vec<Message>,
     /// True if the byte limit cut the page, so that the query has more messages.
-    pub cut: bool,
+    pub is_truncated: bool,
 }
 
 impl MessagePage {
@@ -266,10 +266,16 @@ impl MessagePage {
         while let Some(message) = messages.try_next().await? {
             held += message.size();
             if held > bytes && !rows.is_empty() {
-                return Ok(Self { rows, cut: true });
+                return Ok(Self {
+                    rows,
+                    is_truncated: true,
+                });
             }
             rows.push(message);
         }
-        Ok(Self { rows, cut: false })
+        Ok(Self {
+            rows,
+            is_truncated: false,
+        })
     }
 }

@@ -103,7 +103,7 @@ impl MessageLogRepository {
     /// Stores one message with the next seq of its chat, in one statement. Handles only the common case: the
     /// chat and the author exist, the author may write, and the idempotency key is new. Returns `Declined`
     /// otherwise.
-    pub async fn send_alone(&self, new: &SingleMessage<'_>, now: Timestamp) -> SendAttempt {
+    pub async fn send_single(&self, new: &SingleMessage<'_>, now: Timestamp) -> SendAttempt {
         single_send::send(&self.0, new, now).await
     }
 
@@ -113,7 +113,7 @@ impl MessageLogRepository {
     }
 
     /// Begins a transaction in which each wait for a lock is limited to 250 ms on Postgres.
-    pub async fn begin_in_haste(&self) -> Result<MessageLogTransaction, Error> {
+    pub async fn begin_with_short_lock_timeout(&self) -> Result<MessageLogTransaction, Error> {
         let mut tx = self.0.begin().await?;
         dialect::set_short_lock_timeout(&mut tx).await?;
         Ok(MessageLogTransaction(tx))
@@ -153,12 +153,12 @@ impl MessageLogTransaction {
 
     /// Returns the users, each with its memberships in `chats`. The users cannot be deleted before the
     /// commit.
-    pub async fn people(
+    pub async fn authors(
         &mut self,
         users: &[UserId],
         chats: &[ChatId],
     ) -> Result<Vec<Author>, Error> {
-        Ok(dialect::people(&mut self.0, users, chats).await?)
+        Ok(dialect::authors(&mut self.0, users, chats).await?)
     }
 
     /// Returns the messages with these ids in these chats. Missing messages are left out.

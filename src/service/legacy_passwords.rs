@@ -17,7 +17,7 @@ const PAGE: i64 = 64;
 /// The time to the next attempt after a failure, if no hash permit was free or the database did not answer.
 const AGAIN: Duration = Duration::from_secs(1);
 /// The time between two progress lines in the log.
-const TOLD_EVERY: Duration = Duration::from_secs(5);
+const REPORT_PERIOD: Duration = Duration::from_secs(5);
 
 /// Replaces plain passwords by argon2id hashes. Safe to interrupt, to repeat, and to run on several servers
 /// at once: a password is replaced only if it is unchanged since it was read.
@@ -69,7 +69,7 @@ impl LegacyPasswords {
             passwords = all,
             "passwords are stored as they came; hashing them"
         );
-        let (mut hashed, mut told) = (0, Instant::now());
+        let (mut hashed, mut last_report) = (0, Instant::now());
         let mut after = UserId(0);
         loop {
             let page = self.takeover.plain_passwords(after, PAGE).await?;
@@ -81,8 +81,8 @@ impl LegacyPasswords {
             let hashing = stream::iter(page).map(|plain| self.replace(plain));
             let hashing = hashing.buffer_unordered(self.at_once.max(1));
             hashing.try_collect::<()>().await?;
-            if told.elapsed() >= TOLD_EVERY {
-                told = Instant::now();
+            if last_report.elapsed() >= REPORT_PERIOD {
+                last_report = Instant::now();
                 tracing::info!(hashed, of = all, "hashing passwords");
             }
         }

@@ -18,7 +18,7 @@ pub struct MemberService {
     pub(super) users: UserRepository,
     pub(super) messages: MessageRepository,
     locked_chats: LockedChatRepository,
-    standings: MembershipLoader,
+    memberships: MembershipLoader,
     writer: Writer,
     /// The most chats that a user may belong to; null without a limit.
     most: Option<u32>,
@@ -35,7 +35,7 @@ pub struct MemberParts {
     /// Chats under a row lock, held while a membership is decided.
     pub locked_chats: LockedChatRepository,
     /// The batching loader of membership status.
-    pub standings: MembershipLoader,
+    pub memberships: MembershipLoader,
     /// The writer, which removes members in order with the messages.
     pub writer: Writer,
     /// The most chats that a user may be added to; null without a limit.
@@ -60,7 +60,7 @@ impl MemberService {
             users,
             messages,
             locked_chats,
-            standings,
+            memberships,
             writer,
             most,
         } = parts;
@@ -69,7 +69,7 @@ impl MemberService {
             users,
             messages,
             locked_chats,
-            standings,
+            memberships,
             writer,
             most,
         }
@@ -187,7 +187,7 @@ impl MemberService {
 
     /// Returns the error that says whether the user, the chat or the membership does not exist.
     async fn missing(&self, user: UserId, chat: ChatId) -> Result<Error, Error> {
-        let standing = self.standings.ask(user, chat).await?;
+        let standing = self.memberships.ask(user, chat).await?;
         Ok(missing(standing, user, chat))
     }
 }

@@ -5,7 +5,7 @@ use super::pagination::{BackPage, Limit, Page};
 use crate::{
     auth::Caller,
     delivery::access,
-    delivery::{Change, MessageRef, Outcome, Pending, Writer, of_this_epoch},
+    delivery::{Change, MessageRef, Outcome, Pending, Writer, require_epoch},
     error::{Code, Error},
     model::{
         ChatId, ClientMessageId, Content, Epoch, Message, MessageId, Role, SearchText, Since,
@@ -126,7 +126,7 @@ impl MessageService {
     ) -> Result<(Page<Message>, Epoch), Error> {
         access::may_see(&self.members, caller, chat).await?;
         let epoch = self.epochs.read().await?.epoch;
-        of_this_epoch(since.epoch.as_ref(), Some(&epoch), "The query")?;
+        require_epoch(since.epoch.as_ref(), Some(&epoch), "The query")?;
         let read = self.messages.since(chat, since.seq, limit.of_messages());
         let page = limit.messages(read.await?);
         self.check_still_visible(caller, chat, page.rows.is_empty())

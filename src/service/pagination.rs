@@ -86,7 +86,7 @@ impl Limit {
     /// Builds a page from messages, in the order read. A page cut by size has more.
     pub(super) fn messages(self, read: MessagePage) -> Page<Message> {
         let Page { rows, more } = self.page(read.rows);
-        let more = more || read.cut;
+        let more = more || read.is_truncated;
         Page { rows, more }
     }
 

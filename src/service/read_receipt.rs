@@ -35,7 +35,7 @@ const FRAMES_PER_WRITE: usize = 16;
 #[derive(Clone)]
 pub struct ReadReceiptService {
     queue: mpsc::Sender<Job>,
-    standings: MembershipLoader,
+    memberships: MembershipLoader,
 }
 
 /// A queued receipt, and the channel for its answer.
@@ -52,11 +52,11 @@ impl ReadReceiptService {
     /// service is dropped.
     pub fn new(
         positions: ReadPositionRepository,
-        standings: MembershipLoader,
+        memberships: MembershipLoader,
         hub: Hub,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        (Self { queue, standings }, work(waiting, positions, hub))
+        (Self { queue, memberships }, work(waiting, positions, hub))
     }
 
     /// Queues a receipt: the member has read up to this message.
@@ -98,7 +98,7 @@ impl ReadReceiptService {
                 if caller.members_only() {
                     return Err(Error::chat_not_found(chat).masked());
                 }
-                let standing = self.standings.ask(user, chat).await?;
+                let standing = self.memberships.ask(user, chat).await?;
                 Err(missing(standing, user, chat))
             }
             answer => answer,

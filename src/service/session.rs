@@ -168,7 +168,11 @@ impl SessionService {
     ///
     /// # Errors
     /// `unauthorized` if the session has ended.
-    pub async fn still(&self, user: UserId, session: Option<SessionId>) -> Result<(), Error> {
+    pub async fn ensure_alive(
+        &self,
+        user: UserId,
+        session: Option<SessionId>,
+    ) -> Result<(), Error> {
         let Some(session) = session else {
             return Ok(());
         };

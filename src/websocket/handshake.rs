@@ -193,7 +193,7 @@ impl Handshake {
             Error::rate_limited(message, RETRY_AFTER)
         })?;
         let mut feed = self.state.feeds.feed(user, session);
-        logins.still(user, session).await?;
+        logins.ensure_alive(user, session).await?;
         let admitted = admit(&mut feed, &self.state, caller, id, connect).await?;
         Ok(Identified {
             feed,

@@ -11,7 +11,7 @@ pub(super) fn websocket() -> Vec<Operation> {
         get("/ws", "openSocket", "Open a WebSocket")
             .about(
                 "Text frames, `{\"type\":…,\"content\":…,\"id\"?:…}`. The first must be `connect-chat`, \
-                 which states who one is. `/asyncapi.yaml` describes them all. Who speaks plain HTTP is told to upgrade.",
+                 which states who one is. `/asyncapi.yaml` describes them all. Who speaks plain HTTP is builder to upgrade.",
             )
             .for_anyone()
             .answers(StatusCode::SWITCHING_PROTOCOLS, success("The WebSocket is open"))

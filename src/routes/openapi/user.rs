@@ -32,7 +32,7 @@ pub(super) fn operations() -> Vec<Operation> {
         delete("/user/{id}", "deleteUser", "Delete a user")
             .about(
                 "Memberships and sessions go. The user's messages stay as tombstones without an \
-                 author, each with a `seq` of its own, told to everyone in the chat. Users delete \
+                 author, each with a `seq` of its own, builder to everyone in the chat. Users delete \
                  themselves alone.",
             )
             .id::<UserId>("id", 3)

@@ -54,7 +54,7 @@ impl Operation {
 
     /// Adds any other answer.
     pub(crate) fn answers(mut self, status: StatusCode, response: ResponseBuilder) -> Self {
-        self.told = self.told.response(status.as_str(), response);
+        self.builder = self.builder.response(status.as_str(), response);
         self
     }
 }

@@ -94,7 +94,7 @@ impl Operation {
         self.codes.push(Code::InvalidField);
         let example = Some(example.into());
         let query = parameter(ParameterIn::Query, name, about, schema, example);
-        self.told = self.told.parameter(query.required(Required::True));
+        self.builder = self.builder.parameter(query.required(Required::True));
         self
     }
 
@@ -106,8 +106,8 @@ impl Operation {
         schema: impl Into<RefOr<Schema>>,
         example: Option<Value>,
     ) -> Self {
-        self.told = self
-            .told
+        self.builder = self
+            .builder
             .parameter(parameter(place, name, about, schema, example));
         self
     }
@@ -118,7 +118,7 @@ impl Operation {
         let body = RequestBody::builder()
             .content(JSON, content)
             .required(Some(Required::True));
-        self.told = self.told.request_body(Some(body.build()));
+        self.builder = self.builder.request_body(Some(body.build()));
         self.refuses(&OF_A_BODY)
     }
 
@@ -126,7 +126,7 @@ impl Operation {
     pub(crate) fn may_take<T: ToSchema>(mut self, example: Value) -> Self {
         let content = json_content(self.refer::<T>(), example);
         let body = RequestBody::builder().content(JSON, content);
-        self.told = self.told.request_body(Some(body.build()));
+        self.builder = self.builder.request_body(Some(body.build()));
         self.refuses(&OF_A_BODY)
     }
 }

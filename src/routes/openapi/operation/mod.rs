@@ -56,7 +56,7 @@ pub(super) struct Operation {
     pub(super) schemas: Schemas,
     access: Access,
     codes: Vec<Code>,
-    told: OperationBuilder,
+    builder: OperationBuilder,
 }
 
 pub(super) fn get(path: &'static str, id: &str, summary: &str) -> Operation {
@@ -83,7 +83,7 @@ impl Operation {
             schemas: Vec::new(),
             access: Access::Caller,
             codes: ALWAYS.to_vec(),
-            told: OperationBuilder::new()
+            builder: OperationBuilder::new()
                 .operation_id(Some(id))
                 .summary(Some(summary)),
         }
@@ -91,7 +91,7 @@ impl Operation {
 
     /// Adds a description, which says more than the summary.
     pub(super) fn about(mut self, description: &str) -> Self {
-        self.told = self.told.description(Some(description));
+        self.builder = self.builder.description(Some(description));
         self
     }
 
@@ -128,7 +128,7 @@ impl Operation {
 
     /// Builds the operation for a server in required mode (`sign_in` is true) or in open mode.
     pub(super) fn tell(self, tag: &str, sign_in: bool) -> path::Operation {
-        let (mut codes, mut told) = (self.codes, self.told.tag(tag));
+        let (mut codes, mut builder) = (self.codes, self.builder.tag(tag));
         let needed = match self.access {
             Access::Everyone => None,
             Access::Anyone => Some((TOKEN, false)),
@@ -139,15 +139,15 @@ impl Operation {
         if let Some((scheme, needed)) = needed {
             codes.push(Code::Unauthorized);
             let nothing: [&str; 0] = [];
-            told = told.security(SecurityRequirement::new(scheme, nothing));
+            builder = builder.security(SecurityRequirement::new(scheme, nothing));
             if !needed {
-                told = told.security(SecurityRequirement::default());
+                builder = builder.security(SecurityRequirement::default());
             }
         }
         for (status, response) in refusal::responses(codes) {
-            told = told.response(status.as_str(), response);
+            builder = builder.response(status.as_str(), response);
         }
-        told.build()
+        builder.build()
     }
 
     /// Returns a reference to the schema of a type, and adds the schema to the document.
