@@ -6,7 +6,7 @@ use super::{
         ChatRecord, Kind, MemberRecord, MessageRecord, Record, SessionRecord, UserRecord,
     },
     chat::chat_exists,
-    dialect, epoch,
+    epoch, lock,
 };
 use crate::{
     database::{Database, DatabaseTransaction, LARGEST, flaws_of_rows, on},
@@ -148,10 +148,10 @@ impl Restore {
     /// chat, so these two tables are enough. Other nodes cannot insert users or chats before the import ends.
     pub async fn begin(store: &Database) -> Result<Option<Self>, Error> {
         let mut tx = store.begin().await?;
-        if !dialect::lock_if_empty(&mut tx).await? {
+        if !lock::lock_if_empty(&mut tx).await? {
             return Ok(None);
         }
-        dialect::disable_timeouts(&mut tx).await?;
+        disable_timeouts(&mut tx).await?;
         Ok(Some(Self(tx)))
     }
 
@@ -161,7 +161,7 @@ impl Restore {
         let Some(kind) = rows.first().map(Record::kind) else {
             return Ok(());
         };
-        let table = dialect::with_given_ids(&self.0, columns(kind));
+        let table = with_given_ids(&self.0, columns(kind));
         on!(tx &mut self.0, |db| {
             let mut sql = QueryBuilder::new(table);
             sql.push_values(rows, |mut row, record| match record {
@@ -232,7 +232,7 @@ impl Restore {
     /// Commits the import. New rows get ids above `last`. The log begins a new epoch, so that clients reload
     /// their chats.
     pub async fn commit(mut self, last: LastIds) -> Result<(), Error> {
-        dialect::set_last_ids(&mut self.0, last).await?;
+        set_last_ids(&mut self.0, last).await?;
         epoch::begin(&mut self.0).await?;
         self.0.commit().await
     }
@@ -352,7 +352,7 @@ impl Snapshot {
     /// Returns the last assigned ids. Sequences of Postgres are not part of a snapshot, so an id may be
     /// higher than in the snapshot, but never lower than an id of its rows.
     pub async fn last_ids(&mut self) -> Result<LastIds, Error> {
-        Ok(dialect::last_ids(&mut self.tx).await?)
+        Ok(last_ids(&mut self.tx).await?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads and creates chats, and changes a chat and its memberships under a row lock (`LockedChat`).
 
-use super::{dialect, read_position::latest_message};
+use super::{lock, read_position::latest_message};
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
@@ -127,7 +127,7 @@ async fn check_created_limit(
 ) -> Result<(), Error> {
     const MADE: &str = "SELECT count(*) FROM (SELECT 1 FROM chat \
                         WHERE created_by = $1 AND deleted_at IS NULL LIMIT $2) made";
-    dialect::hold_user(tx, user).await?;
+    lock::hold_user(tx, user).await?;
     let made: i64 = on!(tx tx, |db| query_scalar(MADE)
         .bind(user)
         .bind(i64::from(most))
@@ -163,7 +163,7 @@ impl LockedChatRepository {
     /// nothing.
     pub async fn lock(&self, chat: ChatId) -> Result<LockedChat, Error> {
         let mut tx = self.0.begin().await?;
-        dialect::lock_chats(&mut tx, &[chat]).await?;
+        lock::lock_chats(&mut tx, &[chat]).await?;
         Ok(LockedChat { tx, chat })
     }
 }
@@ -231,7 +231,7 @@ impl LockedChat {
         let Some(most) = most else {
             return Ok(());
         };
-        dialect::hold_user(&mut self.tx, user).await?;
+        lock::hold_user(&mut self.tx, user).await?;
         let chats: i64 = on!(tx &mut self.tx, |db| query_scalar(CHATS)
             .bind(user)
             .bind(i64::from(most) + 1)

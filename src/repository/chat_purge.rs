@@ -1,7 +1,7 @@
 //! Purges the rows of deleted chats, a few rows per transaction: one statement over hundreds of thousands of
 //! messages would block all writers. Also reads which chats lack an admin or members, for admin succession.
 
-use super::dialect::{self, column};
+use super::list::column;
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
@@ -80,7 +80,7 @@ impl ChatPurgeRepository {
     /// Returns false if no deleted chat is left, or if other nodes have locked all deleted chats.
     pub async fn step(&self) -> Result<bool, Error> {
         let mut tx = self.0.begin().await?;
-        let Some(chat) = dialect::next_deleted_chat(&mut tx).await? else {
+        let Some(chat) = next_deleted_chat(&mut tx).await? else {
             return Ok(false);
         };
         for rows in [MESSAGES, MEMBERS, CHAT] {

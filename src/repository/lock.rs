@@ -2,7 +2,7 @@
 //! locks; there the functions only read, or do nothing.
 
 use super::{
-    dialect::{column, json},
+    list::{column, json},
     message::Head,
 };
 use crate::{

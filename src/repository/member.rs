@@ -3,7 +3,7 @@
 
 use super::{
     chat::chat_exists,
-    dialect::{self, column, json},
+    list::{column, json},
     read_position::{latest_message, read_position},
 };
 use crate::{
@@ -199,7 +199,7 @@ impl MemberRepository {
         &self,
         pairs: &[(UserId, ChatId)],
     ) -> Result<Vec<MembershipStatus>, Error> {
-        Ok(dialect::memberships(&self.0, pairs).await?)
+        Ok(memberships(&self.0, pairs).await?)
     }
 
     /// Returns the pairs that are not a membership although both the user and the chat exist.
@@ -207,7 +207,7 @@ impl MemberRepository {
         &self,
         pairs: &[(UserId, ChatId)],
     ) -> Result<Vec<(UserId, ChatId)>, Error> {
-        Ok(dialect::non_members(&self.0, pairs).await?)
+        Ok(non_members(&self.0, pairs).await?)
     }
 
     /// Returns the head of the chat; null if the chat does not exist.
@@ -229,7 +229,7 @@ impl MemberRepository {
         loop {
             attempts -= 1;
             let mut tx = self.0.begin().await?;
-            match dialect::join(&mut tx, &pairs, Role::Participant, Timestamp::now()).await {
+            match join(&mut tx, &pairs, Role::Participant, Timestamp::now()).await {
                 // A user or chat was deleted during the insert. The next attempt sees the deletion and skips
                 // the pair.
                 Err(sqlx::Error::Database(e)) if attempts > 0 && e.is_foreign_key_violation() => {}
@@ -297,6 +297,71 @@ pub(crate) async fn users(store: &Database, ids: &[UserId]) -> Result<Vec<User>>
         }
         Database::Sqlite(embedded) => {
             let query = query_as(SQLITE).bind(json(ids, |id| id.0));
+            query.fetch_all(embedded.readers()).await
+        }
+    }
+}
+
+/// Returns the membership status of each pair of user and chat, in the order of `pairs`.
+async fn memberships(
+    store: &Database,
+    pairs: &[(UserId, ChatId)],
+) -> Result<Vec<MembershipStatus>> {
+    const POSTGRES: &str = "SELECT \
+        (SELECT username FROM customer WHERE customer_id = k.u) AS username, \
+        (SELECT seq FROM chat WHERE chat_id = k.c AND deleted_at IS NULL) AS head, \
+        (SELECT role FROM customer_chat WHERE customer_id = k.u AND chat_id = k.c) AS role, \
+        (SELECT epoch FROM log_epoch) AS epoch \
+        FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS k (u, c, n) ORDER BY k.n";
+    const SQLITE: &str = "SELECT \
+        (SELECT username FROM customer WHERE customer_id = k.value ->> 0) AS username, \
+        (SELECT seq FROM chat WHERE chat_id = k.value ->> 1 AND deleted_at IS NULL) AS head, \
+        (SELECT role FROM customer_chat WHERE customer_id = k.value ->> 0 \
+            AND chat_id = k.value ->> 1) AS role, \
+        (SELECT epoch FROM log_epoch) AS epoch \
+        FROM json_each($1) AS k ORDER BY k.key";
+    match store {
+        Database::Postgres(pool) => {
+            let query = query_as(POSTGRES).bind(column(pairs, |(user, _)| user.0));
+            query
+                .bind(column(pairs, |(_, chat)| chat.0))
+                .fetch_all(pool)
+                .await
+        }
+        Database::Sqlite(embedded) => {
+            let query = query_as(SQLITE).bind(json(pairs, |(user, chat)| (user.0, chat.0)));
+            query.fetch_all(embedded.readers()).await
+        }
+    }
+}
+
+/// Returns the pairs that are not a membership although both the user and the chat exist. Pairs with a
+/// deleted user or chat are left out, because the deletion is reported separately. One statement reads all
+/// tables, so that a concurrent deletion is not mistaken for the end of a membership.
+async fn non_members(
+    store: &Database,
+    pairs: &[(UserId, ChatId)],
+) -> Result<Vec<(UserId, ChatId)>> {
+    const POSTGRES: &str = "SELECT k.u, k.c FROM unnest($1::bigint[], $2::bigint[]) AS k (u, c) \
+        JOIN customer u ON u.customer_id = k.u \
+        JOIN chat c ON c.chat_id = k.c AND c.deleted_at IS NULL \
+        WHERE NOT EXISTS (SELECT FROM customer_chat m \
+            WHERE m.customer_id = k.u AND m.chat_id = k.c)";
+    const SQLITE: &str = "SELECT k.value ->> 0, k.value ->> 1 FROM json_each($1) AS k \
+        JOIN customer u ON u.customer_id = k.value ->> 0 \
+        JOIN chat c ON c.chat_id = k.value ->> 1 AND c.deleted_at IS NULL \
+        WHERE NOT EXISTS (SELECT 1 FROM customer_chat m \
+            WHERE m.customer_id = k.value ->> 0 AND m.chat_id = k.value ->> 1)";
+    match store {
+        Database::Postgres(pool) => {
+            let query = query_as(POSTGRES).bind(column(pairs, |(user, _)| user.0));
+            query
+                .bind(column(pairs, |(_, chat)| chat.0))
+                .fetch_all(pool)
+                .await
+        }
+        Database::Sqlite(embedded) => {
+            let query = query_as(SQLITE).bind(json(pairs, |(user, chat)| (user.0, chat.0)));
             query.fetch_all(embedded.readers()).await
         }
     }

@@ -1,6 +1,9 @@
 //! Reads messages by id, by page, by change and by search. The message log (`message_log`) writes them.
 
-use super::{chat::chat_exists, dialect};
+use super::{
+    chat::chat_exists,
+    list::{column, json},
+};
 use crate::{
     database::{Database, on},
     error::Error,
@@ -103,7 +106,7 @@ impl MessageRepository {
     /// Returns the messages with these ids, in no particular order. Missing messages are left out; messages
     /// of a deleted chat are returned until the purge removes them.
     pub async fn find_all(&self, ids: &[MessageId]) -> Result<Vec<Message>, Error> {
-        Ok(dialect::read_messages(&self.0, ids).await?)
+        Ok(read_messages(&self.0, ids).await?)
     }
 
     /// Returns the chat that a message was sent to; null if the message or its chat does not exist. The chat
@@ -277,5 +280,25 @@ impl MessagePage {
             rows,
             is_truncated: false,
         })
+    }
+}
+
+const MESSAGES_POSTGRES: &str = select_messages!("WHERE m.message_id = ANY($1)");
+const MESSAGES_SQLITE: &str =
+    select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
+
+/// Returns the messages with these ids, in no particular order. Missing messages are left out.
+async fn read_messages(store: &Database, ids: &[MessageId]) -> Result<Vec<Message>> {
+    match store {
+        Database::Postgres(pool) => {
+            query_as(MESSAGES_POSTGRES)
+                .bind(column(ids, |id| id.0))
+                .fetch_all(pool)
+                .await
+        }
+        Database::Sqlite(embedded) => {
+            let query = query_as(MESSAGES_SQLITE).bind(json(ids, |id| id.0));
+            query.fetch_all(embedded.readers()).await
+        }
     }
 }

@@ -2,8 +2,9 @@
 //! Every writer locks the chats first, so that seqs, message ids and commits have one order on all nodes.
 
 use super::{
-    dialect::{self, column, json},
-    message::Head,
+    list::{column, json},
+    lock,
+    message::{Head, select_messages},
     single_send::{self, SendAttempt, SingleMessage},
     user_deletion::{self, DeletionStep},
 };
@@ -12,7 +13,7 @@ use crate::{
     error::Error,
     model::{ChatId, ClientMessageId, Content, Message, MessageId, Role, Seq, Timestamp, UserId},
 };
-use sqlx::{Result, query, query_scalar};
+use sqlx::{Result, query, query_as, query_scalar};
 
 /// Writes to the message log.
 #[derive(Clone)]
@@ -115,7 +116,7 @@ impl MessageLogRepository {
     /// Begins a transaction in which each wait for a lock is limited to 250 ms on Postgres.
     pub async fn begin_with_short_lock_timeout(&self) -> Result<MessageLogTransaction, Error> {
         let mut tx = self.0.begin().await?;
-        dialect::set_short_lock_timeout(&mut tx).await?;
+        lock::set_short_lock_timeout(&mut tx).await?;
         Ok(MessageLogTransaction(tx))
     }
 
@@ -123,7 +124,7 @@ impl MessageLogRepository {
     /// locked when the function returns.
     pub async fn unlocked(&self, chats: &[ChatId]) -> Result<Vec<ChatId>, Error> {
         let mut tx = self.0.begin().await?;
-        Ok(dialect::unlocked(&mut tx, chats).await?)
+        Ok(lock::unlocked(&mut tx, chats).await?)
     }
 
     /// Runs one step of a user's deletion: deletes some of the user's messages, and with the last messages
@@ -140,7 +141,7 @@ impl MessageLogRepository {
 
     /// Returns the committed heads of the chats. Missing and deleted chats are left out.
     pub async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
-        Ok(dialect::heads(&self.0, chats).await?)
+        Ok(heads(&self.0, chats).await?)
     }
 }
 
@@ -148,7 +149,7 @@ impl MessageLogTransaction {
     /// Locks the chats against all other writers, in order of id, and returns their heads. Missing and
     /// deleted chats are left out.
     pub async fn lock_chats(&mut self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
-        Ok(dialect::lock_chats(&mut self.0, chats).await?)
+        Ok(lock::lock_chats(&mut self.0, chats).await?)
     }
 
     /// Returns the users, each with its memberships in `chats`. The users cannot be deleted before the
@@ -158,17 +159,17 @@ impl MessageLogTransaction {
         users: &[UserId],
         chats: &[ChatId],
     ) -> Result<Vec<Author>, Error> {
-        Ok(dialect::authors(&mut self.0, users, chats).await?)
+        Ok(authors(&mut self.0, users, chats).await?)
     }
 
     /// Returns the messages with these ids in these chats. Missing messages are left out.
     pub async fn messages(&mut self, named: &[(ChatId, MessageId)]) -> Result<Vec<Message>, Error> {
-        Ok(dialect::messages(&mut self.0, named).await?)
+        Ok(messages(&mut self.0, named).await?)
     }
 
     /// Returns the messages that are already stored under these idempotency keys.
     pub async fn duplicates(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Message>, Error> {
-        Ok(dialect::duplicates(&mut self.0, keys).await?)
+        Ok(duplicates(&mut self.0, keys).await?)
     }
 
     /// Returns the user's latest message in the chat that is not deleted; null if there is none.
@@ -191,17 +192,17 @@ impl MessageLogTransaction {
         heads: &[Head],
         now: Timestamp,
     ) -> Result<Vec<MessageId>, Error> {
-        Ok(dialect::append(&mut self.0, rows, heads, now).await?)
+        Ok(append(&mut self.0, rows, heads, now).await?)
     }
 
     /// Stores the new state of messages that were edited or deleted.
     pub async fn update(&mut self, messages: &[Message]) -> Result<(), Error> {
-        Ok(dialect::update(&mut self.0, messages).await?)
+        Ok(update(&mut self.0, messages).await?)
     }
 
     /// Sets the heads of the chats.
     pub async fn advance(&mut self, heads: &[Head]) -> Result<(), Error> {
-        Ok(dialect::advance(&mut self.0, heads).await?)
+        Ok(advance(&mut self.0, heads).await?)
     }
 
     /// Commits the transaction. After an error the commit may be in doubt: the changes may or may not be
@@ -366,4 +367,117 @@ pub(crate) async fn advance_to_last(tx: &mut DatabaseTransaction, chats: &[ChatI
         }
     }
     Ok(())
+}
+
+/// Returns the committed heads of the chats. Missing and deleted chats are left out.
+async fn heads(store: &Database, chats: &[ChatId]) -> Result<Vec<Head>> {
+    const POSTGRES: &str = "SELECT chat_id, seq FROM chat \
+                            WHERE chat_id = ANY($1) AND deleted_at IS NULL";
+    const SQLITE: &str = "SELECT chat_id, seq FROM chat \
+                          WHERE chat_id IN (SELECT value FROM json_each($1)) \
+                          AND deleted_at IS NULL";
+    match store {
+        Database::Postgres(pool) => {
+            query_as(POSTGRES)
+                .bind(column(chats, |c| c.0))
+                .fetch_all(pool)
+                .await
+        }
+        Database::Sqlite(embedded) => {
+            query_as(SQLITE)
+                .bind(json(chats, |c| c.0))
+                .fetch_all(embedded.readers())
+                .await
+        }
+    }
+}
+
+/// Returns the users, each with its memberships in `chats`. On Postgres the users cannot be deleted before
+/// the transaction ends.
+async fn authors(
+    tx: &mut DatabaseTransaction,
+    users: &[UserId],
+    chats: &[ChatId],
+) -> Result<Vec<Author>> {
+    const POSTGRES: &str = "SELECT u.customer_id, u.username, m.chat_id, m.role FROM customer u \
+                            LEFT JOIN customer_chat m \
+                            ON m.customer_id = u.customer_id AND m.chat_id = ANY($2) \
+                            WHERE u.customer_id = ANY($1) ORDER BY u.customer_id \
+                            FOR KEY SHARE OF u";
+    const SQLITE: &str = "SELECT u.customer_id, u.username, m.chat_id, m.role FROM customer u \
+                          LEFT JOIN customer_chat m ON m.customer_id = u.customer_id \
+                          AND m.chat_id IN (SELECT value FROM json_each($2)) \
+                          WHERE u.customer_id IN (SELECT value FROM json_each($1))";
+    match tx {
+        DatabaseTransaction::Postgres(tx) => {
+            let query = query_as(POSTGRES).bind(column(users, |u| u.0));
+            query
+                .bind(column(chats, |c| c.0))
+                .fetch_all(&mut **tx)
+                .await
+        }
+        DatabaseTransaction::Sqlite(tx) => {
+            let query = query_as(SQLITE).bind(json(users, |u| u.0));
+            query.bind(json(chats, |c| c.0)).fetch_all(&mut **tx).await
+        }
+    }
+}
+
+/// Returns the messages with these ids in these chats. The chat is part of each condition, because on
+/// Postgres the primary key is `(chat_id, message_id)` and the table may be partitioned by chat.
+async fn messages(
+    tx: &mut DatabaseTransaction,
+    named: &[(ChatId, MessageId)],
+) -> Result<Vec<Message>> {
+    const POSTGRES: &str = select_messages!(
+        "JOIN unnest($1::bigint[], $2::bigint[]) AS k (chat, id) \
+         ON m.chat_id = k.chat AND m.message_id = k.id"
+    );
+    const SQLITE: &str = select_messages!(
+        "JOIN json_each($1) AS k ON m.chat_id = k.value ->> 0 AND m.message_id = k.value ->> 1"
+    );
+    match tx {
+        DatabaseTransaction::Postgres(tx) => {
+            query_as(POSTGRES)
+                .bind(column(named, |(chat, _)| chat.0))
+                .bind(column(named, |(_, id)| id.0))
+                .fetch_all(&mut **tx)
+                .await
+        }
+        DatabaseTransaction::Sqlite(tx) => {
+            query_as(SQLITE)
+                .bind(json(named, |(chat, id)| (chat.0, id.0)))
+                .fetch_all(&mut **tx)
+                .await
+        }
+    }
+}
+
+/// Returns the messages that are stored under these idempotency keys. The condition `IS NOT NULL` lets
+/// Postgres use the partial index on the keys.
+async fn duplicates(tx: &mut DatabaseTransaction, keys: &[IdempotencyKey]) -> Result<Vec<Message>> {
+    const POSTGRES: &str = select_messages!(
+        "JOIN unnest($1::bigint[], $2::bigint[], $3::text[]) AS k (chat, author, key) \
+         ON m.chat_id = k.chat AND m.customer_id = k.author AND m.client_message_id = k.key \
+         AND m.client_message_id IS NOT NULL"
+    );
+    const SQLITE: &str = select_messages!(
+        "JOIN json_each($1) AS k ON m.chat_id = k.value ->> 0 \
+         AND m.customer_id = k.value ->> 1 AND m.client_message_id = k.value ->> 2 \
+         AND m.client_message_id IS NOT NULL"
+    );
+    match tx {
+        DatabaseTransaction::Postgres(tx) => {
+            query_as(POSTGRES)
+                .bind(column(keys, |k| k.chat.0))
+                .bind(column(keys, |k| k.author.0))
+                .bind(column(keys, |k| k.key.as_str()))
+                .fetch_all(&mut **tx)
+                .await
+        }
+        DatabaseTransaction::Sqlite(tx) => {
+            let rows = json(keys, |k| (k.chat.0, k.author.0, k.key.as_str()));
+            query_as(SQLITE).bind(rows).fetch_all(&mut **tx).await
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! SQL access to the database: one cloneable repository struct per aggregate. Most queries are written once
-//! and run on both Postgres and SQLite. A statement that differs has one constant per database; the module
-//! `dialect` collects the functions around such statements.
+//! and run on both Postgres and SQLite. A statement that differs has one constant per database, side by side.
+//! The module `list` binds lists of rows for both.
 
 mod backup;
 mod backup_row;
 mod chat;
 mod chat_purge;
-mod dialect;
 mod epoch;
+mod list;
 mod lock;
 mod member;
 mod message;

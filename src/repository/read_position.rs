@@ -2,7 +2,7 @@
 
 use super::{
     chat::chat_exists,
-    dialect::{self, column, json},
+    list::{column, json},
 };
 use crate::{
     database::{Database, DatabaseTransaction},
@@ -84,14 +84,14 @@ impl ReadPositionRepository {
     /// chat.
     pub async fn advance(&self, marks: &[ReadMark]) -> Result<Vec<MovedPosition>, Error> {
         let mut tx = self.0.begin().await?;
-        let moved = dialect::mark_read(&mut tx, marks).await?;
+        let moved = mark_read(&mut tx, marks).await?;
         tx.commit().await?;
         Ok(moved)
     }
 
     /// Returns the stored facts about each mark, in the order of `marks`.
     pub async fn read(&self, marks: &[ReadMark]) -> Result<Vec<Position>, Error> {
-        Ok(dialect::positions(&self.0, marks).await?)
+        Ok(positions(&self.0, marks).await?)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Login sessions: begins, finds, lists and ends them. The session service calls it for logins and tokens.
 
-use super::dialect;
+use super::list::{column, json};
 use crate::{
-    database::{Database, on},
+    database::{Database, DatabaseTransaction, on},
     error::Error,
     model::{Session, SessionId, Timestamp, UserId},
 };
@@ -184,13 +184,13 @@ impl SessionRepository {
 
     /// Returns the ids that have no session.
     pub async fn missing(&self, sessions: &[SessionId]) -> Result<Vec<SessionId>, Error> {
-        Ok(dialect::missing_sessions(&self.0, sessions).await?)
+        Ok(missing_sessions(&self.0, sessions).await?)
     }
 
     /// Returns the current time of the clock that all nodes share, which is the clock of the database server
     /// on Postgres. A node with a wrong clock must not end sessions that other nodes began.
     pub async fn now(&self) -> Result<Timestamp, Error> {
-        Ok(dialect::now(&self.0).await?)
+        Ok(now(&self.0).await?)
     }
 
     /// Records the use of sessions. Returns the sessions that have not expired.
@@ -200,7 +200,7 @@ impl SessionRepository {
         now: Timestamp,
     ) -> Result<Vec<SessionId>, Error> {
         let mut tx = self.0.begin().await?;
-        let alive = dialect::touch_sessions(&mut tx, sessions, now).await?;
+        let alive = touch_sessions(&mut tx, sessions, now).await?;
         tx.commit().await?;
         Ok(alive)
     }
@@ -229,6 +229,58 @@ fn over_limit(mut others: Vec<SessionId>, rank: impl Fn(SessionId) -> u8) -> Vec
     }
     others.truncate(over);
     others
+}
+
+/// Returns the ids that have no session.
+async fn missing_sessions(store: &Database, ids: &[SessionId]) -> sqlx::Result<Vec<SessionId>> {
+    const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
+        WHERE NOT EXISTS (SELECT FROM session s WHERE s.session_id = k.id)";
+    const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
+        WHERE NOT EXISTS (SELECT 1 FROM session s WHERE s.session_id = k.value)";
+    match store {
+        Database::Postgres(pool) => {
+            let query = query_scalar(POSTGRES).bind(column(ids, |id| id.0));
+            query.fetch_all(pool).await
+        }
+        Database::Sqlite(embedded) => {
+            let query = query_scalar(SQLITE).bind(json(ids, |id| id.0));
+            query.fetch_all(embedded.readers()).await
+        }
+    }
+}
+
+/// Returns the current time: the clock of the database server on Postgres, the clock of this process on
+/// SQLite.
+async fn now(store: &Database) -> sqlx::Result<Timestamp> {
+    const POSTGRES: &str = "SELECT clock_timestamp()";
+    match store {
+        Database::Postgres(pool) => query_scalar(POSTGRES).fetch_one(pool).await,
+        Database::Sqlite(_) => Ok(Timestamp::now()),
+    }
+}
+
+/// Records `now` as the last use of the sessions. Returns the sessions that have not expired; expired and
+/// missing sessions are not changed.
+async fn touch_sessions(
+    tx: &mut DatabaseTransaction,
+    sessions: &[SessionId],
+    now: Timestamp,
+) -> sqlx::Result<Vec<SessionId>> {
+    const POSTGRES: &str = "UPDATE session SET last_used_at = $2 \
+        WHERE session_id = ANY($1) AND expires_at > $2 RETURNING session_id";
+    const SQLITE: &str = "UPDATE session SET last_used_at = $2 \
+        WHERE session_id IN (SELECT value FROM json_each($1)) AND expires_at > $2 \
+        RETURNING session_id";
+    match tx {
+        DatabaseTransaction::Postgres(tx) => {
+            let query = query_scalar(POSTGRES).bind(column(sessions, |s| s.0));
+            query.bind(now).fetch_all(&mut **tx).await
+        }
+        DatabaseTransaction::Sqlite(tx) => {
+            let query = query_scalar(SQLITE).bind(json(sessions, |s| s.0));
+            query.bind(now).fetch_all(&mut **tx).await
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! not hashed yet. The demo data has the users, chats and memberships of the original server's script, and
 //! enough messages for every example in the original server's documentation.
 
-use super::dialect;
+use super::lock;
 use crate::{
     database::{Database, on},
     error::Error,
@@ -74,7 +74,7 @@ impl DemoDataRepository {
                                VALUES ($1, $2, $3, $4, $4, $5) RETURNING message_id";
         let now = Timestamp::now();
         let mut tx = self.0.begin().await?;
-        if !dialect::lock_if_empty(&mut tx).await? {
+        if !lock::lock_if_empty(&mut tx).await? {
             return Ok(false);
         }
         for (id, name) in (1..).zip(USERS) {

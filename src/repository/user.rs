@@ -1,6 +1,9 @@
 //! Reads, creates and changes users. The module `user_deletion` deletes them.
 
-use super::dialect;
+use super::{
+    list::{column, json},
+    lock, member,
+};
 use crate::{
     database::{Database, on},
     error::{Error, OnConstraint},
@@ -53,12 +56,12 @@ impl UserRepository {
 
     /// Returns the ids that have no user.
     pub async fn missing(&self, ids: &[UserId]) -> Result<Vec<UserId>, Error> {
-        Ok(dialect::missing_users(&self.0, ids).await?)
+        Ok(missing_users(&self.0, ids).await?)
     }
 
     /// Returns the users with these ids, in no particular order. Missing users are left out.
     pub async fn find_all(&self, ids: &[UserId]) -> Result<Vec<User>, Error> {
-        Ok(dialect::users(&self.0, ids).await?)
+        Ok(member::users(&self.0, ids).await?)
     }
 
     /// Returns the user with this name, in any Unicode normal form; null if no user matches.
@@ -134,7 +137,7 @@ impl UserRepository {
         const NAME: &str = "SELECT username FROM customer WHERE customer_id = $1";
         let skeletons = name.map(|name| Skeletons::of(name.as_str()));
         let mut tx = self.0.begin().await?;
-        dialect::lock_user(&mut tx, id).await?;
+        lock::lock_user(&mut tx, id).await?;
         let former_name = on!(tx &mut tx, |db| query_scalar(NAME)
             .bind(id)
             .fetch_optional(db)
@@ -173,4 +176,22 @@ fn name_taken(name: &Username) -> Error {
     let message =
         format!("The username {name} is taken, or looks like one that is; choose another");
     Error::new(crate::error::Code::UsernameTaken, message)
+}
+
+/// Returns the ids that have no user.
+async fn missing_users(store: &Database, ids: &[UserId]) -> sqlx::Result<Vec<UserId>> {
+    const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
+        WHERE NOT EXISTS (SELECT FROM customer u WHERE u.customer_id = k.id)";
+    const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
+        WHERE NOT EXISTS (SELECT 1 FROM customer u WHERE u.customer_id = k.value)";
+    match store {
+        Database::Postgres(pool) => {
+            let query = query_scalar(POSTGRES).bind(column(ids, |id| id.0));
+            query.fetch_all(pool).await
+        }
+        Database::Sqlite(embedded) => {
+            let query = query_scalar(SQLITE).bind(json(ids, |id| id.0));
+            query.fetch_all(embedded.readers()).await
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Deletes a user in steps of bounded size, so that a user with many messages does not block other writers
 //! for long. The writer repeats `step` until the user is gone.
 
-use super::{chat::chat_exists, dialect, message_log::MessageLogTransaction};
+use super::{chat::chat_exists, chat_purge, lock, message_log, message_log::MessageLogTransaction};
 use crate::{
     database::{Database, on},
     error::Error,
@@ -51,8 +51,8 @@ pub(super) async fn step(
         let mut tx = MessageLogTransaction(store.begin().await?);
         let chats = tx.chats_of_next(user).await?;
         tx.lock_chats(&chats).await?;
-        dialect::lock_deleted_chats(&mut tx.0, &chats).await?;
-        if !dialect::lock_user(&mut tx.0, user).await? {
+        chat_purge::lock_deleted_chats(&mut tx.0, &chats).await?;
+        if !lock::lock_user(&mut tx.0, user).await? {
             return Ok(None);
         }
         // The lock on the user stops new messages and memberships. A message or membership that came before
@@ -64,7 +64,7 @@ pub(super) async fn step(
         let tombstones = tx.tombstone(user, now, MAX_MESSAGES - anonymized).await?;
         let mut advanced: Vec<ChatId> = tombstones.iter().map(|t| t.chat_id).collect();
         advanced.dedup();
-        dialect::advance_to_last(&mut tx.0, &advanced).await?;
+        message_log::advance_to_last(&mut tx.0, &advanced).await?;
         let done = anonymized + (tombstones.len() as i64) < MAX_MESSAGES;
         if done {
             tx.promote_successors(user).await?;
