@@ -1,24 +1,14 @@
 //! Chats without an admin, or without members.
 
 use crate::harness::{
-    Client, Database, Person, Process, Room, Server, Store, field, on_both_stores, patiently,
+    Client, Database, Person, Process, Room, Server, Store, apply, both_stores, field, patiently,
+    rstest,
 };
 use futures_util::{StreamExt, future::join, stream};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio::time;
-
-on_both_stores!(
-    a_promotion_and_the_deletion_of_the_promoted_leave_an_admin,
-    two_admins_and_their_successor_deleted_at_once_leave_an_admin,
-    a_chat_goes_with_the_account_of_its_only_member,
-    chats_without_an_admin_get_one_at_the_start,
-    a_chat_without_an_admin_gets_one_after_the_deletion_of_a_user,
-    a_chat_without_an_admin_gets_one_after_a_deletion_that_outlasts_its_request,
-    chats_without_members_go_after_thirty_days,
-    open_mode_changes_nothing,
-);
 
 const REQUIRED: [&str; 2] = ["--auth=required", "--rate-limit=off"];
 /// Rounds of a race, and how many of them are under way at once.
@@ -108,6 +98,7 @@ async fn process(database: &Database) -> Process {
 
 const HEALED: &str = "a chat without an admin has one again";
 
+#[apply(both_stores)]
 async fn a_promotion_and_the_deletion_of_the_promoted_leave_an_admin(store: Store) {
     let database = Database::new(store).await;
     let server = process(&database).await;
@@ -133,6 +124,7 @@ async fn a_promotion_and_the_deletion_of_the_promoted_leave_an_admin(store: Stor
     assert!(!log.contains(HEALED), "none was without an admin: {log}");
 }
 
+#[apply(both_stores)]
 async fn two_admins_and_their_successor_deleted_at_once_leave_an_admin(store: Store) {
     let database = Database::new(store).await;
     let server = process(&database).await;
@@ -170,6 +162,7 @@ async fn process_beside(store: Store, database: &Database) -> Option<Process> {
     }
 }
 
+#[apply(both_stores)]
 async fn a_chat_goes_with_the_account_of_its_only_member(store: Store) {
     let server = Server::start_with(store, &REQUIRED).await;
     let (carl, dora) = (server.person("carl").await, server.person("dora").await);
@@ -203,6 +196,7 @@ async fn left_by_open_mode(store: Store) -> (Database, i64, i64) {
     (room.server.stop().await, chat, empty)
 }
 
+#[apply(both_stores)]
 async fn chats_without_an_admin_get_one_at_the_start(store: Store) {
     let (database, chat, empty) = left_by_open_mode(store).await;
     let server = Server::start_on(database, &REQUIRED).await;
@@ -225,6 +219,7 @@ async fn chats_without_an_admin_get_one_at_the_start(store: Store) {
     server.stop().await;
 }
 
+#[apply(both_stores)]
 async fn a_chat_without_an_admin_gets_one_after_the_deletion_of_a_user(store: Store) {
     let server = Server::start_with(store, &REQUIRED).await;
     let carl = server.person("carl").await;
@@ -246,6 +241,7 @@ async fn a_chat_without_an_admin_gets_one_after_the_deletion_of_a_user(store: St
     server.stop().await;
 }
 
+#[apply(both_stores)]
 async fn a_chat_without_an_admin_gets_one_after_a_deletion_that_outlasts_its_request(store: Store) {
     const MANY: i64 = 40_000;
     const UNGOVERNED: &str = "SELECT count(*) FROM customer_chat WHERE role = 'participant'";
@@ -271,6 +267,7 @@ async fn a_chat_without_an_admin_gets_one_after_a_deletion_that_outlasts_its_req
     server.stop().await;
 }
 
+#[apply(both_stores)]
 async fn chats_without_members_go_after_thirty_days(store: Store) {
     let (database, chat, empty) = left_by_open_mode(store).await;
     let server = Server::start_on(database, &REQUIRED).await;
@@ -295,6 +292,7 @@ async fn chats_without_members_go_after_thirty_days(store: Store) {
     server.stop().await;
 }
 
+#[apply(both_stores)]
 async fn open_mode_changes_nothing(store: Store) {
     let (database, chat, _) = left_by_open_mode(store).await;
     let past = "UPDATE chat SET empty_since = '2026-01-01T00:00:00.000000+00:00'";

@@ -1,13 +1,8 @@
 //! Archives that say what cannot be.
 
-use crate::harness::{Client, Database, Server, Store, on_both_stores};
+use crate::harness::{Client, Database, Server, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-
-on_both_stores!(
-    an_archive_of_what_cannot_be_is_refused_and_nothing_is_stored,
-    check_finds_what_cannot_be,
-);
 
 /// A chat of three messages, the second of which is deleted and the third an answer.
 async fn archive(store: Store) -> Vec<Value> {
@@ -154,6 +149,7 @@ fn wrongs() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     ]
 }
 
+#[apply(both_stores)]
 async fn an_archive_of_what_cannot_be_is_refused_and_nothing_is_stored(store: Store) {
     let lines = archive(store).await;
     let copy = Database::new(store).await;
@@ -198,6 +194,7 @@ const BY_HAND: &[(&str, &str)] = &[
     ),
 ];
 
+#[apply(both_stores)]
 async fn check_finds_what_cannot_be(store: Store) {
     let right = whole(&archive(store).await);
     for (sql, words) in BY_HAND {

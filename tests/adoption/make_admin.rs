@@ -1,12 +1,7 @@
 //! An admin for a chat, by the command.
 
-use crate::harness::{Database, Server, Store, on_both_stores};
+use crate::harness::{Database, Server, Store, apply, both_stores, rstest};
 use serde_json::json;
-
-on_both_stores!(
-    an_admin_is_made_by_name_and_by_id,
-    what_is_not_clear_is_refused,
-);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_made_by_the_command_counts_on_running_servers() {
@@ -46,6 +41,7 @@ async fn unrun(store: Store) -> Database {
     server.stop().await
 }
 
+#[apply(both_stores)]
 async fn an_admin_is_made_by_name_and_by_id(store: Store) {
     let database = unrun(store).await;
     for (user, id, name) in [("carl", 1, "carl"), ("3", 3, "dora"), ("2", 2, "1")] {
@@ -61,6 +57,7 @@ async fn an_admin_is_made_by_name_and_by_id(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn what_is_not_clear_is_refused(store: Store) {
     let database = unrun(store).await;
     let before = database.export().await;

@@ -1,20 +1,8 @@
 //! Pages of other sites: a browser sends their requests, the server refuses those with an effect.
 
-use crate::harness::{Client, Reply, Server, Store, on_both_stores};
+use crate::harness::{Client, Reply, Server, Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::json;
-
-on_both_stores!(
-    pages_of_other_sites_change_nothing,
-    pages_of_other_sites_add_nobody_by_the_original_route,
-    pages_of_other_sites_open_no_socket,
-    own_and_allowed_pages_and_programs_are_welcome,
-    pages_of_other_sites_read_no_answer,
-    an_allowed_page_may_read_answers_and_their_headers,
-    an_allowed_page_is_told_in_advance,
-    a_name_that_only_points_here_is_refused,
-    every_loopback_name_is_answered,
-);
 
 const ALLOWED: &str = "https://chat.example.com";
 const ALLOW: &str = "--cors-allowed-origins=https://chat.example.com,https://other.example.com";
@@ -91,6 +79,7 @@ fn upgrade(mut headers: Headers) -> Headers {
     headers
 }
 
+#[apply(both_stores)]
 async fn pages_of_other_sites_change_nothing(store: Store) {
     let (_server, client) = world(store).await;
     let before = client.list("/chat").await;
@@ -108,6 +97,7 @@ async fn pages_of_other_sites_change_nothing(store: Store) {
     assert_eq!(client.list("/chat").await, before);
 }
 
+#[apply(both_stores)]
 async fn pages_of_other_sites_add_nobody_by_the_original_route(store: Store) {
     let (_server, client) = world(store).await;
     for headers in of_other_sites() {
@@ -119,6 +109,7 @@ async fn pages_of_other_sites_add_nobody_by_the_original_route(store: Store) {
     assert_eq!(client.list("/user/chat/1").await.len(), 0);
 }
 
+#[apply(both_stores)]
 async fn pages_of_other_sites_open_no_socket(store: Store) {
     let (_server, client) = world(store).await;
     for headers in of_other_sites() {
@@ -127,6 +118,7 @@ async fn pages_of_other_sites_open_no_socket(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn own_and_allowed_pages_and_programs_are_welcome(store: Store) {
     let (server, client) = world(store).await;
     for headers in of_friends(&server) {
@@ -148,6 +140,7 @@ async fn own_and_allowed_pages_and_programs_are_welcome(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn pages_of_other_sites_read_no_answer(store: Store) {
     let (_server, client) = world(store).await;
     for headers in of_other_sites() {
@@ -161,6 +154,7 @@ async fn pages_of_other_sites_read_no_answer(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn an_allowed_page_may_read_answers_and_their_headers(store: Store) {
     let (_server, client) = world(store).await;
     let headers = vec![("origin", ALLOWED.to_owned())];
@@ -177,6 +171,7 @@ async fn an_allowed_page_may_read_answers_and_their_headers(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn an_allowed_page_is_told_in_advance(store: Store) {
     let (_server, client) = world(store).await;
     let preflight = async |origin: &str| {
@@ -204,6 +199,7 @@ async fn an_allowed_page_is_told_in_advance(store: Store) {
     assert_eq!(foreign.header("access-control-allow-origin"), "");
 }
 
+#[apply(both_stores)]
 async fn a_name_that_only_points_here_is_refused(store: Store) {
     let (_server, client) = world(store).await;
     for host in [
@@ -230,6 +226,7 @@ async fn a_name_that_only_points_here_is_refused(store: Store) {
     assert_eq!(client.list("/chat").await.len(), 1);
 }
 
+#[apply(both_stores)]
 async fn every_loopback_name_is_answered(store: Store) {
     let (_server, client) = world(store).await;
     for host in [

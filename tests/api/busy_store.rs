@@ -1,14 +1,12 @@
 //! A store that is away, or busy with others, and one that does not like a message.
 
 use crate::harness::{
-    Client, Postgres, Room, Server, Socket, Store, change, on_both_stores, patiently,
+    Client, Postgres, Room, Server, Socket, Store, apply, both_stores, change, patiently, rstest,
 };
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use sqlx::Executor;
 use std::time::{Duration, Instant};
-
-on_both_stores!(a_message_that_the_store_refuses_fails_alone);
 
 /// Within this every send is answered.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -100,6 +98,7 @@ async fn a_send_does_not_wait_for_the_slow_requests_of_others() {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_message_that_the_store_refuses_fails_alone(store: Store) {
     const POSTGRES: &str = "CREATE FUNCTION choke() RETURNS trigger LANGUAGE plpgsql \
             AS $$ BEGIN RAISE EXCEPTION 'poison'; END $$; \

@@ -1,23 +1,14 @@
 //! Chats.
 
-use crate::harness::{Client, Server, Store, assert_keys, assert_now, field, on_both_stores};
+use crate::harness::{
+    Client, Server, Store, apply, assert_keys, assert_now, both_stores, field, rstest,
+};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
-on_both_stores!(
-    a_new_chat_is_answered_whole_and_found_at_its_location,
-    chats_are_listed_by_id,
-    a_page_has_100_chats_and_never_more_than_1000,
-    several_chats_may_share_a_name,
-    a_chat_is_renamed,
-    the_names_alias_is_understood,
-    a_deleted_chat_is_gone_for_ever,
-    a_deleted_chats_members_and_messages_go_and_its_users_stay,
-    a_slash_at_the_end_is_ignored,
-);
-
 const CHAT: [&str; 3] = ["chatId", "chatName", "createdAt"];
 
+#[apply(both_stores)]
 async fn a_new_chat_is_answered_whole_and_found_at_its_location(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -33,6 +24,7 @@ async fn a_new_chat_is_answered_whole_and_found_at_its_location(store: Store) {
     assert_eq!(client.list("/user/chat/1").await.len(), 0);
 }
 
+#[apply(both_stores)]
 async fn chats_are_listed_by_id(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -48,6 +40,7 @@ async fn chats_are_listed_by_id(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_page_has_100_chats_and_never_more_than_1000(store: Store) {
     const MANY: usize = 1_005;
     let server = Server::start(store).await;
@@ -69,6 +62,7 @@ async fn a_page_has_100_chats_and_never_more_than_1000(store: Store) {
     assert_eq!(field(&client.pages("/chat").await.concat(), "chatId"), ids);
 }
 
+#[apply(both_stores)]
 async fn several_chats_may_share_a_name(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -78,6 +72,7 @@ async fn several_chats_may_share_a_name(store: Store) {
     );
 }
 
+#[apply(both_stores)]
 async fn a_chat_is_renamed(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -94,6 +89,7 @@ async fn a_chat_is_renamed(store: Store) {
     assert_eq!(client.get(&path).await.expect(200), expected);
 }
 
+#[apply(both_stores)]
 async fn the_names_alias_is_understood(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -110,6 +106,7 @@ async fn the_names_alias_is_understood(store: Store) {
     assert_eq!(renamed["chatName"], "random");
 }
 
+#[apply(both_stores)]
 async fn a_deleted_chat_is_gone_for_ever(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -128,6 +125,7 @@ async fn a_deleted_chat_is_gone_for_ever(store: Store) {
     );
 }
 
+#[apply(both_stores)]
 async fn a_deleted_chats_members_and_messages_go_and_its_users_stay(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -169,6 +167,7 @@ async fn in_chat(client: &Client, user: i64, chat: i64) -> Value {
     client.say(user, chat, "Hi.").await
 }
 
+#[apply(both_stores)]
 async fn a_slash_at_the_end_is_ignored(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();

@@ -1,17 +1,10 @@
 //! What goes with a user who is deleted, and what stays.
 
-use crate::harness::{Server, Store, assert_now, field, on_both_stores};
+use crate::harness::{Server, Store, apply, assert_now, both_stores, field, rstest};
 use futures_util::future::{join, join_all};
 use serde_json::json;
 
-on_both_stores!(
-    a_deleted_user_is_gone_for_ever,
-    a_deleted_users_memberships_go,
-    a_deleted_users_messages_become_tombstones_with_numbers_of_their_own,
-    deleting_a_user_of_very_many_messages_leaves_no_gap,
-    messages_sent_while_their_author_is_deleted_leave_no_gap,
-);
-
+#[apply(both_stores)]
 async fn a_deleted_user_is_gone_for_ever(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -30,6 +23,7 @@ async fn a_deleted_user_is_gone_for_ever(store: Store) {
     assert!(client.new_user("carl").await > carl);
 }
 
+#[apply(both_stores)]
 async fn a_deleted_users_memberships_go(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -53,6 +47,7 @@ async fn a_deleted_users_memberships_go(store: Store) {
     assert_eq!(access.expect(200), json!({ "hasAccess": false }));
 }
 
+#[apply(both_stores)]
 async fn a_deleted_users_messages_become_tombstones_with_numbers_of_their_own(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -89,6 +84,7 @@ async fn a_deleted_users_messages_become_tombstones_with_numbers_of_their_own(st
     assert_eq!(client.say(sigmund, chat, "Gone?").await["seq"], 9);
 }
 
+#[apply(both_stores)]
 async fn deleting_a_user_of_very_many_messages_leaves_no_gap(store: Store) {
     const MANY: i64 = 1_100;
     let server = Server::start(store).await;
@@ -109,6 +105,7 @@ async fn deleting_a_user_of_very_many_messages_leaves_no_gap(store: Store) {
     );
 }
 
+#[apply(both_stores)]
 async fn messages_sent_while_their_author_is_deleted_leave_no_gap(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();

@@ -1,18 +1,10 @@
 //! Chats and users of very many messages: they go, and nobody waits for them.
 
 use crate::harness::{
-    Client, Database, Process, Room, Server, Socket, Store, number, on_both_stores,
+    Client, Database, Process, Room, Server, Socket, Store, apply, both_stores, number, rstest,
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-
-on_both_stores!(
-    a_chat_of_very_many_messages_goes_at_once_and_holds_nobody_up,
-    nothing_of_a_deleted_chat_is_there_while_it_is_swept_away,
-    a_server_killed_while_it_sweeps_finishes_after_its_restart,
-    a_user_of_very_many_messages_goes_and_holds_nobody_up,
-    a_user_goes_although_whoever_asked_has_gone,
-);
 
 /// What was rolled back after two seconds when one statement had to delete it.
 const VERY_MANY: i64 = 300_000;
@@ -42,6 +34,7 @@ async fn talk_until<F: Future<Output = bool>>(
     }
 }
 
+#[apply(both_stores)]
 async fn a_chat_of_very_many_messages_goes_at_once_and_holds_nobody_up(store: Store) {
     let room = Room::open(store).await;
     let database = &room.server.database;
@@ -66,6 +59,7 @@ async fn a_chat_of_very_many_messages_goes_at_once_and_holds_nobody_up(store: St
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn nothing_of_a_deleted_chat_is_there_while_it_is_swept_away(store: Store) {
     let room = Room::open(store).await;
     let (client, database, chat, carl) =
@@ -156,6 +150,7 @@ async fn process(database: &Database) -> (Process, Client) {
     (process, client)
 }
 
+#[apply(both_stores)]
 async fn a_server_killed_while_it_sweeps_finishes_after_its_restart(store: Store) {
     const MANY: i64 = 60_000;
     let database = Database::new(store).await;
@@ -220,6 +215,7 @@ async fn assert_buried(room: &Room, chats: &[i64]) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_user_of_very_many_messages_goes_and_holds_nobody_up(store: Store) {
     let room = Room::open(store).await;
     let chats = writer_of_many(&room).await;
@@ -238,6 +234,7 @@ async fn a_user_of_very_many_messages_goes_and_holds_nobody_up(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_user_goes_although_whoever_asked_has_gone(store: Store) {
     let room = Room::open(store).await;
     let chats = writer_of_many(&room).await;

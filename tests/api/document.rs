@@ -1,14 +1,13 @@
 //! The description of the WebSocket. Whether it is true is seen by every other test: the harness
 //! holds each frame against it.
 
-use crate::harness::{Document, Server, Store, on_both_stores};
+use crate::harness::{Document, Server, Store, apply, both_stores, rstest};
 use messaging_api::protocol::{ClientCommand, CloseCode, Frame};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
 
-on_both_stores!(it_is_served_as_yaml);
-
+#[apply(both_stores)]
 async fn it_is_served_as_yaml(store: Store) {
     let server = Server::start(store).await;
     let request = server.client().request(Method::GET, "/asyncapi.yaml");

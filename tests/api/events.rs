@@ -1,14 +1,8 @@
 //! What the log tells of who did what, and from where: the table of `docs/SECURITY.md`.
 
-use crate::harness::{Database, Person, Process, Store, on_both_stores};
+use crate::harness::{Database, Person, Process, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
-
-on_both_stores!(
-    who_did_what_is_logged_with_where_from,
-    what_expires_is_logged,
-    what_is_refused_is_logged_also_where_it_is_hidden,
-);
 
 async fn start(database: &Database, more: &[(&str, &str)]) -> Process {
     let mut settings = vec![
@@ -43,6 +37,7 @@ fn asked<'a>(event: &'a Value, field: &str) -> &'a Value {
     &event["span"][field]
 }
 
+#[apply(both_stores)]
 async fn who_did_what_is_logged_with_where_from(store: Store) {
     let database = Database::new(store).await;
     let process = start(&database, &[]).await;
@@ -99,6 +94,7 @@ async fn who_did_what_is_logged_with_where_from(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn what_expires_is_logged(store: Store) {
     let database = Database::new(store).await;
     let process = start(&database, &[("SESSION_SWEEP_SECONDS", "0.05")]).await;
@@ -119,6 +115,7 @@ async fn what_expires_is_logged(store: Store) {
     assert!(event["session"].is_i64(), "{event}");
 }
 
+#[apply(both_stores)]
 async fn what_is_refused_is_logged_also_where_it_is_hidden(store: Store) {
     let database = Database::new(store).await;
     let process = start(&database, &[]).await;

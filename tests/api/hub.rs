@@ -1,13 +1,8 @@
 //! The hub forgets who is gone.
 
-use crate::harness::{Room, Server, Socket, Store, Wire, on_both_stores, patiently};
+use crate::harness::{Room, Server, Socket, Store, Wire, apply, both_stores, patiently, rstest};
 use messaging_api::HubStats;
 use tokio::task::{JoinSet, yield_now};
-
-on_both_stores!(
-    the_census_counts_chats_and_users,
-    after_10_000_connects_and_disconnects_nothing_is_left,
-);
 
 const SOCKETS: usize = 10_000;
 /// Sockets that are open at once.
@@ -25,6 +20,7 @@ async fn until_census(server: &Server, chats: usize, users: usize) {
     patiently(&format!("{expected:?}"), waiting).await;
 }
 
+#[apply(both_stores)]
 async fn the_census_counts_chats_and_users(store: Store) {
     let room = Room::open(store).await;
     until_census(&room.server, 0, 0).await;
@@ -67,6 +63,7 @@ impl Guest {
     }
 }
 
+#[apply(both_stores)]
 async fn after_10_000_connects_and_disconnects_nothing_is_left(store: Store) {
     let room = Room::open(store).await;
     let address = room.server.address;

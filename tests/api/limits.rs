@@ -1,25 +1,8 @@
 //! Why the server closes a socket, and the signs of life.
 
-use crate::harness::{Room, Store, Wire, masked, on_both_stores};
+use crate::harness::{Room, Store, Wire, apply, both_stores, masked, rstest};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
-
-on_both_stores!(
-    a_binary_frame_closes_1003,
-    a_message_over_64_kib_in_one_frame_closes_1009,
-    a_message_over_64_kib_in_many_fragments_closes_1009,
-    a_message_of_many_fragments_is_one_message,
-    text_that_is_not_utf8_closes_1007,
-    a_broken_frame_closes_1002,
-    who_connects_to_no_chat_in_time_is_closed_1008,
-    who_answers_no_ping_is_closed_1008,
-    who_answers_pings_stays,
-    a_ping_is_answered,
-    a_heartbeat_tells_the_heads_of_all_chats,
-    a_socket_that_resumed_gets_heartbeats,
-    a_socket_without_id_or_since_gets_no_heartbeat,
-    too_many_chats_on_a_socket_are_forbidden,
-);
 
 const LIMIT: usize = 64 * 1024;
 
@@ -38,6 +21,7 @@ async fn wire(room: &Room) -> Wire {
     wire
 }
 
+#[apply(both_stores)]
 async fn a_binary_frame_closes_1003(store: Store) {
     let room = Room::open(store).await;
     let mut connected = room.enter(room.carl).await;
@@ -49,6 +33,7 @@ async fn a_binary_frame_closes_1003(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_message_over_64_kib_in_one_frame_closes_1009(store: Store) {
     let room = Room::open(store).await;
     let mut socket = room.enter(room.carl).await;
@@ -60,6 +45,7 @@ async fn a_message_over_64_kib_in_one_frame_closes_1009(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_message_over_64_kib_in_many_fragments_closes_1009(store: Store) {
     let room = Room::open(store).await;
     let mut wire = wire(&room).await;
@@ -72,6 +58,7 @@ async fn a_message_over_64_kib_in_many_fragments_closes_1009(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_message_of_many_fragments_is_one_message(store: Store) {
     let room = Room::open(store).await;
     let mut wire = wire(&room).await;
@@ -90,6 +77,7 @@ async fn a_message_of_many_fragments_is_one_message(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn text_that_is_not_utf8_closes_1007(store: Store) {
     let room = Room::open(store).await;
     let mut wire = wire(&room).await;
@@ -98,6 +86,7 @@ async fn text_that_is_not_utf8_closes_1007(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_broken_frame_closes_1002(store: Store) {
     let room = Room::open(store).await;
     let mut unmasked = vec![0x81, 2];
@@ -119,6 +108,7 @@ async fn a_broken_frame_closes_1002(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn who_connects_to_no_chat_in_time_is_closed_1008(store: Store) {
     let room = Room::open_with(store, &["--handshake-seconds=0.3"]).await;
     let mut silent = room.server.socket().await;
@@ -132,6 +122,7 @@ async fn who_connects_to_no_chat_in_time_is_closed_1008(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn who_answers_no_ping_is_closed_1008(store: Store) {
     let room = Room::open_with(store, &["--ping-seconds=0.2"]).await;
     let mut watcher = room.enter(room.sigmund).await;
@@ -153,6 +144,7 @@ async fn who_answers_no_ping_is_closed_1008(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn who_answers_pings_stays(store: Store) {
     let room = Room::open_with(store, &["--ping-seconds=1"]).await;
     let mut socket = room.enter(room.carl).await;
@@ -164,6 +156,7 @@ async fn who_answers_pings_stays(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_ping_is_answered(store: Store) {
     let room = Room::open(store).await;
     let mut socket = room.enter(room.carl).await;
@@ -175,6 +168,7 @@ async fn a_ping_is_answered(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_heartbeat_tells_the_heads_of_all_chats(store: Store) {
     let room = Room::open_with(store, &["--ping-seconds=0.2"]).await;
     let other = room.client.new_chat("random").await;
@@ -190,6 +184,7 @@ async fn a_heartbeat_tells_the_heads_of_all_chats(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_socket_that_resumed_gets_heartbeats(store: Store) {
     let room = Room::open_with(store, &["--ping-seconds=0.2"]).await;
     let mut socket = room.server.socket().await;
@@ -202,6 +197,7 @@ async fn a_socket_that_resumed_gets_heartbeats(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_socket_without_id_or_since_gets_no_heartbeat(store: Store) {
     let room = Room::open_with(store, &["--ping-seconds=0.2"]).await;
     let mut socket = room.server.socket().await;
@@ -227,6 +223,7 @@ async fn a_socket_without_id_or_since_gets_no_heartbeat(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn too_many_chats_on_a_socket_are_forbidden(store: Store) {
     let room = Room::open_with(store, &["--max-chats-per-socket=2"]).await;
     let (second, third) = (

@@ -1,23 +1,14 @@
 //! Signing in: what proves who one is, and what does not.
 
-use crate::harness::{Client, PASSWORD, Server, Socket, Store, assert_keys, on_both_stores};
+use crate::harness::{
+    Client, PASSWORD, Server, Socket, Store, apply, assert_keys, both_stores, rstest,
+};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-on_both_stores!(
-    a_login_gives_a_new_token_each_time,
-    a_wrong_name_and_a_wrong_password_are_the_same,
-    absent_and_invalid_proof_are_different_things,
-    a_token_counts_whole_and_in_its_place_only,
-    failures_slow_down_their_address_on_that_account,
-    a_password_must_be_hard_to_guess,
-    a_hash_by_old_parameters_is_replaced_at_the_login,
-    in_open_mode_a_token_says_who_calls,
-    many_logins_at_once_are_all_answered,
-);
-
+#[apply(both_stores)]
 async fn a_login_gives_a_new_token_each_time(store: Store) {
     let server = Server::start_required(store).await;
     let client = server.client();
@@ -49,6 +40,7 @@ async fn time_of(client: &Client, name: &str) -> Duration {
     begin.elapsed()
 }
 
+#[apply(both_stores)]
 async fn a_wrong_name_and_a_wrong_password_are_the_same(store: Store) {
     let server = Server::start_required(store).await;
     let client = server.client();
@@ -74,6 +66,7 @@ async fn a_wrong_name_and_a_wrong_password_are_the_same(store: Store) {
     );
 }
 
+#[apply(both_stores)]
 async fn absent_and_invalid_proof_are_different_things(store: Store) {
     let server = Server::start_required(store).await;
     let absent = server.client().get("/me").await;
@@ -88,6 +81,7 @@ async fn absent_and_invalid_proof_are_different_things(store: Store) {
     client.get("/nowhere").await.expect_error(404, "not_found");
 }
 
+#[apply(both_stores)]
 async fn a_token_counts_whole_and_in_its_place_only(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
@@ -140,6 +134,7 @@ async fn a_token_counts_whole_and_in_its_place_only(store: Store) {
     carl.client.get("/me").await.expect(200);
 }
 
+#[apply(both_stores)]
 async fn failures_slow_down_their_address_on_that_account(store: Store) {
     let server = Server::start_required(store).await;
     let client = server.client();
@@ -175,6 +170,7 @@ async fn failures_slow_down_their_address_on_that_account(store: Store) {
     login("dora", PASSWORD).await.expect(200);
 }
 
+#[apply(both_stores)]
 async fn a_password_must_be_hard_to_guess(store: Store) {
     let server = Server::start_required(store).await;
     let client = server.client();
@@ -216,6 +212,7 @@ async fn a_password_must_be_hard_to_guess(store: Store) {
     open.client().login("ferdinand", "1").await;
 }
 
+#[apply(both_stores)]
 async fn a_hash_by_old_parameters_is_replaced_at_the_login(store: Store) {
     let server = Server::start_required(store).await;
     let client = server.client();
@@ -240,6 +237,7 @@ async fn a_hash_by_old_parameters_is_replaced_at_the_login(store: Store) {
     assert_eq!(server.database.stored_passwords().await[0].1, new);
 }
 
+#[apply(both_stores)]
 async fn in_open_mode_a_token_says_who_calls(store: Store) {
     let server = Server::start(store).await;
     let (carl, dora) = (server.person("carl").await, server.person("dora").await);
@@ -280,6 +278,7 @@ async fn in_open_mode_a_token_says_who_calls(store: Store) {
     nobodys.get("/chat").await.expect_error(401, "unauthorized");
 }
 
+#[apply(both_stores)]
 async fn many_logins_at_once_are_all_answered(store: Store) {
     let server = Server::start_with(store, &["--auth=required", "--hashes-at-once=1"]).await;
     let client = server.client();

@@ -1,20 +1,9 @@
 //! Who belongs to a chat.
 
-use crate::harness::{Client, Server, Store, assert_keys, assert_now, field, on_both_stores};
+use crate::harness::{
+    Client, Server, Store, apply, assert_keys, assert_now, both_stores, field, rstest,
+};
 use serde_json::json;
-
-on_both_stores!(
-    getting_the_original_route_adds_a_member_once,
-    of_many_who_add_a_member_at_once_one_did,
-    the_chat_is_named_by_either_spelling,
-    putting_adds_a_member_with_a_role_and_changes_it,
-    putting_without_a_role_keeps_the_role,
-    a_member_is_removed_by_either_route,
-    access_is_asked_of_members_and_false_for_what_does_not_exist,
-    members_are_listed_by_id_with_their_roles,
-    a_list_of_members_is_walked_to_its_end_along_the_links,
-    a_slash_at_the_end_is_ignored,
-);
 
 /// A server with one user and one chat.
 async fn world(store: Store) -> (Server, Client, i64, i64) {
@@ -30,6 +19,7 @@ async fn world(store: Store) -> (Server, Client, i64, i64) {
     (server, client, user, chat)
 }
 
+#[apply(both_stores)]
 async fn getting_the_original_route_adds_a_member_once(store: Store) {
     let (_server, client, user, chat) = world(store).await;
     let path = format!("/chat/user/{user}?chat_id={chat}");
@@ -45,6 +35,7 @@ async fn getting_the_original_route_adds_a_member_once(store: Store) {
     assert_eq!(client.list(&format!("/user/chat/{chat}")).await.len(), 1);
 }
 
+#[apply(both_stores)]
 async fn the_chat_is_named_by_either_spelling(store: Store) {
     let (_server, client, user, chat) = world(store).await;
     for spelling in ["chat_id", "chatId"] {
@@ -54,6 +45,7 @@ async fn the_chat_is_named_by_either_spelling(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn putting_adds_a_member_with_a_role_and_changes_it(store: Store) {
     let (_server, client, user, chat) = world(store).await;
     let path = format!("/chat/{chat}/user/{user}");
@@ -75,6 +67,7 @@ async fn putting_adds_a_member_with_a_role_and_changes_it(store: Store) {
     assert_eq!(demoted["joinedAt"], admin["joinedAt"]);
 }
 
+#[apply(both_stores)]
 async fn putting_without_a_role_keeps_the_role(store: Store) {
     let (_server, client, user, chat) = world(store).await;
     let path = format!("/chat/{chat}/user/{user}");
@@ -96,6 +89,7 @@ async fn putting_without_a_role_keeps_the_role(store: Store) {
     assert_eq!(by_get.expect(200)["role"], "admin");
 }
 
+#[apply(both_stores)]
 async fn a_member_is_removed_by_either_route(store: Store) {
     let (_server, client, user, chat) = world(store).await;
     let join = format!("/chat/user/{user}?chat_id={chat}");
@@ -110,6 +104,7 @@ async fn a_member_is_removed_by_either_route(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn access_is_asked_of_members_and_false_for_what_does_not_exist(store: Store) {
     let (_server, client, user, chat) = world(store).await;
     let access = async |user: i64, chat: i64| {
@@ -129,6 +124,7 @@ async fn access_is_asked_of_members_and_false_for_what_does_not_exist(store: Sto
     assert_eq!(access(user, chat).await, Some(false));
 }
 
+#[apply(both_stores)]
 async fn members_are_listed_by_id_with_their_roles(store: Store) {
     let (_server, client, carl, chat) = world(store).await;
     let sigmund = client.new_user("sigmund").await;
@@ -153,6 +149,7 @@ async fn members_are_listed_by_id_with_their_roles(store: Store) {
     unknown.expect_error(404, "chat_not_found");
 }
 
+#[apply(both_stores)]
 async fn a_list_of_members_is_walked_to_its_end_along_the_links(store: Store) {
     let (_server, client, carl, chat) = world(store).await;
     let mut users = vec![carl];
@@ -170,6 +167,7 @@ async fn a_list_of_members_is_walked_to_its_end_along_the_links(store: Store) {
     assert_eq!(field(&pages.concat(), "customerId"), users);
 }
 
+#[apply(both_stores)]
 async fn a_slash_at_the_end_is_ignored(store: Store) {
     let (_server, client, user, chat) = world(store).await;
     client
@@ -191,6 +189,7 @@ async fn a_slash_at_the_end_is_ignored(store: Store) {
         .expect(204);
 }
 
+#[apply(both_stores)]
 async fn of_many_who_add_a_member_at_once_one_did(store: Store) {
     let (_server, client, user, chat) = world(store).await;
     let path = format!("/chat/user/{user}?chat_id={chat}");

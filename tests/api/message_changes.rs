@@ -1,20 +1,12 @@
 //! A message after it was sent: edited, deleted, its author renamed.
 
 use crate::{
-    harness::{Store, assert_now, on_both_stores},
+    harness::{Store, apply, assert_now, both_stores, rstest},
     messages::World,
 };
 use serde_json::{Value, json};
 
-on_both_stores!(
-    an_edit_keeps_everything_but_the_content,
-    only_its_author_edits_a_message,
-    a_deleted_message_stays_as_a_tombstone,
-    its_author_and_an_admin_of_the_chat_delete_a_message,
-    a_deleted_message_is_neither_edited_nor_deleted_again,
-    messages_carry_their_authors_present_name,
-);
-
+#[apply(both_stores)]
 async fn an_edit_keeps_everything_but_the_content(store: Store) {
     let world = World::new(store).await;
     let (sent, path) = world.message().await;
@@ -29,6 +21,7 @@ async fn an_edit_keeps_everything_but_the_content(store: Store) {
     assert_eq!(world.client.get(&path).await.expect(200), expected);
 }
 
+#[apply(both_stores)]
 async fn only_its_author_edits_a_message(store: Store) {
     let world = World::new(store).await;
     let (sent, path) = world.message().await;
@@ -50,6 +43,7 @@ async fn only_its_author_edits_a_message(store: Store) {
     );
 }
 
+#[apply(both_stores)]
 async fn a_deleted_message_stays_as_a_tombstone(store: Store) {
     let world = World::new(store).await;
     let (sent, path) = world.message().await;
@@ -68,6 +62,7 @@ async fn a_deleted_message_stays_as_a_tombstone(store: Store) {
     assert_eq!(list, [expected]);
 }
 
+#[apply(both_stores)]
 async fn its_author_and_an_admin_of_the_chat_delete_a_message(store: Store) {
     let world = World::new(store).await;
     let (sent, path) = world.message().await;
@@ -92,6 +87,7 @@ async fn its_author_and_an_admin_of_the_chat_delete_a_message(store: Store) {
     world.client.delete(&by_carl).await.expect(204);
 }
 
+#[apply(both_stores)]
 async fn a_deleted_message_is_neither_edited_nor_deleted_again(store: Store) {
     let world = World::new(store).await;
     let (_, path) = world.message().await;
@@ -107,6 +103,7 @@ async fn a_deleted_message_is_neither_edited_nor_deleted_again(store: Store) {
     assert_eq!(world.client.get(&path).await.expect(200), tombstone);
 }
 
+#[apply(both_stores)]
 async fn messages_carry_their_authors_present_name(store: Store) {
     let world = World::new(store).await;
     let (_, path) = world.message().await;

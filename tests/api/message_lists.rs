@@ -1,20 +1,8 @@
 //! A chat's messages: the newest, page by page into the past; what changed since; what holds a text.
 
-use crate::harness::{Client, Server, Store, field, on_both_stores};
+use crate::harness::{Client, Server, Store, apply, both_stores, field, rstest};
 use serde_json::{Value, json};
 use url::form_urlencoded::byte_serialize;
-
-on_both_stores!(
-    the_newest_page_comes_first_and_each_page_is_oldest_first,
-    a_page_has_100_messages_and_never_more_than_1000,
-    every_change_after_a_number_comes_by_number,
-    changes_are_walked_to_their_end_along_the_links,
-    a_search_finds_text_in_whatever_case,
-    a_search_takes_every_character_as_it_is,
-    a_search_is_walked_to_its_end_along_the_links,
-    a_search_finds_nothing_that_was_deleted,
-    a_list_is_of_one_chat_only,
-);
 
 /// A server with one user and one chat.
 async fn world(store: Store) -> (Server, Client, i64, i64) {
@@ -37,6 +25,7 @@ async fn say_all(client: &Client, user: i64, chat: i64, texts: &[&str]) -> Vec<V
     messages
 }
 
+#[apply(both_stores)]
 async fn the_newest_page_comes_first_and_each_page_is_oldest_first(store: Store) {
     let (_server, client, carl, chat) = world(store).await;
     let path = format!("/chat/{chat}/message");
@@ -51,6 +40,7 @@ async fn the_newest_page_comes_first_and_each_page_is_oldest_first(store: Store)
     assert_eq!(earlier, sent[..2]);
 }
 
+#[apply(both_stores)]
 async fn a_page_has_100_messages_and_never_more_than_1000(store: Store) {
     const MANY: usize = 1_005;
     let (_server, client, carl, chat) = world(store).await;
@@ -73,6 +63,7 @@ async fn a_page_has_100_messages_and_never_more_than_1000(store: Store) {
     assert_eq!(changes.concat(), all);
 }
 
+#[apply(both_stores)]
 async fn every_change_after_a_number_comes_by_number(store: Store) {
     let (_server, client, carl, chat) = world(store).await;
     let sent = say_all(&client, carl, chat, &["a", "b", "c"]).await;
@@ -102,6 +93,7 @@ async fn every_change_after_a_number_comes_by_number(store: Store) {
     assert_eq!(since(4).await, [deleted]);
 }
 
+#[apply(both_stores)]
 async fn changes_are_walked_to_their_end_along_the_links(store: Store) {
     let (_server, client, carl, chat) = world(store).await;
     let sent = say_all(&client, carl, chat, &["a", "b", "c", "d", "e"]).await;
@@ -117,6 +109,7 @@ async fn changes_are_walked_to_their_end_along_the_links(store: Store) {
     assert_eq!(field(&pages.concat(), "seq"), [2, 3, 4, 5, 6]);
 }
 
+#[apply(both_stores)]
 async fn a_search_finds_text_in_whatever_case(store: Store) {
     let (_server, client, carl, chat) = world(store).await;
     let sent = say_all(
@@ -134,6 +127,7 @@ async fn a_search_finds_text_in_whatever_case(store: Store) {
     assert_eq!(none.len(), 0);
 }
 
+#[apply(both_stores)]
 async fn a_search_takes_every_character_as_it_is(store: Store) {
     let (_server, client, carl, chat) = world(store).await;
     let texts = [
@@ -156,6 +150,7 @@ async fn a_search_takes_every_character_as_it_is(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_search_is_walked_to_its_end_along_the_links(store: Store) {
     let (_server, client, carl, chat) = world(store).await;
     let texts = ["a & ü=1", "other", "A & ü=1", "b a & ü=1"];
@@ -171,6 +166,7 @@ async fn a_search_is_walked_to_its_end_along_the_links(store: Store) {
     assert_eq!(earlier, [sent[0].clone(), sent[2].clone()]);
 }
 
+#[apply(both_stores)]
 async fn a_search_finds_nothing_that_was_deleted(store: Store) {
     let (_server, client, carl, chat) = world(store).await;
     let sent = say_all(&client, carl, chat, &["secret one", "secret two"]).await;
@@ -180,6 +176,7 @@ async fn a_search_finds_nothing_that_was_deleted(store: Store) {
     assert_eq!(found, sent[1..]);
 }
 
+#[apply(both_stores)]
 async fn a_list_is_of_one_chat_only(store: Store) {
     let (_server, client, carl, chat) = world(store).await;
     client.say(carl, 1, "hello over there").await;

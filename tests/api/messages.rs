@@ -1,16 +1,7 @@
 //! One message, sent and read.
 
-use crate::harness::{Client, Server, Store, assert_keys, assert_now, on_both_stores};
+use crate::harness::{Client, Server, Store, apply, assert_keys, assert_now, both_stores, rstest};
 use serde_json::{Value, json};
-
-on_both_stores!(
-    a_message_sent_is_answered_whole_and_found_at_its_location,
-    changes_are_numbered_without_a_gap_in_each_chat,
-    content_is_kept_as_it_was_sent,
-    a_message_may_answer_another_of_its_chat,
-    the_original_spelling_of_the_sender_is_understood,
-    a_slash_at_the_end_is_ignored,
-);
 
 const MESSAGE: [&str; 11] = [
     "messageId",
@@ -59,6 +50,7 @@ impl World {
     }
 }
 
+#[apply(both_stores)]
 async fn a_message_sent_is_answered_whole_and_found_at_its_location(store: Store) {
     let world = World::new(store).await;
     let body =
@@ -79,6 +71,7 @@ async fn a_message_sent_is_answered_whole_and_found_at_its_location(store: Store
     assert_eq!(world.client.get(&location).await.expect(200), expected);
 }
 
+#[apply(both_stores)]
 async fn changes_are_numbered_without_a_gap_in_each_chat(store: Store) {
     let world = World::new(store).await;
     let client = &world.client;
@@ -101,6 +94,7 @@ async fn changes_are_numbered_without_a_gap_in_each_chat(store: Store) {
     assert_eq!(client.say(world.carl, 1, "Hi.").await["seq"], 1);
 }
 
+#[apply(both_stores)]
 async fn content_is_kept_as_it_was_sent(store: Store) {
     let world = World::new(store).await;
     let long = "ü".repeat(8 * 1024);
@@ -122,6 +116,7 @@ async fn content_is_kept_as_it_was_sent(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_message_may_answer_another_of_its_chat(store: Store) {
     let world = World::new(store).await;
     let (message, _) = world.message().await;
@@ -140,6 +135,7 @@ async fn a_message_may_answer_another_of_its_chat(store: Store) {
     );
 }
 
+#[apply(both_stores)]
 async fn the_original_spelling_of_the_sender_is_understood(store: Store) {
     let world = World::new(store).await;
     let body = json!({ "customerd": world.carl, "content": "Hi world." });
@@ -168,6 +164,7 @@ async fn the_original_spelling_of_the_sender_is_understood(store: Store) {
         .expect(204);
 }
 
+#[apply(both_stores)]
 async fn a_slash_at_the_end_is_ignored(store: Store) {
     let world = World::new(store).await;
     let body = json!({ "customerId": world.carl, "content": "Hi world." });

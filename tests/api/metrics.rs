@@ -1,19 +1,9 @@
 //! `/metrics`: what it counts, whom it is for, and that what is written about it is true.
 
-use crate::harness::{Client, PASSWORD, Process, Room, Server, Store, on_both_stores};
+use crate::harness::{Client, PASSWORD, Process, Room, Server, Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
-
-on_both_stores!(
-    messages_and_their_way_are_counted,
-    sockets_chats_and_users_are_told,
-    a_replay_is_counted_with_its_messages,
-    requests_are_counted_by_template,
-    logins_and_refusals_are_counted,
-    no_id_and_no_name_is_told,
-    the_document_names_what_the_server_says,
-);
 
 /// What the server says, with this token or none.
 pub(crate) async fn scrape(client: &Client) -> String {
@@ -40,6 +30,7 @@ pub(crate) fn value(text: &str, series: &str) -> f64 {
     find(text, series).unwrap_or_else(|| panic!("no {series} in {text}"))
 }
 
+#[apply(both_stores)]
 async fn messages_and_their_way_are_counted(store: Store) {
     let room = Room::open(store).await;
     let before = scrape(&room.client).await;
@@ -77,6 +68,7 @@ async fn messages_and_their_way_are_counted(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn sockets_chats_and_users_are_told(store: Store) {
     let room = Room::open(store).await;
     let text = scrape(&room.client).await;
@@ -96,6 +88,7 @@ async fn sockets_chats_and_users_are_told(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_replay_is_counted_with_its_messages(store: Store) {
     let room = Room::open(store).await;
     room.client.say_many(room.carl, room.chat, 7).await;
@@ -111,6 +104,7 @@ async fn a_replay_is_counted_with_its_messages(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn requests_are_counted_by_template(store: Store) {
     let room = Room::open(store).await;
     for user in [room.carl, room.sigmund, room.carl] {
@@ -141,6 +135,7 @@ async fn requests_are_counted_by_template(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn logins_and_refusals_are_counted(store: Store) {
     let room = Room::open_with(store, &["--frames-per-second=1", "--rate-limit=on"]).await;
     let client = &room.client;
@@ -173,6 +168,7 @@ async fn logins_and_refusals_are_counted(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn no_id_and_no_name_is_told(store: Store) {
     let room = Room::open(store).await;
     let chat = room.client.new_chat("zanzibar").await;
@@ -214,6 +210,7 @@ async fn names(store: Store) -> BTreeSet<String> {
         .collect()
 }
 
+#[apply(both_stores)]
 async fn the_document_names_what_the_server_says(store: Store) {
     let document = include_str!("../../docs/METRICS.md");
     let rows = document.lines().filter_map(|line| line.strip_prefix("| `"));

@@ -2,17 +2,11 @@
 //! every answer to every other test stands in it is checked where they are received.
 
 use crate::harness::{
-    Client, Operation, Process, Reply, Server, Store, on_both_stores, operations, paths,
+    Client, Operation, Process, Reply, Server, Store, apply, both_stores, operations, paths, rstest,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
-
-on_both_stores!(
-    every_method_of_every_path_is_told,
-    the_examples_are_what_the_sample_data_answers,
-    what_may_be_asked_besides_has_examples_that_are_taken,
-);
 
 /// The paths that routers are given, as their sources write them. What is not written out are the
 /// files of the page.
@@ -71,6 +65,7 @@ fn path_of(operation: &Operation) -> String {
     format!("{path}?{}", query.join("&"))
 }
 
+#[apply(both_stores)]
 async fn every_method_of_every_path_is_told(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -147,6 +142,7 @@ async fn try_out(server: &Server, operation: &Operation) -> Reply {
     client.send(request).await
 }
 
+#[apply(both_stores)]
 async fn the_examples_are_what_the_sample_data_answers(store: Store) {
     // To read, one server is enough; what changes something has its own.
     let shared = Server::start_with(store, &["--demo-data=true"]).await;
@@ -175,6 +171,7 @@ async fn the_examples_are_what_the_sample_data_answers(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn what_may_be_asked_besides_has_examples_that_are_taken(store: Store) {
     let server = Server::start_with(store, &["--demo-data=true"]).await;
     let mut asked = 0;

@@ -1,17 +1,9 @@
 //! The chat page: what is in `web/` is what is served, it needs nothing from elsewhere, and browsers
 //! keep it.
 
-use crate::harness::{Client, Server, Store, on_both_stores};
+use crate::harness::{Client, Server, Store, apply, both_stores, rstest};
 use reqwest::{Method, header};
 use std::{collections::BTreeMap, fs, path::Path};
-
-on_both_stores!(
-    every_file_is_served_as_what_it_is,
-    every_import_and_every_link_is_served,
-    the_page_and_its_parts_come_under_a_strict_policy,
-    a_browser_that_has_it_is_told_so,
-    nothing_else_is_a_file,
-);
 
 /// The files of `web/` by name.
 fn files() -> BTreeMap<String, String> {
@@ -43,6 +35,7 @@ fn header(response: &reqwest::Response, name: header::HeaderName) -> String {
     value.unwrap_or_default().to_owned()
 }
 
+#[apply(both_stores)]
 async fn every_file_is_served_as_what_it_is(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -61,6 +54,7 @@ async fn every_file_is_served_as_what_it_is(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn every_import_and_every_link_is_served(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -99,6 +93,7 @@ async fn every_import_and_every_link_is_served(store: Store) {
     assert!(links > 20, "only {links} links were found");
 }
 
+#[apply(both_stores)]
 async fn the_page_and_its_parts_come_under_a_strict_policy(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -118,6 +113,7 @@ async fn the_page_and_its_parts_come_under_a_strict_policy(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_browser_that_has_it_is_told_so(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -148,6 +144,7 @@ async fn a_browser_that_has_it_is_told_so(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn nothing_else_is_a_file(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();

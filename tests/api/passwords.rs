@@ -1,14 +1,10 @@
 //! How passwords are kept.
 
-use crate::harness::{Server, Store, on_both_stores};
+use crate::harness::{Server, Store, apply, both_stores, rstest};
 use argon2::{Argon2, PasswordVerifier};
 use serde_json::json;
 
-on_both_stores!(
-    passwords_are_kept_as_argon2id_and_shown_nowhere,
-    a_new_password_replaces_the_old_hash,
-);
-
+#[apply(both_stores)]
 async fn passwords_are_kept_as_argon2id_and_shown_nowhere(store: Store) {
     const PASSWORD: &str = "päss:word'$argon2id$";
     let server = Server::start(store).await;
@@ -49,6 +45,7 @@ async fn passwords_are_kept_as_argon2id_and_shown_nowhere(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_new_password_replaces_the_old_hash(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();

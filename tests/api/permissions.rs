@@ -5,21 +5,17 @@ mod frames;
 mod routes;
 mod table;
 
-use crate::harness::{Server, Store, on_both_stores};
+use crate::harness::{Server, Store, apply, both_stores, rstest};
 use cast::{Cast, Role};
 use std::collections::BTreeSet;
 use table::Table;
-
-on_both_stores!(
-    every_route_answers_everyone_as_the_table_says,
-    every_frame_is_answered_as_the_table_says,
-);
 
 /// That the whole table comes from one address must not make it answer 429.
 async fn server(store: Store) -> Server {
     Server::start_with(store, &["--auth=required", "--rate-limit=off"]).await
 }
 
+#[apply(both_stores)]
 async fn every_route_answers_everyone_as_the_table_says(store: Store) {
     let table = Table::read("## Routes");
     let mut cast = Cast::gather(server(store).await).await;
@@ -42,6 +38,7 @@ async fn every_route_answers_everyone_as_the_table_says(store: Store) {
     assert!(table.cells() >= 160, "{} cells", table.cells());
 }
 
+#[apply(both_stores)]
 async fn every_frame_is_answered_as_the_table_says(store: Store) {
     let table = Table::read("## Frames");
     let mut cast = Cast::gather(server(store).await).await;

@@ -1,20 +1,8 @@
 //! Chats where everyone signs in: seen by their members, run by their admins, never without one.
 
-use crate::harness::{Person, Server, Store, field, on_both_stores};
+use crate::harness::{Person, Server, Store, apply, both_stores, field, rstest};
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
-
-on_both_stores!(
-    what_one_does_not_see_reads_as_if_it_did_not_exist,
-    one_lists_ones_own_chats,
-    the_last_admin_stays,
-    two_admins_who_leave_at_once_leave_one,
-    admins_who_remove_each_other_at_once_leave_one,
-    an_admin_who_is_removed_while_renaming_has_done_one_or_the_other,
-    a_removed_member_gets_nothing_from_that_instant,
-    a_deleted_admin_is_succeeded,
-    both_last_admins_deleted_at_once_are_succeeded,
-);
 
 /// A chat of carl's, with dora and otto in it.
 struct Scene {
@@ -58,6 +46,7 @@ fn words(error: &Value) -> String {
     text.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
+#[apply(both_stores)]
 async fn what_one_does_not_see_reads_as_if_it_did_not_exist(store: Store) {
     let scene = scene(store).await;
     let stranger = scene.server.person("gustav").await.client;
@@ -105,6 +94,7 @@ async fn what_one_does_not_see_reads_as_if_it_did_not_exist(store: Store) {
     assert_eq!(reply(message).await, reply(9999).await);
 }
 
+#[apply(both_stores)]
 async fn one_lists_ones_own_chats(store: Store) {
     let scene = scene(store).await;
     let gustav = scene.server.person("gustav").await;
@@ -123,6 +113,7 @@ async fn one_lists_ones_own_chats(store: Store) {
     );
 }
 
+#[apply(both_stores)]
 async fn the_last_admin_stays(store: Store) {
     let scene = scene(store).await;
     let (mine, demote) = (scene.place(&scene.carl), json!({ "role": "participant" }));
@@ -167,6 +158,7 @@ async fn the_last_admin_stays(store: Store) {
         .expect(204);
 }
 
+#[apply(both_stores)]
 async fn two_admins_who_leave_at_once_leave_one(store: Store) {
     let scene = scene(store).await;
     for _ in 0..10 {
@@ -188,6 +180,7 @@ async fn two_admins_who_leave_at_once_leave_one(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn admins_who_remove_each_other_at_once_leave_one(store: Store) {
     let scene = scene(store).await;
     for _ in 0..10 {
@@ -209,6 +202,7 @@ async fn admins_who_remove_each_other_at_once_leave_one(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn an_admin_who_is_removed_while_renaming_has_done_one_or_the_other(store: Store) {
     let scene = scene(store).await;
     let path = format!("/chat/{}", scene.chat);
@@ -230,6 +224,7 @@ async fn an_admin_who_is_removed_while_renaming_has_done_one_or_the_other(store:
     }
 }
 
+#[apply(both_stores)]
 async fn a_removed_member_gets_nothing_from_that_instant(store: Store) {
     let scene = scene(store).await;
     let mut dora = scene.dora.enter(&scene.server, scene.chat).await;
@@ -279,6 +274,7 @@ async fn a_removed_member_gets_nothing_from_that_instant(store: Store) {
         .expect_error(404, "message_not_found");
 }
 
+#[apply(both_stores)]
 async fn a_deleted_admin_is_succeeded(store: Store) {
     let scene = scene(store).await;
     let alone = scene.carl.chat("alone").await;
@@ -307,6 +303,7 @@ async fn a_deleted_admin_is_succeeded(store: Store) {
         .expect_error(404, "chat_not_found");
 }
 
+#[apply(both_stores)]
 async fn both_last_admins_deleted_at_once_are_succeeded(store: Store) {
     let scene = scene(store).await;
     scene.carl.add(scene.chat, &scene.dora, "admin").await;

@@ -4,18 +4,8 @@ mod rest;
 mod store;
 mod unread;
 
-use crate::harness::{Client, Room, Socket, Store, number, on_both_stores};
+use crate::harness::{Client, Room, Socket, Store, apply, both_stores, number, rstest};
 use serde_json::{Value, json};
-
-on_both_stores!(
-    a_position_moves_and_everyone_is_told,
-    a_position_never_moves_back,
-    without_an_id_the_broadcast_is_the_answer,
-    what_cannot_be_marked_is_refused,
-    many_marks_in_a_row_are_all_answered,
-    marks_do_not_hold_messages_up,
-    it_leaves_no_trace_in_the_log,
-);
 
 /// Marks a message as read and gives the ack's content.
 async fn mark(socket: &mut Socket, chat: i64, message: &Value) -> Value {
@@ -44,6 +34,7 @@ fn reads(frames: Vec<Value>) -> Vec<Value> {
     reads.collect()
 }
 
+#[apply(both_stores)]
 async fn a_position_moves_and_everyone_is_told(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -65,6 +56,7 @@ async fn a_position_moves_and_everyone_is_told(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_position_never_moves_back(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -80,6 +72,7 @@ async fn a_position_never_moves_back(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn without_an_id_the_broadcast_is_the_answer(store: Store) {
     let room = Room::open(store).await;
     let message = room.say("one").await;
@@ -100,6 +93,7 @@ async fn without_an_id_the_broadcast_is_the_answer(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn what_cannot_be_marked_is_refused(store: Store) {
     let room = Room::open(store).await;
     let other = room.client.new_chat("random").await;
@@ -141,6 +135,7 @@ async fn what_cannot_be_marked_is_refused(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn many_marks_in_a_row_are_all_answered(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -170,6 +165,7 @@ async fn many_marks_in_a_row_are_all_answered(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn marks_do_not_hold_messages_up(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -191,6 +187,7 @@ async fn marks_do_not_hold_messages_up(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn it_leaves_no_trace_in_the_log(store: Store) {
     let room = Room::open(store).await;
     let message = room.say("the only one").await;

@@ -1,18 +1,7 @@
 //! Sending again under the same `clientMessageId` doubles nothing, for ever.
 
-use crate::harness::{Client, Reply, Server, Store, on_both_stores};
+use crate::harness::{Client, Reply, Server, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
-
-on_both_stores!(
-    a_repeated_message_is_the_first_one,
-    a_name_is_its_senders_own,
-    a_name_counts_in_one_chat,
-    messages_without_a_name_are_always_new,
-    a_repeat_gives_the_messages_present_state,
-    of_many_sent_at_once_under_one_name_one_is_stored,
-    a_name_is_remembered_when_the_server_starts_again,
-    a_refused_message_leaves_its_name_free,
-);
 
 /// A server with two users and two chats.
 struct World {
@@ -48,6 +37,7 @@ async fn send(client: &Client, user: i64, chat: i64, name: &str, text: &str) -> 
     client.post(&format!("/chat/{chat}/message"), body).await
 }
 
+#[apply(both_stores)]
 async fn a_repeated_message_is_the_first_one(store: Store) {
     let world = World::new(store).await;
     let first = send(&world.client, world.carl, world.general, "k", "Hi.")
@@ -65,6 +55,7 @@ async fn a_repeated_message_is_the_first_one(store: Store) {
     );
 }
 
+#[apply(both_stores)]
 async fn a_name_is_its_senders_own(store: Store) {
     let world = World::new(store).await;
     let his = send(&world.client, world.carl, world.general, "k", "Hi.")
@@ -76,6 +67,7 @@ async fn a_name_is_its_senders_own(store: Store) {
     assert_eq!(world.messages(world.general).await, [his, other]);
 }
 
+#[apply(both_stores)]
 async fn a_name_counts_in_one_chat(store: Store) {
     let world = World::new(store).await;
     let here = send(&world.client, world.carl, world.general, "k", "Hi.")
@@ -88,6 +80,7 @@ async fn a_name_counts_in_one_chat(store: Store) {
     assert_eq!(world.messages(world.random).await, [there]);
 }
 
+#[apply(both_stores)]
 async fn messages_without_a_name_are_always_new(store: Store) {
     let world = World::new(store).await;
     let path = format!("/chat/{}/message", world.general);
@@ -98,6 +91,7 @@ async fn messages_without_a_name_are_always_new(store: Store) {
     assert_eq!(world.messages(world.general).await.len(), 2);
 }
 
+#[apply(both_stores)]
 async fn a_repeat_gives_the_messages_present_state(store: Store) {
     let world = World::new(store).await;
     let repeat = || send(&world.client, world.carl, world.general, "k", "Hi.");
@@ -114,6 +108,7 @@ async fn a_repeat_gives_the_messages_present_state(store: Store) {
     assert_eq!(repeat().await.expect(200), deleted);
 }
 
+#[apply(both_stores)]
 async fn of_many_sent_at_once_under_one_name_one_is_stored(store: Store) {
     let world = World::new(store).await;
     let sending = (0..24).map(|_| send(&world.client, world.carl, world.general, "k", "Hi."));
@@ -128,6 +123,7 @@ async fn of_many_sent_at_once_under_one_name_one_is_stored(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_name_is_remembered_when_the_server_starts_again(store: Store) {
     let World {
         server,
@@ -145,6 +141,7 @@ async fn a_name_is_remembered_when_the_server_starts_again(store: Store) {
     assert_eq!(server.client().say(carl, general, "Next.").await["seq"], 2);
 }
 
+#[apply(both_stores)]
 async fn a_refused_message_leaves_its_name_free(store: Store) {
     let world = World::new(store).await;
     let body = json!({ "customerId": world.carl, "content": "Hi.", "clientMessageId": "k",

@@ -1,14 +1,8 @@
 //! Every answer carries a request id.
 
-use crate::harness::{Client, Reply, Server, Store, on_both_stores};
+use crate::harness::{Client, Reply, Server, Store, apply, both_stores, rstest};
 use reqwest::{Method, header::HeaderValue};
 use std::collections::HashSet;
-
-on_both_stores!(
-    a_given_request_id_is_returned,
-    a_request_without_an_id_gets_one_of_its_own,
-    an_id_that_does_not_belong_in_a_log_is_replaced,
-);
 
 async fn ask(client: &Client, path: &str, id: &[u8]) -> Reply {
     let id = HeaderValue::from_bytes(id).expect("a header");
@@ -16,6 +10,7 @@ async fn ask(client: &Client, path: &str, id: &[u8]) -> Reply {
     client.send(request.header("x-request-id", id)).await
 }
 
+#[apply(both_stores)]
 async fn a_given_request_id_is_returned(store: Store) {
     let server = Server::start(store).await;
     let longest = "x".repeat(128);
@@ -27,6 +22,7 @@ async fn a_given_request_id_is_returned(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_request_without_an_id_gets_one_of_its_own(store: Store) {
     let server = Server::start(store).await;
     let mut ids = HashSet::new();
@@ -40,6 +36,7 @@ async fn a_request_without_an_id_gets_one_of_its_own(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn an_id_that_does_not_belong_in_a_log_is_replaced(store: Store) {
     let server = Server::start(store).await;
     let long = "x".repeat(129);

@@ -1,12 +1,7 @@
 //! What the log must not tell, at any level, in any format, on any node.
 
-use crate::harness::{Database, Nats, Process, Store, on_both_stores};
+use crate::harness::{Database, Nats, Process, Store, apply, both_stores, rstest};
 use serde_json::json;
-
-on_both_stores!(
-    no_secrets_stand_in_the_log_for_machines,
-    no_secrets_stand_in_the_log_for_people,
-);
 
 const PASSWORD: &str = "Zug um halb neun";
 const OTHER: &str = "Kaffee ohne Milch";
@@ -15,10 +10,12 @@ const TEXT: &str = "unter vier Augen";
 /// Everything, also of those who are known to say too much.
 const LOG: &str = "trace,tungstenite::protocol=trace,async_nats=trace";
 
+#[apply(both_stores)]
 async fn no_secrets_stand_in_the_log_for_machines(store: Store) {
     secrets(store, "json").await;
 }
 
+#[apply(both_stores)]
 async fn no_secrets_stand_in_the_log_for_people(store: Store) {
     secrets(store, "text").await;
 }

@@ -1,31 +1,18 @@
 //! Sessions: their list, their ends, and the sockets that end with them.
 
 use crate::harness::{
-    PASSWORD, Person, Server, Socket, Store, assert_keys, assert_now, on_both_stores, patiently,
+    PASSWORD, Person, Server, Socket, Store, apply, assert_keys, assert_now, both_stores,
+    patiently, rstest,
 };
 use serde_json::json;
 use tokio::task::yield_now;
-
-on_both_stores!(
-    one_sees_and_ends_ones_own_sessions,
-    a_logout_closes_the_sessions_sockets_and_no_others,
-    ending_the_others_leaves_this_one,
-    a_new_password_ends_the_other_sessions,
-    a_deleted_user_is_signed_out_everywhere,
-    an_expired_session_is_none_and_its_sockets_close,
-    an_unused_session_ends_and_a_socket_is_use,
-    a_session_ended_elsewhere_loses_its_sockets,
-    a_socket_may_be_opened_with_the_token,
-    nobody_speaks_for_another_on_a_socket,
-    a_user_has_at_most_100_sessions,
-    the_token_itself_is_not_stored,
-);
 
 async fn rejected(person: &Person) {
     let reply = person.client.get("/me").await;
     reply.expect_error(401, "unauthorized");
 }
 
+#[apply(both_stores)]
 async fn one_sees_and_ends_ones_own_sessions(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
@@ -78,6 +65,7 @@ async fn one_sees_and_ends_ones_own_sessions(store: Store) {
     assert_eq!(carl.client.list("/session").await.len(), 1);
 }
 
+#[apply(both_stores)]
 async fn a_logout_closes_the_sessions_sockets_and_no_others(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
@@ -98,6 +86,7 @@ async fn a_logout_closes_the_sessions_sockets_and_no_others(store: Store) {
         .await;
 }
 
+#[apply(both_stores)]
 async fn ending_the_others_leaves_this_one(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
@@ -118,6 +107,7 @@ async fn ending_the_others_leaves_this_one(store: Store) {
     assert_eq!(carl.client.list("/session").await.len(), 1);
 }
 
+#[apply(both_stores)]
 async fn a_new_password_ends_the_other_sessions(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
@@ -145,6 +135,7 @@ async fn a_new_password_ends_the_other_sessions(store: Store) {
     server.client().login("karl", "battery staple").await;
 }
 
+#[apply(both_stores)]
 async fn a_deleted_user_is_signed_out_everywhere(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
@@ -165,6 +156,7 @@ async fn a_deleted_user_is_signed_out_everywhere(store: Store) {
     rejected(&again).await;
 }
 
+#[apply(both_stores)]
 async fn an_expired_session_is_none_and_its_sockets_close(store: Store) {
     // Two seconds.
     let flags = [
@@ -188,6 +180,7 @@ async fn an_expired_session_is_none_and_its_sockets_close(store: Store) {
 
 const LONG_AGO: &str = "UPDATE session SET last_used_at = '2020-01-01T00:00:00+00:00'";
 
+#[apply(both_stores)]
 async fn an_unused_session_ends_and_a_socket_is_use(store: Store) {
     let flags = ["--auth=required", "--session-sweep-seconds=0.05"];
     let server = Server::start_with(store, &flags).await;
@@ -220,6 +213,7 @@ async fn an_unused_session_ends_and_a_socket_is_use(store: Store) {
     );
 }
 
+#[apply(both_stores)]
 async fn a_session_ended_elsewhere_loses_its_sockets(store: Store) {
     let flags = ["--auth=required", "--session-sweep-seconds=0.05"];
     let server = Server::start_with(store, &flags).await;
@@ -230,6 +224,7 @@ async fn a_session_ended_elsewhere_loses_its_sockets(store: Store) {
     assert_eq!(socket.closed().await, 4001);
 }
 
+#[apply(both_stores)]
 async fn a_socket_may_be_opened_with_the_token(store: Store) {
     let server = Server::start_required(store).await;
     let (carl, dora) = (server.person("carl").await, server.person("dora").await);
@@ -256,6 +251,7 @@ async fn a_socket_may_be_opened_with_the_token(store: Store) {
     assert_eq!(opened.err(), Some(401));
 }
 
+#[apply(both_stores)]
 async fn nobody_speaks_for_another_on_a_socket(store: Store) {
     let server = Server::start_required(store).await;
     let (carl, dora) = (server.person("carl").await, server.person("dora").await);
@@ -281,6 +277,7 @@ async fn nobody_speaks_for_another_on_a_socket(store: Store) {
     assert_eq!(socket.say(chat, "I am dora.").await["username"], "dora");
 }
 
+#[apply(both_stores)]
 async fn a_user_has_at_most_100_sessions(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
@@ -303,6 +300,7 @@ async fn a_user_has_at_most_100_sessions(store: Store) {
     assert_eq!(again.client.list("/session").await.len(), 100);
 }
 
+#[apply(both_stores)]
 async fn the_token_itself_is_not_stored(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;

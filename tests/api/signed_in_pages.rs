@@ -1,14 +1,9 @@
 //! Web pages where everyone signs in: those of other sites are refused as in open mode, and those that
 //! are allowed may send a token.
 
-use crate::harness::{Server, Socket, Store, on_both_stores};
+use crate::harness::{Server, Socket, Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::json;
-
-on_both_stores!(
-    a_page_of_another_site_neither_signs_in_nor_opens_a_socket,
-    an_own_or_allowed_page_does_both,
-);
 
 const ALLOWED: &str = "https://chat.example.com";
 const FLAGS: [&str; 2] = [
@@ -16,6 +11,7 @@ const FLAGS: [&str; 2] = [
     "--cors-allowed-origins=https://chat.example.com",
 ];
 
+#[apply(both_stores)]
 async fn a_page_of_another_site_neither_signs_in_nor_opens_a_socket(store: Store) {
     let server = Server::start_with(store, &FLAGS).await;
     let carl = server.person("carl").await;
@@ -48,6 +44,7 @@ async fn a_page_of_another_site_neither_signs_in_nor_opens_a_socket(store: Store
     carl.client.get("/me").await.expect(200);
 }
 
+#[apply(both_stores)]
 async fn an_own_or_allowed_page_does_both(store: Store) {
     let server = Server::start_with(store, &FLAGS).await;
     let carl = server.person("carl").await;

@@ -1,10 +1,9 @@
 //! A first look: does it serve at all?
 
-use crate::harness::{Server, Store, on_both_stores};
+use crate::harness::{Server, Store, apply, both_stores, rstest};
 use serde_json::json;
 
-on_both_stores!(a_message_reaches_everyone_in_the_chat);
-
+#[apply(both_stores)]
 async fn a_message_reaches_everyone_in_the_chat(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();

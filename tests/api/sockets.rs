@@ -1,25 +1,9 @@
 //! Coming and going: `connect-chat`, `join`, `leave`, `leave-chat`.
 
-use crate::harness::{Room, Store, change, on_both_stores};
+use crate::harness::{Room, Store, apply, both_stores, change, rstest};
 use serde_json::{Value, json};
 
-on_both_stores!(
-    connecting_is_acked_with_the_chat_its_head_and_who_is_online,
-    a_join_names_the_user_and_the_chat,
-    join_and_leave_carry_the_claimed_name_and_messages_the_stored_one,
-    every_socket_gets_its_own_join,
-    others_hear_of_a_users_first_and_last_socket_alone,
-    one_socket_hears_all_its_chats,
-    leaving_is_acked_and_told_to_everyone,
-    leaving_one_chat_keeps_the_others,
-    sending_after_leaving_is_not_connected,
-    leaving_keeps_the_membership,
-    connecting_as_somebody_else_is_forbidden,
-    connecting_makes_one_a_member,
-    connecting_again_to_the_same_chat_makes_nobody_leave,
-    connecting_again_to_the_same_chat_loses_no_message,
-);
-
+#[apply(both_stores)]
 async fn connecting_is_acked_with_the_chat_its_head_and_who_is_online(store: Store) {
     let room = Room::open(store).await;
     let (chat, carl, sigmund) = (room.chat, room.carl, room.sigmund);
@@ -42,6 +26,7 @@ async fn connecting_is_acked_with_the_chat_its_head_and_who_is_online(store: Sto
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_join_names_the_user_and_the_chat(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -54,6 +39,7 @@ async fn a_join_names_the_user_and_the_chat(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn join_and_leave_carry_the_claimed_name_and_messages_the_stored_one(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -71,6 +57,7 @@ async fn join_and_leave_carry_the_claimed_name_and_messages_the_stored_one(store
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn every_socket_gets_its_own_join(store: Store) {
     let room = Room::open(store).await;
     for _ in 0..3 {
@@ -81,6 +68,7 @@ async fn every_socket_gets_its_own_join(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn others_hear_of_a_users_first_and_last_socket_alone(store: Store) {
     let room = Room::open(store).await;
     let mut watcher = room.enter(room.sigmund).await;
@@ -103,6 +91,7 @@ async fn others_hear_of_a_users_first_and_last_socket_alone(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn one_socket_hears_all_its_chats(store: Store) {
     let room = Room::open(store).await;
     let mut socket = room.enter(room.carl).await;
@@ -120,6 +109,7 @@ async fn one_socket_hears_all_its_chats(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn leaving_is_acked_and_told_to_everyone(store: Store) {
     let room = Room::open(store).await;
     let mut watcher = room.enter(room.sigmund).await;
@@ -142,6 +132,7 @@ async fn leaving_is_acked_and_told_to_everyone(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn leaving_one_chat_keeps_the_others(store: Store) {
     let room = Room::open(store).await;
     let other = room.client.new_chat("random").await;
@@ -155,6 +146,7 @@ async fn leaving_one_chat_keeps_the_others(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn sending_after_leaving_is_not_connected(store: Store) {
     let room = Room::open(store).await;
     let mut socket = room.enter(room.carl).await;
@@ -174,6 +166,7 @@ async fn sending_after_leaving_is_not_connected(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn leaving_keeps_the_membership(store: Store) {
     let room = Room::open(store).await;
     let mut socket = room.enter(room.carl).await;
@@ -184,6 +177,7 @@ async fn leaving_keeps_the_membership(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn connecting_as_somebody_else_is_forbidden(store: Store) {
     let room = Room::open(store).await;
     let mut socket = room.enter(room.carl).await;
@@ -194,6 +188,7 @@ async fn connecting_as_somebody_else_is_forbidden(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn connecting_makes_one_a_member(store: Store) {
     let room = Room::open(store).await;
     let path = format!("/chat/user/{}/chat/{}/access", room.carl, room.chat);
@@ -211,6 +206,7 @@ async fn connecting_makes_one_a_member(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn connecting_again_to_the_same_chat_makes_nobody_leave(store: Store) {
     let room = Room::open(store).await;
     let mut watcher = room.enter(room.sigmund).await;
@@ -226,6 +222,7 @@ async fn connecting_again_to_the_same_chat_makes_nobody_leave(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn connecting_again_to_the_same_chat_loses_no_message(store: Store) {
     let room = Room::open(store).await;
     let mut socket = room.enter(room.carl).await;

@@ -1,18 +1,9 @@
 //! Tokens that are over, by whichever end, and a token in the wrong place.
 
-use crate::harness::{Server, Socket, Store, on_both_stores, patiently};
+use crate::harness::{Server, Socket, Store, apply, both_stores, patiently, rstest};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::task::yield_now;
-
-on_both_stores!(
-    what_has_expired_is_not_stored_any_more,
-    what_was_not_used_is_not_stored_any_more,
-    an_expired_token_opens_nothing_before_it_is_swept,
-    a_session_ended_by_its_id_loses_its_sockets,
-    the_session_that_is_one_too_many_loses_its_sockets,
-    a_token_in_the_url_is_not_looked_at,
-);
 
 /// Waits until the database keeps nothing of any token.
 async fn until_nothing_is_stored(server: &Server) {
@@ -24,6 +15,7 @@ async fn until_nothing_is_stored(server: &Server) {
     patiently("the sweep", waiting).await;
 }
 
+#[apply(both_stores)]
 async fn what_has_expired_is_not_stored_any_more(store: Store) {
     let flags = ["--auth=required", "--session-sweep-seconds=0.05"];
     let server = Server::start_with(store, &flags).await;
@@ -33,6 +25,7 @@ async fn what_has_expired_is_not_stored_any_more(store: Store) {
     until_nothing_is_stored(&server).await;
 }
 
+#[apply(both_stores)]
 async fn what_was_not_used_is_not_stored_any_more(store: Store) {
     let flags = ["--auth=required", "--session-sweep-seconds=0.05"];
     let server = Server::start_with(store, &flags).await;
@@ -44,6 +37,7 @@ async fn what_was_not_used_is_not_stored_any_more(store: Store) {
 
 const EXPIRED: &str = "UPDATE session SET expires_at = '2020-01-01T00:00:00+00:00'";
 
+#[apply(both_stores)]
 async fn an_expired_token_opens_nothing_before_it_is_swept(store: Store) {
     let flags = ["--auth=required", "--session-sweep-seconds=3600"];
     let server = Server::start_with(store, &flags).await;
@@ -63,6 +57,7 @@ async fn an_expired_token_opens_nothing_before_it_is_swept(store: Store) {
     assert_eq!(stored.len(), 1, "it was not swept");
 }
 
+#[apply(both_stores)]
 async fn a_session_ended_by_its_id_loses_its_sockets(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
@@ -78,6 +73,7 @@ async fn a_session_ended_by_its_id_loses_its_sockets(store: Store) {
     staying.say(chat, "Still here.").await;
 }
 
+#[apply(both_stores)]
 async fn the_session_that_is_one_too_many_loses_its_sockets(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
@@ -116,6 +112,7 @@ async fn the_session_that_is_one_too_many_loses_its_sockets(store: Store) {
     again.client.get("/me").await.expect(200);
 }
 
+#[apply(both_stores)]
 async fn a_token_in_the_url_is_not_looked_at(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;

@@ -1,19 +1,8 @@
 //! Who is typing: told to everyone in the chat, not too often, and never stored.
 
-use crate::harness::{Room, Socket, Store, on_both_stores};
+use crate::harness::{Room, Socket, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-
-on_both_stores!(
-    everyone_in_the_chat_is_told_who_types,
-    with_an_id_it_is_acked_too,
-    many_in_a_row_are_told_once,
-    sockets_of_one_user_share_the_pause_and_other_chats_do_not,
-    after_a_pause_it_is_told_again,
-    it_leaves_nothing_behind,
-    only_who_is_connected_types,
-    nobody_types_for_another,
-);
 
 /// What the server leaves between two of the same user in the same chat.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -34,6 +23,7 @@ async fn type_in(socket: &mut Socket, chat: i64) -> Value {
     socket.ask("start-typing", json!({ "chatId": chat })).await
 }
 
+#[apply(both_stores)]
 async fn everyone_in_the_chat_is_told_who_types(store: Store) {
     let room = Room::open(store).await;
     let mut sigmund = room.enter(room.sigmund).await;
@@ -49,6 +39,7 @@ async fn everyone_in_the_chat_is_told_who_types(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn with_an_id_it_is_acked_too(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -59,6 +50,7 @@ async fn with_an_id_it_is_acked_too(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn many_in_a_row_are_told_once(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -86,6 +78,7 @@ async fn many_in_a_row_are_told_once(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn sockets_of_one_user_share_the_pause_and_other_chats_do_not(store: Store) {
     let room = Room::open(store).await;
     let other = room.client.new_chat("random").await;
@@ -106,6 +99,7 @@ async fn sockets_of_one_user_share_the_pause_and_other_chats_do_not(store: Store
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn after_a_pause_it_is_told_again(store: Store) {
     let room = Room::open_with(store, &["--ping-seconds=1"]).await;
     let mut carl = room.enter(room.carl).await;
@@ -132,6 +126,7 @@ async fn after_a_pause_it_is_told_again(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn it_leaves_nothing_behind(store: Store) {
     let room = Room::open(store).await;
     let message = room.say("the only one").await;
@@ -145,6 +140,7 @@ async fn it_leaves_nothing_behind(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn only_who_is_connected_types(store: Store) {
     let room = Room::open(store).await;
     let other = room.client.new_chat("random").await;
@@ -166,6 +162,7 @@ async fn only_who_is_connected_types(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn nobody_types_for_another(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;

@@ -1,16 +1,8 @@
 //! A user's list of chats.
 
-use crate::harness::{Server, Store, on_both_stores};
+use crate::harness::{Server, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
 use std::collections::HashSet;
-
-on_both_stores!(
-    the_latest_active_chat_comes_first,
-    a_chat_shows_its_last_message_and_what_is_unread,
-    the_list_comes_in_pages,
-    a_page_ends_before_its_last_messages_are_too_much_text,
-    an_unknown_user_has_no_list,
-);
 
 fn ids(list: &Value) -> Vec<i64> {
     let list = list.as_array().expect("a list");
@@ -19,6 +11,7 @@ fn ids(list: &Value) -> Vec<i64> {
         .collect()
 }
 
+#[apply(both_stores)]
 async fn the_latest_active_chat_comes_first(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -42,6 +35,7 @@ async fn the_latest_active_chat_comes_first(store: Store) {
     assert_eq!(ids(&list), [chats[2], chats[1], chats[0]]);
 }
 
+#[apply(both_stores)]
 async fn a_chat_shows_its_last_message_and_what_is_unread(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -79,6 +73,7 @@ async fn a_chat_shows_its_last_message_and_what_is_unread(store: Store) {
     assert_eq!(list[0]["chatName"], "general");
 }
 
+#[apply(both_stores)]
 async fn the_list_comes_in_pages(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -104,6 +99,7 @@ async fn the_list_comes_in_pages(store: Store) {
     assert_eq!(seen, active);
 }
 
+#[apply(both_stores)]
 async fn a_page_ends_before_its_last_messages_are_too_much_text(store: Store) {
     // Of 16 KiB each, 64 are one MiB.
     const CHATS: usize = 66;
@@ -128,6 +124,7 @@ async fn a_page_ends_before_its_last_messages_are_too_much_text(store: Store) {
     assert_eq!(names.len(), CHATS);
 }
 
+#[apply(both_stores)]
 async fn an_unknown_user_has_no_list(store: Store) {
     let server = Server::start(store).await;
     server

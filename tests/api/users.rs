@@ -1,22 +1,11 @@
 //! Users.
 
-use crate::harness::{Server, Store, assert_keys, assert_now, field, on_both_stores};
+use crate::harness::{Server, Store, apply, assert_keys, assert_now, both_stores, field, rstest};
 use serde_json::json;
-
-on_both_stores!(
-    a_new_user_is_answered_whole_and_found_at_its_location,
-    users_are_listed_by_id,
-    a_list_of_users_is_walked_to_its_end_along_the_links,
-    a_user_is_found_by_name,
-    a_change_keeps_what_it_leaves_out,
-    a_taken_name_is_a_conflict,
-    of_many_who_take_a_name_at_once_one_gets_it,
-    a_name_may_have_255_characters,
-    unknown_keys_and_a_slash_at_the_end_are_ignored,
-);
 
 const USER: [&str; 3] = ["customerId", "username", "createdAt"];
 
+#[apply(both_stores)]
 async fn a_new_user_is_answered_whole_and_found_at_its_location(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -31,6 +20,7 @@ async fn a_new_user_is_answered_whole_and_found_at_its_location(store: Store) {
     assert_eq!(client.get(&location).await.expect(200), user);
 }
 
+#[apply(both_stores)]
 async fn users_are_listed_by_id(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -46,6 +36,7 @@ async fn users_are_listed_by_id(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_list_of_users_is_walked_to_its_end_along_the_links(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -64,6 +55,7 @@ async fn a_list_of_users_is_walked_to_its_end_along_the_links(store: Store) {
     assert_eq!(field(&rest, "username"), ["c", "d", "e"]);
 }
 
+#[apply(both_stores)]
 async fn a_user_is_found_by_name(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -85,6 +77,7 @@ async fn a_user_is_found_by_name(store: Store) {
     unknown.expect_error(404, "user_not_found");
 }
 
+#[apply(both_stores)]
 async fn a_change_keeps_what_it_leaves_out(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -113,6 +106,7 @@ async fn a_change_keeps_what_it_leaves_out(store: Store) {
     assert_eq!(client.get(&path).await.expect(200), renamed);
 }
 
+#[apply(both_stores)]
 async fn a_taken_name_is_a_conflict(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -143,6 +137,7 @@ async fn a_taken_name_is_a_conflict(store: Store) {
     );
 }
 
+#[apply(both_stores)]
 async fn a_name_may_have_255_characters(store: Store) {
     let server = Server::start(store).await;
     let name = "ü".repeat(255);
@@ -151,6 +146,7 @@ async fn a_name_may_have_255_characters(store: Store) {
     assert_eq!(user["username"], name);
 }
 
+#[apply(both_stores)]
 async fn unknown_keys_and_a_slash_at_the_end_are_ignored(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -163,6 +159,7 @@ async fn unknown_keys_and_a_slash_at_the_end_are_ignored(store: Store) {
     assert_eq!(client.list("/user/").await, [user]);
 }
 
+#[apply(both_stores)]
 async fn of_many_who_take_a_name_at_once_one_gets_it(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();

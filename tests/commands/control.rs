@@ -1,20 +1,13 @@
 //! Commands beside a running server. On SQLite they reach it through its control socket.
 
 use super::serve;
-use crate::harness::{Database, Socket, Store, on_both_stores, patiently};
+use crate::harness::{Database, Socket, Store, apply, both_stores, patiently, rstest};
 use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
 };
-
-on_both_stores!(
-    users_are_made_and_passwords_reset_beside_a_running_server,
-    a_command_is_refused_beside_a_server_as_without_one,
-    tables_are_up_to_date_beside_a_running_server,
-    an_admin_is_made_beside_a_running_server,
-);
 
 const PASSWORD: &str = "Zug um halb neun";
 const OTHER: &str = "Kaffee ohne Milch";
@@ -23,6 +16,7 @@ fn control_socket(database: &Database) -> PathBuf {
     database.folder.path().join("messaging.db.sock")
 }
 
+#[apply(both_stores)]
 async fn users_are_made_and_passwords_reset_beside_a_running_server(store: Store) {
     let database = Database::new(store).await;
     let server = serve(&database).await;
@@ -60,6 +54,7 @@ async fn users_are_made_and_passwords_reset_beside_a_running_server(store: Store
     assert!(!control_socket(&database).exists());
 }
 
+#[apply(both_stores)]
 async fn a_command_is_refused_beside_a_server_as_without_one(store: Store) {
     let database = Database::new(store).await;
     let server = serve(&database).await;
@@ -89,6 +84,7 @@ async fn a_command_is_refused_beside_a_server_as_without_one(store: Store) {
     server.stop().await;
 }
 
+#[apply(both_stores)]
 async fn tables_are_up_to_date_beside_a_running_server(store: Store) {
     let database = Database::new(store).await;
     let server = serve(&database).await;
@@ -98,6 +94,7 @@ async fn tables_are_up_to_date_beside_a_running_server(store: Store) {
     server.stop().await;
 }
 
+#[apply(both_stores)]
 async fn an_admin_is_made_beside_a_running_server(store: Store) {
     let database = Database::new(store).await;
     let server = serve(&database).await;

@@ -1,7 +1,7 @@
 //! The files that the server and the commands write: their owners, and what is in their place already.
 
 use super::serve;
-use crate::harness::{Database, Store, on_both_stores};
+use crate::harness::{Database, Store, apply, both_stores, rstest};
 use rustix::fs::OFlags;
 use std::{
     fs::{self, OpenOptions},
@@ -10,15 +10,6 @@ use std::{
     path::Path,
     process::Command,
 };
-
-on_both_stores!(
-    an_export_follows_a_link_to_its_file,
-    an_export_follows_no_link_in_the_place_of_its_partial_file,
-    an_export_goes_through_pipes_and_devices,
-    an_export_replaces_no_folder_and_no_file_of_another_user,
-    an_export_that_was_killed_is_in_nobodys_way,
-    an_export_that_is_not_read_gives_up,
-);
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("a file").permissions().mode() & 0o777
@@ -32,6 +23,7 @@ async fn world(store: Store) -> Database {
     database
 }
 
+#[apply(both_stores)]
 async fn an_export_follows_a_link_to_its_file(store: Store) {
     let database = world(store).await;
     let folder = database.folder.path();
@@ -52,6 +44,7 @@ async fn an_export_follows_a_link_to_its_file(store: Store) {
     refused.expect_failure(&["dangling is a link to nothing"]);
 }
 
+#[apply(both_stores)]
 async fn an_export_follows_no_link_in_the_place_of_its_partial_file(store: Store) {
     let database = world(store).await;
     let folder = database.folder.path();
@@ -66,6 +59,7 @@ async fn an_export_follows_no_link_in_the_place_of_its_partial_file(store: Store
     assert!(!folder.join("copy.partial").is_symlink());
 }
 
+#[apply(both_stores)]
 async fn an_export_goes_through_pipes_and_devices(store: Store) {
     let database = world(store).await;
     let whole = database.export().await;
@@ -91,6 +85,7 @@ async fn an_export_goes_through_pipes_and_devices(store: Store) {
     assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
 }
 
+#[apply(both_stores)]
 async fn an_export_replaces_no_folder_and_no_file_of_another_user(store: Store) {
     let database = world(store).await;
     let folder = database.folder.path();
@@ -129,6 +124,7 @@ async fn an_export_replaces_no_folder_and_no_file_of_another_user(store: Store) 
     assert_eq!(database.export().await, whole);
 }
 
+#[apply(both_stores)]
 async fn an_export_that_was_killed_is_in_nobodys_way(store: Store) {
     let database = world(store).await;
     let folder = database.folder.path();
@@ -174,6 +170,7 @@ async fn the_data_folder_and_what_is_in_it_are_their_owners_alone() {
     server.stop().await;
 }
 
+#[apply(both_stores)]
 async fn an_export_that_is_not_read_gives_up(store: Store) {
     let database = world(store).await;
     let pipe = database.folder.path().join("pipe");

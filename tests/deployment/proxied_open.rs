@@ -1,13 +1,8 @@
 //! Open mode on loopback is for callers of one machine: a proxy on it brings others.
 
-use crate::harness::{Server, Store, on_both_stores};
+use crate::harness::{Server, Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::json;
-
-on_both_stores!(
-    a_request_through_a_proxy_is_refused_in_open_mode,
-    a_proxy_is_welcome_where_it_was_said_who_is_believed,
-);
 
 /// A header of each kind, as proxies add them.
 const ADDED: [(&str, &str); 9] = [
@@ -41,6 +36,7 @@ async fn ask(server: &Server, (name, value): (&str, &str)) -> Vec<crate::harness
     replies
 }
 
+#[apply(both_stores)]
 async fn a_request_through_a_proxy_is_refused_in_open_mode(store: Store) {
     // Naming the proxy says who is believed about clients, not that clients are.
     for flags in [&[][..], &["--trusted-proxies=127.0.0.1"]] {
@@ -62,6 +58,7 @@ async fn a_request_through_a_proxy_is_refused_in_open_mode(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_proxy_is_welcome_where_it_was_said_who_is_believed(store: Store) {
     for (auth, expected) in [
         ("--auth=open", [200, 201, 426, 200]),

@@ -1,14 +1,7 @@
 //! How proxies say what the server was called, and what pages may use it.
 
-use crate::harness::{Client, Reply, Server, Store, on_both_stores};
+use crate::harness::{Client, Reply, Server, Store, apply, both_stores, rstest};
 use reqwest::Method;
-
-on_both_stores!(
-    a_sockets_scheme_is_that_of_its_page,
-    a_default_port_is_the_same_as_none,
-    what_the_server_takes_for_its_origin_is_told,
-    apps_with_a_scheme_of_their_own_can_be_allowed,
-);
 
 const BEHIND: [&str; 2] = ["--auth=open", "--trusted-proxies=127.0.0.1"];
 
@@ -26,6 +19,7 @@ async fn upgrade(client: &Client, headers: &[(&str, &str)]) -> Reply {
     client.send(request).await
 }
 
+#[apply(both_stores)]
 async fn a_sockets_scheme_is_that_of_its_page(store: Store) {
     let server = Server::start_with(store, &BEHIND).await;
     let client = server.client();
@@ -56,6 +50,7 @@ async fn a_sockets_scheme_is_that_of_its_page(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_default_port_is_the_same_as_none(store: Store) {
     let server = Server::start_with(store, &BEHIND).await;
     let client = server.client();
@@ -110,6 +105,7 @@ async fn a_default_port_is_the_same_as_none(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn what_the_server_takes_for_its_origin_is_told(store: Store) {
     let server = Server::start_with(store, &BEHIND).await;
     let client = server.client();
@@ -150,6 +146,7 @@ async fn what_the_server_takes_for_its_origin_is_told(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn apps_with_a_scheme_of_their_own_can_be_allowed(store: Store) {
     let apps = "capacitor://localhost,tauri://localhost,ionic://localhost,app://obsidian.md";
     let allow = format!("--cors-allowed-origins={apps}");

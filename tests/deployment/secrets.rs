@@ -1,14 +1,12 @@
 //! Secrets from files, and secrets that everyone on the machine can see.
 
-use crate::harness::{Database, Process, Store, on_both_stores, patiently};
+use crate::harness::{Database, Process, Store, apply, both_stores, patiently, rstest};
 use reqwest::Method;
 use std::{fs, path::Path};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
-
-on_both_stores!(a_databases_url_may_stand_in_a_file);
 
 /// A file in a folder; gives its path.
 fn write(folder: &Path, name: &str, text: &str) -> String {
@@ -17,6 +15,7 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
+#[apply(both_stores)]
 async fn a_databases_url_may_stand_in_a_file(store: Store) {
     let database = Database::new(store).await;
     let folder = database.folder.path();

@@ -1,15 +1,9 @@
 //! A move from open to required mode: passwords that were chosen where anything was allowed.
 
 use crate::harness::{
-    Client, Database, PASSWORD, Reply, Server, Store, assert_keys, on_both_stores,
+    Client, Database, PASSWORD, Reply, Server, Store, apply, assert_keys, both_stores, rstest,
 };
 use serde_json::json;
-
-on_both_stores!(
-    a_weak_password_is_changed_at_the_first_login,
-    a_new_password_at_the_login_ends_what_the_old_one_began,
-    in_open_mode_any_password_signs_in,
-);
 
 const REQUIRED: [&str; 2] = ["--auth=required", "--rate-limit=off"];
 /// Too short, and long enough but the first that is tried.
@@ -35,6 +29,7 @@ async fn begun_in_open_mode(store: Store) -> Database {
     server.stop().await
 }
 
+#[apply(both_stores)]
 async fn a_weak_password_is_changed_at_the_first_login(store: Store) {
     let database = begun_in_open_mode(store).await;
     let server = Server::start_on(database, &REQUIRED).await;
@@ -75,6 +70,7 @@ async fn a_weak_password_is_changed_at_the_first_login(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_new_password_at_the_login_ends_what_the_old_one_began(store: Store) {
     let server = Server::start_on(Database::new(store).await, &REQUIRED).await;
     let client = server.client();
@@ -95,6 +91,7 @@ async fn a_new_password_at_the_login_ends_what_the_old_one_began(store: Store) {
     assert_eq!(mine.list("/session").await.len(), 1);
 }
 
+#[apply(both_stores)]
 async fn in_open_mode_any_password_signs_in(store: Store) {
     let server = Server::start_on(begun_in_open_mode(store).await, &[]).await;
     for (name, weak) in WEAK {

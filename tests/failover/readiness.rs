@@ -1,14 +1,8 @@
 //! Readiness is what writes say.
 
-use crate::harness::{Client, Server, Store, on_both_stores, patiently};
+use crate::harness::{Client, Server, Store, apply, both_stores, patiently, rstest};
 use futures_util::future::join_all;
 use std::time::Instant;
-
-on_both_stores!(
-    readiness_is_whether_the_store_takes_writes,
-    the_store_is_written_to_once_a_second_however_often_readiness_is_asked,
-    a_server_without_a_free_place_tells_of_its_health,
-);
 
 async fn until(client: &Client, status: u16) {
     let asking = async {
@@ -26,6 +20,7 @@ async fn until(client: &Client, status: u16) {
 }
 
 /// Reads go on all the while: it is not enough that the database answers.
+#[apply(both_stores)]
 async fn readiness_is_whether_the_store_takes_writes(store: Store) {
     const POSTGRES: &str = "CREATE FUNCTION choke() RETURNS trigger LANGUAGE plpgsql \
             AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; \
@@ -47,6 +42,7 @@ async fn readiness_is_whether_the_store_takes_writes(store: Store) {
     server.stop().await;
 }
 
+#[apply(both_stores)]
 async fn the_store_is_written_to_once_a_second_however_often_readiness_is_asked(store: Store) {
     const WRITES: &str = "SELECT writes FROM write_probe";
     let server = Server::start(store).await;
@@ -86,6 +82,7 @@ async fn the_store_is_written_to_once_a_second_however_often_readiness_is_asked(
     server.stop().await;
 }
 
+#[apply(both_stores)]
 async fn a_server_without_a_free_place_tells_of_its_health(store: Store) {
     let server = Server::start_with(store, &["--max-connections=2"]).await;
     let _one = server.socket().await;

@@ -1,19 +1,12 @@
 //! What strangers may cost, in work and in frames.
 
-use crate::harness::{PASSWORD, Room, Server, Socket, Store, on_both_stores};
+use crate::harness::{PASSWORD, Room, Server, Socket, Store, apply, both_stores, rstest};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 use std::time::{Duration, Instant};
 
-on_both_stores!(
-    a_hidden_message_is_not_read,
-    a_stranger_waits_for_no_lock_of_a_hidden_chat,
-    a_sign_up_costs_the_same_with_every_password,
-    one_makes_so_many_chats_and_no_more,
-    one_is_added_to_so_many_chats_and_no_more,
-);
-
+#[apply(both_stores)]
 async fn a_hidden_message_is_not_read(store: Store) {
     let server = Server::start_required(store).await;
     let (carl, stranger) = (server.person("carl").await, server.person("otto").await);
@@ -65,6 +58,7 @@ impl Lock {
     }
 }
 
+#[apply(both_stores)]
 async fn a_stranger_waits_for_no_lock_of_a_hidden_chat(store: Store) {
     let server = Server::start_required(store).await;
     let (carl, otto) = (server.person("carl").await, server.person("otto").await);
@@ -100,6 +94,7 @@ async fn time_of(server: &Server, name: &str, password: &str) -> Duration {
     shortest
 }
 
+#[apply(both_stores)]
 async fn a_sign_up_costs_the_same_with_every_password(store: Store) {
     let server = Server::start_required(store).await;
     let plain = time_of(&server, "plain", PASSWORD).await;
@@ -139,6 +134,7 @@ fn names_the_limit(error: &Value, limit: &str) {
     assert!(sentence.contains(limit), "{error}");
 }
 
+#[apply(both_stores)]
 async fn one_makes_so_many_chats_and_no_more(store: Store) {
     let server = with_quotas(store).await;
     let (carl, dora) = (server.person("carl").await, server.person("dora").await);
@@ -156,6 +152,7 @@ async fn one_makes_so_many_chats_and_no_more(store: Store) {
     make().await.expect_error(403, "forbidden");
 }
 
+#[apply(both_stores)]
 async fn one_is_added_to_so_many_chats_and_no_more(store: Store) {
     let server = with_quotas(store).await;
     let (carl, dora) = (server.person("carl").await, server.person("dora").await);

@@ -1,15 +1,8 @@
 //! Sockets that come and go, and frames that are no messages.
 
-use crate::harness::{Room, Socket, Store, on_both_stores, patiently};
+use crate::harness::{Room, Socket, Store, apply, both_stores, patiently, rstest};
 use serde_json::{Value, json};
 use std::time::Instant;
-
-on_both_stores!(
-    who_comes_and_goes_again_and_again_is_told_of_seldom,
-    connecting_is_paced_like_messages,
-    frames_that_are_no_messages_are_paced_over_all_sockets,
-    frames_before_connecting_are_requests_of_their_address,
-);
 
 const FAST: [&str; 3] = [
     "--rate-limit=on",
@@ -26,6 +19,7 @@ fn passages(frames: &[Value], user: i64) -> (usize, usize) {
     (count("join"), count("leave"))
 }
 
+#[apply(both_stores)]
 async fn who_comes_and_goes_again_and_again_is_told_of_seldom(store: Store) {
     const TIMES: usize = 40;
     let room = Room::open_with(store, &FAST).await;
@@ -98,6 +92,7 @@ const SLOW: [&str; 4] = [
     "--frames-per-second=1000",
 ];
 
+#[apply(both_stores)]
 async fn connecting_is_paced_like_messages(store: Store) {
     let room = Room::open_with(store, &SLOW).await;
     let mut socket = room.enter(room.carl).await;
@@ -119,6 +114,7 @@ async fn connecting_is_paced_like_messages(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn frames_that_are_no_messages_are_paced_over_all_sockets(store: Store) {
     let room = Room::open_with(store, &SLOW).await;
     let (mut one, mut other) = (room.enter(room.carl).await, room.enter(room.carl).await);
@@ -147,6 +143,7 @@ async fn frames_that_are_no_messages_are_paced_over_all_sockets(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn frames_before_connecting_are_requests_of_their_address(store: Store) {
     let flags = [
         "--rate-limit=on",

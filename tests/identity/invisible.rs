@@ -1,13 +1,7 @@
 //! What nobody can see is no name and no message.
 
-use crate::harness::{PASSWORD, Room, Store, on_both_stores};
+use crate::harness::{PASSWORD, Room, Store, apply, both_stores, rstest};
 use serde_json::json;
-
-on_both_stores!(
-    a_name_has_something_to_see,
-    a_name_turns_no_text_around,
-    a_message_has_something_to_see,
-);
 
 /// White space, zero-width characters, fillers, blanks, tags, selectors.
 const INVISIBLE: [&str; 9] = [
@@ -56,6 +50,7 @@ async fn refused_as_a_name(room: &Room, name: &str) {
         .await;
 }
 
+#[apply(both_stores)]
 async fn a_name_has_something_to_see(store: Store) {
     let room = Room::open(store).await;
     for name in INVISIBLE {
@@ -72,6 +67,7 @@ async fn a_name_has_something_to_see(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_name_turns_no_text_around(store: Store) {
     let room = Room::open(store).await;
     for name in UNRULY {
@@ -83,6 +79,7 @@ async fn a_name_turns_no_text_around(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_message_has_something_to_see(store: Store) {
     let room = Room::open(store).await;
     let path = format!("/chat/{}/message", room.chat);

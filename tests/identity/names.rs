@@ -1,17 +1,8 @@
 //! Names that look alike are one name.
 
-use crate::harness::{PASSWORD, Server, Store, on_both_stores};
+use crate::harness::{PASSWORD, Server, Store, apply, both_stores, rstest};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-
-on_both_stores!(
-    a_name_that_looks_like_another_is_taken,
-    a_renamed_user_leaves_the_old_name_and_takes_the_new,
-    of_many_who_sign_up_under_one_look_one_gets_it,
-    a_name_is_found_in_every_normal_form,
-    upper_and_lower_case_are_one_name_but_not_one_login,
-    the_sample_users_have_their_names_for_themselves,
-);
 
 /// `carl` in letters of other scripts, other cases, with what nobody sees, and with what looks like an l.
 const LIKE_CARL: [&str; 9] = [
@@ -30,6 +21,7 @@ fn sign_up(name: &str) -> Value {
     json!({ "username": name, "password": PASSWORD })
 }
 
+#[apply(both_stores)]
 async fn a_name_that_looks_like_another_is_taken(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -56,6 +48,7 @@ async fn a_name_that_looks_like_another_is_taken(store: Store) {
     client.new_chat("GENERAL").await;
 }
 
+#[apply(both_stores)]
 async fn a_renamed_user_leaves_the_old_name_and_takes_the_new(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -73,6 +66,7 @@ async fn a_renamed_user_leaves_the_old_name_and_takes_the_new(store: Store) {
     rename("cArl").await.expect_error(409, "username_taken");
 }
 
+#[apply(both_stores)]
 async fn of_many_who_sign_up_under_one_look_one_gets_it(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -85,6 +79,7 @@ async fn of_many_who_sign_up_under_one_look_one_gets_it(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_name_is_found_in_every_normal_form(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -107,6 +102,7 @@ async fn a_name_is_found_in_every_normal_form(store: Store) {
     assert_eq!(chat["chatName"], "café");
 }
 
+#[apply(both_stores)]
 async fn upper_and_lower_case_are_one_name_but_not_one_login(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
@@ -118,6 +114,7 @@ async fn upper_and_lower_case_are_one_name_but_not_one_login(store: Store) {
     missing.expect_error(404, "user_not_found");
 }
 
+#[apply(both_stores)]
 async fn the_sample_users_have_their_names_for_themselves(store: Store) {
     let server = Server::start_with(store, &["--demo-data=true"]).await;
     for name in ["CARL", "Sigmund", "gust\u{430}v"] {

@@ -1,13 +1,8 @@
 //! Names from before names that look alike were one name, and those of an older server beside this one.
 
-use crate::harness::{Database, PASSWORD, Server, Store, on_both_stores, patiently};
+use crate::harness::{Database, PASSWORD, Server, Store, apply, both_stores, patiently, rstest};
 use argon2::{Argon2, PasswordHasher};
 use serde_json::json;
-
-on_both_stores!(
-    older_names_stay_and_hold_their_place,
-    a_name_that_an_older_server_changed_is_taken_note_of,
-);
 
 /// A user as an older version stores them.
 async fn store_older(database: &Database, name: &str) {
@@ -21,6 +16,7 @@ async fn store_older(database: &Database, name: &str) {
         .await;
 }
 
+#[apply(both_stores)]
 async fn older_names_stay_and_hold_their_place(store: Store) {
     let server = Server::start_required(store).await;
     // The last three are such as nobody may choose today.
@@ -62,6 +58,7 @@ async fn older_names_stay_and_hold_their_place(store: Store) {
     assert_eq!(free.expect(200)["username"], "Karl");
 }
 
+#[apply(both_stores)]
 async fn a_name_that_an_older_server_changed_is_taken_note_of(store: Store) {
     let server = Server::start(store).await;
     server.client().new_user("carl").await;

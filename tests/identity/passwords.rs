@@ -1,14 +1,8 @@
 //! One password on every keyboard.
 
-use crate::harness::{Server, Store, on_both_stores};
+use crate::harness::{Server, Store, apply, both_stores, rstest};
 use argon2::{Argon2, PasswordHasher};
 use serde_json::json;
-
-on_both_stores!(
-    a_password_signs_in_in_every_form,
-    a_hash_of_an_older_version_signs_in_and_is_replaced,
-    a_password_of_the_original_signs_in_in_every_form,
-);
 
 /// One password as different systems type it.
 const FORMS: [&str; 4] = [
@@ -20,6 +14,7 @@ const FORMS: [&str; 4] = [
 /// What no rule makes equal to it.
 const OTHERS: [&str; 3] = ["naive  Straße", "naïve Straße", "naïve  STRASSE"];
 
+#[apply(both_stores)]
 async fn a_password_signs_in_in_every_form(store: Store) {
     let server = Server::start_required(store).await;
     let client = server.client();
@@ -40,6 +35,7 @@ async fn a_password_signs_in_in_every_form(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_hash_of_an_older_version_signs_in_and_is_replaced(store: Store) {
     let server = Server::start_required(store).await;
     let client = server.client();
@@ -63,6 +59,7 @@ async fn a_hash_of_an_older_version_signs_in_and_is_replaced(store: Store) {
     assert_eq!(sign_in(OTHERS[0]).await, 401);
 }
 
+#[apply(both_stores)]
 async fn a_password_of_the_original_signs_in_in_every_form(store: Store) {
     let server = Server::start_required(store).await;
     server.client().new_user("zoë").await;

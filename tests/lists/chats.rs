@@ -1,17 +1,7 @@
 //! A user's list of chats in pages, while chats are deleted, left and written to; and what is unread.
 
-use crate::harness::{Client, Reply, Server, Store, number, on_both_stores};
+use crate::harness::{Client, Reply, Server, Store, apply, both_stores, number, rstest};
 use serde_json::{Value, json};
-
-on_both_stores!(
-    pages_go_on_after_the_cursors_chat_is_deleted,
-    pages_go_on_after_the_cursors_chat_is_left,
-    a_chat_that_becomes_active_between_pages_is_in_one_of_them,
-    a_page_whose_chats_are_all_gone_leads_to_the_next,
-    a_cursor_is_a_chats_id_too,
-    a_cursor_of_no_chat_of_the_list_is_refused,
-    what_is_unread_begins_with_the_membership,
-);
 
 /// A server, a user, and chats of the user, of which each but the first has a message.
 async fn world(store: Store, chats: usize) -> (Server, Client, i64, Vec<i64>) {
@@ -67,6 +57,7 @@ async fn pages_around(
     (first, rest)
 }
 
+#[apply(both_stores)]
 async fn pages_go_on_after_the_cursors_chat_is_deleted(store: Store) {
     let (_server, client, carl, ids) = world(store, 12).await;
     let (first, rest) = pages_around(&client, carl, 4, async |first| {
@@ -79,6 +70,7 @@ async fn pages_go_on_after_the_cursors_chat_is_deleted(store: Store) {
     assert_eq!((first, rest), (newest[..4].to_vec(), newest[4..].to_vec()));
 }
 
+#[apply(both_stores)]
 async fn pages_go_on_after_the_cursors_chat_is_left(store: Store) {
     let (_server, client, carl, ids) = world(store, 5).await;
     let (_, rest) = pages_around(&client, carl, 2, async |first| {
@@ -89,6 +81,7 @@ async fn pages_go_on_after_the_cursors_chat_is_left(store: Store) {
     assert_eq!(rest, [ids[2], ids[1], ids[0]]);
 }
 
+#[apply(both_stores)]
 async fn a_chat_that_becomes_active_between_pages_is_in_one_of_them(store: Store) {
     let (_server, client, carl, ids) = world(store, 6).await;
     let (first, rest) = pages_around(&client, carl, 2, async |_| {
@@ -104,6 +97,7 @@ async fn a_chat_that_becomes_active_between_pages_is_in_one_of_them(store: Store
     assert_eq!(list[0]["lastMessage"]["content"], "news");
 }
 
+#[apply(both_stores)]
 async fn a_page_whose_chats_are_all_gone_leads_to_the_next(store: Store) {
     let (_server, client, carl, ids) = world(store, 6).await;
     let (first, rest) = pages_around(&client, carl, 2, async |_| {
@@ -116,6 +110,7 @@ async fn a_page_whose_chats_are_all_gone_leads_to_the_next(store: Store) {
     assert_eq!(rest, [ids[1], ids[0]]);
 }
 
+#[apply(both_stores)]
 async fn a_cursor_is_a_chats_id_too(store: Store) {
     let (_server, client, carl, ids) = world(store, 4).await;
     for (after, expected) in [
@@ -128,6 +123,7 @@ async fn a_cursor_is_a_chats_id_too(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_cursor_of_no_chat_of_the_list_is_refused(store: Store) {
     let (_server, client, carl, ids) = world(store, 2).await;
     let other = client.new_chat("not mine").await;
@@ -153,6 +149,7 @@ async fn a_cursor_of_no_chat_of_the_list_is_refused(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn what_is_unread_begins_with_the_membership(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();

@@ -1,17 +1,13 @@
 //! The name that presence shows after a user was renamed.
 
-use crate::harness::{Room, Store, on_both_stores};
+use crate::harness::{Room, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
-
-on_both_stores!(
-    presence_shows_the_present_name,
-    a_name_that_the_client_chose_stays,
-);
 
 fn about(kind: &str, name: &str, room: &Room) -> Value {
     json!({ "type": kind, "content": name, "chatId": room.chat, "customerId": room.carl })
 }
 
+#[apply(both_stores)]
 async fn presence_shows_the_present_name(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -38,6 +34,7 @@ async fn presence_shows_the_present_name(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_name_that_the_client_chose_stays(store: Store) {
     let room = Room::open(store).await;
     let mut sigmund = room.enter(room.sigmund).await;

@@ -1,21 +1,15 @@
 //! Searches that do not regard case and accents, and long chats.
 
-use crate::harness::{Client, Server, Store, field, number, on_both_stores};
+use crate::harness::{Client, Server, Store, apply, both_stores, field, number, rstest};
 use serde_json::Value;
 use url::form_urlencoded::byte_serialize;
-
-on_both_stores!(
-    case_and_accents_are_folded_alike_on_both_stores,
-    a_search_of_accents_alone_is_refused,
-    a_repeated_parameter_is_refused_and_an_unknown_one_is_not,
-    a_long_search_is_walked_to_its_end_in_bounded_pages,
-);
 
 async fn search(client: &Client, chat: i64, text: &str) -> Vec<Value> {
     let text: String = byte_serialize(text.as_bytes()).collect();
     client.list(&format!("/chat/{chat}/message?q={text}")).await
 }
 
+#[apply(both_stores)]
 async fn case_and_accents_are_folded_alike_on_both_stores(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -61,6 +55,7 @@ async fn case_and_accents_are_folded_alike_on_both_stores(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_search_of_accents_alone_is_refused(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -69,6 +64,7 @@ async fn a_search_of_accents_alone_is_refused(store: Store) {
     client.get(&path).await.expect_error(400, "invalid_field");
 }
 
+#[apply(both_stores)]
 async fn a_repeated_parameter_is_refused_and_an_unknown_one_is_not(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -83,6 +79,7 @@ async fn a_repeated_parameter_is_refused_and_an_unknown_one_is_not(store: Store)
     ignored.expect(200);
 }
 
+#[apply(both_stores)]
 async fn a_long_search_is_walked_to_its_end_in_bounded_pages(store: Store) {
     // Over twice as many as one search looks at.
     const MANY: i64 = 45_000;

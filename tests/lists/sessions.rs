@@ -1,10 +1,9 @@
 //! Which session ends for a further one.
 
-use crate::harness::{Server, Store, on_both_stores};
+use crate::harness::{Server, Store, apply, both_stores, rstest};
 use serde_json::Value;
 
-on_both_stores!(a_further_login_ends_the_least_used_session_and_none_with_an_open_socket,);
-
+#[apply(both_stores)]
 async fn a_further_login_ends_the_least_used_session_and_none_with_an_open_socket(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;

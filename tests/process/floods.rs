@@ -1,15 +1,14 @@
 //! What comes too fast is counted, and has a line of the log once a second.
 
-use crate::harness::{Database, Process, Store, on_both_stores};
+use crate::harness::{Database, Process, Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Instant;
 
-on_both_stores!(every_refusal_by_rate_is_in_a_line_or_counted_by_one);
-
 /// Requests, and frames, that are far too many.
 const FLOOD: usize = 300;
 
+#[apply(both_stores)]
 async fn every_refusal_by_rate_is_in_a_line_or_counted_by_one(store: Store) {
     let database = Database::new(store).await;
     let settings = [

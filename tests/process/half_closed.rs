@@ -1,20 +1,12 @@
 //! Clients that say what they have to say, send no more, and read on: `printf … | nc -N`.
 
-use crate::harness::{Room, Store, Wire, masked, on_both_stores, patiently};
+use crate::harness::{Room, Store, Wire, apply, both_stores, masked, patiently, rstest};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-
-on_both_stores!(
-    a_request_is_answered_after_its_client_has_sent_all,
-    a_socket_is_answered_after_its_client_has_sent_all,
-    a_whole_conversation_may_come_at_once,
-    who_only_closes_its_end_has_left_at_once,
-    a_socket_without_a_chat_hears_what_it_did_not_do,
-);
 
 /// Sends it all, ends the output, and reads to the end.
 async fn netcat(address: SocketAddr, input: &[u8]) -> Vec<u8> {
@@ -28,6 +20,7 @@ async fn netcat(address: SocketAddr, input: &[u8]) -> Vec<u8> {
     output
 }
 
+#[apply(both_stores)]
 async fn a_request_is_answered_after_its_client_has_sent_all(store: Store) {
     let room = Room::open(store).await;
     let address = room.server.address;
@@ -51,6 +44,7 @@ async fn a_request_is_answered_after_its_client_has_sent_all(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_socket_is_answered_after_its_client_has_sent_all(store: Store) {
     let room = Room::open(store).await;
     let mut wire = Wire::open(room.server.address).await;
@@ -86,6 +80,7 @@ async fn a_socket_is_answered_after_its_client_has_sent_all(store: Store) {
 }
 
 /// The upgrade and every frame in one piece, as a script pipes them.
+#[apply(both_stores)]
 async fn a_whole_conversation_may_come_at_once(store: Store) {
     let room = Room::open(store).await;
     let address = room.server.address;
@@ -112,6 +107,7 @@ async fn a_whole_conversation_may_come_at_once(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn who_only_closes_its_end_has_left_at_once(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -127,6 +123,7 @@ async fn who_only_closes_its_end_has_left_at_once(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_socket_without_a_chat_hears_what_it_did_not_do(store: Store) {
     for (seconds, reason) in [
         ("1", "no connect-chat within 1 s"),

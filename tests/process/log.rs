@@ -1,6 +1,6 @@
 //! A log that is not read, and requests without a line.
 
-use crate::harness::{Client, Database, Process, Store, on_both_stores, patiently};
+use crate::harness::{Client, Database, Process, Store, apply, both_stores, patiently, rstest};
 use reqwest::Method;
 use serde_json::Value;
 use std::{net::SocketAddr, process::Stdio};
@@ -9,12 +9,6 @@ use tokio::{
     net::TcpStream,
     process::{Child, ChildStdout, Command},
 };
-
-on_both_stores!(
-    a_log_that_is_not_read_holds_nothing_up,
-    each_line_has_its_span_once,
-    what_is_routine_has_no_line,
-);
 
 const TOKEN: &str = "only-for-prometheus";
 /// Requests that are refused with two long lines of the log each: more than the buffer and the pipe take.
@@ -123,6 +117,7 @@ impl Unread {
     }
 }
 
+#[apply(both_stores)]
 async fn a_log_that_is_not_read_holds_nothing_up(store: Store) {
     let database = Database::new(store).await;
     let mut server = Unread::start(&database).await;
@@ -177,6 +172,7 @@ async fn serve(database: &Database, settings: &[(&str, &str)]) -> Process {
     Process::start(database.folder.path(), &all).await
 }
 
+#[apply(both_stores)]
 async fn each_line_has_its_span_once(store: Store) {
     let database = Database::new(store).await;
     let server = serve(&database, &[("AUTH", "required")]).await;
@@ -202,6 +198,7 @@ async fn each_line_has_its_span_once(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn what_is_routine_has_no_line(store: Store) {
     let database = Database::new(store).await;
     for (level, lines) in [("info", 0), ("messaging_api=debug", 3)] {

@@ -1,18 +1,11 @@
 //! `/metrics` in the formats that are asked for, the process, and how much is stored.
 
 use crate::harness::{
-    Client, Database, PASSWORD, Process, Room, Server, Store, on_both_stores, patiently,
+    Client, Database, PASSWORD, Process, Room, Server, Store, apply, both_stores, patiently, rstest,
 };
 use reqwest::Method;
 use std::process::Stdio;
 use tokio::{io::AsyncWriteExt, process::Command};
-
-on_both_stores!(
-    promtool_finds_nothing_wrong,
-    each_format_is_given_where_it_is_asked_for,
-    the_process_and_what_is_stored_are_told,
-    many_rows_are_estimated,
-);
 
 const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -40,6 +33,7 @@ fn value(text: &str, series: &str) -> f64 {
     value.parse().expect("a number")
 }
 
+#[apply(both_stores)]
 async fn promtool_finds_nothing_wrong(store: Store) {
     let room = Room::open(store).await;
     let _socket = room.enter(room.carl).await;
@@ -72,6 +66,7 @@ async fn promtool_finds_nothing_wrong(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn each_format_is_given_where_it_is_asked_for(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -97,6 +92,7 @@ async fn each_format_is_given_where_it_is_asked_for(store: Store) {
     server.stop().await;
 }
 
+#[apply(both_stores)]
 async fn the_process_and_what_is_stored_are_told(store: Store) {
     let database = Database::new(store).await;
     let settings = [("DATABASE_URL", database.url.as_str())];
@@ -154,6 +150,7 @@ async fn the_process_and_what_is_stored_are_told(store: Store) {
     drop(idle);
 }
 
+#[apply(both_stores)]
 async fn many_rows_are_estimated(store: Store) {
     const ROWS: i64 = 150_000;
     let room = Room::open(store).await;

@@ -1,6 +1,6 @@
 //! When the binary listens, and which signals stop it.
 
-use crate::harness::{Database, Process, Store, on_both_stores, patiently};
+use crate::harness::{Database, Process, Store, apply, both_stores, patiently, rstest};
 use sqlx::{Connection, PgConnection};
 use std::process::Stdio;
 use tokio::{
@@ -9,8 +9,7 @@ use tokio::{
     process::Command,
 };
 
-on_both_stores!(a_hangup_is_a_graceful_stop);
-
+#[apply(both_stores)]
 async fn a_hangup_is_a_graceful_stop(store: Store) {
     let database = Database::new(store).await;
     let settings = [("DATABASE_URL", database.url.as_str())];

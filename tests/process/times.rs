@@ -1,13 +1,8 @@
 //! Times that a database may hold and the API cannot say.
 
-use crate::harness::{Room, Store, on_both_stores};
+use crate::harness::{Room, Store, apply, both_stores, rstest};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-
-on_both_stores!(
-    times_out_of_range_are_shown_in_range_and_stop_nothing,
-    an_archive_holds_times_in_range,
-);
 
 /// Stored values, and the times that the API shows for them.
 fn times(store: Store) -> [(&'static str, &'static str); 4] {
@@ -53,6 +48,7 @@ async fn room(store: Store) -> (Room, Vec<i64>) {
     (room, ids)
 }
 
+#[apply(both_stores)]
 async fn times_out_of_range_are_shown_in_range_and_stop_nothing(store: Store) {
     let (room, ids) = room(store).await;
     let client = &room.client;
@@ -98,6 +94,7 @@ async fn times_out_of_range_are_shown_in_range_and_stop_nothing(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn an_archive_holds_times_in_range(store: Store) {
     let (room, _) = room(store).await;
     let database = room.server.stop().await;

@@ -2,20 +2,12 @@
 
 use crate::{
     epoch,
-    harness::{Database, Room, Server, Store, history, on_both_stores},
+    harness::{Database, Room, Server, Store, apply, both_stores, history, rstest},
     named, refused,
 };
 use serde_json::{Value, json};
 
-on_both_stores!(
-    since_takes_the_epoch_that_the_ack_names,
-    pages_of_changes_name_the_epoch_and_hold_another_against_it,
-    a_restart_keeps_the_epoch,
-    each_import_begins_another_epoch,
-    the_command_begins_another_epoch,
-    a_client_takes_over_nothing_from_before_a_restore,
-);
-
+#[apply(both_stores)]
 async fn since_takes_the_epoch_that_the_ack_names(store: Store) {
     let room = Room::open(store).await;
     for text in ["one", "two", "three"] {
@@ -57,6 +49,7 @@ async fn since_takes_the_epoch_that_the_ack_names(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn pages_of_changes_name_the_epoch_and_hold_another_against_it(store: Store) {
     let room = Room::open(store).await;
     for text in ["one", "two", "three"] {
@@ -76,6 +69,7 @@ async fn pages_of_changes_name_the_epoch_and_hold_another_against_it(store: Stor
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_restart_keeps_the_epoch(store: Store) {
     let room = Room::open(store).await;
     let before = epoch(&room.server, room.carl, room.chat).await;
@@ -87,6 +81,7 @@ async fn a_restart_keeps_the_epoch(store: Store) {
     server.stop().await;
 }
 
+#[apply(both_stores)]
 async fn each_import_begins_another_epoch(store: Store) {
     let room = Room::open(store).await;
     let before = epoch(&room.server, room.carl, room.chat).await;
@@ -111,6 +106,7 @@ async fn each_import_begins_another_epoch(store: Store) {
 }
 
 /// Beside a running server, and beside two where there can be two.
+#[apply(both_stores)]
 async fn the_command_begins_another_epoch(store: Store) {
     let room = Room::open_with(store, &["--compare-seconds=1"]).await;
     let mut socket = room.server.socket().await;
@@ -140,6 +136,7 @@ async fn the_command_begins_another_epoch(store: Store) {
 }
 
 /// Thirteen messages, a backup, three more; a restore, and nine others: a client that saw sixteen.
+#[apply(both_stores)]
 async fn a_client_takes_over_nothing_from_before_a_restore(store: Store) {
     let room = Room::open(store).await;
     let (carl, chat) = (room.carl, room.chat);

@@ -2,16 +2,10 @@
 
 use crate::{
     epoch,
-    harness::{Room, Store, number, on_both_stores, patiently},
+    harness::{Room, Store, apply, both_stores, number, patiently, rstest},
     named, refused,
 };
 use serde_json::json;
-
-on_both_stores!(
-    sockets_begin_again_where_the_database_goes_back,
-    a_writer_that_gives_a_number_twice_ends_the_epoch,
-    a_chat_without_sockets_that_goes_back_is_told_by_the_mark,
-);
 
 /// Takes the last changes of the room's chat out of the database, as a restore does.
 async fn go_back(room: &Room, to: i64) {
@@ -23,6 +17,7 @@ async fn go_back(room: &Room, to: i64) {
     room.server.database.execute(sql).await;
 }
 
+#[apply(both_stores)]
 async fn sockets_begin_again_where_the_database_goes_back(store: Store) {
     let room = Room::open(store).await;
     let mut socket = room.server.socket().await;
@@ -48,6 +43,7 @@ async fn sockets_begin_again_where_the_database_goes_back(store: Store) {
 }
 
 /// Nothing is compared here: the commit itself shows it, before the head is where it was.
+#[apply(both_stores)]
 async fn a_writer_that_gives_a_number_twice_ends_the_epoch(store: Store) {
     let room = Room::open_with(store, &["--compare-seconds=3600"]).await;
     let before = epoch(&room.server, room.carl, room.chat).await;
@@ -67,6 +63,7 @@ async fn a_writer_that_gives_a_number_twice_ends_the_epoch(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_chat_without_sockets_that_goes_back_is_told_by_the_mark(store: Store) {
     let room = Room::open_with(store, &["--compare-seconds=1"]).await;
     let database = &room.server.database;

@@ -1,9 +1,7 @@
 //! A change is acknowledged once its commit is known to have succeeded.
 
-use crate::harness::{PASSWORD, Server, Store, on_both_stores};
+use crate::harness::{PASSWORD, Server, Store, apply, both_stores, rstest};
 use serde_json::json;
-
-on_both_stores!(a_sign_up_whose_commit_fails_is_not_acknowledged);
 
 /// Lets every commit of a new user fail, after the statement has succeeded.
 const POSTGRES: &str = "CREATE FUNCTION choke() RETURNS trigger LANGUAGE plpgsql \
@@ -14,6 +12,7 @@ const SQLITE: &str = "CREATE TABLE choke \
         (id INTEGER REFERENCES chat (chat_id) DEFERRABLE INITIALLY DEFERRED); \
     CREATE TRIGGER chokes AFTER INSERT ON customer BEGIN INSERT INTO choke VALUES (-1); END";
 
+#[apply(both_stores)]
 async fn a_sign_up_whose_commit_fails_is_not_acknowledged(store: Store) {
     let server = Server::start(store).await;
     let client = server.client();

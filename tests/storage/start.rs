@@ -2,7 +2,7 @@
 
 use crate::{
     disk::Disk,
-    harness::{Database, PASSWORD, Process, Server, Store, on_both_stores, patiently},
+    harness::{Database, PASSWORD, Process, Server, Store, apply, both_stores, patiently, rstest},
 };
 use serde_json::json;
 use std::{
@@ -13,11 +13,6 @@ use std::{
     process::{Output, Stdio},
 };
 use tokio::process::Command;
-
-on_both_stores!(
-    tables_of_another_program_are_left_alone,
-    a_check_of_an_empty_database_leaves_it_empty,
-);
 
 /// Runs the binary to its end.
 async fn run(folder: &Path, settings: &[(&str, &str)], args: &[&str]) -> Output {
@@ -60,6 +55,7 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
+#[apply(both_stores)]
 async fn tables_of_another_program_are_left_alone(store: Store) {
     let database = Database::new(store).await;
     let (foreign, count) = match store {
@@ -96,6 +92,7 @@ async fn tables_of_another_program_are_left_alone(store: Store) {
     assert!(before == after, "{:?}, {}", after.0.keys(), after.1);
 }
 
+#[apply(both_stores)]
 async fn a_check_of_an_empty_database_leaves_it_empty(store: Store) {
     let database = Database::new(store).await;
     let found = database.command(&["check"]).await;

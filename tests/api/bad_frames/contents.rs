@@ -1,18 +1,8 @@
 //! Every type of frame with every wrong content.
 
 use super::{prepared, unharmed};
-use crate::harness::{Room, Socket, Store, on_both_stores};
+use crate::harness::{Room, Socket, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
-
-on_both_stores!(
-    a_wrong_connect_chat_is_refused,
-    a_wrong_send_message_is_refused,
-    a_wrong_update_message_is_refused,
-    a_wrong_delete_message_is_refused,
-    a_wrong_leave_chat_is_refused,
-    a_wrong_start_typing_is_refused,
-    a_wrong_mark_read_is_refused,
-);
 
 /// What stands in the place of a positive integer.
 fn no_ids() -> Vec<Value> {
@@ -101,6 +91,7 @@ async fn refuse_all(socket: &mut Socket, kind: &str, cases: Vec<(Value, &str)>) 
     assert_eq!(socket.expect_error("invalid_field").await["id"], "bare");
 }
 
+#[apply(both_stores)]
 async fn a_wrong_connect_chat_is_refused(store: Store) {
     let room = Room::open(store).await;
     let message = room.say("the only one").await;
@@ -137,6 +128,7 @@ async fn a_wrong_connect_chat_is_refused(store: Store) {
     unharmed(room, socket, message).await;
 }
 
+#[apply(both_stores)]
 async fn a_wrong_send_message_is_refused(store: Store) {
     let (room, mut socket, message) = prepared(store).await;
     let right = json!({ "chatId": room.chat, "content": "x" });
@@ -161,6 +153,7 @@ async fn a_wrong_send_message_is_refused(store: Store) {
     unharmed(room, socket, message).await;
 }
 
+#[apply(both_stores)]
 async fn a_wrong_update_message_is_refused(store: Store) {
     let (room, mut socket, message) = prepared(store).await;
     let right = json!({
@@ -180,6 +173,7 @@ async fn a_wrong_update_message_is_refused(store: Store) {
     unharmed(room, socket, message).await;
 }
 
+#[apply(both_stores)]
 async fn a_wrong_delete_message_is_refused(store: Store) {
     let (room, mut socket, message) = prepared(store).await;
     let mut cases = wrong_ids("messageId");
@@ -189,6 +183,7 @@ async fn a_wrong_delete_message_is_refused(store: Store) {
     unharmed(room, socket, message).await;
 }
 
+#[apply(both_stores)]
 async fn a_wrong_leave_chat_is_refused(store: Store) {
     let (room, mut socket, message) = prepared(store).await;
     let mut cases = wrong_ids("chatId");
@@ -198,6 +193,7 @@ async fn a_wrong_leave_chat_is_refused(store: Store) {
     unharmed(room, socket, message).await;
 }
 
+#[apply(both_stores)]
 async fn a_wrong_start_typing_is_refused(store: Store) {
     let (room, mut socket, message) = prepared(store).await;
     let right = json!({ "chatId": room.chat });
@@ -207,6 +203,7 @@ async fn a_wrong_start_typing_is_refused(store: Store) {
     unharmed(room, socket, message).await;
 }
 
+#[apply(both_stores)]
 async fn a_wrong_mark_read_is_refused(store: Store) {
     let (room, mut socket, message) = prepared(store).await;
     let right = json!({ "chatId": room.chat, "messageId": message["messageId"] });

@@ -1,16 +1,10 @@
 //! Frames that are wrong whatever their content is, or come at a wrong time.
 
 use super::{prepared, unharmed};
-use crate::harness::{Room, Store, on_both_stores};
+use crate::harness::{Room, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
 
-on_both_stores!(
-    what_is_no_frame_is_refused,
-    an_id_of_a_wrong_kind_is_refused,
-    before_connect_chat_nothing_else_is_understood,
-    a_refused_frame_in_the_midst_of_good_ones_costs_them_nothing,
-);
-
+#[apply(both_stores)]
 async fn what_is_no_frame_is_refused(store: Store) {
     let (room, mut socket, message) = prepared(store).await;
     for (text, code) in [
@@ -53,6 +47,7 @@ async fn what_is_no_frame_is_refused(store: Store) {
     unharmed(room, socket, message).await;
 }
 
+#[apply(both_stores)]
 async fn an_id_of_a_wrong_kind_is_refused(store: Store) {
     let (room, mut socket, message) = prepared(store).await;
     let content = json!({ "chatId": room.chat, "content": "x" });
@@ -66,6 +61,7 @@ async fn an_id_of_a_wrong_kind_is_refused(store: Store) {
     unharmed(room, socket, message).await;
 }
 
+#[apply(both_stores)]
 async fn before_connect_chat_nothing_else_is_understood(store: Store) {
     let room = Room::open(store).await;
     let message = room.say("the only one").await;
@@ -88,6 +84,7 @@ async fn before_connect_chat_nothing_else_is_understood(store: Store) {
     unharmed(room, socket, message).await;
 }
 
+#[apply(both_stores)]
 async fn a_refused_frame_in_the_midst_of_good_ones_costs_them_nothing(store: Store) {
     let room = Room::open(store).await;
     let mut socket = room.enter(room.carl).await;

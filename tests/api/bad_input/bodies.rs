@@ -1,18 +1,10 @@
 //! Bodies as a whole.
 
 use super::{World, routes_with_a_body};
-use crate::harness::{Store, on_both_stores};
+use crate::harness::{Store, apply, both_stores, rstest};
 use reqwest::Method;
 
-on_both_stores!(
-    a_body_that_is_not_json_is_refused,
-    a_body_that_is_no_object_is_refused,
-    a_body_of_another_type_is_refused,
-    a_missing_body_is_refused,
-    a_body_over_256_kib_is_refused,
-    a_key_given_twice_is_refused,
-);
-
+#[apply(both_stores)]
 async fn a_body_that_is_not_json_is_refused(store: Store) {
     let world = World::new(store).await;
     let long = "[".repeat(10_000);
@@ -52,6 +44,7 @@ async fn a_body_that_is_not_json_is_refused(store: Store) {
     world.is_unchanged().await;
 }
 
+#[apply(both_stores)]
 async fn a_body_that_is_no_object_is_refused(store: Store) {
     let world = World::new(store).await;
     for (method, path, _) in routes_with_a_body() {
@@ -64,6 +57,7 @@ async fn a_body_that_is_no_object_is_refused(store: Store) {
     world.is_unchanged().await;
 }
 
+#[apply(both_stores)]
 async fn a_body_of_another_type_is_refused(store: Store) {
     let world = World::new(store).await;
     for (method, path, body) in routes_with_a_body() {
@@ -95,6 +89,7 @@ async fn a_body_of_another_type_is_refused(store: Store) {
     world.is_unchanged().await;
 }
 
+#[apply(both_stores)]
 async fn a_missing_body_is_refused(store: Store) {
     let world = World::new(store).await;
     for (method, path, _) in routes_with_a_body() {
@@ -113,6 +108,7 @@ async fn a_missing_body_is_refused(store: Store) {
     world.is_unchanged().await;
 }
 
+#[apply(both_stores)]
 async fn a_body_over_256_kib_is_refused(store: Store) {
     const MOST: usize = 256 * 1024;
     let world = World::new(store).await;
@@ -136,6 +132,7 @@ async fn a_body_over_256_kib_is_refused(store: Store) {
         .expect(201);
 }
 
+#[apply(both_stores)]
 async fn a_key_given_twice_is_refused(store: Store) {
     let world = World::new(store).await;
     for (method, path, body) in routes_with_a_body() {

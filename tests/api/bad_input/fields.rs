@@ -1,22 +1,9 @@
 //! Fields of bodies.
 
 use super::{World, routes_with_a_body};
-use crate::harness::{Store, on_both_stores};
+use crate::harness::{Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-on_both_stores!(
-    a_missing_field_is_named,
-    a_field_of_the_wrong_type_is_named,
-    an_id_that_is_no_positive_integer_is_named,
-    a_name_outside_its_limits_is_named,
-    a_password_outside_its_limits_is_named,
-    content_that_is_blank_is_named_and_over_16_kib_too_large,
-    a_client_message_id_outside_its_limits_is_named,
-    a_role_that_does_not_exist_is_named,
-    u_0000_is_refused_everywhere,
-    half_a_character_is_refused,
-);
 
 /// The fields that a route cannot do without. `customerId` says who sends where nobody is signed in.
 fn needed(method: &Method, path: &str) -> &'static [&'static str] {
@@ -29,6 +16,7 @@ fn needed(method: &Method, path: &str) -> &'static [&'static str] {
     }
 }
 
+#[apply(both_stores)]
 async fn a_missing_field_is_named(store: Store) {
     let world = World::new(store).await;
     for (method, path, body) in routes_with_a_body() {
@@ -49,6 +37,7 @@ async fn a_missing_field_is_named(store: Store) {
     world.is_unchanged().await;
 }
 
+#[apply(both_stores)]
 async fn a_field_of_the_wrong_type_is_named(store: Store) {
     let world = World::new(store).await;
     for (method, path, body) in routes_with_a_body() {
@@ -77,6 +66,7 @@ async fn a_field_of_the_wrong_type_is_named(store: Store) {
     world.is_unchanged().await;
 }
 
+#[apply(both_stores)]
 async fn an_id_that_is_no_positive_integer_is_named(store: Store) {
     let world = World::new(store).await;
     for (method, path, body) in routes_with_a_body() {
@@ -130,6 +120,7 @@ async fn refuse_values(world: &World, field: &str, values: &[&str]) {
     world.is_unchanged().await;
 }
 
+#[apply(both_stores)]
 async fn a_name_outside_its_limits_is_named(store: Store) {
     let world = World::new(store).await;
     let long = "ü".repeat(256);
@@ -149,11 +140,13 @@ async fn a_name_outside_its_limits_is_named(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_password_outside_its_limits_is_named(store: Store) {
     let world = World::new(store).await;
     refuse_values(&world, "password", &["", &"x".repeat(1025)]).await;
 }
 
+#[apply(both_stores)]
 async fn content_that_is_blank_is_named_and_over_16_kib_too_large(store: Store) {
     let world = World::new(store).await;
     refuse_values(&world, "content", &["", " \n\t", "\u{3000}"]).await;
@@ -170,6 +163,7 @@ async fn content_that_is_blank_is_named_and_over_16_kib_too_large(store: Store) 
     world.is_unchanged().await;
 }
 
+#[apply(both_stores)]
 async fn a_client_message_id_outside_its_limits_is_named(store: Store) {
     let world = World::new(store).await;
     refuse_values(
@@ -180,11 +174,13 @@ async fn a_client_message_id_outside_its_limits_is_named(store: Store) {
     .await;
 }
 
+#[apply(both_stores)]
 async fn a_role_that_does_not_exist_is_named(store: Store) {
     let world = World::new(store).await;
     refuse_values(&world, "role", &["", "owner", "Admin", "admin "]).await;
 }
 
+#[apply(both_stores)]
 async fn u_0000_is_refused_everywhere(store: Store) {
     let world = World::new(store).await;
     for field in [
@@ -207,6 +203,7 @@ async fn u_0000_is_refused_everywhere(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn half_a_character_is_refused(store: Store) {
     let world = World::new(store).await;
     for (method, path, body) in routes_with_a_body() {

@@ -1,21 +1,9 @@
 //! Ids and other parameters of paths and queries.
 
 use super::World;
-use crate::harness::{Store, on_both_stores};
+use crate::harness::{Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-on_both_stores!(
-    what_does_not_exist_has_its_own_code,
-    an_id_that_is_no_positive_integer_is_refused,
-    a_membership_route_without_its_chat_says_so,
-    a_limit_that_is_no_positive_integer_is_refused,
-    a_since_that_is_no_number_is_refused,
-    since_goes_with_neither_before_nor_q,
-    a_search_for_nothing_is_refused,
-    a_search_longer_than_any_message_is_refused,
-    texts_that_are_not_utf_8_are_refused,
-);
 
 /// A route with an id in the place of `{}`, and a body where it takes one.
 type Place = (Method, &'static str, Option<Value>);
@@ -93,6 +81,7 @@ impl World {
     }
 }
 
+#[apply(both_stores)]
 async fn what_does_not_exist_has_its_own_code(store: Store) {
     let world = World::new(store).await;
     for (places, code) in [
@@ -121,6 +110,7 @@ async fn what_does_not_exist_has_its_own_code(store: Store) {
     world.is_unchanged().await;
 }
 
+#[apply(both_stores)]
 async fn an_id_that_is_no_positive_integer_is_refused(store: Store) {
     let world = World::new(store).await;
     let mut places = [user_places(), chat_places(), message_places()].concat();
@@ -157,6 +147,7 @@ async fn an_id_that_is_no_positive_integer_is_refused(store: Store) {
     world.is_unchanged().await;
 }
 
+#[apply(both_stores)]
 async fn a_membership_route_without_its_chat_says_so(store: Store) {
     let world = World::new(store).await;
     for method in [Method::GET, Method::DELETE] {
@@ -176,6 +167,7 @@ const LISTS: [&str; 5] = [
     "/chat/1/message?since=0&",
 ];
 
+#[apply(both_stores)]
 async fn a_limit_that_is_no_positive_integer_is_refused(store: Store) {
     let world = World::new(store).await;
     for list in LISTS {
@@ -187,6 +179,7 @@ async fn a_limit_that_is_no_positive_integer_is_refused(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_since_that_is_no_number_is_refused(store: Store) {
     let world = World::new(store).await;
     for since in ["-1", "1.5", "abc", "", "9223372036854775808"] {
@@ -197,6 +190,7 @@ async fn a_since_that_is_no_number_is_refused(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn since_goes_with_neither_before_nor_q(store: Store) {
     let world = World::new(store).await;
     for other in ["before=1", "q=x"] {
@@ -207,6 +201,7 @@ async fn since_goes_with_neither_before_nor_q(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_search_for_nothing_is_refused(store: Store) {
     let world = World::new(store).await;
     let path = "/chat/1/message?q=";
@@ -215,6 +210,7 @@ async fn a_search_for_nothing_is_refused(store: Store) {
         .await;
 }
 
+#[apply(both_stores)]
 async fn a_search_longer_than_any_message_is_refused(store: Store) {
     let world = World::new(store).await;
     for text in ["!".repeat(20_000), "_".repeat(16_385), "x".repeat(24_000)] {
@@ -228,6 +224,7 @@ async fn a_search_longer_than_any_message_is_refused(store: Store) {
     assert_eq!(world.client.list(&longest).await.len(), 0);
 }
 
+#[apply(both_stores)]
 async fn texts_that_are_not_utf_8_are_refused(store: Store) {
     let world = World::new(store).await;
     for path in [

@@ -1,19 +1,10 @@
 //! Routes and methods.
 
 use super::World;
-use crate::harness::{Store, on_both_stores};
+use crate::harness::{Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeSet;
-
-on_both_stores!(
-    a_wrong_method_is_told_the_right_ones,
-    an_unknown_route_is_not_found,
-    a_plain_request_to_the_websocket_is_told_to_upgrade,
-    asking_for_the_head_of_the_original_route_adds_nobody,
-    a_taken_name_is_a_conflict,
-    an_error_is_one_object_of_two_fields,
-);
 
 /// Every path, and what it takes. What takes GET takes HEAD.
 const ROUTES: [(&str, &[&str]); 15] = [
@@ -34,6 +25,7 @@ const ROUTES: [(&str, &[&str]); 15] = [
     ("/user/", &["GET", "POST"]),
 ];
 
+#[apply(both_stores)]
 async fn a_wrong_method_is_told_the_right_ones(store: Store) {
     let world = World::new(store).await;
     for (path, right) in ROUTES {
@@ -55,6 +47,7 @@ async fn a_wrong_method_is_told_the_right_ones(store: Store) {
     world.is_unchanged().await;
 }
 
+#[apply(both_stores)]
 async fn an_unknown_route_is_not_found(store: Store) {
     let world = World::new(store).await;
     let paths = [
@@ -82,6 +75,7 @@ async fn an_unknown_route_is_not_found(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_plain_request_to_the_websocket_is_told_to_upgrade(store: Store) {
     let world = World::new(store).await;
     let reply = world.client.get("/ws").await;
@@ -89,6 +83,7 @@ async fn a_plain_request_to_the_websocket_is_told_to_upgrade(store: Store) {
     reply.expect_error(426, "upgrade_required");
 }
 
+#[apply(both_stores)]
 async fn asking_for_the_head_of_the_original_route_adds_nobody(store: Store) {
     let world = World::new(store).await;
     let path = "/chat/user/2?chat_id=1";
@@ -108,6 +103,7 @@ async fn asking_for_the_head_of_the_original_route_adds_nobody(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_taken_name_is_a_conflict(store: Store) {
     let world = World::new(store).await;
     let carl = json!({ "username": "carl", "password": "secret" });
@@ -118,6 +114,7 @@ async fn a_taken_name_is_a_conflict(store: Store) {
     world.is_unchanged().await;
 }
 
+#[apply(both_stores)]
 async fn an_error_is_one_object_of_two_fields(store: Store) {
     let world = World::new(store).await;
     let expected = json!({ "error": "Chat 7 does not exist", "code": "chat_not_found" });

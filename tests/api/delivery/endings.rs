@@ -1,24 +1,15 @@
 //! What everyone learns when a user, a chat or a membership ends.
 
-use crate::harness::{Room, Store, change, number, on_both_stores};
+use crate::harness::{Room, Store, apply, both_stores, change, number, rstest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-
-on_both_stores!(
-    a_deleted_users_messages_become_tombstones_for_everyone,
-    a_deleted_user_with_thousands_of_messages_leaves_a_tombstone_each,
-    who_was_away_learns_of_a_deleted_users_tombstones,
-    a_deleted_users_sockets_close_4001,
-    a_deleted_chat_closes_for_everyone,
-    a_chat_deleted_in_mid_burst_refuses_its_own_messages_alone,
-    a_removed_member_hears_so_and_then_nothing,
-);
 
 /// Deletes by REST what must be there.
 async fn delete(room: &Room, path: String) {
     room.client.delete(&path).await.expect(204);
 }
 
+#[apply(both_stores)]
 async fn a_deleted_users_messages_become_tombstones_for_everyone(store: Store) {
     let room = Room::open(store).await;
     let mut sigmund = room.enter(room.sigmund).await;
@@ -44,6 +35,7 @@ async fn a_deleted_users_messages_become_tombstones_for_everyone(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_deleted_user_with_thousands_of_messages_leaves_a_tombstone_each(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -60,6 +52,7 @@ async fn a_deleted_user_with_thousands_of_messages_leaves_a_tombstone_each(store
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn who_was_away_learns_of_a_deleted_users_tombstones(store: Store) {
     let room = Room::open(store).await;
     let id = room.say("carl's").await["messageId"].clone();
@@ -74,6 +67,7 @@ async fn who_was_away_learns_of_a_deleted_users_tombstones(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_deleted_users_sockets_close_4001(store: Store) {
     let room = Room::open(store).await;
     let mut watcher = room.enter(room.sigmund).await;
@@ -91,6 +85,7 @@ async fn a_deleted_users_sockets_close_4001(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_deleted_chat_closes_for_everyone(store: Store) {
     let room = Room::open(store).await;
     let other = room.client.new_chat("random").await;
@@ -113,6 +108,7 @@ async fn a_deleted_chat_closes_for_everyone(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_removed_member_hears_so_and_then_nothing(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -140,6 +136,7 @@ async fn a_removed_member_hears_so_and_then_nothing(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_chat_deleted_in_mid_burst_refuses_its_own_messages_alone(store: Store) {
     const EACH: i64 = 200;
     let room = Room::open(store).await;

@@ -1,17 +1,7 @@
 //! The same `clientMessageId` again: one message, for ever.
 
-use crate::harness::{Room, Server, Socket, Store, change, on_both_stores};
+use crate::harness::{Room, Server, Socket, Store, apply, both_stores, change, rstest};
 use serde_json::{Value, json};
-
-on_both_stores!(
-    a_repeated_send_is_the_first_message_and_no_broadcast,
-    a_repeat_over_the_other_road_is_the_same_message,
-    a_repeat_gets_the_present_state,
-    a_repeat_after_a_restart_is_the_same_message,
-    repeats_in_one_burst_are_one_message,
-    another_user_or_chat_has_names_of_its_own,
-    sixty_four_characters_make_a_name,
-);
 
 fn named(chat: i64, text: &str, name: &str) -> Value {
     json!({ "chatId": chat, "content": text, "clientMessageId": name })
@@ -31,6 +21,7 @@ async fn heard(socket: &mut Socket, last: &str) -> Vec<Value> {
     frames
 }
 
+#[apply(both_stores)]
 async fn a_repeated_send_is_the_first_message_and_no_broadcast(store: Store) {
     let room = Room::open(store).await;
     let mut watcher = room.enter(room.sigmund).await;
@@ -49,6 +40,7 @@ async fn a_repeated_send_is_the_first_message_and_no_broadcast(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_repeat_over_the_other_road_is_the_same_message(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -71,6 +63,7 @@ async fn a_repeat_over_the_other_road_is_the_same_message(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_repeat_gets_the_present_state(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -92,6 +85,7 @@ async fn a_repeat_gets_the_present_state(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_repeat_after_a_restart_is_the_same_message(store: Store) {
     let Room {
         server, chat, carl, ..
@@ -108,6 +102,7 @@ async fn a_repeat_after_a_restart_is_the_same_message(store: Store) {
     server.stop().await;
 }
 
+#[apply(both_stores)]
 async fn repeats_in_one_burst_are_one_message(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -125,6 +120,7 @@ async fn repeats_in_one_burst_are_one_message(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn another_user_or_chat_has_names_of_its_own(store: Store) {
     let room = Room::open(store).await;
     let other = room.client.new_chat("random").await;
@@ -141,6 +137,7 @@ async fn another_user_or_chat_has_names_of_its_own(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn sixty_four_characters_make_a_name(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;

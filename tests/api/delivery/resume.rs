@@ -1,21 +1,9 @@
 //! Coming back with `since`.
 
-use crate::harness::{Room, Store, change, number, on_both_stores};
+use crate::harness::{Room, Store, apply, both_stores, change, number, rstest};
 use serde_json::{Value, json};
 
-on_both_stores!(
-    who_was_away_gets_every_change_in_its_present_state,
-    since_the_head_replays_nothing,
-    since_0_replays_the_whole_history,
-    since_beyond_the_head_is_refused,
-    a_socket_that_resumed_is_live_without_hole_or_double,
-    resuming_while_others_send_has_no_hole_and_no_double,
-    over_1000_messages_the_ack_alone_comes_and_rest_pages_the_rest,
-    a_history_of_1000_messages_is_replayed,
-    many_changes_of_few_messages_are_replayed,
-    a_socket_that_is_connected_may_resume_again,
-);
-
+#[apply(both_stores)]
 async fn who_was_away_gets_every_change_in_its_present_state(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -64,6 +52,7 @@ async fn who_was_away_gets_every_change_in_its_present_state(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn since_the_head_replays_nothing(store: Store) {
     let room = Room::open(store).await;
     room.say("seen before").await;
@@ -73,6 +62,7 @@ async fn since_the_head_replays_nothing(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn since_0_replays_the_whole_history(store: Store) {
     let room = Room::open(store).await;
     for text in ["one", "two", "three"] {
@@ -88,6 +78,7 @@ async fn since_0_replays_the_whole_history(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn since_beyond_the_head_is_refused(store: Store) {
     let room = Room::open(store).await;
     room.say("the first").await;
@@ -104,6 +95,7 @@ async fn since_beyond_the_head_is_refused(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_socket_that_resumed_is_live_without_hole_or_double(store: Store) {
     let room = Room::open(store).await;
     for text in ["one", "two", "three"] {
@@ -120,6 +112,7 @@ async fn a_socket_that_resumed_is_live_without_hole_or_double(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn resuming_while_others_send_has_no_hole_and_no_double(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -144,6 +137,7 @@ async fn resuming_while_others_send_has_no_hole_and_no_double(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn over_1000_messages_the_ack_alone_comes_and_rest_pages_the_rest(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -171,6 +165,7 @@ async fn over_1000_messages_the_ack_alone_comes_and_rest_pages_the_rest(store: S
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_history_of_1000_messages_is_replayed(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -183,6 +178,7 @@ async fn a_history_of_1000_messages_is_replayed(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn many_changes_of_few_messages_are_replayed(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -204,6 +200,7 @@ async fn many_changes_of_few_messages_are_replayed(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_socket_that_is_connected_may_resume_again(store: Store) {
     let room = Room::open(store).await;
     room.say("one").await;

@@ -1,15 +1,11 @@
 //! The server is told to stop while everyone is sending.
 
-use crate::harness::{Room, Server, Socket, Store, Wire, change, history, on_both_stores};
+use crate::harness::{
+    Room, Server, Socket, Store, Wire, apply, both_stores, change, history, rstest,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tokio_tungstenite::tungstenite::Message;
-
-on_both_stores!(
-    a_stopping_server_acks_what_it_stored_and_closes_every_socket_1012,
-    an_unconnected_socket_is_closed_1012_too,
-    a_socket_that_catches_up_is_closed_1012_where_it_is,
-);
 
 const SOCKETS: usize = 40;
 /// Frames of one socket that wait for their acks.
@@ -58,6 +54,7 @@ async fn send_until_closed(mut socket: Socket, chat: i64, name: usize) -> Accoun
     }
 }
 
+#[apply(both_stores)]
 async fn a_stopping_server_acks_what_it_stored_and_closes_every_socket_1012(store: Store) {
     let mut room = Room::open(store).await;
     // Four share the watched chat; the others have one each, so that the test moves no more frames
@@ -103,6 +100,7 @@ async fn a_stopping_server_acks_what_it_stored_and_closes_every_socket_1012(stor
     server.stop().await;
 }
 
+#[apply(both_stores)]
 async fn an_unconnected_socket_is_closed_1012_too(store: Store) {
     let mut room = Room::open(store).await;
     let mut idle = room.server.socket().await;
@@ -113,6 +111,7 @@ async fn an_unconnected_socket_is_closed_1012_too(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_socket_that_catches_up_is_closed_1012_where_it_is(store: Store) {
     const MESSAGES: i64 = 900;
     let mut room = Room::open(store).await;

@@ -1,16 +1,10 @@
 //! Sockets that read slowly, or not at all.
 
 use crate::harness::{
-    Client, Database, Process, Room, Store, Wire, change, on_both_stores, patiently,
+    Client, Database, Process, Room, Store, Wire, apply, both_stores, change, patiently, rstest,
 };
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-
-on_both_stores!(
-    a_slow_reader_gets_every_change_once_and_in_order_and_delays_nobody,
-    who_never_reads_is_closed_and_the_others_get_everything,
-    long_messages_for_a_slow_reader_take_bounded_memory,
-);
 
 /// So many messages that neither the buffers between server and client nor the chat's channel can
 /// hold them for a client that does not read.
@@ -22,6 +16,7 @@ fn long_text(n: i64) -> String {
     format!("{n} {}", "x".repeat(8 * 1024))
 }
 
+#[apply(both_stores)]
 async fn a_slow_reader_gets_every_change_once_and_in_order_and_delays_nobody(store: Store) {
     let room = Room::open_with(store, &["--write-seconds=120"]).await;
     let chat = room.chat;
@@ -64,6 +59,7 @@ async fn a_slow_reader_gets_every_change_once_and_in_order_and_delays_nobody(sto
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn who_never_reads_is_closed_and_the_others_get_everything(store: Store) {
     let room = Room::open_with(store, &["--write-seconds=0.5"]).await;
     let mut deaf = Wire::open(room.server.address).await;
@@ -116,6 +112,7 @@ async fn flood(client: &Client, user: i64, chat: i64, messages: usize) {
     assert_eq!(sent.count().await, messages);
 }
 
+#[apply(both_stores)]
 async fn long_messages_for_a_slow_reader_take_bounded_memory(store: Store) {
     /// More than the 32 MiB of text that a chat keeps for a slow reader.
     const FULL: usize = 2400;

@@ -1,21 +1,9 @@
 //! What a change's sender is answered and what everyone in the chat is told.
 
 use super::both;
-use crate::harness::{Room, Socket, Store, change, on_both_stores};
+use crate::harness::{Room, Socket, Store, apply, both_stores, change, rstest};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-on_both_stores!(
-    a_sent_message_is_acked_and_told_to_everyone,
-    an_edit_is_acked_and_told_to_everyone,
-    a_deletion_is_acked_and_told_to_everyone,
-    a_deletion_takes_an_object_too,
-    changes_without_id_are_answered_by_the_broadcast_alone,
-    an_id_is_given_back_as_it_came,
-    an_edit_without_message_id_edits_the_senders_latest,
-    a_reply_names_what_it_answers,
-    changes_by_rest_are_told_to_sockets_alike,
-);
 
 /// The ack's content and the broadcast that one socket got, in whatever order they came.
 async fn ack_and_broadcast(socket: &mut Socket, frame: Value) -> (Value, Value) {
@@ -29,6 +17,7 @@ async fn ack_and_broadcast(socket: &mut Socket, frame: Value) -> (Value, Value) 
     (ack["content"].clone(), broadcast)
 }
 
+#[apply(both_stores)]
 async fn a_sent_message_is_acked_and_told_to_everyone(store: Store) {
     let room = Room::open(store).await;
     let (mut carl, mut sigmund) = both(&room).await;
@@ -48,6 +37,7 @@ async fn a_sent_message_is_acked_and_told_to_everyone(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn an_edit_is_acked_and_told_to_everyone(store: Store) {
     let room = Room::open(store).await;
     let sent = room.say("Hi world.").await;
@@ -70,6 +60,7 @@ async fn an_edit_is_acked_and_told_to_everyone(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_deletion_is_acked_and_told_to_everyone(store: Store) {
     let room = Room::open(store).await;
     let id = room.say("Hi world.").await["messageId"].clone();
@@ -95,6 +86,7 @@ async fn a_deletion_is_acked_and_told_to_everyone(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_deletion_takes_an_object_too(store: Store) {
     let room = Room::open(store).await;
     let id = room.say("Hi world.").await["messageId"].clone();
@@ -104,6 +96,7 @@ async fn a_deletion_takes_an_object_too(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn changes_without_id_are_answered_by_the_broadcast_alone(store: Store) {
     let room = Room::open(store).await;
     let id = room.say("the first").await["messageId"].clone();
@@ -139,6 +132,7 @@ async fn changes_without_id_are_answered_by_the_broadcast_alone(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn an_id_is_given_back_as_it_came(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -151,6 +145,7 @@ async fn an_id_is_given_back_as_it_came(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn an_edit_without_message_id_edits_the_senders_latest(store: Store) {
     let room = Room::open(store).await;
     let (mut carl, mut sigmund) = both(&room).await;
@@ -170,6 +165,7 @@ async fn an_edit_without_message_id_edits_the_senders_latest(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_reply_names_what_it_answers(store: Store) {
     let room = Room::open(store).await;
     let question = room.say("What time is it?").await["messageId"].clone();
@@ -188,6 +184,7 @@ async fn a_reply_names_what_it_answers(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn changes_by_rest_are_told_to_sockets_alike(store: Store) {
     let room = Room::open(store).await;
     let mut sigmund = room.enter(room.sigmund).await;

@@ -1,15 +1,10 @@
 //! In which order changes are numbered, acked and told.
 
 use super::both;
-use crate::harness::{Room, Socket, Store, change, number, on_both_stores};
+use crate::harness::{Room, Socket, Store, apply, both_stores, change, number, rstest};
 use serde_json::{Value, json};
 
-on_both_stores!(
-    changes_are_numbered_without_a_gap,
-    a_burst_keeps_its_order_and_its_acks,
-    every_socket_sees_one_order,
-);
-
+#[apply(both_stores)]
 async fn changes_are_numbered_without_a_gap(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -28,6 +23,7 @@ async fn changes_are_numbered_without_a_gap(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_burst_keeps_its_order_and_its_acks(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -55,6 +51,7 @@ async fn a_burst_keeps_its_order_and_its_acks(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn every_socket_sees_one_order(store: Store) {
     let room = Room::open(store).await;
     let (carl, sigmund) = both(&room).await;

@@ -1,19 +1,10 @@
 //! Who may change which message.
 
 use super::both;
-use crate::harness::{Room, Store, on_both_stores};
+use crate::harness::{Room, Store, apply, both_stores, rstest};
 use serde_json::json;
 
-on_both_stores!(
-    only_the_author_edits,
-    the_author_and_an_admin_delete_and_nobody_else,
-    a_deleted_message_is_not_edited,
-    a_message_is_deleted_once,
-    where_there_is_no_message_none_is_edited,
-    a_message_of_another_chat_is_not_edited_here,
-    nobody_speaks_for_another,
-);
-
+#[apply(both_stores)]
 async fn only_the_author_edits(store: Store) {
     let room = Room::open(store).await;
     let sent = room.say("carl's own words").await;
@@ -27,6 +18,7 @@ async fn only_the_author_edits(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn the_author_and_an_admin_delete_and_nobody_else(store: Store) {
     let room = Room::open(store).await;
     let (first, second) = (room.say("one").await, room.say("two").await);
@@ -50,6 +42,7 @@ async fn the_author_and_an_admin_delete_and_nobody_else(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_deleted_message_is_not_edited(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -62,6 +55,7 @@ async fn a_deleted_message_is_not_edited(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_message_is_deleted_once(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -73,6 +67,7 @@ async fn a_message_is_deleted_once(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn where_there_is_no_message_none_is_edited(store: Store) {
     let room = Room::open(store).await;
     room.say("carl's").await;
@@ -91,6 +86,7 @@ async fn where_there_is_no_message_none_is_edited(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_message_of_another_chat_is_not_edited_here(store: Store) {
     let room = Room::open(store).await;
     let other = room.client.new_chat("random").await;
@@ -102,6 +98,7 @@ async fn a_message_of_another_chat_is_not_edited_here(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn nobody_speaks_for_another(store: Store) {
     let room = Room::open(store).await;
     let (mut carl, mut sigmund) = both(&room).await;

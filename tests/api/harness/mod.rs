@@ -33,6 +33,9 @@ pub use server::Server;
 pub use socket::Socket;
 pub use wire::{Wire, masked};
 
+pub use rstest::rstest;
+pub use rstest_reuse::apply;
+
 use std::{future::Future, time::Duration};
 
 /// How long a test waits for what must happen. Far over what anything takes, on a machine that
@@ -47,21 +50,10 @@ pub async fn patiently<T>(what: &str, event: impl Future<Output = T>) -> T {
     }
 }
 
-/// Makes a test of each function, once on each store.
-macro_rules! on_both_stores {
-    ($($test:ident),* $(,)?) => {
-        mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test($crate::harness::Store::Sqlite).await;
-            })*
-        }
-        mod on_postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test($crate::harness::Store::Postgres).await;
-            })*
-        }
-    };
-}
-pub(crate) use on_both_stores;
+/// Runs a test on SQLite and on Postgres.
+#[rstest_reuse::template]
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::postgres(Store::Postgres)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_stores(#[case] store: Store) {}

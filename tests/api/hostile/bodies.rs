@@ -1,17 +1,7 @@
 //! Bodies: large, slow, cut off, never ending.
 
 use super::{Plain, plain, serves_others};
-use crate::harness::{Room, Store, on_both_stores};
-
-on_both_stores!(
-    twenty_megabytes_get_their_413,
-    twenty_megabytes_in_chunks_get_their_413,
-    who_asks_before_sending_is_told_at_once,
-    who_asks_before_sending_what_is_right_may_send,
-    a_body_without_end_is_cut_off,
-    a_body_that_comes_too_slowly_is_given_up,
-    a_body_that_is_cut_off_changes_nothing,
-);
+use crate::harness::{Room, Store, apply, both_stores, rstest};
 
 const LARGE: usize = 20 * 1024 * 1024;
 
@@ -28,6 +18,7 @@ async fn is_told_too_large(wire: &mut Plain) {
     wire.ended().await;
 }
 
+#[apply(both_stores)]
 async fn twenty_megabytes_get_their_413(store: Store) {
     let room = Room::open(store).await;
     // One knows the route and its type, one is refused before anybody looks at its body.
@@ -50,6 +41,7 @@ async fn twenty_megabytes_get_their_413(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn twenty_megabytes_in_chunks_get_their_413(store: Store) {
     let room = Room::open(store).await;
     let mut wire = plain(&room.server).await;
@@ -65,6 +57,7 @@ async fn twenty_megabytes_in_chunks_get_their_413(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn who_asks_before_sending_is_told_at_once(store: Store) {
     let room = Room::open(store).await;
     let mut wire = plain(&room.server).await;
@@ -74,6 +67,7 @@ async fn who_asks_before_sending_is_told_at_once(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn who_asks_before_sending_what_is_right_may_send(store: Store) {
     let room = Room::open(store).await;
     let mut wire = plain(&room.server).await;
@@ -94,6 +88,7 @@ async fn who_asks_before_sending_what_is_right_may_send(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_body_without_end_is_cut_off(store: Store) {
     /// What the server takes after its answer, and what both kernels hold.
     const MOST: usize = 64 * 1024 * 1024;
@@ -111,6 +106,7 @@ async fn a_body_without_end_is_cut_off(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_body_that_comes_too_slowly_is_given_up(store: Store) {
     let room = Room::open_with(store, &["--request-seconds=3"]).await;
     let mut wire = plain(&room.server).await;
@@ -124,6 +120,7 @@ async fn a_body_that_comes_too_slowly_is_given_up(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_body_that_is_cut_off_changes_nothing(store: Store) {
     let room = Room::open(store).await;
     for (headers, part) in [

@@ -1,15 +1,9 @@
 //! Much text, of the kind that becomes six times as long in JSON: no answer and no replay holds it all.
 
-use crate::harness::{Person, Server, Store, Wire, field, number, on_both_stores};
+use crate::harness::{Person, Server, Store, Wire, apply, both_stores, field, number, rstest};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-
-on_both_stores!(
-    pages_end_where_their_text_is_long_enough,
-    a_replay_of_long_texts_is_whole,
-    an_ended_session_is_sent_no_more_of_its_replay,
-);
 
 /// Messages of 16 KiB: some 15 MB in JSON, more than what is on its way to a client that does not read.
 const MESSAGES: usize = 150;
@@ -33,6 +27,7 @@ async fn world(store: Store) -> (Server, Person, i64) {
     (server, carl, chat)
 }
 
+#[apply(both_stores)]
 async fn pages_end_where_their_text_is_long_enough(store: Store) {
     let (_server, carl, chat) = world(store).await;
     for query in ["limit=1000", "limit=1000&since=0", "limit=1000&q=%01"] {
@@ -63,6 +58,7 @@ async fn pages_end_where_their_text_is_long_enough(store: Store) {
     assert_eq!(few, [60, 60, 30]);
 }
 
+#[apply(both_stores)]
 async fn a_replay_of_long_texts_is_whole(store: Store) {
     let (server, carl, chat) = world(store).await;
     let mut socket = server.socket().await;
@@ -81,6 +77,7 @@ async fn a_replay_of_long_texts_is_whole(store: Store) {
     assert_eq!(field(&messages, "seq"), expected);
 }
 
+#[apply(both_stores)]
 async fn an_ended_session_is_sent_no_more_of_its_replay(store: Store) {
     let (server, carl, chat) = world(store).await;
     let again = carl.again().await;

@@ -3,7 +3,7 @@
 
 use super::Plain;
 use crate::harness::{
-    Database, PASSWORD, Person, Process, Store, masked, on_both_stores, patiently,
+    Database, PASSWORD, Person, Process, Store, apply, both_stores, masked, patiently, rstest,
 };
 use futures_util::{StreamExt, stream};
 use serde_json::json;
@@ -12,8 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::Mutex;
-
-on_both_stores!(ten_thousand_nameless_sockets_keep_nobody_from_signing_in);
 
 const SOCKETS: usize = 10_000;
 /// Open files beside the sockets: the test binary runs other tests as well.
@@ -44,6 +42,7 @@ async fn lie(sockets: &mut [Plain]) {
     }
 }
 
+#[apply(both_stores)]
 async fn ten_thousand_nameless_sockets_keep_nobody_from_signing_in(store: Store) {
     let _turn = TURN.lock().await;
     let files = rlimit::increase_nofile_limit(u64::MAX).expect("a limit of open files");

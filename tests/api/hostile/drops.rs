@@ -1,7 +1,7 @@
 //! Who gives by the drop, and who takes nothing: neither has the server for long.
 
 use super::{plain, serves_others};
-use crate::harness::{Room, Store, on_both_stores, patiently};
+use crate::harness::{Room, Store, apply, both_stores, patiently, rstest};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -9,12 +9,6 @@ use tokio::{
     select,
     time::interval,
 };
-
-on_both_stores!(
-    a_head_by_the_drop_ends_the_connection,
-    a_body_by_the_drop_is_given_up,
-    who_takes_no_answer_is_left,
-);
 
 /// From one drop to the next: far less than any limit, which only the whole can meet.
 const DROP: Duration = Duration::from_millis(20);
@@ -38,6 +32,7 @@ async fn drip(stream: &mut TcpStream, byte: u8) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+#[apply(both_stores)]
 async fn a_head_by_the_drop_ends_the_connection(store: Store) {
     let room = Room::open_with(store, &["--handshake-seconds=0.5"]).await;
     for head in [
@@ -55,6 +50,7 @@ async fn a_head_by_the_drop_ends_the_connection(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_body_by_the_drop_is_given_up(store: Store) {
     let room = Room::open_with(store, &["--request-seconds=1"]).await;
     for framing in [
@@ -74,6 +70,7 @@ async fn a_body_by_the_drop_is_given_up(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn who_takes_no_answer_is_left(store: Store) {
     let room = Room::open_with(store, &["--write-seconds=0.5"]).await;
     let socket = TcpSocket::new_v4().expect("a socket");

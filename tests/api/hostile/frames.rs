@@ -1,23 +1,8 @@
 //! Frames that break the rules of WebSocket, or wear them out.
 
 use super::serves_others;
-use crate::harness::{Room, Store, Wire, masked, on_both_stores};
+use crate::harness::{Room, Store, Wire, apply, both_stores, masked, rstest};
 use serde_json::{Value, json};
-
-on_both_stores!(
-    a_broken_frame_closes_with_its_code,
-    a_goodbye_with_a_code_that_is_none_ends_the_socket,
-    text_that_is_not_utf8_closes_1007_wherever_it_breaks,
-    a_length_beyond_the_limit_closes_before_anything_came,
-    an_oversized_frame_is_told_1009_although_it_is_sent_in_one_go,
-    thousands_of_tiny_frames_are_answered_one_by_one,
-    a_message_of_one_byte_fragments_is_one_message,
-    empty_fragments_without_end_hold_nobody_up,
-    a_message_that_never_ends_is_closed_in_time,
-    half_a_frame_is_closed_in_time,
-    who_goes_in_mid_frame_leaves_the_chat,
-    who_only_stops_sending_leaves_the_chat,
-);
 
 /// Every broken frame, and the code it closes with.
 fn broken_frames() -> Vec<(String, Vec<u8>, u16)> {
@@ -82,6 +67,7 @@ fn broken_frames() -> Vec<(String, Vec<u8>, u16)> {
     all
 }
 
+#[apply(both_stores)]
 async fn a_broken_frame_closes_with_its_code(store: Store) {
     let room = Room::open(store).await;
     for (what, bytes, code) in broken_frames() {
@@ -98,6 +84,7 @@ async fn a_broken_frame_closes_with_its_code(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_goodbye_with_a_code_that_is_none_ends_the_socket(store: Store) {
     let room = Room::open(store).await;
     for code in [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65_535_u16] {
@@ -112,6 +99,7 @@ async fn a_goodbye_with_a_code_that_is_none_ends_the_socket(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn text_that_is_not_utf8_closes_1007_wherever_it_breaks(store: Store) {
     let room = Room::open(store).await;
     for bad in [
@@ -148,6 +136,7 @@ async fn text_that_is_not_utf8_closes_1007_wherever_it_breaks(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_length_beyond_the_limit_closes_before_anything_came(store: Store) {
     let room = Room::open(store).await;
     for length in [64 * 1024 + 1, 1 << 32, i64::MAX as u64, u64::MAX] {
@@ -162,6 +151,7 @@ async fn a_length_beyond_the_limit_closes_before_anything_came(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn an_oversized_frame_is_told_1009_although_it_is_sent_in_one_go(store: Store) {
     let room = Room::open(store).await;
     let mut wire = Wire::open(room.server.address).await;
@@ -173,6 +163,7 @@ async fn an_oversized_frame_is_told_1009_although_it_is_sent_in_one_go(store: St
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn thousands_of_tiny_frames_are_answered_one_by_one(store: Store) {
     const FRAMES: usize = 2000;
     let room = Room::open(store).await;
@@ -219,6 +210,7 @@ async fn acked(wire: &mut Wire) -> usize {
     }
 }
 
+#[apply(both_stores)]
 async fn a_message_of_one_byte_fragments_is_one_message(store: Store) {
     let room = Room::open(store).await;
     let mut wire = Wire::open(room.server.address).await;
@@ -236,6 +228,7 @@ async fn a_message_of_one_byte_fragments_is_one_message(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn empty_fragments_without_end_hold_nobody_up(store: Store) {
     let room = Room::open(store).await;
     let mut wire = Wire::open(room.server.address).await;
@@ -251,6 +244,7 @@ async fn empty_fragments_without_end_hold_nobody_up(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_message_that_never_ends_is_closed_in_time(store: Store) {
     let room = Room::open_with(store, &["--handshake-seconds=0.3"]).await;
     let mut wire = Wire::open(room.server.address).await;
@@ -260,6 +254,7 @@ async fn a_message_that_never_ends_is_closed_in_time(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn half_a_frame_is_closed_in_time(store: Store) {
     let room = Room::open_with(store, &["--handshake-seconds=0.3", "--ping-seconds=0.2"]).await;
     let whole = masked(0x81, &message(room.chat));
@@ -278,6 +273,7 @@ async fn half_a_frame_is_closed_in_time(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn who_goes_in_mid_frame_leaves_the_chat(store: Store) {
     let room = Room::open(store).await;
     let mut watcher = room.enter(room.sigmund).await;
@@ -294,6 +290,7 @@ async fn who_goes_in_mid_frame_leaves_the_chat(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn who_only_stops_sending_leaves_the_chat(store: Store) {
     let room = Room::open(store).await;
     let mut watcher = room.enter(room.sigmund).await;

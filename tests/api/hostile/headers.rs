@@ -1,10 +1,9 @@
 //! What every answer tells browsers.
 
 use super::plain;
-use crate::harness::{Room, Store, on_both_stores};
+use crate::harness::{Room, Store, apply, both_stores, rstest};
 
-on_both_stores!(every_answer_tells_browsers_what_not_to_do);
-
+#[apply(both_stores)]
 async fn every_answer_tells_browsers_what_not_to_do(store: Store) {
     let room = Room::open(store).await;
     let long = format!("GET /{}", "x".repeat(30_000));

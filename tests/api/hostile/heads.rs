@@ -1,19 +1,10 @@
 //! Heads of requests: slow, large, many.
 
 use super::{plain, serves_others};
-use crate::harness::{Room, Store, on_both_stores};
+use crate::harness::{Room, Store, apply, both_stores, rstest};
 use std::fmt::Write;
 
-on_both_stores!(
-    a_head_that_does_not_come_ends_the_connection,
-    a_url_over_its_limit_is_told_414,
-    a_head_over_its_limit_is_told_431,
-    too_many_headers_are_told_431,
-    limits_of_heads_can_be_set,
-    many_requests_at_once_are_answered_in_order,
-    a_name_with_a_nul_is_refused,
-);
-
+#[apply(both_stores)]
 async fn a_head_that_does_not_come_ends_the_connection(store: Store) {
     let room = Room::open_with(store, &["--handshake-seconds=0.3"]).await;
     let mut slow = Vec::new();
@@ -43,6 +34,7 @@ async fn a_head_that_does_not_come_ends_the_connection(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_url_over_its_limit_is_told_414(store: Store) {
     let room = Room::open(store).await;
     for (length, expected) in [
@@ -68,6 +60,7 @@ async fn a_url_over_its_limit_is_told_414(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_head_over_its_limit_is_told_431(store: Store) {
     let room = Room::open(store).await;
     for (length, expected) in [
@@ -97,6 +90,7 @@ fn headers(count: usize) -> String {
     })
 }
 
+#[apply(both_stores)]
 async fn too_many_headers_are_told_431(store: Store) {
     let room = Room::open(store).await;
     for (count, expected) in [
@@ -117,6 +111,7 @@ async fn too_many_headers_are_told_431(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn limits_of_heads_can_be_set(store: Store) {
     let flags = [
         "--max-url-bytes=1024",
@@ -138,6 +133,7 @@ async fn limits_of_heads_can_be_set(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn many_requests_at_once_are_answered_in_order(store: Store) {
     const REQUESTS: usize = 500;
     let room = Room::open(store).await;
@@ -160,6 +156,7 @@ async fn many_requests_at_once_are_answered_in_order(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_name_with_a_nul_is_refused(store: Store) {
     let room = Room::open(store).await;
     for (line, expected) in [

@@ -1,6 +1,6 @@
 //! Sockets that do not say who they are, and never stop talking.
 
-use crate::harness::{Server, Store, on_both_stores, patiently};
+use crate::harness::{Server, Store, apply, both_stores, patiently, rstest};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -8,17 +8,12 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-on_both_stores!(
-    who_never_stops_talking_is_closed_in_time_too,
-    a_socket_may_try_five_wrong_tokens,
-    wrong_tokens_are_requests_of_their_address,
-);
-
 /// An unasked pong, which needs no answer; its mask is zero.
 const PONG: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
 /// The end of a socket that broke the rules: its close frame begins so.
 const POLICY: [u8; 2] = 1008_u16.to_be_bytes();
 
+#[apply(both_stores)]
 async fn who_never_stops_talking_is_closed_in_time_too(store: Store) {
     let flags = ["--handshake-seconds=1", "--rate-limit=off"];
     let server = Server::start_with(store, &flags).await;
@@ -69,6 +64,7 @@ async fn guess(server: &Server) -> (usize, u16) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_socket_may_try_five_wrong_tokens(store: Store) {
     let server = Server::start_with(store, &["--auth=required", "--rate-limit=off"]).await;
     let carl = server.person("carl").await;
@@ -85,6 +81,7 @@ async fn a_socket_may_try_five_wrong_tokens(store: Store) {
     socket.ask("connect-chat", carl.connect(chat)).await;
 }
 
+#[apply(both_stores)]
 async fn wrong_tokens_are_requests_of_their_address(store: Store) {
     let flags = [
         "--auth=required",

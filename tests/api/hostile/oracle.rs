@@ -1,11 +1,6 @@
 //! What a stranger could learn from how long a refusal takes: nothing, because nothing is read for it.
 
-use crate::harness::{Server, Store, on_both_stores};
-
-on_both_stores!(
-    a_stranger_is_refused_before_messages_are_read,
-    a_stranger_is_refused_before_members_are_read,
-);
+use crate::harness::{Server, Store, apply, both_stores, rstest};
 
 /// Whether a stranger hears that there is no such chat where reading itself must fail.
 async fn refused_unread(store: Store, break_it: &str, broken: (u16, &str), paths: &[&str]) {
@@ -24,6 +19,7 @@ async fn refused_unread(store: Store, break_it: &str, broken: (u16, &str), paths
     }
 }
 
+#[apply(both_stores)]
 async fn a_stranger_is_refused_before_messages_are_read(store: Store) {
     let paths = [
         "/chat/{chat}/message",
@@ -40,6 +36,7 @@ async fn a_stranger_is_refused_before_messages_are_read(store: Store) {
     refused_unread(store, rename, broken, &paths).await;
 }
 
+#[apply(both_stores)]
 async fn a_stranger_is_refused_before_members_are_read(store: Store) {
     let rename = "ALTER TABLE customer RENAME COLUMN username TO hidden";
     refused_unread(store, rename, (500, "internal"), &["/user/chat/{chat}"]).await;

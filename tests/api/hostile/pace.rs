@@ -1,15 +1,9 @@
 //! Who is too fast: requests of an address, messages of a user.
 
 use super::{Plain, plain};
-use crate::harness::{Process, Reply, Room, Store, on_both_stores, patiently};
+use crate::harness::{Process, Reply, Room, Store, apply, both_stores, patiently, rstest};
 use serde_json::json;
 use std::{fmt::Write, net::Ipv4Addr};
-
-on_both_stores!(
-    an_address_that_asks_too_fast_is_told_how_long_to_wait,
-    health_is_always_told,
-    messages_of_a_user_are_counted_over_rest_and_sockets_together,
-);
 
 /// Setting up a room takes four requests.
 const FEW_REQUESTS: [&str; 3] = [
@@ -31,6 +25,7 @@ fn too_fast(reply: Reply) -> u64 {
     wait
 }
 
+#[apply(both_stores)]
 async fn an_address_that_asks_too_fast_is_told_how_long_to_wait(store: Store) {
     let room = Room::open_with(store, &FEW_REQUESTS).await;
     let refused = async {
@@ -63,6 +58,7 @@ async fn an_address_that_asks_too_fast_is_told_how_long_to_wait(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn health_is_always_told(store: Store) {
     let room = Room::open_with(store, &FEW_REQUESTS).await;
     for _ in 0..30 {
@@ -72,6 +68,7 @@ async fn health_is_always_told(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn messages_of_a_user_are_counted_over_rest_and_sockets_together(store: Store) {
     let flags = [
         "--rate-limit=on",

@@ -1,6 +1,8 @@
 //! Crowds that want passwords hashed: each takes a core for a while.
 
-use crate::harness::{PASSWORD, Process, Reply, Server, Store, on_both_stores, patiently};
+use crate::harness::{
+    PASSWORD, Process, Reply, Server, Store, apply, both_stores, patiently, rstest,
+};
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use std::{
@@ -12,13 +14,7 @@ use tokio::sync::Notify;
 
 use super::Plain;
 
-on_both_stores!(
-    new_and_tried_passwords_are_counted_together_by_address,
-    however_many_sign_up_one_can_sign_in,
-    two_hundred_logins_at_once_keep_no_list_waiting,
-    a_wrong_name_takes_as_long_as_a_wrong_password,
-);
-
+#[apply(both_stores)]
 async fn new_and_tried_passwords_are_counted_together_by_address(store: Store) {
     let flags = [
         "--auth=required",
@@ -102,6 +98,7 @@ async fn sign_up(server: &Server, worker: usize, full: &Notify, made: &AtomicUsi
     }
 }
 
+#[apply(both_stores)]
 async fn however_many_sign_up_one_can_sign_in(store: Store) {
     /// More than may wait.
     const WORKERS: usize = 100;
@@ -124,6 +121,7 @@ async fn however_many_sign_up_one_can_sign_in(store: Store) {
     assert!(made.load(Ordering::Relaxed) > 0, "sign-ups go on too");
 }
 
+#[apply(both_stores)]
 async fn two_hundred_logins_at_once_keep_no_list_waiting(store: Store) {
     let flags = ["--auth=required", "--rate-limit=off"];
     let server = Server::start_with(store, &flags).await;
@@ -154,6 +152,7 @@ fn carl_again() -> Value {
 /// How often the comparison is made before it is believed: other tests share the processor.
 const COMPARISONS: usize = 3;
 
+#[apply(both_stores)]
 async fn a_wrong_name_takes_as_long_as_a_wrong_password(store: Store) {
     let mut seen = Vec::new();
     for _ in 0..COMPARISONS {

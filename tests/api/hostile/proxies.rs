@@ -1,15 +1,8 @@
 //! Behind a proxy: whose word about callers is believed.
 
 use super::Plain;
-use crate::harness::{Process, Room, Store, on_both_stores};
+use crate::harness::{Process, Room, Store, apply, both_stores, rstest};
 use std::net::Ipv4Addr;
-
-on_both_stores!(
-    clients_behind_a_proxy_have_buckets_of_their_own,
-    who_is_no_proxy_is_not_believed,
-    sockets_behind_a_proxy_are_counted_by_their_client,
-    the_servers_name_is_what_the_proxy_says,
-);
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -35,6 +28,7 @@ const FLAGS: [&str; 5] = [
     "--trusted-proxies=127.0.0.7,10.0.0.0/8",
 ];
 
+#[apply(both_stores)]
 async fn clients_behind_a_proxy_have_buckets_of_their_own(store: Store) {
     let room = Room::open_with(store, &FLAGS).await;
     let same = |_| "X-Forwarded-For: 192.0.2.1\r\n".to_owned();
@@ -52,6 +46,7 @@ async fn clients_behind_a_proxy_have_buckets_of_their_own(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn who_is_no_proxy_is_not_believed(store: Store) {
     let room = Room::open_with(store, &FLAGS).await;
     for header in ["X-Forwarded-For: 198.51.100.", "Forwarded: for=198.51.100."] {
@@ -64,6 +59,7 @@ async fn who_is_no_proxy_is_not_believed(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn sockets_behind_a_proxy_are_counted_by_their_client(store: Store) {
     let flags = [
         "--auth=open",
@@ -89,6 +85,7 @@ async fn sockets_behind_a_proxy_are_counted_by_their_client(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn the_servers_name_is_what_the_proxy_says(store: Store) {
     let room = Room::open_with(store, &["--auth=open", "--trusted-proxies=127.0.0.7"]).await;
     let as_called = "X-Forwarded-Host: chat.example\r\nX-Forwarded-Proto: https\r\n";

@@ -2,16 +2,10 @@
 //! and the socket stays open. Requests: whatever they are, none is the server's fault.
 
 use super::serves_others;
-use crate::harness::{Room, Store, on_both_stores};
+use crate::harness::{Room, Store, apply, both_stores, rstest};
 use proptest::{prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
-
-on_both_stores!(
-    every_random_frame_is_answered_once_and_the_socket_stays_open,
-    random_texts_never_close_a_socket,
-    no_random_request_is_a_fault_of_the_server,
-);
 
 const FRAMES: usize = 1500;
 const TEXTS: usize = 1500;
@@ -86,6 +80,7 @@ fn draw<T: std::fmt::Debug>(strategy: impl Strategy<Value = T>, count: usize) ->
     (0..count).map(one).collect()
 }
 
+#[apply(both_stores)]
 async fn every_random_frame_is_answered_once_and_the_socket_stays_open(store: Store) {
     let room = Room::open(store).await;
     room.client.new_chat("random").await;
@@ -122,6 +117,7 @@ async fn every_random_frame_is_answered_once_and_the_socket_stays_open(store: St
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn random_texts_never_close_a_socket(store: Store) {
     let room = Room::open(store).await;
     let mut socket = room.enter(room.carl).await;
@@ -200,6 +196,7 @@ fn query_key() -> impl Strategy<Value = &'static str> {
     ])
 }
 
+#[apply(both_stores)]
 async fn no_random_request_is_a_fault_of_the_server(store: Store) {
     let room = Room::open(store).await;
     let methods = select(vec![

@@ -1,16 +1,9 @@
 //! How many connections and sockets there may be.
 
 use super::{Plain, plain, serves_others};
-use crate::harness::{Room, Socket, Store, on_both_stores, patiently};
+use crate::harness::{Room, Socket, Store, apply, both_stores, patiently, rstest};
 use serde_json::json;
 use std::net::Ipv4Addr;
-
-on_both_stores!(
-    an_address_has_so_many_connections,
-    a_full_server_says_so,
-    a_user_has_so_many_sockets,
-    without_a_limit_there_is_none,
-);
 
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 
@@ -31,6 +24,7 @@ async fn served_again(room: &Room, source: Ipv4Addr) {
     patiently("room", asking).await;
 }
 
+#[apply(both_stores)]
 async fn an_address_has_so_many_connections(store: Store) {
     let flags = ["--rate-limit=on", "--max-connections-per-address=3"];
     let room = Room::open_with(store, &flags).await;
@@ -67,6 +61,7 @@ async fn an_address_has_so_many_connections(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_full_server_says_so(store: Store) {
     let room = Room::open_with(store, &["--max-connections=5"]).await;
     let mut held: Vec<Plain> = Vec::new();
@@ -100,6 +95,7 @@ async fn a_full_server_says_so(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_user_has_so_many_sockets(store: Store) {
     let flags = ["--rate-limit=on", "--max-sockets-per-user=2"];
     let room = Room::open_with(store, &flags).await;
@@ -127,6 +123,7 @@ async fn a_user_has_so_many_sockets(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn without_a_limit_there_is_none(store: Store) {
     let flags = [
         "--max-connections-per-address=1",

@@ -1,15 +1,7 @@
 //! Requests that two servers in a row might read differently, and what is no HTTP at all.
 
 use super::{plain, serves_others};
-use crate::harness::{Room, Store, on_both_stores};
-
-on_both_stores!(
-    a_request_that_can_be_read_in_two_ways_is_refused,
-    a_length_beside_chunks_counts_for_nothing,
-    a_host_is_given_exactly_once,
-    what_is_no_http_is_refused,
-    other_forms_of_a_target_change_nothing,
-);
+use crate::harness::{Room, Store, apply, both_stores, rstest};
 
 /// Heads after the request's line, the bytes after them, and what the first answer is. 0: none.
 const TWO_WAYS: &[(&str, &str, u16)] = &[
@@ -42,6 +34,7 @@ const TWO_WAYS: &[(&str, &str, u16)] = &[
     ("X y: a\r\n", "", 400),
 ];
 
+#[apply(both_stores)]
 async fn a_request_that_can_be_read_in_two_ways_is_refused(store: Store) {
     let room = Room::open(store).await;
     for (headers, rest, expected) in TWO_WAYS {
@@ -66,6 +59,7 @@ async fn a_request_that_can_be_read_in_two_ways_is_refused(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_length_beside_chunks_counts_for_nothing(store: Store) {
     let room = Room::open(store).await;
     let body = r#"{"chatName":"random"}"#;
@@ -93,6 +87,7 @@ async fn a_length_beside_chunks_counts_for_nothing(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_host_is_given_exactly_once(store: Store) {
     let room = Room::open(store).await;
     for (hosts, expected) in [
@@ -114,6 +109,7 @@ async fn a_host_is_given_exactly_once(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn what_is_no_http_is_refused(store: Store) {
     let room = Room::open(store).await;
     let hello = [
@@ -144,6 +140,7 @@ async fn what_is_no_http_is_refused(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn other_forms_of_a_target_change_nothing(store: Store) {
     let room = Room::open(store).await;
     for (line, expected) in [

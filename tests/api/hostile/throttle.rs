@@ -1,15 +1,9 @@
 //! A socket that sends too fast.
 
-use crate::harness::{Room, Store, on_both_stores};
+use crate::harness::{Room, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
 
-on_both_stores!(
-    a_socket_that_sends_too_fast_is_told_so,
-    a_socket_that_goes_on_regardless_is_held_back_and_loses_nothing,
-    a_socket_without_a_chat_is_held_to_its_pace_too,
-    pings_are_counted,
-);
-
+#[apply(both_stores)]
 async fn a_socket_that_sends_too_fast_is_told_so(store: Store) {
     let flags = [
         "--rate-limit=on",
@@ -47,6 +41,7 @@ async fn a_socket_that_sends_too_fast_is_told_so(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_socket_that_goes_on_regardless_is_held_back_and_loses_nothing(store: Store) {
     const FRAMES: usize = 1000;
     let flags = [
@@ -76,6 +71,7 @@ async fn a_socket_that_goes_on_regardless_is_held_back_and_loses_nothing(store: 
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_socket_without_a_chat_is_held_to_its_pace_too(store: Store) {
     let flags = [
         "--rate-limit=on",
@@ -101,6 +97,7 @@ async fn a_socket_without_a_chat_is_held_to_its_pace_too(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn pings_are_counted(store: Store) {
     use tokio_tungstenite::tungstenite::Message;
     let flags = [

@@ -1,10 +1,7 @@
 //! A server whose clock is wrong.
 
-use super::on_postgres;
 use crate::harness::{Process, Server, Store, patiently};
 use std::path::PathBuf;
-
-on_postgres!(a_wrong_clock_signs_nobody_out);
 
 /// The library that gives a process another clock.
 fn faketime() -> String {
@@ -18,6 +15,7 @@ fn faketime() -> String {
     found.expect(missing).display().to_string()
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_clock_signs_nobody_out() {
     let server = Server::start_required(Store::Postgres).await;
     let (carl, sigmund) = (server.person("carl").await, server.person("sigmund").await);

@@ -1,26 +1,13 @@
 //! What ends on one node ends on every node: at once over the link, and without it within the
 //! bound, by the comparison with the database.
 
-use super::{Cluster, cluster::until_link, on_postgres};
+use super::{Cluster, cluster::until_link};
 use crate::harness::{Nats, Server, Store};
 use serde_json::json;
 use std::{
     future::Future,
     time::{Duration, Instant},
 };
-
-on_postgres!(
-    a_chat_deleted_on_another_node_closes,
-    a_chat_deleted_on_another_node_closes_without_the_link,
-    a_member_removed_on_another_node_hears_so_and_then_nothing,
-    a_member_removed_on_another_node_hears_so_without_the_link,
-    a_user_deleted_on_another_node_is_cut_off,
-    a_user_deleted_on_another_node_is_cut_off_without_the_link,
-    a_session_ended_on_another_node_is_cut_off,
-    a_session_ended_on_another_node_is_cut_off_without_the_link,
-    a_new_password_on_another_node_cuts_the_other_sessions_off,
-    a_new_password_on_another_node_cuts_the_other_sessions_off_without_the_link,
-);
 
 /// With this nothing is compared with the database after the start: what comes, came over the link.
 const UNCOMPARED: &str = "--compare-seconds=3600";
@@ -48,10 +35,12 @@ async fn cluster(linked: bool) -> Cluster {
     cluster
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chat_deleted_on_another_node_closes() {
     deleted_chat(true).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chat_deleted_on_another_node_closes_without_the_link() {
     deleted_chat(false).await;
 }
@@ -69,6 +58,7 @@ async fn deleted_chat(linked: bool) {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_removed_on_another_node_hears_so_and_then_nothing() {
     let cluster = cluster(true).await;
     let mut sigmund = cluster.enter(1, cluster.sigmund).await;
@@ -86,6 +76,7 @@ async fn a_member_removed_on_another_node_hears_so_and_then_nothing() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_removed_on_another_node_hears_so_without_the_link() {
     let cluster = cluster(false).await;
     let mut sigmund = cluster.enter(1, cluster.sigmund).await;
@@ -103,10 +94,12 @@ async fn remove_sigmund(cluster: &Cluster) {
     cluster.client(0).delete(&path).await.expect(204);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_deleted_on_another_node_is_cut_off() {
     deleted_user(true).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_deleted_on_another_node_is_cut_off_without_the_link() {
     deleted_user(false).await;
 }
@@ -126,10 +119,12 @@ async fn deleted_user(linked: bool) {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_ended_on_another_node_is_cut_off() {
     ended_session(true).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_ended_on_another_node_is_cut_off_without_the_link() {
     ended_session(false).await;
 }
@@ -150,10 +145,12 @@ async fn signed_in_nodes(linked: bool) -> (Nats, Server, Server) {
     (nats, here, there)
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_password_on_another_node_cuts_the_other_sessions_off() {
     new_password(true).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_password_on_another_node_cuts_the_other_sessions_off_without_the_link() {
     new_password(false).await;
 }

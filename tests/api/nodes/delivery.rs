@@ -1,18 +1,10 @@
 //! What is sent through one node comes on every node, once and in order.
 
-use super::{Cluster, on_postgres};
+use super::Cluster;
 use crate::harness::{change, history};
 use serde_json::{Value, json};
 
-on_postgres!(
-    a_message_comes_live_on_every_node_in_the_same_frame,
-    edits_and_deletes_come_on_every_node,
-    two_nodes_that_send_to_one_chat_number_without_a_gap,
-    a_socket_resumes_on_another_node,
-    a_send_repeated_on_another_node_is_one_message,
-    a_batch_of_large_messages_comes_whole,
-);
-
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_comes_live_on_every_node_in_the_same_frame() {
     let cluster = Cluster::open(3).await;
     let mut near = cluster.enter(0, cluster.sigmund).await;
@@ -34,6 +26,7 @@ async fn a_message_comes_live_on_every_node_in_the_same_frame() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn edits_and_deletes_come_on_every_node() {
     let cluster = Cluster::open(2).await;
     let mut sigmund = cluster.enter(1, cluster.sigmund).await;
@@ -55,6 +48,7 @@ async fn edits_and_deletes_come_on_every_node() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_nodes_that_send_to_one_chat_number_without_a_gap() {
     const EACH: usize = 300;
     let cluster = Cluster::open(3).await;
@@ -89,6 +83,7 @@ async fn two_nodes_that_send_to_one_chat_number_without_a_gap() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_resumes_on_another_node() {
     let cluster = Cluster::open(2).await;
     let socket = cluster.enter(0, cluster.sigmund).await;
@@ -113,6 +108,7 @@ async fn a_socket_resumes_on_another_node() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_send_repeated_on_another_node_is_one_message() {
     const SENDS: usize = 30;
     let cluster = Cluster::open(2).await;
@@ -136,6 +132,7 @@ async fn a_send_repeated_on_another_node_is_one_message() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_of_large_messages_comes_whole() {
     let cluster = Cluster::open(2).await;
     let mut carl = cluster.enter(0, cluster.carl).await;

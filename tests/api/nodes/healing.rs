@@ -1,18 +1,8 @@
 //! Where the link fails, the database makes up for it: within 5 s, in order, nothing twice.
 
-use super::{Cluster, cluster::until_link, on_postgres};
+use super::{Cluster, cluster::until_link};
 use crate::harness::{Nats, Proxy, Socket, Way, change};
 use std::time::{Duration, Instant};
-
-on_postgres!(
-    the_last_message_before_a_cut_comes_within_5_s,
-    a_message_through_a_node_that_cannot_be_heard_comes_within_5_s,
-    a_message_to_a_node_that_cannot_hear_comes_within_5_s,
-    a_node_that_cannot_be_heard_notices,
-    a_link_that_is_stalled_both_ways_heals_and_what_comes_late_comes_once,
-    a_link_that_was_cut_is_made_again,
-    nats_that_was_killed_and_started_again_is_used_again,
-);
 
 /// What a message takes at most, with or without the link.
 const BOUND: Duration = Duration::from_secs(5);
@@ -42,6 +32,7 @@ async fn must_come(cluster: &Cluster, from: usize, socket: &mut Socket) {
     assert_eq!(changes, [seq.expect("a number")]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_message_before_a_cut_comes_within_5_s() {
     let mut cluster = Cluster::open(2).await;
     let mut socket = cluster.enter(1, cluster.sigmund).await;
@@ -52,6 +43,7 @@ async fn the_last_message_before_a_cut_comes_within_5_s() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_through_a_node_that_cannot_be_heard_comes_within_5_s() {
     let (cluster, proxy, _socket) = behind_a_proxy().await;
     let mut far = cluster.enter(0, cluster.sigmund).await;
@@ -61,6 +53,7 @@ async fn a_message_through_a_node_that_cannot_be_heard_comes_within_5_s() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_to_a_node_that_cannot_hear_comes_within_5_s() {
     let (cluster, proxy, mut socket) = behind_a_proxy().await;
     proxy.stall(Way::Back);
@@ -68,6 +61,7 @@ async fn a_message_to_a_node_that_cannot_hear_comes_within_5_s() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_cannot_be_heard_notices() {
     let (cluster, proxy, mut socket) = behind_a_proxy().await;
     proxy.stall(Way::There);
@@ -78,6 +72,7 @@ async fn a_node_that_cannot_be_heard_notices() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_that_is_stalled_both_ways_heals_and_what_comes_late_comes_once() {
     let (cluster, proxy, mut socket) = behind_a_proxy().await;
     proxy.stall(Way::There);
@@ -91,6 +86,7 @@ async fn a_link_that_is_stalled_both_ways_heals_and_what_comes_late_comes_once()
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_that_was_cut_is_made_again() {
     let (cluster, proxy, mut socket) = behind_a_proxy().await;
     proxy.cut();
@@ -102,6 +98,7 @@ async fn a_link_that_was_cut_is_made_again() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nats_that_was_killed_and_started_again_is_used_again() {
     let mut cluster = Cluster::open(2).await;
     let mut socket = cluster.enter(1, cluster.sigmund).await;

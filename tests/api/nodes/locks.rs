@@ -1,18 +1,11 @@
 //! Rows that somebody holds the lock of: a server that stands still in the middle of a transaction
 //! stops nobody but the chats of that transaction, and those not for long.
 
-use super::{Cluster, cluster::until_link, on_postgres};
+use super::{Cluster, cluster::until_link};
 use crate::harness::{Client, Person, Process, Room, Server, Store, patiently};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
-
-on_postgres!(
-    a_locked_chat_is_refused_alone_and_recovers,
-    a_server_that_is_frozen_in_a_transaction_gives_its_chats_back,
-    a_member_who_is_removed_while_their_message_waits_does_not_send_it,
-    every_unique_key_of_a_chats_rows_holds_the_chat,
-);
 
 /// How long a sender waits at most for an answer, whatever it is.
 const ANSWERED: Duration = Duration::from_secs(5);
@@ -83,6 +76,7 @@ async fn until_said(client: &Client, user: i64, chat: i64) {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_locked_chat_is_refused_alone_and_recovers() {
     let room = Room::open(Store::Postgres).await;
     let (client, carl) = (&room.client, room.carl);
@@ -116,6 +110,7 @@ async fn a_locked_chat_is_refused_alone_and_recovers() {
     room.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_frozen_in_a_transaction_gives_its_chats_back() {
     let cluster = Cluster::open(1).await;
     let (carl, chat) = (cluster.carl, cluster.chat);
@@ -146,6 +141,7 @@ async fn a_server_that_is_frozen_in_a_transaction_gives_its_chats_back() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_who_is_removed_while_their_message_waits_does_not_send_it() {
     let server = Server::start_required(Store::Postgres).await;
     let (carl, sigmund): (Person, Person) =
@@ -171,6 +167,7 @@ async fn a_member_who_is_removed_while_their_message_waits_does_not_send_it() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_unique_key_of_a_chats_rows_holds_the_chat() {
     const SQL: &str = "SELECT i.indexrelid::regclass::text, EXISTS ( \
             SELECT FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attname = 'chat_id' \

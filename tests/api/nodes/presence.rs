@@ -3,21 +3,10 @@
 use super::{
     Cluster,
     cluster::{passing, until_link},
-    on_postgres,
 };
 use crate::harness::{Client, Process, Socket, patiently};
 use serde_json::json;
 use std::time::{Duration, Instant};
-
-on_postgres!(
-    online_counts_the_users_of_all_nodes,
-    a_user_joins_with_the_first_socket_and_leaves_with_the_last_on_any_node,
-    a_killed_nodes_users_are_gone_within_15_s,
-    a_frozen_nodes_users_are_gone_within_15_s_and_come_back_and_nobody_else_moves,
-    who_came_and_went_without_the_link_is_known_with_it,
-    typing_is_seen_on_every_node,
-    a_new_name_is_seen_on_every_node,
-);
 
 /// Asks a node until those are online, and nobody else; the one who asks is among them.
 async fn until_online(cluster: &Cluster, node: usize, asking: i64, mut users: Vec<i64>) {
@@ -36,6 +25,7 @@ async fn until_passing(socket: &mut Socket, kind: &str, name: &str, user: i64, c
     socket.frames_until(|frame| *frame == expected).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn online_counts_the_users_of_all_nodes() {
     let cluster = Cluster::open(3).await;
     let dora = cluster.client(0).new_user("dora").await;
@@ -49,6 +39,7 @@ async fn online_counts_the_users_of_all_nodes() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_joins_with_the_first_socket_and_leaves_with_the_last_on_any_node() {
     let cluster = Cluster::open(2).await;
     let (chat, carl) = (cluster.chat, cluster.carl);
@@ -78,6 +69,7 @@ async fn a_user_joins_with_the_first_socket_and_leaves_with_the_last_on_any_node
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_nodes_users_are_gone_within_15_s() {
     let cluster = Cluster::open(2).await;
     let server = &cluster.nodes[0].database;
@@ -97,6 +89,7 @@ async fn a_killed_nodes_users_are_gone_within_15_s() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_nodes_users_are_gone_within_15_s_and_come_back_and_nobody_else_moves() {
     let cluster = Cluster::open(2).await;
     let (carl, chat) = (cluster.carl, cluster.chat);
@@ -150,6 +143,7 @@ async fn a_frozen_nodes_users_are_gone_within_15_s_and_come_back_and_nobody_else
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_came_and_went_without_the_link_is_known_with_it() {
     let mut cluster = Cluster::open(2).await;
     let client: Client = cluster.client(0);
@@ -175,6 +169,7 @@ async fn who_came_and_went_without_the_link_is_known_with_it() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn typing_is_seen_on_every_node() {
     let cluster = Cluster::open(2).await;
     let mut watcher = cluster.enter(1, cluster.sigmund).await;
@@ -188,6 +183,7 @@ async fn typing_is_seen_on_every_node() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_name_is_seen_on_every_node() {
     let cluster = Cluster::open(2).await;
     let (chat, carl) = (cluster.chat, cluster.carl);

@@ -1,11 +1,9 @@
 //! Real processes that are killed, and stopped one after the other.
 
-use super::{cluster::until_link, on_postgres};
+use super::cluster::until_link;
 use crate::harness::{Client, Database, Nats, Process, Socket, Store, change, history, patiently};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-
-on_postgres!(a_killed_node_loses_nothing, a_rolling_restart_loses_nothing,);
 
 /// Three processes on one database.
 struct Fleet {
@@ -80,6 +78,7 @@ fn follow(seen: &mut i64, frames: &[Value]) {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_node_loses_nothing() {
     let mut fleet = Fleet::start().await;
     let mut watcher = fleet.resume(2, 0).await;
@@ -99,6 +98,7 @@ async fn a_killed_node_loses_nothing() {
     fleet.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_loses_nothing() {
     let mut fleet = Fleet::start().await;
     let mut seen = 0;

@@ -1,6 +1,6 @@
 //! Three processes behind nginx, as `docker-compose.yml` has them, restarted one after the other.
 
-use super::{cluster::until_link, on_postgres};
+use super::cluster::until_link;
 use crate::harness::{
     Client, Database, Nats, Nginx, Process, Socket, Store, change, history, patiently,
 };
@@ -8,8 +8,6 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, net::SocketAddr};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
-
-on_postgres!(a_rolling_restart_behind_nginx_loses_nothing);
 
 /// Clients that are connected meanwhile.
 const CLIENTS: usize = 6;
@@ -109,6 +107,7 @@ async fn talk(client: Client, user: i64, chat: i64, done: CancellationToken) -> 
     ids
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_behind_nginx_loses_nothing() {
     let (nats, database) = (Nats::start().await, Database::new(Store::Postgres).await);
     let mut nodes = Vec::new();

@@ -1,11 +1,9 @@
 //! A role that changes on one node counts on the others with the next request.
 
-use super::on_postgres;
 use crate::harness::{Server, Store};
 use serde_json::json;
 
-on_postgres!(a_role_that_changes_on_one_node_counts_on_another);
-
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_changes_on_one_node_counts_on_another() {
     let here = Server::start_required(Store::Postgres).await;
     let there = here.beside(&["--auth=required"]).await;

@@ -1,22 +1,17 @@
 //! A server that does not keep up with what it hears, and sockets that fall behind together.
 
-use super::{Cluster, on_postgres};
+use super::Cluster;
 use crate::{
     harness::{Server, change, patiently},
     metrics::{scrape, value},
 };
 use std::time::Instant;
 
-on_postgres!(
-    who_cannot_keep_up_misses_nothing_and_does_not_ask_for_each_loss,
-    sockets_that_are_behind_together_read_together,
-    a_linked_server_measures_its_link,
-);
-
 async fn measured(server: &Server, series: &str) -> f64 {
     value(&scrape(&server.client()).await, series)
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_cannot_keep_up_misses_nothing_and_does_not_ask_for_each_loss() {
     const BURST: usize = 400;
     let mut cluster = Cluster::open(1).await;
@@ -49,6 +44,7 @@ async fn who_cannot_keep_up_misses_nothing_and_does_not_ask_for_each_loss() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sockets_that_are_behind_together_read_together() {
     const SOCKETS: usize = 60;
     let mut cluster = Cluster::open(2).await;
@@ -73,6 +69,7 @@ async fn sockets_that_are_behind_together_read_together() {
     cluster.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_linked_server_measures_its_link() {
     let cluster = Cluster::open(3).await;
     let mut watcher = cluster.enter(1, cluster.sigmund).await;

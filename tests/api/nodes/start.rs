@@ -1,17 +1,12 @@
 //! What a server says of its link, and how it starts with one.
 
-use super::{Cluster, cluster::until_link, on_postgres};
+use super::{Cluster, cluster::until_link};
 use crate::harness::{Database, Nats, Process, Server, Store, patiently};
 use futures_util::StreamExt;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
-on_postgres!(
-    a_server_starts_without_nats_and_finds_it_later,
-    two_databases_on_one_nats_do_not_hear_each_other,
-    a_copy_in_the_place_of_a_database_is_another,
-);
-
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_starts_without_nats_and_finds_it_later() {
     let mut nats = Nats::start().await;
     nats.kill().await;
@@ -30,6 +25,7 @@ async fn a_server_starts_without_nats_and_finds_it_later() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_databases_on_one_nats_do_not_hear_each_other() {
     let cluster = Cluster::open(2).await;
     let flag = format!("--nats-url={}", cluster.nats.url());
@@ -70,6 +66,7 @@ async fn called(nats: &Nats, database: Database) -> (String, Database) {
     (name, server.stop().await)
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_in_the_place_of_a_database_is_another() {
     let nats = Nats::start().await;
     let (first, database) = called(&nats, Database::new(Store::Postgres).await).await;

@@ -1,14 +1,8 @@
 //! Users that are made, and passwords that are set, without the API.
 
 use super::serve;
-use crate::harness::{Database, Store, on_both_stores};
+use crate::harness::{Database, Store, apply, both_stores, rstest};
 use serde_json::json;
-
-on_both_stores!(
-    a_user_that_was_made_can_sign_in,
-    a_password_that_was_set_ends_the_old_one_and_its_sessions,
-    what_the_api_would_refuse_is_refused_here,
-);
 
 const PASSWORD: &str = "Zug um halb neun";
 const OTHER: &str = "Kaffee ohne Milch";
@@ -23,6 +17,7 @@ impl Database {
     }
 }
 
+#[apply(both_stores)]
 async fn a_user_that_was_made_can_sign_in(store: Store) {
     let database = Database::new(store).await;
     for (name, input) in [
@@ -40,6 +35,7 @@ async fn a_user_that_was_made_can_sign_in(store: Store) {
     }
 }
 
+#[apply(both_stores)]
 async fn a_password_that_was_set_ends_the_old_one_and_its_sessions(store: Store) {
     let required = [("AUTH", "required")];
     let database = Database::new(store).await;
@@ -65,6 +61,7 @@ async fn a_password_that_was_set_ends_the_old_one_and_its_sessions(store: Store)
     client.with_token(others).get("/me").await.expect(200);
 }
 
+#[apply(both_stores)]
 async fn what_the_api_would_refuse_is_refused_here(store: Store) {
     let database = Database::new(store).await;
     database.create_user("carl", PASSWORD).await;

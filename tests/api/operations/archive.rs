@@ -4,18 +4,11 @@ use super::{
     other, serve,
     story::{KEY, Story, send},
 };
-use crate::harness::{Database, Store, history, number, on_both_stores, patiently};
+use crate::harness::{Database, Store, apply, both_stores, history, number, patiently, rstest};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
-on_both_stores!(
-    everything_arrives_on_the_other_store_and_back_byte_for_byte,
-    on_a_copy_everything_goes_on,
-    a_copy_is_made_beside_a_running_server_and_of_one_moment,
-    an_import_that_is_killed_can_be_run_again,
-    a_file_gets_its_name_when_it_is_whole_and_is_its_owners_alone,
-);
-
+#[apply(both_stores)]
 async fn everything_arrives_on_the_other_store_and_back_byte_for_byte(store: Store) {
     let first = Database::new(store).await;
     let server = serve(&first, &[]).await;
@@ -48,6 +41,7 @@ async fn everything_arrives_on_the_other_store_and_back_byte_for_byte(store: Sto
     }
 }
 
+#[apply(both_stores)]
 async fn on_a_copy_everything_goes_on(store: Store) {
     let first = Database::new(store).await;
     let server = serve(&first, &[]).await;
@@ -101,6 +95,7 @@ async fn on_a_copy_everything_goes_on(store: Store) {
     assert!(client.new_chat("new").await > last_chat);
 }
 
+#[apply(both_stores)]
 async fn a_copy_is_made_beside_a_running_server_and_of_one_moment(store: Store) {
     let database = Database::new(store).await;
     let server = serve(&database, &[]).await;
@@ -135,6 +130,7 @@ async fn a_copy_is_made_beside_a_running_server_and_of_one_moment(store: Store) 
     assert_eq!(history(&client, chat).await.len(), 400);
 }
 
+#[apply(both_stores)]
 async fn an_import_that_is_killed_can_be_run_again(store: Store) {
     let first = Database::new(other(store)).await;
     let server = serve(&first, &[]).await;
@@ -162,6 +158,7 @@ async fn an_import_that_is_killed_can_be_run_again(store: Store) {
     assert_eq!(copy.export().await, archive);
 }
 
+#[apply(both_stores)]
 async fn a_file_gets_its_name_when_it_is_whole_and_is_its_owners_alone(store: Store) {
     use std::os::unix::fs::PermissionsExt;
     let database = Database::new(store).await;

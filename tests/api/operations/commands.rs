@@ -1,16 +1,11 @@
 //! The command line: what the binary says of itself, checks, and migrates.
 
 use super::serve;
-use crate::harness::{Database, Process, Store, on_both_stores};
+use crate::harness::{Database, Process, Store, apply, both_stores, rstest};
 use std::{fs, process::Stdio};
 use tokio::{io::AsyncWriteExt, process::Command};
 
-on_both_stores!(
-    check_tells_what_it_finds_and_changes_nothing,
-    migrate_makes_the_tables_and_may_be_repeated,
-    an_export_of_other_tables_is_refused,
-);
-
+#[apply(both_stores)]
 async fn check_tells_what_it_finds_and_changes_nothing(store: Store) {
     let database = Database::new(store).await;
     let found = database.command(&["check"]).await;
@@ -34,6 +29,7 @@ async fn check_tells_what_it_finds_and_changes_nothing(store: Store) {
     server.client().new_user("carl").await;
 }
 
+#[apply(both_stores)]
 async fn migrate_makes_the_tables_and_may_be_repeated(store: Store) {
     let database = Database::new(store).await;
     for _ in 0..2 {
@@ -47,6 +43,7 @@ async fn migrate_makes_the_tables_and_may_be_repeated(store: Store) {
     assert_eq!(server.client().list("/user").await.len(), 0);
 }
 
+#[apply(both_stores)]
 async fn an_export_of_other_tables_is_refused(store: Store) {
     let database = Database::new(store).await;
     database.command(&["migrate"]).await.expect_success();

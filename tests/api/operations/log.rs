@@ -1,14 +1,9 @@
 //! What the log tells of requests and sockets: one line each.
 
 use super::serve;
-use crate::harness::{Database, Store, on_both_stores};
+use crate::harness::{Database, Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-on_both_stores!(
-    each_request_has_one_line,
-    each_socket_has_one_line_when_it_closes,
-);
 
 /// The lines that say this, with the fields of their span beside their own.
 fn lines(log: &str, message: &str) -> Vec<Value> {
@@ -23,6 +18,7 @@ fn lines(log: &str, message: &str) -> Vec<Value> {
     parsed.filter(|line| line["message"] == message).collect()
 }
 
+#[apply(both_stores)]
 async fn each_request_has_one_line(store: Store) {
     let database = Database::new(store).await;
     let server = serve(&database, &[("AUTH", "required")]).await;
@@ -64,6 +60,7 @@ async fn each_request_has_one_line(store: Store) {
     );
 }
 
+#[apply(both_stores)]
 async fn each_socket_has_one_line_when_it_closes(store: Store) {
     let database = Database::new(store).await;
     let settings = [("HANDSHAKE_SECONDS", "1")];

@@ -1,12 +1,7 @@
 //! What an import refuses, and that it leaves nothing behind.
 
 use super::{serve, story::Story};
-use crate::harness::{Database, Process, Store, on_both_stores};
-
-on_both_stores!(
-    an_archive_that_is_not_whole_is_refused,
-    a_database_that_holds_something_is_left_alone,
-);
+use crate::harness::{Database, Process, Store, apply, both_stores, rstest};
 
 /// An archive of a story, line by line.
 async fn archive(database: &Database) -> Vec<String> {
@@ -17,6 +12,7 @@ async fn archive(database: &Database) -> Vec<String> {
     text.split_inclusive('\n').map(str::to_owned).collect()
 }
 
+#[apply(both_stores)]
 async fn an_archive_that_is_not_whole_is_refused(store: Store) {
     let first = Database::new(store).await;
     let lines = archive(&first).await;
@@ -62,6 +58,7 @@ async fn an_archive_that_is_not_whole_is_refused(store: Store) {
     assert_eq!(copy.export().await, whole.into_bytes());
 }
 
+#[apply(both_stores)]
 async fn a_database_that_holds_something_is_left_alone(store: Store) {
     let first = Database::new(store).await;
     let whole = archive(&first).await.concat();

@@ -1,11 +1,10 @@
 //! Read positions by REST.
 
 use super::{read, standing};
-use crate::harness::{Room, Store, on_both_stores};
+use crate::harness::{Room, Store, apply, both_stores, rstest};
 use serde_json::json;
 
-on_both_stores!(a_position_is_put, what_cannot_be_put_is_refused,);
-
+#[apply(both_stores)]
 async fn a_position_is_put(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -25,6 +24,7 @@ async fn a_position_is_put(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn what_cannot_be_put_is_refused(store: Store) {
     let room = Room::open(store).await;
     let other = room.client.new_chat("random").await;

@@ -1,15 +1,11 @@
 //! What becomes of read positions when the server stops, or the store is busy.
 
 use super::{mark, standing};
-use crate::harness::{Room, Server, Store, on_both_stores};
+use crate::harness::{Room, Server, Store, apply, both_stores, rstest};
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 
-on_both_stores!(
-    a_position_survives_a_restart,
-    a_stopping_server_answers_what_was_handed_in,
-);
-
+#[apply(both_stores)]
 async fn a_position_survives_a_restart(store: Store) {
     let room = Room::open(store).await;
     let (sigmund, chat) = (room.sigmund, room.chat);
@@ -24,6 +20,7 @@ async fn a_position_survives_a_restart(store: Store) {
     server.stop().await;
 }
 
+#[apply(both_stores)]
 async fn a_stopping_server_answers_what_was_handed_in(store: Store) {
     let mut room = Room::open(store).await;
     let mut sigmund = room.enter(room.sigmund).await;

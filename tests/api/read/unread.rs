@@ -1,16 +1,10 @@
 //! What counts as unread.
 
 use super::{mark, reads, standing};
-use crate::harness::{Room, Store, on_both_stores};
+use crate::harness::{Room, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
 
-on_both_stores!(
-    deleted_messages_do_not_count,
-    a_deleted_message_can_be_marked,
-    who_sends_has_read_what_was_there,
-    who_leaves_for_good_begins_anew,
-);
-
+#[apply(both_stores)]
 async fn deleted_messages_do_not_count(store: Store) {
     let room = Room::open(store).await;
     let mut sigmund = room.enter(room.sigmund).await;
@@ -36,6 +30,7 @@ async fn deleted_messages_do_not_count(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn a_deleted_message_can_be_marked(store: Store) {
     let room = Room::open(store).await;
     let mut sigmund = room.enter(room.sigmund).await;
@@ -50,6 +45,7 @@ async fn a_deleted_message_can_be_marked(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn who_sends_has_read_what_was_there(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
@@ -74,6 +70,7 @@ async fn who_sends_has_read_what_was_there(store: Store) {
     room.close().await;
 }
 
+#[apply(both_stores)]
 async fn who_leaves_for_good_begins_anew(store: Store) {
     let room = Room::open(store).await;
     let mut sigmund = room.enter(room.sigmund).await;
