@@ -1,12 +1,7 @@
 //! The disk beneath the database, whose calls can be made to fail.
 
-// The tests fail disks with the same library.
-#[path = "../../tests/faults/disk.rs"]
-#[allow(dead_code)]
-mod library;
-
-use library::Disk as Library;
 use std::{ffi::OsString, path::Path};
+use testkit::Disk as Library;
 
 /// The library that fails calls.
 pub struct Disk(Library);

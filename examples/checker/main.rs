@@ -33,9 +33,6 @@ mod places;
 mod postgres;
 mod presence;
 mod probe;
-// The tests break links with the same one.
-#[path = "../../tests/api/harness/proxy.rs"]
-mod proxy;
 mod record;
 mod report;
 mod rest;
@@ -43,10 +40,6 @@ mod returning;
 mod run;
 mod server;
 mod socket;
-// The tests lose primaries with the same ones.
-#[path = "../../tests/api/harness/standby.rs"]
-#[allow(dead_code)]
-mod standby;
 mod volume;
 mod wire;
 mod work;

@@ -1,15 +1,13 @@
 //! What lies between several servers: NATS, and before it a proxy for each of them, so that one
 //! server's link can be broken without the others'.
 
-use crate::{
-    nats::Nats,
-    proxy::{Proxy, Way},
-};
+use crate::nats::Nats;
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use testkit::{Proxy, Way};
 use tokio::time;
 
 /// What was done to it.

@@ -1,7 +1,6 @@
 //! The Postgres beneath the server, which can be restarted, stopped, frozen, made read-only and, where
 //! it has a standby, lost.
 
-use crate::standby::{Cluster, Loss};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection, PgConnection};
 use std::{
@@ -12,6 +11,7 @@ use std::{
     process::Stdio,
     time::Duration,
 };
+use testkit::{Loss, PostgresPair};
 use tokio::{
     process::Command,
     time::{self, Instant},
@@ -40,7 +40,7 @@ enum Host {
         environment: Environment,
     },
     /// A primary and a synchronous standby, of this run.
-    Pair(Box<Cluster>),
+    Pair(Box<PostgresPair>),
 }
 
 /// Makes a database on the server of this URL, and gives the URL of the new one.
@@ -100,7 +100,7 @@ impl Postgres {
 
     /// A primary and a standby of the run's own, and the URL of the server's database on them.
     pub async fn pair(environment: Environment) -> Result<(Self, String), String> {
-        let cluster = Cluster::start_with(environment).await?;
+        let cluster = PostgresPair::start_with(environment).await?;
         let url = new_database(&cluster.url()).await?;
         Ok((Self::new(Host::Pair(Box::new(cluster)), &url)?, url))
     }

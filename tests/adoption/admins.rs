@@ -1,14 +1,9 @@
 //! Chats without an admin, or without members.
 
-use crate::harness::{
-    Client, Database, Person, Process, Room, Server, Store, apply, both_stores, field, patiently,
-    rstest,
-};
 use futures_util::{StreamExt, future::join, stream};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::time::Duration;
-use tokio::time;
+use testkit::{Client, Database, Process, Room, Server, Store, apply, both_stores, field, rstest};
 
 const REQUIRED: [&str; 2] = ["--auth=required", "--rate-limit=off"];
 /// Rounds of a race, and how many of them are under way at once.

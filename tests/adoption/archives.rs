@@ -1,8 +1,8 @@
 //! Archives that say what cannot be.
 
-use crate::harness::{Client, Database, Server, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use testkit::{Database, Server, Store, apply, both_stores, rstest};
 
 /// A chat of three messages, the second of which is deleted and the third an answer.
 async fn archive(store: Store) -> Vec<Value> {

@@ -1,17 +1,7 @@
 //! Data of another origin: databases of the original, archives, chats without an admin. Only whole data is
 //! taken; the rest is refused before anything is changed.
 
-// The harness is shared with the other tests, which use all of it.
-#![allow(
-    dead_code,
-    unused_imports,
-    clippy::expect_used,
-    clippy::unwrap_used,
-    unreachable_pub
-)]
-
-#[path = "../api/harness/mod.rs"]
-mod harness;
+#![allow(clippy::expect_used, clippy::unwrap_used, unreachable_pub)]
 
 mod admins;
 mod archives;

@@ -1,7 +1,7 @@
 //! An admin for a chat, by the command.
 
-use crate::harness::{Database, Server, Store, apply, both_stores, rstest};
 use serde_json::json;
+use testkit::{Database, Server, Store, apply, both_stores, rstest};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_made_by_the_command_counts_on_running_servers() {

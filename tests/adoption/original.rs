@@ -1,9 +1,7 @@
 //! Databases of the original, as its script made them and as people altered them.
 
-use crate::harness::{Database, Process, Server, Store, patiently};
 use sqlx::Connection;
-use std::time::Duration;
-use tokio::time;
+use testkit::{Database, Server, Store};
 
 /// The tables as the original's script makes them.
 const TABLES: &str = "

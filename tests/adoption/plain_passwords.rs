@@ -1,10 +1,8 @@
 //! Passwords that the original stored as they came.
 
-use crate::harness::{Database, Process, Server, Store, patiently};
 use futures_util::future::join_all;
 use serde_json::json;
-use std::time::Duration;
-use tokio::time;
+use testkit::{Database, Process, Store};
 
 const PLAIN: &str = "SELECT count(*) FROM customer WHERE password LIKE 'plain:%'";
 

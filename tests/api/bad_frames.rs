@@ -4,8 +4,8 @@
 mod contents;
 mod envelope;
 
-use crate::harness::{Room, Socket, Store};
 use serde_json::Value;
+use testkit::{Room, Socket, Store};
 
 /// A connected socket of carl's in a chat with one message.
 async fn prepared(store: Store) -> (Room, Socket, Value) {

@@ -1,8 +1,8 @@
 //! Pages of other sites: a browser sends their requests, the server refuses those with an effect.
 
-use crate::harness::{Client, Reply, Server, Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::json;
+use testkit::{Client, Reply, Server, Store, apply, both_stores, rstest};
 
 const ALLOWED: &str = "https://chat.example.com";
 const ALLOW: &str = "--cors-allowed-origins=https://chat.example.com,https://other.example.com";

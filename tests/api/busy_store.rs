@@ -1,12 +1,12 @@
 //! A store that is away, or busy with others, and one that does not like a message.
 
-use crate::harness::{
-    Client, Postgres, Room, Server, Socket, Store, apply, both_stores, change, patiently, rstest,
-};
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use sqlx::Executor;
 use std::time::{Duration, Instant};
+use testkit::{
+    Client, Postgres, Room, Server, Socket, Store, apply, both_stores, change, patiently, rstest,
+};
 
 /// Within this every send is answered.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);

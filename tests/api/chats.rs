@@ -1,10 +1,8 @@
 //! Chats.
 
-use crate::harness::{
-    Client, Server, Store, apply, assert_keys, assert_now, both_stores, field, rstest,
-};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+use testkit::{Client, Server, Store, apply, assert_keys, assert_now, both_stores, field, rstest};
 
 const CHAT: [&str; 3] = ["chatId", "chatName", "createdAt"];
 

@@ -1,8 +1,8 @@
 //! What goes with a user who is deleted, and what stays.
 
-use crate::harness::{Server, Store, apply, assert_now, both_stores, field, rstest};
 use futures_util::future::{join, join_all};
 use serde_json::json;
+use testkit::{Server, Store, apply, assert_now, both_stores, field, rstest};
 
 #[apply(both_stores)]
 async fn a_deleted_user_is_gone_for_ever(store: Store) {

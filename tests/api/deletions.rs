@@ -1,10 +1,10 @@
 //! Chats and users of very many messages: they go, and nobody waits for them.
 
-use crate::harness::{
-    Client, Database, Process, Room, Server, Socket, Store, apply, both_stores, number, rstest,
-};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use testkit::{
+    Client, Database, Process, Room, Server, Socket, Store, apply, both_stores, number, rstest,
+};
 
 /// What was rolled back after two seconds when one statement had to delete it.
 const VERY_MANY: i64 = 300_000;

@@ -1,11 +1,11 @@
 //! The description of the WebSocket. Whether it is true is seen by every other test: the harness
 //! holds each frame against it.
 
-use crate::harness::{Document, Server, Store, apply, both_stores, rstest};
 use messaging_api::protocol::{ClientCommand, CloseCode, Frame};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
+use testkit::{Document, Server, Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn it_is_served_as_yaml(store: Store) {

@@ -1,9 +1,9 @@
 //! What nobody confirmed in time: a commit is told all the same once it has happened, and a transaction
 //! that was given up takes nothing with it.
 
-use crate::harness::{Database, Process, Proxy, Server, Store, Way, number, patiently};
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
+use testkit::{Database, Process, Proxy, Server, Store, Way, number, patiently};
 
 /// Makes the commit of a message with this text take longer than the server waits.
 const LINGER: &str = "

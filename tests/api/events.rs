@@ -1,8 +1,8 @@
 //! What the log tells of who did what, and from where: the table of `docs/SECURITY.md`.
 
-use crate::harness::{Database, Person, Process, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
+use testkit::{Database, Person, Process, Store, apply, both_stores, rstest};
 
 async fn start(database: &Database, more: &[(&str, &str)]) -> Process {
     let mut settings = vec![
@@ -126,7 +126,7 @@ async fn what_is_refused_is_logged_also_where_it_is_hidden(store: Store) {
     );
     let chat = carl.chat("general").await;
     let message = carl.say(chat, "Between us.").await;
-    let hidden = |reply: crate::harness::Reply| assert_eq!(reply.status, 404);
+    let hidden = |reply: testkit::Reply| assert_eq!(reply.status, 404);
     hidden(otto.client.get(&format!("/chat/{chat}")).await);
     hidden(otto.client.get(&format!("/message/{message}")).await);
     let session = &carl.client.list("/session").await[0]["sessionId"];

@@ -4,7 +4,7 @@ mod changes;
 mod order;
 mod rights;
 
-use crate::harness::{Room, Socket};
+use testkit::{Room, Socket};
 
 /// Carl's and sigmund's sockets, both past the joins.
 pub async fn both(room: &Room) -> (Socket, Socket) {

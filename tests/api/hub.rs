@@ -1,7 +1,7 @@
 //! The hub forgets who is gone.
 
-use crate::harness::{Room, Server, Socket, Store, Wire, apply, both_stores, patiently, rstest};
 use messaging_api::HubStats;
+use testkit::{RawSocket, Room, Server, Socket, Store, apply, both_stores, patiently, rstest};
 use tokio::task::{JoinSet, yield_now};
 
 const SOCKETS: usize = 10_000;
@@ -40,7 +40,7 @@ async fn the_census_counts_chats_and_users(store: Store) {
 /// How a socket comes, and how it goes again.
 enum Guest {
     Polite(Box<Socket>),
-    Abrupt(Wire),
+    Abrupt(RawSocket),
 }
 
 impl Guest {
@@ -50,7 +50,7 @@ impl Guest {
             socket.connect(user, chat).await;
             return Self::Polite(Box::new(socket));
         }
-        let mut wire = Wire::open(address).await;
+        let mut wire = RawSocket::open(address).await;
         wire.connect(user, chat).await;
         Self::Abrupt(wire)
     }

@@ -1,7 +1,7 @@
 //! Why the server closes a socket, and the signs of life.
 
-use crate::harness::{Room, Store, Wire, apply, both_stores, masked, rstest};
 use serde_json::{Value, json};
+use testkit::{RawSocket, Room, Store, apply, both_stores, masked, rstest};
 use tokio_tungstenite::tungstenite::Message;
 
 const LIMIT: usize = 64 * 1024;
@@ -15,8 +15,8 @@ fn message_of(bytes: usize, chat: i64) -> String {
 }
 
 /// A connection by hand, connected to the room's chat as carl.
-async fn wire(room: &Room) -> Wire {
-    let mut wire = Wire::open(room.server.address).await;
+async fn wire(room: &Room) -> RawSocket {
+    let mut wire = RawSocket::open(room.server.address).await;
     wire.connect(room.carl, room.chat).await;
     wire
 }

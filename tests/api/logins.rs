@@ -1,12 +1,10 @@
 //! Signing in: what proves who one is, and what does not.
 
-use crate::harness::{
-    Client, PASSWORD, Server, Socket, Store, apply, assert_keys, both_stores, rstest,
-};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use testkit::{Client, PASSWORD, Server, Socket, Store, apply, assert_keys, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn a_login_gives_a_new_token_each_time(store: Store) {

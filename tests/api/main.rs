@@ -4,7 +4,6 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, unreachable_pub)]
 
 mod doubt;
-mod harness;
 
 mod bad_frames;
 mod bad_input;

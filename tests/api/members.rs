@@ -1,9 +1,7 @@
 //! Who belongs to a chat.
 
-use crate::harness::{
-    Client, Server, Store, apply, assert_keys, assert_now, both_stores, field, rstest,
-};
 use serde_json::json;
+use testkit::{Client, Server, Store, apply, assert_keys, assert_now, both_stores, field, rstest};
 
 /// A server with one user and one chat.
 async fn world(store: Store) -> (Server, Client, i64, i64) {

@@ -1,10 +1,8 @@
 //! A message after it was sent: edited, deleted, its author renamed.
 
-use crate::{
-    harness::{Store, apply, assert_now, both_stores, rstest},
-    messages::World,
-};
+use crate::messages::World;
 use serde_json::{Value, json};
+use testkit::{Store, apply, assert_now, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn an_edit_keeps_everything_but_the_content(store: Store) {

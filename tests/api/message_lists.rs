@@ -1,7 +1,7 @@
 //! A chat's messages: the newest, page by page into the past; what changed since; what holds a text.
 
-use crate::harness::{Client, Server, Store, apply, both_stores, field, rstest};
 use serde_json::{Value, json};
+use testkit::{Client, Server, Store, apply, both_stores, field, rstest};
 use url::form_urlencoded::byte_serialize;
 
 /// A server with one user and one chat.

@@ -1,7 +1,7 @@
 //! One message, sent and read.
 
-use crate::harness::{Client, Server, Store, apply, assert_keys, assert_now, both_stores, rstest};
 use serde_json::{Value, json};
+use testkit::{Client, Server, Store, apply, assert_keys, assert_now, both_stores, rstest};
 
 const MESSAGE: [&str; 11] = [
     "messageId",

@@ -1,9 +1,9 @@
 //! `/metrics`: what it counts, whom it is for, and that what is written about it is true.
 
-use crate::harness::{Client, PASSWORD, Process, Room, Server, Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
+use testkit::{Client, PASSWORD, Process, Room, Server, Store, apply, both_stores, rstest};
 
 /// What the server says, with this token or none.
 pub(crate) async fn scrape(client: &Client) -> String {

@@ -1,12 +1,12 @@
 //! The API's document: complete, true, and shown by a page that loads nothing from elsewhere. That
 //! every answer to every other test stands in it is checked where they are received.
 
-use crate::harness::{
-    Client, Operation, Process, Reply, Server, Store, apply, both_stores, operations, paths, rstest,
-};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
+use testkit::{
+    Client, Operation, Process, Reply, Server, Store, apply, both_stores, operations, paths, rstest,
+};
 
 /// The paths that routers are given, as their sources write them. What is not written out are the
 /// files of the page.

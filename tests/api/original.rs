@@ -4,8 +4,8 @@
 mod frames;
 mod routes;
 
-use crate::harness::Process;
 use tempfile::TempDir;
+use testkit::Process;
 
 /// The binary in a folder of its own, with nothing set.
 async fn start() -> (Process, TempDir) {

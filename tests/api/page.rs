@@ -1,9 +1,9 @@
 //! The chat page: what is in `web/` is what is served, it needs nothing from elsewhere, and browsers
 //! keep it.
 
-use crate::harness::{Client, Server, Store, apply, both_stores, rstest};
 use reqwest::{Method, header};
 use std::{collections::BTreeMap, fs, path::Path};
+use testkit::{Client, Server, Store, apply, both_stores, rstest};
 
 /// The files of `web/` by name.
 fn files() -> BTreeMap<String, String> {

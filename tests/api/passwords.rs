@@ -1,8 +1,8 @@
 //! How passwords are kept.
 
-use crate::harness::{Server, Store, apply, both_stores, rstest};
 use argon2::{Argon2, PasswordVerifier};
 use serde_json::json;
+use testkit::{Server, Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn passwords_are_kept_as_argon2id_and_shown_nowhere(store: Store) {

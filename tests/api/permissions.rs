@@ -5,10 +5,10 @@ mod frames;
 mod routes;
 mod table;
 
-use crate::harness::{Server, Store, apply, both_stores, rstest};
 use cast::{Cast, Role};
 use std::collections::BTreeSet;
 use table::Table;
+use testkit::{Server, Store, apply, both_stores, rstest};
 
 /// That the whole table comes from one address must not make it answer 429.
 async fn server(store: Store) -> Server {

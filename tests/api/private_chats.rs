@@ -1,8 +1,8 @@
 //! Chats where everyone signs in: seen by their members, run by their admins, never without one.
 
-use crate::harness::{Person, Server, Store, apply, both_stores, field, rstest};
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
+use testkit::{Person, Server, Store, apply, both_stores, field, rstest};
 
 /// A chat of carl's, with dora and otto in it.
 struct Scene {

@@ -4,8 +4,8 @@ mod rest;
 mod store;
 mod unread;
 
-use crate::harness::{Client, Room, Socket, Store, apply, both_stores, number, rstest};
 use serde_json::{Value, json};
+use testkit::{Client, Room, Socket, Store, apply, both_stores, number, rstest};
 
 /// Marks a message as read and gives the ack's content.
 async fn mark(socket: &mut Socket, chat: i64, message: &Value) -> Value {

@@ -1,7 +1,7 @@
 //! Sending again under the same `clientMessageId` doubles nothing, for ever.
 
-use crate::harness::{Client, Reply, Server, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
+use testkit::{Client, Reply, Server, Store, apply, both_stores, rstest};
 
 /// A server with two users and two chats.
 struct World {

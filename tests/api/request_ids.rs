@@ -1,8 +1,8 @@
 //! Every answer carries a request id.
 
-use crate::harness::{Client, Reply, Server, Store, apply, both_stores, rstest};
 use reqwest::{Method, header::HeaderValue};
 use std::collections::HashSet;
+use testkit::{Client, Reply, Server, Store, apply, both_stores, rstest};
 
 async fn ask(client: &Client, path: &str, id: &[u8]) -> Reply {
     let id = HeaderValue::from_bytes(id).expect("a header");

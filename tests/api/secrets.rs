@@ -1,7 +1,7 @@
 //! What the log must not tell, at any level, in any format, on any node.
 
-use crate::harness::{Database, Nats, Process, Store, apply, both_stores, rstest};
 use serde_json::json;
+use testkit::{Database, Nats, Process, Store, apply, both_stores, rstest};
 
 const PASSWORD: &str = "Zug um halb neun";
 const OTHER: &str = "Kaffee ohne Milch";
@@ -51,7 +51,7 @@ async fn no_secrets_stand_in_the_logs_of_linked_nodes() {
     let here = Process::start(database.folder.path(), &settings).await;
     let there = Process::start(database.folder.path(), &settings).await;
     for node in [&here, &there] {
-        crate::nodes::until_link(&node.client(), "up").await;
+        testkit::until_link(&node.client(), "up").await;
     }
     let tokens = play(&here, &there).await;
     for node in [here, there] {

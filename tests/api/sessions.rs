@@ -1,10 +1,10 @@
 //! Sessions: their list, their ends, and the sockets that end with them.
 
-use crate::harness::{
+use serde_json::json;
+use testkit::{
     PASSWORD, Person, Server, Socket, Store, apply, assert_keys, assert_now, both_stores,
     patiently, rstest,
 };
-use serde_json::json;
 use tokio::task::yield_now;
 
 async fn rejected(person: &Person) {

@@ -1,8 +1,8 @@
 //! What the binary is told: flags, variables, `.env`; and what it says to what is wrong.
 
-use crate::harness::Process;
 use std::{fs, path::Path};
 use tempfile::TempDir;
+use testkit::Process;
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")

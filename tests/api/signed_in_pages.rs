@@ -1,9 +1,9 @@
 //! Web pages where everyone signs in: those of other sites are refused as in open mode, and those that
 //! are allowed may send a token.
 
-use crate::harness::{Server, Socket, Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::json;
+use testkit::{Server, Socket, Store, apply, both_stores, rstest};
 
 const ALLOWED: &str = "https://chat.example.com";
 const FLAGS: [&str; 2] = [

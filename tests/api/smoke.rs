@@ -1,7 +1,7 @@
 //! A first look: does it serve at all?
 
-use crate::harness::{Server, Store, apply, both_stores, rstest};
 use serde_json::json;
+use testkit::{Server, Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn a_message_reaches_everyone_in_the_chat(store: Store) {

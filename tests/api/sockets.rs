@@ -1,7 +1,7 @@
 //! Coming and going: `connect-chat`, `join`, `leave`, `leave-chat`.
 
-use crate::harness::{Room, Store, apply, both_stores, change, rstest};
 use serde_json::{Value, json};
+use testkit::{Room, Store, apply, both_stores, change, rstest};
 
 #[apply(both_stores)]
 async fn connecting_is_acked_with_the_chat_its_head_and_who_is_online(store: Store) {

@@ -1,9 +1,9 @@
 //! How the binary starts and stops.
 
-use crate::harness::{Client, Database, Process, Store, field};
 use futures_util::future::join_all;
 use serde_json::json;
 use tempfile::TempDir;
+use testkit::{Client, Database, Process, Store, field};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")

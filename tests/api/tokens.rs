@@ -1,8 +1,8 @@
 //! Tokens that are over, by whichever end, and a token in the wrong place.
 
-use crate::harness::{Server, Socket, Store, apply, both_stores, patiently, rstest};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use testkit::{Server, Socket, Store, apply, both_stores, patiently, rstest};
 use tokio::task::yield_now;
 
 /// Waits until the database keeps nothing of any token.

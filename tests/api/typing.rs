@@ -1,8 +1,8 @@
 //! Who is typing: told to everyone in the chat, not too often, and never stored.
 
-use crate::harness::{Room, Socket, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use testkit::{Room, Socket, Store, apply, both_stores, rstest};
 
 /// What the server leaves between two of the same user in the same chat.
 const PAUSE: Duration = Duration::from_secs(3);

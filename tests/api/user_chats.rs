@@ -1,8 +1,8 @@
 //! A user's list of chats.
 
-use crate::harness::{Server, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use testkit::{Server, Store, apply, both_stores, rstest};
 
 fn ids(list: &Value) -> Vec<i64> {
     let list = list.as_array().expect("a list");

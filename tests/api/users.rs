@@ -1,7 +1,7 @@
 //! Users.
 
-use crate::harness::{Server, Store, apply, assert_keys, assert_now, both_stores, field, rstest};
 use serde_json::json;
+use testkit::{Server, Store, apply, assert_keys, assert_now, both_stores, field, rstest};
 
 const USER: [&str; 3] = ["customerId", "username", "createdAt"];
 

@@ -1,9 +1,9 @@
 //! Commands beside a running server. On SQLite they reach it through its control socket.
 
 use super::serve;
-use crate::harness::{Database, Socket, Store, apply, both_stores, patiently, rstest};
 use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use testkit::{Database, Socket, Store, apply, both_stores, patiently, rstest};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,

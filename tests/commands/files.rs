@@ -1,7 +1,6 @@
 //! The files that the server and the commands write: their owners, and what is in their place already.
 
 use super::serve;
-use crate::harness::{Database, Store, apply, both_stores, rstest};
 use rustix::fs::OFlags;
 use std::{
     fs::{self, OpenOptions},
@@ -10,6 +9,7 @@ use std::{
     path::Path,
     process::Command,
 };
+use testkit::{Database, Store, apply, both_stores, rstest};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("a file").permissions().mode() & 0o777

@@ -1,8 +1,8 @@
 //! The environment as conda, Kubernetes, Docker and slips of the pen leave it.
 
-use crate::harness::Process;
 use std::{fs, path::Path};
 use tempfile::TempDir;
+use testkit::Process;
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")

@@ -1,8 +1,8 @@
 //! Open mode on loopback is for callers of one machine: a proxy on it brings others.
 
-use crate::harness::{Server, Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::json;
+use testkit::{Server, Store, apply, both_stores, rstest};
 
 /// A header of each kind, as proxies add them.
 const ADDED: [(&str, &str); 9] = [
@@ -18,7 +18,7 @@ const ADDED: [(&str, &str); 9] = [
 ];
 
 /// The answers to requests of several kinds with such a header.
-async fn ask(server: &Server, (name, value): (&str, &str)) -> Vec<crate::harness::Reply> {
+async fn ask(server: &Server, (name, value): (&str, &str)) -> Vec<testkit::Reply> {
     let client = server.client();
     let mut replies = Vec::new();
     for (method, path) in [

@@ -1,7 +1,7 @@
 //! How proxies say what the server was called, and what pages may use it.
 
-use crate::harness::{Client, Reply, Server, Store, apply, both_stores, rstest};
 use reqwest::Method;
+use testkit::{Client, Reply, Server, Store, apply, both_stores, rstest};
 
 const BEHIND: [&str; 2] = ["--auth=open", "--trusted-proxies=127.0.0.1"];
 

@@ -1,8 +1,8 @@
 //! Secrets from files, and secrets that everyone on the machine can see.
 
-use crate::harness::{Database, Process, Store, apply, both_stores, patiently, rstest};
 use reqwest::Method;
 use std::{fs, path::Path};
+use testkit::{Database, Process, Store, apply, both_stores, patiently, rstest};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,

@@ -1,9 +1,9 @@
 //! A move from open to required mode: passwords that were chosen where anything was allowed.
 
-use crate::harness::{
+use serde_json::json;
+use testkit::{
     Client, Database, PASSWORD, Reply, Server, Store, apply, assert_keys, both_stores, rstest,
 };
-use serde_json::json;
 
 const REQUIRED: [&str; 2] = ["--auth=required", "--rate-limit=off"];
 /// Too short, and long enough but the first that is tried.

@@ -1,16 +1,13 @@
 //! A primary that is lost under load, and its standby.
 
-use crate::{
-    harness::{Client, Database, Server, patiently},
-    load::Load,
-    standby::{Cluster, Loss},
-};
+use crate::load::Load;
 use std::time::{Duration, Instant};
+use testkit::{Client, Database, Loss, PostgresPair, Server, patiently};
 
 /// How long senders are refused at most, from when the standby has the primary's address.
 const BACK_WITHIN: Duration = Duration::from_secs(10);
 
-async fn server_on(cluster: &Cluster) -> Server {
+async fn server_on(cluster: &PostgresPair) -> Server {
     let database = Database {
         url: cluster.url(),
         folder: tempfile::tempdir().expect("a temporary folder"),
@@ -25,7 +22,7 @@ async fn until_ready(client: &Client) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_takes_over_and_no_acknowledged_message_is_lost() {
-    let mut cluster = Cluster::start().await.unwrap();
+    let mut cluster = PostgresPair::start().await.unwrap();
     let (one, two) = (server_on(&cluster).await, server_on(&cluster).await);
     let (first, second) = (one.client(), two.client());
     let carl = first.new_user("carl").await;

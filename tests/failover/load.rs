@@ -1,6 +1,5 @@
 //! People who send without a pause, each message under a name of its own until it is acknowledged.
 
-use crate::harness::{Client, history, number};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -9,6 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
+use testkit::{Client, history, number};
 use tokio::{sync::watch, task::JoinHandle};
 
 /// What was acknowledged: the number in the chat, by the sender's own name of the message.
@@ -51,7 +51,7 @@ impl Load {
         for count in &mut self.counts {
             let target = *count.borrow() + more;
             let waiting = count.wait_for(|count| *count >= target);
-            crate::harness::patiently("acknowledgements", waiting)
+            testkit::patiently("acknowledgements", waiting)
                 .await
                 .expect("a sender at work");
         }
@@ -61,7 +61,7 @@ impl Load {
     pub async fn stop(self, client: &Client, chat: i64) {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
-            crate::harness::patiently("a sender to end", task)
+            testkit::patiently("a sender to end", task)
                 .await
                 .expect("its end");
         }

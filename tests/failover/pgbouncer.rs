@@ -1,12 +1,12 @@
 //! A PgBouncer of a test's own.
 
-use crate::harness::patiently;
 use std::{
     fs, io,
     net::{SocketAddr, TcpListener},
     process::Stdio,
 };
 use tempfile::TempDir;
+use testkit::patiently;
 use tokio::{
     net::TcpStream,
     process::{Child, Command},

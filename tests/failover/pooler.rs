@@ -1,10 +1,7 @@
 //! A PgBouncer between the server and Postgres.
 
-use crate::{
-    harness::{Database, Process, Store},
-    pgbouncer::PgBouncer,
-    start::refused_at_once,
-};
+use crate::{pgbouncer::PgBouncer, start::refused_at_once};
+use testkit::{Database, Process, Store};
 
 /// What the refusal and the warning tell an operator to do.
 const REMEDY: &str = "name Postgres itself in DATABASE_URL";

@@ -1,8 +1,8 @@
 //! Readiness is what writes say.
 
-use crate::harness::{Client, Server, Store, apply, both_stores, patiently, rstest};
 use futures_util::future::join_all;
 use std::time::Instant;
+use testkit::{Client, Server, Store, apply, both_stores, patiently, rstest};
 
 async fn until(client: &Client, status: u16) {
     let asking = async {

@@ -1,10 +1,8 @@
 //! Defaults of a database that a server must not take over, or cannot work with.
 
-use crate::{
-    harness::{Client, Database, Process, Server, Store, patiently},
-    load::Load,
-};
+use crate::load::Load;
 use serde_json::json;
+use testkit::{Client, Database, Process, Server, Store, patiently};
 
 /// A new database with these words after its name, and this setting as a default of its sessions.
 async fn database_with(options: &str, default: Option<&str>) -> Database {

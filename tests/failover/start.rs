@@ -1,7 +1,7 @@
 //! A Postgres that is not up yet when the server starts, and one that will not be by itself.
 
-use crate::harness::{Database, Process, Store, patiently};
 use std::time::{Duration, Instant};
+use testkit::{Database, Process, Store};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},

@@ -1,10 +1,10 @@
 //! What strangers may cost, in work and in frames.
 
-use crate::harness::{PASSWORD, Room, Server, Socket, Store, apply, both_stores, rstest};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 use std::time::{Duration, Instant};
+use testkit::{PASSWORD, Server, Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn a_hidden_message_is_not_read(store: Store) {

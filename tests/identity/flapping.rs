@@ -1,8 +1,8 @@
 //! Sockets that come and go, and frames that are no messages.
 
-use crate::harness::{Room, Socket, Store, apply, both_stores, patiently, rstest};
 use serde_json::{Value, json};
 use std::time::Instant;
+use testkit::{Room, Socket, Store, apply, both_stores, patiently, rstest};
 
 const FAST: [&str; 3] = [
     "--rate-limit=on",

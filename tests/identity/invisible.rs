@@ -1,7 +1,7 @@
 //! What nobody can see is no name and no message.
 
-use crate::harness::{PASSWORD, Room, Store, apply, both_stores, rstest};
 use serde_json::json;
+use testkit::{PASSWORD, Room, Store, apply, both_stores, rstest};
 
 /// White space, zero-width characters, fillers, blanks, tags, selectors.
 const INVISIBLE: [&str; 9] = [

@@ -1,17 +1,7 @@
 //! Who people are, and what strangers may cost: names that look alike, passwords on other keyboards,
 //! limits for everyone.
 
-// The harness is that of `tests/api`, of which this crate uses a part; a test may panic.
-#![allow(
-    dead_code,
-    unused_imports,
-    clippy::expect_used,
-    clippy::unwrap_used,
-    unreachable_pub
-)]
-
-#[path = "../api/harness/mod.rs"]
-mod harness;
+#![allow(clippy::expect_used, clippy::unwrap_used, unreachable_pub)]
 
 mod costs;
 mod flapping;

@@ -1,8 +1,8 @@
 //! Names that look alike are one name.
 
-use crate::harness::{PASSWORD, Server, Store, apply, both_stores, rstest};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use testkit::{PASSWORD, Server, Store, apply, both_stores, rstest};
 
 /// `carl` in letters of other scripts, other cases, with what nobody sees, and with what looks like an l.
 const LIKE_CARL: [&str; 9] = [

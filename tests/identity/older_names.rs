@@ -1,8 +1,8 @@
 //! Names from before names that look alike were one name, and those of an older server beside this one.
 
-use crate::harness::{Database, PASSWORD, Server, Store, apply, both_stores, patiently, rstest};
 use argon2::{Argon2, PasswordHasher};
 use serde_json::json;
+use testkit::{Database, PASSWORD, Server, Store, apply, both_stores, rstest};
 
 /// A user as an older version stores them.
 async fn store_older(database: &Database, name: &str) {

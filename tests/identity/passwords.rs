@@ -1,8 +1,8 @@
 //! One password on every keyboard.
 
-use crate::harness::{Server, Store, apply, both_stores, rstest};
 use argon2::{Argon2, PasswordHasher};
 use serde_json::json;
+use testkit::{Server, Store, apply, both_stores, rstest};
 
 /// One password as different systems type it.
 const FORMS: [&str; 4] = [

@@ -1,7 +1,7 @@
 //! A user's list of chats in pages, while chats are deleted, left and written to; and what is unread.
 
-use crate::harness::{Client, Reply, Server, Store, apply, both_stores, number, rstest};
 use serde_json::{Value, json};
+use testkit::{Client, Reply, Server, Store, apply, both_stores, number, rstest};
 
 /// A server, a user, and chats of the user, of which each but the first has a message.
 async fn world(store: Store, chats: usize) -> (Server, Client, i64, Vec<i64>) {

@@ -1,7 +1,7 @@
 //! The name that presence shows after a user was renamed.
 
-use crate::harness::{Room, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
+use testkit::{Room, Store, apply, both_stores, rstest};
 
 fn about(kind: &str, name: &str, room: &Room) -> Value {
     json!({ "type": kind, "content": name, "chatId": room.chat, "customerId": room.carl })

@@ -1,7 +1,7 @@
 //! Searches that do not regard case and accents, and long chats.
 
-use crate::harness::{Client, Server, Store, apply, both_stores, field, number, rstest};
 use serde_json::Value;
+use testkit::{Client, Server, Store, apply, both_stores, number, rstest};
 use url::form_urlencoded::byte_serialize;
 
 async fn search(client: &Client, chat: i64, text: &str) -> Vec<Value> {

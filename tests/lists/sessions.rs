@@ -1,7 +1,7 @@
 //! Which session ends for a further one.
 
-use crate::harness::{Server, Store, apply, both_stores, rstest};
 use serde_json::Value;
+use testkit::{Server, Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn a_further_login_ends_the_least_used_session_and_none_with_an_open_socket(store: Store) {

@@ -1,9 +1,9 @@
 //! What comes too fast is counted, and has a line of the log once a second.
 
-use crate::harness::{Database, Process, Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Instant;
+use testkit::{Database, Process, Store, apply, both_stores, rstest};
 
 /// Requests, and frames, that are far too many.
 const FLOOD: usize = 300;

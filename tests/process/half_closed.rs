@@ -1,8 +1,8 @@
 //! Clients that say what they have to say, send no more, and read on: `printf … | nc -N`.
 
-use crate::harness::{Room, Store, Wire, apply, both_stores, masked, patiently, rstest};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use testkit::{RawSocket, Room, Store, apply, both_stores, masked, patiently, rstest};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -47,7 +47,7 @@ async fn a_request_is_answered_after_its_client_has_sent_all(store: Store) {
 #[apply(both_stores)]
 async fn a_socket_is_answered_after_its_client_has_sent_all(store: Store) {
     let room = Room::open(store).await;
-    let mut wire = Wire::open(room.server.address).await;
+    let mut wire = RawSocket::open(room.server.address).await;
     wire.connect(room.carl, room.chat).await;
     // All in one piece, so that the end is there with the first of them.
     let mut frames = Vec::new();
@@ -111,13 +111,13 @@ async fn a_whole_conversation_may_come_at_once(store: Store) {
 async fn who_only_closes_its_end_has_left_at_once(store: Store) {
     let room = Room::open(store).await;
     let mut carl = room.enter(room.carl).await;
-    let mut wire = Wire::open(room.server.address).await;
+    let mut wire = RawSocket::open(room.server.address).await;
     wire.connect(room.sigmund, room.chat).await;
     carl.until("join").await;
     drop(wire);
     assert_eq!(carl.until("leave").await["customerId"], room.sigmund);
     // One that was connected to no chat is gone too.
-    let wire = Wire::open(room.server.address).await;
+    let wire = RawSocket::open(room.server.address).await;
     drop(wire);
     drop(carl);
     room.close().await;
@@ -131,7 +131,7 @@ async fn a_socket_without_a_chat_hears_what_it_did_not_do(store: Store) {
     ] {
         let flag = format!("--handshake-seconds={seconds}");
         let room = Room::open_with(store, &[&flag]).await;
-        let mut wire = Wire::open(room.server.address).await;
+        let mut wire = RawSocket::open(room.server.address).await;
         let Some((0x88, payload)) = wire.next().await else {
             panic!("no close frame");
         };
@@ -142,7 +142,7 @@ async fn a_socket_without_a_chat_hears_what_it_did_not_do(store: Store) {
     }
     // Who does not answer is told another reason.
     let room = Room::open_with(store, &["--ping-seconds=0.2"]).await;
-    let mut wire = Wire::open(room.server.address).await;
+    let mut wire = RawSocket::open(room.server.address).await;
     wire.connect(room.carl, room.chat).await;
     let payload = loop {
         match wire.next().await {

@@ -1,9 +1,9 @@
 //! The limit of open files, against which `MAX_CONNECTIONS` is held.
 
-use crate::harness::{Client, patiently};
 use reqwest::Method;
 use std::process::Stdio;
 use tempfile::TempDir;
+use testkit::{Client, patiently};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, Command},
@@ -11,7 +11,8 @@ use tokio::{
 
 /// Starts the binary with so many files.
 fn start(folder: &TempDir, files: u32, most: &str) -> Child {
-    let binary = env!("CARGO_BIN_EXE_messaging-api");
+    let binary = testkit::server_binary();
+    let binary = binary.display();
     let script = format!("ulimit -n {files} && exec {binary}");
     Command::new("sh")
         .args(["-c", &script])

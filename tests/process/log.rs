@@ -1,9 +1,9 @@
 //! A log that is not read, and requests without a line.
 
-use crate::harness::{Client, Database, Process, Store, apply, both_stores, patiently, rstest};
 use reqwest::Method;
 use serde_json::Value;
 use std::{net::SocketAddr, process::Stdio};
+use testkit::{Client, Database, Process, Store, apply, both_stores, patiently, rstest};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -23,7 +23,7 @@ struct Unread {
 
 impl Unread {
     async fn start(database: &Database) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_messaging-api"))
+        let mut child = Command::new(testkit::server_binary())
             .env_clear()
             .envs([
                 ("PORT", "0"),

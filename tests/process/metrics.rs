@@ -1,10 +1,10 @@
 //! `/metrics` in the formats that are asked for, the process, and how much is stored.
 
-use crate::harness::{
-    Client, Database, PASSWORD, Process, Room, Server, Store, apply, both_stores, patiently, rstest,
-};
 use reqwest::Method;
 use std::process::Stdio;
+use testkit::{
+    Client, Database, PASSWORD, Process, Room, Server, Store, apply, both_stores, patiently, rstest,
+};
 use tokio::{io::AsyncWriteExt, process::Command};
 
 const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -1,8 +1,8 @@
 //! When the binary listens, and which signals stop it.
 
-use crate::harness::{Database, Process, Store, apply, both_stores, patiently, rstest};
 use sqlx::{Connection, PgConnection};
 use std::process::Stdio;
+use testkit::{Database, Process, Store, apply, both_stores, patiently, rstest};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
@@ -31,7 +31,7 @@ async fn a_hangup_is_a_graceful_stop(store: Store) {
 async fn a_hangup_that_is_ignored_stays_ignored() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut child = Command::new("nohup")
-        .arg(env!("CARGO_BIN_EXE_messaging-api"))
+        .arg(testkit::server_binary())
         .env_clear()
         .env("PORT", "0")
         .current_dir(folder.path())

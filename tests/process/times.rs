@@ -1,8 +1,8 @@
 //! Times that a database may hold and the API cannot say.
 
-use crate::harness::{Room, Store, apply, both_stores, rstest};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use testkit::{Room, Store, apply, both_stores, rstest};
 
 /// Stored values, and the times that the API shows for them.
 fn times(store: Store) -> [(&'static str, &'static str); 4] {

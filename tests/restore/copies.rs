@@ -1,13 +1,11 @@
 //! Copies of a database, made by other programs, that are put in its place.
 
-use crate::{
-    epoch,
-    harness::{Database, Process, Room, Server, Store},
-};
+use crate::epoch;
 use std::{
     fs,
     path::{Path, PathBuf},
 };
+use testkit::{Database, Process, Room, Server, Store};
 use tokio::process::Command;
 
 /// A backup made by the database's own tools.

@@ -1,11 +1,8 @@
 //! The epoch on the wire, and what begins another.
 
-use crate::{
-    epoch,
-    harness::{Database, Room, Server, Store, apply, both_stores, history, rstest},
-    named, refused,
-};
+use crate::{epoch, named, refused};
 use serde_json::{Value, json};
+use testkit::{Database, Room, Server, Store, apply, both_stores, history, rstest};
 
 #[apply(both_stores)]
 async fn since_takes_the_epoch_that_the_ack_names(store: Store) {

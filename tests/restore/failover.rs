@@ -1,16 +1,12 @@
 //! A standby that takes over: with everything that was acknowledged it is the same log, without it
 //! another.
 
-use crate::{
-    epoch,
-    harness::{Database, Server, patiently},
-    named, refused,
-    standby::{Cluster, Loss},
-};
+use crate::{epoch, named, refused};
 use serde_json::json;
+use testkit::{Database, Loss, PostgresPair, Server, patiently};
 
 /// A server on the two, behind the address that moves.
-async fn serve(cluster: &Cluster) -> Server {
+async fn serve(cluster: &PostgresPair) -> Server {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = cluster.url();
     Server::start_on(Database { url, folder }, &[]).await
@@ -28,7 +24,7 @@ async fn say_in_time(server: &Server, user: i64, chat: i64, text: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_with_all_commits_is_the_same_log() {
-    let mut cluster = Cluster::start().await.expect("two servers");
+    let mut cluster = PostgresPair::start().await.expect("two servers");
     let server = serve(&cluster).await;
     let client = server.client();
     let (carl, chat) = (
@@ -50,7 +46,7 @@ async fn a_standby_with_all_commits_is_the_same_log() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_without_the_last_commits_is_another_log() {
-    let mut cluster = Cluster::start().await.expect("two servers");
+    let mut cluster = PostgresPair::start().await.expect("two servers");
     let server = serve(&cluster).await;
     let client = server.client();
     let (carl, chat) = (

@@ -1,21 +1,7 @@
 //! The identity of the log: what a restore, a rollback under open sockets and a false word over the link
 //! do to clients.
 
-// The harness is shared with other test binaries, which use other parts of it; tests may panic.
-#![allow(
-    dead_code,
-    unused_imports,
-    clippy::expect_used,
-    clippy::unwrap_used,
-    unreachable_pub
-)]
-
-#[path = "../api/nodes/cluster.rs"]
-mod cluster;
-#[path = "../api/harness/mod.rs"]
-mod harness;
-#[path = "../api/harness/standby.rs"]
-mod standby;
+#![allow(clippy::expect_used, clippy::unwrap_used, unreachable_pub)]
 
 mod copies;
 mod epoch;
@@ -23,8 +9,8 @@ mod failover;
 mod rollback;
 mod words;
 
-use harness::{Server, Socket};
 use serde_json::{Value, json};
+use testkit::{Server, Socket};
 
 /// The epoch that the server names in the ack of a new socket.
 async fn epoch(server: &Server, user: i64, chat: i64) -> String {

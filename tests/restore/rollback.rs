@@ -1,11 +1,8 @@
 //! A database that goes back while sockets are open.
 
-use crate::{
-    epoch,
-    harness::{Room, Store, apply, both_stores, number, patiently, rstest},
-    named, refused,
-};
+use crate::{epoch, named, refused};
 use serde_json::json;
+use testkit::{Room, Store, apply, both_stores, number, patiently, rstest};
 
 /// Takes the last changes of the room's chat out of the database, as a restore does.
 async fn go_back(room: &Room, to: i64) {

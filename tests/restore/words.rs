@@ -1,13 +1,9 @@
 //! False words over the link: what anyone who can publish there may say.
 
-use crate::{
-    cluster::Cluster,
-    epoch,
-    harness::{Nats, change, number, patiently},
-    named,
-};
+use crate::{epoch, named};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
+use testkit::{Cluster, Nats, change, number, patiently};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -127,7 +123,7 @@ async fn with_publisher(flags: &[&str]) -> (Cluster, Publisher, String) {
 }
 
 /// What carl says through the first node comes to the socket on the second, live and nothing else.
-async fn is_heard(cluster: &Cluster, socket: &mut crate::harness::Socket, texts: &[&str]) {
+async fn is_heard(cluster: &Cluster, socket: &mut testkit::Socket, texts: &[&str]) {
     for text in texts {
         let said = cluster.say(0, text).await;
         let frames = socket.frames_until(|frame| change(frame).is_some()).await;

@@ -1,9 +1,9 @@
 //! An SQLite file that another process has locked for writing, as a shell or a backup does for a while.
 
-use crate::harness::{Client, Database, PASSWORD, Process, Store, patiently};
 use serde_json::json;
 use sqlx::{Connection, Executor, SqliteConnection};
 use std::time::{Duration, Instant};
+use testkit::{Client, Database, PASSWORD, Process, Store, patiently};
 
 /// Within this every send is answered.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);

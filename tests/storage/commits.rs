@@ -1,7 +1,7 @@
 //! A change is acknowledged once its commit is known to have succeeded.
 
-use crate::harness::{PASSWORD, Server, Store, apply, both_stores, rstest};
 use serde_json::json;
+use testkit::{PASSWORD, Server, Store, apply, both_stores, rstest};
 
 /// Lets every commit of a new user fail, after the statement has succeeded.
 const POSTGRES: &str = "CREATE FUNCTION choke() RETURNS trigger LANGUAGE plpgsql \

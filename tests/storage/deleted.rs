@@ -1,8 +1,8 @@
 //! Deleted text is gone from the disk, and the log of an SQLite file stays short.
 
-use crate::harness::{Database, Process, Store, patiently};
 use serde_json::json;
 use std::{fs, os::unix::fs::symlink, path::Path};
+use testkit::{Database, Process, Store, patiently};
 
 /// How often a text is in the files of a database.
 fn copies(folder: &Path, text: &str) -> usize {
@@ -119,8 +119,10 @@ async fn the_log_of_a_file_behind_a_link_is_emptied() {
     process.stop().await;
 }
 
-/// A transaction that has begun to read, in another process's way.
-struct Reader(sqlx::SqliteConnection);
+/// A transaction that has begun to read, in another process's way. It lasts as long as this value.
+struct Reader {
+    _connection: sqlx::SqliteConnection,
+}
 
 impl Reader {
     async fn of(database: &Database) -> Self {
@@ -130,6 +132,6 @@ impl Reader {
             .expect("the database");
         let begin = "BEGIN; SELECT count(*) FROM message";
         db.execute(begin).await.expect("a reader");
-        Self(db)
+        Self { _connection: db }
     }
 }

@@ -1,12 +1,9 @@
 //! SQLite on a disk that is full or fails: refusals end when the disk is healthy again.
 
-use crate::{
-    disk::Disk,
-    harness::{Client, Database, PASSWORD, Person, Process, Reply, field, history},
-};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::{Client, Database, Disk, PASSWORD, Person, Process, Reply, field, history};
 
 /// A server on an SQLite file, and the disk beneath it.
 struct Setup {

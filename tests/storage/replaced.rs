@@ -1,9 +1,9 @@
 //! A file that is not the one that the server opened, or was left half written by a process that was killed.
 
-use crate::harness::{Database, PASSWORD, Process, Server, Store};
 use serde_json::json;
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 use std::{fs, os::unix::fs::symlink};
+use testkit::{Database, PASSWORD, Process, Server, Store};
 
 #[tokio::test]
 async fn a_file_that_is_away_or_another_takes_no_writes() {

@@ -1,10 +1,5 @@
 //! A database that a server cannot work with is refused, and left as it was.
 
-use crate::{
-    disk::Disk,
-    harness::{Database, PASSWORD, Process, Server, Store, apply, both_stores, patiently, rstest},
-};
-use serde_json::json;
 use std::{
     collections::BTreeMap,
     fs,
@@ -12,11 +7,12 @@ use std::{
     path::Path,
     process::{Output, Stdio},
 };
+use testkit::{Database, Disk, Process, Server, Store, apply, both_stores, patiently, rstest};
 use tokio::process::Command;
 
 /// Runs the binary to its end.
 async fn run(folder: &Path, settings: &[(&str, &str)], args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_messaging-api"));
+    let mut command = Command::new(testkit::server_binary());
     command
         .args(args)
         .env_clear()
@@ -168,7 +164,7 @@ async fn a_check_says_that_the_disk_is_full() {
     let script = format!(
         "mount -t tmpfs -o size=1m tmpfs {} && exec {} check",
         folder.path().display(),
-        env!("CARGO_BIN_EXE_messaging-api")
+        testkit::server_binary().display()
     );
     let mut command = Command::new("unshare");
     command.args(["--map-root-user", "--mount", "sh", "-c", &script]);

@@ -1,8 +1,8 @@
 //! Every type of frame with every wrong content.
 
 use super::{prepared, unharmed};
-use crate::harness::{Room, Socket, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
+use testkit::{Room, Socket, Store, apply, both_stores, rstest};
 
 /// What stands in the place of a positive integer.
 fn no_ids() -> Vec<Value> {

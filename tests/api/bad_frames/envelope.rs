@@ -1,8 +1,8 @@
 //! Frames that are wrong whatever their content is, or come at a wrong time.
 
 use super::{prepared, unharmed};
-use crate::harness::{Room, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
+use testkit::{Room, Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn what_is_no_frame_is_refused(store: Store) {

@@ -1,8 +1,8 @@
 //! Bodies as a whole.
 
 use super::{World, routes_with_a_body};
-use crate::harness::{Store, apply, both_stores, rstest};
 use reqwest::Method;
+use testkit::{Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn a_body_that_is_not_json_is_refused(store: Store) {

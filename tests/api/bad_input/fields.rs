@@ -1,9 +1,9 @@
 //! Fields of bodies.
 
 use super::{World, routes_with_a_body};
-use crate::harness::{Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{Store, apply, both_stores, rstest};
 
 /// The fields that a route cannot do without. `customerId` says who sends where nobody is signed in.
 fn needed(method: &Method, path: &str) -> &'static [&'static str] {

@@ -1,9 +1,9 @@
 //! Ids and other parameters of paths and queries.
 
 use super::World;
-use crate::harness::{Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{Store, apply, both_stores, rstest};
 
 /// A route with an id in the place of `{}`, and a body where it takes one.
 type Place = (Method, &'static str, Option<Value>);

@@ -5,9 +5,9 @@ mod fields;
 mod ids;
 mod routes;
 
-use crate::harness::{Client, Reply, Server, Store};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use testkit::{Client, Reply, Server, Store};
 
 /// A server with two users, a chat, a member and a message, each of id 1; and what it holds.
 struct World {

@@ -1,10 +1,10 @@
 //! Routes and methods.
 
 use super::World;
-use crate::harness::{Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeSet;
+use testkit::{Store, apply, both_stores, rstest};
 
 /// Every path, and what it takes. What takes GET takes HEAD.
 const ROUTES: [(&str, &[&str]); 15] = [
@@ -122,6 +122,6 @@ async fn an_error_is_one_object_of_two_fields(store: Store) {
     for path in ["/nowhere", "/user/x", "/user/9", "/ws"] {
         let reply = world.client.get(path).await;
         assert_eq!(reply.header("content-type"), "application/json", "{path}");
-        crate::harness::assert_keys(&reply.body, &["error", "code"]);
+        testkit::assert_keys(&reply.body, &["error", "code"]);
     }
 }

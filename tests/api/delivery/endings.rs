@@ -1,8 +1,8 @@
 //! What everyone learns when a user, a chat or a membership ends.
 
-use crate::harness::{Room, Store, apply, both_stores, change, number, rstest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use testkit::{Room, Store, apply, both_stores, change, number, rstest};
 
 /// Deletes by REST what must be there.
 async fn delete(room: &Room, path: String) {

@@ -1,7 +1,7 @@
 //! The same `clientMessageId` again: one message, for ever.
 
-use crate::harness::{Room, Server, Socket, Store, apply, both_stores, change, rstest};
 use serde_json::{Value, json};
+use testkit::{Room, Server, Socket, Store, apply, both_stores, change, rstest};
 
 fn named(chat: i64, text: &str, name: &str) -> Value {
     json!({ "chatId": chat, "content": text, "clientMessageId": name })

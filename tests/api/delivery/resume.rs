@@ -1,7 +1,7 @@
 //! Coming back with `since`.
 
-use crate::harness::{Room, Store, apply, both_stores, change, number, rstest};
 use serde_json::{Value, json};
+use testkit::{Room, Store, apply, both_stores, change, number, rstest};
 
 #[apply(both_stores)]
 async fn who_was_away_gets_every_change_in_its_present_state(store: Store) {

@@ -1,10 +1,10 @@
 //! The server is told to stop while everyone is sending.
 
-use crate::harness::{
-    Room, Server, Socket, Store, Wire, apply, both_stores, change, history, rstest,
-};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use testkit::{
+    RawSocket, Room, Server, Socket, Store, apply, both_stores, change, history, rstest,
+};
 use tokio_tungstenite::tungstenite::Message;
 
 const SOCKETS: usize = 40;
@@ -118,7 +118,7 @@ async fn a_socket_that_catches_up_is_closed_1012_where_it_is(store: Store) {
     let text = "x".repeat(8 * 1024);
     let database = &room.server.database;
     database.fill(room.chat, room.carl, MESSAGES, &text).await;
-    let mut wire = Wire::open(room.server.address).await;
+    let mut wire = RawSocket::open(room.server.address).await;
     let content = json!({ "customerId": room.sigmund, "chatId": room.chat, "since": 0 });
     wire.send(json!({ "type": "connect-chat", "id": 1, "content": content }))
         .await;

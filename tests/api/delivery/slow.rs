@@ -1,10 +1,11 @@
 //! Sockets that read slowly, or not at all.
 
-use crate::harness::{
-    Client, Database, Process, Room, Store, Wire, apply, both_stores, change, patiently, rstest,
-};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+use testkit::{
+    Client, Database, Process, RawSocket, Room, Store, apply, both_stores, change, patiently,
+    rstest,
+};
 
 /// So many messages that neither the buffers between server and client nor the chat's channel can
 /// hold them for a client that does not read.
@@ -20,7 +21,7 @@ fn long_text(n: i64) -> String {
 async fn a_slow_reader_gets_every_change_once_and_in_order_and_delays_nobody(store: Store) {
     let room = Room::open_with(store, &["--write-seconds=120"]).await;
     let chat = room.chat;
-    let mut slow = Wire::open(room.server.address).await;
+    let mut slow = RawSocket::open(room.server.address).await;
     slow.connect(room.sigmund, chat).await;
     let mut quick = room.enter(room.carl).await;
     let mut sender = room.enter(room.carl).await;
@@ -62,7 +63,7 @@ async fn a_slow_reader_gets_every_change_once_and_in_order_and_delays_nobody(sto
 #[apply(both_stores)]
 async fn who_never_reads_is_closed_and_the_others_get_everything(store: Store) {
     let room = Room::open_with(store, &["--write-seconds=0.5"]).await;
-    let mut deaf = Wire::open(room.server.address).await;
+    let mut deaf = RawSocket::open(room.server.address).await;
     deaf.connect(room.sigmund, room.chat).await;
     let mut carl = room.enter(room.carl).await;
     let text = long_text(0);
@@ -127,7 +128,7 @@ async fn long_messages_for_a_slow_reader_take_bounded_memory(store: Store) {
     let client = process.client();
     let carl = client.new_user("carl").await;
     let chat = client.new_chat("busy").await;
-    let mut deaf = Wire::open(process.address).await;
+    let mut deaf = RawSocket::open(process.address).await;
     deaf.connect(carl, chat).await;
     flood(&client, carl, chat, FULL).await;
     let before = peak(&process);

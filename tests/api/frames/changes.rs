@@ -1,9 +1,9 @@
 //! What a change's sender is answered and what everyone in the chat is told.
 
 use super::both;
-use crate::harness::{Room, Socket, Store, apply, both_stores, change, rstest};
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{Room, Socket, Store, apply, both_stores, change, rstest};
 
 /// The ack's content and the broadcast that one socket got, in whatever order they came.
 async fn ack_and_broadcast(socket: &mut Socket, frame: Value) -> (Value, Value) {

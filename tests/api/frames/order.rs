@@ -1,8 +1,8 @@
 //! In which order changes are numbered, acked and told.
 
 use super::both;
-use crate::harness::{Room, Socket, Store, apply, both_stores, change, number, rstest};
 use serde_json::{Value, json};
+use testkit::{Room, Socket, Store, apply, both_stores, change, number, rstest};
 
 #[apply(both_stores)]
 async fn changes_are_numbered_without_a_gap(store: Store) {

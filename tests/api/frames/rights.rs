@@ -1,8 +1,8 @@
 //! Who may change which message.
 
 use super::both;
-use crate::harness::{Room, Store, apply, both_stores, rstest};
 use serde_json::json;
+use testkit::{Room, Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn only_the_author_edits(store: Store) {

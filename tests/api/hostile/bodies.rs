@@ -1,7 +1,8 @@
 //! Bodies: large, slow, cut off, never ending.
 
-use super::{Plain, plain, serves_others};
-use crate::harness::{Room, Store, apply, both_stores, rstest};
+use super::{plain, serves_others};
+use testkit::RawHttp;
+use testkit::{Room, Store, apply, both_stores, rstest};
 
 const LARGE: usize = 20 * 1024 * 1024;
 
@@ -12,7 +13,7 @@ fn head(headers: &str) -> String {
     )
 }
 
-async fn is_told_too_large(wire: &mut Plain) {
+async fn is_told_too_large(wire: &mut RawHttp) {
     let answer = wire.answer().await.expect("an answer");
     assert_eq!(answer.error(), (413, "too_large"));
     wire.ended().await;

@@ -1,9 +1,9 @@
 //! Much text, of the kind that becomes six times as long in JSON: no answer and no replay holds it all.
 
-use crate::harness::{Person, Server, Store, Wire, apply, both_stores, field, number, rstest};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use testkit::{Person, RawSocket, Server, Store, apply, both_stores, field, number, rstest};
 
 /// Messages of 16 KiB: some 15 MB in JSON, more than what is on its way to a client that does not read.
 const MESSAGES: usize = 150;
@@ -85,7 +85,7 @@ async fn an_ended_session_is_sent_no_more_of_its_replay(store: Store) {
     let ending = sessions.iter().find(|session| session["current"] == false);
     let ending = &ending.expect("the first session")["sessionId"];
 
-    let mut wire = Wire::open(server.address).await;
+    let mut wire = RawSocket::open(server.address).await;
     let mut content = carl.connect(chat);
     content["since"] = json!(0);
     wire.send(json!({ "type": "connect-chat", "content": content }))

@@ -1,15 +1,15 @@
 //! Ten thousand sockets on which nobody says who they are, and half of which lie about it, against the
 //! binary itself.
 
-use super::Plain;
-use crate::harness::{
-    Database, PASSWORD, Person, Process, Store, apply, both_stores, masked, patiently, rstest,
-};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::{Duration, Instant},
+};
+use testkit::RawHttp;
+use testkit::{
+    Database, PASSWORD, Person, Process, Store, apply, both_stores, masked, patiently, rstest,
 };
 use tokio::sync::Mutex;
 
@@ -22,16 +22,16 @@ const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocke
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Opens the n-th socket, and waits until it is one. A few source addresses share the ports.
-async fn open(server: SocketAddr, n: usize) -> Plain {
+async fn open(server: SocketAddr, n: usize) -> RawHttp {
     let source = Ipv4Addr::new(127, 0, 1, (n % 4) as u8 + 1);
-    let mut wire = Plain::open_from(source, server).await;
+    let mut wire = RawHttp::open_from(source, server).await;
     let answer = wire.ask("GET /ws", UPGRADE).await.expect("an answer");
     assert_eq!(answer.status, 101);
     wire
 }
 
 /// Half of the sockets show wrong tokens, each as many as it may, while the others are silent.
-async fn lie(sockets: &mut [Plain]) {
+async fn lie(sockets: &mut [RawHttp]) {
     let wrong = json!({ "chatId": 1, "token": "0".repeat(64) });
     let frame = json!({ "type": "connect-chat", "content": wrong }).to_string();
     let frame = masked(0x81, frame.as_bytes());
@@ -66,7 +66,7 @@ async fn ten_thousand_nameless_sockets_keep_nobody_from_signing_in(store: Store)
     let carl = Person::sign_up(&client, "carl").await;
     let chat = carl.chat("general").await;
     let opening = stream::iter(0..SOCKETS).map(|n| open(process.address, n));
-    let mut sockets: Vec<Plain> = opening.buffer_unordered(100).collect().await;
+    let mut sockets: Vec<RawHttp> = opening.buffer_unordered(100).collect().await;
     assert_eq!(sockets.len(), SOCKETS);
 
     // A password is hashed for each. Other tests share the processor: the median counts.

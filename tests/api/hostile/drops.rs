@@ -1,8 +1,8 @@
 //! Who gives by the drop, and who takes nothing: neither has the server for long.
 
 use super::{plain, serves_others};
-use crate::harness::{Room, Store, apply, both_stores, patiently, rstest};
 use std::time::Duration;
+use testkit::{Room, Store, apply, both_stores, patiently, rstest};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},

@@ -1,8 +1,8 @@
 //! Frames that break the rules of WebSocket, or wear them out.
 
 use super::serves_others;
-use crate::harness::{Room, Store, Wire, apply, both_stores, masked, rstest};
 use serde_json::{Value, json};
+use testkit::{RawSocket, Room, Store, apply, both_stores, masked, rstest};
 
 /// Every broken frame, and the code it closes with.
 fn broken_frames() -> Vec<(String, Vec<u8>, u16)> {
@@ -71,8 +71,8 @@ fn broken_frames() -> Vec<(String, Vec<u8>, u16)> {
 async fn a_broken_frame_closes_with_its_code(store: Store) {
     let room = Room::open(store).await;
     for (what, bytes, code) in broken_frames() {
-        let mut stranger = Wire::open(room.server.address).await;
-        let mut member = Wire::open(room.server.address).await;
+        let mut stranger = RawSocket::open(room.server.address).await;
+        let mut member = RawSocket::open(room.server.address).await;
         member.connect(room.carl, room.chat).await;
         for wire in [&mut stranger, &mut member] {
             wire.write(&bytes).await;
@@ -88,7 +88,7 @@ async fn a_broken_frame_closes_with_its_code(store: Store) {
 async fn a_goodbye_with_a_code_that_is_none_ends_the_socket(store: Store) {
     let room = Room::open(store).await;
     for code in [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65_535_u16] {
-        let mut wire = Wire::open(room.server.address).await;
+        let mut wire = RawSocket::open(room.server.address).await;
         wire.connect(room.carl, room.chat).await;
         wire.write(&masked(0x88, &code.to_be_bytes())).await;
         // Who says goodbye is owed no word.
@@ -112,17 +112,17 @@ async fn text_that_is_not_utf8_closes_1007_wherever_it_breaks(store: Store) {
         b"\xf0\x9f\x98",
         b"{\"type\":\"\x80\"}",
     ] {
-        let mut whole = Wire::open(room.server.address).await;
+        let mut whole = RawSocket::open(room.server.address).await;
         whole.write(&masked(0x81, bad)).await;
         assert_eq!(whole.closed().await, 1007, "{bad:?}");
-        let mut parts = Wire::open(room.server.address).await;
+        let mut parts = RawSocket::open(room.server.address).await;
         let (last, first) = bad.split_last().expect("bytes");
         parts.write(&masked(0x01, first)).await;
         parts.write(&masked(0x80, &[*last])).await;
         assert_eq!(parts.closed().await, 1007, "{bad:?} in parts");
     }
     // A character that is only cut in two is none of that.
-    let mut wire = Wire::open(room.server.address).await;
+    let mut wire = RawSocket::open(room.server.address).await;
     let text = json!({ "type": "ü", "id": 1 }).to_string().into_bytes();
     let cut = text
         .iter()
@@ -140,7 +140,7 @@ async fn text_that_is_not_utf8_closes_1007_wherever_it_breaks(store: Store) {
 async fn a_length_beyond_the_limit_closes_before_anything_came(store: Store) {
     let room = Room::open(store).await;
     for length in [64 * 1024 + 1, 1 << 32, i64::MAX as u64, u64::MAX] {
-        let mut wire = Wire::open(room.server.address).await;
+        let mut wire = RawSocket::open(room.server.address).await;
         let mut head = vec![0x81, 0x80 | 127];
         head.extend(length.to_be_bytes());
         head.extend([0; 4]);
@@ -154,7 +154,7 @@ async fn a_length_beyond_the_limit_closes_before_anything_came(store: Store) {
 #[apply(both_stores)]
 async fn an_oversized_frame_is_told_1009_although_it_is_sent_in_one_go(store: Store) {
     let room = Room::open(store).await;
-    let mut wire = Wire::open(room.server.address).await;
+    let mut wire = RawSocket::open(room.server.address).await;
     wire.connect(room.carl, room.chat).await;
     wire.write(&masked(0x81, &vec![b' '; 10 * 1024 * 1024]))
         .await;
@@ -167,7 +167,7 @@ async fn an_oversized_frame_is_told_1009_although_it_is_sent_in_one_go(store: St
 async fn thousands_of_tiny_frames_are_answered_one_by_one(store: Store) {
     const FRAMES: usize = 2000;
     let room = Room::open(store).await;
-    let mut wire = Wire::open(room.server.address).await;
+    let mut wire = RawSocket::open(room.server.address).await;
     wire.connect(room.carl, room.chat).await;
     wire.write(&masked(0x81, b"").repeat(FRAMES)).await;
     wire.write(&masked(0x81, b"7").repeat(FRAMES)).await;
@@ -193,7 +193,7 @@ fn message(chat: i64) -> Vec<u8> {
 }
 
 /// Waits for the answer to `message`, and gives how many pongs came before it.
-async fn acked(wire: &mut Wire) -> usize {
+async fn acked(wire: &mut RawSocket) -> usize {
     let mut pongs = 0;
     loop {
         match wire.next().await.expect("a frame") {
@@ -213,7 +213,7 @@ async fn acked(wire: &mut Wire) -> usize {
 #[apply(both_stores)]
 async fn a_message_of_one_byte_fragments_is_one_message(store: Store) {
     let room = Room::open(store).await;
-    let mut wire = Wire::open(room.server.address).await;
+    let mut wire = RawSocket::open(room.server.address).await;
     wire.connect(room.carl, room.chat).await;
     let bytes = message(room.chat);
     for (n, byte) in bytes.iter().enumerate() {
@@ -231,7 +231,7 @@ async fn a_message_of_one_byte_fragments_is_one_message(store: Store) {
 #[apply(both_stores)]
 async fn empty_fragments_without_end_hold_nobody_up(store: Store) {
     let room = Room::open(store).await;
-    let mut wire = Wire::open(room.server.address).await;
+    let mut wire = RawSocket::open(room.server.address).await;
     wire.connect(room.carl, room.chat).await;
     wire.write(&masked(0x01, &message(room.chat))).await;
     let many = masked(0x00, b"").repeat(10_000);
@@ -247,7 +247,7 @@ async fn empty_fragments_without_end_hold_nobody_up(store: Store) {
 #[apply(both_stores)]
 async fn a_message_that_never_ends_is_closed_in_time(store: Store) {
     let room = Room::open_with(store, &["--handshake-seconds=0.3"]).await;
-    let mut wire = Wire::open(room.server.address).await;
+    let mut wire = RawSocket::open(room.server.address).await;
     wire.write(&masked(0x01, b"{")).await;
     assert_eq!(wire.closed().await, 1008);
     serves_others(&room).await;
@@ -259,11 +259,11 @@ async fn half_a_frame_is_closed_in_time(store: Store) {
     let room = Room::open_with(store, &["--handshake-seconds=0.3", "--ping-seconds=0.2"]).await;
     let whole = masked(0x81, &message(room.chat));
     for length in [1, 2, 5, 20, whole.len() - 1] {
-        let mut stranger = Wire::open(room.server.address).await;
+        let mut stranger = RawSocket::open(room.server.address).await;
         stranger.write(&whole[..length]).await;
         assert_eq!(stranger.closed().await, 1008, "{length}");
         // Who is in a chat and cannot answer a ping is gone too.
-        let mut member = Wire::open(room.server.address).await;
+        let mut member = RawSocket::open(room.server.address).await;
         member.connect(room.carl, room.chat).await;
         member.write(&whole[..length]).await;
         assert_eq!(member.closed().await, 1008, "{length}");
@@ -279,7 +279,7 @@ async fn who_goes_in_mid_frame_leaves_the_chat(store: Store) {
     let mut watcher = room.enter(room.sigmund).await;
     let whole = masked(0x81, &message(room.chat));
     for length in [1, 7, whole.len() - 1] {
-        let mut wire = Wire::open(room.server.address).await;
+        let mut wire = RawSocket::open(room.server.address).await;
         wire.connect(room.carl, room.chat).await;
         watcher.expect("join").await;
         wire.write(&whole[..length]).await;
@@ -294,7 +294,7 @@ async fn who_goes_in_mid_frame_leaves_the_chat(store: Store) {
 async fn who_only_stops_sending_leaves_the_chat(store: Store) {
     let room = Room::open(store).await;
     let mut watcher = room.enter(room.sigmund).await;
-    let mut wire = Wire::open(room.server.address).await;
+    let mut wire = RawSocket::open(room.server.address).await;
     wire.connect(room.carl, room.chat).await;
     watcher.expect("join").await;
     wire.finish().await;

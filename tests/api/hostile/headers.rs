@@ -1,7 +1,7 @@
 //! What every answer tells browsers.
 
 use super::plain;
-use crate::harness::{Room, Store, apply, both_stores, rstest};
+use testkit::{Room, Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn every_answer_tells_browsers_what_not_to_do(store: Store) {

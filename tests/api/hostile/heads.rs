@@ -1,8 +1,8 @@
 //! Heads of requests: slow, large, many.
 
 use super::{plain, serves_others};
-use crate::harness::{Room, Store, apply, both_stores, rstest};
 use std::fmt::Write;
+use testkit::{Room, Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn a_head_that_does_not_come_ends_the_connection(store: Store) {

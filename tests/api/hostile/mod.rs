@@ -12,15 +12,14 @@ mod nameless;
 mod oracle;
 mod pace;
 mod passwords;
-mod plain;
 mod proxies;
 mod random;
 mod rooms;
 mod smuggling;
 mod throttle;
 
-use crate::harness::{Room, Server};
-use plain::Plain;
+use testkit::RawHttp;
+use testkit::{Room, Server};
 
 /// Whoever does no harm is served: over REST, and over a socket.
 async fn serves_others(room: &Room) {
@@ -32,6 +31,6 @@ async fn serves_others(room: &Room) {
 }
 
 /// A bare connection to the server.
-async fn plain(server: &Server) -> Plain {
-    Plain::open(server.address).await
+async fn plain(server: &Server) -> RawHttp {
+    RawHttp::open(server.address).await
 }

@@ -1,7 +1,7 @@
 //! Sockets that do not say who they are, and never stop talking.
 
-use crate::harness::{Server, Store, apply, both_stores, patiently, rstest};
 use serde_json::json;
+use testkit::{Server, Store, apply, both_stores, patiently, rstest};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -1,6 +1,6 @@
 //! What a stranger could learn from how long a refusal takes: nothing, because nothing is read for it.
 
-use crate::harness::{Server, Store, apply, both_stores, rstest};
+use testkit::{Server, Store, apply, both_stores, rstest};
 
 /// Whether a stranger hears that there is no such chat where reading itself must fail.
 async fn refused_unread(store: Store, break_it: &str, broken: (u16, &str), paths: &[&str]) {

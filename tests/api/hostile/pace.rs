@@ -1,9 +1,10 @@
 //! Who is too fast: requests of an address, messages of a user.
 
-use super::{Plain, plain};
-use crate::harness::{Process, Reply, Room, Store, apply, both_stores, patiently, rstest};
+use super::plain;
 use serde_json::json;
 use std::{fmt::Write, net::Ipv4Addr};
+use testkit::RawHttp;
+use testkit::{Process, Reply, Room, Store, apply, both_stores, patiently, rstest};
 
 /// Setting up a room takes four requests.
 const FEW_REQUESTS: [&str; 3] = [
@@ -43,7 +44,7 @@ async fn an_address_that_asks_too_fast_is_told_how_long_to_wait(store: Store) {
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let answer = plain(&room.server).await.ask("GET /ws", upgrade).await;
     assert_eq!(answer.expect("an answer").error(), (429, "rate_limited"));
-    let mut other = Plain::open_from(Ipv4Addr::new(127, 0, 0, 2), room.server.address).await;
+    let mut other = RawHttp::open_from(Ipv4Addr::new(127, 0, 0, 2), room.server.address).await;
     assert_eq!(
         other
             .ask("GET /ws", upgrade)
@@ -121,7 +122,7 @@ async fn limits_by_itself(settings: &[(&str, &str)]) -> bool {
     const REQUESTS: usize = 3000;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let process = Process::start(folder.path(), settings).await;
-    let mut wire = Plain::open(([127, 0, 0, 1], process.address.port()).into()).await;
+    let mut wire = RawHttp::open(([127, 0, 0, 1], process.address.port()).into()).await;
     let mut limited = false;
     for _ in 0..REQUESTS / 100 {
         let requests = (0..100).fold(String::new(), |mut text, _| {

@@ -1,8 +1,5 @@
 //! Crowds that want passwords hashed: each takes a core for a while.
 
-use crate::harness::{
-    PASSWORD, Process, Reply, Server, Store, apply, both_stores, patiently, rstest,
-};
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use std::{
@@ -10,9 +7,10 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
+use testkit::{PASSWORD, Process, Reply, Server, Store, apply, both_stores, patiently, rstest};
 use tokio::sync::Notify;
 
-use super::Plain;
+use testkit::RawHttp;
 
 #[apply(both_stores)]
 async fn new_and_tried_passwords_are_counted_together_by_address(store: Store) {
@@ -60,7 +58,7 @@ async fn new_and_tried_passwords_are_counted_together_by_address(store: Store) {
     // What takes no hash is not held up, and another address has a bucket of its own.
     carl.client.get("/me").await.expect(200);
     let body = new(2_000_000).to_string();
-    let mut other = Plain::open_from(Ipv4Addr::new(127, 0, 0, 2), server.address).await;
+    let mut other = RawHttp::open_from(Ipv4Addr::new(127, 0, 0, 2), server.address).await;
     let headers = format!(
         "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()

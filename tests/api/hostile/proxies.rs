@@ -1,8 +1,8 @@
 //! Behind a proxy: whose word about callers is believed.
 
-use super::Plain;
-use crate::harness::{Process, Room, Store, apply, both_stores, rstest};
 use std::net::Ipv4Addr;
+use testkit::RawHttp;
+use testkit::{Process, Room, Store, apply, both_stores, rstest};
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -12,7 +12,7 @@ const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 8);
 /// Asks often enough to be too fast, and gives the statuses.
 async fn ask_often(room: &Room, source: Ipv4Addr, headers: impl Fn(usize) -> String) -> Vec<u16> {
     let mut statuses = Vec::new();
-    let mut wire = Plain::open_from(source, room.server.address).await;
+    let mut wire = RawHttp::open_from(source, room.server.address).await;
     for n in 0..20 {
         let answer = wire.ask("GET /nowhere", &headers(n)).await;
         statuses.push(answer.expect("an answer").status);
@@ -69,7 +69,7 @@ async fn sockets_behind_a_proxy_are_counted_by_their_client(store: Store) {
     ];
     let room = Room::open_with(store, &flags).await;
     let open = async |client: &str| {
-        let mut wire = Plain::open_from(PROXY, room.server.address).await;
+        let mut wire = RawHttp::open_from(PROXY, room.server.address).await;
         let headers = format!("{UPGRADE}X-Forwarded-For: {client}\r\n");
         let answer = wire.ask("GET /ws", &headers).await.expect("an answer");
         (wire, answer)
@@ -103,7 +103,7 @@ async fn the_servers_name_is_what_the_proxy_says(store: Store) {
         ),
         (STRANGER, "https://chat.example", as_called, 403),
     ] {
-        let mut wire = Plain::open_from(source, room.server.address).await;
+        let mut wire = RawHttp::open_from(source, room.server.address).await;
         let headers = format!("{UPGRADE}Origin: {origin}\r\n{headers}");
         let answer = wire.ask("GET /ws", &headers).await.expect("an answer");
         assert_eq!(answer.status, expected, "{source} {headers}");
@@ -120,7 +120,7 @@ async fn the_log_names_the_client_and_not_the_proxy() {
         ("LOG_FORMAT", "json"),
     ];
     let process = Process::start(folder.path(), &settings).await;
-    let mut wire = Plain::open(process.address).await;
+    let mut wire = RawHttp::open(process.address).await;
     let headers = "X-Forwarded-For: 198.51.100.77\r\n";
     assert_eq!(
         wire.ask("GET /chat", headers)

@@ -2,10 +2,10 @@
 //! and the socket stays open. Requests: whatever they are, none is the server's fault.
 
 use super::serves_others;
-use crate::harness::{Room, Store, apply, both_stores, rstest};
 use proptest::{prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
+use testkit::{Room, Store, apply, both_stores, rstest};
 
 const FRAMES: usize = 1500;
 const TEXTS: usize = 1500;

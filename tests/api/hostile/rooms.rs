@@ -1,9 +1,10 @@
 //! How many connections and sockets there may be.
 
-use super::{Plain, plain, serves_others};
-use crate::harness::{Room, Socket, Store, apply, both_stores, patiently, rstest};
+use super::{plain, serves_others};
 use serde_json::json;
 use std::net::Ipv4Addr;
+use testkit::RawHttp;
+use testkit::{Room, Socket, Store, apply, both_stores, patiently, rstest};
 
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 
@@ -11,7 +12,7 @@ const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 async fn served_again(room: &Room, source: Ipv4Addr) {
     let asking = async {
         loop {
-            let mut wire = Plain::open_from(source, room.server.address).await;
+            let mut wire = RawHttp::open_from(source, room.server.address).await;
             if wire
                 .ask("GET /chat", "")
                 .await
@@ -30,7 +31,7 @@ async fn an_address_has_so_many_connections(store: Store) {
     let room = Room::open_with(store, &flags).await;
     let mut held = Vec::new();
     for _ in 0..3 {
-        let mut wire = Plain::open_from(ELSEWHERE, room.server.address).await;
+        let mut wire = RawHttp::open_from(ELSEWHERE, room.server.address).await;
         // Answered, so that it is counted.
         assert_eq!(
             wire.ask("GET /chat", "").await.expect("an answer").status,
@@ -39,7 +40,7 @@ async fn an_address_has_so_many_connections(store: Store) {
         held.push(wire);
     }
     for line in ["GET /chat", "POST /chat", "GET /health/live"] {
-        let mut wire = Plain::open_from(ELSEWHERE, room.server.address).await;
+        let mut wire = RawHttp::open_from(ELSEWHERE, room.server.address).await;
         let answer = wire.ask(line, "").await.expect("an answer");
         assert_eq!(answer.error(), (429, "rate_limited"), "{line}");
         assert!(answer.body["retryAfterMs"].is_u64() && !answer.header("retry-after").is_empty());
@@ -64,7 +65,7 @@ async fn an_address_has_so_many_connections(store: Store) {
 #[apply(both_stores)]
 async fn a_full_server_says_so(store: Store) {
     let room = Room::open_with(store, &["--max-connections=5"]).await;
-    let mut held: Vec<Plain> = Vec::new();
+    let mut held: Vec<RawHttp> = Vec::new();
     let refused = loop {
         let mut wire = plain(&room.server).await;
         let answer = wire.ask("GET /chat", "").await.expect("an answer");

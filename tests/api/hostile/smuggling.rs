@@ -1,7 +1,7 @@
 //! Requests that two servers in a row might read differently, and what is no HTTP at all.
 
 use super::{plain, serves_others};
-use crate::harness::{Room, Store, apply, both_stores, rstest};
+use testkit::{Room, Store, apply, both_stores, rstest};
 
 /// Heads after the request's line, the bytes after them, and what the first answer is. 0: none.
 const TWO_WAYS: &[(&str, &str, u16)] = &[

@@ -1,7 +1,7 @@
 //! A socket that sends too fast.
 
-use crate::harness::{Room, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
+use testkit::{Room, Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn a_socket_that_sends_too_fast_is_told_so(store: Store) {

@@ -1,7 +1,7 @@
 //! A server whose clock is wrong.
 
-use crate::harness::{Process, Server, Store, patiently};
 use std::path::PathBuf;
+use testkit::{Process, Server, Store, patiently};
 
 /// The library that gives a process another clock.
 fn faketime() -> String {

@@ -1,13 +1,13 @@
 //! What ends on one node ends on every node: at once over the link, and without it within the
 //! bound, by the comparison with the database.
 
-use super::{Cluster, cluster::until_link};
-use crate::harness::{Nats, Server, Store};
 use serde_json::json;
 use std::{
     future::Future,
     time::{Duration, Instant},
 };
+use testkit::{Cluster, until_link};
+use testkit::{Nats, Server, Store};
 
 /// With this nothing is compared with the database after the start: what comes, came over the link.
 const UNCOMPARED: &str = "--compare-seconds=3600";

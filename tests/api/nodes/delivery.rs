@@ -1,8 +1,8 @@
 //! What is sent through one node comes on every node, once and in order.
 
-use super::Cluster;
-use crate::harness::{change, history};
 use serde_json::{Value, json};
+use testkit::Cluster;
+use testkit::{change, history};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_comes_live_on_every_node_in_the_same_frame() {

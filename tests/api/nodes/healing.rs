@@ -1,8 +1,8 @@
 //! Where the link fails, the database makes up for it: within 5 s, in order, nothing twice.
 
-use super::{Cluster, cluster::until_link};
-use crate::harness::{Nats, Proxy, Socket, Way, change};
 use std::time::{Duration, Instant};
+use testkit::{Cluster, until_link};
+use testkit::{Nats, Proxy, Socket, Way, change};
 
 /// What a message takes at most, with or without the link.
 const BOUND: Duration = Duration::from_secs(5);

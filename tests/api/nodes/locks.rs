@@ -1,11 +1,11 @@
 //! Rows that somebody holds the lock of: a server that stands still in the middle of a transaction
 //! stops nobody but the chats of that transaction, and those not for long.
 
-use super::{Cluster, cluster::until_link};
-use crate::harness::{Client, Person, Process, Room, Server, Store, patiently};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
+use testkit::{Client, Person, Process, Room, Server, Store, patiently};
+use testkit::{Cluster, until_link};
 
 /// How long a sender waits at most for an answer, whatever it is.
 const ANSWERED: Duration = Duration::from_secs(5);

@@ -2,7 +2,6 @@
 //! database makes up for it.
 
 mod clocks;
-mod cluster;
 mod controls;
 mod delivery;
 mod healing;
@@ -13,6 +12,3 @@ mod proxied;
 mod roles;
 mod slow;
 mod start;
-
-use cluster::Cluster;
-pub use cluster::until_link;

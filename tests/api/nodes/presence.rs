@@ -1,12 +1,8 @@
 //! Who is online counts the users of all nodes.
 
-use super::{
-    Cluster,
-    cluster::{passing, until_link},
-};
-use crate::harness::{Client, Process, Socket, patiently};
 use serde_json::json;
 use std::time::{Duration, Instant};
+use testkit::{Client, Cluster, Process, Socket, passing, patiently, until_link};
 
 /// Asks a node until those are online, and nobody else; the one who asks is among them.
 async fn until_online(cluster: &Cluster, node: usize, asking: i64, mut users: Vec<i64>) {

@@ -1,9 +1,9 @@
 //! Real processes that are killed, and stopped one after the other.
 
-use super::cluster::until_link;
-use crate::harness::{Client, Database, Nats, Process, Socket, Store, change, history, patiently};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use testkit::until_link;
+use testkit::{Client, Database, Nats, Process, Socket, Store, change, history, patiently};
 
 /// Three processes on one database.
 struct Fleet {

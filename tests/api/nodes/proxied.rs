@@ -1,11 +1,9 @@
 //! Three processes behind nginx, as `docker-compose.yml` has them, restarted one after the other.
 
-use super::cluster::until_link;
-use crate::harness::{
-    Client, Database, Nats, Nginx, Process, Socket, Store, change, history, patiently,
-};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, net::SocketAddr};
+use testkit::until_link;
+use testkit::{Client, Database, Nats, Nginx, Process, Socket, Store, change, history, patiently};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 

@@ -1,7 +1,7 @@
 //! A role that changes on one node counts on the others with the next request.
 
-use crate::harness::{Server, Store};
 use serde_json::json;
+use testkit::{Server, Store};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_changes_on_one_node_counts_on_another() {

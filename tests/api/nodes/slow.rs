@@ -1,11 +1,9 @@
 //! A server that does not keep up with what it hears, and sockets that fall behind together.
 
-use super::Cluster;
-use crate::{
-    harness::{Server, change, patiently},
-    metrics::{scrape, value},
-};
+use crate::metrics::{scrape, value};
 use std::time::Instant;
+use testkit::Cluster;
+use testkit::{Server, change, patiently};
 
 async fn measured(server: &Server, series: &str) -> f64 {
     value(&scrape(&server.client()).await, series)

@@ -1,10 +1,10 @@
 //! What a server says of its link, and how it starts with one.
 
-use super::{Cluster, cluster::until_link};
-use crate::harness::{Database, Nats, Process, Server, Store, patiently};
 use futures_util::StreamExt;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
+use testkit::{Cluster, until_link};
+use testkit::{Database, Nats, Process, Server, Store, patiently};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_starts_without_nats_and_finds_it_later() {
@@ -111,7 +111,7 @@ async fn sqlite_is_refused_with_a_link() {
 
 #[tokio::test]
 async fn a_wrong_url_is_refused_and_not_shown() {
-    let database = crate::harness::Database::new(Store::Postgres).await;
+    let database = testkit::Database::new(Store::Postgres).await;
     let settings = [
         ("DATABASE_URL", database.url.as_str()),
         ("NATS_URL", "nats://user:secret@host:port"),

@@ -1,20 +1,18 @@
 //! Users that are made, and passwords that are set, without the API.
 
 use super::serve;
-use crate::harness::{Database, Store, apply, both_stores, rstest};
 use serde_json::json;
+use testkit::{Database, Store, apply, both_stores, rstest};
 
 const PASSWORD: &str = "Zug um halb neun";
 const OTHER: &str = "Kaffee ohne Milch";
 
-impl Database {
-    /// Makes a user by the command; gives what it said.
-    async fn create_user(&self, name: &str, input: &str) -> String {
-        let args = ["create-user", name];
-        let made = self.command_with(&args, input.as_bytes()).await;
-        let output = made.expect_success();
-        String::from_utf8(output).expect("UTF-8")
-    }
+/// Makes a user by the command; gives its output.
+async fn create_user(database: &Database, name: &str, input: &str) -> String {
+    let args = ["create-user", name];
+    let made = database.command_with(&args, input.as_bytes()).await;
+    let output = made.expect_success();
+    String::from_utf8(output).expect("UTF-8")
 }
 
 #[apply(both_stores)]
@@ -25,7 +23,7 @@ async fn a_user_that_was_made_can_sign_in(store: Store) {
         ("名前", format!("{PASSWORD}\r\nnot this\n")),
         ("no newline", PASSWORD.to_owned()),
     ] {
-        let said = database.create_user(name, &input).await;
+        let said = create_user(&database, name, &input).await;
         assert!(said.contains(name), "{said}");
     }
     let server = serve(&database, &[("AUTH", "required")]).await;
@@ -39,8 +37,8 @@ async fn a_user_that_was_made_can_sign_in(store: Store) {
 async fn a_password_that_was_set_ends_the_old_one_and_its_sessions(store: Store) {
     let required = [("AUTH", "required")];
     let database = Database::new(store).await;
-    database.create_user("carl", PASSWORD).await;
-    database.create_user("sigmund", PASSWORD).await;
+    create_user(&database, "carl", PASSWORD).await;
+    create_user(&database, "sigmund", PASSWORD).await;
     let server = serve(&database, &required).await;
     let login = server.client().login("carl", PASSWORD).await;
     let token = login["token"].as_str().expect("a token");
@@ -64,7 +62,7 @@ async fn a_password_that_was_set_ends_the_old_one_and_its_sessions(store: Store)
 #[apply(both_stores)]
 async fn what_the_api_would_refuse_is_refused_here(store: Store) {
     let database = Database::new(store).await;
-    database.create_user("carl", PASSWORD).await;
+    create_user(&database, "carl", PASSWORD).await;
     let before = database.export().await;
     let long = "long ".repeat(300);
     for (args, input, words) in [

@@ -4,8 +4,8 @@ use super::{
     other, serve,
     story::{KEY, Story, send},
 };
-use crate::harness::{Database, Store, apply, both_stores, history, number, patiently, rstest};
 use serde_json::json;
+use testkit::{Database, Store, apply, both_stores, history, number, patiently, rstest};
 use tokio::io::AsyncWriteExt;
 
 #[apply(both_stores)]
@@ -76,7 +76,7 @@ async fn on_a_copy_everything_goes_on(store: Store) {
     );
     let me = client.with_token(&story.token).get("/me").await.expect(200);
     assert_eq!(me["customerId"], carl, "still signed in");
-    client.login("carl", crate::harness::PASSWORD).await;
+    client.login("carl", testkit::PASSWORD).await;
 
     let mut socket = server.socket().await;
     let since = json!({ "customerId": carl, "chatId": chat, "since": 1 });

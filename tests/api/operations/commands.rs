@@ -1,8 +1,8 @@
 //! The command line: what the binary says of itself, checks, and migrates.
 
 use super::serve;
-use crate::harness::{Database, Process, Store, apply, both_stores, rstest};
 use std::{fs, process::Stdio};
+use testkit::{Database, Process, Store, apply, both_stores, rstest};
 use tokio::{io::AsyncWriteExt, process::Command};
 
 #[apply(both_stores)]

@@ -1,8 +1,8 @@
 //! Copies that are made by the databases' own tools, as the README has them.
 
 use super::{serve, story::Story};
-use crate::harness::{Database, Store};
 use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+use testkit::{Database, Store};
 use tokio::process::Command;
 
 /// Runs a program of Postgres to its end.

@@ -1,9 +1,9 @@
 //! What the log tells of requests and sockets: one line each.
 
 use super::serve;
-use crate::harness::{Database, Store, apply, both_stores, rstest};
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::{Database, Store, apply, both_stores, rstest};
 
 /// The lines that say this, with the fields of their span beside their own.
 fn lines(log: &str, message: &str) -> Vec<Value> {
@@ -24,7 +24,7 @@ async fn each_request_has_one_line(store: Store) {
     let server = serve(&database, &[("AUTH", "required")]).await;
     let client = server.client();
     let carl = client.new_user("carl").await;
-    let login = client.login("carl", crate::harness::PASSWORD).await;
+    let login = client.login("carl", testkit::PASSWORD).await;
     let me = client.with_token(login["token"].as_str().expect("a token"));
     let asked = me.request(Method::GET, &format!("/user/{carl}"));
     let asked = asked.header("x-request-id", "mine-1");

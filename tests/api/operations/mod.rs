@@ -8,7 +8,7 @@ mod log;
 mod refusals;
 mod story;
 
-use crate::harness::{Database, Process, Store};
+use testkit::{Database, Process, Store};
 
 /// The other one.
 fn other(store: Store) -> Store {

@@ -1,7 +1,7 @@
 //! What an import refuses, and that it leaves nothing behind.
 
 use super::{serve, story::Story};
-use crate::harness::{Database, Process, Store, apply, both_stores, rstest};
+use testkit::{Database, Process, Store, apply, both_stores, rstest};
 
 /// An archive of a story, line by line.
 async fn archive(database: &Database) -> Vec<String> {

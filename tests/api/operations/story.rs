@@ -1,7 +1,7 @@
 //! A server that was used for a while: a bit of everything that is stored.
 
-use crate::harness::{Client, PASSWORD, Process, history, number};
 use serde_json::{Value, json};
+use testkit::{Client, PASSWORD, Process, history, number};
 
 /// What was made, as far as tests ask for it again.
 pub(super) struct Story {

@@ -1,9 +1,9 @@
 //! The original's frames, word for word, its `customerd` included.
 
 use super::start;
-use crate::harness::{Process, Socket};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::{Process, Socket};
 
 const CONNECT: &str = r#"{
   "type": "connect-chat",

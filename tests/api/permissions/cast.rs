@@ -1,7 +1,7 @@
 //! Who plays: four people, and for each cell a new chat with a message in it.
 
-use crate::harness::{Person, Server};
 use serde_json::Value;
+use testkit::{Person, Server};
 use uuid::Uuid;
 
 /// A column of the table.

@@ -1,9 +1,9 @@
 //! Sending one frame as one role.
 
 use super::cast::{Cast, Role, Scene};
-use crate::harness::Socket;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use testkit::Socket;
 
 /// Sends it, and gives the answer as a cell of the table would.
 pub async fn play(cast: &Cast, scene: &Scene, role: Role, kind: &str) -> String {

@@ -1,10 +1,10 @@
 //! Asking one route as one role.
 
 use super::cast::{Cast, Role, Scene};
-use crate::harness::{PASSWORD, Person, Socket};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
+use testkit::{PASSWORD, Person, Socket};
 use uuid::Uuid;
 
 /// Asks, and gives the answer as a cell of the table would.

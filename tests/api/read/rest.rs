@@ -1,8 +1,8 @@
 //! Read positions by REST.
 
 use super::{read, standing};
-use crate::harness::{Room, Store, apply, both_stores, rstest};
 use serde_json::json;
+use testkit::{Room, Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn a_position_is_put(store: Store) {

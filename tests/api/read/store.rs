@@ -1,9 +1,9 @@
 //! What becomes of read positions when the server stops, or the store is busy.
 
 use super::{mark, standing};
-use crate::harness::{Room, Server, Store, apply, both_stores, rstest};
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
+use testkit::{Room, Server, Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn a_position_survives_a_restart(store: Store) {

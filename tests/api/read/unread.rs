@@ -1,8 +1,8 @@
 //! What counts as unread.
 
 use super::{mark, reads, standing};
-use crate::harness::{Room, Store, apply, both_stores, rstest};
 use serde_json::{Value, json};
+use testkit::{Room, Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
 async fn deleted_messages_do_not_count(store: Store) {

@@ -1,8 +1,8 @@
 //! Life goes on in a database that was taken over.
 
 use super::{connect, original};
-use crate::harness::{Server, field};
 use serde_json::json;
+use testkit::{Server, field};
 
 #[tokio::test]
 async fn ids_have_64_bits() {

@@ -3,8 +3,8 @@
 mod afterwards;
 mod start;
 
-use crate::harness::{Database, Store};
 use sqlx::{Connection, PgConnection};
+use testkit::{Database, Store};
 
 /// The tables as the original's script makes them.
 const TABLES: &str = "

@@ -1,9 +1,9 @@
 //! What the first start makes of the original's rows, and the next ones leave.
 
 use super::{PASSWORDS, connect, kept, original, until_hashed};
-use crate::harness::{Process, Server, field};
 use argon2::{Argon2, PasswordVerifier};
 use futures_util::future::join_all;
+use testkit::{Process, Server, field};
 
 #[tokio::test]
 async fn every_row_stays_with_its_id_and_its_time() {

@@ -38,7 +38,7 @@ pub enum Loss {
 }
 
 /// The two servers and the address before them. Dropping it stops both and removes their files.
-pub struct Cluster {
+pub struct PostgresPair {
     folder: PathBuf,
     ports: [u16; 2],
     /// The index of the primary.
@@ -51,7 +51,7 @@ pub struct Cluster {
     keeper: Child,
 }
 
-impl Cluster {
+impl PostgresPair {
     /// Starts a primary and its synchronous standby.
     pub async fn start() -> Result<Self, String> {
         Self::start_with(Vec::new()).await
@@ -252,7 +252,7 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+impl Drop for PostgresPair {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();

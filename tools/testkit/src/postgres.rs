@@ -17,7 +17,7 @@ pub struct Postgres {
 impl Postgres {
     /// Starts one.
     pub async fn start() -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/with-postgres");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/with-postgres");
         let mut keeper = Command::new(script)
             .args([
                 "sh",

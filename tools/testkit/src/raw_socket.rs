@@ -1,6 +1,6 @@
 //! A WebSocket by hand on a bare TCP connection: breaks rules, stays silent, or does not read.
 
-use super::{document::Watch, patiently};
+use super::{asyncapi::Watch, patiently};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::{
@@ -13,13 +13,13 @@ use tokio::{
 const RECEIVE_BUFFER: u32 = 8 * 1024;
 
 /// A connection that was upgraded by hand.
-pub struct Wire {
+pub struct RawSocket {
     stream: BufReader<TcpStream>,
     /// Holds what is said against the document.
     watch: Watch,
 }
 
-impl Wire {
+impl RawSocket {
     /// Opens one. It answers no ping.
     pub async fn open(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");

@@ -62,6 +62,7 @@ impl Reply {
 }
 
 impl Client {
+    /// Makes one for the server at this address.
     pub fn new(address: SocketAddr) -> Self {
         Self {
             http: reqwest::Client::new(),

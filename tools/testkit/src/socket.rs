@@ -1,6 +1,6 @@
 //! A WebSocket client.
 
-use super::{document::Watch, patiently};
+use super::{asyncapi::Watch, patiently};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::net::SocketAddr;

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Where the library is written in C; its head explains the rules.
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/disk.c");
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/disk.c");
 
 /// The library and its rules, in a folder that outlives the programs that use them.
 pub struct Disk {

@@ -3,7 +3,7 @@
 use super::{Client, Socket, patiently};
 use std::{
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
 };
 use tokio::{
@@ -23,16 +23,32 @@ pub struct Process {
     log: JoinHandle<String>,
 }
 
+/// The server's binary: the one that Cargo built for this test, or the one beside the folder of
+/// this executable.
+///
+/// # Panics
+/// If there is no binary.
+pub fn server_binary() -> PathBuf {
+    let named = std::env::var_os("CARGO_BIN_EXE_messaging-api").map(PathBuf::from);
+    let beside = || {
+        let own = std::env::current_exe().ok()?;
+        let folder = own.parent()?.parent()?;
+        Some(folder.join("messaging-api"))
+    };
+    let binary = named.or_else(beside).filter(|path| path.is_file());
+    binary.expect("the server's binary: cargo build makes it")
+}
+
 /// The binary with nothing in its environment but what is given, in its own folder.
 pub(super) fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
-    let binary = env!("CARGO_BIN_EXE_messaging-api");
+    let binary = server_binary();
     let mut command = match cfg!(target_os = "linux") {
         // The tests may run where SIGHUP is ignored, as under nohup.
         true => Command::new("/usr/bin/env"),
-        false => Command::new(binary),
+        false => Command::new(&binary),
     };
     if cfg!(target_os = "linux") {
-        command.args(["--default-signal=HUP", binary]);
+        command.arg("--default-signal=HUP").arg(&binary);
     }
     command
         .env_clear()

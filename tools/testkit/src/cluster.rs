@@ -1,6 +1,6 @@
 //! Some servers, one database, one NATS.
 
-use crate::harness::{Client, Nats, Server, Socket, Store, change, patiently};
+use super::{Client, Nats, Server, Socket, Store, change, patiently};
 use serde_json::{Value, json};
 
 /// Servers on one database, with a chat and two users.

@@ -1,6 +1,6 @@
 //! HTTP by hand on a bare TCP connection.
 
-use crate::harness::patiently;
+use super::patiently;
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr};
 use tokio::{
@@ -9,13 +9,14 @@ use tokio::{
 };
 
 /// A connection on which nothing was said yet.
-pub struct Plain {
+pub struct RawHttp {
     stream: BufReader<TcpStream>,
 }
 
 /// What the server answered.
 #[derive(Debug)]
 pub struct Answer {
+    /// The status.
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
@@ -36,7 +37,8 @@ impl Answer {
     }
 }
 
-impl Plain {
+impl RawHttp {
+    /// Opens one.
     pub async fn open(address: SocketAddr) -> Self {
         Self::open_from(Ipv4Addr::LOCALHOST, address).await
     }
