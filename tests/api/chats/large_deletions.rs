@@ -1,4 +1,4 @@
-//! Chats and users of very many messages: they go, and nobody waits for them.
+//! Deletion of chats and users with very many messages: they go, and other requests do not wait.
 
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};

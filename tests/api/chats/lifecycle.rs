@@ -1,4 +1,4 @@
-//! Chats.
+//! Creation, lists, renaming and deletion of chats.
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};

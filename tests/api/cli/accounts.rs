@@ -1,4 +1,4 @@
-//! Users that are made, and passwords that are set, without the API.
+//! Users and passwords, made and set without the API.
 
 use super::serve;
 use serde_json::json;
@@ -34,7 +34,7 @@ async fn a_user_that_was_made_can_sign_in(store: Store) {
 }
 
 #[apply(both_stores)]
-async fn a_password_that_was_set_ends_the_old_one_and_its_sessions(store: Store) {
+async fn a_new_password_by_command_ends_the_old_one_and_each_session(store: Store) {
     let required = [("AUTH", "required")];
     let database = Database::new(store).await;
     create_user(&database, "carl", PASSWORD).await;

@@ -1,8 +1,9 @@
-//! Copies of everything: from either store to the other and back, byte for byte.
+//! Archives: from either store to the other and back, byte for byte.
 
 use super::{
-    other, serve,
-    story::{KEY, Story, send},
+    other,
+    sample_data::{KEY, SampleData, send},
+    serve,
 };
 use serde_json::json;
 use testkit::{Database, Store, apply, both_stores, history, number, patiently, rstest};
@@ -12,8 +13,8 @@ use tokio::io::AsyncWriteExt;
 async fn everything_arrives_on_the_other_store_and_back_byte_for_byte(store: Store) {
     let first = Database::new(store).await;
     let server = serve(&first, &[]).await;
-    let story = Story::happen(&server).await;
-    let seen = story.seen(&server.client()).await;
+    let sample = SampleData::create(&server).await;
+    let seen = sample.seen(&server.client()).await;
     server.stop().await;
     let archive = first.export().await;
     assert_eq!(
@@ -37,7 +38,7 @@ async fn everything_arrives_on_the_other_store_and_back_byte_for_byte(store: Sto
 
     for copy in [second, third] {
         let server = serve(&copy, &[]).await;
-        assert_eq!(story.seen(&server.client()).await, seen);
+        assert_eq!(sample.seen(&server.client()).await, seen);
     }
 }
 
@@ -45,8 +46,8 @@ async fn everything_arrives_on_the_other_store_and_back_byte_for_byte(store: Sto
 async fn on_a_copy_everything_goes_on(store: Store) {
     let first = Database::new(store).await;
     let server = serve(&first, &[]).await;
-    let story = Story::happen(&server).await;
-    let Story { carl, chat, .. } = story;
+    let sample = SampleData::create(&server).await;
+    let SampleData { carl, chat, .. } = sample;
     // The last ids were given to what is gone again: they are not given twice all the same.
     let client = server.client();
     let last_user = client.new_user("last").await;
@@ -71,10 +72,14 @@ async fn on_a_copy_everything_goes_on(store: Store) {
     let again = json!({ "customerId": carl, "clientMessageId": KEY, "content": "again" });
     assert_eq!(
         send(&client, chat, again).await,
-        story.named,
+        sample.named,
         "still the same message"
     );
-    let me = client.with_token(&story.token).get("/me").await.expect(200);
+    let me = client
+        .with_token(&sample.token)
+        .get("/me")
+        .await
+        .expect(200);
     assert_eq!(me["customerId"], carl, "still signed in");
     client.login("carl", testkit::PASSWORD).await;
 
@@ -169,7 +174,7 @@ async fn a_file_gets_its_name_when_it_is_whole_and_is_its_owners_alone(store: St
     assert_eq!(std::fs::read(&path).expect("a file"), b"an older copy");
 
     let server = serve(&database, &[]).await;
-    Story::happen(&server).await;
+    SampleData::create(&server).await;
     let done = database.command(&["export", "copy.jsonl"]).await;
     assert!(done.errors.contains("2 users, 2 chats"), "{done:?}");
     assert_eq!(done.expect_success(), b"");

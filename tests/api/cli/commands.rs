@@ -1,4 +1,4 @@
-//! The command line: what the binary says of itself, checks, and migrates.
+//! The command line: help, version, checks and migrations.
 
 use super::serve;
 use std::{fs, process::Stdio};

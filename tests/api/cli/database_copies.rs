@@ -1,6 +1,6 @@
-//! Copies that are made by the databases' own tools, as the README has them.
+//! Copies made by the databases' own tools, as in the README.
 
-use super::{serve, story::Story};
+use super::{sample_data::SampleData, serve};
 use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 use testkit::{Database, Store};
 use tokio::process::Command;
@@ -17,7 +17,7 @@ async fn run(program: &str, args: &[&str]) {
 async fn pg_dump_beside_a_running_server_and_pg_restore_bring_everything() {
     let database = Database::new(Store::Postgres).await;
     let server = serve(&database, &[]).await;
-    let story = Story::happen(&server).await;
+    let sample = SampleData::create(&server).await;
     let file = database.folder.path().join("chat.dump");
     let file = file.to_str().expect("UTF-8");
     let name = format!("--file={file}");
@@ -29,15 +29,15 @@ async fn pg_dump_beside_a_running_server_and_pg_restore_bring_everything() {
     run("pg_restore", &[&safely[..], &[&into, file]].concat()).await;
     assert_eq!(copy.export().await, database.export().await);
     let again = serve(&copy, &[]).await;
-    let seen = story.seen(&server.client()).await;
-    assert_eq!(story.seen(&again.client()).await, seen);
+    let seen = sample.seen(&server.client()).await;
+    assert_eq!(sample.seen(&again.client()).await, seen);
 }
 
 #[tokio::test]
 async fn vacuum_into_beside_a_running_server_copies_everything() {
     let database = Database::new(Store::Sqlite).await;
     let server = serve(&database, &[]).await;
-    let story = Story::happen(&server).await;
+    let sample = SampleData::create(&server).await;
     let copy = Database::new(Store::Sqlite).await;
     // What the program sqlite3 does.
     let file = database.folder.path().join("messaging.db");
@@ -51,6 +51,6 @@ async fn vacuum_into_beside_a_running_server_copies_everything() {
         .expect("a copy");
     assert_eq!(copy.export().await, database.export().await);
     let again = serve(&copy, &[]).await;
-    let seen = story.seen(&server.client()).await;
-    assert_eq!(story.seen(&again.client()).await, seen);
+    let seen = sample.seen(&server.client()).await;
+    assert_eq!(sample.seen(&again.client()).await, seen);
 }

@@ -1,12 +1,12 @@
-//! What an import refuses, and that it leaves nothing behind.
+//! Archives that an import refuses, with nothing left behind.
 
-use super::{serve, story::Story};
+use super::{sample_data::SampleData, serve};
 use testkit::{Database, Process, Store, apply, both_stores, rstest};
 
-/// An archive of a story, line by line.
+/// An archive of a sample, line by line.
 async fn archive(database: &Database) -> Vec<String> {
     let server = serve(database, &[]).await;
-    Story::happen(&server).await;
+    SampleData::create(&server).await;
     server.stop().await;
     let text = String::from_utf8(database.export().await).expect("UTF-8");
     text.split_inclusive('\n').map(str::to_owned).collect()

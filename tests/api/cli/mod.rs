@@ -1,12 +1,13 @@
-//! What is done with a server besides serving: copies, accounts, checks; and what its log tells.
+//! The binary: start and stop, settings, and its commands.
 
 mod accounts;
 mod archive;
 mod commands;
-mod copies;
-mod log;
-mod refusals;
-mod story;
+mod database_copies;
+mod import_refusals;
+mod sample_data;
+mod settings;
+mod start;
 
 use testkit::{Database, Process, Store};
 
@@ -19,7 +20,7 @@ fn other(store: Store) -> Store {
 }
 
 /// The binary as a server on a database.
-async fn serve(database: &Database, settings: &[(&str, &str)]) -> Process {
+pub(crate) async fn serve(database: &Database, settings: &[(&str, &str)]) -> Process {
     let all = [&[("DATABASE_URL", database.url.as_str())], settings].concat();
     Process::start(database.folder.path(), &all).await
 }

@@ -1,10 +1,10 @@
-//! A server that was used for a while: a bit of everything that is stored.
+//! Sample data: some of everything that is stored.
 
 use serde_json::{Value, json};
 use testkit::{Client, PASSWORD, Process, history, number};
 
 /// What was made, as far as tests ask for it again.
-pub(super) struct Story {
+pub(super) struct SampleData {
     /// A user.
     pub(super) carl: i64,
     /// A chat of theirs.
@@ -18,9 +18,9 @@ pub(super) struct Story {
 /// The name of that message.
 pub(super) const KEY: &str = "schlüssel 🔑 1";
 
-impl Story {
+impl SampleData {
     /// Makes everything through the front door.
-    pub(super) async fn happen(server: &Process) -> Self {
+    pub(super) async fn create(server: &Process) -> Self {
         let client = server.client();
         let carl = client.new_user("carl").await;
         let name = "名前 \u{1f600} O'Brien \\ \"x\"";

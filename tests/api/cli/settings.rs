@@ -1,4 +1,4 @@
-//! What the binary is told: flags, variables, `.env`; and what it says to what is wrong.
+//! Settings: flags, variables, `.env`, and the errors for wrong ones.
 
 use std::{fs, path::Path};
 use tempfile::TempDir;
@@ -239,7 +239,7 @@ async fn env_counts_the_environment_counts_more_and_a_flag_most() {
 #[tokio::test]
 async fn the_example_of_all_settings_is_itself_a_right_env() {
     let folder = folder();
-    let example = include_str!("../../.env.example");
+    let example = include_str!("../../../.env.example");
     fs::write(folder.path().join(".env"), example).expect("a file");
     // Process asks for a free port, which counts more than the one in the file.
     let process = Process::start(folder.path(), &[]).await;
@@ -251,7 +251,7 @@ async fn help_names_every_variable_of_the_example() {
     let folder = folder();
     let help = Process::output(folder.path(), &["--help"]).await;
     let mut names = 0;
-    for line in include_str!("../../.env.example").lines() {
+    for line in include_str!("../../../.env.example").lines() {
         let line = line.trim_start_matches(['#', ' ']);
         let Some((name, _)) = line.split_once('=') else {
             continue;

@@ -1,4 +1,4 @@
-//! How the binary starts and stops.
+//! Start and stop of the binary.
 
 use futures_util::future::join_all;
 use serde_json::json;

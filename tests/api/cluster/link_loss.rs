@@ -1,4 +1,4 @@
-//! Where the link fails, the database makes up for it: within 5 s, in order, nothing twice.
+//! A failed link is made up for by the database: within 5 s, in order, nothing twice.
 
 use std::time::{Duration, Instant};
 use testkit::{Cluster, until_link};

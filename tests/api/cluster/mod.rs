@@ -1,14 +1,13 @@
-//! Several servers on one Postgres, linked by NATS, are as one; and where the link fails, the
-//! database makes up for it.
+//! Several servers on one Postgres, linked by NATS.
 
-mod clocks;
-mod controls;
-mod delivery;
-mod healing;
-mod locks;
-mod presence;
+mod link_loss;
+mod nginx;
+mod online;
+mod ordering;
 mod processes;
-mod proxied;
+mod revocation;
 mod roles;
-mod slow;
+mod row_locks;
+mod slow_node;
 mod start;
+mod wrong_clock;

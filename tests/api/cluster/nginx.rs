@@ -1,4 +1,4 @@
-//! Three processes behind nginx, as `docker-compose.yml` has them, restarted one after the other.
+//! Three processes behind nginx, as in `docker-compose.yml`, restarted one after the other.
 
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, net::SocketAddr};

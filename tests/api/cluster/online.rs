@@ -1,4 +1,4 @@
-//! Who is online counts the users of all nodes.
+//! The list of online users counts the users of all nodes.
 
 use serde_json::json;
 use std::time::{Duration, Instant};

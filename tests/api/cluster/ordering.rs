@@ -1,4 +1,4 @@
-//! What is sent through one node comes on every node, once and in order.
+//! A message sent through one node arrives on every node, once and in order.
 
 use serde_json::{Value, json};
 use testkit::Cluster;

@@ -1,4 +1,4 @@
-//! Real processes that are killed, and stopped one after the other.
+//! Real processes that are killed, and processes that are stopped one after the other.
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

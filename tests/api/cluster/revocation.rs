@@ -1,5 +1,5 @@
-//! What ends on one node ends on every node: at once over the link, and without it within the
-//! bound, by the comparison with the database.
+//! An end on one node is an end on every node: at once over the link, and without the link within
+//! the bound, by the comparison with the database.
 
 use serde_json::json;
 use std::{

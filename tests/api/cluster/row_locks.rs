@@ -1,5 +1,5 @@
-//! Rows that somebody holds the lock of: a server that stands still in the middle of a transaction
-//! stops nobody but the chats of that transaction, and those not for long.
+//! Locked rows. A server that stands still inside a transaction delays the chats of that
+//! transaction alone, and those for a bounded time.
 
 use serde_json::json;
 use sqlx::{Connection, PgConnection};

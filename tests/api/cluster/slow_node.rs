@@ -1,6 +1,6 @@
-//! A server that does not keep up with what it hears, and sockets that fall behind together.
+//! A server that falls behind the link, and sockets that fall behind together.
 
-use crate::metrics::{scrape, value};
+use crate::monitoring::metrics::{scrape, value};
 use std::time::Instant;
 use testkit::Cluster;
 use testkit::{Server, change, patiently};

@@ -1,4 +1,4 @@
-//! What a server says of its link, and how it starts with one.
+//! The state of the link in a server's answers, and a start with a link.
 
 use futures_util::StreamExt;
 use serde_json::json;

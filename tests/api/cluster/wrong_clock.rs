@@ -1,4 +1,4 @@
-//! A server whose clock is wrong.
+//! A server with a wrong clock.
 
 use std::path::PathBuf;
 use testkit::{Process, Server, Store, patiently};

@@ -1,4 +1,4 @@
-//! What everyone learns when a user, a chat or a membership ends.
+//! Broadcasts of the end of a user, a chat or a membership.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

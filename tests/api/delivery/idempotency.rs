@@ -1,4 +1,4 @@
-//! The same `clientMessageId` again: one message, for ever.
+//! One `clientMessageId` stands for one message, for ever.
 
 use serde_json::{Value, json};
 use testkit::{Room, Server, Socket, Store, apply, both_stores, change, rstest};

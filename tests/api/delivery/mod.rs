@@ -1,8 +1,10 @@
-//! The promise: an acknowledged message is never lost, never doubled, never out of order, whoever
-//! is away, slow, repeats themselves, or stops.
+//! The promise: an acknowledged message is never lost, doubled or reordered, while clients and
+//! servers are away, slow, repeat requests, or stop.
 
 mod endings;
-mod repeats;
+mod idempotency;
 mod resume;
 mod shutdown;
-mod slow;
+mod slow_sockets;
+mod store_outage;
+mod unconfirmed;

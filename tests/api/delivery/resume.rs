@@ -1,4 +1,4 @@
-//! Coming back with `since`.
+//! Reconnection with `since`.
 
 use serde_json::{Value, json};
 use testkit::{Room, Store, apply, both_stores, change, number, rstest};

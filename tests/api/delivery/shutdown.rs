@@ -1,4 +1,4 @@
-//! The server is told to stop while everyone is sending.
+//! Shutdown while clients send.
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

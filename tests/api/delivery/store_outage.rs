@@ -1,4 +1,4 @@
-//! A store that is away, or busy with others, and one that does not like a message.
+//! A store that is away or busy, and a store that refuses one message.
 
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};

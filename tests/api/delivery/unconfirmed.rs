@@ -1,5 +1,5 @@
-//! What nobody confirmed in time: a commit is told all the same once it has happened, and a transaction
-//! that was given up takes nothing with it.
+//! Commits that are confirmed late: each is broadcast once it has happened, and a transaction that
+//! was given up takes nothing with it.
 
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};

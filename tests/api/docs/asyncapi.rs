@@ -1,5 +1,4 @@
-//! The description of the WebSocket. Whether it is true is seen by every other test: the harness
-//! holds each frame against it.
+//! The AsyncAPI document. Every other test checks its frames against it.
 
 use messaging_api::protocol::{ClientCommand, CloseCode, Frame};
 use reqwest::Method;
@@ -15,7 +14,7 @@ async fn it_is_served_as_yaml(store: Store) {
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "application/yaml");
     let text = response.text().await.expect("a text");
-    assert_eq!(text, include_str!("../../docs/asyncapi.yaml"));
+    assert_eq!(text, include_str!("../../../docs/asyncapi.yaml"));
     server.stop().await;
 }
 

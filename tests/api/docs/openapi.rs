@@ -1,5 +1,5 @@
-//! The API's document: complete, true, and shown by a page that loads nothing from elsewhere. That
-//! every answer to every other test stands in it is checked where they are received.
+//! The OpenAPI document: complete, true, and shown by a page that loads nothing from elsewhere.
+//! Every other test checks its answers against it.
 
 use reqwest::Method;
 use serde_json::{Value, json};

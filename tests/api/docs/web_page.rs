@@ -1,5 +1,5 @@
-//! The chat page: what is in `web/` is what is served, it needs nothing from elsewhere, and browsers
-//! keep it.
+//! The chat page: the files of `web/` are served as they are, need nothing from elsewhere, and are
+//! cached.
 
 use reqwest::{Method, header};
 use std::{collections::BTreeMap, fs, path::Path};

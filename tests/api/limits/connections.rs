@@ -1,6 +1,5 @@
-//! How many connections and sockets there may be.
+//! Numbers of connections and sockets.
 
-use super::{plain, serves_others};
 use serde_json::json;
 use std::net::Ipv4Addr;
 use testkit::RawHttp;
@@ -48,7 +47,7 @@ async fn an_address_has_so_many_connections(store: Store) {
         wire.ended().await;
     }
     // Others are not held to it, and those that are open go on.
-    serves_others(&room).await;
+    room.still_serves().await;
     assert_eq!(
         held[0]
             .ask("GET /chat", "")
@@ -67,7 +66,7 @@ async fn a_full_server_says_so(store: Store) {
     let room = Room::open_with(store, &["--max-connections=5"]).await;
     let mut held: Vec<RawHttp> = Vec::new();
     let refused = loop {
-        let mut wire = plain(&room.server).await;
+        let mut wire = room.raw_http().await;
         let answer = wire.ask("GET /chat", "").await.expect("an answer");
         match answer.status {
             200 => held.push(wire),
@@ -80,7 +79,7 @@ async fn a_full_server_says_so(store: Store) {
     // However many come, those that are open are served.
     let mut crowd = Vec::new();
     for _ in 0..1000 {
-        crowd.push(plain(&room.server).await);
+        crowd.push(room.raw_http().await);
     }
     assert_eq!(
         held[0]
@@ -92,7 +91,7 @@ async fn a_full_server_says_so(store: Store) {
     );
     drop((crowd, held));
     served_again(&room, Ipv4Addr::LOCALHOST).await;
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -108,7 +107,7 @@ async fn a_user_has_so_many_sockets(store: Store) {
     let error = third.expect_error("rate_limited").await;
     assert!(error["content"]["retryAfterMs"].is_u64(), "{error}");
     assert_eq!(error["id"], 1);
-    serves_others(&room).await;
+    room.still_serves().await;
     // One that closes makes room; a refused socket may try again.
     first.close().await;
     let again = async {
@@ -136,6 +135,6 @@ async fn without_a_limit_there_is_none(store: Store) {
         sockets.push(room.enter(room.carl).await);
     }
     assert_eq!(sockets.len(), 5);
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }

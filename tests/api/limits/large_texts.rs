@@ -1,4 +1,5 @@
-//! Much text, of the kind that becomes six times as long in JSON: no answer and no replay holds it all.
+//! Much text, of a kind that grows sixfold in JSON. No answer and no replay holds all of it at
+//! once.
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Crowds that want passwords hashed: each takes a core for a while.
+//! Many passwords to hash at once. Each takes a core for a while.
 
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};

@@ -1,6 +1,5 @@
-//! Bodies: large, slow, cut off, never ending.
+//! Request bodies: large, slow, cut off, endless.
 
-use super::{plain, serves_others};
 use testkit::RawHttp;
 use testkit::{Room, Store, apply, both_stores, rstest};
 
@@ -28,7 +27,7 @@ async fn twenty_megabytes_get_their_413(store: Store) {
         ("POST /nowhere", (404, "not_found")),
         ("DELETE /user", (405, "method_not_allowed")),
     ] {
-        let mut wire = plain(&room.server).await;
+        let mut wire = room.raw_http().await;
         let length = format!("Content-Length: {LARGE}\r\n");
         let head = head(&length).replace("POST /chat", line);
         assert!(wire.write(head.as_bytes()).await);
@@ -38,14 +37,14 @@ async fn twenty_megabytes_get_their_413(store: Store) {
         assert_eq!(answer.error(), expected);
         wire.ended().await;
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
 #[apply(both_stores)]
 async fn twenty_megabytes_in_chunks_get_their_413(store: Store) {
     let room = Room::open(store).await;
-    let mut wire = plain(&room.server).await;
+    let mut wire = room.raw_http().await;
     wire.write(head("Transfer-Encoding: chunked\r\n").as_bytes())
         .await;
     let chunk = format!("{:x}\r\n{}\r\n", 64 * 1024, " ".repeat(64 * 1024));
@@ -54,14 +53,14 @@ async fn twenty_megabytes_in_chunks_get_their_413(store: Store) {
     }
     wire.write(b"0\r\n\r\n").await;
     is_told_too_large(&mut wire).await;
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
 #[apply(both_stores)]
 async fn who_asks_before_sending_is_told_at_once(store: Store) {
     let room = Room::open(store).await;
-    let mut wire = plain(&room.server).await;
+    let mut wire = room.raw_http().await;
     let headers = format!("Content-Length: {LARGE}\r\nExpect: 100-continue\r\n");
     wire.write(head(&headers).as_bytes()).await;
     is_told_too_large(&mut wire).await;
@@ -71,7 +70,7 @@ async fn who_asks_before_sending_is_told_at_once(store: Store) {
 #[apply(both_stores)]
 async fn who_asks_before_sending_what_is_right_may_send(store: Store) {
     let room = Room::open(store).await;
-    let mut wire = plain(&room.server).await;
+    let mut wire = room.raw_http().await;
     let body = r#"{"chatName":"random"}"#;
     let headers = format!("Content-Length: {}\r\nExpect: 100-continue\r\n", body.len());
     wire.write(head(&headers).as_bytes()).await;
@@ -94,7 +93,7 @@ async fn a_body_without_end_is_cut_off(store: Store) {
     /// What the server takes after its answer, and what both kernels hold.
     const MOST: usize = 64 * 1024 * 1024;
     let room = Room::open(store).await;
-    let mut wire = plain(&room.server).await;
+    let mut wire = room.raw_http().await;
     wire.write(head("Transfer-Encoding: chunked\r\n").as_bytes())
         .await;
     let chunk = format!("{:x}\r\n{}\r\n", 64 * 1024, " ".repeat(64 * 1024));
@@ -103,14 +102,14 @@ async fn a_body_without_end_is_cut_off(store: Store) {
         sent += chunk.len();
         assert!(sent < MOST, "nobody stops it");
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
 #[apply(both_stores)]
 async fn a_body_that_comes_too_slowly_is_given_up(store: Store) {
     let room = Room::open_with(store, &["--request-seconds=3"]).await;
-    let mut wire = plain(&room.server).await;
+    let mut wire = room.raw_http().await;
     wire.write(head("Content-Length: 1000\r\n").as_bytes())
         .await;
     wire.write(br#"{"chatName":"#).await;
@@ -132,7 +131,7 @@ async fn a_body_that_is_cut_off_changes_nothing(store: Store) {
         ),
         ("Transfer-Encoding: chunked\r\n", "15\r\n{\"chatName\""),
     ] {
-        let mut wire = plain(&room.server).await;
+        let mut wire = room.raw_http().await;
         wire.write(head(headers).as_bytes()).await;
         wire.write(part.as_bytes()).await;
         wire.finish().await;
@@ -141,6 +140,6 @@ async fn a_body_that_is_cut_off_changes_nothing(store: Store) {
         assert!(answer.is_none_or(|answer| answer.status == 400), "{part}");
     }
     assert_eq!(room.client.list("/chat").await.len(), 1);
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }

@@ -1,6 +1,5 @@
-//! Heads of requests: slow, large, many.
+//! Request heads: slow, large, many.
 
-use super::{plain, serves_others};
 use std::fmt::Write;
 use testkit::{Room, Store, apply, both_stores, rstest};
 
@@ -14,12 +13,12 @@ async fn a_head_that_does_not_come_ends_the_connection(store: Store) {
         "GET /chat HTTP/1.1\r\nHost: loc",
         "GET /ws HTTP/1.1\r\nUpgrade: webs",
     ] {
-        let mut wire = plain(&room.server).await;
+        let mut wire = room.raw_http().await;
         wire.write(part.as_bytes()).await;
         slow.push(wire);
     }
     // One that was answered before is held to it as well.
-    let mut wire = plain(&room.server).await;
+    let mut wire = room.raw_http().await;
     assert!(
         wire.ask("GET /chat", "")
             .await
@@ -30,7 +29,7 @@ async fn a_head_that_does_not_come_ends_the_connection(store: Store) {
     for mut wire in slow {
         wire.ended().await;
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -45,7 +44,7 @@ async fn a_url_over_its_limit_is_told_414(store: Store) {
         (66_000, (414, "")),
         (1_000_000, (431, "")),
     ] {
-        let mut wire = plain(&room.server).await;
+        let mut wire = room.raw_http().await;
         let path = "x".repeat(length - 1);
         let answer = wire
             .ask(&format!("GET /{path}"), "")
@@ -56,7 +55,7 @@ async fn a_url_over_its_limit_is_told_414(store: Store) {
             wire.ended().await;
         }
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -70,7 +69,7 @@ async fn a_head_over_its_limit_is_told_431(store: Store) {
         (200 * 1024, (431, "")),
         (5_000_000, (431, "")),
     ] {
-        let mut wire = plain(&room.server).await;
+        let mut wire = room.raw_http().await;
         let header = format!("X-Long: {}\r\n", "x".repeat(length));
         let answer = wire.ask("GET /chat", &header).await.expect("an answer");
         assert_eq!(answer.error(), expected, "{length}");
@@ -78,7 +77,7 @@ async fn a_head_over_its_limit_is_told_431(store: Store) {
             wire.ended().await;
         }
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -100,14 +99,14 @@ async fn too_many_headers_are_told_431(store: Store) {
         (201, (431, "")),
         (100_000, (431, "")),
     ] {
-        let mut wire = plain(&room.server).await;
+        let mut wire = room.raw_http().await;
         let answer = wire
             .ask("GET /chat", &headers(count))
             .await
             .expect("an answer");
         assert_eq!(answer.error(), expected, "{count}");
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -120,7 +119,7 @@ async fn limits_of_heads_can_be_set(store: Store) {
     ];
     let room = Room::open_with(store, &flags).await;
     let ask = async |line: &str, headers: &str| {
-        let answer = plain(&room.server).await.ask(line, headers).await;
+        let answer = room.raw_http().await.ask(line, headers).await;
         answer.expect("an answer").status
     };
     assert_eq!(ask("GET /chat", "").await, 200);
@@ -137,7 +136,7 @@ async fn limits_of_heads_can_be_set(store: Store) {
 async fn many_requests_at_once_are_answered_in_order(store: Store) {
     const REQUESTS: usize = 500;
     let room = Room::open(store).await;
-    let mut wire = plain(&room.server).await;
+    let mut wire = room.raw_http().await;
     let all = (0..REQUESTS).fold(String::new(), |mut text, n| {
         let path = if n % 2 == 0 { "/chat" } else { "/nowhere" };
         let _ = write!(
@@ -152,7 +151,7 @@ async fn many_requests_at_once_are_answered_in_order(store: Store) {
         assert_eq!(answer.header("x-request-id"), n.to_string());
         assert_eq!(answer.status, if n % 2 == 0 { 200 } else { 404 });
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -165,7 +164,8 @@ async fn a_name_with_a_nul_is_refused(store: Store) {
         ("GET /chat/%00", (400, "invalid_field")),
         ("GET /%00", (404, "not_found")),
     ] {
-        let answer = plain(&room.server)
+        let answer = room
+            .raw_http()
             .await
             .ask(line, "")
             .await

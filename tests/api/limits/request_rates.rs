@@ -1,6 +1,5 @@
-//! Who is too fast: requests of an address, messages of a user.
+//! Rates of requests by address, and of messages by user.
 
-use super::plain;
 use serde_json::json;
 use std::{fmt::Write, net::Ipv4Addr};
 use testkit::RawHttp;
@@ -42,7 +41,7 @@ async fn an_address_that_asks_too_fast_is_told_how_long_to_wait(store: Store) {
     // The upgrade is a request too, and other addresses have a bucket of their own.
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let answer = plain(&room.server).await.ask("GET /ws", upgrade).await;
+    let answer = room.raw_http().await.ask("GET /ws", upgrade).await;
     assert_eq!(answer.expect("an answer").error(), (429, "rate_limited"));
     let mut other = RawHttp::open_from(Ipv4Addr::new(127, 0, 0, 2), room.server.address).await;
     assert_eq!(

@@ -1,6 +1,6 @@
-//! Who gives by the drop, and who takes nothing: neither has the server for long.
+//! Clients that send byte by byte, and clients that read nothing: neither holds the server for
+//! long.
 
-use super::{plain, serves_others};
 use std::time::Duration;
 use testkit::{Room, Store, apply, both_stores, patiently, rstest};
 use tokio::{
@@ -46,7 +46,7 @@ async fn a_head_by_the_drop_ends_the_connection(store: Store) {
         let answer = drip(&mut stream, b'a').await;
         assert!(!answer.contains("200 OK"), "{answer}");
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -66,7 +66,7 @@ async fn a_body_by_the_drop_is_given_up(store: Store) {
         let answer = drip(&mut stream, b' ').await;
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -85,8 +85,8 @@ async fn who_takes_no_answer_is_left(store: Store) {
     let requests = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
     let asking = async { while stream.write_all(requests.as_bytes()).await.is_ok() {} };
     patiently("the server to leave", asking).await;
-    serves_others(&room).await;
-    let mut another = plain(&room.server).await;
+    room.still_serves().await;
+    let mut another = room.raw_http().await;
     let answer = another.ask("GET /chat", "").await;
     assert_eq!(answer.expect("an answer").status, 200);
     room.close().await;

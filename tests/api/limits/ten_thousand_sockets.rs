@@ -1,5 +1,4 @@
-//! Ten thousand sockets on which nobody says who they are, and half of which lie about it, against the
-//! binary itself.
+//! Ten thousand unidentified sockets on the binary itself, half of them with wrong tokens.
 
 use futures_util::{StreamExt, stream};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Chats where everyone signs in: seen by their members, run by their admins, never without one.
+//! Chats where every caller signs in: members see them, admins run them, and each has an admin.
 
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Who belongs to a chat.
+//! Adding, listing and removing members.
 
 use serde_json::json;
 use testkit::{Client, Server, Store, apply, assert_keys, assert_now, both_stores, field, rstest};

@@ -1,6 +1,6 @@
 //! A message after it was sent: edited, deleted, its author renamed.
 
-use crate::messages::World;
+use super::send::World;
 use serde_json::{Value, json};
 use testkit::{Store, apply, assert_now, both_stores, rstest};
 

@@ -1,4 +1,4 @@
-//! Sending again under the same `clientMessageId` doubles nothing, for ever.
+//! A send that is repeated under one `clientMessageId` stores one message.
 
 use serde_json::{Value, json};
 use testkit::{Client, Reply, Server, Store, apply, both_stores, rstest};

@@ -1,4 +1,4 @@
-//! A chat's messages: the newest, page by page into the past; what changed since; what holds a text.
+//! A chat's messages: the newest, older pages, changes since a number, and search.
 
 use serde_json::{Value, json};
 use testkit::{Client, Server, Store, apply, both_stores, field, rstest};

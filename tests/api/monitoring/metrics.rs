@@ -1,4 +1,4 @@
-//! `/metrics`: what it counts, whom it is for, and that what is written about it is true.
+//! `/metrics`: its counts, its access rule, and the truth of its documentation.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ async fn sockets_chats_and_users_are_told(store: Store) {
 }
 
 #[apply(both_stores)]
-async fn a_replay_is_counted_with_its_messages(store: Store) {
+async fn a_replay_is_counted_with_each_message(store: Store) {
     let room = Room::open(store).await;
     room.client.say_many(room.carl, room.chat, 7).await;
     let (_socket, frames, _) = room.resume(room.sigmund, 2).await;
@@ -212,7 +212,7 @@ async fn names(store: Store) -> BTreeSet<String> {
 
 #[apply(both_stores)]
 async fn the_document_names_what_the_server_says(store: Store) {
-    let document = include_str!("../../docs/METRICS.md");
+    let document = include_str!("../../../docs/METRICS.md");
     let rows = document.lines().filter_map(|line| line.strip_prefix("| `"));
     let listed: BTreeSet<String> = rows
         .filter_map(|row| row.split_once('`'))

@@ -1,6 +1,6 @@
-//! What the log tells of requests and sockets: one line each.
+//! The log of requests and sockets: one line each.
 
-use super::serve;
+use crate::cli::serve;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Database, Store, apply, both_stores, rstest};

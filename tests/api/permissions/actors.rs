@@ -1,4 +1,4 @@
-//! Who plays: four people, and for each cell a new chat with a message in it.
+//! Four users of different roles, and for each cell a new chat with a message.
 
 use serde_json::Value;
 use testkit::{Person, Server};
@@ -31,7 +31,7 @@ impl Role {
 }
 
 /// The people, and where they play.
-pub struct Cast {
+pub struct Actors {
     /// The server.
     pub server: Server,
     stranger: Person,
@@ -59,9 +59,9 @@ fn new_name(role: &str) -> String {
     format!("{role} {}", Uuid::new_v4())
 }
 
-impl Cast {
+impl Actors {
     /// Signs everyone up and in.
-    pub async fn gather(server: Server) -> Self {
+    pub async fn sign_up(server: Server) -> Self {
         Self {
             stranger: server.person(&new_name("stranger")).await,
             member: server.person(&new_name("member")).await,

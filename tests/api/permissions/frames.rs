@@ -1,14 +1,14 @@
-//! Sending one frame as one role.
+//! One frame, sent in one role.
 
-use super::cast::{Cast, Role, Scene};
+use super::actors::{Actors, Role, Scene};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use testkit::Socket;
 
 /// Sends it, and gives the answer as a cell of the table would.
-pub async fn play(cast: &Cast, scene: &Scene, role: Role, kind: &str) -> String {
-    let mut socket = cast.server.socket().await;
-    let who = cast.person(role);
+pub async fn play(actors: &Actors, scene: &Scene, role: Role, kind: &str) -> String {
+    let mut socket = actors.server.socket().await;
+    let who = actors.person(role);
     if let Some(who) = who.filter(|_| kind != "connect-chat") {
         let chat = match role {
             Role::Stranger => who.chat("a chat of their own").await,
@@ -18,7 +18,7 @@ pub async fn play(cast: &Cast, scene: &Scene, role: Role, kind: &str) -> String 
     }
     let content = match (kind, who) {
         ("connect-chat", Some(who)) => who.connect(scene.chat),
-        ("connect-chat", None) => json!({ "chatId": scene.chat, "customerId": cast.own.id }),
+        ("connect-chat", None) => json!({ "chatId": scene.chat, "customerId": actors.own.id }),
         ("send-message", _) => json!({ "chatId": scene.chat, "content": "Hello." }),
         ("update-message", _) => {
             json!({ "chatId": scene.chat, "messageId": scene.message, "content": "Changed." })
@@ -46,8 +46,8 @@ async fn answer(socket: &mut Socket, kind: &str, content: Value) -> String {
 }
 
 /// Every type of frame, as the server names them to who sends another.
-pub async fn kinds(cast: &Cast) -> BTreeSet<String> {
-    let mut socket = cast.server.socket().await;
+pub async fn kinds(actors: &Actors) -> BTreeSet<String> {
+    let mut socket = actors.server.socket().await;
     socket.send(json!({ "type": "no such" })).await;
     let error = socket.expect_error("unknown_type").await;
     let text = error["content"]["error"].as_str().expect("a sentence");

@@ -1,11 +1,12 @@
-//! Who may do what: every cell of `docs/PERMISSIONS.md`, and that no route and no frame is missing there.
+//! Permissions: every cell of `docs/PERMISSIONS.md` is executed, and every route and frame stands
+//! there.
 
-mod cast;
+mod actors;
 mod frames;
 mod routes;
 mod table;
 
-use cast::{Cast, Role};
+use actors::{Actors, Role};
 use std::collections::BTreeSet;
 use table::Table;
 use testkit::{Server, Store, apply, both_stores, rstest};
@@ -18,15 +19,15 @@ async fn server(store: Store) -> Server {
 #[apply(both_stores)]
 async fn every_route_answers_everyone_as_the_table_says(store: Store) {
     let table = Table::read("## Routes");
-    let mut cast = Cast::gather(server(store).await).await;
+    let mut actors = Actors::sign_up(server(store).await).await;
     let mut wrong = Vec::new();
     for (route, cells) in &table.rows {
         for (role, cell) in Role::ALL.into_iter().zip(cells) {
-            let scene = cast.scene().await;
-            let before = cast.state(&scene).await;
-            let seen = routes::play(&cast, &scene, role, route, cell).await;
+            let scene = actors.scene().await;
+            let before = actors.state(&scene).await;
+            let seen = routes::play(&actors, &scene, role, route, cell).await;
             if cell.starts_with('4') {
-                let after = cast.state(&scene).await;
+                let after = actors.state(&scene).await;
                 assert_eq!(before, after, "{route} by {role:?} was refused");
             }
             if seen != *cell {
@@ -41,15 +42,15 @@ async fn every_route_answers_everyone_as_the_table_says(store: Store) {
 #[apply(both_stores)]
 async fn every_frame_is_answered_as_the_table_says(store: Store) {
     let table = Table::read("## Frames");
-    let mut cast = Cast::gather(server(store).await).await;
+    let mut actors = Actors::sign_up(server(store).await).await;
     let mut wrong = Vec::new();
     for (kind, cells) in &table.rows {
         for (role, cell) in Role::ALL.into_iter().zip(cells) {
-            let scene = cast.scene().await;
-            let before = cast.state(&scene).await;
-            let seen = frames::play(&cast, &scene, role, kind).await;
+            let scene = actors.scene().await;
+            let before = actors.state(&scene).await;
+            let seen = frames::play(&actors, &scene, role, kind).await;
             if cell != "ack" {
-                let after = cast.state(&scene).await;
+                let after = actors.state(&scene).await;
                 assert_eq!(before, after, "{kind} by {role:?} was refused");
             }
             if seen != *cell {
@@ -59,7 +60,7 @@ async fn every_frame_is_answered_as_the_table_says(store: Store) {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     let listed: BTreeSet<String> = table.names().collect();
-    assert_eq!(listed, frames::kinds(&cast).await, "frames in the table");
+    assert_eq!(listed, frames::kinds(&actors).await, "frames in the table");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Asking one route as one role.
+//! One route, called in one role.
 
-use super::cast::{Cast, Role, Scene};
+use super::actors::{Actors, Role, Scene};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
@@ -8,19 +8,19 @@ use testkit::{PASSWORD, Person, Socket};
 use uuid::Uuid;
 
 /// Asks, and gives the answer as a cell of the table would.
-pub async fn play(cast: &Cast, scene: &Scene, role: Role, route: &str, cell: &str) -> String {
+pub async fn play(actors: &Actors, scene: &Scene, role: Role, route: &str, cell: &str) -> String {
     let (method, template) = route.split_once(' ').expect("a method and a path");
-    let who = cast.person(role);
+    let who = actors.person(role);
     if template == "/ws" {
-        return upgrade(cast, who).await;
+        return upgrade(actors, who).await;
     }
-    let path = fill(cast, scene, role, method, template);
-    let client = cast.server.client();
+    let path = fill(actors, scene, role, method, template);
+    let client = actors.server.client();
     let client = who.map_or(client, |who| who.client.clone());
     let method: Method = method.parse().expect("a method");
     let request = client.request(method.clone(), &path);
     let request = match method {
-        Method::POST | Method::PUT => request.json(&body(cast, who, scene, template)),
+        Method::POST | Method::PUT => request.json(&body(actors, who, scene, template)),
         _ => request,
     };
     let reply = client.send(request).await;
@@ -50,14 +50,14 @@ fn check_error(status: u16, body: &Value, scene: &Scene) {
     assert!(silent, "an error tells what it hides: {body}");
 }
 
-async fn upgrade(cast: &Cast, who: Option<&Person>) -> String {
+async fn upgrade(actors: &Actors, who: Option<&Person>) -> String {
     let proof = who.map(|who| format!("Bearer {}", who.token));
     let headers: Vec<(&'static str, &str)> = proof
         .as_deref()
         .map(|proof| ("authorization", proof))
         .into_iter()
         .collect();
-    match Socket::open_with(cast.server.address, &headers).await {
+    match Socket::open_with(actors.server.address, &headers).await {
         Ok(_) => "101".to_owned(),
         Err(status) => status.to_string(),
     }
@@ -65,11 +65,11 @@ async fn upgrade(cast: &Cast, who: Option<&Person>) -> String {
 
 /// The path about the scene's chat and message and about whom requests are about; who is added is
 /// a newcomer, or whoever asks for themselves.
-fn fill(cast: &Cast, scene: &Scene, role: Role, method: &str, template: &str) -> String {
+fn fill(actors: &Actors, scene: &Scene, role: Role, method: &str, template: &str) -> String {
     let adding = method == "GET" && template.starts_with("/chat/user/{user_id}?");
     let user = match adding && role != Role::Own {
         true => scene.newcomer,
-        false => cast.own.id,
+        false => actors.own.id,
     };
     let id = match template.split('/').nth(1) {
         Some("chat") => scene.chat,
@@ -81,17 +81,17 @@ fn fill(cast: &Cast, scene: &Scene, role: Role, method: &str, template: &str) ->
         .replace("{user_id}", &user.to_string())
         .replace("{chat_id}", &scene.chat.to_string())
         .replace("{message_id}", &scene.message.to_string())
-        .replace("{username}", &cast.own.name)
+        .replace("{username}", &actors.own.name)
         .replace("{file}", "page.js")
         .replace("chat_id=", &format!("chat_id={}", scene.chat))
 }
 
-fn body(cast: &Cast, who: Option<&Person>, scene: &Scene, template: &str) -> Value {
+fn body(actors: &Actors, who: Option<&Person>, scene: &Scene, template: &str) -> Value {
     let new = || Uuid::new_v4().to_string();
     match template {
         "/user" => json!({ "username": new(), "password": PASSWORD }),
         "/login" => {
-            let name = &who.unwrap_or(&cast.own).name;
+            let name = &who.unwrap_or(&actors.own).name;
             json!({ "username": name, "password": PASSWORD })
         }
         "/user/{id}" => json!({ "password": PASSWORD }),

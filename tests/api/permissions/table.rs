@@ -1,4 +1,4 @@
-//! The table as the document has it.
+//! The table of the document.
 
 /// A table's rows: what is asked, and what each role gets, in the order of the columns.
 pub struct Table {

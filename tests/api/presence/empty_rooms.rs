@@ -1,4 +1,4 @@
-//! The hub forgets who is gone.
+//! The hub drops rooms and users that have left.
 
 use messaging_api::HubStats;
 use testkit::{RawSocket, Room, Server, Socket, Store, apply, both_stores, patiently, rstest};
@@ -21,7 +21,7 @@ async fn until_census(server: &Server, chats: usize, users: usize) {
 }
 
 #[apply(both_stores)]
-async fn the_census_counts_chats_and_users(store: Store) {
+async fn the_census_counts_chats_and_users_that_are_present(store: Store) {
     let room = Room::open(store).await;
     until_census(&room.server, 0, 0).await;
     let other = room.client.new_chat("random").await;

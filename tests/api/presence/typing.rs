@@ -1,4 +1,4 @@
-//! Who is typing: told to everyone in the chat, not too often, and never stored.
+//! Typing notifications: broadcast to the chat, at a bounded rate, never stored.
 
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};

@@ -1,25 +1,21 @@
-//! How far members have read.
-
-mod rest;
-mod store;
-mod unread;
+//! Read positions by frames.
 
 use serde_json::{Value, json};
 use testkit::{Client, Room, Socket, Store, apply, both_stores, number, rstest};
 
 /// Marks a message as read and gives the ack's content.
-async fn mark(socket: &mut Socket, chat: i64, message: &Value) -> Value {
+pub(super) async fn mark(socket: &mut Socket, chat: i64, message: &Value) -> Value {
     let content = json!({ "chatId": chat, "messageId": message["messageId"] });
     socket.ask("mark-read", content).await
 }
 
-fn read(user: i64, chat: i64, message: &Value) -> Value {
+pub(super) fn read(user: i64, chat: i64, message: &Value) -> Value {
     let id = &message["messageId"];
     json!({ "type": "read", "content": id, "chatId": chat, "customerId": user })
 }
 
 /// What a user's list says of their one chat: how far they have read, and how much they have not.
-async fn standing(client: &Client, user: i64) -> (Value, i64) {
+pub(super) async fn standing(client: &Client, user: i64) -> (Value, i64) {
     let list = client.list(&format!("/user/{user}/chat")).await;
     assert_eq!(list.len(), 1, "{list:?}");
     (
@@ -29,7 +25,7 @@ async fn standing(client: &Client, user: i64) -> (Value, i64) {
 }
 
 /// The frames that tell of positions.
-fn reads(frames: Vec<Value>) -> Vec<Value> {
+pub(super) fn reads(frames: Vec<Value>) -> Vec<Value> {
     let reads = frames.into_iter().filter(|frame| frame["type"] == "read");
     reads.collect()
 }

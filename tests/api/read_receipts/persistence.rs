@@ -1,4 +1,4 @@
-//! What becomes of read positions when the server stops, or the store is busy.
+//! Read positions when the server stops or the store is busy.
 
 use super::{mark, standing};
 use serde_json::json;

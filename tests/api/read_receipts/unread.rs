@@ -1,4 +1,4 @@
-//! What counts as unread.
+//! The count of unread messages.
 
 use super::{mark, reads, standing};
 use serde_json::{Value, json};

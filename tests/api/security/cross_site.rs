@@ -1,4 +1,4 @@
-//! Pages of other sites: a browser sends their requests, the server refuses those with an effect.
+//! Pages of other sites. Browsers send their requests, and the server refuses those with an effect.
 
 use reqwest::Method;
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! Web pages where everyone signs in: those of other sites are refused as in open mode, and those that
-//! are allowed may send a token.
+//! Pages of other sites where every caller signs in: refused as in open mode, and allowed origins
+//! may send a token.
 
 use reqwest::Method;
 use serde_json::json;

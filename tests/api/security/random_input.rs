@@ -1,7 +1,6 @@
-//! Input that nobody thought of, through the front door. Frames: each gets an error or an effect,
-//! and the socket stays open. Requests: whatever they are, none is the server's fault.
+//! Random input through the front door. Each frame gets an error or an effect, and the socket stays
+//! open. No request is the server's fault.
 
-use super::serves_others;
 use proptest::{prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -113,7 +112,7 @@ async fn every_random_frame_is_answered_once_and_the_socket_stays_open(store: St
         assert_eq!(others, 1, "{frame} is answered once");
     }
     assert!(done > 0 && refused > 0, "{done} {refused}");
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -137,7 +136,7 @@ async fn random_texts_never_close_a_socket(store: Store) {
             .await;
         assert!(frames.len() <= 2, "{text:?}: {frames:?}");
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 

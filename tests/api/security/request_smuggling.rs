@@ -1,6 +1,5 @@
-//! Requests that two servers in a row might read differently, and what is no HTTP at all.
+//! Requests that two servers in a row might read differently, and bytes that are not HTTP.
 
-use super::{plain, serves_others};
 use testkit::{Room, Store, apply, both_stores, rstest};
 
 /// Heads after the request's line, the bytes after them, and what the first answer is. 0: none.
@@ -38,7 +37,7 @@ const TWO_WAYS: &[(&str, &str, u16)] = &[
 async fn a_request_that_can_be_read_in_two_ways_is_refused(store: Store) {
     let room = Room::open(store).await;
     for (headers, rest, expected) in TWO_WAYS {
-        let mut wire = plain(&room.server).await;
+        let mut wire = room.raw_http().await;
         // What follows would be a second request to who reads it otherwise.
         let second = "POST /chat HTTP/1.1\r\nHost: localhost\r\n\
                       Content-Type: application/json\r\nContent-Length: 23\r\n\r\n\
@@ -55,7 +54,7 @@ async fn a_request_that_can_be_read_in_two_ways_is_refused(store: Store) {
         1,
         "nothing was smuggled"
     );
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -69,7 +68,7 @@ async fn a_length_beside_chunks_counts_for_nothing(store: Store) {
         "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 4000\r\n",
     ] {
-        let mut wire = plain(&room.server).await;
+        let mut wire = room.raw_http().await;
         let request = format!(
             "POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              {headers}\r\n{chunks}GET /chat HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -83,7 +82,7 @@ async fn a_length_beside_chunks_counts_for_nothing(store: Store) {
         // Who stands between may have seen another end: the connection is not used again.
         wire.ended().await;
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -96,7 +95,7 @@ async fn a_host_is_given_exactly_once(store: Store) {
         ("Host: localhost\r\nHost: localhost\r\n", 400),
         ("Host: localhost\r\nHost: evil.example\r\n", 400),
     ] {
-        let mut wire = plain(&room.server).await;
+        let mut wire = room.raw_http().await;
         wire.write(format!("GET /chat HTTP/1.1\r\n{hosts}\r\n").as_bytes())
             .await;
         let answer = wire.answer().await.expect("an answer");
@@ -130,13 +129,13 @@ async fn what_is_no_http_is_refused(store: Store) {
         (b"\xff\xfe GET / HTTP/1.1\r\n\r\n", 400),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0),
     ] {
-        let mut wire = plain(&room.server).await;
+        let mut wire = room.raw_http().await;
         wire.write(bytes).await;
         let status = wire.answer().await.map_or(0, |answer| answer.status);
         assert_eq!(status, expected, "{:?}", String::from_utf8_lossy(bytes));
         wire.ended().await;
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -155,13 +154,14 @@ async fn other_forms_of_a_target_change_nothing(store: Store) {
         ("FROBNICATE /chat", 405),
         ("get /chat", 405),
     ] {
-        let answer = plain(&room.server)
+        let answer = room
+            .raw_http()
             .await
             .ask(line, "")
             .await
             .expect("an answer");
         assert_eq!(answer.status, expected, "{line}");
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }

@@ -1,6 +1,5 @@
-//! What every answer tells browsers.
+//! Security headers of every answer.
 
-use super::plain;
 use testkit::{Room, Store, apply, both_stores, rstest};
 
 #[apply(both_stores)]
@@ -21,7 +20,8 @@ async fn every_answer_tells_browsers_what_not_to_do(store: Store) {
         ("GET /chat", "Origin: https://evil.example\r\n", 200),
         ("DELETE /chat/1", "", 204),
     ] {
-        let answer = plain(&room.server)
+        let answer = room
+            .raw_http()
             .await
             .ask(line, headers)
             .await

@@ -1,4 +1,4 @@
-//! What the log must not tell, at any level, in any format, on any node.
+//! Secrets stay out of the log, at every level, in every format, on every node.
 
 use serde_json::json;
 use testkit::{Database, Nats, Process, Store, apply, both_stores, rstest};

@@ -1,4 +1,4 @@
-//! What a stranger could learn from how long a refusal takes: nothing, because nothing is read for it.
+//! The time of a refusal tells a stranger nothing, because the server reads nothing for it.
 
 use testkit::{Server, Store, apply, both_stores, rstest};
 

@@ -1,4 +1,4 @@
-//! Behind a proxy: whose word about callers is believed.
+//! The client address behind a proxy: headers of trusted proxies count, and no others.
 
 use std::net::Ipv4Addr;
 use testkit::RawHttp;

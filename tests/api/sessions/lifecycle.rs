@@ -1,4 +1,4 @@
-//! Sessions: their list, their ends, and the sockets that end with them.
+//! Lists and ends of sessions, and the sockets that end with them.
 
 use serde_json::json;
 use testkit::{
@@ -13,7 +13,7 @@ async fn rejected(person: &Person) {
 }
 
 #[apply(both_stores)]
-async fn one_sees_and_ends_ones_own_sessions(store: Store) {
+async fn the_sessions_of_a_user_are_seen_and_ended_by_the_user(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
     let client = server.client();
@@ -108,7 +108,7 @@ async fn ending_the_others_leaves_this_one(store: Store) {
 }
 
 #[apply(both_stores)]
-async fn a_new_password_ends_the_other_sessions(store: Store) {
+async fn a_new_password_ends_each_other_session(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
     let other = carl.again().await;
@@ -278,7 +278,7 @@ async fn nobody_speaks_for_another_on_a_socket(store: Store) {
 }
 
 #[apply(both_stores)]
-async fn a_user_has_at_most_100_sessions(store: Store) {
+async fn the_sessions_of_a_user_are_at_most_100(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
     // Made behind the server's back: a hundred logins would take a hundred hashes.

@@ -1,4 +1,4 @@
-//! Signing in: what proves who one is, and what does not.
+//! Login: the credentials that prove an identity, and those that do not.
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use futures_util::future::join_all;

@@ -1,4 +1,4 @@
-//! How passwords are kept.
+//! The form in which passwords are stored.
 
 use argon2::{Argon2, PasswordVerifier};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Tokens that are over, by whichever end, and a token in the wrong place.
+//! Tokens after each kind of end, and tokens in the wrong place.
 
 use serde_json::json;
 use sha2::{Digest, Sha256};

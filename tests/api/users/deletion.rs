@@ -1,4 +1,4 @@
-//! What goes with a user who is deleted, and what stays.
+//! The data that goes with a deleted user, and the data that stays.
 
 use futures_util::future::{join, join_all};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Users.
+//! Sign-up, names, lists, renaming and deletion of users.
 
 use serde_json::json;
 use testkit::{Server, Store, apply, assert_keys, assert_now, both_stores, field, rstest};

@@ -1,4 +1,4 @@
-//! Bodies as a whole.
+//! Whole bodies.
 
 use super::{World, routes_with_a_body};
 use reqwest::Method;

@@ -1,4 +1,4 @@
-//! What is wrong is refused with the right status and code, and changes nothing.
+//! Wrong REST input. Each is refused with its status and code, and changes nothing.
 
 mod bodies;
 mod fields;

@@ -1,4 +1,4 @@
-//! Why the server closes a socket, and the signs of life.
+//! The reasons for which the server closes a socket, and heartbeats.
 
 use serde_json::{Value, json};
 use testkit::{RawSocket, Room, Store, apply, both_stores, masked, rstest};
@@ -169,7 +169,7 @@ async fn a_ping_is_answered(store: Store) {
 }
 
 #[apply(both_stores)]
-async fn a_heartbeat_tells_the_heads_of_all_chats(store: Store) {
+async fn a_heartbeat_tells_the_head_of_each_chat(store: Store) {
     let room = Room::open_with(store, &["--ping-seconds=0.2"]).await;
     let other = room.client.new_chat("random").await;
     let mut socket = room.enter(room.carl).await;

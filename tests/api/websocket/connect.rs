@@ -1,4 +1,4 @@
-//! Coming and going: `connect-chat`, `join`, `leave`, `leave-chat`.
+//! The frames `connect-chat`, `join`, `leave` and `leave-chat`.
 
 use serde_json::{Value, json};
 use testkit::{Room, Store, apply, both_stores, change, rstest};
@@ -92,7 +92,7 @@ async fn others_hear_of_a_users_first_and_last_socket_alone(store: Store) {
 }
 
 #[apply(both_stores)]
-async fn one_socket_hears_all_its_chats(store: Store) {
+async fn one_socket_hears_each_of_its_chats_at_once(store: Store) {
     let room = Room::open(store).await;
     let mut socket = room.enter(room.carl).await;
     let mut chats = vec![room.chat];

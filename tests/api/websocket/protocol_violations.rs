@@ -1,6 +1,5 @@
-//! Frames that break the rules of WebSocket, or wear them out.
+//! Frames that break the rules of WebSocket, or exhaust them.
 
-use super::serves_others;
 use serde_json::{Value, json};
 use testkit::{RawSocket, Room, Store, apply, both_stores, masked, rstest};
 
@@ -80,7 +79,7 @@ async fn a_broken_frame_closes_with_its_code(store: Store) {
         }
     }
     assert_eq!(room.history().await.len(), 0);
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -95,7 +94,7 @@ async fn a_goodbye_with_a_code_that_is_none_ends_the_socket(store: Store) {
         let answer = wire.closed().await;
         assert!([1002, 1006].contains(&answer), "{code}: {answer}");
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -132,7 +131,7 @@ async fn text_that_is_not_utf8_closes_1007_wherever_it_breaks(store: Store) {
     wire.write(&masked(0x01, &text[..cut])).await;
     wire.write(&masked(0x80, &text[cut..])).await;
     assert_eq!(wire.next_text().await["content"]["code"], "unknown_type");
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -147,7 +146,7 @@ async fn a_length_beyond_the_limit_closes_before_anything_came(store: Store) {
         wire.write(&head).await;
         assert_eq!(wire.closed().await, 1009, "{length}");
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -159,7 +158,7 @@ async fn an_oversized_frame_is_told_1009_although_it_is_sent_in_one_go(store: St
     wire.write(&masked(0x81, &vec![b' '; 10 * 1024 * 1024]))
         .await;
     assert_eq!(wire.closed().await, 1009);
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -180,7 +179,7 @@ async fn thousands_of_tiny_frames_are_answered_one_by_one(store: Store) {
     }
     assert!(codes[..FRAMES].iter().all(|code| code == "invalid_json"));
     assert!(codes[FRAMES..].iter().all(|code| code == "invalid_field"));
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -238,7 +237,7 @@ async fn empty_fragments_without_end_hold_nobody_up(store: Store) {
     for _ in 0..30 {
         wire.write(&many).await;
     }
-    serves_others(&room).await;
+    room.still_serves().await;
     wire.write(&masked(0x80, b"")).await;
     acked(&mut wire).await;
     room.close().await;
@@ -250,7 +249,7 @@ async fn a_message_that_never_ends_is_closed_in_time(store: Store) {
     let mut wire = RawSocket::open(room.server.address).await;
     wire.write(&masked(0x01, b"{")).await;
     assert_eq!(wire.closed().await, 1008);
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -269,7 +268,7 @@ async fn half_a_frame_is_closed_in_time(store: Store) {
         assert_eq!(member.closed().await, 1008, "{length}");
     }
     assert_eq!(room.history().await.len(), 0);
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }
 
@@ -299,6 +298,6 @@ async fn who_only_stops_sending_leaves_the_chat(store: Store) {
     watcher.expect("join").await;
     wire.finish().await;
     assert_eq!(watcher.expect("leave").await["customerId"], room.carl);
-    serves_others(&room).await;
+    room.still_serves().await;
     room.close().await;
 }

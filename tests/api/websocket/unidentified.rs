@@ -1,4 +1,4 @@
-//! Sockets that do not say who they are, and never stop talking.
+//! Sockets that send without end and never identify themselves.
 
 use serde_json::json;
 use testkit::{Server, Store, apply, both_stores, patiently, rstest};

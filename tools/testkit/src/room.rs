@@ -1,6 +1,6 @@
 //! A chat with two people, and what their sockets do in it.
 
-use super::{Client, Server, Socket, Store, patiently};
+use super::{Client, RawHttp, Server, Socket, Store, patiently};
 use serde_json::{Value, json};
 
 /// Frames of one socket that are sent before their acks are awaited: more could fill the buffers
@@ -73,6 +73,20 @@ impl Room {
     /// Every message of the chat in its present state, by `seq`.
     pub async fn history(&self) -> Vec<Value> {
         history(&self.client, self.chat).await
+    }
+
+    /// A bare connection to the server.
+    pub async fn raw_http(&self) -> RawHttp {
+        RawHttp::open(self.server.address).await
+    }
+
+    /// Checks that the server still serves the two users, over REST and over a socket.
+    pub async fn still_serves(&self) {
+        let mut socket = self.enter(self.sigmund).await;
+        let said = self.say("Is anybody there?").await;
+        let heard = socket.expect("send-message").await;
+        assert_eq!(heard["content"], said);
+        socket.say(self.chat, "We are.").await;
     }
 
     /// Stops the server.

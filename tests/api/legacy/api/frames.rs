@@ -1,4 +1,4 @@
-//! The original's frames, word for word, its `customerd` included.
+//! The original's frames, word for word, `customerd` included.
 
 use super::start;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! The original's document, as a client of the original knows it: each of its frames and each of
-//! its routes, on the real binary as it starts in an empty folder.
+//! The original's API, as its clients know it: each frame and each route, on the real binary in an
+//! empty folder.
 
 mod frames;
 mod routes;

@@ -1,4 +1,4 @@
-//! Life goes on in a database that was taken over.
+//! Use of a database after the takeover.
 
 use super::{connect, original};
 use serde_json::json;

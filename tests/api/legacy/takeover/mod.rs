@@ -1,4 +1,4 @@
-//! A database that the original filled is taken over with everything in it.
+//! A database of the original is taken over with everything in it.
 
 mod afterwards;
 mod start;

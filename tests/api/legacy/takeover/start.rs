@@ -1,4 +1,4 @@
-//! What the first start makes of the original's rows, and the next ones leave.
+//! The changes of the first start to the original's rows, which later starts leave alone.
 
 use super::{PASSWORDS, connect, kept, original, until_hashed};
 use argon2::{Argon2, PasswordVerifier};

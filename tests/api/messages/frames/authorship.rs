@@ -1,4 +1,4 @@
-//! Who may change which message.
+//! The right to change a message.
 
 use super::both;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What a change's sender is answered and what everyone in the chat is told.
+//! The answer to the sender of a change, and the broadcast to the chat.
 
 use super::both;
 use reqwest::Method;

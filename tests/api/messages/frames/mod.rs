@@ -1,8 +1,8 @@
-//! What becomes of `send-message`, `update-message` and `delete-message`.
+//! The frames `send-message`, `update-message` and `delete-message`.
 
+mod authorship;
 mod changes;
 mod order;
-mod rights;
 
 use testkit::{Room, Socket};
 

@@ -1,4 +1,4 @@
-//! In which order changes are numbered, acked and told.
+//! The order in which changes are numbered, acknowledged and broadcast.
 
 use super::both;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Every type of frame with every wrong content.
+//! Each type of frame with each wrong content.
 
 use super::{prepared, unharmed};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Frames that are wrong whatever their content is, or come at a wrong time.
+//! Frames with a wrong envelope, and frames that come at a wrong time.
 
 use super::{prepared, unharmed};
 use serde_json::{Value, json};

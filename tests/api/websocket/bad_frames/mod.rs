@@ -1,5 +1,5 @@
-//! Frames that are wrong: each is answered by an error that carries its id, the socket stays open
-//! and works afterwards, and nothing of it is stored.
+//! Wrong frames. Each is answered by an error with its id, the socket stays usable, and nothing of
+//! the frame is stored.
 
 mod contents;
 mod envelope;

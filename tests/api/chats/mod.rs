@@ -1,0 +1,5 @@
+//! Chats: creation, names, lists, deletion.
+
+mod large_deletions;
+mod lifecycle;
+mod list;

@@ -1,0 +1,4 @@
+//! The original: its API, and its databases.
+
+mod api;
+mod takeover;

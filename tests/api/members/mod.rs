@@ -1,0 +1,4 @@
+//! Members of chats and their roles.
+
+mod admins;
+mod membership;

@@ -1,0 +1,4 @@
+//! Users: sign-up, names, deletion.
+
+mod deletion;
+mod lifecycle;
