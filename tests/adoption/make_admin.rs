@@ -4,6 +4,7 @@ use serde_json::json;
 use testkit::{Database, Server, Store, apply, both_stores, rstest};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_role_made_by_the_command_counts_on_running_servers() {
     let here = Server::start_required(Store::Postgres).await;
     let there = here.beside(&["--auth=required"]).await;

@@ -180,6 +180,7 @@ const OBSTACLES: &[(&str, &str)] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn what_stands_in_the_way_is_said_and_nothing_is_changed() {
     for (altered, words) in OBSTACLES {
         let database = database_of(TABLES).await;
@@ -199,6 +200,7 @@ async fn what_stands_in_the_way_is_said_and_nothing_is_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn check_finds_nothing_wrong_with_the_originals_own() {
     let database = database_of(TABLES).await;
     let found = database.command(&["check"]).await;
@@ -211,6 +213,7 @@ async fn check_finds_nothing_wrong_with_the_originals_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn tables_that_somebody_uses_are_given_up_after_a_while() {
     let database = database_of(TABLES).await;
     let before = whole(&database).await;
@@ -227,6 +230,7 @@ async fn tables_that_somebody_uses_are_given_up_after_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_takeover_that_is_killed_leaves_the_original_as_it_ran() {
     let database = database_of(TABLES).await;
     let before = whole(&database).await;
@@ -248,6 +252,7 @@ async fn a_takeover_that_is_killed_leaves_the_original_as_it_ran() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn what_is_missing_is_filled_in_and_nothing_answers_500() {
     let server = Server::start_on(database_of(LAX).await, &[]).await;
     let client = server.client();
@@ -314,6 +319,7 @@ async fn what_is_missing_is_filled_in_and_nothing_answers_500() {
 
 /// One that an earlier version took over, gaps and all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn gaps_in_a_database_that_was_taken_over_before_are_filled_too() {
     let database = database_of(TABLES).await;
     database.command(&["migrate"]).await.expect_success();

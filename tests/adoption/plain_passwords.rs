@@ -19,6 +19,7 @@ async fn unhashed(users: i64) -> Database {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn whoever_is_not_hashed_yet_signs_in_while_the_others_are_hashed() {
     let database = unhashed(3000).await;
     let settings = [

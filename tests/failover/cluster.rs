@@ -21,6 +21,7 @@ async fn until_ready(client: &Client) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_standby_takes_over_and_no_acknowledged_message_is_lost() {
     let mut cluster = PostgresPair::start().await.unwrap();
     let (one, two) = (server_on(&cluster).await, server_on(&cluster).await);

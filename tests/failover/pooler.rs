@@ -22,6 +22,7 @@ async fn works(process: Process) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and PgBouncer: scripts/with-postgres cargo test"]
 async fn a_pooler_that_refuses_the_settings_ends_the_start_and_postgres_itself_works() {
     let database = Database::new(Store::Postgres).await;
     for mode in ["pool_mode = transaction", "pool_mode = session"] {
@@ -38,6 +39,7 @@ async fn a_pooler_that_refuses_the_settings_ends_the_start_and_postgres_itself_w
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and PgBouncer: scripts/with-postgres cargo test"]
 async fn a_pooler_that_leaves_the_settings_out_is_warned_of() {
     let database = Database::new(Store::Postgres).await;
     let settings = [

@@ -26,6 +26,7 @@ async fn database_with(options: &str, default: Option<&str>) -> Database {
 /// Two servers write to one chat; every send is stored at once, whatever the database has as the
 /// default of its isolation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn no_send_is_refused_for_the_isolation_of_the_database() {
     for level in ["repeatable read", "serializable"] {
         let default = format!("default_transaction_isolation = '{level}'");
@@ -55,6 +56,7 @@ async fn no_send_is_refused_for_the_isolation_of_the_database() {
 /// Every statement runs as it must, on its own and in a transaction of many, whatever the database
 /// has as defaults.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn durability_and_isolation_are_asked_for() {
     const TRIGGER: &str = "CREATE FUNCTION settings_hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
         IF current_setting('transaction_isolation') <> 'read committed' \
@@ -77,6 +79,7 @@ async fn durability_and_isolation_are_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_database_that_cannot_hold_every_text_is_refused() {
     for encoding in ["LATIN1", "SQL_ASCII"] {
         let options =
@@ -99,6 +102,7 @@ async fn a_database_that_cannot_hold_every_text_is_refused() {
 /// An operator makes the database read-only and cuts the sessions, as where the address of a primary
 /// leads to a standby for a while. Sessions that were opened meanwhile stay read-only afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_database_that_is_read_only_for_a_while_needs_no_restart() {
     let database = Database::new(Store::Postgres).await;
     let (_, name) = database.url.rsplit_once('/').expect("a database");

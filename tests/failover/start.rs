@@ -37,6 +37,7 @@ async fn before(listener: TcpListener, refused: usize, port: u16) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_postgres_that_is_not_up_yet_is_waited_for() {
     let database = Database::new(Store::Postgres).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -96,6 +97,7 @@ pub(crate) async fn refused_at_once(url: &str, words: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn what_cannot_pass_ends_the_start_at_once_with_its_remedy() {
     let url = Database::new(Store::Postgres).await.url;
     let port = port_of(&url);
@@ -144,6 +146,7 @@ async fn refuse_password(client: &mut TcpStream) -> std::io::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_url_is_trimmed_holds_ipv6_and_shows_nothing_of_what_is_unknown() {
     let database = Database::new(Store::Postgres).await;
     let listener = TcpListener::bind("[::1]:0").await.expect("a port");

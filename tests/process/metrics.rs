@@ -33,8 +33,12 @@ fn value(text: &str, series: &str) -> f64 {
     value.parse().expect("a number")
 }
 
-#[apply(both_stores)]
-async fn promtool_finds_nothing_wrong(store: Store) {
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::postgres(Store::Postgres)]
+#[ignore = "needs Postgres and promtool: scripts/with-postgres cargo test"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promtool_finds_nothing_wrong(#[case] store: Store) {
     let room = Room::open(store).await;
     let _socket = room.enter(room.carl).await;
     room.say("Hello.").await;

@@ -75,6 +75,7 @@ async fn a_hangup_that_is_ignored_stays_ignored() {
 
 /// The original on its port, and its database: nothing of it is changed by a start that is refused.
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_port_that_is_taken_leaves_the_original_database_as_it_is() {
     let original = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = original.local_addr().expect("an address").port();

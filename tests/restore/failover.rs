@@ -23,6 +23,7 @@ async fn say_in_time(server: &Server, user: i64, chat: i64, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_standby_with_all_commits_is_the_same_log() {
     let mut cluster = PostgresPair::start().await.expect("two servers");
     let server = serve(&cluster).await;
@@ -45,6 +46,7 @@ async fn a_standby_with_all_commits_is_the_same_log() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_standby_without_the_last_commits_is_another_log() {
     let mut cluster = PostgresPair::start().await.expect("two servers");
     let server = serve(&cluster).await;

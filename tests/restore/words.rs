@@ -133,6 +133,7 @@ async fn is_heard(cluster: &Cluster, socket: &mut testkit::Socket, texts: &[&str
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_number_far_ahead_silences_no_chat() {
     let (cluster, mut publisher, subject) = with_publisher(&[]).await;
     let mut sigmund = cluster.enter(1, cluster.sigmund).await;
@@ -159,6 +160,7 @@ async fn a_number_far_ahead_silences_no_chat() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn broken_frames_reach_no_socket() {
     let (cluster, mut publisher, subject) = with_publisher(&[]).await;
     let mut sigmund = cluster.enter(1, cluster.sigmund).await;
@@ -203,6 +205,7 @@ async fn broken_frames_reach_no_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_false_order_ends_nothing() {
     let (cluster, mut publisher, subject) = with_publisher(&["--compare-seconds=3600"]).await;
     let mut sigmund = cluster.enter(1, cluster.sigmund).await;
@@ -225,6 +228,7 @@ async fn a_false_order_ends_nothing() {
 
 /// It cannot be told from a true one before the database is asked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_false_change_that_was_shown_ends_the_epoch_within_seconds() {
     let (cluster, mut publisher, subject) = with_publisher(&[]).await;
     let mut sigmund = cluster.nodes[1].socket().await;
@@ -249,6 +253,7 @@ async fn a_false_change_that_was_shown_ends_the_epoch_within_seconds() {
 
 /// The true change of that number comes before the comparison does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn two_changes_of_one_number_end_the_epoch() {
     let (cluster, mut publisher, subject) = with_publisher(&["--compare-seconds=3600"]).await;
     let mut sigmund = cluster.enter(1, cluster.sigmund).await;

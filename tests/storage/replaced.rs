@@ -54,6 +54,7 @@ async fn a_hard_link_to_a_file_in_use_is_refused() {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn what_is_done_to_data_needs_data() {
     for store in [Store::Sqlite, Store::Postgres] {
         let database = Database::new(store).await;

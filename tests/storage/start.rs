@@ -178,6 +178,7 @@ async fn a_check_says_that_the_disk_is_full() {
 
 /// A user of Postgres that may read the tables and not write them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_postgres_user_without_rights_is_refused() {
     let server = Server::start(Store::Postgres).await;
     let database = server.stop().await;

@@ -9,8 +9,12 @@ use serde_json::json;
 use testkit::{Database, Store, apply, both_stores, history, number, patiently, rstest};
 use tokio::io::AsyncWriteExt;
 
-#[apply(both_stores)]
-async fn everything_arrives_on_the_other_store_and_back_byte_for_byte(store: Store) {
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::postgres(Store::Postgres)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_arrives_on_the_other_store_and_back_byte_for_byte(#[case] store: Store) {
     let first = Database::new(store).await;
     let server = serve(&first, &[]).await;
     let sample = SampleData::create(&server).await;
@@ -42,8 +46,12 @@ async fn everything_arrives_on_the_other_store_and_back_byte_for_byte(store: Sto
     }
 }
 
-#[apply(both_stores)]
-async fn on_a_copy_everything_goes_on(store: Store) {
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::postgres(Store::Postgres)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_copy_everything_goes_on(#[case] store: Store) {
     let first = Database::new(store).await;
     let server = serve(&first, &[]).await;
     let sample = SampleData::create(&server).await;
@@ -100,8 +108,12 @@ async fn on_a_copy_everything_goes_on(store: Store) {
     assert!(client.new_chat("new").await > last_chat);
 }
 
-#[apply(both_stores)]
-async fn a_copy_is_made_beside_a_running_server_and_of_one_moment(store: Store) {
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::postgres(Store::Postgres)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_is_made_beside_a_running_server_and_of_one_moment(#[case] store: Store) {
     let database = Database::new(store).await;
     let server = serve(&database, &[]).await;
     let client = server.client();
@@ -135,8 +147,12 @@ async fn a_copy_is_made_beside_a_running_server_and_of_one_moment(store: Store) 
     assert_eq!(history(&client, chat).await.len(), 400);
 }
 
-#[apply(both_stores)]
-async fn an_import_that_is_killed_can_be_run_again(store: Store) {
+#[rstest]
+#[case::sqlite(Store::Sqlite)]
+#[case::postgres(Store::Postgres)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_that_is_killed_can_be_run_again(#[case] store: Store) {
     let first = Database::new(other(store)).await;
     let server = serve(&first, &[]).await;
     let client = server.client();

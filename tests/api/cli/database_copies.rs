@@ -14,6 +14,7 @@ async fn run(program: &str, args: &[&str]) {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn pg_dump_beside_a_running_server_and_pg_restore_bring_everything() {
     let database = Database::new(Store::Postgres).await;
     let server = serve(&database, &[]).await;

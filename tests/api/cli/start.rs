@@ -169,6 +169,7 @@ async fn passwords_stand_nowhere_in_the_log() {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn several_servers_may_start_at_once_on_one_new_database() {
     let database = Database::new(Store::Postgres).await;
     let settings = [
@@ -188,6 +189,7 @@ async fn several_servers_may_start_at_once_on_one_new_database() {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn the_original_variables_name_a_postgres_database() {
     let database = Database::new(Store::Postgres).await;
     let url = url::Url::parse(&database.url).expect("a URL");
@@ -221,6 +223,7 @@ async fn an_unreachable_postgres_is_named_without_its_password() {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn an_error_of_postgres_has_no_line_of_its_source() {
     let database = Database::new(Store::Postgres).await;
     let missing = format!("{}_missing", database.url);

@@ -33,6 +33,7 @@ async fn must_come(cluster: &Cluster, from: usize, socket: &mut Socket) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn the_last_message_before_a_cut_comes_within_5_s() {
     let mut cluster = Cluster::open(2).await;
     let mut socket = cluster.enter(1, cluster.sigmund).await;
@@ -44,6 +45,7 @@ async fn the_last_message_before_a_cut_comes_within_5_s() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_message_through_a_node_that_cannot_be_heard_comes_within_5_s() {
     let (cluster, proxy, _socket) = behind_a_proxy().await;
     let mut far = cluster.enter(0, cluster.sigmund).await;
@@ -54,6 +56,7 @@ async fn a_message_through_a_node_that_cannot_be_heard_comes_within_5_s() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_message_to_a_node_that_cannot_hear_comes_within_5_s() {
     let (cluster, proxy, mut socket) = behind_a_proxy().await;
     proxy.stall(Way::Back);
@@ -62,6 +65,7 @@ async fn a_message_to_a_node_that_cannot_hear_comes_within_5_s() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_node_that_cannot_be_heard_notices() {
     let (cluster, proxy, mut socket) = behind_a_proxy().await;
     proxy.stall(Way::There);
@@ -73,6 +77,7 @@ async fn a_node_that_cannot_be_heard_notices() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_link_that_is_stalled_both_ways_heals_and_what_comes_late_comes_once() {
     let (cluster, proxy, mut socket) = behind_a_proxy().await;
     proxy.stall(Way::There);
@@ -87,6 +92,7 @@ async fn a_link_that_is_stalled_both_ways_heals_and_what_comes_late_comes_once()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_link_that_was_cut_is_made_again() {
     let (cluster, proxy, mut socket) = behind_a_proxy().await;
     proxy.cut();
@@ -99,6 +105,7 @@ async fn a_link_that_was_cut_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn nats_that_was_killed_and_started_again_is_used_again() {
     let mut cluster = Cluster::open(2).await;
     let mut socket = cluster.enter(1, cluster.sigmund).await;

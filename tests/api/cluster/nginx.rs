@@ -106,6 +106,7 @@ async fn talk(client: Client, user: i64, chat: i64, done: CancellationToken) -> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres, NATS and nginx: scripts/with-postgres cargo test"]
 async fn a_rolling_restart_behind_nginx_loses_nothing() {
     let (nats, database) = (Nats::start().await, Database::new(Store::Postgres).await);
     let mut nodes = Vec::new();

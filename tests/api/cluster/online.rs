@@ -22,6 +22,7 @@ async fn until_passing(socket: &mut Socket, kind: &str, name: &str, user: i64, c
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn online_counts_the_users_of_all_nodes() {
     let cluster = Cluster::open(3).await;
     let dora = cluster.client(0).new_user("dora").await;
@@ -36,6 +37,7 @@ async fn online_counts_the_users_of_all_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_user_joins_with_the_first_socket_and_leaves_with_the_last_on_any_node() {
     let cluster = Cluster::open(2).await;
     let (chat, carl) = (cluster.chat, cluster.carl);
@@ -66,6 +68,7 @@ async fn a_user_joins_with_the_first_socket_and_leaves_with_the_last_on_any_node
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_killed_nodes_users_are_gone_within_15_s() {
     let cluster = Cluster::open(2).await;
     let server = &cluster.nodes[0].database;
@@ -86,6 +89,7 @@ async fn a_killed_nodes_users_are_gone_within_15_s() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_frozen_nodes_users_are_gone_within_15_s_and_come_back_and_nobody_else_moves() {
     let cluster = Cluster::open(2).await;
     let (carl, chat) = (cluster.carl, cluster.chat);
@@ -140,6 +144,7 @@ async fn a_frozen_nodes_users_are_gone_within_15_s_and_come_back_and_nobody_else
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn who_came_and_went_without_the_link_is_known_with_it() {
     let mut cluster = Cluster::open(2).await;
     let client: Client = cluster.client(0);
@@ -166,6 +171,7 @@ async fn who_came_and_went_without_the_link_is_known_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn typing_is_seen_on_every_node() {
     let cluster = Cluster::open(2).await;
     let mut watcher = cluster.enter(1, cluster.sigmund).await;
@@ -180,6 +186,7 @@ async fn typing_is_seen_on_every_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_new_name_is_seen_on_every_node() {
     let cluster = Cluster::open(2).await;
     let (chat, carl) = (cluster.chat, cluster.carl);

@@ -5,6 +5,7 @@ use testkit::Cluster;
 use testkit::{change, history};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_message_comes_live_on_every_node_in_the_same_frame() {
     let cluster = Cluster::open(3).await;
     let mut near = cluster.enter(0, cluster.sigmund).await;
@@ -27,6 +28,7 @@ async fn a_message_comes_live_on_every_node_in_the_same_frame() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn edits_and_deletes_come_on_every_node() {
     let cluster = Cluster::open(2).await;
     let mut sigmund = cluster.enter(1, cluster.sigmund).await;
@@ -49,6 +51,7 @@ async fn edits_and_deletes_come_on_every_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn two_nodes_that_send_to_one_chat_number_without_a_gap() {
     const EACH: usize = 300;
     let cluster = Cluster::open(3).await;
@@ -84,6 +87,7 @@ async fn two_nodes_that_send_to_one_chat_number_without_a_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_socket_resumes_on_another_node() {
     let cluster = Cluster::open(2).await;
     let socket = cluster.enter(0, cluster.sigmund).await;
@@ -109,6 +113,7 @@ async fn a_socket_resumes_on_another_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_send_repeated_on_another_node_is_one_message() {
     const SENDS: usize = 30;
     let cluster = Cluster::open(2).await;
@@ -133,6 +138,7 @@ async fn a_send_repeated_on_another_node_is_one_message() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_batch_of_large_messages_comes_whole() {
     let cluster = Cluster::open(2).await;
     let mut carl = cluster.enter(0, cluster.carl).await;

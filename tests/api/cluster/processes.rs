@@ -79,6 +79,7 @@ fn follow(seen: &mut i64, frames: &[Value]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_killed_node_loses_nothing() {
     let mut fleet = Fleet::start().await;
     let mut watcher = fleet.resume(2, 0).await;
@@ -99,6 +100,7 @@ async fn a_killed_node_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_rolling_restart_loses_nothing() {
     let mut fleet = Fleet::start().await;
     let mut seen = 0;

@@ -36,11 +36,13 @@ async fn cluster(linked: bool) -> Cluster {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_chat_deleted_on_another_node_closes() {
     deleted_chat(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_chat_deleted_on_another_node_closes_without_the_link() {
     deleted_chat(false).await;
 }
@@ -59,6 +61,7 @@ async fn deleted_chat(linked: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_member_removed_on_another_node_hears_so_and_then_nothing() {
     let cluster = cluster(true).await;
     let mut sigmund = cluster.enter(1, cluster.sigmund).await;
@@ -77,6 +80,7 @@ async fn a_member_removed_on_another_node_hears_so_and_then_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_member_removed_on_another_node_hears_so_without_the_link() {
     let cluster = cluster(false).await;
     let mut sigmund = cluster.enter(1, cluster.sigmund).await;
@@ -95,11 +99,13 @@ async fn remove_sigmund(cluster: &Cluster) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_user_deleted_on_another_node_is_cut_off() {
     deleted_user(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_user_deleted_on_another_node_is_cut_off_without_the_link() {
     deleted_user(false).await;
 }
@@ -120,11 +126,13 @@ async fn deleted_user(linked: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_session_ended_on_another_node_is_cut_off() {
     ended_session(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_session_ended_on_another_node_is_cut_off_without_the_link() {
     ended_session(false).await;
 }
@@ -146,11 +154,13 @@ async fn signed_in_nodes(linked: bool) -> (Nats, Server, Server) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_new_password_on_another_node_cuts_the_other_sessions_off() {
     new_password(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_new_password_on_another_node_cuts_the_other_sessions_off_without_the_link() {
     new_password(false).await;
 }

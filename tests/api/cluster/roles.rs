@@ -4,6 +4,7 @@ use serde_json::json;
 use testkit::{Server, Store};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_role_that_changes_on_one_node_counts_on_another() {
     let here = Server::start_required(Store::Postgres).await;
     let there = here.beside(&["--auth=required"]).await;

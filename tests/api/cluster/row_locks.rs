@@ -77,6 +77,7 @@ async fn until_said(client: &Client, user: i64, chat: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_locked_chat_is_refused_alone_and_recovers() {
     let room = Room::open(Store::Postgres).await;
     let (client, carl) = (&room.client, room.carl);
@@ -111,6 +112,7 @@ async fn a_locked_chat_is_refused_alone_and_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_server_that_is_frozen_in_a_transaction_gives_its_chats_back() {
     let cluster = Cluster::open(1).await;
     let (carl, chat) = (cluster.carl, cluster.chat);
@@ -142,6 +144,7 @@ async fn a_server_that_is_frozen_in_a_transaction_gives_its_chats_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_member_who_is_removed_while_their_message_waits_does_not_send_it() {
     let server = Server::start_required(Store::Postgres).await;
     let (carl, sigmund): (Person, Person) =
@@ -168,6 +171,7 @@ async fn a_member_who_is_removed_while_their_message_waits_does_not_send_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn every_unique_key_of_a_chats_rows_holds_the_chat() {
     const SQL: &str = "SELECT i.indexrelid::regclass::text, EXISTS ( \
             SELECT FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attname = 'chat_id' \

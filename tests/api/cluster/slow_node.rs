@@ -10,6 +10,7 @@ async fn measured(server: &Server, series: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn who_cannot_keep_up_misses_nothing_and_does_not_ask_for_each_loss() {
     const BURST: usize = 400;
     let mut cluster = Cluster::open(1).await;
@@ -43,6 +44,7 @@ async fn who_cannot_keep_up_misses_nothing_and_does_not_ask_for_each_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn sockets_that_are_behind_together_read_together() {
     const SOCKETS: usize = 60;
     let mut cluster = Cluster::open(2).await;
@@ -68,6 +70,7 @@ async fn sockets_that_are_behind_together_read_together() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_linked_server_measures_its_link() {
     let cluster = Cluster::open(3).await;
     let mut watcher = cluster.enter(1, cluster.sigmund).await;

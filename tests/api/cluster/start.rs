@@ -7,6 +7,7 @@ use testkit::{Cluster, until_link};
 use testkit::{Database, Nats, Process, Server, Store, patiently};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_server_starts_without_nats_and_finds_it_later() {
     let mut nats = Nats::start().await;
     nats.kill().await;
@@ -26,6 +27,7 @@ async fn a_server_starts_without_nats_and_finds_it_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn two_databases_on_one_nats_do_not_hear_each_other() {
     let cluster = Cluster::open(2).await;
     let flag = format!("--nats-url={}", cluster.nats.url());
@@ -67,6 +69,7 @@ async fn called(nats: &Nats, database: Database) -> (String, Database) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_copy_in_the_place_of_a_database_is_another() {
     let nats = Nats::start().await;
     let (first, database) = called(&nats, Database::new(Store::Postgres).await).await;
@@ -110,6 +113,7 @@ async fn sqlite_is_refused_with_a_link() {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_wrong_url_is_refused_and_not_shown() {
     let database = testkit::Database::new(Store::Postgres).await;
     let settings = [

@@ -16,6 +16,7 @@ fn faketime() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and libfaketime: scripts/with-postgres cargo test"]
 async fn a_wrong_clock_signs_nobody_out() {
     let server = Server::start_required(Store::Postgres).await;
     let (carl, sigmund) = (server.person("carl").await, server.person("sigmund").await);

@@ -26,6 +26,7 @@ async fn until_ready(client: &Client) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn while_postgres_is_away_every_send_is_refused_in_time() {
     let postgres = Postgres::start().await;
     let server = Server::start_on(postgres.database(), &[]).await;
@@ -59,6 +60,7 @@ async fn while_postgres_is_away_every_send_is_refused_in_time() {
 
 /// On Postgres alone: the embedded database's reads and writes have connections of their own anyway.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_send_does_not_wait_for_the_slow_requests_of_others() {
     const OTHERS: usize = 14;
     let room = Room::open(Store::Postgres).await;

@@ -32,6 +32,7 @@ async fn proxied() -> (Database, Proxy, String) {
 
 /// On Postgres alone: the embedded database commits in the server itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_late_commit_is_told_although_other_chats_are_busy() {
     let server = Server::start(Store::Postgres).await;
     make_commits_linger(&server.database).await;
@@ -68,6 +69,7 @@ async fn a_late_commit_is_told_although_other_chats_are_busy() {
 /// An edit begins a transaction; its BEGIN arrives, the answer does not, and the server gives it up.
 /// Nobody may store anything inside it afterwards: it would be gone with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn what_is_acknowledged_after_a_transaction_was_given_up_is_stored() {
     let (database, proxy, url) = proxied().await;
     // Of two connections the writer has one: the next send goes over the one that was given up.
@@ -104,6 +106,7 @@ async fn what_is_acknowledged_after_a_transaction_was_given_up_is_stored() {
 
 /// A part of a user's deletion is stored, the commit of another is not confirmed. Asking again completes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_deletion_in_doubt_after_a_stored_part_is_completed_by_asking_again() {
     const MESSAGES: i64 = 50_000;
     let (database, proxy, url) = proxied().await;

@@ -52,6 +52,7 @@ async fn a_stopping_server_answers_what_was_handed_in(store: Store) {
 
 /// On Postgres alone: nobody else can hold a row of the embedded database.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_position_that_cannot_be_written_holds_no_message_up() {
     let room = Room::open(Store::Postgres).await;
     let mut sigmund = room.enter(room.sigmund).await;

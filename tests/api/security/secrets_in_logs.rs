@@ -39,6 +39,7 @@ async fn secrets(store: Store, format: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn no_secrets_stand_in_the_logs_of_linked_nodes() {
     let nats = Nats::start().await;
     let (database, nats) = (Database::new(Store::Postgres).await, nats.url());

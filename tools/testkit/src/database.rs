@@ -10,7 +10,7 @@ use uuid::Uuid;
 pub enum Store {
     /// The embedded file.
     Sqlite,
-    /// A database on the server that `TEST_POSTGRES_URL` names.
+    /// A database on the server that `TEST_POSTGRES_URL` names, or on one started for the tests.
     Postgres,
 }
 
@@ -34,16 +34,13 @@ impl Database {
     }
 }
 
-/// Makes a database on the test server and gives its URL.
+/// Makes a database on the server of the tests and gives its URL.
 async fn new_postgres_database() -> String {
-    let server = std::env::var("TEST_POSTGRES_URL").expect(
-        "TEST_POSTGRES_URL is missing: it names a Postgres server whose user may create databases; \
-         scripts/test starts one",
-    );
+    let server = super::postgres::server_url().await;
     let name = format!("test_{}", Uuid::new_v4().simple());
     let mut connection = PgConnection::connect(&server)
         .await
-        .expect("Postgres at TEST_POSTGRES_URL");
+        .expect("the Postgres of the tests");
     let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
     sqlx::query(create)
         .execute(&mut connection)

@@ -61,10 +61,12 @@ pub async fn patiently<T>(what: &str, event: impl Future<Output = T>) -> T {
 }
 
 /// Runs a test on SQLite and on Postgres: `#[apply(both_stores)] async fn name(store: Store)`.
+/// Plain `cargo test` runs the case of SQLite, which needs nothing installed.
 #[rstest_reuse::template]
 #[export]
 #[rstest]
 #[case::sqlite(testkit::Store::Sqlite)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 #[case::postgres(testkit::Store::Postgres)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_stores(#[case] store: Store) {}

@@ -5,6 +5,7 @@ use serde_json::json;
 use testkit::{Server, field};
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn ids_have_64_bits() {
     let server = Server::start_on(original().await, &[]).await;
     let mut db = connect(&server.database).await;
@@ -34,6 +35,7 @@ async fn ids_have_64_bits() {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn new_ids_follow_the_old_ones() {
     let server = Server::start_on(original().await, &[]).await;
     let client = server.client();
@@ -44,6 +46,7 @@ async fn new_ids_follow_the_old_ones() {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn old_messages_are_edited_answered_and_deleted_like_new_ones() {
     let server = Server::start_on(original().await, &[]).await;
     let client = server.client();
@@ -75,6 +78,7 @@ async fn old_messages_are_edited_answered_and_deleted_like_new_ones() {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn deleting_an_old_user_keeps_the_log_whole() {
     let server = Server::start_on(original().await, &[]).await;
     let client = server.client();

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use testkit::{Process, Server, field};
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn every_row_stays_with_its_id_and_its_time() {
     let database = original().await;
     let before = kept(&database).await;
@@ -29,6 +30,7 @@ async fn every_row_stays_with_its_id_and_its_time() {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn messages_are_numbered_in_each_chat_by_their_ids() {
     let server = Server::start_on(original().await, &[]).await;
     let client = server.client();
@@ -50,6 +52,7 @@ async fn messages_are_numbered_in_each_chat_by_their_ids() {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn passwords_are_replaced_by_hashes_of_them() {
     let server = Server::start_on(original().await, &[]).await;
     until_hashed(&server.database).await;
@@ -67,6 +70,7 @@ async fn passwords_are_replaced_by_hashes_of_them() {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_second_start_changes_nothing() {
     let first = Server::start_on(original().await, &[]).await;
     until_hashed(&first.database).await;
@@ -78,6 +82,7 @@ async fn a_second_start_changes_nothing() {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_start_that_was_broken_off_is_finished_by_the_next() {
     let first = Server::start_on(original().await, &[]).await;
     until_hashed(&first.database).await;
@@ -103,6 +108,7 @@ async fn a_start_that_was_broken_off_is_finished_by_the_next() {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn many_passwords_are_hashed_behind_the_start() {
     let database = original().await;
     let mut db = connect(&database).await;
@@ -119,6 +125,7 @@ async fn many_passwords_are_hashed_behind_the_start() {
 }
 
 #[tokio::test]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn several_servers_may_take_over_at_once() {
     let database = original().await;
     let before = kept(&database).await;
