@@ -1,9 +1,8 @@
 //! A database of its own for every run, filled by SQL: no load on the server before it is measured.
 
 use clap::ValueEnum;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
+use testkit::sql;
 
 /// Where a server keeps its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -33,15 +32,8 @@ impl Database {
             Store::Sqlite => format!("sqlite://{}/messaging.db", folder.path().display()),
             Store::Postgres => {
                 let server = postgres()?;
-                let nanos = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .unwrap_or_default();
-                let name = format!("load_{}", nanos.as_nanos());
-                execute(&server, &format!("CREATE DATABASE {name}"))
-                    .await
-                    .map_err(|e| format!("no database at TEST_POSTGRES_URL: {e}"))?;
-                let (base, _) = server.rsplit_once('/').unwrap_or((&server, ""));
-                format!("{base}/{name}")
+                let made = sql::create_database(&server, "load").await;
+                made.map_err(|e| format!("no database at TEST_POSTGRES_URL: {e}"))?
             }
         };
         Ok(Self { url, folder, store })
@@ -76,24 +68,14 @@ impl Database {
             ),
         ];
         for statement in &statements {
-            execute(&self.url, statement).await?;
+            sql::execute(&self.url, statement).await?;
         }
         Ok(())
     }
 
     /// How many messages are stored.
     pub async fn messages(&self) -> Result<u64> {
-        const COUNT: &str = "SELECT count(*) FROM message";
-        let count: i64 = match self.store {
-            Store::Sqlite => {
-                let mut connection = SqliteConnection::connect(&self.url).await?;
-                sqlx::query_scalar(COUNT).fetch_one(&mut connection).await?
-            }
-            Store::Postgres => {
-                let mut connection = PgConnection::connect(&self.url).await?;
-                sqlx::query_scalar(COUNT).fetch_one(&mut connection).await?
-            }
-        };
+        let count = sql::number(&self.url, "SELECT count(*) FROM message").await?;
         Ok(count.unsigned_abs())
     }
 
@@ -101,7 +83,8 @@ impl Database {
     pub async fn remove(self) -> Result<()> {
         match (self.store, self.url.rsplit_once('/'), postgres()) {
             (Store::Postgres, Some((_, name)), Ok(server)) => {
-                execute(&server, &format!("DROP DATABASE {name} WITH (FORCE)")).await
+                let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+                sql::execute(&server, &drop).await.map(|_| ())
             }
             _ => Ok(()),
         }
@@ -112,21 +95,4 @@ fn postgres() -> std::result::Result<String, String> {
     let missing =
         "TEST_POSTGRES_URL is missing: run this beside a Postgres, by scripts/with-postgres";
     std::env::var("TEST_POSTGRES_URL").map_err(|_| missing.to_owned())
-}
-
-/// Executes statements on a connection of their own.
-async fn execute(url: &str, statement: &str) -> Result<()> {
-    let query = sqlx::raw_sql(AssertSqlSafe(statement));
-    match url.starts_with("sqlite:") {
-        true => {
-            let mut connection = SqliteConnection::connect(url).await?;
-            query.execute(&mut connection).await?;
-            connection.close().await
-        }
-        false => {
-            let mut connection = PgConnection::connect(url).await?;
-            query.execute(&mut connection).await?;
-            connection.close().await
-        }
-    }
 }

@@ -4,10 +4,10 @@ use super::{database::Database, http::Http, procfs};
 use std::{
     fs::File,
     io,
-    net::{Ipv4Addr, TcpListener},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
+use testkit::{free_port, nats_server};
 
 /// How long a server may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -61,20 +61,7 @@ impl Process {
 
     /// A nats-server.
     pub async fn nats() -> Result<Self, String> {
-        let start = |program: &'static str| {
-            move |port: u16| {
-                Command::new(program)
-                    .args(["--addr", "127.0.0.1", "--port", &port.to_string()])
-                    .stdin(Stdio::null())
-                    .stderr(Stdio::null())
-                    .spawn()
-            }
-        };
-        // Debian puts it where only root looks.
-        match Self::listening(start("nats-server")).await {
-            Ok(nats) => Ok(nats),
-            Err(_) => Self::listening(start("/usr/sbin/nats-server")).await,
-        }
+        Self::listening(|port| nats_server(port).spawn()).await
     }
 
     /// Waits until the server is linked, where it is to be.
@@ -146,9 +133,4 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> io::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?.port())
 }

@@ -1,7 +1,8 @@
 //! The NATS between several servers, which can be killed and frozen.
 
 use rustix::process::{Pid, Signal, kill_process};
-use std::{io, net::TcpListener, path::Path, process::Stdio};
+use std::path::Path;
+use testkit::{free_port, nats_server};
 use tokio::process::{Child, Command};
 
 /// A nats-server that belongs to this run.
@@ -14,30 +15,16 @@ pub struct Nats {
 impl Nats {
     /// Starts one on a free port.
     pub fn start(folder: &Path) -> Result<Self, String> {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = free.map_err(|e| format!("no free port: {e}"))?.port();
+        let port = free_port().map_err(|e| format!("no free port: {e}"))?;
         let mut nats = Self { port, child: None };
         nats.restart(folder)?;
         Ok(nats)
     }
 
-    /// Starts it again. Whoever needs it waits for it.
+    /// Starts it again, and does not wait until it answers.
     pub fn restart(&mut self, folder: &Path) -> Result<(), String> {
-        let spawn = |program: &str| {
-            Command::new(program)
-                .args(["--addr", "127.0.0.1", "--port", &self.port.to_string()])
-                .current_dir(folder)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .kill_on_drop(true)
-                .spawn()
-        };
-        // Debian puts it where only root looks.
-        let spawned = match spawn("nats-server") {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => spawn("/usr/sbin/nats-server"),
-            spawned => spawned,
-        };
+        let mut command = Command::from(nats_server(self.port));
+        let spawned = command.current_dir(folder).kill_on_drop(true).spawn();
         self.child = Some(spawned.map_err(|e| format!("cannot start nats-server: {e}"))?);
         Ok(())
     }

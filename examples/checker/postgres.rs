@@ -2,7 +2,6 @@
 //! it has a standby, lost.
 
 use rustix::process::{Pid, Signal, kill_process};
-use sqlx::{Connection, PgConnection};
 use std::{
     env,
     ffi::OsString,
@@ -11,7 +10,7 @@ use std::{
     process::Stdio,
     time::Duration,
 };
-use testkit::{Loss, PostgresPair};
+use testkit::{Loss, PostgresPair, sql};
 use tokio::{
     process::Command,
     time::{self, Instant},
@@ -45,10 +44,9 @@ enum Host {
 
 /// Makes a database on the server of this URL, and gives the URL of the new one.
 pub async fn new_database(server: &str) -> Result<String, String> {
-    let name = format!("checker_{}", uuid::Uuid::new_v4().simple());
-    execute(server, &format!("CREATE DATABASE {name}")).await?;
-    let (base, _) = server.rsplit_once('/').ok_or("the URL names no database")?;
-    Ok(format!("{base}/{name}"))
+    let made = time::timeout(STATEMENT_LIMIT, sql::create_database(server, "checker")).await;
+    let made = made.map_err(|_| "Postgres does not make a database".to_owned())?;
+    made.map_err(|e| format!("Postgres refuses to make a database: {e}"))
 }
 
 /// The server that scripts/with-postgres started, or that somebody names.
@@ -59,15 +57,11 @@ pub fn url() -> Result<String, String> {
 }
 
 async fn execute(url: &str, sql: &str) -> Result<(), String> {
-    let work = async {
-        let mut connection = PgConnection::connect(url).await?;
-        let sql = sqlx::AssertSqlSafe(sql.to_owned());
-        sqlx::raw_sql(sql).execute(&mut connection).await?;
-        connection.close().await
-    };
+    let work = sql::execute(url, sql);
     let done = time::timeout(STATEMENT_LIMIT, work).await;
     let done = done.map_err(|_| format!("Postgres does not answer {sql}"))?;
-    done.map_err(|e| format!("Postgres refuses {sql}: {e}"))
+    done.map(drop)
+        .map_err(|e| format!("Postgres refuses {sql}: {e}"))
 }
 
 impl Postgres {

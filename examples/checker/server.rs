@@ -4,7 +4,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::{
     ffi::OsString,
     fs::File,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -39,8 +39,8 @@ pub struct Server {
 impl Server {
     /// On a free port, not started.
     pub fn new(binary: PathBuf, folder: &Path, database_url: &str) -> Result<Self, String> {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = free.map_err(|e| format!("no free port: {e}"))?;
+        let port = testkit::free_port().map_err(|e| format!("no free port: {e}"))?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         Ok(Self {
             address,
             binary,

@@ -3,7 +3,7 @@
 use super::serve;
 use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
-use testkit::{Database, Socket, Store, apply, both_stores, patiently, rstest};
+use testkit::{Database, Store, apply, both_stores, patiently, rstest};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,

@@ -1,12 +1,8 @@
 //! A PgBouncer of a test's own.
 
-use std::{
-    fs, io,
-    net::{SocketAddr, TcpListener},
-    process::Stdio,
-};
+use std::{fs, net::SocketAddr, process::Stdio};
 use tempfile::TempDir;
-use testkit::patiently;
+use testkit::{free_port, patiently, program};
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
@@ -24,33 +20,25 @@ impl PgBouncer {
     /// Starts one on a free port before the Postgres of this URL. The settings are lines of its
     /// configuration; a setting that is absent has PgBouncer's own default.
     pub async fn before(postgres: &str, settings: &[&str]) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = free.expect("a free port");
+        let port = free_port().expect("a free port");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("pgbouncer.ini");
         let mut url = url::Url::parse(postgres).expect("a URL");
         fs::write(&path, configuration(&url, address, settings)).expect("a file");
-        let spawn = |program: &str| {
-            let mut command = Command::new(program);
-            // It refuses to run as root; Postgres' package brings a user for it.
-            if rustix::process::geteuid().is_root() {
-                command.args(["-u", "postgres"]);
-            }
-            command
-                .arg(&path)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .kill_on_drop(true)
-                .spawn()
-        };
-        // Debian puts it where only root looks.
-        let spawned = match spawn("pgbouncer") {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => spawn("/usr/sbin/pgbouncer"),
-            spawned => spawned,
-        };
-        let missing =
-            "pgbouncer is missing: install it (on Debian the package pgbouncer); scripts/test does";
+        let mut command = Command::new(program("pgbouncer"));
+        // It refuses to run as root; Postgres' package brings a user for it.
+        if rustix::process::geteuid().is_root() {
+            command.args(["-u", "postgres"]);
+        }
+        let spawned = command
+            .arg(&path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        let missing = "pgbouncer is missing: install it (on Debian the package pgbouncer)";
         let child = spawned.expect(missing);
         patiently("PgBouncer to listen", async {
             while TcpStream::connect(address).await.is_err() {

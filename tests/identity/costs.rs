@@ -13,7 +13,7 @@ async fn a_hidden_message_is_not_read(store: Store) {
     let chat = carl.chat("general").await;
     let message = carl.say(chat, "secret").await;
     let rename = "ALTER TABLE message RENAME COLUMN content TO hidden";
-    server.database.alter(rename).await;
+    server.database.execute(rename).await;
     for id in [message, message + 1] {
         let refused = stranger.client.get(&format!("/message/{id}")).await;
         refused.expect_error(404, "message_not_found");

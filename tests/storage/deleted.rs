@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use std::{fs, os::unix::fs::symlink, path::Path};
-use testkit::{Database, Process, Store, patiently};
+use testkit::{Database, Process, patiently};
 
 /// How often a text is in the files of a database.
 fn copies(folder: &Path, text: &str) -> usize {

@@ -8,7 +8,7 @@ async fn refused_unread(store: Store, break_it: &str, broken: (u16, &str), paths
     let (carl, stranger) = (server.person("carl").await, server.person("otto").await);
     let chat = carl.chat("general").await;
     carl.say(chat, "secret").await;
-    server.database.alter(break_it).await;
+    server.database.execute(break_it).await;
     for path in paths {
         let path = path.replace("{chat}", &chat.to_string());
         let refused = stranger.client.get(&path).await;

@@ -1,9 +1,8 @@
 //! What tests look at: the shape of JSON, lists page by page, and the database itself.
 
-use super::{Client, Database};
+use super::Client;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{Connection, PgConnection, SqliteConnection};
 
 /// Checks that this is an object with exactly these keys.
 #[track_caller]
@@ -73,19 +72,4 @@ fn next_link(header: &str) -> Option<String> {
         .strip_prefix('<')
         .and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
     Some(path.expect("a link to the next page").to_owned())
-}
-
-impl Database {
-    /// What the database keeps of passwords, by user.
-    pub async fn stored_passwords(&self) -> Vec<(i64, String)> {
-        const SQL: &str = "SELECT customer_id, password FROM customer ORDER BY customer_id";
-        let rows = if self.url.starts_with("postgres") {
-            let mut connection = PgConnection::connect(&self.url).await.expect("Postgres");
-            sqlx::query_as(SQL).fetch_all(&mut connection).await
-        } else {
-            let mut connection = SqliteConnection::connect(&self.url).await.expect("SQLite");
-            sqlx::query_as(SQL).fetch_all(&mut connection).await
-        };
-        rows.expect("passwords")
-    }
 }

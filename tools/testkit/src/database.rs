@@ -1,9 +1,8 @@
 //! A database of its own for every test.
 
-use super::patiently;
-use sqlx::{Connection, PgConnection, SqliteConnection};
+use super::{patiently, sql};
+use sqlx::{Connection, FromRow, PgConnection, postgres::PgRow, sqlite::SqliteRow};
 use tempfile::TempDir;
-use uuid::Uuid;
 
 /// Which store a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,60 +27,63 @@ impl Database {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = match store {
             Store::Sqlite => format!("sqlite://{}/messaging.db", folder.path().display()),
-            Store::Postgres => new_postgres_database().await,
+            Store::Postgres => {
+                let server = super::postgres::server_url().await;
+                let made = sql::create_database(&server, "test").await;
+                made.expect("a database on the Postgres of the tests")
+            }
         };
         Self { url, folder }
     }
 }
 
-/// Makes a database on the server of the tests and gives its URL.
-async fn new_postgres_database() -> String {
-    let server = super::postgres::server_url().await;
-    let name = format!("test_{}", Uuid::new_v4().simple());
-    let mut connection = PgConnection::connect(&server)
-        .await
-        .expect("the Postgres of the tests");
-    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-    sqlx::query(create)
-        .execute(&mut connection)
-        .await
-        .expect("a new database");
-    connection.close().await.expect("a closed connection");
-    let (base, _) = server.rsplit_once('/').expect("a URL with a database");
-    format!("{base}/{name}")
-}
-
 impl Database {
-    /// Executes a statement beside the server.
-    pub async fn execute(&self, sql: String) {
-        let sql = sqlx::AssertSqlSafe(sql);
-        if self.url.starts_with("sqlite") {
-            let mut connection = self.sqlite().await;
-            sqlx::raw_sql(sql).execute(&mut connection).await.map(drop)
-        } else {
-            let mut connection = self.postgres().await;
-            sqlx::raw_sql(sql).execute(&mut connection).await.map(drop)
-        }
-        .expect("a statement beside the server");
+    /// Executes statements beside the server; gives the number of rows that they changed.
+    pub async fn execute(&self, statements: impl AsRef<str>) -> u64 {
+        let statements = statements.as_ref();
+        let done = sql::execute(&self.url, statements).await;
+        done.unwrap_or_else(|e| panic!("{statements}: {e}"))
+    }
+
+    /// Executes statements that must change a row.
+    pub async fn run(&self, statements: &str) {
+        let changed = self.execute(statements).await;
+        assert!(changed > 0, "nothing changed by {statements}");
     }
 
     /// The one number that a query beside the server gives.
-    pub async fn number(&self, sql: String) -> i64 {
-        let sql = sqlx::AssertSqlSafe(sql);
-        if self.url.starts_with("sqlite") {
-            let mut connection = self.sqlite().await;
-            sqlx::query_scalar(sql).fetch_one(&mut connection).await
-        } else {
-            let mut connection = self.postgres().await;
-            sqlx::query_scalar(sql).fetch_one(&mut connection).await
-        }
-        .expect("a number")
+    pub async fn number(&self, query: impl AsRef<str>) -> i64 {
+        let query = query.as_ref();
+        let number = sql::number(&self.url, query).await;
+        number.unwrap_or_else(|e| panic!("{query}: {e}"))
+    }
+
+    /// The rows of a query beside the server.
+    async fn rows<T>(&self, query: &str) -> Vec<T>
+    where
+        T: Send + Unpin + for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow>,
+    {
+        let rows = sql::rows(&self.url, query).await;
+        rows.unwrap_or_else(|e| panic!("{query}: {e}"))
+    }
+
+    /// The stored passwords, by user id.
+    pub async fn stored_passwords(&self) -> Vec<(i64, String)> {
+        self.rows("SELECT customer_id, password FROM customer ORDER BY customer_id")
+            .await
+    }
+
+    /// The stored hashes of tokens, by session id.
+    pub async fn stored_token_hashes(&self) -> Vec<Vec<u8>> {
+        let query = "SELECT token_hash FROM session ORDER BY session_id";
+        let rows: Vec<(Vec<u8>,)> = self.rows(query).await;
+        rows.into_iter().map(|row| row.0).collect()
     }
 
     /// Waits until a query beside the server gives this number. Each look is a connection of its own,
     /// which paces the loop.
     pub async fn until(&self, sql: &str, expected: i64) {
-        let reached = async { while self.number(sql.to_owned()).await != expected {} };
+        let reached = async { while self.number(sql).await != expected {} };
         patiently(sql, reached).await;
     }
 
@@ -101,18 +103,12 @@ impl Database {
              FROM numbers, chat c WHERE c.chat_id = {chat} ORDER BY n; \
              UPDATE chat SET seq = seq + {messages} WHERE chat_id = {chat}"
         );
-        self.execute(fill).await;
+        self.execute(&fill).await;
     }
 
     /// A connection of the test's own.
     pub async fn postgres(&self) -> PgConnection {
         PgConnection::connect(&self.url)
-            .await
-            .expect("the test's database")
-    }
-
-    async fn sqlite(&self) -> SqliteConnection {
-        SqliteConnection::connect(&self.url)
             .await
             .expect("the test's database")
     }

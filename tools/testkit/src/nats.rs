@@ -1,7 +1,7 @@
 //! A NATS server of a test's own, which may be killed and started again.
 
-use super::patiently;
-use std::{io, net::TcpListener, process::Stdio};
+use super::{free_port, nats_server, patiently};
+use std::io;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -20,9 +20,8 @@ pub struct Nats {
 impl Nats {
     /// Starts one on a free port and waits until it answers.
     pub async fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let mut nats = Self {
-            port: free.expect("a free port").port(),
+            port: free_port().expect("a free port"),
             folder: tempfile::tempdir().expect("a temporary folder"),
             child: None,
         };
@@ -37,24 +36,10 @@ impl Nats {
 
     /// Starts it again after `kill`, on the same port.
     pub async fn restart(&mut self) {
-        let spawn = |program: &str| {
-            Command::new(program)
-                .args(["--addr", "127.0.0.1", "--port", &self.port.to_string()])
-                .current_dir(self.folder.path())
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .kill_on_drop(true)
-                .spawn()
-        };
-        // Debian puts it where only root looks.
-        let spawned = match spawn("nats-server") {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => spawn("/usr/sbin/nats-server"),
-            spawned => spawned,
-        };
-        let missing = "nats-server is missing: install it (on Debian the package nats-server); \
-                       scripts/test does";
-        self.child = Some(spawned.expect(missing));
+        let mut command = Command::from(nats_server(self.port));
+        let command = command.current_dir(self.folder.path()).kill_on_drop(true);
+        let missing = "nats-server is missing: install it (on Debian the package nats-server)";
+        self.child = Some(command.spawn().expect(missing));
         patiently("nats-server to answer", async {
             while greeting(self.port).await.is_err() {
                 tokio::task::yield_now().await;

@@ -1,12 +1,7 @@
 //! An nginx of a test's own, with the configuration that is shipped.
 
-use super::patiently;
-use std::{
-    fs, io,
-    net::{SocketAddr, TcpListener},
-    path::Path,
-    process::Stdio,
-};
+use super::{free_port, patiently, program};
+use std::{fs, net::SocketAddr, path::Path, process::Stdio};
 use tempfile::TempDir;
 use tokio::{
     net::TcpStream,
@@ -24,33 +19,24 @@ pub struct Nginx {
 impl Nginx {
     /// Starts one on a free port before these three servers.
     pub async fn before(servers: [SocketAddr; 3]) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = free.expect("a free port");
+        let port = free_port().expect("a free port");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("nginx.conf");
         fs::write(&path, configuration(folder.path(), address, servers)).expect("a file");
-        let spawn = |program: &str| {
-            Command::new(program)
-                .arg("-c")
-                .arg(&path)
-                .arg("-p")
-                .arg(folder.path())
-                .args(["-e", "stderr"])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                // Of each server that is down: that is what the test is about.
-                .stderr(Stdio::null())
-                .kill_on_drop(true)
-                .spawn()
-        };
-        // Debian puts it where only root looks.
-        let spawned = match spawn("nginx") {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => spawn("/usr/sbin/nginx"),
-            spawned => spawned,
-        };
-        let missing =
-            "nginx is missing: install it (on Debian the package nginx); scripts/test does";
-        let child = spawned.expect(missing);
+        let spawned = Command::new(program("nginx"))
+            .arg("-c")
+            .arg(&path)
+            .arg("-p")
+            .arg(folder.path())
+            .args(["-e", "stderr"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            // One line for each server that is down, which the test intends.
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        let child = spawned.expect("nginx is missing: install it (on Debian the package nginx)");
         patiently("nginx to listen", async {
             while TcpStream::connect(address).await.is_err() {
                 tokio::task::yield_now().await;

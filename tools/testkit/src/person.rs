@@ -1,8 +1,7 @@
 //! Somebody signed in, for servers where everyone must be.
 
-use super::{Client, Database, Server, Socket, Store};
+use super::{Client, Server, Socket, Store};
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection, SqliteConnection};
 
 /// What everyone's password is, unless a test says otherwise.
 pub const PASSWORD: &str = "correct horse";
@@ -95,40 +94,5 @@ impl Client {
     pub async fn login(&self, name: &str, password: &str) -> Value {
         let body = json!({ "username": name, "password": password });
         self.post("/login", body).await.expect(200)
-    }
-}
-
-impl Database {
-    /// Changes rows behind the server's back.
-    pub async fn run(&self, text: &str) {
-        assert!(self.alter(text).await > 0, "nothing changed by {text}");
-    }
-
-    /// Changes the database behind the server's back; gives how many rows.
-    pub async fn alter(&self, text: &str) -> u64 {
-        let sql = sqlx::AssertSqlSafe(text.to_owned());
-        let changed = if self.url.starts_with("postgres") {
-            let mut connection = PgConnection::connect(&self.url).await.expect("Postgres");
-            let done = sqlx::query(sql).execute(&mut connection).await;
-            done.map(|done| done.rows_affected())
-        } else {
-            let mut connection = SqliteConnection::connect(&self.url).await.expect("SQLite");
-            let done = sqlx::query(sql).execute(&mut connection).await;
-            done.map(|done| done.rows_affected())
-        };
-        changed.expect(text)
-    }
-
-    /// What the database keeps of tokens.
-    pub async fn stored_token_hashes(&self) -> Vec<Vec<u8>> {
-        const SQL: &str = "SELECT token_hash FROM session ORDER BY session_id";
-        let rows = if self.url.starts_with("postgres") {
-            let mut connection = PgConnection::connect(&self.url).await.expect("Postgres");
-            sqlx::query_scalar(SQL).fetch_all(&mut connection).await
-        } else {
-            let mut connection = SqliteConnection::connect(&self.url).await.expect("SQLite");
-            sqlx::query_scalar(SQL).fetch_all(&mut connection).await
-        };
-        rows.expect("hashes")
     }
 }
