@@ -15,7 +15,7 @@ pub enum Role {
     Member,
     /// Runs the chat.
     Admin,
-    /// Whom the request is about.
+    /// The user that the request is about.
     Own,
 }
 
@@ -30,14 +30,14 @@ impl Role {
     ];
 }
 
-/// The people, and where they play.
+/// The four users and their server.
 pub struct Actors {
     /// The server.
     pub server: Server,
     stranger: Person,
     member: Person,
     admin: Person,
-    /// Whom requests are about.
+    /// The user that requests are about.
     pub own: Person,
 }
 
@@ -45,13 +45,13 @@ pub struct Actors {
 pub struct Scene {
     /// A chat that the admin made.
     pub chat: i64,
-    /// A message in it, of whom requests are about.
+    /// A message in it by the user that requests are about.
     pub message: i64,
-    /// What only members see: a part of the chat's name and of the message's text.
+    /// A part of the chat's name and of the message's text, which members alone see.
     pub secret: String,
-    /// The session of whom requests are about.
+    /// A session of the user that requests are about.
     pub session: i64,
-    /// Somebody who is not in the chat.
+    /// A user outside the chat.
     pub newcomer: i64,
 }
 
@@ -60,7 +60,7 @@ fn new_name(role: &str) -> String {
 }
 
 impl Actors {
-    /// Signs everyone up and in.
+    /// Makes the users and signs them in.
     pub async fn sign_up(server: Server) -> Self {
         Self {
             stranger: server.person(&new_name("stranger")).await,
@@ -71,7 +71,7 @@ impl Actors {
         }
     }
 
-    /// Who plays a role; nobody plays nobody.
+    /// The user of a role; none for callers without a session.
     pub fn person(&self, role: Role) -> Option<&Person> {
         match role {
             Role::Nobody => None,
@@ -82,8 +82,8 @@ impl Actors {
         }
     }
 
-    /// All that is stored of a scene, as those see it who may: the chat, its members, its messages, the
-    /// user whom requests are about, how far they have read, and their sessions.
+    /// The stored state of a scene, read with full rights: the chat, its members, its messages, the user
+    /// that requests are about, the read position and the sessions of that user.
     pub async fn state(&self, scene: &Scene) -> Vec<Value> {
         let Scene { chat, message, .. } = scene;
         let mut state = Vec::new();
@@ -105,7 +105,7 @@ impl Actors {
         state
     }
 
-    /// A new scene. Whoever lost their session or their life in the last one is replaced.
+    /// A new scene. A user without a session, or deleted in the last scene, is replaced.
     pub async fn scene(&mut self) -> Scene {
         for (person, role) in [
             (&mut self.stranger, "stranger"),

@@ -63,8 +63,7 @@ async fn upgrade(actors: &Actors, who: Option<&Person>) -> String {
     }
 }
 
-/// The path about the scene's chat and message and about whom requests are about; who is added is
-/// a newcomer, or whoever asks for themselves.
+/// The path with the ids of the scene. The user that a request adds is a new one, or the caller.
 fn fill(actors: &Actors, scene: &Scene, role: Role, method: &str, template: &str) -> String {
     let adding = method == "GET" && template.starts_with("/chat/user/{user_id}?");
     let user = match adding && role != Role::Own {
@@ -121,7 +120,7 @@ fn read_folder(folder: &Path, found: &mut BTreeSet<String>) {
         } else {
             let text = fs::read_to_string(&path).expect("a source");
             for call in text.split(".route(").skip(1) {
-                // What is not written out are the files of the page, which are for everyone.
+                // Paths that are not written out are files of the page, which are public.
                 if call.trim_start().starts_with('"') {
                     read_route(call, found);
                 }

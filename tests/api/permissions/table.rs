@@ -1,6 +1,6 @@
 //! The table of the document.
 
-/// A table's rows: what is asked, and what each role gets, in the order of the columns.
+/// The rows of a table: a request, and the answer for each role in the order of the columns.
 pub struct Table {
     /// The rows.
     pub rows: Vec<(String, Vec<String>)>,
@@ -32,7 +32,7 @@ impl Table {
         }
     }
 
-    /// What is asked, row by row, without query strings.
+    /// The requests, row by row, without query strings.
     pub fn names(&self) -> impl Iterator<Item = String> {
         let without_query = |name: &String| name.split('?').next().unwrap_or_default().to_owned();
         self.rows.iter().map(move |(name, _)| without_query(name))

@@ -1,4 +1,4 @@
-//! What tests look at: the shape of JSON, lists page by page, and the database itself.
+//! Assertions on JSON, and lists page by page.
 
 use super::Client;
 use chrono::{DateTime, Utc};
@@ -19,8 +19,8 @@ pub fn assert_keys(value: &Value, keys: &[&str]) {
     assert_eq!(present, expected, "{value}");
 }
 
-/// Checks that this is a time as the contract has them (RFC 3339, UTC, milliseconds), and that it
-/// was just now.
+/// Checks that this is a time in the form of the contract (RFC 3339, UTC, milliseconds), less than
+/// a minute old.
 #[track_caller]
 pub fn assert_now(value: &Value) {
     let text = value.as_str().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What `docs/asyncapi.yaml` says of the frames. Every frame of a test is held against it: what the
-//! server sends must be described there to the last key, and what it accepted must be allowed there.
+//! The frames of `docs/asyncapi.yaml`. Every frame of a test is checked against it: the document must
+//! describe each key of the server's frames, and must allow each frame that the server accepted.
 
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
@@ -7,23 +7,23 @@ use std::{collections::HashMap, sync::OnceLock};
 
 const TEXT: &str = include_str!("../../../docs/asyncapi.yaml");
 
-/// What a schema may be made of.
+/// The keywords that combine schemas.
 const PARTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 
 /// The document with its schemas, compiled.
 pub struct Document {
     /// The document itself.
     pub value: Value,
-    /// What a client may send, by type.
+    /// Frames of clients, by type.
     pub sent: HashMap<String, Validator>,
-    /// What the server sends besides acks, by type.
+    /// Frames of the server except acks, by type.
     pub received: HashMap<String, Validator>,
-    /// Acks, by the type of what they answer.
+    /// Acks, by the type of the frame that they answer.
     pub acks: HashMap<String, Validator>,
 }
 
 impl Document {
-    /// The one that is served.
+    /// The document that the server serves.
     pub fn get() -> &'static Self {
         static DOCUMENT: OnceLock<Document> = OnceLock::new();
         DOCUMENT.get_or_init(|| Self::read(TEXT))
@@ -72,7 +72,7 @@ impl Document {
         self.received.insert(kind, validator);
     }
 
-    /// What a reference, or a chain of them, points at.
+    /// The target of a reference, or of a chain of references.
     pub fn resolve<'a>(&'a self, mut value: &'a Value) -> &'a Value {
         while let Some(path) = value["$ref"].as_str() {
             let path = path.strip_prefix('#').expect("a reference within");
@@ -81,7 +81,7 @@ impl Document {
         value
     }
 
-    /// Of a message's payload; `closed` where it must name every key.
+    /// The validator of a message's payload. If `closed`, the schema must name every key.
     fn validator(&self, message: &Value, closed: bool) -> Validator {
         let mut schema = self.inlined(&self.resolve(message)["payload"]);
         if closed {
@@ -94,7 +94,7 @@ impl Document {
             .expect("a schema")
     }
 
-    /// The same with what its references point at in their places.
+    /// The value with its references replaced by their targets.
     fn inlined(&self, value: &Value) -> Value {
         match self.resolve(value) {
             Value::Object(fields) => fields
@@ -106,7 +106,8 @@ impl Document {
         }
     }
 
-    /// What is wrong with a frame of the server, which answers a frame of this type if it is known.
+    /// The fault of a server's frame, if any. `answered` is the type of the frame that it answers, if
+    /// known.
     pub fn complaint(&self, frame: &Value, answered: Option<&str>) -> Option<String> {
         let kind = frame["type"].as_str().unwrap_or_default();
         match (kind, answered) {
@@ -127,7 +128,7 @@ impl Document {
         }
     }
 
-    /// What is wrong with a frame of a client.
+    /// The fault of a client's frame, if any.
     pub fn complaint_of_sent(&self, frame: &Value) -> Option<String> {
         let kind = frame["type"].as_str().unwrap_or_default();
         match self.sent.get(kind) {
@@ -167,8 +168,8 @@ fn close(schema: &mut Value) {
     }
 }
 
-/// The same for what is inside of its objects and lists. Not for the parts of the schema itself,
-/// none of which names every key.
+/// Closes the schemas of properties and items. The parts of a combined schema stay open, because each
+/// names some of the keys.
 fn close_within(schema: &mut Value) {
     let Some(schema) = schema.as_object_mut() else {
         return;
@@ -186,17 +187,17 @@ fn close_within(schema: &mut Value) {
     }
 }
 
-/// Watches one socket: what it sends and what comes back.
+/// Checks the frames of one socket, in both directions.
 #[derive(Default)]
 pub struct Watch {
-    /// Frames with an id that were sent and not answered, by their id.
+    /// Frames with an id that have no answer yet, by id.
     asked: HashMap<String, Value>,
-    /// Frames without one whose broadcast has not come.
+    /// Frames without an id that have no broadcast yet.
     unnamed: Vec<Value>,
 }
 
 impl Watch {
-    /// Takes note of a text that was sent. Whether it is allowed matters only once it is accepted.
+    /// Records a text that was sent. It is checked once the server accepts it.
     pub fn sent(&mut self, text: &str) {
         let Ok(Value::Object(frame)) = serde_json::from_str(text) else {
             return;
@@ -209,7 +210,7 @@ impl Watch {
         }
     }
 
-    /// Holds a text that came against the document.
+    /// Checks a text that came.
     #[track_caller]
     pub fn received(&mut self, text: &str) {
         let frame: Value = serde_json::from_str(text).expect("a frame of JSON");
@@ -223,7 +224,7 @@ impl Watch {
             kind if kind == "ack" => asked,
             kind if kind == "error" => {
                 if frame.get("id").is_none() {
-                    // Nobody knows which of them it is about.
+                    // The error may be about any of them.
                     self.unnamed.clear();
                 }
                 None
@@ -243,7 +244,7 @@ impl Watch {
     }
 }
 
-/// Whether a broadcast tells of just what a frame asked.
+/// Whether a broadcast is the effect of a frame.
 fn answers(broadcast: &Value, sent: &Value) -> bool {
     let empty = Map::new();
     let asked = sent["content"].as_object().unwrap_or(&empty);

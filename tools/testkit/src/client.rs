@@ -5,26 +5,26 @@ use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
-/// How many requests `say_many` has under way: enough for the writer to gather batches.
+/// The number of requests that `say_many` has under way: enough for the writer to gather batches.
 const SENDING_AT_ONCE: usize = 32;
 
-/// Asks one server.
+/// A REST client of one server.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     base: String,
-    /// What it proves itself with.
+    /// The token of its requests, if any.
     token: Option<String>,
 }
 
-/// What it answered.
+/// An answer.
 #[derive(Debug)]
 pub struct Reply {
     /// The status.
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body as JSON; null where it was empty or something else.
+    /// The body as JSON; null if it was empty or not JSON.
     pub body: Value,
 }
 
@@ -36,7 +36,7 @@ impl Reply {
         self.body
     }
 
-    /// Checks that this is an error as the contract has them: the status, the code, and a sentence.
+    /// Checks that this is an error with this status, this code and a sentence.
     #[track_caller]
     pub fn expect_error(self, status: u16, code: &str) -> Value {
         assert_eq!(
@@ -52,7 +52,7 @@ impl Reply {
         self.body
     }
 
-    /// A header, empty where it is missing.
+    /// A header; empty if absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
@@ -71,7 +71,7 @@ impl Client {
         }
     }
 
-    /// The same, with this token as its proof.
+    /// A client with this token.
     pub fn with_token(&self, token: &str) -> Self {
         Self {
             token: Some(token.to_owned()),
@@ -88,7 +88,7 @@ impl Client {
         }
     }
 
-    /// Sends a request that was built, and holds the answer against the API's document.
+    /// Sends a request, and checks the answer against the OpenAPI document.
     pub async fn send(&self, request: RequestBuilder) -> Reply {
         let request = request.build().expect("a request");
         let (method, path) = (request.method().clone(), request.url().path().to_owned());
@@ -107,19 +107,19 @@ impl Client {
         reply
     }
 
-    /// GET
+    /// Sends a GET.
     pub async fn get(&self, path: &str) -> Reply {
         self.send(self.request(Method::GET, path)).await
     }
 
-    /// POST with a JSON body.
+    /// Sends a POST with a JSON body.
     pub async fn post(&self, path: &str, body: Value) -> Reply {
         self.send(self.request(Method::POST, path).json(&body))
             .await
     }
 
-    /// POST with a JSON body to where nobody may answer, or a proxy instead of the server; gives the
-    /// status and the body of an answer.
+    /// Sends a POST with a JSON body to an address that may be dead or a proxy; gives the status and
+    /// the body of the answer, if one comes.
     pub async fn try_post(&self, path: &str, body: &Value) -> Option<(u16, Value)> {
         let request = self.request(Method::POST, path).json(body);
         let answer = super::patiently("an answer, or none", request.send()).await;
@@ -128,17 +128,17 @@ impl Client {
         Some((status, answer.json().await.ok()?))
     }
 
-    /// PUT with a JSON body.
+    /// Sends a PUT with a JSON body.
     pub async fn put(&self, path: &str, body: Value) -> Reply {
         self.send(self.request(Method::PUT, path).json(&body)).await
     }
 
-    /// DELETE
+    /// Sends a DELETE.
     pub async fn delete(&self, path: &str) -> Reply {
         self.send(self.request(Method::DELETE, path)).await
     }
 
-    /// Makes a user and gives their id.
+    /// Makes a user and gives its id.
     pub async fn new_user(&self, name: &str) -> i64 {
         let body = json!({ "username": name, "password": "correct horse" });
         let user = self.post("/user", body).await.expect(201);
@@ -162,7 +162,7 @@ impl Client {
             .expect(201)
     }
 
-    /// Sends so many messages, several at a time, in no particular order.
+    /// Sends `count` messages, several at a time, in any order.
     pub async fn say_many(&self, user: i64, chat: i64, count: usize) {
         let texts: Vec<String> = (0..count).map(|n| format!("message {n}")).collect();
         let sending = texts.iter().map(|text| self.say(user, chat, text));

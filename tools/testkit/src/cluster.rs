@@ -1,4 +1,4 @@
-//! Some servers, one database, one NATS.
+//! Several servers on one database, linked by NATS.
 
 use super::{Client, Nats, Server, Socket, Store, change, patiently};
 use serde_json::{Value, json};
@@ -18,12 +18,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts so many, and waits until they hear each other.
+    /// Starts `count` servers, and waits until they are linked.
     pub async fn open(count: usize) -> Self {
         Self::open_with(count, &[]).await
     }
 
-    /// The same, with these flags.
+    /// Starts `count` servers with these flags.
     pub async fn open_with(count: usize, flags: &[&str]) -> Self {
         let nats = Nats::start().await;
         let url = nats.url();
@@ -31,7 +31,7 @@ impl Cluster {
         Self::start(nats, &urls, flags).await
     }
 
-    /// The same, each linked by a URL of its own.
+    /// Starts a server for each URL of the link.
     pub async fn linked_by(nats: Nats, urls: &[&str]) -> Self {
         Self::start(nats, urls, &[]).await
     }
@@ -64,7 +64,7 @@ impl Cluster {
         self.nodes[node].client()
     }
 
-    /// Waits until every node's link is so.
+    /// Waits until every node's link has this state.
     pub async fn until_link(&self, state: &str) {
         for node in &self.nodes {
             until_link(&node.client(), state).await;
@@ -83,8 +83,7 @@ impl Cluster {
         self.client(node).say(self.carl, self.chat, text).await
     }
 
-    /// Sends messages through one node until one comes on a socket of another without the
-    /// database's help: from then on it hears the chat.
+    /// Sends messages through one node until one reaches a socket of another node over the link.
     pub async fn until_heard(&self, from: usize, socket: &mut Socket) {
         patiently("a message over the link", async {
             loop {
@@ -103,14 +102,14 @@ impl Cluster {
         .await;
     }
 
-    /// The same from the first node, where there is a link.
+    /// Does so from the first node, if there is a link.
     pub async fn until_heard_if(&self, linked: bool, socket: &mut Socket) {
         if linked {
             self.until_heard(0, socket).await;
         }
     }
 
-    /// Who is in the chat, as a node tells someone who connects to it; they leave again.
+    /// The users in the chat, as a node lists them to a user that connects and leaves again.
     pub async fn online(&self, node: usize, user: i64) -> Vec<i64> {
         let mut socket = self.nodes[node].socket().await;
         let ack = socket.enter(user, self.chat).await;
@@ -129,7 +128,7 @@ impl Cluster {
     }
 }
 
-/// Waits until a node says that its link is so.
+/// Waits until a node's link has this state.
 pub async fn until_link(client: &Client, state: &str) {
     patiently(&format!("the link to be {state}"), async {
         while client.get("/health/ready").await.expect(200)["link"] != state {
@@ -139,7 +138,7 @@ pub async fn until_link(client: &Client, state: &str) {
     .await;
 }
 
-/// The frame of somebody coming or going.
+/// The frame `join` or `leave` of a user.
 pub fn passing(kind: &str, name: &str, user: i64, chat: i64) -> Value {
     json!({ "type": kind, "content": name, "chatId": chat, "customerId": user })
 }

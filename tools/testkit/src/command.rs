@@ -1,4 +1,4 @@
-//! The binary's commands, which do one thing and end.
+//! Commands of the binary.
 
 use super::{Database, patiently, process::command};
 use std::process::{Output, Stdio};
@@ -7,26 +7,26 @@ use tokio::{
     process::{Child, ChildStdin, Command},
 };
 
-/// How a command ended.
+/// The end of a command.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its exit code; none where it was killed.
+    /// The exit code; none if it was killed.
     pub code: Option<i32>,
-    /// Its standard output.
+    /// The standard output.
     pub output: Vec<u8>,
-    /// Its standard error.
+    /// The standard error.
     pub errors: String,
 }
 
 impl Ended {
-    /// Checks that all went well; gives its standard output.
+    /// Checks that it succeeded; gives its standard output.
     #[track_caller]
     pub fn expect_success(self) -> Vec<u8> {
         assert_eq!(self.code, Some(0), "{}", self.errors);
         self.output
     }
 
-    /// Checks that it failed, and said so in these words; gives all that it said.
+    /// Checks that it failed with these words; gives its standard error.
     #[track_caller]
     pub fn expect_failure(self, words: &[&str]) -> String {
         assert_eq!(self.code, Some(1), "{self:?}");
@@ -54,12 +54,12 @@ impl From<Output> for Ended {
 }
 
 impl Database {
-    /// Runs a command on it, with nothing on its standard input.
+    /// Runs a command on this database, without input.
     pub async fn command(&self, args: &[&str]) -> Ended {
         self.command_with(args, b"").await
     }
 
-    /// The same with this on its standard input.
+    /// Runs a command on this database, with this input.
     pub async fn command_with(&self, args: &[&str], input: &[u8]) -> Ended {
         let (child, mut stdin) = self.begin_command(args);
         let feeding = async move {
@@ -72,7 +72,7 @@ impl Database {
         output.expect("how it ended").into()
     }
 
-    /// Begins a command, to be fed by hand.
+    /// Begins a command, and gives its input to the caller.
     pub fn begin_command(&self, args: &[&str]) -> (Child, ChildStdin) {
         let mut command: Command = command(
             self.folder.path(),
@@ -84,12 +84,12 @@ impl Database {
         (child, stdin)
     }
 
-    /// Everything that it holds, as the binary exports it.
+    /// The archive of this database, made by the binary.
     pub async fn export(&self) -> Vec<u8> {
         self.command(&["export"]).await.expect_success()
     }
 
-    /// Fills it from an export.
+    /// Imports an archive.
     pub async fn import(&self, archive: &[u8]) -> Ended {
         self.command_with(&["import"], archive).await
     }

@@ -1,10 +1,10 @@
-//! A database of its own for every test.
+//! A database for each test.
 
 use super::{patiently, sql};
 use sqlx::{Connection, FromRow, PgConnection, postgres::PgRow, sqlite::SqliteRow};
 use tempfile::TempDir;
 
-/// Which store a test runs on.
+/// The store of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
     /// The embedded file.
@@ -13,16 +13,16 @@ pub enum Store {
     Postgres,
 }
 
-/// An empty database; its folder goes with it, its server is a temporary one.
+/// A database. Its folder is removed with it; a Postgres database goes with its temporary server.
 pub struct Database {
-    /// What `DATABASE_URL` would be.
+    /// The value of `DATABASE_URL`.
     pub url: String,
-    /// A folder that only this test uses.
+    /// The folder of the test.
     pub folder: TempDir,
 }
 
 impl Database {
-    /// Makes one.
+    /// Makes an empty one.
     pub async fn new(store: Store) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = match store {
@@ -80,14 +80,14 @@ impl Database {
         rows.into_iter().map(|row| row.0).collect()
     }
 
-    /// Waits until a query beside the server gives this number. Each look is a connection of its own,
+    /// Waits until a query beside the server gives this number. Each query has a connection of its own,
     /// which paces the loop.
     pub async fn until(&self, sql: &str, expected: i64) {
         let reached = async { while self.number(sql).await != expected {} };
         patiently(sql, reached).await;
     }
 
-    /// Puts so many messages of a user into a chat, at its end.
+    /// Appends this number of messages of a user to a chat.
     pub async fn fill(&self, chat: i64, user: i64, messages: i64, text: &str) {
         let numbers = if self.url.starts_with("sqlite") {
             format!(
@@ -106,7 +106,7 @@ impl Database {
         self.execute(&fill).await;
     }
 
-    /// A connection of the test's own.
+    /// A connection to the Postgres database.
     pub async fn postgres(&self) -> PgConnection {
         PgConnection::connect(&self.url)
             .await

@@ -1,4 +1,4 @@
-//! A NATS server of a test's own, which may be killed and started again.
+//! A NATS server that a test may kill and start again.
 
 use super::{free_port, nats_server, patiently};
 use std::io;
@@ -11,7 +11,7 @@ use tokio::{
 
 /// A running nats-server. Dropping it kills it.
 pub struct Nats {
-    /// Where it listens, always the same.
+    /// The port, which stays the same.
     pub port: u16,
     folder: TempDir,
     child: Option<Child>,
@@ -29,7 +29,7 @@ impl Nats {
         nats
     }
 
-    /// What `NATS_URL` would be.
+    /// The value of `NATS_URL`.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }

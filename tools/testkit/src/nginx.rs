@@ -1,4 +1,4 @@
-//! An nginx of a test's own, with the configuration that is shipped.
+//! An nginx with the configuration of `deploy/`.
 
 use super::{free_port, patiently, program};
 use std::{fs, net::SocketAddr, path::Path, process::Stdio};
@@ -10,7 +10,7 @@ use tokio::{
 
 /// A running nginx. Dropping it kills its master, and with it the workers.
 pub struct Nginx {
-    /// Where it listens.
+    /// The address.
     pub address: SocketAddr,
     _folder: TempDir,
     _child: Child,
@@ -51,8 +51,8 @@ impl Nginx {
     }
 }
 
-/// `deploy/nginx.conf` with other addresses, in a folder of its own, without what an older nginx
-/// does not know: here no name has to be looked up.
+/// `deploy/nginx.conf` with other addresses, in a folder of its own. Name lookups are left out: an older
+/// nginx does not know their settings.
 fn configuration(folder: &Path, address: SocketAddr, servers: [SocketAddr; 3]) -> String {
     let shipped = include_str!("../../../deploy/nginx.conf");
     let mut text = shipped.to_owned();

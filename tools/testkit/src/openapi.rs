@@ -1,5 +1,5 @@
-//! The API's document, and every answer held against it: its status, its code, its headers and its
-//! body must stand there.
+//! The OpenAPI document. Every answer of a test is checked against it: status, code, headers and
+//! body.
 
 use super::Reply;
 use jsonschema::{Draft, Validator};
@@ -11,11 +11,11 @@ use std::{
     sync::LazyLock,
 };
 
-/// The document as clients read it. Where callers sign in it says everything that the other says.
+/// The document of required mode, which contains that of open mode.
 static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::to_value(routes::document(true)).expect("the document"));
 
-/// What each JSON body must be, by operation and status.
+/// The schema of each JSON body, by operation and status.
 static BODIES: LazyLock<HashMap<(String, String), Validator>> = LazyLock::new(|| {
     let bodies = operations().into_iter().flat_map(|operation| {
         let responses = operation.responses().clone();
@@ -28,7 +28,7 @@ static BODIES: LazyLock<HashMap<(String, String), Validator>> = LazyLock::new(||
     bodies.collect()
 });
 
-/// Headers that tell a client what to do next: where one comes, it stands in the document.
+/// Headers that direct a client's next step. The document must name each one that comes.
 const TELLING: [&str; 5] = [
     "location",
     "link",
@@ -43,7 +43,7 @@ pub struct Operation {
     pub method: Method,
     /// Its path, with names in braces.
     pub path: String,
-    /// All the document says about it.
+    /// Its description in the document.
     pub told: Value,
 }
 
@@ -92,7 +92,7 @@ fn validator(schema: &Value) -> Validator {
     options.build(&whole).expect("a schema")
 }
 
-/// The path of the document that a request's path is one of, the most literal where several are.
+/// The path of the document that matches a request's path; of several, the most literal.
 fn template(path: &str) -> Option<String> {
     let path = match path {
         "/" => path,
@@ -128,8 +128,8 @@ pub fn assert_told(method: &Method, path: &str, reply: &Reply) {
     }
 }
 
-/// Checks what comes where no operation is: a file of the page, the answer to a CORS question, or an
-/// error.
+/// Checks an answer outside of all operations: a file of the page, the answer to a CORS preflight, or
+/// an error.
 #[track_caller]
 fn assert_no_operation(reply: &Reply, case: &str) {
     let code = reply.body["code"].as_str();

@@ -1,39 +1,39 @@
-//! Somebody signed in, for servers where everyone must be.
+//! A user with a session, for servers where every caller signs in.
 
 use super::{Client, Server, Socket, Store};
 use serde_json::{Value, json};
 
-/// What everyone's password is, unless a test says otherwise.
+/// The password of every user, unless a test chooses another.
 pub const PASSWORD: &str = "correct horse";
 
 /// A user with a session of their own.
 pub struct Person {
-    /// Who.
+    /// The user's id.
     pub id: i64,
-    /// By which name.
+    /// The user's name.
     pub name: String,
-    /// What they prove it with.
+    /// The session's token.
     pub token: String,
-    /// A client that does.
+    /// A client with this token.
     pub client: Client,
     server: Client,
 }
 
 impl Server {
-    /// Starts one on a new, empty database, where everyone must sign in. Rates have tests of their
-    /// own; here a fast machine would only run into them by chance.
+    /// Starts one on an empty database, where every caller signs in. Rates are not limited: a fast
+    /// machine would meet the limits by chance.
     pub async fn start_required(store: Store) -> Self {
         Self::start_with(store, &["--auth=required", "--rate-limit=off"]).await
     }
 
-    /// Signs somebody up, and in.
+    /// Makes a user and signs in.
     pub async fn person(&self, name: &str) -> Person {
         Person::sign_up(&self.client(), name).await
     }
 }
 
 impl Person {
-    /// Signs somebody up, and in, by this client.
+    /// Makes a user and signs in by this client.
     pub async fn sign_up(server: &Client, name: &str) -> Self {
         let id = server.new_user(name).await;
         Self::sign_in(server, id, name).await
@@ -51,24 +51,24 @@ impl Person {
         }
     }
 
-    /// The same user with another session.
+    /// Another session of this user.
     pub async fn again(&self) -> Self {
         Self::sign_in(&self.server, self.id, &self.name).await
     }
 
-    /// A new chat that they run.
+    /// Makes a chat with this user as its admin.
     pub async fn chat(&self, name: &str) -> i64 {
         self.client.new_chat(name).await
     }
 
-    /// They add somebody to a chat, with this role.
+    /// Adds another user to a chat with this role.
     pub async fn add(&self, chat: i64, other: &Self, role: &str) {
         let path = format!("/chat/{chat}/user/{}", other.id);
         let reply = self.client.put(&path, json!({ "role": role })).await;
         assert!(matches!(reply.status, 200 | 201), "{reply:?}");
     }
 
-    /// They send a message by REST; gives its id.
+    /// Sends a message by REST; gives its id.
     pub async fn say(&self, chat: i64, text: &str) -> i64 {
         let body = json!({ "content": text });
         let path = format!("/chat/{chat}/message");
@@ -76,12 +76,12 @@ impl Person {
         message["messageId"].as_i64().expect("an id")
     }
 
-    /// The content of `connect-chat` that proves who they are.
+    /// The content of `connect-chat` with this token.
     pub fn connect(&self, chat: i64) -> Value {
         json!({ "chatId": chat, "token": self.token })
     }
 
-    /// A new socket of theirs, connected to the chat.
+    /// A new socket of this user, connected to the chat.
     pub async fn enter(&self, server: &Server, chat: i64) -> Socket {
         let mut socket = server.socket().await;
         socket.ask("connect-chat", self.connect(chat)).await;

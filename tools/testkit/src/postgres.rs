@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::task::spawn_blocking;
 
-/// The URL of a server whose user may create databases: the one that `TEST_POSTGRES_URL` names, or
+/// The URL of a server with the right to create databases: the one that `TEST_POSTGRES_URL` names, or
 /// one that is started for this process and ends with it.
 ///
 /// # Panics

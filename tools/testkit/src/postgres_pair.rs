@@ -1,6 +1,5 @@
 //! Two Postgres servers: a primary, and a synchronous standby that takes over from it. Both are
-//! reached through one address that moves with the primary. This file names no other module of the
-//! tests, so that the fault checker can use it too.
+//! reached through one address that moves with the primary.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::{
@@ -391,7 +390,7 @@ impl Address {
         })
     }
 
-    /// Carries nothing more; what is open stays open.
+    /// Carries nothing more. Open connections stay open.
     fn silence(&self) {
         self.route.send_modify(|route| route.silent = true);
     }

@@ -1,4 +1,4 @@
-//! The binary itself, as a process: for what happens at its start and end.
+//! The binary as a process.
 
 use super::{Client, Socket, patiently};
 use std::{
@@ -14,12 +14,12 @@ use tokio::{
 
 /// A running binary. Dropping it kills it.
 pub struct Process {
-    /// Where it listens.
+    /// The address.
     pub address: SocketAddr,
-    /// What it logged before it listened.
+    /// Its log from before it listened.
     pub said: String,
     child: Child,
-    /// The rest of its log, read as it comes: a process whose log is full stands still.
+    /// The rest of its log, read as it comes, because a full pipe would block the process.
     log: JoinHandle<String>,
 }
 
@@ -39,7 +39,7 @@ pub fn server_binary() -> PathBuf {
     binary.expect("the server's binary: cargo build makes it")
 }
 
-/// The binary with nothing in its environment but what is given, in its own folder.
+/// The command of the binary, with these settings as its whole environment, in this folder.
 pub(super) fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
     let binary = server_binary();
     let mut command = match cfg!(target_os = "linux") {
@@ -63,12 +63,12 @@ pub(super) fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
 }
 
 impl Process {
-    /// Starts it, and waits until it listens. Without a PORT among the settings it takes a free one.
+    /// Starts it, and waits until it listens: on a free port, unless the settings have a PORT.
     pub async fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
         Self::start_with(folder, settings, &[]).await
     }
 
-    /// The same with arguments.
+    /// Starts it with these arguments too.
     pub async fn start_with(folder: &Path, settings: &[(&str, &str)], args: &[&str]) -> Self {
         let mut all = vec![("PORT", "0")];
         all.extend_from_slice(settings);
@@ -104,7 +104,7 @@ impl Process {
         }
     }
 
-    /// Starts it where it must refuse to; gives how it ended and what it said on standard error.
+    /// Starts it with settings that it must refuse; gives its exit status and its standard error.
     pub async fn refused(folder: &Path, settings: &[(&str, &str)]) -> (ExitStatus, String) {
         let output = patiently("the binary to refuse", command(folder, settings).output()).await;
         let output = output.expect("the binary");
@@ -119,7 +119,7 @@ impl Process {
         Self::output_with(folder, &[], args).await
     }
 
-    /// The same with settings.
+    /// Runs it to its end with these settings and arguments; gives its standard output.
     pub async fn output_with(folder: &Path, settings: &[(&str, &str)], args: &[&str]) -> String {
         let output = command(folder, settings).args(args).output();
         let output = patiently("the binary to end", output).await;
@@ -151,12 +151,12 @@ impl Process {
         self.child.kill().await.expect("a killed process");
     }
 
-    /// Stops it in its tracks (SIGSTOP).
+    /// Suspends it (SIGSTOP).
     pub async fn freeze(&self) {
         self.signal("-STOP").await;
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Resumes it (SIGCONT).
     pub async fn thaw(&self) {
         self.signal("-CONT").await;
     }
@@ -168,14 +168,14 @@ impl Process {
         assert!(kill.expect("kill").success());
     }
 
-    /// Asks it to stop (SIGTERM) and waits until it is gone; gives how it ended, and its log from
-    /// when it listened.
+    /// Tells it to stop (SIGTERM) and waits for its end; gives its exit status, and its log since it
+    /// listened.
     pub async fn stop(self) -> (ExitStatus, String) {
         self.signal("-TERM").await;
         self.end().await
     }
 
-    /// Waits until it is gone; gives how it ended, and its log from when it listened.
+    /// Waits for its end; gives its exit status, and its log since it listened.
     pub async fn end(mut self) -> (ExitStatus, String) {
         let status = patiently("the binary to stop", self.child.wait()).await;
         let log = patiently("the end of its log", self.log).await;

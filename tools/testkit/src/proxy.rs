@@ -1,5 +1,5 @@
-//! A TCP proxy on loopback that can be told to misbehave: to let nothing through one way or both,
-//! as a network does whose packets are lost, or to cut what is open and refuse what comes.
+//! A TCP proxy on loopback with faults on demand. It stops one direction or both, as a network that
+//! loses packets does, or it cuts all connections and refuses new ones.
 
 use std::net::SocketAddr;
 use tokio::{
@@ -13,16 +13,16 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Which way bytes go.
+/// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// From whoever connects to the server behind the proxy.
+    /// From the client to the server behind the proxy.
     There,
-    /// From that server.
+    /// From the server to the client.
     Back,
 }
 
-/// What is let through.
+/// The state of the proxy.
 #[derive(Clone, Copy)]
 struct Gates {
     there: bool,
@@ -33,14 +33,14 @@ struct Gates {
 
 /// A proxy before one server. Dropping it cuts everything.
 pub struct Proxy {
-    /// Where it listens.
+    /// The address.
     pub address: SocketAddr,
     gates: watch::Sender<Gates>,
     accepting: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// Before the server on this port of loopback, letting everything through.
+    /// Starts one before the server on this port of loopback, without faults.
     pub async fn to(port: u16) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -57,7 +57,7 @@ impl Proxy {
         })
     }
 
-    /// Lets nothing through one way; nobody is told.
+    /// Stops one direction. Connections stay open.
     pub fn stall(&self, way: Way) {
         self.gates.send_modify(|gates| match way {
             Way::There => gates.there = false,
@@ -70,7 +70,7 @@ impl Proxy {
         self.gates.send_modify(|gates| gates.open = false);
     }
 
-    /// Lets everything through again, what was stalled first.
+    /// Ends all faults. Bytes that were held back go first.
     pub fn mend(&self) {
         self.gates.send_modify(|gates| {
             *gates = Gates {
@@ -101,7 +101,7 @@ async fn carry(client: TcpStream, port: u16, gates: watch::Receiver<Gates>) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
         return;
     };
-    // What is ready goes at once, so that the proxy adds no delay of its own.
+    // Small packets go at once, so that the proxy adds no delay of its own.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let ((from_client, to_client), (from_server, to_server)) =
         (client.into_split(), server.into_split());

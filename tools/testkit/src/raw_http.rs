@@ -1,4 +1,4 @@
-//! HTTP by hand on a bare TCP connection.
+//! HTTP, byte by byte, on a TCP connection.
 
 use super::patiently;
 use serde_json::Value;
@@ -8,24 +8,24 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-/// A connection on which nothing was said yet.
+/// A new connection.
 pub struct RawHttp {
     stream: BufReader<TcpStream>,
 }
 
-/// What the server answered.
+/// An answer.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body as JSON; null where it was empty or something else.
+    /// The body as JSON; null if it was empty or not JSON.
     pub body: Value,
 }
 
 impl Answer {
-    /// A header, empty where it is missing.
+    /// A header; empty if absent.
     pub fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(key, _)| key == name);
         found.map_or("", |(_, value)| value)
@@ -43,7 +43,7 @@ impl RawHttp {
         Self::open_from(Ipv4Addr::LOCALHOST, address).await
     }
 
-    /// Opens one from another of this machine's own addresses.
+    /// Opens one from this address of the machine.
     pub async fn open_from(source: Ipv4Addr, address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind((source, 0).into()).expect("a source address");
@@ -53,25 +53,25 @@ impl RawHttp {
         }
     }
 
-    /// Writes all of it; tells whether it went out.
+    /// Writes all bytes; false if the connection is gone.
     pub async fn write(&mut self, bytes: &[u8]) -> bool {
         let writing = self.stream.get_mut().write_all(bytes);
         patiently("room to write", writing).await.is_ok()
     }
 
-    /// Says that nothing more will come.
+    /// Shuts the sending side down.
     pub async fn finish(&mut self) {
         let _ = self.stream.get_mut().shutdown().await;
     }
 
-    /// Asks for something without a body.
+    /// Sends a request without a body; gives the answer.
     pub async fn ask(&mut self, line: &str, headers: &str) -> Option<Answer> {
         let request = format!("{line} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
         self.write(request.as_bytes()).await;
         self.answer().await
     }
 
-    /// The next answer; none where the connection ends, or breaks, before it.
+    /// The next answer; none if the connection ends first.
     pub async fn answer(&mut self) -> Option<Answer> {
         patiently("an answer", self.read_answer()).await
     }

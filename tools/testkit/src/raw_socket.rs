@@ -1,4 +1,4 @@
-//! A WebSocket by hand on a bare TCP connection: breaks rules, stays silent, or does not read.
+//! A WebSocket, byte by byte, on a TCP connection. It can break rules, stay silent, or read nothing.
 
 use super::{asyncapi::Watch, patiently};
 use serde_json::{Value, json};
@@ -8,14 +8,14 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-/// What the kernel keeps for a client that does not read, in bytes: little, so that the server
-/// notices soon.
+/// The kernel's receive buffer, in bytes. It is small, so that the server soon notices a client that
+/// does not read.
 const RECEIVE_BUFFER: u32 = 8 * 1024;
 
-/// A connection that was upgraded by hand.
+/// An upgraded connection.
 pub struct RawSocket {
     stream: BufReader<TcpStream>,
-    /// Holds what is said against the document.
+    /// Checks the frames against the document.
     watch: Watch,
 }
 
@@ -47,13 +47,13 @@ impl RawSocket {
         wire
     }
 
-    /// Writes bytes as they are. A server that has had enough may have closed: what it said is
-    /// there to be read.
+    /// Writes bytes as they are. An error is ignored: a server that has closed may still have frames to
+    /// read.
     pub async fn write(&mut self, bytes: &[u8]) {
         let _ = patiently("room to write", self.stream.get_mut().write_all(bytes)).await;
     }
 
-    /// Says that nothing more will come, and goes on reading.
+    /// Shuts the sending side down.
     pub async fn finish(&mut self) {
         self.stream
             .get_mut()
@@ -69,7 +69,7 @@ impl RawSocket {
         self.write(&masked(0x81, text.as_bytes())).await;
     }
 
-    /// Connects to a chat and waits for the ack, so that the server counts it in.
+    /// Connects to a chat and waits for the ack.
     pub async fn connect(&mut self, user: i64, chat: i64) {
         let content = json!({ "customerId": user, "chatId": chat });
         self.send(json!({ "type": "connect-chat", "id": 1, "content": content }))
@@ -109,7 +109,7 @@ impl RawSocket {
         }
     }
 
-    /// The code of the close frame that comes, passing over other frames; 1006 where the
+    /// The code of the close frame that comes, passing over other frames; 1006 if the
     /// connection ends without one.
     pub async fn closed(&mut self) -> u16 {
         loop {

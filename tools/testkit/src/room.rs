@@ -1,13 +1,13 @@
-//! A chat with two people, and what their sockets do in it.
+//! A server with one chat and two users, and the steps of their sockets.
 
 use super::{Client, RawHttp, Server, Socket, Store, patiently};
 use serde_json::{Value, json};
 
-/// Frames of one socket that are sent before their acks are awaited: more could fill the buffers
-/// of both sides while neither reads.
+/// The number of frames that a socket sends before it reads their acks. More could fill the buffers of
+/// both sides.
 const BURST: usize = 50;
 
-/// A server, one chat, and two users who do not belong to it yet.
+/// A server, one chat, and two users that are not its members yet.
 pub struct Room {
     /// The server.
     pub server: Server,
@@ -50,8 +50,8 @@ impl Room {
         socket
     }
 
-    /// A new socket of a user that resumes after `since`: what it was sent up to its ack, without
-    /// its own `join`, and the ack's content.
+    /// A new socket of a user that resumes after `since`, the frames before its ack without `join`, and
+    /// the ack's content.
     pub async fn resume(&self, user: i64, since: i64) -> (Socket, Vec<Value>, Value) {
         let mut socket = self.server.socket().await;
         let content = json!({ "customerId": user, "chatId": self.chat, "since": since });
@@ -95,7 +95,7 @@ impl Room {
     }
 }
 
-/// Every message of a chat in its present state, by `seq`, as a client pages them.
+/// Every message of a chat in its present state, by `seq`, read page by page.
 pub async fn history(client: &Client, chat: i64) -> Vec<Value> {
     let mut all: Vec<Value> = Vec::new();
     loop {
@@ -118,7 +118,7 @@ pub fn number(object: &Value, field: &str) -> i64 {
         .unwrap_or_else(|| panic!("no number {field} in {object}"))
 }
 
-/// The number of the change that a broadcast tells of; none where it tells of another thing.
+/// The `seq` of the change in a broadcast; none if the broadcast is not about a change.
 pub fn change(frame: &Value) -> Option<i64> {
     match frame["type"].as_str()? {
         "send-message" | "update-message" => frame["content"]["seq"].as_i64(),
@@ -128,14 +128,14 @@ pub fn change(frame: &Value) -> Option<i64> {
 }
 
 impl Socket {
-    /// Connects to a chat and waits for the ack and the own `join`, which come in either order;
-    /// gives the ack's content.
+    /// Connects to a chat and waits for the ack and the socket's own `join`, in either order; gives the
+    /// ack's content.
     pub async fn enter(&mut self, user: i64, chat: i64) -> Value {
         let content = json!({ "customerId": user, "chatId": chat });
         self.enter_with(content).await
     }
 
-    /// The same, with this content of `connect-chat`.
+    /// Connects with this content of `connect-chat`.
     pub async fn enter_with(&mut self, content: Value) -> Value {
         let (user, chat) = (content["customerId"].clone(), content["chatId"].clone());
         self.send(json!({ "type": "connect-chat", "id": "enter", "content": content }))
@@ -162,7 +162,7 @@ impl Socket {
             .await
     }
 
-    /// Sends many messages, each before the ones in front of it are acked; gives the acks' contents.
+    /// Sends messages without a wait for each ack; gives the acks' contents.
     pub async fn say_all(&mut self, chat: i64, texts: &[String]) -> Vec<Value> {
         let mut acks = Vec::with_capacity(texts.len());
         for texts in texts.chunks(BURST) {
@@ -193,7 +193,7 @@ impl Socket {
         );
     }
 
-    /// All frames up to the one that is the last, this one included.
+    /// All frames up to the last one, which is included.
     pub async fn frames_until(&mut self, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
         let mut frames = Vec::new();
         // Heartbeats may go on for ever, so the whole is waited for, not each frame.
@@ -206,8 +206,8 @@ impl Socket {
         frames
     }
 
-    /// All frames up to the message of this text, without it. What happens in a chat comes in
-    /// order, so that nothing of what was before the message is still to come.
+    /// All frames before the message with this text. Frames of a chat come in order, so that none from
+    /// before the message is still to come.
     pub async fn frames_before(&mut self, text: &str) -> Vec<Value> {
         let mut frames = self
             .frames_until(|frame| {

@@ -1,4 +1,4 @@
-//! The server, inside the test's process but behind a real listener.
+//! The server inside the test's process, behind a real listener.
 
 use super::{Client, Database, Socket, Store, patiently};
 use clap::Parser;
@@ -8,9 +8,9 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 /// A running server with a database of its own. Dropping it stops it.
 pub struct Server {
-    /// Where it listens.
+    /// The address.
     pub address: SocketAddr,
-    /// What it runs on; a second server may be started on the same.
+    /// The database.
     pub database: Database,
     hub_stats: Box<dyn Fn() -> HubStats + Send + Sync>,
     stop: Option<oneshot::Sender<()>>,
@@ -82,7 +82,7 @@ impl Server {
         Socket::open(self.address).await
     }
 
-    /// How much the hub holds.
+    /// The size of the hub.
     pub fn hub_stats(&self) -> HubStats {
         (self.hub_stats)()
     }

@@ -13,7 +13,7 @@ use tokio_tungstenite::{
 /// A socket to one server.
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// Holds what is said against the document.
+    /// Checks the frames against the document.
     watch: Watch,
 }
 
@@ -33,7 +33,7 @@ impl Socket {
         Self { stream, watch }
     }
 
-    /// Opens one where somebody is there to answer.
+    /// Opens one; none if the server does not answer.
     pub async fn try_open(address: SocketAddr) -> Option<Self> {
         let url = format!("ws://{address}/ws");
         let opened = patiently("a socket, or none", connect_async(url)).await;
@@ -41,7 +41,7 @@ impl Socket {
         opened.ok().map(|(stream, _)| Self { stream, watch })
     }
 
-    /// Asks for one with these headers; the status where it is refused.
+    /// Opens one with these headers; the status if the server refuses.
     pub async fn open_with(
         address: SocketAddr,
         headers: &[(&'static str, &str)],
@@ -79,14 +79,14 @@ impl Socket {
         self.stream.send(message).await.expect("an open socket");
     }
 
-    /// Sends a frame on a socket that may be closing; tells whether it went out.
+    /// Sends a frame on a socket that may be closing; false if it is closed.
     pub async fn try_send(&mut self, frame: Value) -> bool {
         let text = frame.to_string();
         self.watch.sent(&text);
         self.stream.send(Message::text(text)).await.is_ok()
     }
 
-    /// The next WebSocket message, of whatever kind; none at the end.
+    /// The next WebSocket message of any kind; none at the end.
     pub async fn next_raw(&mut self) -> Option<Message> {
         match patiently("a frame", self.stream.next()).await {
             Some(Ok(message)) => {
@@ -171,7 +171,7 @@ impl Socket {
         .await
     }
 
-    /// The code of the close frame that comes, passing over other frames; 1006 where the socket
+    /// The code of the close frame that comes, passing over other frames; 1006 if the socket
     /// ends without one.
     pub async fn closed(&mut self) -> u16 {
         let draining = async {
@@ -187,7 +187,7 @@ impl Socket {
         patiently("the end of a socket", draining).await
     }
 
-    /// Says goodbye and waits for the other side to do so.
+    /// Closes the socket and waits for the server's close frame.
     pub async fn close(mut self) {
         let _ = self.stream.close(None).await;
         while self.next_raw().await.is_some() {}
