@@ -1,4 +1,4 @@
-// Beginnings and ends: signing out, closing, coming online, and what must not be left behind.
+// Start and end of a client: sign-out, close, reconnection, and nothing left behind.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

@@ -1,4 +1,4 @@
-// Who types, and how far somebody has read.
+// Typing notifications and read positions.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

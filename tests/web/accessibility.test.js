@@ -1,4 +1,5 @@
-// What is easily overlooked: keys alone, small windows, calm, text of every kind, messages that fail.
+// Use by keyboard alone, in small windows, with reduced motion, with text of every kind, and messages
+// that fail.
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";

@@ -1,5 +1,5 @@
-// What one looks at stays where one looks: the caret after a dialog, the first unread message, a chat that
-// goes, the way back, what is pasted; and the reference at /docs.
+// Focus and reading position: after a dialog, at the first unread message, in a chat that goes, on the
+// way back, after a paste; and the reference at /docs.
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";

@@ -1,4 +1,4 @@
-// Ten thousand messages: the page stays small and quick, and every one of them can be reached.
+// Ten thousand messages: the page stays small and quick, and every message can be reached.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";

@@ -1,4 +1,4 @@
-// Where one must log in: sign up, log in, log out; a session that ends; who may do what.
+// Required mode: sign-up, login, logout, a session that ends, and permissions.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";

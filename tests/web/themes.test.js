@@ -1,4 +1,4 @@
-// Every view in both themes and two sizes: pictures in target/web/, and axe-core finds nothing grave.
+// Every view in both themes and two sizes: pictures in target/web/, and no grave finding of axe-core.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";

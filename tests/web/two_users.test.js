@@ -1,4 +1,4 @@
-// Two people, two browsers, one server that is killed in the middle.
+// Two users, two browsers, and one server that is killed in the middle.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
