@@ -167,7 +167,7 @@ async fn what_is_refused_is_logged_also_where_it_is_hidden(store: Store) {
 #[test]
 fn every_event_is_in_the_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(root.join("docs/SECURITY.md")).expect("the document");
+    let text = fs::read_to_string(root.join("docs/THREAT-MODEL.md")).expect("the document");
     let (_, table) = text.split_once("## Events").expect("the section");
     let (table, _) = table.split_once("\n## ").expect("the next section");
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
