@@ -8,7 +8,7 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Not signed in.
-    Nobody,
+    Anonymous,
     /// Not in the chat.
     Stranger,
     /// In the chat.
@@ -22,7 +22,7 @@ pub enum Role {
 impl Role {
     /// In the order of the columns.
     pub const ALL: [Self; 5] = [
-        Self::Nobody,
+        Self::Anonymous,
         Self::Stranger,
         Self::Member,
         Self::Admin,
@@ -74,7 +74,7 @@ impl Actors {
     /// The user of a role; none for callers without a session.
     pub fn person(&self, role: Role) -> Option<&Person> {
         match role {
-            Role::Nobody => None,
+            Role::Anonymous => None,
             Role::Stranger => Some(&self.stranger),
             Role::Member => Some(&self.member),
             Role::Admin => Some(&self.admin),

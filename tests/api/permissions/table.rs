@@ -20,7 +20,7 @@ impl Table {
                 cells.map(|cell| cell.trim().replace('`', "")).collect()
             })
             .collect();
-        let columns = ["nobody", "stranger", "member", "admin", "self"];
+        let columns = ["anonymous", "stranger", "member", "admin", "self"];
         assert_eq!(lines[0][1..], columns, "the columns of {heading}");
         let rows = lines[2..].iter().map(|line| {
             assert_eq!(line.len(), 1 + columns.len(), "{line:?}");
