@@ -1,14 +1,16 @@
-// The README's examples come out as they are printed, in their order: one reader, one server.
+// The examples of the README and of docs/*.md print what the documents show. Each document starts with a
+// new server and is read from top to bottom.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { startServer } from "./harness/server.mjs";
 
-const readme = readFileSync(fileURLToPath(new URL("../../README.md", import.meta.url)), "utf8");
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const pages = readdirSync(`${root}docs`).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`);
 
 /** What differs from run to run: times, tokens, the epoch of the log. */
 const alike = (text) => text
@@ -16,8 +18,9 @@ const alike = (text) => text
   .replaceAll(/"token":"[^"]+"/gu, '"token":"TOKEN"')
   .replaceAll(/"epoch":"[^"]+"/gu, '"epoch":"EPOCH"');
 
-/** The lines of every terminal that the README shows, in order. */
-const terminals = [...readme.matchAll(/^```console\n([\s\S]*?)^```$/gmu)].map(([, lines]) => lines.trim().split("\n"));
+/** The lines of every terminal that a document shows, in order. */
+const terminals = (text) =>
+  [...text.matchAll(/^```console\n([\s\S]*?)^```$/gmu)].map(([, lines]) => lines.trim().split("\n"));
 
 /** What a command of the shell prints. */
 async function run(command) {
@@ -30,8 +33,8 @@ async function run(command) {
 }
 
 /**
- * Types what the README types into a WebSocket client, and reads what it reads: what comes between two
- * lines that are typed, in any order, as the ack of a message and its broadcast do.
+ * Sends the typed lines over a WebSocket and compares the frames between two typed lines with the printed
+ * ones, in any order: the ack of a message and its broadcast have none.
  */
 async function talk(url, lines) {
   const socket = new WebSocket(`${url.replace("http", "ws")}/ws`);
@@ -57,7 +60,8 @@ async function talk(url, lines) {
   socket.close();
 }
 
-test("every example comes out as printed", async (t) => {
+/** Plays the terminals of one document; returns the numbers of commands and of sockets. */
+async function play(t, terminals) {
   const server = await startServer(t);
   let [token, commands, sockets] = [null, 0, 0];
   for (const lines of terminals) {
@@ -83,5 +87,16 @@ test("every example comes out as printed", async (t) => {
       token = JSON.parse(said).token ?? token;
     }
   }
-  assert.ok(commands >= 7 && sockets >= 1, "the README shows examples");
+  return [commands, sockets];
+}
+
+test("every example prints what its document shows", async (t) => {
+  let [commands, sockets] = [0, 0];
+  for (const page of ["README.md", ...pages]) {
+    const found = terminals(readFileSync(root + page, "utf8"));
+    if (found.length === 0) continue;
+    const played = await play(t, found);
+    [commands, sockets] = [commands + played[0], sockets + played[1]];
+  }
+  assert.ok(commands >= 7 && sockets >= 1, "the documents show examples");
 });
