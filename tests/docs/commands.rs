@@ -27,6 +27,7 @@ const FOREIGN: &[&str] = &[
     "pwgen",
     "sqlite3",
     "tee",
+    "umask",
     "zcat",
 ];
 /// Subcommands of cargo that the documents use.
