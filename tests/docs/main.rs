@@ -303,6 +303,56 @@ fn every_test_of_the_threat_model_exists() {
     assert!(tests.len() > 40, "only {} tests", tests.len());
 }
 
+/// The layers of `tests/layers`: the imports of each, as its source lists them.
+fn layers() -> BTreeMap<String, BTreeSet<String>> {
+    let source = fs::read_to_string(root().join("tests/layers/main.rs")).expect("the layers");
+    let (_, table) = source.split_once("const LAYERS").expect("the table");
+    let (table, _) = table.split_once("\n];").expect("the end of the table");
+    let quoted = |text: &str| -> Vec<String> {
+        let names = text.split('"').skip(1).step_by(2);
+        names.map(str::to_owned).collect()
+    };
+    let entries = table.split("layer(").skip(1);
+    let entries = entries.map(|entry| {
+        let (name, rest) = entry.split_once("&[").expect("imports");
+        let (imports, _) = rest.split_once(']').expect("the end of the imports");
+        (
+            quoted(name).remove(0),
+            quoted(imports).into_iter().collect(),
+        )
+    });
+    entries.collect()
+}
+
+#[test]
+fn the_table_of_layers_is_that_of_the_test() {
+    let rows = Document::read(&root(), "docs/ARCHITECTURE.md").rows();
+    let name = |span: &str| {
+        span.trim_end_matches('/')
+            .trim_end_matches(".rs")
+            .to_owned()
+    };
+    let names = |cell: &str| -> BTreeSet<String> { spans_of(cell).into_iter().map(name).collect() };
+    let row_of = |layer: &str| rows.iter().find(|row| row[0] == layer).expect("a row");
+    let ground = names(&row_of("ground")[1]);
+    let layers = layers();
+    let mut listed = ground.clone();
+    for row in &rows {
+        let folders = names(&row[1]);
+        let Some(folder) = folders.first().filter(|name| layers.contains_key(*name)) else {
+            continue;
+        };
+        if row[0] == "ground" || row.len() != 4 {
+            continue;
+        }
+        let imports: BTreeSet<String> = layers[folder].difference(&ground).cloned().collect();
+        assert_eq!(names(&row[3]), imports, "{folder}");
+        listed.insert(folder.clone());
+    }
+    let all: BTreeSet<String> = layers.into_keys().collect();
+    assert_eq!(listed, all);
+}
+
 #[test]
 fn no_sentence_is_a_riddle() {
     let mut wrong = Vec::new();
