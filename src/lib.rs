@@ -1,22 +1,29 @@
-//! A chat server: REST for users, chats, memberships and messages, a WebSocket for what happens
-//! in the chats. An acknowledged message is never lost, never doubled, never out of order.
+//! A chat server: REST for users, chats, memberships and messages, a WebSocket for live events. An
+//! acknowledged message is never lost, never doubled, never out of order.
 //!
 //! ```text
-//!  main → app            reads the settings, wires the parts, stops them in order
+//!  main → app              wires the parts, starts the tasks, stops them in order
 //!          │
-//!        routes          HTTP and WebSocket: understands, answers
+//!        server            accept loop and connection limits
 //!          │
-//!        service         the rules; the writer (commit, then publish) and the feed (no holes)
-//!        │     │
-//!  repository  hub       all the SQL; who is connected where
-//!        │
-//!      store             Postgres or the embedded SQLite
+//!  routes, websocket       HTTP and WebSocket: parse, answer; around them middleware
+//!          │
+//!        service           the rules of each resource
+//!          │
+//!       delivery           writer (commit, then publish), feed (no holes), reconciler
+//!      │         │
+//!  repository   hub        all SQL; rooms in memory; cluster links them to other nodes
+//!      │
+//!   database               Postgres or the embedded SQLite
 //!
-//!  main → command        what the binary does besides serving, on config, repository and store
-//!  archive               everything that is stored as lines of JSON, and back
+//!  main → cli              the commands of the binary besides serving
+//!  backup                  all stored data as JSON lines, and back
+//!  policy                  permissions as pure functions
 //!
-//!  model, error, json, limit, metrics, protocol, auth: what all of them speak in
+//!  error, model, json, metrics, telemetry, tasks: the ground of all layers
 //! ```
+//!
+//! `docs/ARCHITECTURE.md` follows a message through these modules; `tests/layers` enforces their imports.
 
 #![forbid(unsafe_code)]
 
