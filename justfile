@@ -15,11 +15,11 @@ test *FILTER:
 
 # Runs the tests of one binary whose names contain FILTER, on both stores, and shows their output.
 test-one FILTER BINARY="api":
-    scripts/with-postgres cargo test --locked --test "{{ BINARY }}" "{{ FILTER }}" -- --nocapture
+    scripts/with-postgres cargo test --locked --test "{{ BINARY }}" "{{ FILTER }}" -- --nocapture --include-ignored
 
-# Runs the SQLite half of tests/api; needs no Postgres. FILTER is the name of a module, such as chats::
+# Runs tests/api on SQLite; needs no Postgres. FILTER is the name of a module, such as chats::
 test-sqlite FILTER="":
-    cargo test --locked --test api "{{ FILTER }}on_sqlite" -- --skip operations::archive
+    cargo test --locked --test api "{{ FILTER }}"
 
 # Runs everything that CI runs, and installs missing tools.
 test-all *FILTER:
@@ -27,12 +27,12 @@ test-all *FILTER:
 
 # Fails on warnings of clippy and on unformatted code.
 lint:
-    cargo fmt --check
-    cargo clippy --locked --all-targets -- -D warnings
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # Formats the source.
 fmt:
-    cargo fmt
+    cargo fmt --all
 
 # Breaks the server for SECONDS on each store and checks what clients saw.
 check SECONDS="60" *OPTIONS:

@@ -1,4 +1,4 @@
-//! The audit events of the log, with user and address: the table of `docs/SECURITY.md`.
+//! The audit events of the log, with user and address: the table of `docs/THREAT-MODEL.md`.
 
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
