@@ -62,7 +62,7 @@ pub(crate) fn edit_message(
 ) -> Result<(), Error> {
     match actor.is_some() && actor != author {
         true => Err(Error::forbidden(format!(
-            "Only its author edits message {message}"
+            "Only its author may edit message {message}"
         ))),
         false => Ok(()),
     }
@@ -78,7 +78,7 @@ pub(crate) fn delete_message(
 ) -> Result<(), Error> {
     match actor.is_some() && actor != author && role != Some(Role::Admin) {
         true => Err(Error::forbidden(format!(
-            "Only its author or an admin of chat {chat} deletes it"
+            "Only the author of the message or an admin of chat {chat} may delete it"
         ))),
         false => Ok(()),
     }

@@ -140,7 +140,7 @@ impl Tasks {
         *self.failed.borrow()
     }
 
-    /// Stops all tasks, stage by stage, each within its limit: the writer commits what is in its queue, the
+    /// Stops all tasks, stage by stage, each within its limit: the writer commits the changes in its queue, the
     /// link publishes the last commits, the periodic tasks end.
     pub async fn stop(&mut self) {
         self.stopping.store(true, Relaxed);

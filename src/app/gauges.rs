@@ -1,4 +1,4 @@
-//! What `/metrics` reads of the parts at the moment it is asked.
+//! The gauges and counters that `/metrics` reads from the parts of the server on each scrape.
 
 use crate::{
     cluster::{Link, LinkState, LinkStats},
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-/// Where the numbers are.
+/// The parts of the server that the samples are read from.
 pub(super) struct GaugeSources {
     pub(super) hub: Hub,
     /// The link to the other nodes; null on a single node.
@@ -22,18 +22,18 @@ pub(super) struct GaugeSources {
     pub(super) writer: Writer,
     pub(super) totals: TotalsService,
     pub(super) sockets: TaskTracker,
-    /// The places for connections, and how many there are in all.
+    /// The connection permits; `most_connections` is their total number.
     pub(super) permits: Arc<Semaphore>,
     pub(super) most_connections: usize,
 }
 
 impl GaugeSources {
-    /// All of them: each is a length or an atomic, two are behind the hub's short locks.
+    /// Returns all samples. Each is a length or an atomic; two are read under the hub's short locks.
     pub(super) fn read(&self) -> Vec<Sample> {
         let mut readings = self.of_callers().to_vec();
         readings.push(counter(
             "log_lines_dropped",
-            "Lines of the log that found no room, because the log was not read",
+            "Log lines dropped, because the log was not read in time",
             telemetry::dropped_lines(),
         ));
         readings.extend(self.of_store());
@@ -47,37 +47,41 @@ impl GaugeSources {
         let free = self.permits.available_permits();
         let open = self.most_connections.saturating_sub(free);
         [
-            gauge("connections", "Connections open", open),
+            gauge("connections", "Open connections", open),
             gauge(
                 "connections_max",
-                "Most connections at once",
+                "Maximum number of open connections",
                 self.most_connections,
             ),
             gauge(
                 "sockets",
-                "Sockets open, those that say who they are included",
+                "Open sockets, including those that have not identified their user yet",
                 self.sockets.len(),
             ),
             gauge(
                 "chats_in_memory",
-                "Chats that somebody is connected to",
+                "Chats with at least one connected socket",
                 census.chats,
             ),
-            gauge("users_online", "Users with a socket", census.users),
+            gauge(
+                "users_online",
+                "Users with at least one connected socket",
+                census.users,
+            ),
         ]
     }
 
     fn of_store(&self) -> [Sample; 5] {
         let (waiting, room) = self.writer.queue();
         let pool = self.pools.connections();
-        let idle = "Connections to the database that do nothing";
-        let most = "Most connections to the database";
+        let idle = "Idle connections to the database";
+        let most = "Maximum number of connections to the database";
         [
             gauge("queue_depth", "Changes that wait for the writer", waiting),
-            gauge("queue_max", "Most changes that may wait", room),
+            gauge("queue_max", "Maximum number of waiting changes", room),
             gauge(
                 "database_connections",
-                "Connections to the database",
+                "Open connections to the database",
                 pool.open,
             ),
             gauge("database_connections_idle", idle, pool.idle),
@@ -85,7 +89,7 @@ impl GaugeSources {
         ]
     }
 
-    /// None of them before the store has answered once.
+    /// Returns the samples about stored rows. Empty until the database has answered once.
     fn of_rows(&self) -> Vec<Sample> {
         let Some(totals) = self.totals.latest() else {
             return Vec::new();
@@ -96,7 +100,7 @@ impl GaugeSources {
             gauge("chats", "Chats stored", totals.chats),
             gauge(
                 "messages",
-                "Messages stored, deleted ones included",
+                "Messages stored, including deleted messages",
                 totals.messages,
             ),
             gauge("sessions", "Sessions stored", totals.sessions),
@@ -109,26 +113,30 @@ impl GaugeSources {
         let linked = usize::from(link.is_some());
         let up = usize::from(link.is_some_and(|link| link.state() == LinkState::Up));
         let stats = link.map_or_else(LinkStats::default, Link::stats);
-        let healed = "Times that a chat had missed something of another server";
+        let healed = "Times that a chat missed changes of another server";
         [
-            gauge("link_configured", "1 where there are other servers", linked),
-            gauge("link_up", "1 while connected to NATS", up),
+            gauge("link_configured", "1 if NATS_URL is set, else 0", linked),
+            gauge("link_up", "1 while connected to NATS, else 0", up),
             gauge(
                 "link_nodes",
-                "Other servers that are heard",
+                "Other servers with a recent heartbeat",
                 self.hub.nodes_heard(),
             ),
-            counter("link_published", "Messages handed to NATS", stats.published),
-            counter("link_received", "Messages of other servers", stats.received),
+            counter("link_published", "Messages passed to NATS", stats.published),
+            counter(
+                "link_received",
+                "Messages received from other servers",
+                stats.received,
+            ),
             counter(
                 "link_dropped",
-                "Messages that NATS was not handed",
+                "Messages not passed to NATS, because it was unreachable or too slow",
                 stats.dropped,
             ),
             counter("link_healed", healed, self.hub.healed()),
             counter(
                 "link_reconnects",
-                "Times that NATS was lost and found",
+                "Times that the connection to NATS was lost and restored",
                 stats.reconnects,
             ),
         ]

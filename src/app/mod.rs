@@ -134,7 +134,11 @@ impl App {
         };
         if time::timeout(self.shutdown_limit, finished).await.is_err() {
             let sockets = self.state.sessions.len();
-            tracing::warn!(sockets, requests = connections.len(), "gave up waiting for");
+            tracing::warn!(
+                sockets,
+                requests = connections.len(),
+                "gave up waiting for sockets and requests to finish"
+            );
         }
     }
 
@@ -150,21 +154,18 @@ impl App {
     }
 }
 
-/// Says once that callers are believed, where they are.
+/// Logs a warning if the server runs in open mode.
 fn warn_of_open_mode(config: &Config) {
     if config.auth() == Auth::Open {
         tracing::warn!(
-            "open mode: whoever reaches this server is believed to be who they say they are"
+            "open mode: this server trusts every caller without a login; AUTH=required requires one"
         );
     }
 }
 
-/// Names what DATABASE_URL says in vain; never its values.
+/// Logs the names of ignored parameters of DATABASE_URL, never their values.
 fn warn_of_ignored(config: &Config) {
     for parameter in config.database.ignored() {
-        tracing::warn!(
-            parameter,
-            "a parameter of DATABASE_URL is not understood and ignored"
-        );
+        tracing::warn!(parameter, "an unknown parameter of DATABASE_URL is ignored");
     }
 }

@@ -23,8 +23,8 @@ pub fn fit_open_files(config: &Config) -> Result<Config, String> {
     let room = files.saturating_sub(others);
     if room < LEAST {
         return Err(format!(
-            "the limit of open files is {files}, and the server needs {} at least: \
-             raise it (ulimit -n, LimitNOFILE=)",
+            "the limit of open files is {files}, but the server needs at least {}: raise the limit \
+             (ulimit -n, LimitNOFILE=)",
             others + LEAST
         ));
     }
@@ -33,8 +33,8 @@ pub fn fit_open_files(config: &Config) -> Result<Config, String> {
             files,
             asked = config.max_connections,
             connections = room,
-            "MAX_CONNECTIONS lowered to what the limit of open files allows: raise that \
-             (ulimit -n, LimitNOFILE=), or lower MAX_CONNECTIONS"
+            "MAX_CONNECTIONS is lowered, because the limit of open files allows no more: raise the \
+             limit (ulimit -n, LimitNOFILE=), or set a lower MAX_CONNECTIONS"
         );
         config.max_connections = u32::try_from(room).unwrap_or(u32::MAX);
     }

@@ -122,7 +122,8 @@ async fn link(
         urls,
         credentials: config.nats_credentials.clone(),
         authorities: config.nats_ca.clone(),
-        deployment: deployment.ok_or("several servers need Postgres")?,
+        deployment: deployment
+            .ok_or("NATS_URL requires Postgres: set DATABASE_URL to a Postgres database")?,
         subscription: config.nats_subscription,
         on_lag: Box::new(move |age| lag.observe_time(age)),
     };

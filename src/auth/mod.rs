@@ -89,7 +89,7 @@ impl Caller {
             (Some(me), None) => Ok(Some(me)),
             (Some(me), Some(other)) if me == other => Ok(Some(me)),
             (Some(me), Some(other)) => Err(Error::forbidden(format!(
-                "User {me} cannot speak for user {other}"
+                "User {me} cannot act for user {other}"
             ))),
         }
     }
@@ -102,7 +102,7 @@ impl Caller {
     /// id of another user.
     pub fn require_user(self, claimed: Option<UserId>) -> Result<UserId, Error> {
         self.acting_as(claimed)?
-            .ok_or_else(|| Error::invalid_field("customerId", "the id of the user who acts"))
+            .ok_or_else(|| Error::invalid_field("customerId", "the id of the acting user"))
     }
 
     /// Returns true if only members of a chat may see and use the chat.

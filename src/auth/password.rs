@@ -76,8 +76,8 @@ impl PasswordRules {
     /// `invalid_field`, with the expected form.
     fn check_strength(self, password: &Password, username: &str) -> Result<(), Error> {
         if self == Self::Strong && !is_strong(password.as_str(), username) {
-            let expected = "harder to guess: this one is among the first that are tried; \
-                            several words that do not belong together are good";
+            let expected = "harder to guess: attackers try passwords like this one first; several \
+                            unrelated words make a good password";
             return Err(Error::invalid_field("password", expected));
         }
         Ok(())

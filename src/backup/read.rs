@@ -45,7 +45,7 @@ pub async fn read(
     let mut reader = Reader::begin(input)?;
     let restore = Restore::begin(store).await?;
     let mut restore = restore.ok_or_else(|| {
-        refused("the database holds users or chats already, and an archive needs an empty one")
+        refused("the database already holds users or chats; an import needs an empty database")
     })?;
     let mut batch: Vec<Record> = Vec::with_capacity(BATCH);
     let (mut counts, mut last) = (Counts::default(), LastIds::default());
@@ -72,13 +72,15 @@ pub async fn read(
     reader.expect_end()?;
     let stored = restore.counts().await?;
     if stored != counts {
-        let why = format!("the archive has {counts}, and the store took {stored}");
+        let why = format!("the archive has {counts}, but the database stored {stored}");
         return Err(Failure::Refused(why));
     }
     let last = last.or_later(end.last_ids);
     let mut flaws = restore.flaws().await?;
     if !last.leave_others() {
-        flaws.push("a last id leaves no room for further ids up to 2^53 - 1".to_owned());
+        flaws.push(
+            "a last id leaves no room for further ids: it must be from 0 to 2^53 - 2".to_owned(),
+        );
     }
     if !flaws.is_empty() {
         return Err(Failure::Refused(flaws.join("; ")));
@@ -96,7 +98,7 @@ async fn store_batch(
     stored.map_err(|e| {
         let first_line = last_line + 1 - batch.len() as u64;
         Failure::Refused(format!(
-            "the store does not take lines {first_line} to {last_line}: {e}"
+            "the database refuses lines {first_line} to {last_line}: {e}"
         ))
     })?;
     batch.clear();
@@ -107,14 +109,15 @@ async fn store_batch(
 fn verified(end: End, counts: Counts, sha256: String) -> Result<End, Failure> {
     if end.counts != counts {
         let why = format!(
-            "lines are missing or doubled: there are {counts}, and the last line says {}",
+            "lines are missing or repeated: the archive has {counts}, but its last line says {}",
             end.counts
         );
         return Err(Failure::Refused(why));
     }
     if end.sha256 != sha256 {
         return Err(refused(
-            "it was changed since it was written: its SHA-256 is not the one of its last line",
+            "the archive was changed after the export: its SHA-256 differs from the SHA-256 in its \
+             last line",
         ));
     }
     Ok(end)
@@ -138,11 +141,11 @@ impl<R: BufRead> Reader<R> {
         start.read_until(b'\n', &mut reader.line)?;
         reader.digest.update(&reader.line);
         let head: Head = serde_json::from_slice(&reader.line)
-            .map_err(|_| refused("this is not what messaging-api export writes"))?;
+            .map_err(|_| refused("it is not an archive that messaging-api export wrote"))?;
         match head.version {
             VERSION => Ok(reader),
             version => Err(Failure::Refused(format!(
-                "it is of version {version}; this program reads version {VERSION}"
+                "the archive has version {version}; this program reads version {VERSION}"
             ))),
         }
     }
@@ -161,7 +164,7 @@ impl<R: BufRead> Reader<R> {
         }
         if self.line.last() != Some(&b'\n') {
             return Err(refused(
-                "it is cut off: its last line, which tells that nothing is missing, is not there",
+                "the archive is cut off: its last line, which holds the counts, is missing",
             ));
         }
         self.digest.update(&self.line);
@@ -175,7 +178,7 @@ impl<R: BufRead> Reader<R> {
         let wrong = match record {
             _ if position <= self.previous => "the row is not in the order of kinds and ids",
             Record::Message(row) if row.reply_to.is_some_and(|id| id.0 >= row.message_id.0) => {
-                "the message answers itself or a later one"
+                "the message replies to itself or to a later message"
             }
             _ => {
                 self.previous = position;
@@ -189,7 +192,7 @@ impl<R: BufRead> Reader<R> {
     fn expect_end(&mut self) -> Result<(), Failure> {
         match self.input.fill_buf()?.is_empty() {
             true => Ok(()),
-            false => Err(refused("something follows its last line")),
+            false => Err(refused("the archive has data after its last line")),
         }
     }
 

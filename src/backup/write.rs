@@ -47,7 +47,7 @@ pub async fn write(
         progress(page.len() as u64);
     }
     if counts != expected {
-        let why = format!("the store has {expected}, and showed {counts}");
+        let why = format!("the database has {expected}, but returned {counts}");
         return Err(Failure::Refused(why));
     }
     let end = End {

@@ -46,9 +46,9 @@ fn prompt() -> Result<String, String> {
         rpassword::prompt_password(question).map_err(|e| format!("cannot ask for a password: {e}"))
     };
     let password = ask("Password: ")?;
-    match ask("The same again: ")? == password {
+    match ask("Repeat the password: ")? == password {
         true => Ok(password),
-        false => Err("the two passwords are not the same; nothing was changed".to_owned()),
+        false => Err("the two passwords differ; nothing was changed".to_owned()),
     }
 }
 

@@ -29,8 +29,8 @@ pub(super) async fn export(config: &Config, wanted: &Export) -> Result<(), Strin
     let plain = plain.map_err(|e| failed(e.into()))?;
     if plain > 0 {
         return Err(format!(
-            "cannot export: {plain} passwords are not hashed yet; a running server is at it, and \
-             messaging-api migrate does it too"
+            "cannot export: {plain} passwords are not hashed yet; wait until the running server \
+             has hashed them, or run messaging-api migrate"
         ));
     }
     let rows = snapshot.counts().await.map_err(|e| failed(e.into()))?.all();
@@ -68,7 +68,7 @@ pub(super) async fn import(config: &Config, archive: &Archive) -> Result<(), Str
     let file = source.map(File::open).transpose();
     let file = file.map_err(|e| failed(e.into()))?;
     if file.is_none() && io::stdin().is_terminal() {
-        return Err("name the file to import, or send it to standard input".to_owned());
+        return Err("name the file to import, or pipe it to standard input".to_owned());
     }
     let bytes = file.as_ref().and_then(|file| file.metadata().ok());
     let bytes = bytes.map_or(0, |data| data.len());

@@ -17,7 +17,7 @@ pub(super) async fn make_admin(
     named: &str,
     user: &str,
 ) -> Result<Outcome, String> {
-    let no_chat = || format!("there is no chat {named}; a chat is named by its id");
+    let no_chat = || format!("there is no chat {named}; name the chat by its id");
     let id: ChatId = named.parse().map_err(|()| no_chat())?;
     let chat = ChatRepository::new(store.clone()).find(id).await;
     let chat = chat.map_err(failed)?.ok_or_else(no_chat)?;
@@ -59,7 +59,7 @@ async fn find(users: &UserRepository, named: &str) -> Result<User, String> {
     };
     match (by_name, by_id) {
         (Some(one), Some(other)) if one.customer_id != other.customer_id => Err(format!(
-            "{named} is the name of user {} and the id of {}: say {0} or {1}",
+            "{named} is the name of user {} and the id of {}: write {0} or {1}",
             one.customer_id, other.username
         )),
         (Some(user), _) | (None, Some(user)) => Ok(user),

@@ -12,8 +12,8 @@ pub(super) async fn run(config: &Config) -> Result<(), String> {
     let target = config.target()?;
     let (auth, rates) = (config.auth(), config.rate_limit());
     let auth = match auth {
-        Auth::Open => "open: callers are believed",
-        Auth::Required => "required: everyone signs in",
+        Auth::Open => "open: callers are trusted without signing in",
+        Auth::Required => "required: callers must sign in",
     };
     let rates = if rates { "limited" } else { "not limited" };
     tell(&format!("settings: right; address: {}", config.address()))?;
@@ -25,7 +25,7 @@ pub(super) async fn run(config: &Config) -> Result<(), String> {
     tell(&format!("store: {}", found.place))?;
     for parameter in config.database.ignored() {
         tell(&format!(
-            "DATABASE_URL: the parameter {parameter} is not understood and ignored"
+            "DATABASE_URL: the unknown parameter {parameter} is ignored"
         ))?;
     }
     if found.tables == Tables::Newer {
@@ -33,7 +33,7 @@ pub(super) async fn run(config: &Config) -> Result<(), String> {
     }
     tell(&format!("tables: {}", found.tables))?;
     try_start(&target, found.tables).await?;
-    tell("writing: tried, and nothing was left behind")?;
+    tell("writing: works; the test write was rolled back")?;
     match flaws_of(&target, &found).await? {
         Some(flaws) if flaws.is_empty() => {}
         Some(flaws) => {
@@ -42,13 +42,13 @@ pub(super) async fn run(config: &Config) -> Result<(), String> {
                 flaws.join("; ")
             ));
         }
-        None => tell("rows: too many to look at each of them within a minute")?,
+        None => tell("rows: not all checked, because there are too many to check within a minute")?,
     }
     if found.in_use {
-        tell("a running server has this file; a second one would be refused")?;
+        tell("a running server has this file open; a second server would be refused")?;
     }
     if config.nats_url.is_some() {
-        tell("link: not tried; a server starts without it, and /health/ready tells of it")?;
+        tell("link: not checked; a server starts without it, and /health/ready shows its state")?;
     }
     Ok(())
 }

@@ -129,7 +129,7 @@ impl Control {
             }),
             Err(error) => {
                 let path = path.display();
-                tracing::warn!(%error, %path, "no control socket: commands need the server stopped");
+                tracing::warn!(%error, %path, "no control socket: commands can run only while the server is stopped");
                 None
             }
         }
@@ -156,10 +156,10 @@ impl Control {
                     });
                 }
                 Ok(_) => {
-                    tracing::warn!("a request of another user at the control socket is refused")
+                    tracing::warn!("refused a request of another user at the control socket")
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the control socket does not accept");
+                    tracing::warn!(%error, "cannot accept connections at the control socket");
                     time::sleep(PAUSE).await;
                 }
             }
@@ -193,7 +193,7 @@ fn bind(path: &Path) -> io::Result<(UnixListener, u32)> {
 
 async fn serve(stream: UnixStream, work: &Work, stop: &CancellationToken) {
     if let Err(error) = answer(stream, work, stop).await {
-        tracing::info!(%error, "a client of the control socket went away");
+        tracing::info!(%error, "the connection of a client of the control socket failed");
     }
 }
 
@@ -211,7 +211,8 @@ async fn answer(mut stream: UnixStream, work: &Work, stop: &CancellationToken) -
     let reply = match serde_json::from_slice::<Request>(&line) {
         Ok(request) => carry_out(request, work).await,
         Err(_) => Reply::Refused(
-            "the running server does not know this command; use its own version of messaging-api"
+            "the running server does not know this command; use the same version of messaging-api \
+             as the server"
                 .to_owned(),
         ),
     };

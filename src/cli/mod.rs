@@ -88,7 +88,7 @@ async fn carry_out(config: &Config, request: Request) -> Result<(), String> {
     }
     let found = database::inspect(&config.target()?).await?;
     if found.tables == Tables::Missing && !matches!(request, Request::CreateUser { .. }) {
-        return Err(format!("there is nothing in {}", found.place));
+        return Err(format!("{} holds no data", found.place));
     }
     let store = open(config).await?;
     let done = request.perform(&store, &hasher(config)).await;

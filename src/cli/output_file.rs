@@ -59,7 +59,7 @@ impl OutputFile {
             }
             Err(_) if path.is_symlink() => {
                 return Err(format!(
-                    "{shown} is a link to nothing; name the file itself"
+                    "{shown} is a link to a file that does not exist; name the file itself"
                 ));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
@@ -165,7 +165,7 @@ fn new_partial(partial: &Path) -> Result<File, String> {
         refuse_foreign(&found, partial)?;
         if found.is_file() && File::open(partial).map_err(failed)?.try_lock().is_err() {
             return Err(format!(
-                "another export writes to {shown}; wait for its end"
+                "another export is writing to {shown}; wait until it ends"
             ));
         }
         fs::remove_file(partial).map_err(failed)?;

@@ -108,7 +108,7 @@ async fn create(
     let name = Username::parse(name).map_err(failed)?;
     if find(users, name.as_str()).await?.is_some() {
         return Err(format!(
-            "The username {name} is taken, or looks like one that is; choose another"
+            "The username {name} is taken, or looks like a name that is taken; choose another"
         ));
     }
     let hash = hash(passwords, password, name.as_str()).await?;
@@ -125,14 +125,14 @@ async fn reset_password(
     name: &str,
     password: String,
 ) -> Result<Outcome, String> {
-    let unknown = || format!("nobody is called {name}");
+    let unknown = || format!("no user has the name {name}");
     let user = find(users, name).await?.ok_or_else(unknown)?;
     let hash = hash(passwords, password, &user.username).await?;
     let id = user.customer_id;
     let updated = users.update(id, None, Some(&hash), None).await;
     let ended = updated.map_err(failed)?.ok_or_else(unknown)?.ended;
     let sentence = format!(
-        "{name} has a new password; sessions that have ended: {}.",
+        "{name} has a new password; number of ended sessions: {}.",
         ended.len()
     );
     Ok(Outcome {
@@ -146,8 +146,8 @@ async fn begin_epoch(store: &Database) -> Result<Outcome, String> {
     let epochs = EpochRepository::new(store.clone());
     let old = epochs.read().await.map_err(failed)?;
     let begun = epochs.renew(&old.epoch, old.mark).await;
-    begun.map_err(|e| format!("no epoch was begun: {}", cause(&e)))?;
-    let sentence = "The log has begun another epoch: clients load their chats again.";
+    begun.map_err(|e| format!("cannot begin a new epoch: {}", cause(&e)))?;
+    let sentence = "The log has a new epoch: clients load their chats again.";
     Ok(said(sentence.to_owned()))
 }
 

@@ -69,8 +69,8 @@ impl Stream {
 fn unread(limit: Duration) -> io::Error {
     let seconds = limit.as_secs();
     let why = format!(
-        "nothing read it for {seconds} s (--stall-seconds); the database is held back meanwhile, so \
-         export to a file, or to a reader that keeps up"
+        "the output was not read for {seconds} s (--stall-seconds); a running export keeps the \
+         database from removing old rows, so export to a file, or to a faster reader"
     );
     io::Error::new(io::ErrorKind::TimedOut, why)
 }

@@ -161,7 +161,9 @@ impl LinkTask {
         let unheard = self.link.0.unheard.swap(false, Relaxed);
         let long = self.connected.is_some_and(|at| at.elapsed() > NODE_TIMEOUT);
         if unheard && long {
-            tracing::warn!("the other servers do not hear this one; connecting to NATS anew");
+            tracing::warn!(
+                "the other servers receive nothing from this server; reconnecting to NATS"
+            );
             let reconnecting = self.link.0.client.force_reconnect();
             let _ = time::timeout(FLUSH_LIMIT, reconnecting).await;
         }
@@ -182,7 +184,10 @@ impl LinkTask {
                 self.link.0.interest.notify_one();
             }
             NatsEvent::Disconnected => {
-                tracing::warn!("the link to the other servers is down; the database heals");
+                tracing::warn!(
+                    "the link to the other servers is down; messages come from the database until \
+                     it is up"
+                );
             }
             // This event comes once per dropped message, at a time of high load. The catch-up therefore runs
             // once per heartbeat.
@@ -190,7 +195,7 @@ impl LinkTask {
             NatsEvent::ServerError(_) | NatsEvent::ClientError(_) => {
                 let last_error = event.to_string();
                 if last_error != self.last_error {
-                    tracing::warn!(complaint = %last_error, "the link to the other servers");
+                    tracing::warn!(complaint = %last_error, "NATS reported an error");
                     self.last_error = last_error;
                 }
             }
@@ -346,7 +351,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// The longest pause between two attempts to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The options of the link: the address of NATS, and the deployment whose nodes it connects.
+/// The options of the link: the address of NATS, and the deployment that it connects the nodes of.
 pub struct LinkOptions {
     /// `nats://` or `tls://` URLs of one NATS cluster, separated by commas. A URL may contain a user and
     /// password, or a token.
@@ -375,8 +380,8 @@ pub(super) async fn connect(
     events: mpsc::Sender<NatsEvent>,
 ) -> Result<Client, String> {
     const EXPECTED: &str = "NATS_URL must be nats://HOST:PORT or tls://HOST:PORT, with \
-                            USER:PASSWORD@ or TOKEN@ before the host where NATS asks for them; \
-                            several, of one cluster, are separated by commas";
+                            USER:PASSWORD@ or TOKEN@ before the host if NATS requires it; commas \
+                            separate several servers of one cluster";
     let urls = options.urls.split(',').map(|url| url.trim().parse());
     let urls: Result<Vec<ServerAddr>, _> = urls.collect();
     // The error of the parser is not shown, because it would show the URL and the password in it.
@@ -406,5 +411,5 @@ pub(super) async fn connect(
         connect = connect.add_root_certificates(path.clone());
     }
     let connected = connect.connect(urls).await;
-    connected.map_err(|e| format!("cannot link to NATS: {e}"))
+    connected.map_err(|e| format!("cannot connect to NATS: {e}"))
 }

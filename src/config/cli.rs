@@ -134,7 +134,7 @@ pub fn command_line() -> clap::Command {
         }
         *command = match shows_all || plain {
             true => whole,
-            false => whole.after_help("All other settings are taken too: messaging-api --help"),
+            false => whole.after_help("All other settings are accepted too: messaging-api --help"),
         };
     }
     line
@@ -256,7 +256,7 @@ fn naming_the_variable(mut error: clap::Error, given: &[(&Setting, &Variable)]) 
     if let Some(looks) = looks_like(name, &variable.value.to_string_lossy()) {
         tip += &format!(". {looks}");
     }
-    tip += &format!(". The flag --{} counts more", setting.flag);
+    tip += &format!(". The flag --{} overrides it", setting.flag);
     let tip = ContextValue::StyledStrs(vec![tip.into()]);
     error.insert(ContextKind::Suggested, tip);
     error

@@ -96,7 +96,7 @@ impl Settings {
 
     fn parts(&self) -> Result<Target, String> {
         let needed = |value: &Option<String>, name: &str| {
-            let missing = format!("{name} is missing: it goes with the other DB_* settings");
+            let missing = format!("{name} is missing: the other DB_* settings require it");
             value
                 .clone()
                 .filter(|value| !value.is_empty())

@@ -59,7 +59,7 @@ pub(super) fn read(text: &str) -> Result<Read, String> {
         );
     }
     if text.contains(char::is_whitespace) {
-        return Err(wrong("it", "without white space (%20 where it is meant)"));
+        return Err(wrong("it", "without white space (write a space as %20)"));
     }
     postgres(text)
 }
@@ -82,12 +82,16 @@ fn wrong(part: &str, expected: &str) -> String {
 
 fn sqlite(path: &str) -> Result<Read, String> {
     let wrong = match path {
-        "" => Some("it names no file"),
+        "" => {
+            Some("PATH is missing; write the path of the file, such as sqlite://data/messaging.db")
+        }
         _ if path.starts_with('~') => Some(
             "~ is not replaced by the home folder; write the whole path, such as sqlite:///home/carl/chat.db",
         ),
-        _ if path.starts_with(':') => Some("a database in memory would be lost with the server"),
-        _ if path.contains('?') => Some("it takes no parameters"),
+        _ if path.starts_with(':') => {
+            Some("a database in memory would be lost at the end of the server; name a file")
+        }
+        _ if path.contains('?') => Some("parameters after ? are not supported; remove them"),
         _ => None,
     };
     match wrong {
@@ -100,8 +104,7 @@ fn sqlite(path: &str) -> Result<Read, String> {
 }
 
 /// Requirement on the host, for an error about a URL with several hosts.
-const ONE_HOST: &str =
-    "one name or address; where Postgres fails over, one that moves to the new primary";
+const ONE_HOST: &str = "one name or address; for a failover, use one that moves to the new primary";
 
 fn postgres(text: &str) -> Result<Read, String> {
     let mut url = Url::parse(text).map_err(|error| unreadable(text, error))?;
@@ -118,7 +121,7 @@ fn postgres(text: &str) -> Result<Read, String> {
     if name.contains(['/', '@']) {
         return Err(wrong(
             "the name of the database, as well as the password,",
-            "without / and @ (%2F and %40 where they are meant)",
+            "without / and @ (write them as %2F and %40)",
         ));
     }
     for (part, text) in [
@@ -168,7 +171,7 @@ fn unreadable(text: &str, error: ParseError) -> String {
         _ if hosts.contains(',') => wrong("the host", ONE_HOST),
         ParseError::InvalidPort => wrong(
             "the port",
-            "a number from 1 to 65535; a password that holds / ? # or : must have them as %2F %3F %23 %3A",
+            "a number from 1 to 65535; if the password has a / ? # or : write it as %2F %3F %23 %3A",
         ),
         ParseError::InvalidIpv6Address => wrong("the host", "an IPv6 address in brackets: [::1]"),
         _ => wrong(
@@ -223,7 +226,7 @@ fn unknown(key: &str) -> Result<String, String> {
     if key.starts_with("ssl") && !IGNORED_TLS.contains(&key) {
         return Err(wrong(
             &format!("the parameter {key}"),
-            "sslmode, sslrootcert, sslcert or sslkey, or left out: there is no such one",
+            "sslmode, sslrootcert, sslcert or sslkey, or be removed: it is unknown",
         ));
     }
     Ok(key.to_owned())
@@ -272,7 +275,7 @@ mod tests {
             ("", "postgres://USER"),
             ("mysql://h", "postgres://USER"),
             ("'postgres://u:secret@h/d'", "quotes"),
-            ("sqlite://", "no file"),
+            ("sqlite://", "PATH is missing"),
             ("sqlite://:memory:", "in memory"),
             ("sqlite://~/secret.db", "home folder"),
             ("sqlite://a.db?mode=ro", "parameters"),

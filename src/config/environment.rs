@@ -111,14 +111,14 @@ impl Environment {
             let place = variable.place;
             let setting = spelling::meant(name, settings)?;
             Some(format!(
-                "{name} in {place} is no setting; {setting} is, which looks like it"
+                "{name} in {place} is not a setting; did you mean {setting}?"
             ))
         });
         let ours = |name: &&String| settings.contains(&name.as_str());
         let repeated = self.repeated.iter().filter(ours);
         let repeated = repeated.map(|name| {
             format!(
-                "{name} has several lines in {}; the last counts",
+                "{name} has several lines in {}; the last one applies",
                 Place::File
             )
         });
@@ -144,8 +144,8 @@ fn lines() -> Result<Vec<(String, String)>, String> {
     match unset_variable(text, &lines) {
         None => Ok(lines),
         Some(name) => Err(format!(
-            "the value of {name} in {ENV_FILE} holds a $ with no variable that is set after it: \
-             write the value in single quotes"
+            "the value of {name} in {ENV_FILE} has a $ that is not followed by the name of a set \
+             variable: write the value in single quotes"
         )),
     }
 }
@@ -203,14 +203,14 @@ fn quoted(value: &str) -> String {
 fn unreadable(error: &dotenvy::Error, before: Option<&(String, String)>) -> String {
     let cause = match (error, before) {
         (dotenvy::Error::LineParse(..), Some((name, _))) => {
-            format!("the line after {name} is broken")
+            format!("the line after {name} is malformed")
         }
-        (dotenvy::Error::LineParse(..), None) => "its first line is broken".to_owned(),
+        (dotenvy::Error::LineParse(..), None) => "its first line is malformed".to_owned(),
         (other, _) => other.to_string(),
     };
     format!(
-        "cannot read {ENV_FILE}: {cause}; each line must be NAME=value, \
-         with a value that holds a space, a quote or a $ in single quotes"
+        "cannot read {ENV_FILE}: {cause}; each line must be NAME=value, with single quotes around \
+         a value that has a space, a quote or a $"
     )
 }
 

@@ -276,23 +276,23 @@ impl Config {
     fn check_combinations(&self) -> Result<(), String> {
         if self.nats_url.is_some() && matches!(self.target()?, Target::Sqlite(_)) {
             return Err(
-                "NATS_URL links several servers, which must share one Postgres: name it in \
-                 DATABASE_URL, or leave NATS_URL out to run one server on the embedded database"
+                "NATS_URL links several servers, which must share one Postgres database: set \
+                 DATABASE_URL to it, or unset NATS_URL to run a single server on the embedded \
+                 database"
                     .to_owned(),
             );
         }
         if self.nats_url.is_none() && (self.nats_credentials.is_some() || self.nats_ca.is_some()) {
             return Err(
-                "NATS_CREDENTIALS and NATS_CA say how to reach NATS: name it in NATS_URL, or leave \
-                 them out"
+                "NATS_CREDENTIALS and NATS_CA require NATS_URL: set NATS_URL, or unset both"
                     .to_owned(),
             );
         }
         let token = self.metrics_token.as_deref();
         if token.is_some_and(|token| token.len() < SHORTEST_TOKEN || token.contains(' ')) {
             return Err(format!(
-                "METRICS_TOKEN must be at least {SHORTEST_TOKEN} characters without a space; \
-                 leave it out to show the metrics to nobody in required mode"
+                "METRICS_TOKEN must be at least {SHORTEST_TOKEN} characters without a space; unset \
+                 it to hide the metrics in required mode"
             ));
         }
         Ok(())

@@ -13,7 +13,7 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.contains('*') {
         return Err(format!(
-            "{EXPECTED}; each origin is named, a wildcard matches none"
+            "{EXPECTED}; wildcards are not supported, so list each origin"
         ));
     }
     let Some((scheme, place)) = text.split_once("://") else {
@@ -25,11 +25,12 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     match scheme.to_ascii_lowercase().as_str() {
         "ws" | "wss" => Err(socket_url_error(scheme, place)),
         "file" | "ftp" | "data" | "blob" => Err(format!(
-            "{EXPECTED}; pages of {scheme}: have the origin null, which stands for every such page"
+            "{EXPECTED}; pages of {scheme}: have the origin null, which all such pages share, so \
+             they cannot be allowed"
         )),
         _ => match canonical(text) {
             Some(right) if right == text => Ok(right),
-            Some(right) => Err(format!("{EXPECTED}; browsers write this one {right}")),
+            Some(right) => Err(format!("{EXPECTED}; browsers write this origin as {right}")),
             None => Err(EXPECTED.to_owned()),
         },
     }

@@ -51,8 +51,8 @@ pub(super) fn ping(text: &str) -> Result<Duration, String> {
         .filter(|interval| interval.as_secs_f64() <= MAX_PING_SECONDS)
         .ok_or_else(|| {
             format!(
-                "must be a number of seconds from 0.01 to {MAX_PING_SECONDS}: clients take a socket for lost \
-                 on which nothing came for 60 s"
+                "must be a number of seconds from 0.01 to {MAX_PING_SECONDS}: clients consider a \
+                 socket lost if they receive nothing for 60 s"
             )
         })
 }

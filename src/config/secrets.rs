@@ -75,7 +75,7 @@ impl Config {
             let Some(file) = file else { continue };
             if setting.is_some() {
                 return Err(format!(
-                    "{name} and {name}_FILE are both given; leave one of them out"
+                    "{name} and {name}_FILE are both set; unset one of them"
                 ));
             }
             *setting = Some(read(&file).map_err(|e| {
@@ -137,12 +137,12 @@ fn read(path: &Path) -> Result<String, String> {
     let size = file.take(LARGEST + 1).read_to_string(&mut text);
     let size = size.map_err(|e| e.to_string())?;
     if size as u64 > LARGEST {
-        return Err(format!("it has over {LARGEST} bytes"));
+        return Err(format!("the file has more than {LARGEST} bytes"));
     }
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     match text.is_empty() {
-        true => Err("it is empty".to_owned()),
+        true => Err("the file is empty".to_owned()),
         false => Ok(text.to_owned()),
     }
 }

@@ -49,16 +49,16 @@ pub(super) fn looks_like(name: &str, value: &str) -> Option<&'static str> {
     let is_quoted = |quote| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
     if value.starts_with("tcp://") || value.starts_with("udp://") {
         return Some(
-            "It looks like the address that Kubernetes (or a link of Docker) sets for each service: \
-             set enableServiceLinks to false, or give that service another name",
+            "The value looks like the address that Kubernetes (or a link of Docker) sets for each \
+             service: set enableServiceLinks to false, or give that service another name",
         );
     }
     if value.ends_with('\r') {
-        return Some("It ends with a carriage return, as lines of a file from Windows do");
+        return Some("The value ends with a carriage return, as lines of a Windows file do");
     }
     if is_quoted('"') || is_quoted('\'') {
         return Some(
-            "Its quotes are part of it: docker --env-file and Kubernetes do not take them away",
+            "The quotes are part of the value: docker --env-file and Kubernetes do not remove them",
         );
     }
     (name == "HOST").then(|| host_hint(value)).flatten()
@@ -71,13 +71,13 @@ fn host_hint(value: &str) -> Option<&'static str> {
             .any(|part| of.iter().any(|of| part.starts_with(of)))
     };
     if value.contains('-') && part(&["linux", "apple", "darwin", "w64", "conda"]) {
-        return Some("It looks like the platform that conda sets for compilers");
+        return Some("The value looks like the platform that conda sets for compilers");
     }
     let is_name = value
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
     let is_machine = is_name && value.bytes().any(|b| b.is_ascii_alphabetic());
-    is_machine.then_some("It looks like the name of a machine, which tcsh and zsh keep there")
+    is_machine.then_some("The value looks like the name of a machine, which tcsh and zsh set")
 }
 
 #[cfg(test)]

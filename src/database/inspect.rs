@@ -46,14 +46,16 @@ pub enum Tables {
 impl fmt::Display for Tables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("none yet; the first start makes them"),
-            Self::Original => f.write_str("the original's; the first start takes them over"),
+            Self::Missing => f.write_str("none yet; the first start creates them"),
+            Self::Original => {
+                f.write_str("those of the original program; the first start takes them over")
+            }
             Self::Behind(1) => {
                 f.write_str("one step behind; the next start brings them up to date")
             }
             Self::Behind(n) => write!(f, "{n} steps behind; the next start brings them up to date"),
             Self::Current => f.write_str("up to date"),
-            Self::Newer => f.write_str("made by a later version of messaging-api; use that one"),
+            Self::Newer => f.write_str("of a later version of messaging-api; use that version"),
         }
     }
 }
@@ -137,7 +139,7 @@ pub async fn snapshot(target: &Target) -> Result<DatabaseTransaction, String> {
     let place = &found.place;
     match found.tables {
         Tables::Current => {}
-        Tables::Missing => return Err(format!("there is nothing in {place}")),
+        Tables::Missing => return Err(format!("{place} holds no data")),
         Tables::Original | Tables::Behind(_) => {
             return Err(format!(
                 "the tables of {place} are of an earlier version: \

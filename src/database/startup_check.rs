@@ -55,8 +55,8 @@ pub(super) async fn of_postgres(db: &mut PgConnection) -> Result<(), String> {
         row.map_err(|e| sentence(&e))?;
     if encoding != "UTF8" {
         return Err(format!(
-            "the database is encoded in {encoding}, which cannot hold every text; \
-             make it with ENCODING 'UTF8'"
+            "the database has the encoding {encoding}, which cannot store every text; create it \
+             with ENCODING 'UTF8'"
         ));
     }
     if standby || read_only {
@@ -70,8 +70,8 @@ pub(super) async fn of_postgres(db: &mut PgConnection) -> Result<(), String> {
         return match creates {
             true => Ok(()),
             false => Err(format!(
-                "{user} may not make tables in this database's schema; \
-                 GRANT CREATE ON SCHEMA public TO {user}, or make {user} its owner"
+                "{user} may not create tables in the schema of this database; GRANT CREATE ON \
+                 SCHEMA public TO {user}, or make {user} its owner"
             )),
         };
     }
@@ -105,7 +105,7 @@ async fn try_migrations(db: &mut PgConnection) -> Result<(), String> {
     let mut tx = db.begin().await.map_err(failed)?;
     let made = postgres::MIGRATOR.run(&mut *tx).await;
     tx.rollback().await.map_err(failed)?;
-    made.map_err(|e| format!("cannot make the tables: {}", sentence(&e)))
+    made.map_err(|e| format!("cannot create the tables: {}", sentence(&e)))
 }
 
 async fn try_file(path: &Path) -> Result<(), String> {
@@ -137,13 +137,15 @@ fn try_folder(folder: &Path) -> Result<(), String> {
     let trial = folder.join(format!(".messaging-api-{}", process::id()));
     File::create_new(&trial)
         .and_then(|_| fs::remove_file(&trial))
-        .map_err(|e| format!("a start would fail: cannot make files in the folder {shown}: {e}"))?;
+        .map_err(|e| {
+            format!("a start would fail: cannot create files in the folder {shown}: {e}")
+        })?;
     let room = rustix::fs::statvfs(folder)
-        .map_err(|e| format!("cannot ask for the room in the folder {shown}: {e}"))?;
+        .map_err(|e| format!("cannot read the free space of the folder {shown}: {e}"))?;
     let free = room.f_bavail.saturating_mul(room.f_frsize);
     if free < MIN_FREE_BYTES {
         return Err(format!(
-            "the disk of {shown} is full but for {} KiB; a server needs {} MiB at least",
+            "the disk of {shown} has only {} KiB of free space; a server needs at least {} MiB",
             free >> 10,
             MIN_FREE_BYTES >> 20
         ));
@@ -200,8 +202,8 @@ pub(super) fn refuse_place(path: &Path) -> Result<(), String> {
     match found.nlink() {
         0 | 1 => Ok(()),
         links => refused(&format!(
-            "the file has {links} names (hard links), and a server on another name would not see this \
-             one's lock; remove the other names, or copy the file"
+            "the file has {links} names (hard links), and servers that use different names would \
+             not see each other's lock; remove the other names, or copy the file"
         )),
     }
 }
@@ -235,8 +237,8 @@ pub(super) async fn refuse_foreign(path: &Path) -> Result<(), String> {
     match foreign.is_empty() {
         true => Ok(()),
         false => Err(format!(
-            "the database {shown} holds tables or indexes of another program with the names of \
-             ours: {}; name another file",
+            "the database {shown} holds tables or indexes of another program under names that \
+             messaging-api needs: {}; name another file",
             foreign.join(", ")
         )),
     }

@@ -1,4 +1,4 @@
-//! The worker's handling of chats whose row lock another node holds: that node froze or lost its connection
+//! The worker's handling of chats with a row lock that another node holds: that node froze or lost its connection
 //! in the middle of a transaction. Postgres ends the transaction after 5 s
 //! (`idle_in_transaction_session_timeout`). Until then, changes of other chats do not wait for the lock, and
 //! changes of the locked chats are refused at once.
@@ -78,7 +78,10 @@ impl Worker {
                 .iter()
                 .any(|answer| answer.as_ref().is_err_and(Error::is_locked))
             {
-                tracing::warn!(chat = chat.0, "another server holds a chat's lock");
+                tracing::warn!(
+                    chat = chat.0,
+                    "another server holds the lock of a chat: changes are refused"
+                );
                 self.blocked.insert(chat);
             }
             answers.extend(share.indexes.into_iter().zip(stored));
@@ -102,7 +105,7 @@ impl Worker {
     }
 }
 
-/// The answer to a change whose chat is locked.
+/// The answer to a change of a locked chat.
 fn busy() -> Error {
     Error::unavailable()
 }

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The maximum size of a page: the messages that one read from the database loads for a socket. It bounds the
 /// memory of a socket, and is small enough that a socket that catches up does not delay other sockets. A
-/// socket whose client does not read keeps its page for up to `WRITE_SECONDS`. JSON escapes can make the text
+/// socket with a client that does not read keeps its page for up to `WRITE_SECONDS`. JSON escapes can make the text
 /// six times as long.
 pub(crate) const PAGE: PageLimit = PageLimit {
     rows: 200,

@@ -95,7 +95,10 @@ impl MembershipLoader {
                 "content, since",
             )?;
             if since.seq > connected.head {
-                let expected = format!("at most {}, the chat's latest change", connected.head);
+                let expected = format!(
+                    "at most {}, the number of the chat's latest change",
+                    connected.head
+                );
                 return Err(Error::invalid_field("content, since,", &expected));
             }
         }
@@ -158,7 +161,7 @@ pub(crate) fn require_epoch(
     if named.is_none() || named == present {
         return Ok(());
     }
-    let expected = "the log's present epoch: the log began again, by an import or a restore; \
-                    forget the chat's state and connect without since";
+    let expected = "the present epoch of the log: an import or a restore began a new one; discard \
+                    the stored state of the chat and connect without since";
     Err(Error::invalid_field(&format!("{place}, epoch,"), expected))
 }

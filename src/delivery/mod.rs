@@ -118,7 +118,7 @@ pub enum Outcome {
 }
 
 impl Change {
-    /// The chat whose log the change is written to. Null for an exclusive change, which never shares a
+    /// The chat with the log that the change is written to. Null for an exclusive change, which never shares a
     /// transaction.
     #[must_use]
     pub(super) fn chat(&self) -> Option<ChatId> {

@@ -180,7 +180,7 @@ impl Reconciler {
         }
     }
 
-    /// Compares the heads of all occupied chats and of those that this node committed lately. Checks first
+    /// Compares the heads of all occupied chats and of the chats that this node committed to lately. Checks first
     /// that the log is still in its epoch.
     async fn heads(&self) -> Result<Compared, Error> {
         self.follow_epoch().await?;
@@ -233,7 +233,10 @@ impl Reconciler {
             self.remember(&Some(known), now);
             return Ok(());
         }
-        tracing::warn!("the database lacks changes that were told: it went back");
+        tracing::warn!(
+            "the database lost changes that clients have received, such as after a restore; the \
+             log begins a new epoch"
+        );
         let now = within(self.parts.epochs.renew(&now.epoch, known.mark)).await?;
         self.remember(&Some(known), now);
         Ok(())
@@ -254,7 +257,10 @@ impl Reconciler {
         }
         let another = log.as_ref().is_some_and(|log| log.epoch != now.epoch);
         if another {
-            tracing::warn!("the log is in another epoch: sockets are closed, and begin again");
+            tracing::warn!(
+                "the log has a new epoch: all sockets are closed, and clients load their chats \
+                 again"
+            );
             self.parts.hub.reset();
         }
         *log = Some(now);

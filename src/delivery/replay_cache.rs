@@ -53,7 +53,7 @@ impl Page {
         self.stored.rows.iter().zip(&self.frames)
     }
 
-    /// The frame of a message for a socket whose replay began after `since`. The page's frame is reused
+    /// The frame of a message for a socket with a replay that began after `since`. The page's frame is reused
     /// unless the message is new for one of the two positions and an edit for the other.
     pub(super) fn frame(&self, message: &Message, frame: &Frame, since: Seq) -> Frame {
         let new = |since: Seq| message.sent_seq > since;
@@ -136,7 +136,7 @@ impl ReplayCache {
         (self.begin(&mut map, key), true)
     }
 
-    /// Replaces a read whose page does not reach the head. Shares the replacement that another socket has
+    /// Replaces a read with a page that does not reach the head. Shares the replacement that another socket has
     /// begun, if it is still under way.
     fn replace(&self, key: Key, old: &Arc<InFlight>) -> Arc<InFlight> {
         // Declared before the guard, so that it is dropped after the guard: dropping a read takes the lock.

@@ -31,7 +31,7 @@ pub struct Worker {
     pub(super) hub: Hub,
     metrics: WriterMetrics,
     stop: CancellationToken,
-    /// Chats whose row lock another node held at the last attempt.
+    /// Chats with a row lock that another node held at the last attempt.
     pub(super) blocked: HashSet<ChatId>,
     /// Whether the database stored the last change, for the readiness check.
     pub(super) outcome: LastOutcome,

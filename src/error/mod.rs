@@ -201,10 +201,10 @@ impl Error {
     pub fn cross_site(own: Option<impl fmt::Display>) -> Self {
         let own = own.map_or("none".to_owned(), |own| own.to_string());
         let message = format!(
-            "A page of another site may not do this; its origin must be listed in \
-             CORS_ALLOWED_ORIGINS. The server takes {own} for its own origin: where its own page asks, \
-             a proxy in TRUSTED_PROXIES must pass on the scheme and the name that the browser uses \
-             (X-Forwarded-Proto, X-Forwarded-Host)"
+            "A page of another site may not do this, unless CORS_ALLOWED_ORIGINS lists its origin. \
+             The server considers {own} its own origin. If the request came from the server's own \
+             page, the proxy must be listed in TRUSTED_PROXIES and pass on the scheme and the host \
+             that the browser uses (X-Forwarded-Proto, X-Forwarded-Host)"
         );
         Self::new(Code::CrossSite, message)
     }
@@ -212,24 +212,24 @@ impl Error {
     /// Creates the error for a request without credentials on a route that requires them.
     #[must_use]
     pub fn not_signed_in() -> Self {
-        let message = "Sign in first: POST /login gives a token to send as Authorization: Bearer, \
-                       on a WebSocket as the token of connect-chat";
+        let message = "Sign in first: POST /login returns a token; send it as Authorization: \
+                       Bearer, or on a WebSocket as the token of connect-chat";
         Self::new(Code::Unauthorized, message)
     }
 
     /// Creates the error for a login with a correct password that is weaker than the rules allow.
     #[must_use]
     pub fn password_change_required() -> Self {
-        let message = "The password is right, but too short or too easy to guess for a server where \
-                       everyone signs in: log in with it and a newPassword, which takes its place";
+        let message = "The password is correct, but too short or too easy to guess: log in with it \
+                       and with a newPassword that replaces it";
         Self::new(Code::PasswordChangeRequired, message)
     }
 
     /// Creates the error for a malformed token, or a token of an ended session.
     #[must_use]
     pub fn invalid_token() -> Self {
-        let message = "The token is not valid: it is not whole, or its session has ended; \
-                       sign in again with POST /login";
+        let message = "The token is not valid: it is incomplete, or its session has ended; sign in \
+                       again with POST /login";
         Self::new(Code::Unauthorized, message)
     }
 
@@ -259,8 +259,8 @@ impl Error {
     /// Creates the error for an in-doubt commit: the server does not know if the write happened.
     #[must_use]
     pub fn in_doubt() -> Self {
-        let message = "The server could not learn whether this was stored; \
-                       with a clientMessageId it is safe to send again";
+        let message = "The server does not know if this was stored; with a clientMessageId it is \
+                       safe to send it again";
         Self::new(Code::Unavailable, message)
     }
 
@@ -284,7 +284,8 @@ impl Error {
     /// Creates the error for a failure of the server. The cause is logged and never sent.
     #[must_use]
     pub fn internal(cause: impl Into<Box<dyn Cause + Send + Sync>>) -> Self {
-        let message = "A fault of the server; its log has the request's x-request-id";
+        let message = "The server failed; its log describes the error under the x-request-id of \
+                       this request";
         Self {
             code: Code::Internal,
             message: message.to_owned(),

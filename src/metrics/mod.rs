@@ -233,10 +233,15 @@ impl Exposition {
         let registry = all.sub_registry_with_prefix(PREFIX);
         let version = env!("CARGO_PKG_VERSION");
         let build = Info::new([("version", version)]);
-        registry.register("build", "What is running", build);
+        registry.register(
+            "build",
+            "Version of the server, as a label; the value is always 1",
+            build,
+        );
         register_writer(registry, &metrics.writer);
         register_feeds(registry, &metrics.feeds);
-        let help = "How old messages of other servers were when they came, by both clocks";
+        let help = "Age of messages of other servers on arrival, as the difference between both \
+                    clocks";
         registry.register("link_lag_seconds", help, metrics.link_lag.clone());
         register_routes(registry, &metrics.routes);
         registry.register_collector(Box::new(Samples::new(readings)));
@@ -279,34 +284,34 @@ impl Format {
 }
 
 fn register_writer(registry: &mut Registry, writer: &WriterMetrics) {
-    let help = "Messages sent, edited and deleted, once committed";
+    let help = "Messages sent, edited and deleted, counted after the commit";
     registry.register("messages_committed", help, writer.committed.clone());
-    let help = "Changes in one transaction";
+    let help = "Changes per transaction";
     registry.register("batch_changes", help, writer.batch.clone());
-    let help = "How long a transaction took, publication included";
+    let help = "Duration of a transaction, publication included";
     registry.register("commit_seconds", help, writer.commit.clone());
-    let help = "From handing a change in until it was committed and published";
+    let help = "Time from the submission of a change until it is committed and published";
     registry.register("publication_seconds", help, writer.publication.clone());
 }
 
 fn register_feeds(registry: &mut Registry, feeds: &FeedMetrics) {
-    let help = "Times that a socket had missed something and read it from the database";
+    let help = "Times that a socket missed changes and read them from the database";
     registry.register("feed_healings", help, feeds.healings.clone());
-    let help = "Pages of changes that were read from the database for sockets";
+    let help = "Pages of changes read from the database for sockets";
     registry.register("feed_reads", help, feeds.reads.clone());
-    let help = "Times that a socket came back and was sent what it had missed";
+    let help = "Times that a socket reconnected and received the changes it had missed";
     registry.register("feed_replays", help, feeds.replays.clone());
-    let help = "Messages that sockets were sent from the database";
+    let help = "Messages sent to sockets from the database";
     registry.register("feed_replayed_messages", help, feeds.replayed.clone());
 }
 
 fn register_routes(registry: &mut Registry, routes: &RouteMetrics) {
-    let help = "Requests answered, by method, route template and class of status";
+    let help = "Answered requests, by method, route template and status class";
     registry.register("http_requests", help, routes.requests.clone());
-    let help = "From a request's head to its answer's, by route template";
+    let help = "Time from the head of a request to the head of its response, by route template";
     registry.register("http_request_seconds", help, routes.durations.clone());
-    let help = "Requests and frames refused, by the code of the error";
+    let help = "Refused requests and frames, by error code";
     registry.register("refusals", help, routes.refusals.clone());
-    let help = "Logins, by how they ended";
+    let help = "Logins, by outcome";
     registry.register("logins", help, routes.logins.clone());
 }

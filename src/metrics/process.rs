@@ -33,23 +33,23 @@ pub(super) fn read() -> Vec<Sample> {
         }),
         gauge(
             "process_start_time_seconds",
-            "When the process started, in seconds from 1970",
+            "Start time of the process, in seconds since 1970",
             Some(*STARTED),
         ),
         gauge("process_open_fds", "Open files", open_files()),
         gauge(
             "process_max_fds",
-            "Most files that may be open",
+            "Maximum number of open files",
             most_files(),
         ),
         gauge(
             "process_resident_memory_bytes",
-            "Memory in use",
+            "Resident memory of the process",
             memory("VmRSS:"),
         ),
         gauge(
             "process_virtual_memory_bytes",
-            "Memory that is mapped",
+            "Virtual memory of the process",
             memory("VmSize:"),
         ),
     ];

@@ -37,11 +37,11 @@ mod tests {
 
     #[test]
     fn descriptors_have_the_names_of_their_samples() {
-        let openmetrics = "# HELP a_build What is running.\n# TYPE a_build info\na_build_info{version=\"1\"} 1\n\
+        let openmetrics = "# HELP a_build Version.\n# TYPE a_build info\na_build_info{version=\"1\"} 1\n\
              # HELP a_sent Messages.\n# TYPE a_sent counter\na_sent_total 3\n\
              # HELP a_wait_seconds Time.\n# TYPE a_wait_seconds histogram\n# UNIT a_wait_seconds seconds\n\
              a_wait_seconds_sum 0.5\n# EOF\n";
-        let text = "# HELP a_build_info What is running.\n# TYPE a_build_info gauge\n\
+        let text = "# HELP a_build_info Version.\n# TYPE a_build_info gauge\n\
              a_build_info{version=\"1\"} 1\n\
              # HELP a_sent_total Messages.\n# TYPE a_sent_total counter\na_sent_total 3\n\
              # HELP a_wait_seconds Time.\n# TYPE a_wait_seconds histogram\na_wait_seconds_sum 0.5\n";

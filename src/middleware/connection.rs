@@ -124,6 +124,6 @@ pub(crate) async fn turn_away(request: AnyRequest, next: Next) -> Response {
 
 /// Returns the error for an address that has as many connections as allowed.
 pub(crate) fn too_many_connections() -> Error {
-    let message = "This address has too many connections open; close some";
+    let message = "This address has too many open connections; close some first";
     Error::rate_limited(message, RETRY_AFTER)
 }

@@ -64,15 +64,16 @@ pub(crate) async fn guard_host(
     let headers = request.headers();
     let host = headers.get(header::HOST);
     if state.loopback_only && !host.is_none_or(is_loopback_name) {
-        let message = "In open mode this server answers to localhost, 127.0.0.1 and [::1] only";
+        let message = "In open mode on a loopback address, this server accepts requests to \
+                       localhost, 127.0.0.1 and [::1] only";
         return Error::new(Code::CrossSite, message).into_response();
     }
     match headers.keys().find(|name| is_of_a_proxy(name)) {
         Some(name) if state.unproxied => {
             let message = format!(
                 "This request came through a proxy (it has the header {name}), and without AUTH \
-                 this server believes callers of its own machine alone: start it with \
-                 AUTH=required, or with AUTH=open where all who reach the proxy are to be believed"
+                 this server trusts only callers on its own machine: start the server with \
+                 AUTH=required, or with AUTH=open to trust all callers of the proxy"
             );
             Error::new(Code::CrossSite, message).into_response()
         }

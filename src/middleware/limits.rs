@@ -40,7 +40,7 @@ pub(crate) async fn bound_head(
         .sum();
     let hosts = headers.get_all(header::HOST).iter().count();
     let error = if url + of_headers > limits.head {
-        Error::too_large("The request's line and headers", limits.head)
+        Error::too_large("The request line and the headers together", limits.head)
     } else if headers.len() > limits.headers {
         let message = format!("A request must have at most {} headers", limits.headers);
         Error::new(Code::TooLarge, message)

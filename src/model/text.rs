@@ -265,35 +265,39 @@ schema!(
     Username,
     NAME_CHARS,
     NAME,
-    "A user's name, stored in normal form C: at least one visible character, no control characters and \
-     none that change the direction of text. Unique: names that look alike (UTS 39) are one name."
+    "The name of a user, stored in Unicode normal form C. It has at least one visible character, \
+     no control characters and no characters that change the direction of text. Names are unique, \
+     and names that look alike (UTS 39) count as equal."
 );
 schema!(
     ChatName,
     NAME_CHARS,
     NAME,
-    "A chat's name, stored in normal form C: at least one visible character, no control characters and \
-     none that change the direction of text. Several chats may share one."
+    "The name of a chat, stored in Unicode normal form C. It has at least one visible character, \
+     no control characters and no characters that change the direction of text. Names are not \
+     unique."
 );
 schema!(
     Content,
     CONTENT_BYTES,
     TEXT,
-    "A message's text: at most 16 KiB in UTF-8, with at least one visible character, without U+0000."
+    "The text of a message: at most 16 KiB in UTF-8, with at least one visible character and \
+     without U+0000."
 );
 schema!(
     ClientMessageId,
     CLIENT_MESSAGE_ID_CHARS,
     LINE,
-    "The name a client gives a message so that sending it again does not double it: not only \
-     white space, no control characters."
+    "The idempotency key of a message, chosen by the client: a repeated send with the same key \
+     stores no second message. It is not only white space and has no control characters."
 );
 schema!(
     Password,
     PASSWORD_BYTES,
     NO_NUL,
-    "A password: at most 1,024 bytes in UTF-8, without U+0000; all spaces and all normal forms of it count \
-     as one (RFC 8265). Where callers sign in, a new one has at least 8 bytes and is not easily guessed."
+    "A password: at most 1,024 bytes in UTF-8, without U+0000. Different kinds of spaces count as \
+     equal, and so do different Unicode normal forms (RFC 8265). In required mode, a new password \
+     has at least 8 bytes and is hard to guess."
 );
 
 #[cfg(test)]

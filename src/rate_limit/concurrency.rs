@@ -88,7 +88,7 @@ mod tests {
         assert!(places.take("carl").is_some());
         drop(second);
         let counts = places.0.as_ref().map(|counts| counts.lock().len());
-        assert_eq!(counts, Some(0), "nobody is remembered");
+        assert_eq!(counts, Some(0), "no idle key is kept");
         let free = ConcurrencyLimiter::new(None);
         let all: Vec<_> = (0..1000).map(|_| free.take("carl")).collect();
         assert!(all.iter().all(Option::is_some));

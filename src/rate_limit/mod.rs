@@ -116,7 +116,7 @@ impl RateLimiter {
 /// unit is available.
 #[must_use]
 pub fn too_fast(what: &str, wait: Duration) -> Error {
-    Error::rate_limited(format!("Too many {what}; wait, then go on slower"), wait)
+    Error::rate_limited(format!("Too many {what}; wait, then send fewer"), wait)
 }
 
 fn wait(until: &NotUntil<<DefaultClock as Clock>::Instant>, clock: &DefaultClock) -> Duration {

@@ -137,7 +137,7 @@ async fn check_created_limit(
         return Ok(());
     }
     Err(Error::forbidden(format!(
-        "User {user} has made {most} chats, which is the most: delete one first"
+        "User {user} has created {most} chats, which is the maximum: delete one first"
     )))
 }
 
@@ -241,7 +241,8 @@ impl LockedChat {
             return Ok(());
         }
         Err(Error::forbidden(format!(
-            "User {user} belongs to {most} chats, which is the most: they must leave one first"
+            "User {user} is a member of {most} chats, which is the maximum: the user must leave \
+             one first"
         )))
     }
 

@@ -174,7 +174,7 @@ impl UserRepository {
 
 fn name_taken(name: &Username) -> Error {
     let message =
-        format!("The username {name} is taken, or looks like one that is; choose another");
+        format!("The username {name} is taken, or looks like a name that is taken; choose another");
     Error::new(crate::error::Code::UsernameTaken, message)
 }
 

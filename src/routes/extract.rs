@@ -44,7 +44,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
                     BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
                         Error::too_large("The body", state.limits.body)
                     }
-                    _ => Error::new(Code::InvalidJson, "The body did not arrive whole"),
+                    _ => Error::new(Code::InvalidJson, "The body is incomplete; send all of it"),
                 })?;
         json::read_object(&bytes, "The body").map(Self)
     }
@@ -191,7 +191,7 @@ impl Params {
     /// Returns `after`, the cursor at which a list of a user's chats begins. `None` if absent or
     /// `0`: the list begins with the first chat.
     pub(super) fn after_in_chats(&self) -> Result<Option<ChatCursor>, Error> {
-        let expected = "the id of a chat of this list, or the value that the Link header gives";
+        let expected = "the id of a chat in this list, or the value from the Link header";
         match self.get("after") {
             None | Some("0") => Ok(None),
             Some(text) => text
@@ -245,7 +245,7 @@ impl Params {
 
     /// Returns `q`, the text to search for, as received and as compared. `None` if absent.
     pub(super) fn text(&self) -> Result<Option<(&str, SearchText)>, Error> {
-        let expected = "1 byte to 16 KiB of text, without U+0000 and not accents alone";
+        let expected = "1 byte to 16 KiB of text, without U+0000 and not only accents";
         match self.get("q") {
             None => Ok(None),
             Some(raw) => match SearchText::parse(raw) {

@@ -47,7 +47,7 @@ async fn no_route(uri: Uri) -> Error {
 
 async fn no_method(method: Method, uri: Uri) -> Error {
     let message = format!(
-        "{} does not take {method}; see the Allow header",
+        "{} does not support {method}; the Allow header lists the supported methods",
         uri.path()
     );
     Error::new(Code::MethodNotAllowed, message)

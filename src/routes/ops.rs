@@ -45,7 +45,8 @@ async fn metrics(
     match &state.metrics_token {
         Some(token) if bearer(&headers)?.is_some_and(|shown| token.is(shown)) => {}
         Some(_) => {
-            let message = "The metrics are for who shows the METRICS_TOKEN of this server";
+            let message = "The metrics require the METRICS_TOKEN of this server: send it as \
+                           Authorization: Bearer";
             return Err(Error::new(Code::Unauthorized, message));
         }
         None if state.logins.caller(None).is_ok() => {}

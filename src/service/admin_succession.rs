@@ -122,7 +122,11 @@ impl AdminSuccession {
         locked_chat.commit().await?;
         if let Some(user) = appointed {
             let user = user.0;
-            tracing::info!(user, chat = chat.0, "a chat without an admin has one again");
+            tracing::info!(
+                user,
+                chat = chat.0,
+                "a chat without an admin has a new admin"
+            );
         }
         Ok(())
     }

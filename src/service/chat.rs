@@ -237,7 +237,7 @@ impl MemberService {
             Some(ChatCursor::Chat(chat)) => chat,
         };
         let found = self.members.position_of(user, chat).await?;
-        let expected = "a chat of this list, or the value that the Link header gives";
+        let expected = "a chat in this list, or the value from the Link header";
         found
             .map(Some)
             .ok_or_else(|| Error::invalid_field("after", expected))

@@ -90,7 +90,7 @@ impl ChatPurger {
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => return error.log(),
-                Err(_) => return tracing::warn!("the store does not answer"),
+                Err(_) => return tracing::warn!("the database does not answer"),
             }
             time::sleep(begun.elapsed()).await;
         }
@@ -167,7 +167,7 @@ impl SessionJanitor {
             match time::timeout(ROUND_LIMIT, self.round()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => error.log(),
-                Err(_) => tracing::warn!("the store does not answer"),
+                Err(_) => tracing::warn!("the database does not answer"),
             }
             if stopping {
                 return;

@@ -67,7 +67,7 @@ impl LegacyPasswords {
         }
         tracing::info!(
             passwords = all,
-            "passwords are stored as they came; hashing them"
+            "passwords are stored without a hash; hashing them"
         );
         let (mut hashed, mut last_report) = (0, Instant::now());
         let mut after = UserId(0);
@@ -86,7 +86,7 @@ impl LegacyPasswords {
                 tracing::info!(hashed, of = all, "hashing passwords");
             }
         }
-        tracing::info!(hashed, "replaced plain passwords by argon2id hashes");
+        tracing::info!(hashed, "replaced plain passwords with argon2id hashes");
         Ok(())
     }
 

@@ -276,9 +276,10 @@ impl Outcome {
     pub fn into_message(self) -> Result<Message, Error> {
         match self {
             Self::Message(message) | Self::Duplicate(message) => Ok(*message),
-            Self::Deleted | Self::Incomplete => {
-                Err(Error::new(Code::Internal, "The answer is about no message"))
-            }
+            Self::Deleted | Self::Incomplete => Err(Error::new(
+                Code::Internal,
+                "The server failed: the answer contains no message",
+            )),
         }
     }
 }

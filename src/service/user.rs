@@ -96,7 +96,7 @@ impl UserService {
             .ok_or_else(|| {
                 Error::new(
                     crate::error::Code::UserNotFound,
-                    format!("No user is called {name}"),
+                    format!("No user has the name {name}"),
                 )
             })
     }

@@ -117,7 +117,7 @@ fn queue() -> io::Result<Queue> {
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {
     let place = panic.location().map(tracing::field::display);
     let reason = panic.payload().downcast_ref::<&'static str>();
-    tracing::error!(place, reason, "panicked: a fault of the server");
+    tracing::error!(place, reason, "a part of the server panicked");
 }
 
 /// Returns true if a line is of interest to an operator. Tables are created only if they are

@@ -130,7 +130,7 @@ impl Shared {
                 Ok(()) if unreported > 0 => {
                     tracing::warn!(
                         lines = unreported,
-                        "log lines dropped: the log was not read"
+                        "log lines were dropped, because the log was not read in time"
                     );
                 }
                 Ok(()) => {}

@@ -66,7 +66,7 @@ impl Session {
         };
         if paced {
             let signals = &self.state.signals;
-            signals.take(&self.user, "frames of this user that are no messages")?;
+            signals.take(&self.user, "frames of this user other than messages")?;
         }
         command
     }

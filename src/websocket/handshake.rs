@@ -49,7 +49,7 @@ pub(super) struct Handshake {
 }
 
 fn not_connected() -> Error {
-    let message = "This socket is connected to no chat: send connect-chat first";
+    let message = "This socket is not connected to a chat: send connect-chat first";
     Error::new(Code::NotConnected, message)
 }
 
@@ -189,7 +189,7 @@ impl Handshake {
             }
         };
         let permit = self.state.sockets.take(user).ok_or_else(|| {
-            let message = format!("User {user} has too many sockets open; close one");
+            let message = format!("User {user} has too many open sockets; close one first");
             Error::rate_limited(message, RETRY_AFTER)
         })?;
         let mut feed = self.state.feeds.feed(user, session);

@@ -48,7 +48,7 @@ async fn upgrade(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
     let upgrade = upgrade.map_err(|_| {
-        let message = "This route speaks WebSocket (version 13) only: ask with Upgrade: websocket";
+        let message = "This route accepts WebSocket (version 13) only: send Upgrade: websocket";
         Error::new(Code::UpgradeRequired, message)
     })?;
     let place = place_behind_proxy(&state, &connection, client)?;

@@ -105,13 +105,13 @@ fn wrongs() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             "message",
             "replyTo",
             json!(99),
-            "line 7: the message answers itself or a later one",
+            "line 7: the message replies to itself or to a later message",
         ),
         (
             "message",
             "replyTo",
             json!(3),
-            "line 7: the message answers itself or a later one",
+            "line 7: the message replies to itself or to a later message",
         ),
         (
             "message",

@@ -192,7 +192,7 @@ async fn what_stands_in_the_way_is_said_and_nothing_is_changed() {
         let late = words.contains("already exists") || words.contains("deleted_at");
         let check = database.command(&["check"]).await;
         match late {
-            true => assert!(check.text().contains("the original's"), "{check:?}"),
+            true => assert!(check.text().contains("the original program"), "{check:?}"),
             false => drop(check.expect_failure(&[words])),
         }
         assert_eq!(whole(&database).await, before, "{altered}");
@@ -204,7 +204,12 @@ async fn what_stands_in_the_way_is_said_and_nothing_is_changed() {
 async fn check_finds_nothing_wrong_with_the_originals_own() {
     let database = database_of(TABLES).await;
     let found = database.command(&["check"]).await;
-    assert!(found.text().contains("tables: the original's"), "{found:?}");
+    assert!(
+        found
+            .text()
+            .contains("tables: those of the original program"),
+        "{found:?}"
+    );
     found.expect_success();
     database.command(&["migrate"]).await.expect_success();
     let found = database.command(&["check"]).await;
@@ -224,7 +229,7 @@ async fn tables_that_somebody_uses_are_given_up_after_a_while() {
         .await
         .expect("a statement");
     let refused = database.command(&["migrate"]).await;
-    refused.expect_failure(&["in use", "stop the original first"]);
+    refused.expect_failure(&["in use", "stop the original program first"]);
     writing.rollback().await.expect("a rollback");
     assert_eq!(whole(&database).await, before);
 }

@@ -35,7 +35,7 @@ async fn users_are_made_and_passwords_reset_beside_a_running_server(store: Store
     let reset = database.command_with(&["reset-password", "carl"], OTHER.as_bytes());
     let reset = reset.await;
     assert!(
-        reset.text().contains("sessions that have ended: 1"),
+        reset.text().contains("number of ended sessions: 1"),
         "{reset:?}"
     );
     reset.expect_success();
@@ -68,7 +68,7 @@ async fn a_command_is_refused_beside_a_server_as_without_one(store: Store) {
         (
             ["reset-password", "otto"],
             PASSWORD,
-            "nobody is called otto",
+            "no user has the name otto",
         ),
     ] {
         let refused = database.command_with(&args, input.as_bytes()).await;
@@ -78,7 +78,7 @@ async fn a_command_is_refused_beside_a_server_as_without_one(store: Store) {
     let refused = database.import(&archive).await;
     let words = match store {
         Store::Sqlite => "stop that one",
-        Store::Postgres => "needs an empty one",
+        Store::Postgres => "needs an empty database",
     };
     refused.expect_failure(&[words]);
     server.stop().await;

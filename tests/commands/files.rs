@@ -41,7 +41,7 @@ async fn an_export_follows_a_link_to_its_file(store: Store) {
 
     symlink("nowhere", folder.join("dangling")).unwrap();
     let refused = database.command(&["export", "dangling"]).await;
-    refused.expect_failure(&["dangling is a link to nothing"]);
+    refused.expect_failure(&["dangling is a link to a file that does not exist"]);
 }
 
 #[apply(both_stores)]
@@ -134,7 +134,7 @@ async fn an_export_that_was_killed_is_in_nobodys_way(store: Store) {
         let running = fs::File::open(&partial).unwrap();
         running.lock().unwrap();
         let refused = database.command(&["export", "copy"]).await;
-        refused.expect_failure(&["another export writes to"]);
+        refused.expect_failure(&["another export is writing to"]);
     }
     database.command(&["export", "copy"]).await.expect_success();
     assert_eq!(
@@ -178,7 +178,7 @@ async fn an_export_that_is_not_read_gives_up(store: Store) {
     assert!(made.success());
     let words = ["export", "--stall-seconds", "1", "pipe"];
     let given_up = database.command(&words).await;
-    given_up.expect_failure(&["nothing read it for 1 s"]);
+    given_up.expect_failure(&["the output was not read for 1 s"]);
     // Open, so that the export begins; full, so that it cannot go on.
     let mut full = OpenOptions::new()
         .read(true)
@@ -188,7 +188,7 @@ async fn an_export_that_is_not_read_gives_up(store: Store) {
         .unwrap();
     while full.write(&[b'x'; 4096]).is_ok() {}
     let given_up = database.command(&words).await;
-    given_up.expect_failure(&["nothing read it for 1 s"]);
+    given_up.expect_failure(&["the output was not read for 1 s"]);
     // The database is free: a write is taken, and everything can be read.
     database.export().await;
 }

@@ -179,11 +179,12 @@ async fn a_misspelt_variable_is_named_by_check_and_at_the_start() {
     let process = Process::start(folder.path(), &settings).await;
     for said in [&checked, &process.said] {
         for (name, meant) in misspelt {
-            let sentence = format!("{name} in the environment is no setting; {meant} is");
+            let sentence =
+                format!("{name} in the environment is not a setting; did you mean {meant}?");
             assert!(said.contains(&sentence), "{sentence}: {said}");
         }
         assert!(
-            said.contains("METRIC_TOKEN in ./.env is no setting; METRICS_TOKEN is"),
+            said.contains("METRIC_TOKEN in ./.env is not a setting; did you mean METRICS_TOKEN?"),
             "{said}"
         );
         for (name, _) in others {

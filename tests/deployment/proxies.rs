@@ -136,7 +136,7 @@ async fn what_the_server_takes_for_its_origin_is_told(store: Store) {
         let body = upgrade(&client, &all).await.expect_error(403, "cross_site");
         let told = body["error"].as_str().unwrap_or_default();
         for part in [
-            &format!("takes {own} for its own origin"),
+            &format!("considers {own} its own origin"),
             "CORS_ALLOWED_ORIGINS",
             "TRUSTED_PROXIES",
             "X-Forwarded-Proto",

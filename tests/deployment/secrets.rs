@@ -118,7 +118,7 @@ async fn a_secret_that_is_given_twice_or_cannot_be_read_stops_the_start() {
         let in_file = format!("{name}_FILE");
         let given_twice = [(name, "hunter2"), (&in_file, &full)];
         for (settings, words) in [
-            (&given_twice[..], [name, "both given"]),
+            (&given_twice[..], [name, "both set"]),
             (&[(&in_file, &empty)], [&in_file, "empty"]),
             (&[(&in_file, &large)], [&in_file, "65536 bytes"]),
             (&[(&in_file, &away)], [&in_file, "No such file"]),

@@ -4,7 +4,7 @@ use crate::{pgbouncer::PgBouncer, start::refused_at_once};
 use testkit::{Database, Process, Store};
 
 /// What the refusal and the warning tell an operator to do.
-const REMEDY: &str = "name Postgres itself in DATABASE_URL";
+const REMEDY: &str = "set DATABASE_URL to the address of Postgres itself";
 
 async fn start(database: &Database, url: &str) -> Process {
     Process::start(database.folder.path(), &[("DATABASE_URL", url)]).await
@@ -49,7 +49,7 @@ async fn a_pooler_that_leaves_the_settings_out_is_warned_of() {
     ];
     let pooler = PgBouncer::before(&database.url, &settings).await;
     let process = start(&database, &pooler.url).await;
-    let warning = "READ COMMITTED do not reach Postgres";
+    let warning = "drops the statement timeout and READ COMMITTED";
     assert!(
         process.said.contains(warning) && process.said.contains(REMEDY),
         "{}",

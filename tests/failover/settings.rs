@@ -88,7 +88,7 @@ async fn a_database_that_cannot_hold_every_text_is_refused() {
         let settings = [("DATABASE_URL", database.url.as_str()), ("PORT", "0")];
         let (status, complaint) = Process::refused(database.folder.path(), &settings).await;
         assert_eq!(status.code(), Some(1), "{complaint}");
-        let said = format!("encoded in {encoding}");
+        let said = format!("has the encoding {encoding}");
         let remedy = "ENCODING 'UTF8'";
         assert!(
             complaint.contains(&said) && complaint.contains(remedy),

@@ -104,7 +104,7 @@ async fn what_cannot_pass_ends_the_start_at_once_with_its_remedy() {
     let missing = format!("postgres://tester@127.0.0.1:{port}/no_such_database");
     refused_at_once(&missing, &["CREATE DATABASE no_such_database"]).await;
     let nobody = format!("postgres://no_such_user@127.0.0.1:{port}/postgres");
-    refused_at_once(&nobody, &["no_such_user", "whether the user exists"]).await;
+    refused_at_once(&nobody, &["no_such_user", "that the user exists"]).await;
     let tls = format!("{url}?sslmode=require");
     refused_at_once(&tls, &["sslmode"]).await;
 

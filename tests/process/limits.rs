@@ -60,7 +60,7 @@ async fn limit(files: u32, most: &str) -> (String, f64) {
 #[tokio::test]
 async fn max_connections_is_lowered_to_what_the_files_allow() {
     let (said, most) = limit(1000, "50000").await;
-    assert!(said.contains("MAX_CONNECTIONS lowered"), "{said}");
+    assert!(said.contains("MAX_CONNECTIONS is lowered"), "{said}");
     assert!((500.0..1000.0).contains(&most), "{most}");
     // Where they allow it, it stays.
     let (said, most) = limit(1000, "500").await;

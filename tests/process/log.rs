@@ -153,7 +153,7 @@ async fn a_log_that_is_not_read_holds_nothing_up(store: Store) {
 
 /// Lines that this line says are missing before it.
 fn missing(line: &Value) -> u64 {
-    let of_gap = line["message"] == "log lines dropped: the log was not read";
+    let of_gap = line["message"] == "log lines were dropped, because the log was not read in time";
     let lines = line["lines"].as_u64().filter(|_| of_gap);
     lines.unwrap_or_default()
 }

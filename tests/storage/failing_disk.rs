@@ -209,7 +209,10 @@ async fn a_commit_that_the_disk_did_not_confirm_is_in_doubt() {
     for ask in &asks {
         let (refused, _) = setup.refused_once(FAULTS[0], &carl.client, ask).await;
         let said = refused.body["error"].as_str().expect("a sentence");
-        assert!(said.contains("could not learn"), "{ask:?}: {said}");
+        assert!(
+            said.contains("does not know if this was stored"),
+            "{ask:?}: {said}"
+        );
     }
 }
 
@@ -240,7 +243,7 @@ async fn a_deletion_in_doubt_after_a_stored_part_is_completed_by_asking_again() 
     let refused = ask.send(&carl.client).await;
     let refused = refused.expect_error(503, "unavailable");
     let said = refused["error"].as_str().expect("a sentence");
-    assert!(said.contains("could not learn"), "{said}");
+    assert!(said.contains("does not know if this was stored"), "{said}");
     let tombstones = "SELECT count(*) FROM message WHERE deleted_at IS NOT NULL";
     assert_eq!(database.number(tombstones.to_owned()).await, PART);
     witness.client.get(&path).await.expect(200);

@@ -60,10 +60,10 @@ async fn what_is_done_to_data_needs_data() {
         let database = Database::new(store).await;
         for words in [&["new-epoch"][..], &["make-admin", "1", "carl"]] {
             let refused = database.command(words).await;
-            refused.expect_failure(&["there is nothing in"]);
+            refused.expect_failure(&["holds no data"]);
         }
         let refused = database.command_with(&["reset-password", "carl"], b"Zug um halb neun");
-        refused.await.expect_failure(&["there is nothing in"]);
+        refused.await.expect_failure(&["holds no data"]);
     }
 }
 

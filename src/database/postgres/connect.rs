@@ -53,7 +53,7 @@ pub(crate) async fn open(
         let seconds = left.as_secs_f64().round();
         tracing::warn!(
             cause = failure.message,
-            "Postgres cannot be used yet; it is asked again each second, for {seconds} s more"
+            "Postgres cannot be used yet; trying again each second for {seconds} more seconds"
         );
         sleep(RETRY.min(left)).await;
     }
@@ -127,7 +127,7 @@ async fn prepare(options: &PgConnectOptions) -> Result<(), Failure> {
     let failed = |error: &sqlx::Error| {
         let code = error.as_database_error().and_then(|error| error.code());
         let remedy = match code.as_deref() {
-            Some("42501") => "; the user must be allowed to make tables there",
+            Some("42501") => "; the user must be allowed to create tables there",
             _ => "",
         };
         Failure {
@@ -202,8 +202,8 @@ async fn check_session(options: &PgConnectOptions) -> Result<(), Failure> {
     })?;
     if !holds {
         tracing::warn!(
-            "limits of statements and READ COMMITTED do not reach Postgres: a pooler between leaves \
-             them out; name Postgres itself in DATABASE_URL"
+            "a pooler between this server and Postgres drops the statement timeout and READ \
+             COMMITTED: set DATABASE_URL to the address of Postgres itself"
         );
     }
     let _ = connection.close().await;
@@ -242,7 +242,10 @@ fn remedy(error: &sqlx::Error, options: &PgConnectOptions) -> Option<String> {
         sqlx::Error::Tls(_) => return Some(TLS.to_owned()),
         sqlx::Error::Io(e) if e.kind() == ErrorKind::InvalidData => return Some(TLS.to_owned()),
         sqlx::Error::Protocol(_) => {
-            return Some("what listens there does not speak as Postgres does".to_owned());
+            return Some(
+                "the server at this address is not Postgres: check the host and the port"
+                    .to_owned(),
+            );
         }
         sqlx::Error::Database(error) => error.try_downcast_ref::<PgDatabaseError>()?,
         _ => return None,
@@ -252,13 +255,17 @@ fn remedy(error: &sqlx::Error, options: &PgConnectOptions) -> Option<String> {
     }
     let database = options.get_database().unwrap_or_default();
     match error.code() {
-        "28P01" => Some("the user or the password in DATABASE_URL (DB_USER, DB_PASS) is wrong".into()),
+        "28P01" => {
+            Some("the user or the password in DATABASE_URL (DB_USER, DB_PASS) is wrong".into())
+        }
         "28000" => Some(
-            "Postgres does not let this user in from here: see pg_hba.conf, and whether the user exists"
+            "Postgres refuses this user from this address: check pg_hba.conf, and that the user \
+             exists"
                 .into(),
         ),
         "3D000" => Some(format!(
-            "make it with CREATE DATABASE {database} ENCODING 'UTF8' TEMPLATE template0, or name another"
+            "create it with CREATE DATABASE {database} ENCODING 'UTF8' TEMPLATE template0, or name \
+             another database"
         )),
         "42501" => Some(format!(
             "an administrator must GRANT CONNECT ON DATABASE {database} to the user"
@@ -268,7 +275,7 @@ fn remedy(error: &sqlx::Error, options: &PgConnectOptions) -> Option<String> {
 }
 
 const TLS: &str =
-    "TLS with Postgres fails: see sslmode and sslrootcert of DATABASE_URL (DB_SSLMODE)";
-const POOLER: &str = "a pooler such as PgBouncer is between and does not pass on what a session asks \
-                      for; name Postgres itself in DATABASE_URL: messaging-api has a pool of its own \
-                      (DB_CONNECTIONS)";
+    "TLS with Postgres fails: check sslmode and sslrootcert of DATABASE_URL (DB_SSLMODE)";
+const POOLER: &str = "a pooler such as PgBouncer is in between and does not pass on the settings \
+                      of a session; set DATABASE_URL to the address of Postgres itself: \
+                      messaging-api has its own pool (DB_CONNECTIONS)";

@@ -45,11 +45,14 @@ pub(super) async fn run(options: &SqliteConnectOptions, file: &SameFile, stop: &
             _ if failing => {}
             Ok(Err(error)) => {
                 failing = true;
-                tracing::warn!(%error, bytes, "cannot empty the log of the database");
+                tracing::warn!(%error, bytes, "cannot empty the write-ahead log of the database");
             }
             Err(_) => {
                 failing = true;
-                tracing::warn!(bytes, "the log of the database is not emptied in time");
+                tracing::warn!(
+                    bytes,
+                    "the write-ahead log of the database is not emptied in time"
+                );
             }
         }
     }

@@ -74,8 +74,8 @@ fn is_same(one: &str, other: &str) -> bool {
 /// Logs that the database is a copy.
 fn warn() {
     tracing::warn!(
-        "the database is a copy that was put here: the log begins another epoch, and clients load \
-         their chats again"
+        "the database file is a copy, such as a restored backup: the log begins a new epoch, and \
+         clients load their chats again"
     );
 }
 
@@ -131,7 +131,9 @@ pub(super) async fn settle_sqlite(
     match count_on(db).await {
         Ok((epoch, mark)) => write_note(path, &epoch, mark),
         // A start continues without a new mark: it only makes fewer copies detectable.
-        Err(error) => tracing::warn!(%error, "the mark of the log was not moved on"),
+        Err(error) => {
+            tracing::warn!(%error, "cannot advance the mark that detects older copies of the database")
+        }
     }
     Ok(())
 }
@@ -166,7 +168,7 @@ pub(super) fn write_note(path: &Path, epoch: &str, mark: i64) {
         file.write_all_at(text.as_bytes(), 0)
     };
     if let Err(error) = written() {
-        tracing::debug!(%error, "the note beside the database was not written");
+        tracing::debug!(%error, "cannot write the note file beside the database");
     }
 }
 
@@ -188,7 +190,7 @@ fn forget_note(path: &Path) {
     if let Err(error) = fs::remove_file(beside(path, NOTE))
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::debug!(%error, "the old note beside the database stays");
+        tracing::debug!(%error, "cannot remove the old note file beside the database");
     }
 }
 

@@ -72,7 +72,10 @@ impl SqliteDatabase {
             .map_or(Ok(()), |folder| private.create(folder));
         let opened = match made {
             Ok(()) => Self::open_locked(path, connections).await,
-            Err(e) => Err(format!("cannot make the folder of {}: {e}", path.display())),
+            Err(e) => Err(format!(
+                "cannot create the folder of {}: {e}",
+                path.display()
+            )),
         };
         if opened.is_err() {
             for folder in folders {
@@ -131,7 +134,7 @@ impl SqliteDatabase {
         let (path, epoch) = (Arc::clone(&self.path), epoch.to_owned());
         let noting = task::spawn_blocking(move || copy::write_note(&path, &epoch, mark));
         if let Err(error) = noting.await {
-            tracing::debug!(%error, "the note beside the database was not written");
+            tracing::debug!(%error, "cannot write the note file beside the database");
         }
     }
 
@@ -146,7 +149,9 @@ impl SqliteDatabase {
         };
         match advanced.await {
             Ok((epoch, mark)) => self.note_mark(&epoch, mark).await,
-            Err(error) => tracing::warn!(%error, "the mark of the log was not moved on"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot advance the mark that detects older copies of the database")
+            }
         }
     }
 

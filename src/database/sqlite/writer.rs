@@ -99,7 +99,7 @@ async fn is_rolled_back(connection: &mut SqliteConnection) -> bool {
     match query("ROLLBACK").execute(connection).await {
         Ok(_) => true,
         Err(error) => {
-            tracing::debug!(%error, "the writing connection is opened again");
+            tracing::debug!(%error, "the rollback failed; the write connection is opened again");
             false
         }
     }

@@ -89,7 +89,7 @@ async fn first_start(db: &mut PgConnection, migrator: &Migrator) -> Result<(), F
     }
     tx.commit().await?;
     if original {
-        tracing::info!("took the original's tables over");
+        tracing::info!("took over the tables of the original program");
     }
     Ok(())
 }
@@ -117,7 +117,8 @@ async fn shape(db: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     if let Some(missing) = missing_of(db).await? {
         let missing = missing.join(" or ");
         return Ok(vec![format!(
-            "it has tables of the original's names, but no {missing}: name another database"
+            "it has tables with names of the original program, but no {missing}: name another \
+             database"
         )]);
     }
     query_scalar(OTHER).bind(&TABLES[..]).fetch_all(db).await
@@ -126,7 +127,11 @@ async fn shape(db: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
 fn refuse(found: Vec<String>) -> Result<(), Failure> {
     match found.is_empty() {
         true => Ok(()),
-        false => Err(format!("it cannot be taken over: {}", found.join("; ")).into()),
+        false => Err(format!(
+            "the tables of the original program cannot be taken over: {}",
+            found.join("; ")
+        )
+        .into()),
     }
 }
 
@@ -135,7 +140,7 @@ fn in_use(failure: Failure) -> Failure {
     let cause = failure.downcast_ref::<sqlx::Error>();
     let code = cause.and_then(|cause| cause.as_database_error()?.code());
     match code.is_some_and(|code| code == LOCKED) {
-        true => "its tables are in use: stop the original first".into(),
+        true => "its tables are in use: stop the original program first".into(),
         false => failure,
     }
 }

@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         get("/chat", "listChats", "List chats")
-            .about("Where callers sign in, their own.")
+            .about("In required mode, only the chats of the current user.")
             .page("chat")
             .lists::<Chat>(
-                "Chats, by id",
+                "Chats, ordered by id",
                 json!([chat(1, "general"), chat(2, "random")]),
             ),
         post("/chat", "createChat", "Create a chat")
             .about(
-                "Whoever creates it, if known, is its admin. `forbidden` where they have made as many as \
-                 `MAX_CHATS_PER_USER` says.",
+                "The creator, if known, becomes an admin of the chat. `forbidden` if the creator \
+                 has reached `MAX_CHATS_PER_USER` chats.",
             )
             .takes::<ChatBody>(json!({ "chatName": "music" }))
             .creates::<Chat>("The new chat", chat(3, "music"))
@@ -34,11 +34,12 @@ pub(super) fn operations() -> Vec<Operation> {
             .about("Admins only.")
             .id::<ChatId>("id", 2)
             .takes::<ChatBody>(json!({ "chatName": "noise" }))
-            .gives::<Chat>("The chat as it is now", chat(2, "noise"))
+            .gives::<Chat>("The renamed chat", chat(2, "noise"))
             .refuses(&[Code::ChatNotFound, Code::Forbidden]),
         delete("/chat/{id}", "deleteChat", "Delete a chat")
             .about(
-                "With its memberships and messages; it is closed for everyone in it. Admins only.",
+                "Deletes the memberships and messages of the chat too, and disconnects all sockets \
+                 from the chat. Admins only.",
             )
             .id::<ChatId>("id", 2)
             .gives_nothing("The chat is deleted")
@@ -49,7 +50,10 @@ pub(super) fn operations() -> Vec<Operation> {
 pub(super) fn of_members() -> Vec<Operation> {
     vec![
         get("/chat/user/{user_id}", "addMember", "Add a member")
-            .about("The original's route: a GET with an effect. `PUT` on the path below does the same.")
+            .about(
+                "A route of the original API: a GET that changes data. `PUT \
+                 /chat/{chat_id}/user/{user_id}` has the same effect.",
+            )
             .id::<UserId>("user_id", 3)
             .required_query::<ChatId>("chat_id", CHAT, 1)
             .seats(member(3, "participant"))
@@ -58,41 +62,49 @@ pub(super) fn of_members() -> Vec<Operation> {
             .about(REMOVE)
             .id::<UserId>("user_id", 2)
             .required_query::<ChatId>("chat_id", CHAT, 1)
-            .gives_nothing("The user is no member any more")
+            .gives_nothing("The user is no longer a member")
             .refuses(&MISSING)
             .refuses(&[Code::MemberNotFound]),
-        put("/chat/{chat_id}/user/{user_id}", "putMember", "Add a member, or change a role")
-            .about(
-                "Without a role, or without a body, who is no member becomes a participant and who is \
-                 one stays what they are.",
-            )
-            .id::<ChatId>("chat_id", 1)
-            .id::<UserId>("user_id", 3)
-            .may_take::<MemberBody>(json!({ "role": "admin" }))
-            .seats(member(3, "admin"))
-            .refuses(&MISSING),
-        delete("/chat/{chat_id}/user/{user_id}", "removeMemberByPath", "Remove a member")
-            .about(REMOVE)
-            .id::<ChatId>("chat_id", 1)
-            .id::<UserId>("user_id", 2)
-            .gives_nothing("The user is no member any more")
-            .refuses(&MISSING)
-            .refuses(&[Code::MemberNotFound]),
+        put(
+            "/chat/{chat_id}/user/{user_id}",
+            "putMember",
+            "Add a member, or change a role",
+        )
+        .about(
+            "Without a `role` or without a body, a new member becomes a participant, and an \
+                 existing member keeps the role.",
+        )
+        .id::<ChatId>("chat_id", 1)
+        .id::<UserId>("user_id", 3)
+        .may_take::<MemberBody>(json!({ "role": "admin" }))
+        .seats(member(3, "admin"))
+        .refuses(&MISSING),
+        delete(
+            "/chat/{chat_id}/user/{user_id}",
+            "removeMemberByPath",
+            "Remove a member",
+        )
+        .about(REMOVE)
+        .id::<ChatId>("chat_id", 1)
+        .id::<UserId>("user_id", 2)
+        .gives_nothing("The user is no longer a member")
+        .refuses(&MISSING)
+        .refuses(&[Code::MemberNotFound]),
         get(
             "/chat/user/{user_id}/chat/{chat_id}/access",
             "hasAccess",
-            "Ask whether a user may use a chat",
+            "Check the access of a user to a chat",
         )
-        .about("False for a user or a chat that does not exist.")
+        .about("`hasAccess` is false if the user or the chat does not exist.")
         .id::<UserId>("user_id", 1)
         .id::<ChatId>("chat_id", 1)
-        .gives::<Access>("Whether", json!({ "hasAccess": true })),
+        .gives::<Access>("The access of the user", json!({ "hasAccess": true })),
     ]
 }
 
-const CHAT: &str = "The chat. `chatId` is taken as well.";
-const REMOVE: &str =
-    "From that instant they get nothing of the chat. Admins remove anyone; anyone may leave.";
+const CHAT: &str = "The id of the chat. The name `chatId` is accepted too.";
+const REMOVE: &str = "The user receives no further events of the chat. Admins may remove any member, and every \
+     member may leave.";
 const MISSING: [Code; 3] = [Code::UserNotFound, Code::ChatNotFound, Code::Forbidden];
 
 impl Operation {
@@ -101,7 +113,7 @@ impl Operation {
         let content = json_content(self.refer::<Member>(), example);
         let response = success("The new member");
         self.answers(StatusCode::CREATED, response.content(JSON, content))
-            .gives::<Member>("A member already", member(2, "participant"))
+            .gives::<Member>("The existing member", member(2, "participant"))
     }
 }
 

@@ -10,54 +10,84 @@ use serde_json::{Value, json};
 use utoipa::openapi::{ObjectBuilder, Schema, Type};
 
 pub(super) fn operations() -> Vec<Operation> {
-    let mut list = get("/chat/{chat_id}/message", "listMessages", "List a chat's messages")
-        .about(
-            "The newest page, oldest first within it; `before` pages back. With `q`, the messages \
-             that hold a text. With `since`, every message that changed after that change, by `seq`, \
-             each in its present state; it goes with neither `before` nor `q`. `Log-Epoch` then names the \
-             epoch of the log, another one after an import or a restore from a backup. A page ends before it has \
-             more than 1 MiB of text: whether there is more, `Link` tells, not the number of messages.",
-        )
-        .id::<ChatId>("chat_id", 2)
-        .limit();
+    let mut list = get(
+        "/chat/{chat_id}/message",
+        "listMessages",
+        "List a chat's messages",
+    )
+    .about(
+        "Lists the newest messages, ordered from old to new; `before` selects older pages. `q` \
+             selects the messages that contain a text. `since` selects all messages with a later \
+             change, ordered by `seq`, each in its present state; it cannot be combined with \
+             `before` or `q`. With `since`, the header `Log-Epoch` names the epoch of the log, \
+             which changes after an import or a restore from a backup. A page ends before it \
+             exceeds 1 MiB of text, so a short page may have a `Link` to a next page.",
+    )
+    .id::<ChatId>("chat_id", 2)
+    .limit();
     let (before, since) = (list.refer::<MessageId>(), list.refer::<Seq>());
     vec![
-        list.query("before", "Only messages before this one", before, 11)
-            .query("since", "Only messages that changed after this change", since, 7)
-            .query("epoch", "With `since`: the epoch that it counts in; `invalid_field` where the log has another", epoch(), EPOCH)
-            .query("q", "A text to look for, at most 16 KiB. Case and accents do not count. A page looks at 20,000 messages or 8 MiB of text at most: it may be short, or empty, and have a `Link`", looked_for(), "there")
+        list.query("before", "Only messages with a smaller id", before, 11)
+            .query(
+                "since",
+                "Only messages with a change after this `seq`",
+                since,
+                7,
+            )
+            .query(
+                "epoch",
+                "With `since`: the epoch of that `seq`. `invalid_field` if the log has \
+                             another epoch",
+                epoch(),
+                EPOCH,
+            )
+            .query(
+                "q",
+                "The text to search for, at most 16 KiB. Case and accents are ignored. A \
+                         page searches at most 20,000 messages or 8 MiB of text, so a short or \
+                         empty page may have a `Link`",
+                looked_for(),
+                "there",
+            )
             .lists_changes::<Message>("Messages", page())
             .refuses(&[Code::ChatNotFound]),
         post("/chat/{chat_id}/message", "sendMessage", "Send a message")
             .about(
-                "Told to everyone in the chat like any other. The same `clientMessageId` from the same \
-                 user in the same chat is one message, however often and whenever it is sent.",
+                "Publishes the message to all sockets of the chat, like a message sent over the \
+                 WebSocket. `clientMessageId` is an idempotency key: a repeated send with the same \
+                 key, user and chat stores no second message, at any later time.",
             )
             .id::<ChatId>("chat_id", 1)
             .takes::<NewMessage>(json!({ "customerId": 1, "content": "Hi world." }))
             .creates::<Message>("The message", message(11, "Hi world.", 8))
-            .gives::<Message>("The message that was sent before", message(10, "See you there.", 7))
+            .gives::<Message>(
+                "The message that an earlier request with this `clientMessageId` stored",
+                message(10, "See you there.", 7),
+            )
             .refuses(&[Code::UserNotFound, Code::ChatNotFound, Code::Forbidden]),
-        put("/chat/{chat_id}/read", "markRead", "Mark how far one has read")
-            .about("Moves forward only, and is told to everyone in the chat.")
+        put("/chat/{chat_id}/read", "markRead", "Mark messages as read")
+            .about(
+                "Moves the read position forward, never back. All sockets of the chat receive the \
+                 new position.",
+            )
             .id::<ChatId>("chat_id", 1)
             .takes::<ReadBody>(json!({ "customerId": 2, "messageId": 10 }))
-            .gives::<ReadReply>("Where the mark is now", json!({ "chatId": 1, "messageId": 10 }))
+            .gives::<ReadReply>("The read position", json!({ "chatId": 1, "messageId": 10 }))
             .refuses(&CHANGE)
             .refuses(&[Code::MemberNotFound]),
         get("/message/{message_id}", "findMessage", "Find a message")
-            .about("A deleted one too: its content is null.")
+            .about("Finds a deleted message too; its `content` is null.")
             .id::<MessageId>("message_id", 10)
             .gives::<Message>("The message", message(10, "See you there.", 7))
             .refuses(&[Code::MessageNotFound]),
         put("/message/{message_id}", "editMessage", "Edit a message")
-            .about("Its author only.")
+            .about("Only the author may edit the message.")
             .id::<MessageId>("message_id", 10)
             .takes::<Edit>(json!({ "customerId": 1, "content": "See you at nine." }))
-            .gives::<Message>("The message as it is now", edited())
+            .gives::<Message>("The edited message", edited())
             .refuses(&CHANGE),
         delete("/message/{message_id}", "deleteMessage", "Delete a message")
-            .about("Its author or an admin of the chat.")
+            .about("Only the author or an admin of the chat may delete the message.")
             .id::<MessageId>("message_id", 10)
             .who_acts()
             .gives_nothing("The message is deleted")
@@ -77,7 +107,7 @@ impl Operation {
         let user = self.refer::<UserId>();
         self.query(
             "customerId",
-            "Who acts, in open mode; else the author is assumed",
+            "The acting user, in open mode. If omitted, the author of the message",
             user,
             1,
         )

@@ -26,44 +26,53 @@ use utoipa::{
 const ABOUT: &str = "\
 A chat server. An acknowledged message is never lost, never doubled and never out of order.
 
-JSON keys are camelCase; keys that nobody asked for are ignored. Ids are positive 64-bit integers.
-Times are RFC 3339, in UTC, with milliseconds. A slash at the end of a path is ignored.
+JSON keys are camelCase; unknown keys are ignored. Ids are positive 64-bit integers. Times are RFC
+3339, in UTC, with milliseconds. A slash at the end of a path is ignored.
 
-**Lists** are arrays: 100 entries where no `limit` is given, at most 1,000; a larger `limit` is taken
-as 1,000. A further page is named in `Link: <…>; rel=\"next\"`.
+**Lists** are arrays. A page has at most 100 entries, or at most `limit` entries; a `limit` over 1,000
+counts as 1,000. If there is a next page, the header `Link: <…>; rel=\"next\"` names its path.
 
-**Errors** are `{\"error\":\"Chat 7 does not exist\",\"code\":\"chat_not_found\"}`. `error` is for people
-and may change; `code` is stable. A path that does not exist is a 404 `not_found`; a method that a
-path does not take is a 405 `method_not_allowed`, with the right ones in `Allow`.
+**Errors** are `{\"error\":\"Chat 7 does not exist\",\"code\":\"chat_not_found\"}`. `error` is a text for
+people and may change; `code` is stable. A path that does not exist is answered with 404 `not_found`. A
+method that a path does not support is answered with 405 `method_not_allowed`; the header `Allow` lists
+the supported methods.
 
-**Request ids**: the `x-request-id` that a caller sends (1 to 128 visible ASCII characters), or one
-that the server makes, is in the answer and in the server's log.
+**Request ids**: each answer has the header `x-request-id`, and the server's log has the id too. The id
+is the `x-request-id` of the request (1 to 128 visible ASCII characters), or one that the server
+generates.
 
-**Pages of other sites** are refused (403 `cross_site`) wherever something would change, unless their
-origin is in `CORS_ALLOWED_ORIGINS`.";
+**Pages of other sites**: a request from a page of another site is refused (403 `cross_site`) if it
+would change something, unless `CORS_ALLOWED_ORIGINS` lists the origin of the page.";
 
 const OPEN: &str = "
 
-**Open mode**: this server believes every caller; `customerId` says who acts. Whoever signs in all the
-same is that user and nobody else.";
+**Open mode**: this server trusts every caller without a login, and `customerId` names the acting user.
+A caller with a session token acts as the token's user only.";
 const REQUIRED: &str = "
 
-**Signing in**: `POST /login` gives a token, which goes into `Authorization: Bearer …`. Chats exist for
-their members alone; for everyone else they are not found. `customerId` may be left out: it is the
+**Signing in**: `POST /login` returns a token; send it as `Authorization: Bearer …`. Only members see a
+chat; for all other callers it does not exist (404). `customerId` is optional: it defaults to the
 token's user.";
 
 const TAGS: [(&str, &str); 7] = [
-    ("users", "Who can take part."),
-    ("chats", "Where it happens."),
-    ("members", "Who belongs to which chat."),
+    ("users", "Users: the accounts that take part in chats."),
+    ("chats", "Chats: the rooms that messages are sent to."),
+    (
+        "members",
+        "Memberships: the users of a chat, each with a role.",
+    ),
     (
         "messages",
-        "What was said. Every change of a chat (send, edit, delete) has a number, `seq`: 1, 2, 3 … \
-         without a gap, in commit order. Whoever knows the last one seen can ask for what came after.",
+        "Messages of a chat. Every change of a chat (send, edit, delete) has a number, `seq`: 1, \
+         2, 3 … without a gap, in commit order. A client that stores the last `seq` it received \
+         can ask for all later changes.",
     ),
-    ("sessions", "Who is signed in."),
-    ("websocket", "What happens, as it happens."),
-    ("service", "The server itself, and its documents."),
+    ("sessions", "Sessions: the logins of the current user."),
+    ("websocket", "The WebSocket: events of chats in real time."),
+    (
+        "service",
+        "The server: health, metrics, documents and web pages.",
+    ),
 ];
 
 /// Builds the document for a server in required mode (`sign_in` is true) or in open mode.
@@ -80,8 +89,8 @@ pub fn document(sign_in: bool) -> OpenApi {
         let path_item = PathItem::new(method, operation.tell(tag, sign_in));
         item.merge_operations(path_item);
     }
-    let session = bearer("The token that `POST /login` gives.");
-    let metrics = bearer("What the server's METRICS_TOKEN says.");
+    let session = bearer("The session token that `POST /login` returns.");
+    let metrics = bearer("The `METRICS_TOKEN` of the server.");
     components = components.security_scheme(TOKEN, session);
     components = components.security_scheme(METRICS_TOKEN, metrics);
     let tags = TAGS.map(|(name, about)| Tag::builder().name(name).description(Some(about)).build());
@@ -139,29 +148,41 @@ fn components() -> ComponentsBuilder {
         .header(
             "RequestId",
             text(
-                "The request's id in the server's log.",
+                "The id of the request. The server's log has it too.",
                 "01d3f5e6c2b74a0f8a9b",
             ),
         )
-        .header("Location", text("Where the new thing is.", "/user/4"))
+        .header(
+            "Location",
+            text("The path of the created resource.", "/user/4"),
+        )
         .header(
             "Link",
             text(
-                "The next page, where there is one.",
+                "The path of the next page. Omitted on the last page.",
                 "</user?limit=100&after=100>; rel=\"next\"",
             ),
         )
         .header(
             "Log-Epoch",
             text(
-                "With `since`: the epoch of the log that `seq` counts in.",
+                "With `since`: the epoch of the log that numbers the changes.",
                 "5f0c4f1e9a2b4d6c8e7f1a2b3c4d5e6f",
             ),
         )
         .header(
             "Retry-After",
-            text("Seconds after which trying again makes sense.", "1"),
+            text(
+                "The number of seconds after which a retry may succeed.",
+                "1",
+            ),
         )
-        .header("WWW-Authenticate", text("How to sign in.", "Bearer"))
-        .header("Upgrade", text("What the route speaks.", "websocket"))
+        .header(
+            "WWW-Authenticate",
+            text("The authentication scheme.", "Bearer"),
+        )
+        .header(
+            "Upgrade",
+            text("The protocol that the route requires.", "websocket"),
+        )
 }

@@ -72,12 +72,14 @@ fn with_headers(status: StatusCode, response: ResponseBuilder) -> ResponseBuilde
 pub(super) fn schema() -> Object {
     let error = ObjectBuilder::new()
         .schema_type(Type::String)
-        .description(Some("What is wrong and what would be right, for people."));
+        .description(Some(
+            "The error and its remedy, as a text for people. The text may change.",
+        ));
     let wait = ObjectBuilder::new()
         .schema_type(Type::Integer)
         .minimum(Some(1))
         .description(Some(
-            "How long to wait before the same may succeed, where that is known.",
+            "Time in milliseconds after which a retry may succeed. Omitted if it is unknown.",
         ));
     ObjectBuilder::new()
         .schema_type(Type::Object)
@@ -117,14 +119,17 @@ fn sentence(code: Code) -> &'static str {
     match code {
         Code::InvalidJson => "The body is not JSON: EOF while parsing an object at line 1 column 1",
         Code::NotFound => "There is no route /users",
-        Code::MethodNotAllowed => "/user does not take PATCH; see the Allow header",
+        Code::MethodNotAllowed => {
+            "/user does not support PATCH; the Allow header lists the \
+                                   supported methods"
+        }
         Code::UnsupportedMediaType => "The body must be JSON, with Content-Type: application/json",
         Code::UpgradeRequired => {
-            "This route speaks WebSocket (version 13) only: ask with Upgrade: websocket"
+            "This route accepts WebSocket (version 13) only: send Upgrade: websocket"
         }
         Code::UsernameTaken => "The name carl is taken",
         Code::SessionNotFound => "You have no session 7",
-        Code::Forbidden => "User 2 cannot speak for user 1",
+        Code::Forbidden => "User 2 cannot act for user 1",
         _ => "An error",
     }
 }

@@ -10,46 +10,55 @@ pub(super) fn websocket() -> Vec<Operation> {
     vec![
         get("/ws", "openSocket", "Open a WebSocket")
             .about(
-                "Text frames, `{\"type\":…,\"content\":…,\"id\"?:…}`. The first must be `connect-chat`, \
-                 which states who one is. `/asyncapi.yaml` describes them all. Who speaks plain HTTP is builder to upgrade.",
+                "Frames are texts of the form `{\"type\":…,\"content\":…,\"id\"?:…}`. The first \
+                 frame must be `connect-chat`, which identifies the user. `/asyncapi.yaml` \
+                 describes all frames. A request without an upgrade is answered with 426.",
             )
             .for_anyone()
-            .answers(StatusCode::SWITCHING_PROTOCOLS, success("The WebSocket is open"))
+            .answers(
+                StatusCode::SWITCHING_PROTOCOLS,
+                success("The WebSocket is open"),
+            )
             .refuses(&[Code::UpgradeRequired]),
     ]
 }
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get("/health/live", "isLive", "Ask whether the process answers")
+        get("/health/live", "isLive", "Check that the process is alive")
             .for_everyone()
-            .says("It does", "application/json", json!({ "status": "live" })),
+            .says(
+                "The process is alive",
+                "application/json",
+                json!({ "status": "live" }),
+            ),
         get(
             "/health/ready",
             "isReady",
-            "Ask whether changes can be stored",
+            "Check that changes can be stored",
         )
         .about(
-            "By the outcome of the last change, or of a small write that is made for it, once a second \
-             at most. `link` tells whether the server is connected to NATS, over which it hears the others: \
-             `up`, `down`, or `none` where it is alone.",
+            "Reports the outcome of the last change, or of a small test write, made at most once a \
+             second. `link` is the state of the connection to NATS, which links several servers: \
+             `up`, `down`, or `none` on a single server.",
         )
         .for_everyone()
         .says(
-            "They can",
+            "Changes can be stored",
             "application/json",
             json!({ "status": "ready", "link": "none" }),
         ),
-        get("/metrics", "getMetrics", "Read what the server counts")
+        get("/metrics", "getMetrics", "Get the metrics")
             .about(
-                "For Prometheus, in its text format, or as OpenMetrics where that is asked for (`Accept`); \
-                 `docs/METRICS.md` names each figure. Where `METRICS_TOKEN` is set it is the \
-                 bearer token; where everyone signs in and none is set, the route is not there.",
+                "Metrics for Prometheus, in its text format, or in the OpenMetrics format if \
+                 `Accept` asks for it. `docs/METRICS.md` lists all metrics. If `METRICS_TOKEN` is \
+                 set, it is the required bearer token. In required mode without `METRICS_TOKEN`, \
+                 the route does not exist (404).",
             )
             .for_watchers()
             .answers(
                 StatusCode::OK,
-                success("The figures, in the format that is asked for")
+                success("The metrics, in the requested format")
                     .content("text/plain", content(Type::String))
                     .content("application/openmetrics-text", content(Type::String)),
             )
@@ -63,7 +72,7 @@ pub(super) fn operations() -> Vec<Operation> {
         get(
             "/asyncapi.yaml",
             "getSocketDocument",
-            "Get the document of the WebSocket",
+            "Get the WebSocket document",
         )
         .for_everyone()
         .answers(
@@ -71,7 +80,7 @@ pub(super) fn operations() -> Vec<Operation> {
             success("AsyncAPI 3").content("application/yaml", content(Type::Object)),
         ),
         get("/", "openPage", "Open the chat page")
-            .about("A client for people. Its own files, such as `/app.js`, are no part of the API.")
+            .about("The web client. Its files, such as `/app.js`, are not part of the API.")
             .for_everyone()
             .answers(
                 StatusCode::OK,
@@ -79,25 +88,29 @@ pub(super) fn operations() -> Vec<Operation> {
             )
             .answers(
                 StatusCode::NOT_MODIFIED,
-                success("Who asks has this very page: its `ETag` came as `If-None-Match`"),
+                success("The client has this page already: `If-None-Match` holds its `ETag`"),
             ),
-        get("/docs", "readDocument", "Read this document")
-            .about("A page for people. It loads nothing from anywhere else.")
+        get("/docs", "readDocument", "Read this document as a web page")
+            .about("The page loads nothing from other sites.")
             .for_everyone()
             .answers(
                 StatusCode::OK,
                 success("The page").content("text/html", content(Type::String)),
             ),
-        get("/docs/{file}", "getDocumentFile", "Get a part of the page")
-            .for_everyone()
-            .text("file", "Its name", files(), "page.js")
-            .answers(
-                StatusCode::OK,
-                success("The part")
-                    .content("text/css", content(Type::String))
-                    .content("text/javascript", content(Type::String)),
-            )
-            .refuses(&[Code::NotFound]),
+        get(
+            "/docs/{file}",
+            "getDocumentFile",
+            "Get a file of the document page",
+        )
+        .for_everyone()
+        .text("file", "The name of the file", files(), "page.js")
+        .answers(
+            StatusCode::OK,
+            success("The file")
+                .content("text/css", content(Type::String))
+                .content("text/javascript", content(Type::String)),
+        )
+        .refuses(&[Code::NotFound]),
     ]
 }
 

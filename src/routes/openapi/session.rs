@@ -12,41 +12,52 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![
         post("/login", "logIn", "Sign in")
             .about(
-                "Begins a session. A wrong name and a wrong password are answered the same, in the \
-                 same time; after several, each further try has to wait longer. A right password that \
-                 is weaker than passwords must be (from before everyone signed in) is refused with \
-                 `password_change_required`: ask for a new one, and log in again with `newPassword` \
-                 beside the old one. It takes the old one's place, and ends all other sessions.",
+                "Creates a session. A wrong name and a wrong password receive the same answer \
+                 after the same time. After several failed logins, each further attempt has to \
+                 wait longer. A correct password that is too weak for required mode, such as one \
+                 from open mode, is refused with `password_change_required`: ask for a new \
+                 password, and log in again with the old password and `newPassword`. The new \
+                 password replaces the old one and ends all other sessions.",
             )
             .for_everyone()
             .takes::<Credentials>(json!({ "username": "dora", "password": "correct horse" }))
-            .gives::<LoggedIn<'_>>("The session's token, shown this once", logged_in())
+            .gives::<LoggedIn<'_>>(
+                "The token of the session, which is returned only once",
+                logged_in(),
+            )
             .refuses(&[Code::Unauthorized, Code::PasswordChangeRequired]),
         post("/logout", "logOut", "Sign out")
-            .about("Ends this session; its sockets are closed.")
+            .about("Ends the current session and closes its sockets.")
             .for_signed_in()
-            .gives_nothing("The token is worth nothing any more"),
-        get("/me", "findMe", "Find out who one is")
+            .gives_nothing("The token is no longer valid"),
+        get("/me", "findMe", "Get the current user")
             .for_signed_in()
             .gives::<User>("The token's user", dora()),
-        get("/session", "listSessions", "List one's own sessions")
-            .for_signed_in()
-            .lists_all::<Session>("All of them, the current one too", json!([session()])),
+        get(
+            "/session",
+            "listSessions",
+            "List the current user's sessions",
+        )
+        .for_signed_in()
+        .lists_all::<Session>(
+            "All sessions of the user, including the current one",
+            json!([session()]),
+        ),
         delete(
             "/session",
             "endOtherSessions",
-            "End all one's other sessions",
+            "End all sessions except the current one",
         )
         .for_signed_in()
-        .gives_nothing("This is the only one"),
+        .gives_nothing("The current session is the only one"),
         delete(
             "/session/{id}",
             "endSession",
-            "End one of one's own sessions",
+            "End one of the current user's sessions",
         )
         .for_signed_in()
         .id::<SessionId>("id", 1)
-        .gives_nothing("It has ended; its sockets are closed")
+        .gives_nothing("The session has ended and its sockets are closed")
         .refuses(&[Code::SessionNotFound]),
     ]
 }

@@ -13,7 +13,7 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![
         get("/user", "listUsers", "List users")
             .page("user")
-            .lists::<User>("Users, by id", json!([carl(), sigmund(), gustav()])),
+            .lists::<User>("Users, ordered by id", json!([carl(), sigmund(), gustav()])),
         post("/user", "createUser", "Sign up")
             .for_everyone()
             .takes::<NewUser>(json!({ "username": "dora", "password": "correct horse" }))
@@ -24,16 +24,16 @@ pub(super) fn operations() -> Vec<Operation> {
             .gives::<User>("The user", carl())
             .refuses(&[Code::UserNotFound]),
         put("/user/{id}", "updateUser", "Change a user")
-            .about("What is left out stays as it is. Users change themselves alone.")
+            .about("Omitted fields stay unchanged. Users may change their own account only.")
             .id::<UserId>("id", 1)
             .takes::<ChangeBody>(json!({ "username": "carla" }))
-            .gives::<User>("The user as it is now", user(1, "carla"))
+            .gives::<User>("The changed user", user(1, "carla"))
             .refuses(&[Code::UserNotFound, Code::UsernameTaken, Code::Forbidden]),
         delete("/user/{id}", "deleteUser", "Delete a user")
             .about(
-                "Memberships and sessions go. The user's messages stay as tombstones without an \
-                 author, each with a `seq` of its own, builder to everyone in the chat. Users delete \
-                 themselves alone.",
+                "Deletes the memberships and sessions of the user. The user's messages stay as \
+                 tombstones without an author. Each tombstone has a new `seq` and is published to \
+                 all sockets of its chat. Users may delete their own account only.",
             )
             .id::<UserId>("id", 3)
             .gives_nothing("The user is deleted")
@@ -43,7 +43,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "findUserByName",
             "Find a user by name",
         )
-        .text("username", "The name, exactly", name(), "carl")
+        .text("username", "The exact name", name(), "carl")
         .gives::<User>("The user", carl())
         .refuses(&[Code::InvalidField, Code::UserNotFound]),
         get(
@@ -53,16 +53,22 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .id::<ChatId>("chat_id", 2)
         .page("user")
-        .lists::<ChatMember>("Users with their roles, by user id", json!([member()]))
+        .lists::<ChatMember>(
+            "Members with their roles, ordered by user id",
+            json!([member()]),
+        )
         .refuses(&[Code::ChatNotFound]),
         get("/user/{id}/chat", "listUserChats", "List a user's chats")
             .about(
-                "Users see their own list alone. The pages that `Link` leads through hold each chat \
-                 once, also where chats become active or are deleted meanwhile.",
+                "Users may list their own chats only. The pages that `Link` connects contain each \
+                 chat once, even if chats become active or are deleted between two requests.",
             )
             .id::<UserId>("id", 3)
             .page_by_cursor("chat")
-            .lists::<UserChat>("Chats, the latest active first", json!([random()]))
+            .lists::<UserChat>(
+                "Chats, ordered by their latest activity, newest first",
+                json!([random()]),
+            )
             .refuses(&[Code::UserNotFound, Code::Forbidden]),
     ]
 }

@@ -48,7 +48,7 @@ async fn a_new_password_by_command_ends_the_old_one_and_each_session(store: Stor
     let reset = async || database.command_with(&args, OTHER.as_bytes()).await;
     let said = reset().await.expect_success();
     let said = String::from_utf8(said).expect("UTF-8");
-    assert!(said.contains("sessions that have ended: 1"), "{said}");
+    assert!(said.contains("number of ended sessions: 1"), "{said}");
     let client = server.client();
     let ended = client.with_token(token).get("/me").await;
     ended.expect_error(401, "unauthorized");
@@ -76,7 +76,7 @@ async fn what_the_api_would_refuse_is_refused_here(store: Store) {
         (
             ["reset-password", "otto"],
             PASSWORD,
-            "nobody is called otto",
+            "no user has the name otto",
         ),
     ] {
         let refused = database.command_with(&args, input.as_bytes()).await;

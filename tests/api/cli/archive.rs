@@ -186,7 +186,7 @@ async fn a_file_gets_its_name_when_it_is_whole_and_is_its_owners_alone(store: St
     let path = database.folder.path().join("copy.jsonl");
     std::fs::write(&path, "an older copy").expect("a file");
     let failed = database.command(&["export", "copy.jsonl"]).await;
-    failed.expect_failure(&["there is nothing in"]);
+    failed.expect_failure(&["holds no data"]);
     assert_eq!(std::fs::read(&path).expect("a file"), b"an older copy");
 
     let server = serve(&database, &[]).await;

@@ -19,7 +19,7 @@ async fn check_tells_what_it_finds_and_changes_nothing(store: Store) {
     for words in [
         "settings: right",
         "0.0.0.0:8080",
-        "required: everyone",
+        "required: callers must sign in",
         "up to date",
     ] {
         assert!(text.contains(words), "{words:?}: {text}");
@@ -54,9 +54,9 @@ async fn an_export_of_other_tables_is_refused(store: Store) {
         ))
         .await;
     let refused = database.command(&["export"]).await;
-    refused.expect_failure(&["by a later version"]);
+    refused.expect_failure(&["of a later version"]);
     let refused = database.command(&["check"]).await;
-    refused.expect_failure(&["by a later version"]);
+    refused.expect_failure(&["of a later version"]);
     database
         .run(&format!("DELETE FROM _sqlx_migrations {newest}"))
         .await;

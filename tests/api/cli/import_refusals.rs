@@ -26,19 +26,22 @@ async fn an_archive_that_is_not_whole_is_refused(store: Store) {
     let in_a_line = &whole[..whole.len() - lines[last].len() - 20];
     let copy = Database::new(store).await;
     for (broken, words) in [
-        (String::new(), "not what messaging-api export writes"),
+        (
+            String::new(),
+            "not an archive that messaging-api export wrote",
+        ),
         (
             "# Notes\n".repeat(1000),
-            "not what messaging-api export writes",
+            "not an archive that messaging-api export wrote",
         ),
-        (without(0), "not what messaging-api export writes"),
+        (without(0), "not an archive that messaging-api export wrote"),
         (lines[0].replace('1', "2"), "version 2"),
         (lines[0].clone(), "cut off"),
         (in_a_line.to_owned(), "cut off"),
         (whole[..whole.len() - 1].to_owned(), "cut off"),
         (without(last), "cut off"),
-        (without(last - 1), "missing or doubled"),
-        (format!("{whole}{}", lines[1]), "something follows"),
+        (without(last - 1), "missing or repeated"),
+        (format!("{whole}{}", lines[1]), "data after its last line"),
         (whole.replacen("an answer", "an ANSWER", 1), "was changed"),
         (whole.replacen("\"role\"", "\"rule\"", 1), "is broken"),
         (
@@ -47,7 +50,7 @@ async fn an_archive_that_is_not_whole_is_refused(store: Store) {
         ),
         (
             whole.replacen("\"chatId\":1", "\"chatId\":99", 1),
-            "the store does not take lines",
+            "the database refuses lines",
         ),
     ] {
         let refused = copy.import(broken.as_bytes()).await;
@@ -72,11 +75,11 @@ async fn a_database_that_holds_something_is_left_alone(store: Store) {
         server.stop().await;
         let before = database.export().await;
         let refused = database.import(whole.as_bytes()).await;
-        refused.expect_failure(&["nothing was imported", "holds users or chats already"]);
+        refused.expect_failure(&["nothing was imported", "already holds users or chats"]);
         assert_eq!(database.export().await, before);
     }
     // Its own archive neither: nothing is doubled.
     let again = first.import(whole.as_bytes()).await;
-    again.expect_failure(&["holds users or chats already"]);
+    again.expect_failure(&["already holds users or chats"]);
     assert_eq!(first.export().await, whole.into_bytes());
 }

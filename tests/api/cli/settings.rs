@@ -189,7 +189,7 @@ async fn env_is_read_of_its_own_folder_only() {
 
 #[tokio::test]
 async fn on_an_address_for_everyone_everyone_signs_in_unless_said_otherwise() {
-    const WARNING: &str = "whoever reaches this server is believed";
+    const WARNING: &str = "this server trusts every caller without a login";
     for (settings, open) in [
         (&[][..], true),
         (&[("AUTH", "required")], false),

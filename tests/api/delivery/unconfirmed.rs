@@ -127,7 +127,7 @@ async fn a_deletion_in_doubt_after_a_stored_part_is_completed_by_asking_again() 
     let (refused, ()) = tokio::join!(client.delete(&path), told);
     let refused = refused.expect_error(503, "unavailable");
     let said = refused["error"].as_str().expect("a sentence");
-    assert!(said.contains("could not learn"), "{said}");
+    assert!(said.contains("does not know if this was stored"), "{said}");
     proxy.mend();
 
     // A busy machine leaves a later part in doubt too.

@@ -58,7 +58,7 @@ impl Operation {
         let rows = rows.minimum(Some(1)).default(Some(100.into())).build();
         self.query(
             "limit",
-            "Most entries; over 1,000 counts as 1,000",
+            "Maximum number of entries. A value over 1,000 counts as 1,000",
             rows,
             50,
         )
@@ -68,7 +68,7 @@ impl Operation {
     pub(crate) fn page(self, of: &str) -> Self {
         let id = ObjectBuilder::new().schema_type(Type::Integer);
         let id = id.minimum(Some(0)).maximum(Some(i64::MAX as isize)).build();
-        let about = format!("The {of} after whose id the page begins");
+        let about = format!("The page begins after the {of} with this id");
         self.limit().query("after", &about, id, 1)
     }
 
@@ -77,8 +77,8 @@ impl Operation {
         let cursor = ObjectBuilder::new().schema_type(Type::String);
         let cursor = cursor.pattern(Some(CURSOR)).build();
         let about = format!(
-            "Where the page begins: the value that the `Link` of the page before gives, or the id of \
-             the {of} after which it begins"
+            "The start of the page: the value from the `Link` of the previous page, or the id of \
+             the {of} after which the page begins"
         );
         self.limit().query("after", &about, cursor, "2.8.10")
     }
