@@ -153,7 +153,8 @@ fn postgres(text: &str) -> Result<Read, String> {
     }
     // The driver's own error is dropped: it could show the URL.
     let options = PgConnectOptions::from_str(url.as_str());
-    let mut options = options.map_err(|_| wrong("each part", "right; one of them is not"))?;
+    let mut options =
+        options.map_err(|_| wrong("each part", "valid; at least one of them is not"))?;
     let host = without_brackets(options.get_host()).to_owned();
     options = options.host(&host);
     Ok(Read {

@@ -84,25 +84,25 @@ const ORIGINAL_COLUMNS: &[Invariant] = &[
         "SELECT message_id AS id FROM message WHERE octet_length(content) > 1048576"
     ),
     invariant!(
-        "a user was made in no year from 1 to 9999",
+        "a user's creation time is not in the years 1 to 9999",
         "customer_id",
         "SELECT customer_id AS id FROM customer WHERE NOT created_at ",
         rfc3339_years!()
     ),
     invariant!(
-        "a chat was made in no year from 1 to 9999",
+        "a chat's creation time is not in the years 1 to 9999",
         "chat_id",
         "SELECT chat_id AS id FROM chat WHERE NOT created_at ",
         rfc3339_years!()
     ),
     invariant!(
-        "a member joined in no year from 1 to 9999",
+        "a member's join time is not in the years 1 to 9999",
         "chat_id",
         "SELECT chat_id AS id FROM customer_chat WHERE NOT joined_at ",
         rfc3339_years!()
     ),
     invariant!(
-        "a message was sent in no year from 1 to 9999",
+        "a message's send time is not in the years 1 to 9999",
         "message_id",
         "SELECT message_id AS id FROM message WHERE NOT sent_at ",
         rfc3339_years!()
@@ -142,12 +142,12 @@ const ADDED_COLUMNS: &[Invariant] = &[
         "SELECT message_id AS id FROM message WHERE sent_seq NOT BETWEEN 1 AND seq"
     ),
     invariant!(
-        "a message is neither living with a text nor deleted without one",
+        "a message has both a text and a deletion time, or neither of them",
         "message_id",
         "SELECT message_id AS id FROM message WHERE (deleted_at IS NULL) <> (content IS NOT NULL)"
     ),
     invariant!(
-        "a message was edited or deleted in no year from 1 to 9999",
+        "a message's edit or deletion time is not in the years 1 to 9999",
         "message_id",
         "SELECT message_id AS id FROM message WHERE NOT edited_at ",
         rfc3339_years!(),
@@ -160,7 +160,7 @@ const ADDED_COLUMNS: &[Invariant] = &[
         "SELECT message_id AS id FROM message WHERE length(client_message_id) NOT BETWEEN 1 AND 64"
     ),
     invariant!(
-        "a message answers one that is not in its chat",
+        "a message replies to a message that is not in its chat",
         "message_id",
         "SELECT m.message_id AS id FROM message m JOIN chat c ON c.chat_id = m.chat_id \
          WHERE m.reply_to IS NOT NULL AND c.deleted_at IS NULL AND NOT EXISTS ( \
@@ -175,7 +175,7 @@ const ADDED_COLUMNS: &[Invariant] = &[
              WHERE a.chat_id = m.chat_id AND a.message_id = m.last_read_message_id)"
     ),
     invariant!(
-        "a stored password is no argon2 hash",
+        "a stored password is not an argon2 hash",
         "customer_id",
         "SELECT customer_id AS id FROM customer WHERE password NOT LIKE '$argon2%' \
          AND password NOT LIKE 'plain:%' AND password <> '!'"
@@ -187,7 +187,7 @@ const ADDED_COLUMNS: &[Invariant] = &[
         largest!()
     ),
     invariant!(
-        "a session began or was used in no year from 1 to 9999",
+        "a session's start or last use is not in the years 1 to 9999",
         "session_id",
         "SELECT session_id AS id FROM session WHERE NOT created_at ",
         rfc3339_years!(),
@@ -195,7 +195,7 @@ const ADDED_COLUMNS: &[Invariant] = &[
         rfc3339_years!()
     ),
     invariant!(
-        "what a client calls itself has more than 256 characters",
+        "a session's user agent has more than 256 characters",
         "session_id",
         "SELECT session_id AS id FROM session WHERE length(user_agent) > 256"
     ),

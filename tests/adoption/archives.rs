@@ -66,7 +66,7 @@ fn wrongs() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             "chat's name does not have 1 to 255",
         ),
         ("user", "username", json!(long), ""),
-        ("user", "password", json!("secret"), "is no argon2 hash"),
+        ("user", "password", json!("secret"), "is not an argon2 hash"),
         ("user", "password", json!("plain:secret"), "not hashed"),
         (
             "member",
@@ -91,13 +91,13 @@ fn wrongs() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             "message",
             "content",
             json!(null),
-            "neither living with a text nor deleted",
+            "has both a text and a deletion time, or neither",
         ),
         (
             "message",
             "deletedAt",
             json!("2026-01-01T00:00:00Z"),
-            "neither living with a text nor deleted",
+            "has both a text and a deletion time, or neither",
         ),
         ("message", "content", json!(text), "more than 1 MiB"),
         ("message", "content", json!("a\u{0}b"), ""),
@@ -178,15 +178,15 @@ const BY_HAND: &[(&str, &str)] = &[
     ),
     (
         "UPDATE message SET content = NULL",
-        "neither living with a text nor deleted",
+        "has both a text and a deletion time, or neither",
     ),
     (
         "UPDATE message SET reply_to = 99",
-        "answers one that is not in its chat",
+        "replies to a message that is not in its chat",
     ),
     (
         "UPDATE customer SET password = 'secret'",
-        "is no argon2 hash",
+        "is not an argon2 hash",
     ),
     (
         "UPDATE customer_chat SET last_read_message_id = 99",

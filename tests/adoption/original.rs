@@ -146,11 +146,11 @@ const OBSTACLES: &[(&str, &str)] = &[
     ),
     (
         "UPDATE message SET sent_at = 'infinity' WHERE message_id > 28",
-        "a message was sent in no year from 1 to 9999 (2 times, first with message_id 29)",
+        "a message's send time is not in the years 1 to 9999 (2 times, first with message_id 29)",
     ),
     (
         "UPDATE chat SET created_at = '200000-01-01' WHERE chat_id = 2",
-        "a chat was made in no year from 1 to 9999 (chat_id 2)",
+        "a chat's creation time is not in the years 1 to 9999 (chat_id 2)",
     ),
     (
         "ALTER TABLE customer DROP CONSTRAINT customer_username_key; UPDATE customer SET username = 'carl' WHERE customer_id = 2",
