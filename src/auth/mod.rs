@@ -17,7 +17,7 @@ pub use token::{SessionToken, SharedSecret};
 /// The caller of an operation. The first argument of every service method that acts for a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Not signed in, in open mode. Any claimed user id is believed, as in the original backend on
+    /// Not signed in, in open mode. Any claimed user id is accepted, as in the original backend on
     /// a developer's own machine.
     Open,
     /// Signed in although open mode does not require it. Acts only as this user, and may use every
@@ -40,7 +40,7 @@ pub struct SignedIn {
 /// Whether callers must sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Callers need not sign in. A caller without a session is believed.
+    /// Callers need not sign in. A caller without a session is trusted.
     Open,
     /// Every caller must sign in.
     Required,
@@ -78,7 +78,7 @@ impl Caller {
         }
     }
 
-    /// Decides whether a claimed user id is believed, and returns the acting user. Returns `None`
+    /// Decides if a claimed user id is accepted, and returns the acting user. Returns `None`
     /// if no id is claimed in open mode.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Caller {
         }
     }
 
-    /// Decides whether a claimed user id is believed, and returns the acting user, who must be
+    /// Decides if a claimed user id is accepted, and returns the acting user, who must be
     /// known.
     ///
     /// # Errors

@@ -345,7 +345,7 @@ impl Error {
     pub fn log(&self) {
         match (&self.cause, self.code) {
             (Some(cause), Code::Internal) => tracing::error!(%cause, "internal error"),
-            (Some(cause), _) => tracing::warn!(%cause, "store unavailable"),
+            (Some(cause), _) => tracing::warn!(%cause, "database unavailable"),
             (None, code) if self.masked || is_refusal(code) => {
                 tracing::info!(code = code.as_str(), why = self.message, "refused");
             }

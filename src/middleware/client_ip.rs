@@ -1,6 +1,6 @@
 //! Determines the client address and the external host name of a request. Behind a proxy every
 //! connection comes from the proxy. The client's address and the host name are in headers that any
-//! client could have written, so only the entries of trusted proxies are believed.
+//! client could have written, so only the entries of trusted proxies count.
 
 #[cfg(test)]
 mod tests;

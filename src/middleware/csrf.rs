@@ -53,7 +53,7 @@ pub(crate) async fn guard(State(state): State<AppState>, request: Request, next:
     }
 }
 
-/// Refuses requests that do not come from this machine, if every caller is believed because only
+/// Refuses requests that do not come from this machine, if every caller is trusted because only
 /// the user of the machine can connect: requests for a host other than a loopback name, and
 /// requests through a proxy.
 pub(crate) async fn guard_host(
