@@ -183,6 +183,15 @@ fn variable(text: &str) -> &str {
     braced.or(plain).unwrap_or_default()
 }
 
+/// Returns the variable that a line of `.env` sets; None if the line does not begin with `NAME=` in capitals.
+/// Other text may be part of a secret with several lines.
+fn name_of(line: &str) -> Option<&str> {
+    let (name, _) = line.split_once('=')?;
+    let name = name.trim().trim_start_matches("export ").trim();
+    let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    (!name.is_empty() && name.chars().all(is_name)).then_some(name)
+}
+
 /// Keeps the last of several lines for one variable, as Docker Compose and shells do.
 fn last_of_each<'a>(lines: &'a [(String, String)]) -> BTreeMap<&'a str, &'a str> {
     let pair = |(name, value): &'a (String, String)| (name.as_str(), value.as_str());
@@ -199,14 +208,20 @@ fn quoted(value: &str) -> String {
 }
 
 /// Returns the message for an error in `.env`. A malformed line may hold a password, so the message names
-/// the line before it instead of showing it.
+/// the line by its variable, or by the variable of the line before it.
 fn unreadable(error: &dotenvy::Error, before: Option<&(String, String)>) -> String {
-    let cause = match (error, before) {
-        (dotenvy::Error::LineParse(..), Some((name, _))) => {
-            format!("the line after {name} is malformed")
+    let cause = match error {
+        dotenvy::Error::LineParse(line, _) => {
+            let place = match before {
+                Some((name, _)) => format!("the line after {name}"),
+                None => "its first line".to_owned(),
+            };
+            match name_of(line) {
+                Some(name) => format!("{place}, of {name}, is malformed"),
+                None => format!("{place} is malformed"),
+            }
         }
-        (dotenvy::Error::LineParse(..), None) => "its first line is malformed".to_owned(),
-        (other, _) => other.to_string(),
+        other => other.to_string(),
     };
     format!(
         "cannot read {ENV_FILE}: {cause}; each line must be NAME=value, with single quotes around \

@@ -37,6 +37,11 @@ pub(crate) fn router(state: &AppState) -> Router<AppState> {
         // A request without a session has a caller in open mode only.
         .merge(web_client::router(state.logins.caller(None).is_ok()))
         .merge(docs::router(state))
+}
+
+/// Answers requests for unknown routes, and for unsupported methods of the routes that `router` has by now.
+pub(crate) fn with_fallbacks(router: Router<AppState>) -> Router<AppState> {
+    router
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
 }

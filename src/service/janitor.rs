@@ -1,14 +1,10 @@
-//! Background upkeep of the database: purge of deleted chats, expiry of sessions, and preparation of data
-//! at the start. Each task works in small steps, so that other work goes on.
+//! Background upkeep of the database: purge of deleted chats and expiry of sessions. Each task works in small steps, so that other work goes on.
 
 use crate::{
     error::Error,
     hub::Hub,
     model::{SessionId, Timestamp, UserId},
-    repository::{
-        ChatPurgeRepository, DemoDataRepository, SessionCutoff, SessionRepository,
-        SkeletonRepository,
-    },
+    repository::{ChatPurgeRepository, SessionCutoff, SessionRepository},
 };
 use std::{
     collections::HashSet,
@@ -196,39 +192,5 @@ impl SessionJanitor {
             tracing::info!(user = user.0, session = expired.0, "session expired");
         }
         Ok(())
-    }
-}
-
-/// Prepares the data of a database with the current schema.
-pub struct Startup {
-    sample: DemoDataRepository,
-    skeletons: SkeletonRepository,
-}
-
-impl Startup {
-    /// Returns the preparation.
-    #[must_use]
-    pub fn new(sample: DemoDataRepository, skeletons: SkeletonRepository) -> Self {
-        Self { sample, skeletons }
-    }
-
-    /// Fills an empty database with the sample data of the original application.
-    ///
-    /// # Errors
-    /// `unavailable` if the database does not answer.
-    pub async fn fill_sample(&self) -> Result<(), Error> {
-        if self.sample.fill().await? {
-            tracing::info!("stored the sample data: carl, sigmund and gustav, general and random");
-        }
-        Ok(())
-    }
-
-    /// Stores the skeletons of the first names without them: all names in a small database. The backfill
-    /// task does the rest while the server runs.
-    ///
-    /// # Errors
-    /// `unavailable` if the database does not answer.
-    pub async fn fill_first_skeletons(&self) -> Result<(), Error> {
-        self.skeletons.step(UserId(0)).await.map(drop)
     }
 }
