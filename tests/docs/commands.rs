@@ -247,10 +247,9 @@ impl Offers {
         let parts = name.split_once("::");
         let (first, rest) = parts.unwrap_or((name, ""));
         let is_binary = |name: &str| self.exists(&format!("tests/{name}/main.rs"));
-        match is_binary(first) {
-            true => self.test(&format!("tests/{first}"), rest).is_ok(),
-            false => self.test("tests", name).is_ok(),
-        }
+        // A folder of `tests/api` may have the name of a binary.
+        let in_binary = is_binary(first) && self.test(&format!("tests/{first}"), rest).is_ok();
+        in_binary || self.test("tests", name).is_ok()
     }
 }
 
