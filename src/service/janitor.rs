@@ -3,7 +3,7 @@
 use crate::{
     error::Error,
     hub::Hub,
-    model::{SessionId, Timestamp, UserId},
+    model::{SessionId, Timestamp},
     repository::{ChatPurgeRepository, SessionCutoff, SessionRepository},
 };
 use std::{

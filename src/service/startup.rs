@@ -2,6 +2,7 @@
 
 use crate::{
     error::Error,
+    model::UserId,
     repository::{DemoDataRepository, SkeletonRepository},
 };
 
