@@ -152,7 +152,7 @@ async fn a_file_that_cannot_be_read_is_named_with_the_reason() {
     // Root may read every file, so that the reason is another than missing rights.
     database.url.push_str("/messaging.db");
     let refused = database.command(&["export"]).await;
-    refused.expect_failure(&["cannot read the SQLite file", "Not a directory"]);
+    refused.expect_failure(&["cannot open the database", "Not a directory"]);
 }
 
 #[tokio::test]

@@ -24,6 +24,9 @@ async fn an_archive_that_is_not_whole_is_refused(store: Store) {
         lines.concat()
     };
     let in_a_line = &whole[..whole.len() - lines[last].len() - 20];
+    let message = whole.find("\"kind\":\"message\"").expect("a message");
+    let (before, from) = whole.split_at(message);
+    let of_no_chat = before.to_owned() + &from.replacen("\"chatId\":1", "\"chatId\":99", 1);
     let copy = Database::new(store).await;
     for (broken, words) in [
         (
@@ -50,8 +53,9 @@ async fn an_archive_that_is_not_whole_is_refused(store: Store) {
         ),
         (
             whole.replacen("\"chatId\":1", "\"chatId\":99", 1),
-            "the database refuses lines",
+            "not in the order of kinds and ids",
         ),
+        (of_no_chat, "the database refuses lines"),
     ] {
         let refused = copy.import(broken.as_bytes()).await;
         refused.expect_failure(&["nothing was imported", words]);
