@@ -1,5 +1,5 @@
-//! The other yardstick: what Postgres alone takes when one connection writes batches, one
-//! transaction each, into a message table with its two foreign keys and nothing else.
+//! The second yardstick: the rate at which Postgres stores batches that one connection writes.
+//! Each batch is one transaction into a message table with only its two foreign keys.
 
 use super::{
     database::{Database, Store},
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// Rows of one batch.
 const ROWS: usize = 100;
-/// The chat's members; each writes every so manieth row.
+/// The number of members of the chat, which write in turn.
 const MEMBERS: i32 = 10;
 
 const TABLES: &str = "
@@ -25,7 +25,7 @@ const TABLES: &str = "
     INSERT INTO customer (username) SELECT 'user' || n FROM generate_series(1, 10) n;
     INSERT INTO chat (chat_name) VALUES ('chat')";
 
-/// Rows a second, committed.
+/// The number of committed rows per second.
 pub async fn rows_per_second(lasts: Duration) -> Result<f64, String> {
     let database = Database::new(Store::Postgres).await?;
     let rate = insert(&database.url, lasts).await;

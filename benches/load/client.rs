@@ -20,24 +20,24 @@ use tokio::{
     task::{JoinHandle, spawn_local},
 };
 
-/// What the kernel keeps for a client that does not read, in bytes: little, so that the rest is
-/// the server's to hold.
+/// The receive buffer of a client that does not read, in bytes. It is small, so that the server holds
+/// the rest.
 const STALLED_ROOM: u32 = 8 * 1024;
 
-/// Who a client is.
+/// The identity and behaviour of a client.
 #[derive(Clone, Copy)]
 pub struct Seat {
     /// The chat's id.
     pub chat: u16,
     /// The user's id.
     pub user: usize,
-    /// The place in the chat, from 0.
+    /// The client's position in the chat, from 0.
     pub place: u16,
-    /// How many of the chat's places send: those from 0.
+    /// The number of senders in the chat: the clients at positions below it.
     pub senders: u16,
-    /// How many messages to send in answer to one of one's own that comes back.
+    /// True if the client sends another message each time that one of its own comes back.
     pub echo: bool,
-    /// Whether to stop reading once connected.
+    /// True if the client stops reading once it is connected.
     pub stalls: bool,
 }
 
@@ -46,19 +46,19 @@ pub struct Client {
     seat: Seat,
     ledger: Rc<Ledger>,
     writer: OwnedWriteHalf,
-    /// What the kernel did not take yet.
+    /// Bytes that the kernel has not accepted yet.
     outbox: RefCell<Vec<u8>>,
-    /// A message as it is sent, with the place of its content.
+    /// The frame of a message, and the offset of its content.
     template: RefCell<(Vec<u8>, usize)>,
-    /// How many messages were sent.
+    /// The number of messages sent.
     sent: Cell<u32>,
-    /// The number that each sender of the chat goes on with.
+    /// The next expected message number of each sender of the chat.
     next: RefCell<Vec<u32>>,
-    /// Told when the server has acknowledged the connection to the chat.
+    /// Notified when the server acknowledges the connection to the chat.
     joined: RefCell<Option<oneshot::Sender<()>>>,
 }
 
-/// A client and the task that reads for it. Dropping it ends the connection.
+/// A client and its reading task. Dropping it ends the connection.
 pub struct Connected {
     /// The client.
     pub client: Rc<Client>,
@@ -72,7 +72,7 @@ impl Drop for Connected {
 }
 
 impl Client {
-    /// Connects, and to a chat too if `joins`; waits until the server says that it is so.
+    /// Opens a connection. If `joins`, it also connects to a chat and waits for the ack.
     pub async fn connect(
         port: u16,
         seat: Seat,
@@ -106,12 +106,12 @@ impl Client {
         Ok(Connected { client, reading })
     }
 
-    /// How many messages of its chat it has seen in turn.
+    /// The number of messages of its chat that the client received in order.
     pub fn seen(&self) -> u64 {
         self.next.borrow().iter().map(|n| u64::from(*n)).sum()
     }
 
-    /// Sends so many messages, in one write.
+    /// Sends `count` messages in one write.
     pub fn send(self: &Rc<Self>, count: u32, at: Instant) {
         let micros = self.ledger.micros(at);
         let mut template = self.template.borrow_mut();
@@ -137,7 +137,7 @@ impl Client {
         let waits = {
             let mut outbox = self.outbox.borrow_mut();
             outbox.extend_from_slice(bytes);
-            // An error shows at the reading end.
+            // The reading task notices an error.
             let taken = self.writer.try_write(&outbox).unwrap_or(0);
             outbox.drain(..taken);
             !outbox.is_empty()
@@ -153,7 +153,7 @@ impl Client {
     }
 
     async fn read(self: Rc<Self>, mut reader: OwnedReadHalf) {
-        // The beginning of a frame whose end has not come.
+        // The beginning of an incomplete frame.
         let mut rest = Vec::new();
         while self.pull(&mut reader, &mut rest).await {
             let stalls = self.seat.stalls && self.joined.borrow().is_none();
@@ -165,7 +165,7 @@ impl Client {
         self.joined.take();
     }
 
-    /// Reads once and counts what came; false at the end of the connection.
+    /// Reads once and counts the frames. Returns false at the end of the connection.
     async fn pull(self: &Rc<Self>, reader: &mut OwnedReadHalf, rest: &mut Vec<u8>) -> bool {
         let mut own = 0;
         let mut open = true;
@@ -203,7 +203,7 @@ impl Client {
         read.is_ok() && open
     }
 
-    /// Counts a text; gives 1 if it is a message of one's own.
+    /// Counts a text frame. Returns 1 if it is the client's own message.
     fn text(&self, payload: &[u8], now: u32) -> u32 {
         if let Some(marker) = Marker::find(payload) {
             let mut next = self.next.borrow_mut();
@@ -223,7 +223,7 @@ impl Client {
     }
 }
 
-/// A message to this chat as a frame, and where in it the content stands.
+/// The frame of a message to this chat, and the offset of its content.
 fn template(chat: u16) -> (Vec<u8>, usize) {
     let content = Marker::default().content();
     let content = String::from_utf8_lossy(&content);

@@ -1,4 +1,4 @@
-//! The clients of a load, and what they do together.
+//! The clients of a load, and the load that they make.
 
 use super::{
     client::{Client, Connected, Seat},
@@ -11,65 +11,65 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long nothing may come before joining counts as over.
+/// Joining is over if nothing has arrived for this long.
 const QUIET: Duration = Duration::from_millis(300);
-/// How long what is missing is waited for.
+/// The maximum wait for missing messages, after the last one that arrived.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often a load at a fixed rate sends what is due.
+/// The interval at which a load at a fixed rate sends its due messages.
 const STEP: Duration = Duration::from_millis(1);
-/// A message that goes out later than this counts from when it was due: a server that holds up its
-/// senders cannot hide it.
+/// The latency of a message that goes out later than this counts from the time it was due, so that a
+/// server cannot hide delays by holding up its senders.
 const LATE: Duration = Duration::from_millis(4);
 
-/// Who connects.
+/// The clients of a load.
 #[derive(Clone, Copy)]
 pub struct Plan {
-    /// How many chats, with ids from 1.
+    /// The number of chats. Their ids begin at 1.
     pub chats: usize,
-    /// How many clients in each.
+    /// The number of clients in each chat.
     pub clients: usize,
-    /// How many of them send.
+    /// The number of senders in each chat.
     pub senders: usize,
-    /// Whether the last client of each chat stops reading.
+    /// True if the last client of each chat stops reading.
     pub stalled: bool,
-    /// Most connections that are being made at once.
+    /// The maximum number of connections that are opened at once.
     pub at_once: usize,
 }
 
-/// How they send.
+/// The pace of the senders.
 #[derive(Clone, Copy)]
 pub enum Pace {
-    /// Each sender has so many messages under way.
+    /// Each sender has this many messages in flight.
     Window(u32),
-    /// So many messages a second in all.
+    /// All senders send this many messages per second in total.
     Rate(u32),
 }
 
-/// Everyone who is connected.
+/// All connected clients of a load.
 pub struct Crowd {
-    /// From the first connection to the last thing that came of it, in seconds.
+    /// Seconds from the first connection to the last frame that joining caused.
     pub joining: f64,
     clients: Vec<Connected>,
     plan: Plan,
     ledger: Rc<Ledger>,
 }
 
-/// What came of a load.
+/// The results of a load.
 pub struct Outcome {
     /// Messages that were sent.
     pub sent: u64,
-    /// Messages that came, counted once per receiver.
+    /// Messages received, counted once per receiver.
     pub delivered: u64,
-    /// From the first sending to the last receiving, in seconds.
+    /// Seconds from the first send to the last receipt.
     pub seconds: f64,
-    /// What the servers' processes used meanwhile, in seconds.
+    /// CPU seconds that the servers' processes used during the load.
     pub cpu: f64,
-    /// From sending to receiving, in microseconds, in order.
+    /// Microseconds from send to receipt, sorted.
     latencies: Vec<u32>,
 }
 
 impl Outcome {
-    /// The latency that so many of a thousand deliveries do not exceed, in milliseconds.
+    /// The latency in milliseconds that `per_mille` of 1,000 deliveries do not exceed.
     pub fn latency(&self, per_mille: usize) -> f64 {
         let at = (self.latencies.len() * per_mille / 1000).min(self.latencies.len() - 1);
         f64::from(self.latencies[at]) / 1000.0
@@ -77,8 +77,8 @@ impl Outcome {
 }
 
 impl Crowd {
-    /// Connects everyone to one of the ports, by their place in their chat, and to their chats if
-    /// `joins`; waits until the joining is over.
+    /// Connects all clients to the ports by their position in their chat, and to their chats if
+    /// `joins`. Waits until joining is over.
     pub async fn gather(
         ports: &[u16],
         plan: Plan,
@@ -117,7 +117,7 @@ impl Crowd {
         })
     }
 
-    /// Sends for so long, waits for what is under way, and checks it.
+    /// Sends for `lasts`, waits for the messages in flight, and checks them.
     pub async fn drive(
         &self,
         pace: Pace,
@@ -162,7 +162,7 @@ impl Crowd {
             .map(|(_, c)| &c.client)
     }
 
-    /// Sends what is due, each sender in turn.
+    /// Sends the due messages, with each sender in turn.
     async fn keep_up(&self, rate: u32, begin: Instant, lasts: Duration) {
         let total = (f64::from(rate) * lasts.as_secs_f64()) as u32;
         let due = |n: u32| begin + Duration::from_secs_f64(f64::from(n) / f64::from(rate));
@@ -181,7 +181,7 @@ impl Crowd {
         }
     }
 
-    /// How many get each message. Those who have stopped reading are not asked.
+    /// The number of clients that receive each message. Clients that stopped reading do not count.
     fn receivers(&self) -> usize {
         self.plan.clients - usize::from(self.plan.stalled)
     }
@@ -193,7 +193,7 @@ impl Crowd {
         while self.ledger.delivered.get() < expected() && waits() {
             tokio::time::sleep(STEP).await;
         }
-        // What comes twice comes late.
+        // A duplicate would arrive after the expected messages.
         self.ledger.quiet(QUIET).await;
     }
 

@@ -1,4 +1,4 @@
-//! A database of its own for every run, filled by SQL: no load on the server before it is measured.
+//! A new database for every run. SQL fills it, so that the server has no load before the measurement.
 
 use clap::ValueEnum;
 use tempfile::TempDir;
@@ -13,9 +13,10 @@ pub enum Store {
     Postgres,
 }
 
-/// An empty database. The folder goes with it; a database on Postgres has to be dropped.
+/// An empty database. Dropping it deletes the folder; a Postgres database has to be removed with
+/// `remove`.
 pub struct Database {
-    /// What `DATABASE_URL` would be.
+    /// The value of `DATABASE_URL`.
     pub url: String,
     /// A folder that only this run uses.
     pub folder: TempDir,
@@ -25,7 +26,7 @@ pub struct Database {
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 impl Database {
-    /// Makes one.
+    /// Creates a database.
     pub async fn new(store: Store) -> std::result::Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|e| format!("no temporary folder: {e}"))?;
         let url = match store {
@@ -39,8 +40,8 @@ impl Database {
         Ok(Self { url, folder, store })
     }
 
-    /// Makes chats and their members, where a server has made the tables. User and chat ids begin
-    /// at 1; the users stand in the order of their chats.
+    /// Creates chats and their members, after a server has created the tables. User and chat ids begin
+    /// at 1. The users are ordered by their chat.
     pub async fn fill(&self, chats: usize, members: usize) -> Result<()> {
         let users = chats * members;
         let numbers = |to: usize| {
@@ -73,13 +74,13 @@ impl Database {
         Ok(())
     }
 
-    /// How many messages are stored.
+    /// The number of stored messages.
     pub async fn messages(&self) -> Result<u64> {
         let count = sql::number(&self.url, "SELECT count(*) FROM message").await?;
         Ok(count.unsigned_abs())
     }
 
-    /// Drops it.
+    /// Drops the database.
     pub async fn remove(self) -> Result<()> {
         match (self.store, self.url.rsplit_once('/'), postgres()) {
             (Store::Postgres, Some((_, name)), Ok(server)) => {

@@ -1,4 +1,4 @@
-//! As much of HTTP as a load needs: questions on a connection that stays open.
+//! The subset of HTTP that a load needs: requests on a keep-alive connection.
 
 use std::io;
 use tokio::{
@@ -6,18 +6,18 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Room for an answer, in bytes; a larger one grows it.
+/// The initial capacity for an answer, in bytes.
 const ANSWER: usize = 4 * 1024;
 
-/// A connection.
+/// A keep-alive connection.
 pub struct Http {
     stream: TcpStream,
-    /// The latest answer.
+    /// The bytes of the latest answer.
     answer: Vec<u8>,
 }
 
 impl Http {
-    /// Opens one.
+    /// Opens a connection.
     pub async fn open(port: u16) -> io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
@@ -25,13 +25,13 @@ impl Http {
         Ok(Self { stream, answer })
     }
 
-    /// Asks, and gives the body; an answer that is neither 200 nor 201 is an error.
+    /// Sends a GET request and returns the body. A status other than 20x is an error.
     pub async fn get(&mut self, path: &str) -> io::Result<&[u8]> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         self.exchange(&request).await
     }
 
-    /// The same by another method, with a body of JSON.
+    /// Sends a request with a JSON body and returns the body. A status other than 20x is an error.
     pub async fn send(&mut self, method: &str, path: &str, json: &str) -> io::Result<&[u8]> {
         let length = json.len();
         let request = format!(
@@ -61,7 +61,7 @@ impl Http {
     }
 }
 
-/// Where the body begins, once the answer is there to its end.
+/// The offset of the body. `None` while the answer is incomplete.
 fn whole(answer: &[u8]) -> Option<usize> {
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let lines = std::str::from_utf8(&answer[..head]).ok()?.lines();

@@ -1,4 +1,4 @@
-//! What all clients of a load have seen, counted by the one thread that they share.
+//! The counters of a load, shared by all its clients, which run on one thread.
 
 use super::marker::Marker;
 use std::{
@@ -6,39 +6,39 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Room for what one read brings, in bytes. One for all clients: none holds bytes while it waits,
-/// but the beginning of a frame.
+/// The size of the read buffer, in bytes. All clients share one buffer: a waiting client holds only the
+/// beginning of an incomplete frame.
 const READ_ROOM: usize = 64 * 1024;
 
 /// The counters.
 pub struct Ledger {
-    /// What the times in the markers count from.
+    /// The start of the load, from which the times in markers count.
     begin: Instant,
-    /// Where every client reads into.
+    /// The read buffer of all clients.
     pub room: RefCell<Box<[u8]>>,
-    /// Whether senders go on when one of their own comes back.
+    /// True if a sender sends again when its own message comes back.
     pub going: Cell<bool>,
     /// Messages that were sent.
     pub sent: Cell<u64>,
-    /// Messages that came, counted once per receiver.
+    /// Messages received, counted once per receiver.
     pub delivered: Cell<u64>,
-    /// Those that did not follow their predecessor from the same sender: doubled, or reordered, or
-    /// one before them was lost.
+    /// Received messages without the expected number: duplicates, reordered messages, and messages that
+    /// follow a lost one of their sender.
     pub out_of_turn: Cell<u64>,
-    /// Those of a chat that the receiver is not in.
+    /// Received messages of a chat that the receiver is not in.
     pub astray: Cell<u64>,
     /// Connections that the server ended.
     pub ended: Cell<u64>,
     /// The first error that the server sent.
     pub error: RefCell<Option<String>>,
-    /// When something last came.
+    /// The time of the latest read.
     pub last: Cell<Instant>,
-    /// From sending to receiving, in microseconds, for every delivery.
+    /// Microseconds from send to receipt of every delivery.
     pub latencies: RefCell<Vec<u32>>,
 }
 
 impl Ledger {
-    /// One with nothing in it.
+    /// Returns counters at zero.
     pub fn new() -> Self {
         let now = Instant::now();
         Self {
@@ -56,13 +56,13 @@ impl Ledger {
         }
     }
 
-    /// A time as the markers have it.
+    /// Microseconds from the start of the load, as in the markers.
     pub fn micros(&self, at: Instant) -> u32 {
         u32::try_from(at.saturating_duration_since(self.begin).as_micros()).unwrap_or(u32::MAX)
     }
 
-    /// Counts a message that came `now` to somebody in `chat` who has `next` as the number that
-    /// its sender goes on with.
+    /// Counts a message that a member of `chat` received at `now`. `next` is the number expected from
+    /// its sender, or `None` if the chat has no such sender.
     pub fn count(&self, marker: Marker, chat: u16, next: Option<&mut u32>, now: u32) {
         self.delivered.set(self.delivered.get() + 1);
         match next {
@@ -78,14 +78,14 @@ impl Ledger {
         self.latencies.borrow_mut().push(latency);
     }
 
-    /// Waits until nothing has come for so long.
+    /// Waits until nothing has arrived for `pause`.
     pub async fn quiet(&self, pause: Duration) {
         while let Some(left) = pause.checked_sub(self.last.get().elapsed()) {
             tokio::time::sleep(left.max(Duration::from_millis(1))).await;
         }
     }
 
-    /// Checks that nobody was refused anything, or put out.
+    /// Checks that the server sent no error and ended no connection.
     pub fn check_connections(&self) -> Result<(), String> {
         match (&*self.error.borrow(), self.ended.get()) {
             (None, 0) => Ok(()),
@@ -94,8 +94,8 @@ impl Ledger {
         }
     }
 
-    /// Checks that nothing was lost, doubled, reordered, led astray or refused, where every message
-    /// has so many receivers.
+    /// Checks that no message was lost, duplicated, reordered, refused or sent to a wrong chat, if
+    /// every message has this many receivers.
     pub fn check(&self, receivers: u64) -> Result<(), String> {
         self.check_connections()?;
         let (sent, delivered) = (self.sent.get(), self.delivered.get());

@@ -1,5 +1,5 @@
-//! The project's own benchmarks: the real binary under load, beside yardsticks that are measured in
-//! the same minutes. What each figure means is in `benches/README.md`.
+//! The benchmarks: the server's binary under load, beside yardsticks that are measured in the
+//! same minutes. `benches/README.md` explains each figure.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, unreachable_pub)]
 
@@ -108,7 +108,7 @@ impl Scenario {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // Ten thousand connections are as many files.
+    // Each of 10,000 connections takes one file descriptor.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         eprintln!("load: the limit of open files stays as it is: {error}");
     }

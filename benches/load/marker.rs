@@ -1,28 +1,28 @@
-//! What a message of the load says: who sent it, the how manieth of theirs it is, and when. It is
-//! found in a frame without parsing it, wherever the server puts the content.
+//! The marker in a message's content: its chat, its sender, its number and its time. It is found in a
+//! frame without parsing the frame, independent of the position of the content.
 
 /// Length of a content, in bytes.
 pub const CONTENT: usize = 100;
-/// What begins a marker, and stands nowhere else in a frame.
+/// The first byte of a marker, which occurs nowhere else in a frame.
 const SIGN: u8 = b'~';
-/// Digits of chat, sender, number and time: all hexadecimal.
+/// The number of hexadecimal digits of chat, sender, number and time.
 const DIGITS: usize = 4 + 4 + 8 + 8;
 
-/// What a content says.
+/// The fields of a marker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marker {
     /// The chat's id.
     pub chat: u16,
-    /// The sender's place in the chat.
+    /// The sender's position in the chat.
     pub sender: u16,
-    /// The how manieth message of the sender, from 0.
+    /// The number of the message among those of its sender, from 0.
     pub number: u32,
-    /// When it was sent, in microseconds from the beginning of the load.
+    /// The time of sending, in microseconds from the start of the load.
     pub micros: u32,
 }
 
 impl Marker {
-    /// A content that says this.
+    /// The content of a message with this marker.
     pub fn content(self) -> [u8; CONTENT] {
         let mut content = [b'x'; CONTENT];
         content[0] = SIGN;
@@ -42,7 +42,7 @@ impl Marker {
         content
     }
 
-    /// What a frame's content says; none where the frame is not a message of the load.
+    /// Finds the marker in a frame. Returns `None` if the frame is not a message of the load.
     pub fn find(frame: &[u8]) -> Option<Self> {
         let begin = frame.iter().position(|byte| *byte == SIGN)? + 1;
         let digits = frame.get(begin..begin + DIGITS)?;

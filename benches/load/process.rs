@@ -1,4 +1,4 @@
-//! A server under load, as a process of its own: this project's, or the reference.
+//! A server under load, in its own process: this project's server, or the reference server.
 
 use super::{database::Database, http::Http, procfs};
 use std::{
@@ -9,26 +9,26 @@ use std::{
 };
 use testkit::{free_port, nats_server};
 
-/// How long a server may take to listen.
+/// Time limit for a server to listen.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// How often it is asked whether it does.
+/// The interval at which a starting server is polled.
 const ASK: Duration = Duration::from_millis(10);
 
 /// A running server. Dropping it kills it.
 pub struct Process {
-    /// Where it listens, on 127.0.0.1.
+    /// The port on 127.0.0.1 that it listens on.
     pub port: u16,
     child: Child,
 }
 
 impl Process {
-    /// This project's server on a database, waiting until it listens. What it complains of goes to
-    /// a file beside the database.
+    /// Starts this project's server on a database and waits until it listens. Its warnings and errors
+    /// go to a file beside the database.
     pub async fn server(database: &Database) -> Result<Self, String> {
         Self::linked(database, None).await
     }
 
-    /// The same, linked to others by the NATS at this URL.
+    /// Starts this project's server, linked to other nodes by the NATS at this URL if there is one.
     pub async fn linked(database: &Database, nats: Option<&str>) -> Result<Self, String> {
         let folder = database.folder.path();
         let log = || File::create(folder.join("log"));
@@ -48,7 +48,7 @@ impl Process {
         Self::listening(start).await
     }
 
-    /// The reference, waiting until it listens.
+    /// Starts the reference server and waits until it listens.
     pub async fn reference() -> Result<Self, String> {
         let start = |port: u16| {
             Command::new(std::env::current_exe()?)
@@ -59,12 +59,12 @@ impl Process {
         Self::listening(start).await
     }
 
-    /// A nats-server.
+    /// Starts a nats-server.
     pub async fn nats() -> Result<Self, String> {
         Self::listening(|port| nats_server(port).spawn()).await
     }
 
-    /// Waits until the server is linked, where it is to be.
+    /// Waits until the server is linked, if `linked`.
     pub async fn until_linked(&self, linked: bool, limit: Duration) -> Result<(), String> {
         let state: &[u8] = if linked { b"\"up\"" } else { b"\"none\"" };
         let deadline = Instant::now() + limit;
@@ -95,7 +95,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Checks that it has not ended.
+    /// Checks that the process has not ended.
     pub fn must_run(&mut self) -> Result<(), String> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
@@ -104,7 +104,7 @@ impl Process {
         }
     }
 
-    /// Checks that it runs and answers.
+    /// Checks that the server runs and answers.
     pub async fn must_answer(&mut self) -> Result<(), String> {
         self.must_run()?;
         let unwell = |e: io::Error| format!("the server does not answer: {e}");
@@ -112,17 +112,17 @@ impl Process {
         http.get("/health/live").await.map(drop).map_err(unwell)
     }
 
-    /// CPU seconds it has used.
+    /// CPU seconds that the process has used.
     pub fn cpu(&self) -> f64 {
         procfs::cpu(self.child.id())
     }
 
-    /// Its resident memory, in bytes.
+    /// Resident memory of the process, in bytes.
     pub fn resident(&self) -> f64 {
         procfs::resident(self.child.id())
     }
 
-    /// How many files and sockets it has open.
+    /// The number of files and sockets that the process has open.
     pub fn open_files(&self) -> usize {
         procfs::open_files(self.child.id())
     }

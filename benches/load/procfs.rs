@@ -1,11 +1,11 @@
-//! What processes use, as Linux tells it.
+//! The resource usage of processes, from Linux' `/proc`.
 
 use std::{fs, path::PathBuf};
 
-/// Ticks of a CPU second in `/proc`: the same on every machine that Linux runs servers on.
+/// Ticks per CPU second in `/proc`, a constant on all common platforms of Linux.
 const TICKS: f64 = 100.0;
 
-/// Positions in `/proc/PID/stat`, counted from after the command's name.
+/// Indexes of fields in `/proc/PID/stat`, counted from after the command's name.
 const PARENT: usize = 1;
 const USER: usize = 11;
 const SYSTEM: usize = 12;
@@ -26,13 +26,14 @@ pub fn resident(pid: u32) -> f64 {
         .map_or(0.0, |kib: f64| kib * 1024.0)
 }
 
-/// How many files, sockets among them, a process has open.
+/// The number of files and sockets that a process has open.
 pub fn open_files(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
-/// CPU seconds of the Postgres whose folder `TEST_POSTGRES_DATA` names: of its first process, of
-/// the connections it has, and of those it had.
+/// CPU seconds of the Postgres with its data in the folder `TEST_POSTGRES_DATA`: of the postmaster, and
+/// of all present and past child processes. `None` if that variable is not set or Postgres does not
+/// run.
 pub fn postgres_cpu() -> Option<f64> {
     let folder = PathBuf::from(std::env::var_os("TEST_POSTGRES_DATA")?);
     let pid = fs::read_to_string(folder.join("postmaster.pid")).ok()?;
@@ -49,7 +50,7 @@ pub fn postgres_cpu() -> Option<f64> {
     )
 }
 
-/// The fields after the command's name; what is not a number is 0.
+/// The fields after the command's name. A field that is not a number is 0.
 fn stat(pid: u32) -> Option<Vec<f64>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;

@@ -1,6 +1,6 @@
-//! The yardstick: a server that only passes on what comes. Every text of a socket is written to
-//! every socket, one write to a frame and receiver. It has no chats, parses nothing, stores
-//! nothing, and runs on one thread: what a server without the work of this one would take.
+//! The reference server, which only forwards: it writes every text of a socket to every socket, with
+//! one write per frame and receiver. It has no chats, parses nothing, stores nothing and runs on one
+//! thread. Its figures are the cost without the real server's work.
 
 use super::websocket::{TEXT, frames, plain};
 use std::{
@@ -17,13 +17,13 @@ use tokio::{
     task::spawn_local,
 };
 
-/// What a socket reads at once, in bytes.
+/// The initial capacity of a socket's read buffer, in bytes.
 const READ_ROOM: usize = 16 * 1024;
-/// What every upgrade is answered with. The load's clients do not check the key.
+/// The answer to every upgrade. The load's clients do not check the key.
 const UPGRADED: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
-/// A socket that frames are written to.
+/// A socket that receives all frames.
 struct Member {
     id: u64,
     writer: OwnedWriteHalf,
@@ -31,7 +31,7 @@ struct Member {
 
 type Members = Rc<RefCell<Vec<Rc<Member>>>>;
 
-/// Serves until it is killed.
+/// Serves until the process is killed.
 pub async fn serve(port: u16) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let members = Members::default();
@@ -72,7 +72,7 @@ async fn pass_on(mut reader: OwnedReadHalf, members: &Members) -> io::Result<()>
         });
         waiting.drain(..used);
         for frame in ready {
-            // Nobody may come or go between two writes of a frame, unless one has to wait.
+            // The list of members can change only while a write waits.
             let receivers = members.borrow().len();
             for at in 0..receivers {
                 let member = members.borrow().get(at).map(Rc::clone);
@@ -85,7 +85,7 @@ async fn pass_on(mut reader: OwnedReadHalf, members: &Members) -> io::Result<()>
     Ok(())
 }
 
-/// Writes a frame whole. Whoever is gone gets nothing.
+/// Writes a whole frame. A closed socket gets nothing.
 async fn write(writer: &OwnedWriteHalf, mut frame: &[u8]) {
     while !frame.is_empty() {
         match writer.try_write(frame) {

@@ -1,20 +1,20 @@
-//! Figures, their medians, and how they are printed.
+//! Figures, their medians, and their output.
 
 use super::database::Store;
 use serde_json::{Map, Value, json};
 
-/// One figure: what it is, in which unit, and how much.
+/// A figure with its name, which includes the unit.
 pub struct Figure {
     name: &'static str,
     value: f64,
 }
 
-/// A figure.
+/// Returns a figure with this name and value.
 pub fn figure(name: &'static str, value: f64) -> Figure {
     Figure { name, value }
 }
 
-/// The median of each figure over all turns. Every turn has the same figures in the same order.
+/// The median of each figure over all turns. Every turn has equal figures in one order.
 pub fn medians(turns: &[Vec<Figure>]) -> Vec<Figure> {
     let Some(first) = turns.first() else {
         return Vec::new();
@@ -34,7 +34,7 @@ pub fn medians(turns: &[Vec<Figure>]) -> Vec<Figure> {
         .collect()
 }
 
-/// A scenario's line.
+/// A scenario's figures as a line of text.
 pub fn line(scenario: &str, store: Store, turns: usize, figures: &[Figure]) -> String {
     let shown: Vec<String> = figures
         .iter()
@@ -48,7 +48,7 @@ pub fn line(scenario: &str, store: Store, turns: usize, figures: &[Figure]) -> S
     format!("{scenario} ({}{turns}): {}", name(store), shown.join(" · "))
 }
 
-/// The same as JSON.
+/// A scenario's figures as JSON.
 pub fn json(scenario: &str, store: Store, turns: usize, figures: &[Figure]) -> Value {
     let figures: Map<String, Value> = figures
         .iter()
@@ -64,7 +64,7 @@ fn name(store: Store) -> &'static str {
     }
 }
 
-/// Three digits that count, thousands apart.
+/// Formats a value with three significant digits and separated thousands.
 fn readable(value: f64) -> String {
     let digits = match value.abs() {
         large if large >= 100.0 => 0,

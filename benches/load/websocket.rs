@@ -1,4 +1,4 @@
-//! As much of WebSocket as a load needs, and no more work per frame than that.
+//! The subset of WebSocket that a load needs, with minimal work per frame.
 
 use std::io;
 use tokio::{
@@ -6,19 +6,19 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-/// A whole text in one frame.
+/// First byte of an unfragmented text frame.
 pub const TEXT: u8 = 0x81;
-/// Goodbye.
+/// First byte of a close frame.
 pub const CLOSE: u8 = 0x88;
-/// A question for a sign of life.
+/// First byte of a ping frame.
 pub const PING: u8 = 0x89;
-/// Its answer.
+/// First byte of a pong frame.
 pub const PONG: u8 = 0x8a;
 
-/// Largest head of an HTTP answer, in bytes.
+/// The maximum size of the head of an HTTP answer, in bytes.
 const HEAD: usize = 4 * 1024;
 
-/// A client's frame. Its mask is zero, which is allowed and leaves the payload as it is.
+/// Builds a client's frame. The mask is zero, which is allowed and leaves the payload unchanged.
 pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = head(first, 0x80, payload.len());
     frame.extend([0; 4]);
@@ -26,7 +26,7 @@ pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A server's frame.
+/// Builds a server's frame.
 pub fn plain(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = head(first, 0, payload.len());
     frame.extend(payload);
@@ -48,8 +48,8 @@ fn head(first: u8, mask: u8, length: usize) -> Vec<u8> {
     }
 }
 
-/// Hands out the first byte and the payload of every whole frame at the beginning of `bytes`; gives
-/// how many bytes they took. A mask is taken to be zero.
+/// Calls `each` with the first byte and the payload of every complete frame in `bytes`. Returns the
+/// number of bytes of those frames. A mask is assumed to be zero.
 pub fn frames(bytes: &[u8], mut each: impl FnMut(u8, &[u8])) -> usize {
     let mut at = 0;
     while let Some((head, length)) = measure(&bytes[at..]) {
@@ -62,7 +62,7 @@ pub fn frames(bytes: &[u8], mut each: impl FnMut(u8, &[u8])) -> usize {
     at
 }
 
-/// The lengths of the head and of the payload of the frame that begins here.
+/// The lengths of the head and the payload of the first frame. `None` if the head is incomplete.
 fn measure(bytes: &[u8]) -> Option<(usize, usize)> {
     let second = *bytes.get(1)?;
     let (head, length) = match second & 0x7f {
@@ -80,7 +80,7 @@ fn measure(bytes: &[u8]) -> Option<(usize, usize)> {
     Some((head + mask, length))
 }
 
-/// Opens a connection and upgrades it. `room` bounds what the kernel keeps for it unread.
+/// Opens a connection and upgrades it. `room` is the size of the receive buffer in bytes.
 pub async fn open(port: u16, room: Option<u32>) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     if let Some(room) = room {
@@ -95,7 +95,8 @@ pub async fn open(port: u16, room: Option<u32>) -> io::Result<TcpStream> {
     stream.write_all(request.as_bytes()).await?;
     let mut head = Vec::with_capacity(HEAD);
     while !head.ends_with(b"\r\n\r\n") {
-        // Nothing follows before the client has said who it is, so a head is read to its end.
+        // The server sends nothing more before the client's first frame, so the read stops at the end
+        // of the head.
         if head.len() > HEAD || stream.read_buf(&mut head).await? == 0 {
             return Err(io::Error::other("the upgrade was broken off"));
         }

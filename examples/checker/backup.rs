@@ -1,4 +1,4 @@
-//! A backup of the database, made while the clients work, and brought back later.
+//! A backup of the database that is made while the clients work, and restored later.
 
 use crate::{
     record::{ChatId, Seq},
@@ -12,16 +12,17 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// A backup that was made.
+/// A finished backup.
 pub struct Backup {
-    /// A file of `export`, or a folder of copies of SQLite's files.
+    /// A file of `export`, or a folder with copies of SQLite's files.
     pub path: PathBuf,
     pub is_copy: bool,
-    /// What each chat held at least when it was made.
+    /// The minimum head of each chat in the backup: the seq of a change that was stored before it
+    /// began.
     pub heads: BTreeMap<ChatId, Seq>,
 }
 
-/// A backup to be made.
+/// A planned backup.
 pub struct Plan {
     pub due: Instant,
     pub rest: Rest,
@@ -29,7 +30,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A change of each chat that is stored by now: that of its newest message.
+    /// The seq of a stored change of each chat: that of its newest message.
     pub async fn heads(&self) -> BTreeMap<ChatId, Seq> {
         let mut heads = BTreeMap::new();
         for &chat in &self.chats {

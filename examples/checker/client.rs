@@ -1,4 +1,4 @@
-//! One client: connects, works, breaks its own connection, comes back, until the run is over.
+//! One client: it connects, works, breaks its own connection and reconnects until the era ends.
 
 use crate::{
     journal::Journal,
@@ -11,16 +11,16 @@ use serde_json::json;
 use std::{net::SocketAddr, time::Duration};
 use tokio::{sync::watch, time};
 
-/// How long an answer may take. The server's own limit is 5 s; freezes may come one after another.
+/// Time limit of an answer. The server's own limit is 5 s, but several freezes may follow each other.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(45);
-/// How long an open socket may take to get a chat's last message when nothing breaks any more.
+/// Time limit for an open socket to get a chat's last message after the last fault.
 const LAST_LIMIT: Duration = Duration::from_secs(30);
-/// How far back a random `since` goes, at most.
+/// The maximum distance of a random `since` behind the client's position.
 const BACK: Seq = 1500;
 
-/// A client with all that it knows.
+/// A client and its journal.
 pub struct Client {
-    /// The servers: any of them will do.
+    /// The addresses of all servers. A client may use any.
     pub addresses: Vec<SocketAddr>,
     pub rest: Rest,
     pub chats: Vec<ChatId>,
@@ -30,7 +30,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Works until the run is over and the last messages have come; does not resume yet.
+    /// Works until the era ends and the last messages have arrived. The final resume is not part of it.
     pub async fn run(mut self) -> Self {
         while self.is_working() {
             let Ok(mut socket) = self.connect().await else {
@@ -51,12 +51,12 @@ impl Client {
         *self.phase.borrow() == Phase::Working
     }
 
-    /// Opens a socket and connects to a chat, now and then to two.
+    /// Opens a socket and connects to one chat, or in one case of six to two.
     async fn connect(&mut self) -> Result<Socket, Gone> {
         let mut socket = self.open().await?;
         let mut chats = self.chats.clone();
         self.rng.shuffle(&mut chats);
-        // One chat is busier than the others: there, who does not read soon has something to miss.
+        // The first chat is busier, so that a slow reader misses changes in it.
         if self.rng.bool() {
             chats.retain(|chat| *chat != self.chats[0]);
             chats.insert(0, self.chats[0]);
@@ -70,7 +70,7 @@ impl Client {
                 return Err(Gone);
             }
         }
-        // Now and then it is gone before the replay is over.
+        // Sometimes the client gives up during the replay.
         let patience = match self.rng.u32(0..15) {
             0 => Duration::from_millis(self.rng.u64(0..20)),
             _ => ANSWER_LIMIT,
@@ -94,13 +94,13 @@ impl Client {
         Ok(socket)
     }
 
-    /// Opens a socket to any server: who comes back may be anywhere.
+    /// Opens a socket to a random server: a client may return to any server.
     async fn open(&mut self) -> Result<Socket, Gone> {
         let address = self.addresses[self.rng.usize(0..self.addresses.len())];
         Socket::open(address, &mut self.journal).await
     }
 
-    /// What it has seen, mostly.
+    /// Picks the cursor of a connect-chat: mostly the client's position, else an older one or none.
     fn since(&mut self, chat: ChatId) -> Option<Seq> {
         let seen = self.journal.views.get(&chat).map_or(0, |view| view.seen);
         match self.rng.u32(0..10) {
@@ -111,8 +111,8 @@ impl Client {
         }
     }
 
-    /// Where a replay was too long, reads it by REST, as a client must. If that fails it comes with
-    /// the next resume.
+    /// Reads the rest of a truncated replay by REST, as a client must. If the request fails, the next
+    /// resume fetches it.
     async fn page_the_rest(&mut self, socket: &mut Socket) {
         for (chat, head) in std::mem::take(&mut socket.places.truncated) {
             let seen = self.journal.views.entry(chat).or_default().seen;
@@ -127,7 +127,7 @@ impl Client {
         }
     }
 
-    /// Ends a socket in one of the ways in which sockets end.
+    /// Ends a socket in a random way.
     async fn end(&mut self, socket: Socket, worked: Result<(), Gone>) {
         let journal = &mut self.journal;
         match self.rng.u32(0..3) {
@@ -147,7 +147,7 @@ impl Client {
         }
     }
 
-    /// Nothing breaks any more: a socket that stays open must get each chat's last message.
+    /// Listens after the last fault: an open socket must get each chat's last message.
     async fn listen_to_the_end(&mut self, mut socket: Socket) {
         let mut phase = self.phase.clone();
         let lasts = loop {
@@ -182,12 +182,12 @@ impl Client {
         socket.close(&mut self.journal).await;
     }
 
-    /// Resumes every chat from what was seen last, and waits until it is live.
+    /// Resumes every chat from the client's position, and waits until each is live.
     pub async fn resume_all(&mut self) {
         for chat in self.chats.clone() {
             let known = self.journal.violations.len();
             let resuming = time::timeout(ANSWER_LIMIT, async {
-                // A wrong answer is not asked for twice.
+                // A wrong answer is recorded as a violation and not retried.
                 while !self.resume(chat).await && self.journal.violations.len() == known {
                     time::sleep(Duration::from_millis(100)).await;
                 }

@@ -1,13 +1,13 @@
-//! The disk beneath the database, whose calls can be made to fail.
+//! The disk of the database. Calls on its files can be made to fail.
 
 use std::{ffi::OsString, path::Path};
 use testkit::Disk as Library;
 
-/// The library that fails calls.
+/// The preloaded library that makes calls fail.
 pub struct Disk(Library);
 
 impl Disk {
-    /// A healthy one; none, with a word about it, where the library cannot be built.
+    /// Returns a healthy disk. Returns `None` and prints the reason if the library cannot be built.
     pub fn new(folder: &Path) -> Option<Self> {
         match Library::new(folder) {
             Ok(library) => Some(Self(library)),
@@ -18,7 +18,7 @@ impl Disk {
         }
     }
 
-    /// What a program needs in its environment.
+    /// The environment variables that a program needs to load the library.
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
         let environment = self.0.environment();
         environment.map(|(name, value)| (name, value.into())).into()

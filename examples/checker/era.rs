@@ -1,4 +1,5 @@
-//! One era: clients and admins work while things break; then, in peace, everything is judged.
+//! One era: clients and admins work while faults are injected. Afterwards, without faults, the results
+//! are checked.
 
 use crate::{
     check,
@@ -12,11 +13,11 @@ use crate::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time};
 
-/// How often the final resumes are repeated because the store moved on meanwhile.
+/// The maximum number of final resumes, which are repeated if the store changes meanwhile.
 const ROUNDS: u32 = 5;
 
 impl Run<'_> {
-    /// Runs it, judges it, and gives what is stored at its end.
+    /// Runs an era and checks it. Returns the messages that are stored at its end.
     pub async fn era(&mut self, era: u32) -> Result<Rows, String> {
         let (phases, phase) = watch::channel(Phase::Working);
         let mut working = JoinSet::new();
@@ -54,8 +55,8 @@ impl Run<'_> {
         Ok(rows)
     }
 
-    /// Sends each chat's last message; gives their numbers. Whatever was accepted before is committed
-    /// before, or never.
+    /// Sends the last message of each chat. Returns its seq by chat. An operation that the server
+    /// accepted earlier is committed before the last message, or never.
     async fn say_last(&mut self) -> Result<BTreeMap<ChatId, i64>, String> {
         let mut lasts = BTreeMap::new();
         let closer = &mut self.closer;
@@ -77,8 +78,8 @@ impl Run<'_> {
         Ok(lasts)
     }
 
-    /// Lets every client resume for the last time, then reads the store. What a broken connection had
-    /// left in the server's buffers may still come meanwhile: then once more.
+    /// Resumes every client for the last time, then reads the store. Requests of a broken connection
+    /// may still be in the server's buffers and change a chat meanwhile. Both steps are then repeated.
     async fn settle(&mut self) -> Result<Rows, String> {
         let mut rows = Rows::new();
         for _ in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! All that one client wrote down, and what it knows of each chat.
+//! The journal of one client: its operations, its sockets' frames, and its view of each chat.
 
 use crate::{
     record::{ChatId, Kind, MessageId, Op, OpId, Segment, Seq, State, Violation},
@@ -6,40 +6,40 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// One in so many clients is slow at times.
+/// One client in this many is slow.
 const SLOW: u32 = 4;
 
-/// What a client knows of a chat.
+/// A client's view of a chat.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// Each message's latest known change.
+    /// The latest known change of each message.
     pub messages: HashMap<MessageId, (Seq, State)>,
-    /// All changes up to this one are known.
+    /// The client knows all changes up to this seq.
     pub seen: Seq,
 }
 
-/// All that one client wrote down.
+/// The journal of one client.
 #[derive(Clone, Debug)]
 pub struct Journal {
     pub client: u32,
     pub user: i64,
     pub ops: Vec<Op>,
-    /// How many of them are of earlier eras: each of these may be stored or not.
+    /// The number of operations of earlier eras. Each may be stored or not.
     pub past: usize,
     pub segments: Vec<Segment>,
     pub views: BTreeMap<ChatId, View>,
-    /// The epoch of each chat's log, as connect-chat told it.
+    /// The epoch of each chat's log, from the ack of connect-chat.
     pub epochs: BTreeMap<ChatId, String>,
-    /// Those of earlier eras.
+    /// Epochs of earlier eras.
     former: BTreeSet<String>,
-    /// What each final resume said is the head.
+    /// The head of each chat according to the final resume.
     pub finals: BTreeMap<ChatId, Seq>,
     pub violations: Vec<Violation>,
     pub sockets: u32,
 }
 
 impl View {
-    /// Takes a change into account.
+    /// Applies a change, unless a later one of that message is known.
     pub fn apply(&mut self, message: MessageId, seq: Seq, state: State) {
         let known = self.messages.entry(message).or_insert((seq, state));
         if seq >= known.0 {
@@ -65,12 +65,12 @@ impl Journal {
         }
     }
 
-    /// Whether this client is slow at times: few are, so that there is something to miss.
+    /// True if this client is slow at times. Only some clients are, so that the slow ones miss changes.
     pub fn is_slow(&self) -> bool {
         self.client.is_multiple_of(SLOW)
     }
 
-    /// Writes down that something is about to be asked.
+    /// Records an operation before it is sent.
     pub fn begin(&mut self, chat: ChatId, kind: Kind) -> OpId {
         let number = self.ops.len() as u32;
         let id = OpId {
@@ -89,8 +89,8 @@ impl Journal {
         id
     }
 
-    /// Another epoch has begun: what was seen is forgotten, what was acknowledged may be gone. Gives
-    /// the violations of the return.
+    /// Begins an era after a restore: clears the views, and puts acknowledged operations in doubt,
+    /// because the restore may have undone them. Returns the violations so far.
     pub fn begin_era(&mut self) -> Vec<Violation> {
         for op in &mut self.ops {
             op.doubt |= !op.acks.is_empty();
@@ -106,7 +106,8 @@ impl Journal {
         std::mem::take(&mut self.violations)
     }
 
-    /// Takes note of the epoch that connect-chat told: one for as long as the era lasts.
+    /// Records the epoch in an ack of connect-chat. It must not change within an era, nor return after
+    /// a restore.
     pub fn note_epoch(&mut self, chat: ChatId, epoch: &str) {
         let known = self.epochs.entry(chat).or_insert_with(|| epoch.to_owned());
         if known != epoch {
@@ -122,8 +123,7 @@ impl Journal {
         &mut self.ops[id.number as usize]
     }
 
-    /// Writes down a refusal. `internal` is a fault of the server: what passes by itself has another
-    /// code.
+    /// Records a refusal. The code `internal` is a violation: temporary failures have another code.
     pub fn refuse(&mut self, id: OpId, code: &str, sentence: &str) {
         if code == "internal" {
             self.violate("internal", format!("operation {id:?}: {sentence}"));

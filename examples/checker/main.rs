@@ -1,7 +1,7 @@
-//! Proves the server's promise by trying to break it. Clients send, edit, delete, resume and lose
-//! their connections; admins sign users up and run chats; the server, its database and its disk are
-//! killed, stopped, frozen, filled, failed and restored meanwhile; at the end everything that anybody
-//! was told or saw is held against what is stored.
+//! Tests the server's promise by injecting faults. Clients send, edit, delete, resume and lose their
+//! connections. Admins sign users up and run chats. Meanwhile the server, its database and its disk are
+//! killed, stopped, frozen, filled, failed and restored. At the end every answer and every frame is
+//! compared with the stored data.
 //!
 //! ```text
 //! cargo build --release

@@ -1,4 +1,4 @@
-//! The NATS between several servers, which can be killed and frozen.
+//! The NATS server that links several servers. It can be killed and frozen.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
@@ -7,7 +7,7 @@ use tokio::process::{Child, Command};
 
 /// A nats-server that belongs to this run.
 pub struct Nats {
-    /// Where it listens, always the same.
+    /// The port it listens on, unchanged over restarts.
     pub port: u16,
     child: Option<Child>,
 }
@@ -21,7 +21,7 @@ impl Nats {
         Ok(nats)
     }
 
-    /// Starts it again, and does not wait until it answers.
+    /// Starts NATS again, without waiting until it answers.
     pub fn restart(&mut self, folder: &Path) -> Result<(), String> {
         let mut command = Command::from(nats_server(self.port));
         let spawned = command.current_dir(folder).kill_on_drop(true).spawn();
@@ -37,11 +37,11 @@ impl Nats {
         }
     }
 
-    /// Stops its process in its tracks (SIGSTOP), or lets it go on (SIGCONT).
+    /// Freezes the process (SIGSTOP) or resumes it (SIGCONT).
     pub fn freeze(&self, frozen: bool) {
         let id = self.child.as_ref().and_then(Child::id);
         if let Some(pid) = id.and_then(|id| Pid::from_raw(id as i32)) {
-            // One that is gone needs no signal.
+            // A process that has ended needs no signal.
             let _ = kill_process(pid, if frozen { Signal::STOP } else { Signal::CONT });
         }
     }

@@ -1,5 +1,5 @@
-//! What lies between several servers: NATS, and before it a proxy for each of them, so that one
-//! server's link can be broken without the others'.
+//! The link between several servers: NATS, and a proxy before it for each server, so that one server's
+//! link can be broken without affecting other servers.
 
 use crate::nats::Nats;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use std::{
 use testkit::{Proxy, Way};
 use tokio::time;
 
-/// What was done to it.
+/// The number of faults of the link, by kind.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LinkFaults {
@@ -20,14 +20,14 @@ pub struct LinkFaults {
     pub nats_freezes: u32,
     /// A server was not heard, or heard nothing, for a while.
     pub one_way: u32,
-    /// Nothing came through either way for a while.
+    /// No data passed in either direction for a while.
     pub both_ways: u32,
     /// Connections were cut, and refused for a while.
     pub cuts: u32,
 }
 
 impl LinkFaults {
-    /// How many there were.
+    /// The total number of faults.
     pub fn total(&self) -> u32 {
         self.nats_kills + self.nats_freezes + self.one_way + self.both_ways + self.cuts
     }
@@ -38,12 +38,12 @@ pub struct Network {
     nats: Nats,
     proxies: Vec<Proxy>,
     folder: PathBuf,
-    /// What was done.
+    /// The number of faults, by kind.
     pub faults: LinkFaults,
 }
 
 impl Network {
-    /// For so many servers.
+    /// Starts NATS, and a proxy for each of this many servers.
     pub async fn new(servers: u32, folder: &Path) -> Result<Self, String> {
         let nats = Nats::start(folder)?;
         let mut proxies = Vec::new();
@@ -59,12 +59,12 @@ impl Network {
         })
     }
 
-    /// What a server's NATS_URL is.
+    /// The NATS_URL of a server.
     pub fn url(&self, server: usize) -> String {
         format!("nats://{}", self.proxies[server].address)
     }
 
-    /// Breaks a server's link in one of the ways in which links break.
+    /// Breaks a server's link in one of four ways.
     pub fn break_link(&mut self, server: usize, how: u32) {
         let proxy = &self.proxies[server];
         match how {
@@ -84,7 +84,7 @@ impl Network {
         *count += 1;
     }
 
-    /// Mends it.
+    /// Restores a server's link.
     pub fn mend(&self, server: usize) {
         self.proxies[server].mend();
     }

@@ -1,4 +1,4 @@
-//! What the checker can be told.
+//! The command-line options of the checker.
 
 use crate::{disk::Disk, nemesis::Kind};
 use clap::{Parser, ValueEnum};
@@ -85,12 +85,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// How often a backup is restored.
+    /// The number of times a backup is restored.
     pub fn restores(&self) -> u32 {
         self.restores.unwrap_or(u32::from(!self.calm))
     }
 
-    /// What makes calls on files of the database fail; none where nothing is to break.
+    /// The library that makes calls on the database's files fail. `None` with `--calm`, or if the
+    /// library cannot be built.
     pub fn disk(&self, folder: &Path) -> Option<Disk> {
         match self.calm {
             true => None,
@@ -98,7 +99,7 @@ impl Options {
         }
     }
 
-    /// The server's binary: as told, or beside the folder of this example.
+    /// The server's binary: the path of the option, else the one beside the folder of this example.
     pub fn server(&self) -> Result<PathBuf, String> {
         if let Some(path) = &self.server {
             return Ok(path.clone());

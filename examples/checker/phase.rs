@@ -1,15 +1,16 @@
-//! How far a run is.
+//! The phase of an era.
 
 use crate::record::{ChatId, Seq};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// How far a run is; everyone watches it.
+/// The phase of an era, watched by every client, admin and the nemesis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Clients work, things break.
+    /// Clients work while faults are injected.
     Working,
-    /// Nothing breaks any more; clients finish what they are doing and then only listen.
+    /// No fault is injected any more. Clients finish their operations and then only listen.
     Draining,
-    /// Each chat had a last message, of that number: whoever still listens must get it.
+    /// The last message of each chat was sent, with this seq. Every open socket in the chat must get
+    /// it.
     Closing(Arc<BTreeMap<ChatId, Seq>>),
 }

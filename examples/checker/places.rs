@@ -1,4 +1,4 @@
-//! The chats that one socket is connected to, and how far each has come on it.
+//! The chats that one socket is connected to, and the position of the socket in each chat.
 
 use crate::{
     journal::Journal,
@@ -12,17 +12,19 @@ use std::collections::BTreeMap;
 struct Place {
     segment: usize,
     since: Option<Seq>,
-    /// All changes up to this one came, counted from where the segment began.
+    /// The socket got all changes up to this seq, counted from the beginning of the segment. `None`
+    /// before the ack of a connect-chat without `since`.
     position: Option<Seq>,
     connected: bool,
 }
 
-/// All of a socket's chats.
+/// All chats of a socket.
 pub struct Places {
-    /// Which of its client's sockets it is.
+    /// The number of the socket among the sockets of its client.
     pub socket: u32,
     chats: BTreeMap<ChatId, Place>,
-    /// Chats whose replay was cut, and from where they are live: the rest is to be paged by REST.
+    /// Chats with a truncated replay, and the seq at which each became live. The client reads the rest
+    /// by REST.
     pub truncated: Vec<(ChatId, Seq)>,
 }
 
@@ -35,7 +37,7 @@ impl Places {
         }
     }
 
-    /// Begins with a chat.
+    /// Begins a segment: connect-chat is sent next.
     pub fn begin(&mut self, journal: &mut Journal, chat: ChatId, since: Option<Seq>) {
         let place = Place {
             segment: journal.segments.len(),
@@ -53,7 +55,7 @@ impl Places {
         });
     }
 
-    /// Takes note of a change.
+    /// Records a change of a message.
     pub fn change(&mut self, journal: &mut Journal, chat: ChatId, frame: Frame) {
         let Some(place) = self.chats.get_mut(&chat) else {
             let text = format!("a frame of chat {chat}, which it is not in");
@@ -71,7 +73,7 @@ impl Places {
         }
     }
 
-    /// Takes note of a heartbeat.
+    /// Records a heartbeat.
     pub fn heartbeat(&mut self, journal: &mut Journal, heads: Vec<(ChatId, Seq)>) {
         for (chat, seq) in heads {
             if let Some(place) = self.chats.get(&chat) {
@@ -81,7 +83,7 @@ impl Places {
         }
     }
 
-    /// Takes note of connect-chat's answer.
+    /// Records the ack of connect-chat.
     pub fn connected(
         &mut self,
         journal: &mut Journal,
@@ -110,17 +112,17 @@ impl Places {
         Ok(())
     }
 
-    /// How far a chat has come, counted from where it began on this socket.
+    /// The position of the socket in a chat, counted from the beginning of the segment.
     pub fn position(&self, chat: ChatId) -> Option<Seq> {
         self.chats.get(&chat)?.position
     }
 
-    /// The chats.
+    /// The ids of the chats.
     pub fn chats(&self) -> Vec<ChatId> {
         self.chats.keys().copied().collect()
     }
 
-    /// Whether every connect-chat is answered.
+    /// True if every connect-chat is answered.
     pub fn are_connected(&self) -> bool {
         self.chats.values().all(|place| place.connected)
     }

@@ -1,5 +1,5 @@
-//! The Postgres beneath the server, which can be restarted, stopped, frozen, made read-only and, where
-//! it has a standby, lost.
+//! The server's Postgres. It can be restarted, stopped, frozen and made read-only. If it has a standby,
+//! it can fail over.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -16,12 +16,12 @@ use tokio::{
     time::{self, Instant},
 };
 
-/// How long Postgres may take to work again after its disk does.
+/// Time limit for Postgres to accept queries after its disk works again.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
-/// How long one statement may take.
+/// Time limit of one statement.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(20);
 
-/// What a program gets into its environment.
+/// Environment variables of a process.
 pub type Environment = Vec<(&'static str, OsString)>;
 
 /// A Postgres that belongs to this run, with the server's database on it.
@@ -31,25 +31,25 @@ pub struct Postgres {
 }
 
 enum Host {
-    /// One server, of scripts/with-postgres.
+    /// One server, started by scripts/with-postgres.
     Alone {
         control: PathBuf,
         data: PathBuf,
         url: String,
         environment: Environment,
     },
-    /// A primary and a synchronous standby, of this run.
+    /// A primary and a synchronous standby, started by this run.
     Pair(Box<PostgresPair>),
 }
 
-/// Makes a database on the server of this URL, and gives the URL of the new one.
+/// Creates a database on the server with this URL. Returns the URL of the new database.
 pub async fn new_database(server: &str) -> Result<String, String> {
     let made = time::timeout(STATEMENT_LIMIT, sql::create_database(server, "checker")).await;
     let made = made.map_err(|_| "Postgres does not make a database".to_owned())?;
     made.map_err(|e| format!("Postgres refuses to make a database: {e}"))
 }
 
-/// The server that scripts/with-postgres started, or that somebody names.
+/// The URL in `TEST_POSTGRES_URL`, which scripts/with-postgres sets.
 pub fn url() -> Result<String, String> {
     env::var("TEST_POSTGRES_URL").map_err(|_| {
         "TEST_POSTGRES_URL is missing: run this through scripts/with-postgres".to_owned()
@@ -65,8 +65,8 @@ async fn execute(url: &str, sql: &str) -> Result<(), String> {
 }
 
 impl Postgres {
-    /// The server that the environment gives control of, restarted with these variables; none where
-    /// it only names one.
+    /// Takes control of the server of scripts/with-postgres and restarts it with these variables, if
+    /// there are any. Returns `None` if the environment has a URL but no means of control.
     pub async fn alone(
         database_url: &str,
         environment: Environment,
@@ -92,7 +92,8 @@ impl Postgres {
         Ok(Some(postgres))
     }
 
-    /// A primary and a standby of the run's own, and the URL of the server's database on them.
+    /// Starts a primary and a standby of the run's own. Returns them and the URL of the server's
+    /// database.
     pub async fn pair(environment: Environment) -> Result<(Self, String), String> {
         let cluster = PostgresPair::start_with(environment).await?;
         let url = new_database(&cluster.url()).await?;
@@ -105,7 +106,7 @@ impl Postgres {
         Ok(Self { host, database })
     }
 
-    /// Where the primary has its data.
+    /// The data folder of the primary.
     pub fn data(&self) -> PathBuf {
         match &self.host {
             Host::Alone { data, .. } => data.clone(),
@@ -120,7 +121,7 @@ impl Postgres {
         matches!(self.host, Host::Pair(_))
     }
 
-    /// A database that is not the server's.
+    /// The URL of a database other than the server's.
     fn url(&self) -> String {
         match &self.host {
             Host::Alone { url, .. } => url.clone(),
@@ -152,13 +153,13 @@ impl Postgres {
         }
     }
 
-    /// Loses the primary in one of the ways in which machines are lost; its standby, which has all
-    /// that was acknowledged, takes its place. From then on it has none, until `rejoin`.
+    /// Loses the primary: 0 is a crash, 1 is silence, 2 is a stop. The standby, which has every
+    /// acknowledged commit, is promoted. There is no standby until `rejoin`.
     pub async fn fail_over(&mut self, how: usize) -> Result<(), String> {
         let Host::Pair(cluster) = &mut self.host else {
             return Ok(());
         };
-        // What a crash of the primary left in doubt becomes visible before the standby has it.
+        // In-doubt commits of an earlier crash must reach the standby before the primary shows them.
         let caught_up = "SELECT count(*) FROM pg_stat_replication \
                          WHERE sync_state = 'sync' AND flush_lsn >= pg_current_wal_flush_lsn()";
         let until = Instant::now() + RECOVERY_LIMIT;
@@ -173,7 +174,7 @@ impl Postgres {
             .await
     }
 
-    /// Makes the primary that was lost a standby of the present one.
+    /// Makes the lost primary a standby of the current primary.
     pub async fn rejoin(&mut self) -> Result<(), String> {
         match &mut self.host {
             Host::Alone { .. } => Ok(()),
@@ -181,8 +182,8 @@ impl Postgres {
         }
     }
 
-    /// Makes the server's database take no writes, or again, for sessions that begin from now on; the
-    /// present ones end with the first.
+    /// Makes the server's database read-only or writable for new sessions. If it becomes read-only, the
+    /// existing sessions are ended.
     pub async fn set_read_only(&self, read_only: bool) -> Result<(), String> {
         let database = &self.database;
         let alter =
@@ -198,7 +199,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// Empties the server's database, which nobody uses.
+    /// Drops the server's database and creates an empty one. No server may be running.
     pub async fn empty(&self) -> Result<(), String> {
         let database = &self.database;
         let drop = format!("DROP DATABASE {database} WITH (FORCE)");
@@ -206,7 +207,7 @@ impl Postgres {
         execute(&self.url(), &format!("CREATE DATABASE {database}")).await
     }
 
-    /// Waits until it answers, and starts it where it has ended.
+    /// Waits until Postgres answers, and starts it if it has ended.
     pub async fn recover(&self) -> Result<(), String> {
         let until = Instant::now() + RECOVERY_LIMIT;
         loop {
@@ -217,7 +218,7 @@ impl Postgres {
                     return Err(format!("Postgres does not recover: {e}"));
                 }
                 Err(_) if self.postmaster().is_err() => {
-                    // It may be on its way already.
+                    // It may be starting already.
                     let _ = self.start().await;
                 }
                 Err(_) => time::sleep(Duration::from_millis(100)).await,
@@ -225,7 +226,7 @@ impl Postgres {
         }
     }
 
-    /// Hands words to pg_ctl.
+    /// Runs pg_ctl with these arguments.
     async fn control(&self, words: &[&str]) -> Result<(), String> {
         let Host::Alone {
             control,
@@ -250,8 +251,8 @@ impl Postgres {
         }
     }
 
-    /// Stops the processes of a server in their tracks, of the standby where that is asked for and
-    /// there is one; gives them, for `thaw`.
+    /// Freezes all processes (SIGSTOP) of the primary, or of the standby if `standby` is true and there
+    /// is one. Returns their ids for `thaw`.
     pub fn freeze(&self, standby: bool) -> Result<Vec<Pid>, String> {
         let data = match &self.host {
             Host::Pair(cluster) if standby => {
@@ -261,7 +262,7 @@ impl Postgres {
             _ => self.data(),
         };
         let mut pids = vec![postmaster(&data)?];
-        // The postmaster first, so that it starts no other meanwhile.
+        // The postmaster is frozen first, so that it starts no process meanwhile.
         signal(&pids, Signal::STOP);
         let children = children(pids[0]);
         signal(&children, Signal::STOP);
@@ -269,7 +270,7 @@ impl Postgres {
         Ok(pids)
     }
 
-    /// Lets them go on.
+    /// Resumes these processes (SIGCONT).
     pub fn thaw(&self, pids: &[Pid]) {
         signal(pids, Signal::CONT);
     }
@@ -279,7 +280,7 @@ impl Postgres {
     }
 }
 
-/// The process that has this folder of data.
+/// The id of the running postmaster of this data folder.
 fn postmaster(data: &Path) -> Result<Pid, String> {
     let text = fs::read_to_string(data.join("postmaster.pid"))
         .map_err(|e| format!("cannot read Postgres' pid: {e}"))?;
@@ -288,19 +289,19 @@ fn postmaster(data: &Path) -> Result<Pid, String> {
         .next()
         .and_then(|line| line.trim().parse().ok());
     let pid = pid.and_then(Pid::from_raw);
-    // One that died of its disk may have left the file behind.
+    // A postmaster that crashed on a disk error may have left the file behind.
     pid.filter(|pid| rustix::process::test_kill_process(*pid).is_ok())
         .ok_or_else(|| "Postgres has no process".to_owned())
 }
 
 fn signal(pids: &[Pid], signal: Signal) {
     for &pid in pids {
-        // One that is gone needs no signal.
+        // A process that has ended needs no signal.
         let _ = kill_process(pid, signal);
     }
 }
 
-/// The processes whose parent this is.
+/// The child processes of this process.
 fn children(parent: Pid) -> Vec<Pid> {
     let Ok(processes) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -310,7 +311,7 @@ fn children(parent: Pid) -> Vec<Pid> {
             let entry = entry.ok()?;
             let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
             let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-            // The name before it is in parentheses and may hold anything.
+            // The process name stands in parentheses and may contain anything.
             let (_, rest) = stat.rsplit_once(')')?;
             let ppid: i32 = rest.split_whitespace().nth(1)?.parse().ok()?;
             (ppid == parent.as_raw_nonzero().get()).then_some(pid)

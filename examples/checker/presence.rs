@@ -1,4 +1,4 @@
-//! Who is online, held against the sockets that are open: the same on every server.
+//! Compares the online lists of all servers with the sockets that are open.
 
 use crate::record::{ChatId, Violation};
 use futures_util::{SinkExt, StreamExt};
@@ -10,17 +10,18 @@ use tokio::{
 };
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
-/// How long it may take until every server knows who is there and who is gone: a server that died
-/// takes its own away within 15 s.
+/// Time limit for every server to list exactly the connected users. The users of a server that died are
+/// evicted within 15 s.
 const LIMIT: Duration = Duration::from_secs(30);
-/// How long a socket may take to be connected.
+/// Time limit to open a socket and connect it to a chat.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A socket that stays open.
 pub type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// When nobody else is connected any more: connects each of the users to the chats through one
-/// server or another, and demands that every server names those, and nobody else, to whoever asks.
+/// Connects each user to one chat through one of the servers, then asks every server for the users who
+/// are online. Each server must list exactly the connected users. All other sockets must be closed
+/// before.
 pub async fn check(
     addresses: &[SocketAddr],
     chats: &[ChatId],
@@ -47,7 +48,7 @@ pub async fn check(
     violations
 }
 
-/// Asks one server until it names those; what it says instead by then is a violation.
+/// Asks one server until its list equals `expected`. A different list at `until` is a violation.
 async fn agree(
     address: SocketAddr,
     (asking, chat): (i64, ChatId),
@@ -75,7 +76,7 @@ fn unanswered(address: SocketAddr) -> Violation {
     Violation::new("unanswered", text)
 }
 
-/// A socket of a user in a chat, and who is online there by its ack.
+/// Connects a user to a chat. Returns the socket and the users who are online according to the ack.
 async fn enter(address: SocketAddr, user: i64, chat: ChatId) -> Option<(Stream, BTreeSet<i64>)> {
     let content = json!({ "customerId": user, "chatId": chat });
     let Some(Knock::In(stream, ack)) = knock(address, content).await else {
@@ -86,16 +87,16 @@ async fn enter(address: SocketAddr, user: i64, chat: ChatId) -> Option<(Stream, 
     Some((*stream, online.collect()))
 }
 
-/// How a connect-chat was answered.
+/// The answer to a connect-chat.
 pub enum Knock {
-    /// With an ack: its content, and the socket.
+    /// An ack: the socket, and the content of the ack.
     In(Box<Stream>, Value),
     Refused {
         code: String,
     },
 }
 
-/// Opens a socket and sends connect-chat; none where no answer comes.
+/// Opens a socket and sends connect-chat. Returns `None` if no answer comes.
 pub async fn knock(address: SocketAddr, content: Value) -> Option<Knock> {
     let entering = async {
         let (mut stream, _) = connect_async(format!("ws://{address}/ws")).await.ok()?;

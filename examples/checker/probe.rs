@@ -1,4 +1,5 @@
-//! Whether a server works again after a fault: it must store a message, without a restart.
+//! The probe that checks if a server has recovered from a fault: it must store a message without a
+//! restart.
 
 use crate::{
     record::{ChatId, Violation},
@@ -8,13 +9,13 @@ use serde_json::{Value, json};
 use std::{net::SocketAddr, time::Duration};
 use tokio::time::{self, Instant};
 
-/// How long a server may take to store something after its database or disk works again: the 10 s
-/// that a failover may take, and what this machine is busy with besides.
+/// Time limit for a server to store a message after its database or disk works again: 10 s for a
+/// failover, and a margin for a busy machine.
 const LIMIT: Duration = Duration::from_secs(15);
-/// How long one answer may take: more than the server's own 5 s.
+/// Time limit of one answer: longer than the server's own 5 s.
 const PATIENCE: Duration = Duration::from_secs(7);
 
-/// A user and a chat of its own.
+/// A client with its own user and chat.
 pub struct Probe {
     http: reqwest::Client,
     user: i64,
@@ -37,7 +38,8 @@ impl Probe {
         })
     }
 
-    /// Sends until it is acknowledged; what is answered instead for too long is a violation.
+    /// Sends messages until one is acknowledged. Returns a violation with the last answer if none is
+    /// within `LIMIT`.
     pub async fn works(&mut self, address: SocketAddr, after: &str) -> Option<Violation> {
         let until = Instant::now() + LIMIT;
         loop {

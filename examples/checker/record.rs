@@ -1,35 +1,35 @@
-//! What is written down while the clients work: what they asked, what they were told, what they saw.
+//! The records that clients make while they work: operations, their answers, and frames.
 
 pub type ChatId = i64;
 pub type MessageId = i64;
 pub type Seq = i64;
 
-/// An operation, of whichever client.
+/// The id of an operation, unique among all clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId {
-    /// Whose.
+    /// The number of the client.
     pub client: u32,
-    /// Which of theirs.
+    /// The number of the operation among those of its client, from 0.
     pub number: u32,
 }
 
-/// What a message says. Every operation has a text of its own, so that a text tells who wrote it.
+/// The content of a message. Every operation has a unique text, which identifies the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// The text of this operation, to the letter.
+    /// The exact text of this operation.
     Text(OpId),
-    /// It is deleted.
+    /// The message is deleted.
     Deleted,
-    /// A text that no operation has.
+    /// A text of no operation.
     Strange,
 }
 
-/// What was asked.
+/// The request of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Send a message.
     Send,
-    /// Edit a message; without one, the author's latest.
+    /// Edit a message; `None` is the author's latest message.
     Edit(Option<MessageId>),
     /// Delete a message.
     Delete(MessageId),
@@ -38,32 +38,33 @@ pub enum Kind {
 /// One ack of an operation.
 #[derive(Clone, Copy, Debug)]
 pub struct Ack {
-    /// Which message it was about.
+    /// The id of the message.
     pub message: MessageId,
-    /// The number, where the answer has one.
+    /// The seq of the change. `None` if the answer has no seq.
     pub seq: Option<Seq>,
-    /// What the message said, where the answer tells.
+    /// The content of the message. `None` if the answer has no content.
     pub state: Option<State>,
-    /// Whether it repeats an earlier one: then number and text are of the present state.
+    /// True if the ack repeats an earlier one: its seq and content are then those of the current
+    /// message.
     pub duplicate: bool,
 }
 
-/// An operation, and all that is known of how it ended.
+/// An operation and everything known about its outcome.
 #[derive(Clone, Debug)]
 pub struct Op {
     pub id: OpId,
     pub user: i64,
     pub chat: ChatId,
     pub kind: Kind,
-    /// The acks; several where it was tried again.
+    /// The acks; several if the operation was retried.
     pub acks: Vec<Ack>,
-    /// Whether an attempt went without a clear answer.
+    /// True if an attempt got no clear answer.
     pub doubt: bool,
-    /// The code of a clear refusal.
+    /// The error code of a clear refusal.
     pub refused: Option<String>,
 }
 
-/// What became of an operation, all attempts together.
+/// The outcome of an operation over all its attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Acked,
@@ -89,7 +90,7 @@ pub struct Frame {
     pub state: State,
 }
 
-/// What came on a socket about one chat.
+/// A frame about one chat that a socket received.
 #[derive(Clone, Copy, Debug)]
 pub enum Event {
     Frame(Frame),
@@ -98,27 +99,27 @@ pub enum Event {
         seq: Seq,
         truncated: bool,
     },
-    /// The chat's head, as a heartbeat told it.
+    /// The chat's head in a heartbeat.
     Heartbeat(Seq),
 }
 
-/// One chat on one socket, from its connect-chat on.
+/// One chat on one socket, from its connect-chat onwards.
 #[derive(Clone, Debug)]
 pub struct Segment {
     pub client: u32,
-    /// Which of the client's sockets.
+    /// The number of the socket among the sockets of its client.
     pub socket: u32,
     pub chat: ChatId,
     pub since: Option<Seq>,
     pub events: Vec<Event>,
 }
 
-/// Something that must not be.
+/// A broken promise of the server.
 #[derive(Clone, Debug)]
 pub struct Violation {
-    /// In one word.
+    /// The kind, in one word.
     pub kind: &'static str,
-    /// Precisely.
+    /// The details.
     pub text: String,
 }
 
@@ -135,14 +136,15 @@ impl OpId {
         format!("{}.{}", self.client, self.number)
     }
 
-    /// Reads what `key` wrote.
+    /// Parses the output of `key`.
     pub fn from_key(key: &str) -> Option<Self> {
         let (client, number) = key.split_once('.')?;
         let (client, number) = (client.parse().ok()?, number.parse().ok()?);
         Some(Self { client, number })
     }
 
-    /// The operation's text: short for most, some kilobytes for some.
+    /// The operation's text: 500 to 6,000 bytes of padding for one operation in eight, under 60 bytes
+    /// for others.
     pub fn text(self) -> String {
         let mut rng =
             fastrand::Rng::with_seed(u64::from(self.client) << 32 | u64::from(self.number));
@@ -155,7 +157,7 @@ impl OpId {
 }
 
 impl State {
-    /// What a message's content says.
+    /// Parses a message's content. `None` is a deleted message.
     pub fn of(content: Option<&str>) -> Self {
         let Some(content) = content else {
             return Self::Deleted;
@@ -179,7 +181,7 @@ impl Op {
         }
     }
 
-    /// The number of its own change, where an ack told it.
+    /// The seq of the operation's own change. `None` if no ack has it.
     pub fn seq(&self) -> Option<Seq> {
         let own = self.acks.iter().find(|ack| !ack.duplicate);
         own.and_then(|ack| ack.seq)

@@ -1,4 +1,4 @@
-//! What is told about a run.
+//! The report of a run.
 
 use crate::{
     directory::Counts,
@@ -10,10 +10,10 @@ use crate::{
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
-/// How many violations are described.
+/// The maximum number of violations described in full.
 const SHOWN: usize = 20;
 
-/// All that is told.
+/// The figures and violations of a run.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -27,7 +27,7 @@ pub struct Report {
     pub deletes: usize,
     pub acked: usize,
     pub refused: usize,
-    /// Refusals by their code; `torn` are frames that were cut in the middle.
+    /// The number of refusals by error code; `torn` counts frames that were cut in the middle.
     pub refused_by_code: BTreeMap<String, usize>,
     pub in_doubt: usize,
     /// Acks of a repeated send.
@@ -39,12 +39,12 @@ pub struct Report {
     pub truncated: usize,
     pub live_frames: usize,
     pub replayed_frames: usize,
-    /// Times that an open socket had missed something and was sent it after all.
+    /// The number of times that an open socket missed changes and got them by a replay.
     pub healings: usize,
-    /// What admins did.
+    /// The operations of the admins.
     pub directory: Counts,
     pub faults: Faults,
-    /// Numbers that only an operation in doubt can explain.
+    /// The number of seqs that only an operation in doubt can explain.
     pub unexplained_seqs: usize,
     pub violations: usize,
     pub violations_by_kind: BTreeMap<&'static str, usize>,
@@ -111,7 +111,7 @@ impl Report {
             self.violations += 1;
             let of_kind = self.violations_by_kind.entry(violation.kind).or_default();
             *of_kind += 1;
-            // Some of each kind, not twenty times the same.
+            // Shows some violations of each kind instead of 20 of one kind.
             if *of_kind <= SHOWN / 4 && self.first_violations.len() < SHOWN {
                 let text = format!("{}: {}", violation.kind, violation.text);
                 self.first_violations.push(text);
@@ -119,7 +119,7 @@ impl Report {
         }
     }
 
-    /// Why the run proves nothing, if it does not.
+    /// The reason that the run proves nothing. `None` if it proves something.
     pub fn too_little(&self, options: &Options) -> Option<&'static str> {
         match self {
             _ if self.acked == 0 => Some("no operation was acknowledged"),

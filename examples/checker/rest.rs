@@ -1,4 +1,4 @@
-//! The same server over REST.
+//! The client of the server's REST API.
 
 use crate::{
     journal::Journal,
@@ -16,21 +16,21 @@ use std::{
     time::Duration,
 };
 
-/// How long a request may take: more than the server's own 15 s and the longest freeze.
+/// Time limit of a request: longer than the server's own 15 s and the longest freeze.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The largest page.
+/// The size of the largest page, in messages.
 const PAGE: usize = 1000;
 
 /// A REST client.
 #[derive(Clone)]
 pub struct Rest {
     http: reqwest::Client,
-    /// The servers, asked in turn.
+    /// The URLs of the servers, used in turn.
     bases: Vec<String>,
     turn: Arc<AtomicUsize>,
 }
 
-/// A message as the store has it.
+/// A message as stored.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub message: MessageId,
@@ -47,7 +47,7 @@ pub enum Reply {
     Done(StatusCode, Value),
     /// It was refused for certain.
     Refused { code: String, sentence: String },
-    /// Whether it was done is unknown.
+    /// It is unknown if the request took effect.
     Doubt,
 }
 
@@ -61,7 +61,7 @@ impl Rest {
         })
     }
 
-    /// Makes a user or a chat, and gives the field of the answer.
+    /// Creates a user or a chat. Returns `field` of the answer.
     pub async fn make(&self, path: &str, body: Value, field: &str) -> Result<i64, String> {
         let asking = self.http.post(self.url(path)).json(&body).send();
         let answer = asking.await.map_err(|e| e.to_string())?;
@@ -100,7 +100,7 @@ impl Rest {
         }
     }
 
-    /// Any request.
+    /// Sends a request of any kind.
     pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Reply {
         let mut request = self.http.request(method, self.url(path));
         if let Some(body) = body {
@@ -119,7 +119,8 @@ impl Rest {
         }
     }
 
-    /// Asks, and takes note of the answer where it has a body.
+    /// Sends the request of an operation and records its answer. Returns `None` if no complete answer
+    /// came.
     async fn ask(
         &self,
         journal: &mut Journal,
@@ -134,7 +135,7 @@ impl Rest {
             let (code, sentence) = wire::refusal(&body);
             journal.refuse(op, &code, &sentence);
         } else if let Some(mut ack) = wire::ack(&body) {
-            // A send that is new answers 201; a 200 repeats an earlier one.
+            // A new send answers 201, a repeated send 200.
             let send = matches!(journal.op(op).kind, crate::record::Kind::Send);
             ack.duplicate = send && status == StatusCode::OK;
             journal.op(op).acks.push(ack);
@@ -142,7 +143,7 @@ impl Rest {
         Some(status)
     }
 
-    /// Everything that changed in a chat after `since`, by number.
+    /// All messages of a chat that changed after `since`, ordered by seq.
     pub async fn log(&self, chat: ChatId, mut since: Seq) -> Result<Vec<Row>, String> {
         let mut rows = Vec::new();
         loop {
@@ -163,7 +164,7 @@ impl Rest {
         }
     }
 
-    /// The number of the latest change of a chat's newest message.
+    /// The seq of the latest change of the chat's newest message.
     pub async fn newest(&self, chat: ChatId) -> Option<Seq> {
         let path = format!("/chat/{chat}/message?limit=1");
         match self.call(Method::GET, &path, None).await {
@@ -178,7 +179,8 @@ impl Rest {
     }
 }
 
-/// The answer to a request, and its body where it has one; none where it did not come whole.
+/// Sends a request. Returns its status and its body (null for 204), or `None` if the answer is
+/// incomplete.
 async fn answer(request: RequestBuilder) -> Option<(StatusCode, Value)> {
     let answer = request.send().await.ok()?;
     let status = answer.status();

@@ -1,4 +1,4 @@
-//! Clients that return after a restore, as of before it.
+//! Clients that return after a restore, with the cursors they had before it.
 
 use crate::{
     client::{ANSWER_LIMIT, Client},
@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::time;
 
 impl Client {
-    /// Returns to every chat with the state of an earlier epoch: it must be told to begin anew.
+    /// Returns to every chat with a cursor of an earlier epoch. The server must refuse it, so that the
+    /// client discards its state.
     pub async fn come_back(&mut self) {
         for chat in self.chats.clone() {
             let asking = time::timeout(ANSWER_LIMIT, async {
@@ -25,7 +26,7 @@ impl Client {
         }
     }
 
-    /// Whether the answer came; a wrong one is a violation.
+    /// True if a final answer came. A wrong answer is recorded as a violation.
     async fn is_refused(&mut self, chat: ChatId) -> bool {
         let seen = self.journal.views.get(&chat).map_or(0, |view| view.seen);
         let Some(epoch) = self.journal.epochs.get(&chat).cloned() else {

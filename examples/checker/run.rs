@@ -1,4 +1,4 @@
-//! A run: its servers, and one era after another, each from one restored backup to the next.
+//! A run: its servers, and its eras. Each era but the last ends with a restored backup.
 
 use crate::{
     check,
@@ -21,28 +21,28 @@ use serde_json::json;
 use std::{collections::BTreeMap, fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path};
 use tokio::{sync::watch, task::JoinSet};
 
-/// The messages of each chat, by number of their latest change.
+/// The messages of each chat, ordered by the seq of their latest change.
 pub type Rows = BTreeMap<ChatId, Vec<Row>>;
 
-/// A run with all that lasts from era to era.
+/// The state of a run that outlives an era.
 pub struct Run<'a> {
     pub options: &'a Options,
     pub addresses: Vec<SocketAddr>,
     pub rest: Rest,
     pub rng: fastrand::Rng,
     pub chats: Vec<ChatId>,
-    /// How often a backup is restored.
+    /// The number of times a backup is restored.
     pub restores: u32,
     pub clients: Vec<Client>,
     /// Sends the last message of each chat.
     pub closer: Journal,
     pub nemesis: Nemesis,
-    /// What was stored when the era began.
+    /// The messages that were stored when the era began.
     pub baseline: Rows,
     pub report: Report,
 }
 
-/// Runs all eras, and judges each.
+/// Runs all eras and checks each.
 pub async fn run(options: &Options, seed: u64) -> Result<Report, String> {
     let mut folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     if options.keep {
@@ -62,7 +62,7 @@ pub async fn run(options: &Options, seed: u64) -> Result<Report, String> {
 }
 
 impl<'a> Run<'a> {
-    /// Starts the servers, and makes users and chats.
+    /// Starts the servers, and creates users and chats.
     async fn prepare(options: &'a Options, folder: &Path, seed: u64) -> Result<Self, String> {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut beneath = Beneath::prepare(options, folder).await?;
@@ -122,7 +122,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Brings the backup of this era back, with all clients away; they return as of before.
+    /// Restores the backup of this era while no client is connected. The clients return with the
+    /// cursors they had before.
     async fn restore(&mut self, rows: &Rows) -> Result<(), String> {
         let backup = self.nemesis.restore().await?;
         let mut restored = Rows::new();
@@ -149,7 +150,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// What everyone wrote down, in the order of their numbers.
+    /// All journals, ordered by the number of their client.
     pub fn journals(&self) -> Vec<&Journal> {
         let journals = self.clients.iter().map(|client| &client.journal);
         let mut journals: Vec<&Journal> = journals.chain([&self.closer]).collect();
@@ -158,7 +159,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What the clients do not see.
+/// The infrastructure that the clients do not see.
 struct Beneath {
     servers: Vec<Server>,
     network: Option<Network>,
@@ -168,9 +169,9 @@ struct Beneath {
 }
 
 impl Beneath {
-    /// The servers, not started, and what is beneath them, which is.
+    /// Prepares the servers, which are not started, and their infrastructure, which is.
     async fn prepare(options: &Options, folder: &Path) -> Result<Self, String> {
-        // Postgres runs as another user, who must reach the library that fails its disk.
+        // Postgres runs as another user, which must be able to read the library that fails its disk.
         let open = fs::Permissions::from_mode(0o755);
         fs::set_permissions(folder, open).map_err(|e| e.to_string())?;
         let mut beneath = match options.store {

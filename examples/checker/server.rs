@@ -1,4 +1,4 @@
-//! The server, as a process that may be killed, stopped and frozen.
+//! The server as a process that can be killed, stopped and frozen.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -14,21 +14,21 @@ use tokio::{
     time::{self, Instant},
 };
 
-/// How long a server may take to start, its database included.
+/// Time limit for a server to start, with its database.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// How long a server may take to stop when it is told to: its own limits add up to 30 s.
+/// Time limit for a server to stop after SIGTERM: its own limits add up to 30 s.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
 
-/// A server's binary, its settings, and the process while there is one.
+/// A server's binary, its settings, and its process while one runs.
 pub struct Server {
-    /// Where it listens, always the same.
+    /// The address it listens on, unchanged over restarts.
     pub address: SocketAddr,
     binary: PathBuf,
     folder: PathBuf,
     database_url: String,
     nats_url: Option<String>,
     faketime: Option<PathBuf>,
-    /// What it gets into its environment besides its settings.
+    /// Environment variables besides its settings.
     pub environment: Vec<(&'static str, OsString)>,
     log: String,
     frozen: bool,
@@ -37,7 +37,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// On a free port, not started.
+    /// Returns a server on a free port, not started.
     pub fn new(binary: PathBuf, folder: &Path, database_url: &str) -> Result<Self, String> {
         let port = testkit::free_port().map_err(|e| format!("no free port: {e}"))?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -56,14 +56,14 @@ impl Server {
         })
     }
 
-    /// Makes it one of several, of this number.
+    /// Makes it one of several linked servers, with this number.
     pub fn link(&mut self, number: usize, nats_url: String, faketime: Option<PathBuf>) {
         self.nats_url = Some(nats_url);
         self.faketime = faketime;
         self.log = format!("server{number}.log");
     }
 
-    /// Runs one of the binary's commands on the same database, with a file.
+    /// Runs one of the binary's commands, with a file as its argument, on the server's database.
     pub async fn command(&self, name: &str, file: &Path) -> Result<(), String> {
         let mut command = Command::new(&self.binary);
         let command = command.arg(name).arg(file).current_dir(&self.folder);
@@ -79,8 +79,8 @@ impl Server {
         }
     }
 
-    /// Starts it and waits until it is ready. One that ends meanwhile is started again, because its
-    /// database may be away.
+    /// Starts the server and waits until it is ready. A process that ends meanwhile is started again,
+    /// because its database may be unreachable.
     pub async fn start(&mut self) -> Result<(), String> {
         let begun = Instant::now();
         while begun.elapsed() < START_LIMIT {
@@ -113,7 +113,7 @@ impl Server {
                 .env("LD_PRELOAD", library)
                 .env("FAKETIME_TIMESTAMP_FILE", self.clock())
                 .env("FAKETIME_NO_CACHE", "1")
-                // Intervals are measured by a clock that does not jump.
+                // Intervals use a clock that does not jump.
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         }
         command
@@ -126,7 +126,7 @@ impl Server {
             .env("AUTH", "open")
             .env("DEMO_DATA", "false")
             .env("LOG", "warn")
-            // Heartbeats often, to hold the server to each.
+            // Frequent heartbeats, each of which is checked.
             .env("PING_SECONDS", "3")
             .stdin(Stdio::null())
             .stdout(log)
@@ -136,12 +136,12 @@ impl Server {
             .map_err(|e| format!("cannot start {}: {e}", self.binary.display()))
     }
 
-    /// Puts its clock forward or back, by so many seconds from what is right.
+    /// Sets the server's clock this many seconds ahead of the correct time, or behind it if negative.
     pub fn set_clock(&self, seconds: i64) -> Result<(), String> {
         std::fs::write(self.clock(), format!("{seconds:+}s")).map_err(|e| e.to_string())
     }
 
-    /// The file from which its clock is read.
+    /// The file that libfaketime reads the server's clock offset from.
     fn clock(&self) -> PathBuf {
         self.folder.join(format!("{}.clock", self.log))
     }
@@ -156,7 +156,7 @@ impl Server {
         asked.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// Kills it (SIGKILL) and waits until it is gone.
+    /// Kills the server (SIGKILL) and waits until its process has ended.
     pub async fn kill(&mut self) -> Result<(), String> {
         self.frozen = false;
         match self.child.take() {
@@ -165,8 +165,8 @@ impl Server {
         }
     }
 
-    /// Tells it to stop (SIGTERM) and waits until it has; gives its status, none where it had to be
-    /// killed.
+    /// Stops the server (SIGTERM) and waits until it has ended. Returns its exit status, or `None` if
+    /// it had to be killed.
     pub async fn terminate(&mut self) -> Result<Option<ExitStatus>, String> {
         self.signal(Signal::TERM)?;
         let Some(mut child) = self.child.take() else {
@@ -181,13 +181,13 @@ impl Server {
         }
     }
 
-    /// Stops its process in its tracks (SIGSTOP), or lets it go on (SIGCONT).
+    /// Freezes the process (SIGSTOP) or resumes it (SIGCONT).
     pub fn freeze(&mut self, frozen: bool) -> Result<(), String> {
         self.frozen = frozen;
         self.signal(if frozen { Signal::STOP } else { Signal::CONT })
     }
 
-    /// Lets its process go on, if it does not.
+    /// Resumes the process if it is frozen.
     pub fn thaw(&mut self) -> Result<(), String> {
         match self.frozen {
             true => self.freeze(false),
@@ -195,7 +195,7 @@ impl Server {
         }
     }
 
-    /// Its status, where it ended without being told to.
+    /// The exit status of a server that ended by itself. `None` if it runs or was stopped.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.as_mut()?.try_wait().ok().flatten()
     }

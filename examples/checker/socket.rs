@@ -1,4 +1,4 @@
-//! One WebSocket of one client. Whatever comes is written down as it comes.
+//! One WebSocket of one client. It records every frame as it arrives.
 
 use crate::{
     journal::Journal,
@@ -17,10 +17,10 @@ use tokio::{
 };
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
-/// How long opening a socket, or writing to it, may take before it is given up.
+/// Time limit to open a socket or to write to it.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Small, so that the server soon feels a client which does not read: on loopback the kernel would
-/// hold megabytes for it.
+/// The receive buffer of a slow client, in bytes. It is small, so that the server soon notices a client
+/// that does not read: by default the kernel buffers megabytes on loopback.
 const SLOW_BUFFER: u32 = 8192;
 const SLOW_SEGMENT: u32 = 1400;
 
@@ -28,7 +28,7 @@ const SLOW_SEGMENT: u32 = 1400;
 #[derive(Debug)]
 pub struct Gone;
 
-/// What a frame was about whose answer is awaited.
+/// The subject of a frame that is not answered yet.
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     Op(OpId),
@@ -38,7 +38,7 @@ enum Asked {
 /// An open socket.
 pub struct Socket {
     stream: WebSocketStream<TcpStream>,
-    /// The chats it is connected to.
+    /// The chats that the socket is connected to.
     pub places: Places,
     pending: HashMap<u64, Asked>,
     next_id: u64,
@@ -113,7 +113,7 @@ impl Socket {
         sent.map_err(|_| Gone)?.map_err(|_| Gone)
     }
 
-    /// Waits for one frame and takes note of it. Nothing is lost where this is broken off.
+    /// Waits for one frame and records it. It is cancellation-safe: dropping the future loses no frame.
     pub async fn step(&mut self, journal: &mut Journal) -> Result<(), Gone> {
         let text = match self.stream.next().await {
             Some(Ok(Message::Text(text))) => text,
@@ -165,12 +165,12 @@ impl Socket {
         }
     }
 
-    /// Whether nothing is left to be answered.
+    /// True if no answer is pending.
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// The socket is over: what was not answered stays in doubt.
+    /// Gives the socket up. Operations without an answer stay in doubt.
     pub fn give_up(self, journal: &mut Journal) -> WebSocketStream<TcpStream> {
         for asked in self.pending.into_values() {
             if let Asked::Op(op) = asked {
@@ -180,7 +180,7 @@ impl Socket {
         self.stream
     }
 
-    /// Says goodbye and goes on reading until the other side has done so.
+    /// Sends a close frame and reads until the server has closed the socket too.
     pub async fn close(mut self, journal: &mut Journal) {
         let closing = async {
             let _ = self.stream.close(None).await;
@@ -190,10 +190,10 @@ impl Socket {
         self.give_up(journal);
     }
 
-    /// Writes the first half of a frame, then ends the connection.
+    /// Writes the first half of a frame, then drops the connection.
     pub async fn tear(self, journal: &mut Journal, frame: &Value) {
         let payload = frame.to_string();
-        // A masked text frame of a two-byte length; a mask of zeros leaves the text as it is.
+        // A masked text frame with a two-byte length. A mask of zeros leaves the payload unchanged.
         let length = (payload.len() as u16).to_be_bytes();
         let mut bytes = vec![0x81, 0x80 | 126, length[0], length[1], 0, 0, 0, 0];
         bytes.extend_from_slice(&payload.as_bytes()[..payload.len() / 2]);

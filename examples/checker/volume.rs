@@ -1,4 +1,4 @@
-//! A file system of the run's own, which can be full: in memory, and as large as it is told to be.
+//! A file system in memory that belongs to the run. Its size can be changed, so that it becomes full.
 
 use std::{
     env, fs, io,
@@ -7,20 +7,20 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// What it may hold at most, unless it is full. It takes what is used.
+/// The maximum size while the file system is not full. Only stored data takes memory.
 const SIZE: &str = "8g";
-/// How often the size is asked for again because the server wrote meanwhile.
+/// The number of attempts to shrink the file system: the server may write between measure and remount.
 const ATTEMPTS: u32 = 20;
-/// Set in a process that has mounts of its own.
+/// Environment variable that is set in a process with its own mount namespace.
 const OWN_MOUNTS: &str = "CHECKER_OWN_MOUNTS";
 
-/// A mounted file system. Dropping it takes it away.
+/// A mounted file system. Dropping it unmounts it.
 pub struct Volume {
     path: PathBuf,
 }
 
-/// Starts this program again with mounts of its own, where that is possible: what it mounts then goes
-/// with it, however it ends.
+/// Restarts this program in its own mount namespace if the system permits it. Its mounts then disappear
+/// with the process, even if it is killed.
 pub fn own_mounts() {
     const UNSHARE: [&str; 4] = ["unshare", "--mount", "--propagation", "private"];
     if env::var_os(OWN_MOUNTS).is_some() || !rustix::process::geteuid().is_root() {
@@ -44,8 +44,8 @@ pub fn own_mounts() {
 }
 
 impl Volume {
-    /// Mounts one on a new folder; none where this user may not, or where mounts would outlive the
-    /// run.
+    /// Mounts a file system on a new folder. Returns `None` if the user may not mount, or if mounts
+    /// would outlive the run.
     pub fn mount(path: &Path) -> io::Result<Option<Self>> {
         fs::create_dir_all(path)?;
         if env::var_os(OWN_MOUNTS).is_none() {
@@ -60,7 +60,7 @@ impl Volume {
         }))
     }
 
-    /// Leaves so many pages free and no more.
+    /// Shrinks the file system until only `pages` pages are free.
     pub fn fill(&self, pages: u64) -> Result<(), String> {
         for _ in 0..ATTEMPTS {
             let used = rustix::fs::statvfs(&self.path).map_err(|e| e.to_string())?;
@@ -73,7 +73,7 @@ impl Volume {
         Err("the file system cannot be made full".to_owned())
     }
 
-    /// Makes room again.
+    /// Restores the full size.
     pub fn free(&self) -> Result<(), String> {
         let size = format!("remount,size={SIZE}");
         match mount(&["-o", &size], &self.path) {
@@ -85,7 +85,7 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        // What is still open in it goes with the last process that has it open.
+        // A lazy unmount: files that are still open stay usable until their last process closes them.
         let _ = Command::new("umount")
             .arg("--lazy")
             .arg(&self.path)

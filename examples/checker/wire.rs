@@ -1,19 +1,19 @@
-//! What frames and answers say.
+//! Parses the frames and answers of the server.
 
 use crate::record::{Ack, ChatId, Frame, FrameKind, State};
 use serde_json::Value;
 
-/// What came on a socket.
+/// A frame that came on a socket.
 pub enum Incoming {
     /// A change of a message in a chat.
     Change(ChatId, Frame),
-    /// The answer to the frame of this number: its content, or a code and a sentence.
+    /// The answer to the frame with this id: its content, or an error code and its sentence.
     Answer(u64, Result<Value, (String, String)>),
     /// The heads of the socket's chats.
     Heartbeat(Vec<(ChatId, i64)>),
-    /// Somebody came or left.
+    /// A join or leave frame, which is not recorded.
     Passing,
-    /// Something that no client of this program is ever sent.
+    /// A frame that the server never sends to a client of the checker.
     Strange,
 }
 
@@ -86,8 +86,8 @@ pub fn refusal(body: &Value) -> (String, String) {
     (code, text("error").unwrap_or_default())
 }
 
-/// Whether a refusal leaves it open whether the operation happened: `unavailable` does, unless it says
-/// that it did not.
+/// True if a refused operation may have happened nevertheless. `unavailable` leaves that open, unless its
+/// sentence says that nothing was stored or done.
 pub fn leaves_open(code: &str, sentence: &str) -> bool {
     let says_not = ["nothing was stored", "nothing was done"];
     code == "unavailable" && !says_not.iter().any(|not| sentence.contains(not))

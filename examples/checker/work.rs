@@ -1,4 +1,4 @@
-//! What a client does while it is connected.
+//! The actions of a connected client.
 
 use crate::{
     client::{ANSWER_LIMIT, Client},
@@ -9,7 +9,7 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::time::{self, Instant};
 
-/// How many of its latest operations a client looks at for something to try again or to edit.
+/// The number of a client's latest operations among which it picks one to retry or to edit.
 const RECENT: usize = 200;
 
 impl Client {
@@ -22,14 +22,14 @@ impl Client {
             }
             self.act(socket).await?;
         }
-        // Some leave with answers still to come.
+        // Some clients leave while answers are pending.
         match self.is_working() && self.rng.u32(0..3) == 0 {
             true => Ok(()),
             false => self.settle(socket).await,
         }
     }
 
-    /// Does one thing.
+    /// Performs one random action.
     async fn act(&mut self, socket: &mut Socket) -> Result<(), Gone> {
         let chats = socket.places.chats();
         let chat = chats[self.rng.usize(0..chats.len())];
@@ -53,7 +53,7 @@ impl Client {
             }
             85..88 => self.retry(socket).await,
             88..96 if self.journal.is_slow() => {
-                // Does not read at all: the server must hold back, and heal it afterwards.
+                // Stops reading: the server must apply backpressure, and resend afterwards.
                 let pause = Duration::from_millis(self.rng.u64(500..6000));
                 time::sleep(pause).await;
                 Ok(())
@@ -62,7 +62,7 @@ impl Client {
         }
     }
 
-    /// Only listens, for a moment.
+    /// Only reads frames, for 1 to 100 ms.
     async fn listen(&mut self, socket: &mut Socket) -> Result<(), Gone> {
         let until = Instant::now() + Duration::from_millis(self.rng.u64(1..100));
         loop {
@@ -73,7 +73,7 @@ impl Client {
         }
     }
 
-    /// Waits until everything is answered.
+    /// Waits until every operation of this socket is answered.
     async fn settle(&mut self, socket: &mut Socket) -> Result<(), Gone> {
         let settling = async {
             while !socket.is_settled() {
@@ -89,7 +89,7 @@ impl Client {
         })
     }
 
-    /// Submits some operation over the socket.
+    /// Submits a random operation over the socket.
     async fn submit(&mut self, socket: &mut Socket, chat: ChatId) -> Result<(), Gone> {
         let kind = self.choose(chat);
         let op = self.journal.begin(chat, kind);
@@ -116,7 +116,7 @@ impl Client {
         socket.submit(&mut self.journal, op, name, content).await
     }
 
-    /// Does some operation over REST.
+    /// Submits a random operation over REST.
     async fn by_rest(&mut self, chat: ChatId) {
         let kind = match self.choose(chat) {
             Kind::Edit(None) => Kind::Send,
@@ -130,8 +130,8 @@ impl Client {
         }
     }
 
-    /// Mostly a send; else a change of one's own, now and then of somebody else's, which must be
-    /// refused.
+    /// Picks a send mostly, else an edit or a deletion of the client's own message. Sometimes it picks
+    /// an edit of a random message, which the server must refuse if another user wrote it.
     fn choose(&mut self, chat: ChatId) -> Kind {
         match self.rng.u32(0..100) {
             0..12 => self.own(chat).map_or(Kind::Send, |m| Kind::Edit(Some(m))),
@@ -154,16 +154,16 @@ impl Client {
         self.rng.choice(recent)
     }
 
-    /// A message that somebody sent.
+    /// A random message of any author, from the client's view of the chat.
     fn any(&mut self, chat: ChatId) -> Option<MessageId> {
-        // By id and not by place: the order of a hash map is not the seed's.
+        // Draws an id, because the order of a hash map does not follow the seed.
         let view = self.journal.views.get(&chat)?;
         let newest = view.messages.keys().max()?;
         Some(self.rng.i64(1..=*newest)).filter(|id| view.messages.contains_key(id))
     }
 
-    /// Sends again, under the same name, what was left in doubt, and now and then what was not;
-    /// over the socket where that is in the chat, else over REST.
+    /// Repeats sends in doubt under their idempotency key, and one other send in 50. Uses the socket if
+    /// it is connected to the chat, else REST for one operation in four.
     async fn retry(&mut self, socket: &mut Socket) -> Result<(), Gone> {
         let again: Vec<OpId> = (self.journal.ops.iter().rev().take(RECENT))
             .filter(|op| op.kind == Kind::Send && op.outcome() != Outcome::Refused)

@@ -1,4 +1,4 @@
-//! How long it takes, at a rate that is given.
+//! Scenarios that measure latency at a fixed rate.
 
 use super::{
     super::{
@@ -10,11 +10,11 @@ use super::{
 };
 use std::time::Duration;
 
-/// How much more memory than without it a member who does not read may cost, in bytes: its queue,
-/// not what was sent meanwhile.
+/// The maximum extra memory that a member who does not read may cost, in bytes: its queue, but not all
+/// messages sent meanwhile.
 const STALLED_BOUND: f64 = 32.0 * MIB;
 
-/// A hundred chats of ten, one sender in each, and so many messages a second in all.
+/// A hundred chats of ten, with one sender in each and `rate` messages per second in total.
 pub async fn rooms(store: Store, rate: u32) -> Turn {
     let plan = Plan {
         chats: 100,
@@ -50,7 +50,8 @@ pub async fn modest(store: Store) -> Turn {
     ])
 }
 
-/// A chat of a hundred at 1,000 messages a second, first all of them reading, then one of them not.
+/// A chat of 100 at 1,000 messages per second: first with all members reading, then with one that does
+/// not.
 pub async fn stalled(store: Store) -> Turn {
     let plan = |stalled| Plan {
         chats: 1,

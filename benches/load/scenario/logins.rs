@@ -1,4 +1,4 @@
-//! How many sign in, with nobody else there and beside a crowd that is silent.
+//! The scenario that measures logins, first on an idle server and then beside 10,000 silent sockets.
 
 use super::{
     super::{database::Store, http::Http, report::figure},
@@ -9,10 +9,11 @@ use futures_util::future::try_join_all;
 use std::time::{Duration, Instant};
 
 const LASTS: Duration = Duration::from_secs(10);
-/// More than are hashed at once, so that the server is never idle.
+/// The number of connections: more than the passwords hashed at once, so that the server is never idle.
 const CONNECTIONS: usize = 8;
 
-/// Who signs in on a connection: several logins of one account under way would make each other wait.
+/// The credentials of a connection. Each has its own account, because concurrent logins of one account
+/// wait for each other.
 fn who(connection: usize) -> String {
     format!(r#"{{"username":"dora {connection}","password":"correct horse battery"}}"#)
 }
@@ -43,7 +44,7 @@ fn failed(error: std::io::Error) -> String {
     format!("a request failed: {error}")
 }
 
-/// Logins in a second, and how long 99 of 100 took at most, in milliseconds.
+/// Returns the logins per second, and their 99th percentile in milliseconds.
 async fn measure(port: u16) -> Result<(f64, f64), String> {
     let begin = Instant::now();
     let signing = (1..=CONNECTIONS).map(|n| sign_in(port, who(n), begin + LASTS));
@@ -55,7 +56,7 @@ async fn measure(port: u16) -> Result<(f64, f64), String> {
     Ok((times.len() as f64 / seconds, p99.as_secs_f64() * 1000.0))
 }
 
-/// Signs in again and again; gives how long each took.
+/// Logs in repeatedly until `end`. Returns the duration of each login.
 async fn sign_in(port: u16, who: String, end: Instant) -> Result<Vec<Duration>, String> {
     let mut http = Http::open(port).await.map_err(failed)?;
     let mut times = Vec::new();

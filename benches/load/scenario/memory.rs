@@ -1,4 +1,4 @@
-//! What connections cost in memory, and whether it is given back.
+//! Scenarios that measure the memory of connections, and its release.
 
 use super::{
     super::{
@@ -11,13 +11,13 @@ use super::{
 };
 use std::time::{Duration, Instant};
 
-/// Nobody sends.
+/// The pace of a load without messages.
 pub const SILENT: Pace = Pace::Window(0);
-/// How long an allocator may take to give back what is free.
+/// The time for the allocator to return free memory to the system.
 const SETTLE: Duration = Duration::from_secs(2);
-/// How long a server may take to notice that everyone has left.
+/// Time limit for the server to notice that all clients have left.
 const LEAVE_LIMIT: Duration = Duration::from_secs(30);
-/// How often all come and go.
+/// The number of times that all clients come and go.
 const WAVES: usize = 10;
 
 /// Ten thousand connections in a thousand chats.
@@ -29,7 +29,7 @@ pub const IDLE: Plan = Plan {
     at_once: 200,
 };
 
-/// They do nothing.
+/// Measures the memory of 10,000 silent connections.
 pub async fn idle(store: Store) -> Turn {
     let plan = IDLE;
     let mut stand = Stand::new(store, plan.chats, plan.clients).await?;
@@ -77,8 +77,8 @@ pub async fn joins(store: Store) -> Turn {
     ])
 }
 
-/// Waits until the server has closed all but so many files, and for its memory to settle. Its
-/// database may have opened a few connections meanwhile.
+/// Waits until the server has closed all but `files` files and its memory has settled. Up to 32 more
+/// files are allowed, for connections that its database pool opened meanwhile.
 async fn emptied(server: &mut Process, files: usize) -> Result<(), String> {
     const OF_THE_DATABASE: usize = 32;
     let deadline = Instant::now() + LEAVE_LIMIT;

@@ -1,5 +1,4 @@
-//! What is measured. Each function here is one turn of one scenario, on a server and a database of
-//! its own.
+//! The scenarios. Each public function is one turn of one scenario, on a new server and a new database.
 
 mod latency;
 mod logins;
@@ -23,7 +22,7 @@ use super::{
 };
 use std::time::Duration;
 
-/// What a turn gives: figures, or what was wrong.
+/// The result of a turn: its figures, or an error.
 pub type Turn = Result<Vec<Figure>, String>;
 
 /// Bytes of a MiB.
@@ -36,7 +35,7 @@ struct Stand {
 }
 
 impl Stand {
-    /// Starts it, with so many chats of so many members each.
+    /// Starts the server, with `chats` chats of `members` members each.
     async fn new(store: Store, chats: usize, members: usize) -> Result<Self, String> {
         let database = Database::new(store).await?;
         let server = Process::server(&database).await?;
@@ -45,7 +44,7 @@ impl Stand {
         Ok(Self { database, server })
     }
 
-    /// Connects everyone to the server; says so where the server itself did not live through it.
+    /// Connects all clients to the server. If the server ended meanwhile, the error says so.
     async fn gather(&mut self, plan: Plan, pace: Pace) -> Result<Crowd, String> {
         let crowd = Crowd::gather(&[self.server.port], plan, pace, true).await;
         if crowd.is_err() {
@@ -54,7 +53,7 @@ impl Stand {
         crowd
     }
 
-    /// Checks that the server is well and that the database has so many messages; ends both.
+    /// Checks that the server answers and that the database has `messages` messages, then removes both.
     async fn take_down(mut self, messages: u64) -> Result<(), String> {
         self.server.must_answer().await?;
         let unreadable = |e: sqlx::Error| format!("the database cannot be read: {e}");
@@ -70,7 +69,7 @@ impl Stand {
     }
 }
 
-/// One load on a server of this project; also gives its resident memory at the end, in bytes.
+/// Runs one load on this project's server. Also returns its resident memory at the end, in bytes.
 async fn load(
     store: Store,
     plan: Plan,
@@ -86,7 +85,7 @@ async fn load(
     Ok((outcome, resident))
 }
 
-/// The same load on the reference.
+/// Runs a load on the reference server.
 async fn reference(plan: Plan, pace: Pace, lasts: Duration) -> Result<Outcome, String> {
     let process = Process::reference().await?;
     let crowd = Crowd::gather(&[process.port], plan, pace, false).await?;

@@ -1,4 +1,5 @@
-//! Several servers on one Postgres, linked by NATS: what the link costs, and how long it takes.
+//! Scenarios with several servers on one Postgres, linked by NATS: the cost and the latency of the
+//! link.
 
 use super::{
     super::{
@@ -21,7 +22,7 @@ const PLAN: Plan = Plan {
     stalled: false,
     at_once: 100,
 };
-/// One chat of ten, one sender: for the way from one server to another.
+/// One chat of ten with one sender, to measure the latency between two servers.
 const SMALL: Plan = Plan {
     chats: 1,
     clients: 10,
@@ -30,22 +31,22 @@ const SMALL: Plan = Plan {
     at_once: 10,
 };
 const LASTS: Duration = Duration::from_secs(4);
-/// Messages a second that every layout manages, so that what they use can be compared.
+/// A rate in messages per second that every layout sustains, so that CPU usage is comparable.
 const STEADY: Pace = Pace::Rate(400);
 const SLOW: Pace = Pace::Rate(100);
-/// How long the servers may take to hear each other.
+/// Time limit for the servers to be linked.
 const LINK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Servers on one database.
 struct Fleet {
     database: Database,
     servers: Vec<Process>,
-    /// Kept as long as the servers.
+    /// Held so that NATS runs as long as the servers.
     _nats: Option<Process>,
 }
 
 impl Fleet {
-    /// So many servers, with so many chats of `PLAN`'s size.
+    /// Starts `count` servers, with `chats` chats of the size in `PLAN`.
     async fn new(count: usize, linked: bool, chats: usize) -> Result<Self, String> {
         let database = Database::new(Store::Postgres).await?;
         let nats = match linked {
@@ -72,7 +73,8 @@ impl Fleet {
         })
     }
 
-    /// A load whose clients connect to these servers, by their place in their chat.
+    /// Runs a load. Its clients connect to the servers with the indexes in `spread`, by their position
+    /// in their chat.
     async fn load(&self, plan: Plan, pace: Pace, spread: &[usize]) -> Result<Outcome, String> {
         let ports: Vec<u16> = spread.iter().map(|n| self.servers[*n].port).collect();
         let crowd = Crowd::gather(&ports, plan, pace, true).await?;
@@ -93,7 +95,7 @@ impl Fleet {
     }
 }
 
-/// A layout: how many servers, whether they are linked, and the names of its figures.
+/// A layout: the number of servers, whether they are linked, and the names of its figures.
 type Layout = (usize, bool, [&'static str; 3]);
 
 const LAYOUTS: [Layout; 4] = [
@@ -135,7 +137,7 @@ const LAYOUTS: [Layout; 4] = [
     ),
 ];
 
-/// The same load on one server and on several that share the machine.
+/// Compares one load on one server and on several servers that share the machine.
 pub async fn nodes() -> Turn {
     let mut figures = Vec::new();
     for (count, linked, names) in LAYOUTS {
@@ -151,11 +153,11 @@ pub async fn nodes() -> Turn {
     Ok(figures)
 }
 
-/// From sending to receiving on the sender's own server and on another.
+/// Measures the latency from a sender to receivers on its own server and on another server.
 pub async fn hop() -> Turn {
     let fleet = Fleet::new(2, true, SMALL.chats).await?;
     let near = fleet.load(SMALL, SLOW, &[0]).await?;
-    // The sender is the first of its chat.
+    // The sender is the first client of its chat.
     let mut spread = [1; SMALL.clients];
     spread[0] = 0;
     let far = fleet.load(SMALL, SLOW, &spread).await?;
@@ -168,8 +170,8 @@ pub async fn hop() -> Turn {
     ])
 }
 
-/// What a server pays for chats that nobody on it is in: first where it listens to none of their
-/// shards, then where it listens to all of them.
+/// Measures the CPU time of a server per message in chats without a client on it: first without a
+/// subscription to the shards of those chats, then with all of them.
 pub async fn bystander() -> Turn {
     let partners: Vec<u16> = (1..=PLAN.chats as u16).map(partner).collect();
     let chats = partners.iter().max().copied().unwrap_or_default();
@@ -206,21 +208,22 @@ pub async fn bystander() -> Turn {
     ])
 }
 
-/// A load on the first server; gives what the second uses meanwhile, and how many messages.
+/// Runs a load on the first server. Returns the CPU seconds of the second server and the number of
+/// messages.
 async fn watch(fleet: &Fleet) -> Result<(f64, u64), String> {
     let before = fleet.servers[1].cpu();
     let outcome = fleet.load(PLAN, Pace::Window(4), &[0]).await?;
     Ok((fleet.servers[1].cpu() - before, outcome.sent))
 }
 
-/// The first chat after those of the load that is in the same shard as this one.
+/// The first chat outside the load that is in the shard of `chat`.
 fn partner(chat: u16) -> u16 {
     let after = PLAN.chats as u16 + 1..u16::MAX;
     let mut same = after.filter(|other| shard(*other) == shard(chat));
     same.next().unwrap_or(chat)
 }
 
-/// The shard of a chat, as the server has it.
+/// The shard of a chat, computed as in the server.
 fn shard(chat: u16) -> u64 {
     let n = u64::from(chat).wrapping_add(0x9e37_79b9_7f4a_7c15);
     let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! How many small questions are answered.
+//! The scenario that measures small REST requests.
 
 use super::{
     super::{database::Store, http::Http, report::figure},
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const LASTS: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 32;
-/// How many users there are to be asked for.
+/// The number of users to request.
 const USERS: usize = 1000;
 
 /// GET /user/{id} on connections that stay open.
@@ -26,7 +26,7 @@ pub async fn rest(store: Store) -> Turn {
     ])
 }
 
-/// Asks for one user after the other, beginning somewhere; gives how many came.
+/// Requests one user after another, starting with `first`. Returns the number of answers.
 async fn ask(port: u16, first: usize, end: Instant) -> Result<usize, String> {
     let failed = |e: std::io::Error| format!("a request failed: {e}");
     let mut http = Http::open(port).await.map_err(failed)?;

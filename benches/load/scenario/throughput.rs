@@ -1,4 +1,4 @@
-//! How much goes through: to many, and through the database.
+//! Scenarios that measure throughput: to many receivers, and through the database.
 
 use super::{
     super::{
@@ -37,8 +37,8 @@ pub async fn fanout(store: Store) -> Turn {
     ])
 }
 
-/// Ten clients of one chat, all of whom send as fast as it comes back. On Postgres, what the
-/// database alone takes in batches is the second yardstick.
+/// Ten clients of one chat, which all send as fast as their messages come back. On Postgres, the rate
+/// of plain batches in the database is the second yardstick.
 pub async fn durable(store: Store) -> Turn {
     let plan = Plan {
         chats: 1,

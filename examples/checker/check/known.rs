@@ -1,5 +1,5 @@
-//! Every change that anybody knows of: from acks, from frames, from the store. Two that disagree
-//! about a number, or a change that the store does not have, were told too early or are lost.
+//! Collects every change that an ack, a frame or the store shows. Two changes with one seq that
+//! disagree, or a change that the store lacks, were published before their commit or are lost.
 
 use super::Evidence;
 use crate::record::{
@@ -10,7 +10,7 @@ use std::{
     fmt,
 };
 
-/// Who told of a change.
+/// The source of a known change.
 #[derive(Clone, Copy)]
 pub enum Source {
     Ack { client: u32 },
@@ -51,16 +51,16 @@ impl fmt::Display for Change {
     }
 }
 
-/// The known changes of each chat, by number; and for each message its numbers.
+/// The known changes of each chat by seq, and the seq at which each message was sent.
 #[derive(Default)]
 pub struct Known {
     pub changes: BTreeMap<ChatId, BTreeMap<Seq, Change>>,
     pub sent: HashMap<(ChatId, MessageId), Seq>,
-    /// Changes whose number is also another's.
+    /// Changes that contradict another change with an equal seq.
     others: Vec<(ChatId, Seq, Change)>,
 }
 
-/// Gathers what is known, and finds what disagrees.
+/// Collects the known changes and reports contradictions.
 pub fn gather(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) -> Known {
     let mut known = Known::default();
     for op in evidence.ops() {
@@ -112,7 +112,7 @@ impl Change {
 }
 
 impl Known {
-    /// Adds a change; one that disagrees with another must not be.
+    /// Adds a change. Returns a violation if it contradicts a change with an equal seq.
     fn add(&mut self, chat: ChatId, seq: Seq, change: Change) -> Option<Violation> {
         let changes = self.changes.entry(chat).or_default();
         let known = *changes.entry(seq).or_insert(change);
@@ -137,7 +137,7 @@ impl Known {
         )
     }
 
-    /// Notes with which number each message was sent, where that is known.
+    /// Records the seq at which each message was sent, if it is known.
     fn find_sent(&mut self, evidence: &Evidence<'_>) {
         for (&chat, changes) in &self.changes {
             for (&seq, change) in changes {
@@ -152,7 +152,7 @@ impl Known {
     }
 }
 
-/// Every known change was asked for, is stored, and has survived.
+/// Checks that every known change was requested, is stored, and was not undone.
 pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violation>) {
     let deletes = deletes(evidence);
     for (chat, seq, change) in known.all() {
@@ -184,7 +184,7 @@ pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violat
     kinds(evidence, violations);
 }
 
-/// The messages that somebody may have deleted.
+/// The messages that a client may have deleted: those with a deletion that was not refused.
 fn deletes(evidence: &Evidence<'_>) -> HashSet<(ChatId, MessageId)> {
     let possible = evidence.ops().filter(|op| op.outcome() != Outcome::Refused);
     let target = |op: &Op| match op.kind {
@@ -194,7 +194,7 @@ fn deletes(evidence: &Evidence<'_>) -> HashSet<(ChatId, MessageId)> {
     possible.filter_map(target).collect()
 }
 
-/// Whether an operation can have made this change.
+/// Checks that an operation can have made this change.
 fn explains(
     op: &Op,
     chat: ChatId,
@@ -220,7 +220,7 @@ fn explains(
     Ok(())
 }
 
-/// A live frame is of the type of the operation that made it.
+/// Checks that the type of each live frame fits the operation that made the change.
 fn kinds(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) {
     for segment in evidence.journals.iter().flat_map(|j| &j.segments) {
         for event in &segment.events {

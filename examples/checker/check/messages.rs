@@ -1,4 +1,5 @@
-//! What was acknowledged is stored, once; what was refused is not; nothing is there that nobody sent.
+//! Checks that acknowledged messages are stored once, refused messages are not stored, and every stored
+//! message was sent.
 
 use super::Evidence;
 use crate::record::{ChatId, Kind, MessageId, Op, OpId, Outcome, State, Violation};
@@ -16,7 +17,7 @@ pub fn check(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) {
     twice(evidence, violations);
 }
 
-/// The message of each send, by the name its sender gave it.
+/// The stored message of each send, found by its idempotency key.
 fn stored(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) -> HashMap<OpId, MessageId> {
     let mut stored = HashMap::new();
     for (chat, rows) in evidence.rows {
@@ -62,7 +63,7 @@ fn send(op: &Op, stored: Option<MessageId>, violations: &mut Vec<Violation>) {
     }
 }
 
-/// An acknowledged edit or deletion has happened, and has not been undone.
+/// Checks that an acknowledged edit or deletion is stored and was not undone.
 fn change(evidence: &Evidence<'_>, op: &Op, violations: &mut Vec<Violation>) {
     for ack in &op.acks {
         let row = evidence.row(op.chat, ack.message);
@@ -78,7 +79,7 @@ fn change(evidence: &Evidence<'_>, op: &Op, violations: &mut Vec<Violation>) {
     }
 }
 
-/// No operation's text is in the store twice, whatever the name it is stored under.
+/// Checks that no operation's text is stored twice, even under different keys.
 fn twice(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) {
     let mut texts: HashMap<State, (ChatId, MessageId)> = HashMap::new();
     for (&chat, rows) in evidence.rows {

@@ -1,4 +1,4 @@
-//! The proof: what every client was told and saw, held against what the store has.
+//! The checks of an era: every answer and every frame is compared with the store.
 
 mod known;
 mod messages;
@@ -16,24 +16,24 @@ use crate::{
 use known::Known;
 use std::collections::{BTreeMap, HashMap};
 
-/// All that is to be judged.
+/// The records to check.
 pub struct Evidence<'a> {
     journals: &'a [&'a Journal],
-    /// What was stored when the era began.
+    /// The messages that were stored when the era began.
     baseline: &'a Rows,
     rows: &'a Rows,
     by_id: BTreeMap<ChatId, HashMap<MessageId, &'a Row>>,
 }
 
-/// What the proof came to.
+/// The result of the checks.
 pub struct Verdict {
-    /// What must not be.
+    /// The violations of the server's promise.
     pub violations: Vec<Violation>,
-    /// Numbers that only an operation in doubt can explain.
+    /// The number of seqs that only an operation in doubt can explain.
     pub unexplained: usize,
 }
 
-/// Checks everything that an era brought.
+/// Runs every check of an era.
 pub fn check(journals: &[&Journal], baseline: &Rows, rows: &Rows) -> Verdict {
     let evidence = Evidence::new(journals, baseline, rows);
     let mut violations = Vec::new();
@@ -49,7 +49,7 @@ pub fn check(journals: &[&Journal], baseline: &Rows, rows: &Rows) -> Verdict {
     }
 }
 
-/// Checks what was restored after an era, from what was stored at its begin and its end.
+/// Checks a backup that was restored after an era against the messages at the era's beginning and end.
 pub fn restored(
     journals: &[&Journal],
     (baseline, rows): (&Rows, &Rows),
@@ -84,13 +84,13 @@ impl<'a> Evidence<'a> {
         journal.ops.get(id.number as usize)
     }
 
-    /// Whether an operation was begun in this era.
+    /// True if an operation was begun in this era.
     fn is_present(&self, id: OpId) -> bool {
         let journal = self.journals.get(id.client as usize);
         journal.is_some_and(|journal| id.number as usize >= journal.past)
     }
 
-    /// The number of the chat's latest change when the era began.
+    /// The head of the chat when the era began.
     fn begin(&self, chat: ChatId) -> Seq {
         let rows = self.baseline.get(&chat);
         rows.and_then(|rows| rows.last()).map_or(0, |row| row.seq)
@@ -100,7 +100,7 @@ impl<'a> Evidence<'a> {
         self.by_id.get(&chat)?.get(&message).copied()
     }
 
-    /// The number of the chat's latest change, as the store has it.
+    /// The head of the chat in the store.
     fn head(&self, chat: ChatId) -> Seq {
         let rows = self.rows.get(&chat);
         rows.and_then(|rows| rows.last()).map_or(0, |row| row.seq)

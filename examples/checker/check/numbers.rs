@@ -1,10 +1,11 @@
-//! The numbers of a chat run from 1, or from where the era began, to its head without a hole, and none is used twice.
+//! Checks that the seqs of a chat run to its head from 1, or from the head at the era's beginning,
+//! without a hole or a duplicate.
 
 use super::{Evidence, Known};
 use crate::record::{ChatId, Kind, Outcome, Seq, Violation};
 use std::collections::HashMap;
 
-/// Checks the numbers; gives how many only an operation in doubt can explain.
+/// Checks the seqs. Returns the number of seqs that only an operation in doubt can explain.
 pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violation>) -> usize {
     acked_once(evidence, violations);
     ids_rise(known, violations);
@@ -30,8 +31,8 @@ pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violat
     all
 }
 
-/// How many changes there may have been that nobody was told of: edits and deletions in doubt, and
-/// messages whose sending was in doubt and that were edited before anybody saw them.
+/// The maximum number of changes that no ack, frame or stored row shows: edits and deletions in doubt,
+/// and messages with a send in doubt that were edited before any client saw them.
 fn in_doubt(evidence: &Evidence<'_>, known: &Known, chat: ChatId) -> usize {
     let ops = evidence
         .ops()
@@ -45,7 +46,7 @@ fn in_doubt(evidence: &Evidence<'_>, known: &Known, chat: ChatId) -> usize {
     changes + unseen
 }
 
-/// Messages were given their ids in the order in which they were sent.
+/// Checks that message ids rise in the order of sending.
 fn ids_rise(known: &Known, violations: &mut Vec<Violation>) {
     let sent = known.sent.iter();
     let mut sent: Vec<_> = sent.map(|((chat, id), seq)| (*chat, *seq, *id)).collect();
@@ -63,7 +64,7 @@ fn ids_rise(known: &Known, violations: &mut Vec<Violation>) {
     }
 }
 
-/// No two operations were acknowledged with the same number.
+/// Checks that no two operations were acknowledged with one seq.
 fn acked_once(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) {
     let mut acked = HashMap::new();
     for op in evidence.ops() {

@@ -1,17 +1,17 @@
-//! What a restored backup has: the state of one moment, as everyone knew it.
+//! Checks that a restored backup is a consistent snapshot of each chat.
 
 use super::{Evidence, known};
 use crate::record::{ChatId, Seq, Violation};
 use std::collections::BTreeMap;
 
-/// Holds what was restored against what was known before: each chat is cut at one change, not before
-/// those that were stored when the backup was begun.
+/// Compares the restored messages with the changes known before. Each chat must end at one change, no
+/// earlier than the head that was stored when the backup began.
 pub fn check(
     evidence: &Evidence<'_>,
     restored: &Evidence<'_>,
     heads: &BTreeMap<ChatId, Seq>,
 ) -> Vec<Violation> {
-    // What disagrees has been told of already.
+    // The check of the era has already reported contradictions.
     let known = known::gather(evidence, &mut Vec::new());
     let mut violations = Vec::new();
     for (&chat, &least) in heads {

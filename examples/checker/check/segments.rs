@@ -1,11 +1,11 @@
-//! What each socket was sent of each chat: in order, without a hole, nothing twice, and of the right
-//! type for somebody who had seen what they said.
+//! Checks the frames that each socket got of each chat: in order, without a hole or a duplicate, and of
+//! the type that fits a client that knows every change up to its cursor.
 
 use super::{Evidence, Known};
 use crate::record::{Event, Frame, FrameKind, MessageId, Segment, Seq, State, Violation};
 use std::collections::HashMap;
 
-/// Checks every socket's chats.
+/// Checks every segment of every socket.
 pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violation>) {
     for segment in evidence.journals.iter().flat_map(|j| &j.segments) {
         let mut walk = Walk {
@@ -24,7 +24,7 @@ pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violat
     }
 }
 
-/// Replayed frames in a row: where they began, and the last of each message.
+/// A sequence of replayed frames: its cursor, and the last seq of each message.
 struct Run {
     from: Seq,
     delivered: HashMap<MessageId, Seq>,
@@ -36,9 +36,10 @@ struct Walk<'a> {
     known: &'a Known,
     segment: &'a Segment,
     violations: &'a mut Vec<Violation>,
-    /// The last change that the socket was sent.
+    /// The seq up to which the socket was sent changes. Without `since`, `None` until connect-chat is
+    /// answered.
     position: Option<Seq>,
-    /// Whether connect-chat was answered.
+    /// True once connect-chat was answered.
     live: bool,
     run: Option<Run>,
 }
@@ -124,9 +125,9 @@ impl Walk<'_> {
         }
     }
 
-    /// The end of a row of replayed frames. A complete one left nothing out: every known change in
-    /// it came, or a later one of the same message instead. One that was broken off may have left
-    /// out what has changed again since.
+    /// Ends a sequence of replayed frames. A complete sequence must have, for every known change in its
+    /// range, that change or a later one of its message. A sequence that was broken off may lack
+    /// messages that have changed again since.
     fn finish(&mut self, complete: bool) {
         let (Some(run), Some(position)) = (self.run.take(), self.position) else {
             return;

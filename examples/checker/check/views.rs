@@ -1,4 +1,4 @@
-//! After the final resume every client knows exactly what the store has.
+//! Checks that after the final resume every client's view equals the store.
 
 use super::Evidence;
 use crate::record::Violation;

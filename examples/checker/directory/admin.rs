@@ -1,5 +1,5 @@
-//! One admin: signs users up, runs chats, and decides who belongs to them. Nobody else writes to what
-//! is its own, so that each answer says what the store must hold.
+//! One admin: it signs users up, runs chats and manages their members. No other client changes its
+//! users and chats, so each answer determines the data that must be stored.
 
 use super::{
     book::{Book, Named, Role, UserId},
@@ -15,24 +15,24 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::{sync::watch, time};
 
-/// Milliseconds between two operations: the clients that send have most of the server's time.
+/// Milliseconds between two operations: most of the server's time is left to the clients that send.
 const PAUSE: std::ops::Range<u64> = 5..60;
-/// How often a sign-up in doubt is tried again at once.
+/// The number of immediate retries of a sign-up in doubt.
 const RETRIES: u32 = 4;
-/// A password costs the server a hash, so that new users are few beside other operations.
+/// The password of every user. The server hashes it, so sign-ups are rarer than other operations.
 const PASSWORD: &str = "a long password";
 
-/// An admin with all that it knows.
+/// An admin and its book.
 pub struct Admin {
     pub rest: Rest,
     pub rng: fastrand::Rng,
     pub phase: watch::Receiver<Phase>,
     pub book: Book,
-    /// The number of the next name.
+    /// The number of the last generated name.
     pub next: u32,
 }
 
-/// What became of an operation.
+/// The outcome of an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ended {
     Acked,
@@ -41,7 +41,7 @@ enum Ended {
 }
 
 impl Admin {
-    /// Works until the run is over.
+    /// Works until the era ends.
     pub async fn run(mut self) -> Book {
         while *self.phase.borrow() == Phase::Working {
             self.act().await;
@@ -52,7 +52,7 @@ impl Admin {
 
     async fn act(&mut self) {
         let (users, chats) = (self.book.users.living(), self.book.chats.living());
-        // The first user is an admin of every chat and stays: no chat is without one.
+        // The first user is an admin of every chat and is never deleted, so every chat has an admin.
         let Some((&founder, others)) = users.split_first() else {
             return self.sign_up().await;
         };
@@ -78,7 +78,7 @@ impl Admin {
         format!("{}{what} {}", self.book.prefix(), self.next)
     }
 
-    /// Asks, and counts the answer.
+    /// Sends a request and counts its outcome.
     async fn ask(&mut self, method: Method, path: &str, body: Option<Value>) -> Reply {
         let reply = self.rest.call(method, path, body).await;
         let counts = &mut self.book.counts;
@@ -95,7 +95,8 @@ impl Admin {
         reply
     }
 
-    /// An answer to an operation on what exists for certain: nothing but a passing refusal is right.
+    /// Judges the answer to an operation on a user or chat that certainly exists. Only a temporary
+    /// failure may be refused.
     fn ended(&mut self, what: &str, reply: &Reply) -> Ended {
         match reply {
             Reply::Done(..) => Ended::Acked,
@@ -112,7 +113,7 @@ impl Admin {
         }
     }
 
-    /// Signs a user up; tries again, under the same name, what was left in doubt or refused.
+    /// Signs a user up. Retries under that name if the sign-up is in doubt or refused.
     async fn sign_up(&mut self) {
         let name = self.name("user");
         self.book.counts.sign_ups += 1;
@@ -147,7 +148,7 @@ impl Admin {
         }
     }
 
-    /// A sign-up in doubt that turned out to have happened.
+    /// Looks up the user of a sign-up in doubt after its name turned out to be taken.
     async fn find_again(&mut self, name: String) {
         let path = format!("/user/username/{}", name.replace(' ', "%20"));
         match self.ask(Method::GET, &path, None).await {
@@ -181,7 +182,7 @@ impl Admin {
         }
     }
 
-    /// Makes a chat, and its founder an admin of it.
+    /// Creates a chat with the founder as its admin.
     async fn make_chat(&mut self, founder: UserId) {
         let name = self.name("chat");
         self.book.counts.chats_made += 1;
@@ -244,7 +245,8 @@ impl Admin {
         }
     }
 
-    /// Whether it is deleted for certain; none where it was refused.
+    /// Deletes a user or chat. Returns true if the deletion is certain, false if it is in doubt, and
+    /// `None` if it was refused.
     async fn delete(&mut self, what: &str, id: i64) -> Option<bool> {
         let reply = self
             .ask(Method::DELETE, &format!("/{what}/{id}"), None)
@@ -271,7 +273,7 @@ impl Admin {
                 self.member_set(chat, user, role, status, &member);
             }
             (Ended::Doubt, _) => {
-                // Without a role, a member keeps its own.
+                // A request without a role keeps the role of a member.
                 let value = Some(role.unwrap_or(Role::Participant));
                 self.book.member(chat, user).doubt(value);
             }
@@ -291,7 +293,7 @@ impl Admin {
         let register = self.book.member(chat, user);
         let text = format!("{register:?}, asked {role:?}, answered {status} {member}");
         let fits = match (status, role) {
-            // It was no member before.
+            // The user was not a member before.
             (StatusCode::CREATED, _) => {
                 register.allows(&None) && told == Some(role.unwrap_or(Role::Participant))
             }

@@ -32,27 +32,27 @@ pub struct Counts {
     pub in_doubt: usize,
 }
 
-/// Users or chats: each has an id that the server gives, and a name of its own.
+/// Users or chats. Each has an id from the server and a unique name.
 #[derive(Clone, Debug, Default)]
 pub struct Named {
-    /// Each acknowledged one: its name; none where it is deleted.
+    /// The name of each acknowledged user or chat, by id. `None` if it is deleted.
     pub known: BTreeMap<i64, Register<Option<String>>>,
-    /// Ids as they were given, with the name that each was given for.
+    /// Every id that the server gave, with the name of its user or chat.
     pub given: Vec<(i64, String)>,
     /// Names of creations in doubt.
     pub doubtful: Vec<String>,
-    /// Names of creations and renames that were refused: nothing has such a name.
+    /// Names of refused creations and renames: no user or chat may have them.
     pub refused: Vec<String>,
 }
 
-/// All that one admin knows.
+/// Everything that one admin knows.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
     pub admin: u32,
     pub era: u32,
     pub users: Named,
     pub chats: Named,
-    /// The role of a user in a chat; none for a user that is no member.
+    /// The role of a user in a chat. `None` if the user is not a member.
     pub members: BTreeMap<(ChatId, UserId), Register<Option<Role>>>,
     pub counts: Counts,
     pub violations: Vec<Violation>,
@@ -74,7 +74,7 @@ impl Role {
 }
 
 impl Counts {
-    /// Adds those of another admin.
+    /// Adds the counts of another admin.
     pub fn add(&mut self, other: &Self) {
         self.sign_ups += other.sign_ups;
         self.users_changed += other.users_changed;
@@ -92,14 +92,14 @@ impl Counts {
 }
 
 impl Named {
-    /// Takes note of an acknowledged creation.
+    /// Records an acknowledged creation.
     pub fn create(&mut self, id: i64, name: &str) {
         self.given.push((id, name.to_owned()));
         let register = Register::new(Some(name.to_owned()));
         self.known.insert(id, register);
     }
 
-    /// The ids of which it is certain that they exist.
+    /// The ids that certainly exist.
     pub fn living(&self) -> Vec<i64> {
         let known = self.known.iter();
         let living = known.filter(|(_, register)| !register.may_be(Option::is_none));
@@ -108,7 +108,7 @@ impl Named {
 }
 
 impl Book {
-    /// What all its names begin with.
+    /// The prefix of all names of this admin.
     pub fn prefix(&self) -> String {
         format!("admin {} era {} ", self.admin, self.era)
     }
@@ -118,14 +118,15 @@ impl Book {
         self.violations.push(Violation::new(kind, text));
     }
 
-    /// The register of a membership.
+    /// The register of a membership, created if it is missing.
     pub fn member(&mut self, chat: ChatId, user: UserId) -> &mut Register<Option<Role>> {
         let register = self.members.entry((chat, user));
         register.or_insert_with(|| Register::new(None))
     }
 
-    /// Takes note that a user goes. The server promotes a member of each chat that loses its last admin; the
-    /// book does not know which one, so each may be an admin afterwards.
+    /// Records the effect of a user's deletion on roles. The server promotes a member of each chat that
+    /// loses its last admin. The book does not know which one, so each member may be an admin
+    /// afterwards.
     pub fn inherit(&mut self, user: UserId) {
         let is_admin = |role: &Option<Role>| *role == Some(Role::Admin);
         let of_user = self
@@ -149,7 +150,7 @@ impl Book {
         }
     }
 
-    /// The memberships of a deleted user or chat end with it; in doubt where the deletion is.
+    /// Ends the memberships of a deleted user or chat. They are in doubt if the deletion is.
     pub fn end_members(&mut self, of: impl Fn(ChatId, UserId) -> bool, certain: bool) {
         for (&(chat, user), register) in &mut self.members {
             match of(chat, user) {

@@ -1,4 +1,4 @@
-//! What the store has, held against what an admin knows.
+//! Compares the stored users, chats and members with an admin's book.
 
 use super::book::{Book, Named, Role, UserId};
 use crate::{
@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
-/// The largest page.
+/// The size of the largest page, in users or chats.
 const PAGE: usize = 1000;
 
 /// All users, or all chats, by id.
@@ -52,7 +52,7 @@ async fn list(rest: &Rest, path: &str, id: &str, name: &str) -> Result<Names, St
     }
 }
 
-/// Holds the members of a chat, as the server lists them, against what is known.
+/// Compares the members of a chat, as listed by the server, with the book.
 pub fn members(book: &mut Book, chat: ChatId, listed: &Value) {
     let mut stored: HashMap<UserId, Option<Role>> = HashMap::new();
     for row in listed.as_array().into_iter().flatten() {
@@ -83,7 +83,7 @@ pub fn members(book: &mut Book, chat: ChatId, listed: &Value) {
     }
 }
 
-/// Holds a user or chat against what is known of it.
+/// Compares a stored user or chat with the book. `stored` is its name, or `None` if it does not exist.
 pub fn one(book: &mut Book, what: &str, id: i64, stored: Option<&str>) {
     let named = match what {
         "user" => &book.users,
@@ -103,8 +103,8 @@ pub fn one(book: &mut Book, what: &str, id: i64, stored: Option<&str>) {
     }
 }
 
-/// Holds all users or chats against what all admins know: what was acknowledged is there, what was
-/// refused is not, nothing else has a name of theirs, and no id was given twice.
+/// Compares all stored users or chats with the books of all admins. Acknowledged ones must exist,
+/// refused ones must not. No other user or chat may have a name of an admin. No id may be given twice.
 pub fn all(books: &mut [Book], what: &'static str, stored: &Names) -> Vec<Violation> {
     let named = |book: &Book| -> Named {
         match what {

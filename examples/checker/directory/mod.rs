@@ -1,5 +1,5 @@
-//! Users, chats and memberships as operations that are checked like messages: what was acknowledged
-//! is there at the end, what was refused is not, what is in doubt may be either.
+//! Checks users, chats and memberships like messages. An acknowledged operation must be stored at the
+//! end, and a refused one must not. An operation in doubt may be stored or not.
 
 mod admin;
 mod book;
@@ -18,7 +18,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 pub use book::Counts;
 
-/// Lets so many admins work until the run is over.
+/// Starts this many admins, which work until the era ends.
 pub fn start(
     admins: u32,
     era: u32,
@@ -44,7 +44,7 @@ pub fn start(
     working
 }
 
-/// Holds what the admins know against the store, in peace.
+/// Compares the admins' books with the stored data, after the last fault.
 pub async fn check(
     rest: &Rest,
     working: JoinSet<Book>,
@@ -60,7 +60,7 @@ pub async fn check(
             let path = format!("/user/chat/{chat}?limit=1000");
             match rest.call(Method::GET, &path, None).await {
                 Reply::Done(_, listed) => look::members(book, chat, &listed),
-                // A chat that is gone has been judged by its name.
+                // A missing chat was judged already, by its name.
                 Reply::Refused { code, .. } if code == "chat_not_found" => {}
                 reply => return Err(format!("{path} cannot be read: {reply:?}")),
             }

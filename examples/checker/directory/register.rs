@@ -1,7 +1,7 @@
-//! A value with one writer.
+//! A register with one writer.
 
-/// The value that was acknowledged last, and values that may have been written besides: an operation
-/// in doubt may take effect at any later time, or never.
+/// The last acknowledged value, and the values of writes in doubt: each may take effect at any later
+/// time, or never.
 #[derive(Clone, Debug)]
 pub struct Register<T> {
     acked: T,
@@ -9,30 +9,30 @@ pub struct Register<T> {
 }
 
 impl<T: PartialEq> Register<T> {
-    /// A register that holds this value for certain.
+    /// Returns a register that certainly holds this value.
     pub fn new(acked: T) -> Self {
         let doubts = Vec::new();
         Self { acked, doubts }
     }
 
-    /// Takes note of an acknowledged write.
+    /// Records an acknowledged write.
     pub fn write(&mut self, value: T) {
         self.acked = value;
     }
 
-    /// Takes note of a write in doubt.
+    /// Records a write in doubt.
     pub fn doubt(&mut self, value: T) {
         if !self.doubts.contains(&value) {
             self.doubts.push(value);
         }
     }
 
-    /// Whether the store may hold this value.
+    /// True if the store may hold this value.
     pub fn allows(&self, value: &T) -> bool {
         self.acked == *value || self.doubts.contains(value)
     }
 
-    /// Whether the store may hold a value of this kind.
+    /// True if the store may hold a value that satisfies `kind`.
     pub fn may_be(&self, kind: impl Fn(&T) -> bool) -> bool {
         kind(&self.acked) || self.doubts.iter().any(kind)
     }

@@ -26,7 +26,7 @@ impl Nemesis {
     pub(super) async fn freeze_database(&mut self) -> Result<(), String> {
         let pause = self.pause(1000, 6000);
         let killed = self.victim()?;
-        // Without its standby a primary commits nothing.
+        // A primary commits nothing while its synchronous standby is frozen.
         let standby = self.rng.bool();
         self.faults.database_freezes += 1;
         let Some(postgres) = &self.postgres else {
@@ -42,7 +42,7 @@ impl Nemesis {
         self.recovers("a freeze of Postgres").await
     }
 
-    /// Postgres refuses to write for a while. Sessions that began meanwhile stay as they are.
+    /// Makes Postgres read-only for a while. Sessions that begin meanwhile stay read-only.
     pub(super) async fn make_read_only(&mut self) -> Result<(), String> {
         let pause = self.pause(500, 5000);
         let killed = self.victim()?;
@@ -60,7 +60,7 @@ impl Nemesis {
         self.recovers("a read-only Postgres").await
     }
 
-    /// The primary is lost, and its standby takes its place; a new one follows.
+    /// Loses the primary and promotes its standby. The lost primary rejoins as the new standby.
     pub(super) async fn fail_over(&mut self) -> Result<(), String> {
         let how = self.rng.usize(0..3);
         let pause = self.pause(0, 3000);
@@ -76,13 +76,13 @@ impl Nemesis {
         Ok(())
     }
 
-    /// Now and then a server dies beside a database that does not work: which one.
+    /// Picks a server to kill during a database fault, in one case of four.
     pub(super) fn victim(&mut self) -> Result<Option<usize>, String> {
         let server = self.any()?;
         Ok((self.rng.u32(0..4) == 0).then_some(server))
     }
 
-    /// Starts the one again that was killed.
+    /// Starts the killed server again.
     pub(super) async fn revive(&mut self, killed: Option<usize>) -> Result<(), String> {
         if let Some(server) = killed {
             self.faults.kills += 1;

@@ -1,13 +1,13 @@
-//! Faults of the disk beneath the database.
+//! Faults of the database's disk.
 
 use super::Nemesis;
 use tokio::time;
 
-/// Most pages that are left on a disk when it becomes full: some writes succeed in part.
+/// The maximum number of free pages on a full disk: some writes succeed in part.
 const LEFT: u64 = 12;
 
 impl Nemesis {
-    /// No room for a while.
+    /// Makes the disk full for a while.
     pub(super) async fn fill_disk(&mut self) -> Result<(), String> {
         let pause = self.pause(500, 6000);
         let killed = self.victim()?;
@@ -16,7 +16,7 @@ impl Nemesis {
         match (&self.volume, &self.disk) {
             (Some(volume), _) => volume.fill(left)?,
             (None, Some(disk)) => {
-                // Postgres writes its log ahead, and extends its tables.
+                // The parts that Postgres writes to: its write-ahead log, its tables, or any file.
                 let part = ["pg_wal/", "base/", "/"][self.rng.usize(0..3)];
                 let part = format!("{}{part}", self.files());
                 let rules = ["write", "allocate"].map(|call| format!("ENOSPC {call} 0 * {part}"));
@@ -36,7 +36,7 @@ impl Nemesis {
         self.disk_works(killed, "a full disk").await
     }
 
-    /// Some calls fail, or all of them for a moment.
+    /// Makes some calls fail, or all calls for a moment.
     pub(super) async fn fail_disk(&mut self) -> Result<(), String> {
         let pause = self.pause(50, 3000);
         let killed = self.victim()?;
@@ -62,7 +62,7 @@ impl Nemesis {
         self.disk_works(killed, &after).await
     }
 
-    /// What the paths of the database's files contain.
+    /// A part of the path that all files of the database have.
     fn files(&self) -> String {
         match &self.postgres {
             Some(postgres) => postgres.data().display().to_string(),
@@ -70,7 +70,8 @@ impl Nemesis {
         }
     }
 
-    /// Postgres ends by design where its log cannot be written, and may have to be started again.
+    /// Waits until the database recovers. By design, Postgres ends if it cannot write its write-ahead
+    /// log, and may have to be started again.
     async fn disk_works(&mut self, killed: Option<usize>, after: &str) -> Result<(), String> {
         if let Some(postgres) = &self.postgres {
             postgres.recover().await?;

@@ -38,7 +38,7 @@ pub enum Kind {
     MoveClock,
 }
 
-/// What was done to the server and its database.
+/// The number of faults of the server and its database, by kind.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Faults {
@@ -66,13 +66,13 @@ pub struct Faults {
     pub restores: u32,
     /// A server's clock jumped.
     pub clock_jumps: u32,
-    /// What was done to the link between several servers.
+    /// The number of faults of the link between several servers, by kind.
     #[serde(flatten)]
     pub link: LinkFaults,
 }
 
 impl Faults {
-    /// How many there were.
+    /// The total number of faults.
     pub fn total(&self) -> u32 {
         self.kills
             + self.stops

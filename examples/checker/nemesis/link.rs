@@ -1,4 +1,4 @@
-//! Faults of what links several servers.
+//! Faults of the link between several servers.
 
 use super::{Mend, Nemesis};
 use tokio::time::Instant;

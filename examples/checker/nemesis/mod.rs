@@ -1,4 +1,4 @@
-//! Whoever breaks things: one fault after another while the clients work.
+//! The nemesis: it injects one fault after another while the clients work.
 
 mod database;
 mod disk;
@@ -24,57 +24,57 @@ use tokio::{
     time::{self, Instant},
 };
 
-/// Milliseconds from one fault to the next: enough for clients to come back and do something that can
-/// be lost, and as many faults a minute as that allows.
+/// Milliseconds between two faults: long enough for clients to reconnect and make changes that can be
+/// lost, and short enough for many faults a minute.
 const PAUSE: std::ops::Range<u64> = 100..700;
 
 pub use kind::{Faults, Kind};
 
-/// The breaker, with all that it can break.
+/// The nemesis with everything that it can break.
 pub struct Nemesis {
     /// The servers.
     pub servers: Vec<Server>,
-    /// What links them, where they are several.
+    /// NATS and its proxies. `None` with a single server.
     pub network: Option<Network>,
-    /// Its database, where that can be broken.
+    /// The server's Postgres. `None` on SQLite, or if the run does not control it.
     pub postgres: Option<Postgres>,
-    /// The file system of the database, where it can be full.
+    /// The file system of the database. `None` if it cannot be made full.
     pub volume: Option<Volume>,
-    /// What makes calls on the database's files fail.
+    /// The library that makes calls on the database's files fail. `None` if it is not in use.
     pub disk: Option<Disk>,
-    /// What tells whether a server works again.
+    /// The probe that checks if a server has recovered.
     pub probe: Probe,
-    /// What decides.
+    /// The random generator of all choices.
     pub rng: fastrand::Rng,
-    /// What was done, but to the link.
+    /// The number of faults by kind, without those of the link.
     pub faults: Faults,
-    /// Whether clocks can be moved.
+    /// True if the servers' clocks can be moved.
     pub clocks: bool,
-    /// The only kinds of faults; all where it is empty.
+    /// The kinds of faults to inject. Empty means all kinds.
     pub only: Vec<Kind>,
-    /// What is broken while others break, and until when.
+    /// Faults that last while other faults are injected, and the time at which each ends.
     pub mends: Vec<(Instant, Mend)>,
-    /// When the next backup is to be made.
+    /// The next backup. `None` if none is planned.
     pub plan: Option<Plan>,
     /// The latest backup.
     pub backup: Option<Backup>,
-    /// Where backups are kept.
+    /// The folder of the backups.
     pub folder: PathBuf,
-    /// What went wrong with the server's process itself.
+    /// Violations by the server's process itself, such as a crash.
     pub violations: Vec<Violation>,
 }
 
-/// What is to be put right later.
+/// The repair of a fault that lasts.
 #[derive(Clone, Copy, Debug)]
 pub enum Mend {
-    /// This server goes on.
+    /// Resumes this frozen server.
     Thaw(usize),
-    /// This server's link works again.
+    /// Restores this server's link.
     Link(usize),
 }
 
 impl Nemesis {
-    /// What was done.
+    /// The number of faults by kind, with those of the link.
     pub fn all_faults(&self) -> Faults {
         let network = self.network.as_ref();
         Faults {
@@ -83,7 +83,7 @@ impl Nemesis {
         }
     }
 
-    /// Breaks things while the clients work, then sees to it that everything runs.
+    /// Injects faults while the clients work, then repairs everything and starts every server.
     pub async fn run(
         &mut self,
         mut phase: watch::Receiver<Phase>,
@@ -108,12 +108,12 @@ impl Nemesis {
         for server in &mut self.servers {
             server.start().await?;
         }
-        // An era shorter than one fault has its backup at its end.
+        // In an era that ends before its backup is due, the backup is made at the end.
         let due = self.plan.as_ref().map(|plan| plan.due);
         self.back_up(due.unwrap_or_else(Instant::now)).await
     }
 
-    /// Puts right what was to be put right by then.
+    /// Makes the repairs that are due at this time.
     fn mend(&mut self, by: Instant) -> Result<(), String> {
         for (_, mend) in self.mends.extract_if(.., |(at, _)| *at <= by) {
             match (mend, &self.network) {
@@ -156,7 +156,7 @@ impl Nemesis {
     fn possible(&self) -> Vec<Kind> {
         let mut kinds = vec![Kind::Kill, Kind::Stop, Kind::Freeze];
         if let Some(postgres) = &self.postgres {
-            // More often than the others: a new standby takes the longest.
+            // Two entries make failovers likelier: replacing the standby takes longest.
             kinds.extend(
                 [Kind::FailOver; 2]
                     .into_iter()
@@ -173,7 +173,7 @@ impl Nemesis {
         }
         if self.network.is_some() {
             kinds.extend([Kind::KillNats, Kind::FreezeNats]);
-            // It breaks in four ways.
+            // One entry for each of the four ways to break a link.
             kinds.extend([Kind::BreakLink; 4]);
         }
         if self.clocks {
@@ -183,7 +183,8 @@ impl Nemesis {
         kinds
     }
 
-    /// So many milliseconds: long ones are as bad as short ones, but leave less time for others.
+    /// A random pause, in milliseconds. Short pauses are likelier: long ones are equally harmful, but
+    /// leave less time for other faults.
     fn pause(&mut self, least: u64, most: u64) -> Duration {
         let (a, b) = (self.rng.u64(least..most), self.rng.u64(least..most));
         let c = self.rng.u64(least..most);

@@ -1,4 +1,4 @@
-//! An older backup, made while everyone works, and restored while they are away.
+//! Backups that are made while clients work, and restored while no client is connected.
 
 use super::Nemesis;
 use crate::{
@@ -10,7 +10,7 @@ use std::{fs, time::Duration};
 use tokio::time::Instant;
 
 impl Nemesis {
-    /// Sees to it that a backup is made, at some moment of an era that takes so long.
+    /// Schedules a backup at a random time of an era with this length.
     pub fn plan_backup(&mut self, length: Duration, rest: &Rest, chats: &[ChatId]) {
         let part = 0.2 + 0.5 * self.rng.f64();
         self.plan = Some(Plan {
@@ -20,7 +20,7 @@ impl Nemesis {
         });
     }
 
-    /// Makes the backup when its time has come.
+    /// Makes the backup if it is due.
     pub(super) async fn back_up(&mut self, now: Instant) -> Result<(), String> {
         let Some(plan) = self.plan.take_if(|plan| plan.due <= now) else {
             return Ok(());
@@ -31,7 +31,7 @@ impl Nemesis {
         match is_copy {
             false => self.servers[0].command("export", &path).await?,
             true => {
-                // Files are copied while nobody has them open.
+                // The files may be copied only while no process has them open.
                 self.servers[0].terminate().await?;
                 copy_files(&self.folder.join("data"), &path)?;
                 self.servers[0].start().await?;

@@ -33,7 +33,8 @@ impl Nemesis {
             time::sleep(self.pause(200, 7000)).await;
             return self.servers[server].thaw();
         }
-        // Meanwhile the others go on; now and then for longer than they believe that it lives.
+        // The other servers go on. One pause in three exceeds 10 s, after which they evict a silent
+        // node.
         let pause = match self.rng.u32(0..3) {
             0 => Duration::from_millis(self.rng.u64(11_000..16_000)),
             _ => self.pause(200, 7000),
@@ -46,20 +47,20 @@ impl Nemesis {
     pub(super) fn move_clock(&mut self) -> Result<(), String> {
         self.faults.clock_jumps += 1;
         let server = self.rng.usize(0..self.servers.len());
-        // By up to a day, or by little.
+        // By up to a day, or by up to 10 s.
         let most = [86_400, 10][self.rng.usize(0..2)];
         let seconds = self.rng.i64(-most..most);
         self.servers[server].set_clock(seconds)
     }
 
-    /// A server, and one that runs.
+    /// Picks a random server and resumes it if it is frozen. Returns its index.
     pub(super) fn any(&mut self) -> Result<usize, String> {
         let server = self.rng.usize(0..self.servers.len());
         self.servers[server].thaw()?;
         Ok(server)
     }
 
-    /// A server that ends by itself is a fault of its own; it is started again.
+    /// Records a server that ended by itself as a violation, and starts it again.
     pub(super) async fn notice_crashes(&mut self) -> Result<(), String> {
         for server in &mut self.servers {
             if let Some(status) = server.ended() {
@@ -71,7 +72,8 @@ impl Nemesis {
         Ok(())
     }
 
-    /// Demands that a server works again without a restart; one that does not is killed.
+    /// Checks that a server recovers without a restart. A server that does not is killed and started
+    /// again.
     pub(super) async fn recovers(&mut self, after: &str) -> Result<(), String> {
         self.notice_crashes().await?;
         let server = self.any()?;
