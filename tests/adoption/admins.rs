@@ -1,4 +1,4 @@
-//! Chats without an admin, or without members.
+//! Chats without an admin and chats without members, and how a server repairs or deletes them.
 
 use futures_util::{StreamExt, future::join, stream};
 use serde_json::json;
@@ -6,13 +6,13 @@ use sha2::{Digest, Sha256};
 use testkit::{Client, Database, Process, Room, Server, Store, apply, both_stores, field, rstest};
 
 const REQUIRED: [&str; 2] = ["--auth=required", "--rate-limit=off"];
-/// Rounds of a race, and how many of them are under way at once.
+/// The number of rounds of a race. `AT_ONCE` rounds run at once.
 const ROUNDS: i64 = 60;
 const AT_ONCE: usize = 2;
 /// Messages of each user, so that the deletion of their account takes a while.
 const MESSAGES: i64 = 600;
 
-/// Users with a session each, without the price of their passwords; gives a client of each.
+/// Stores users with a session each, without a password hash. Returns the id and a client of each.
 async fn signed_in(database: &Database, server: &Client, users: i64) -> Vec<(i64, Client)> {
     let mut people = Vec::new();
     let mut sql = String::new();
@@ -39,7 +39,7 @@ async fn signed_in(database: &Database, server: &Client, users: i64) -> Vec<(i64
     people
 }
 
-/// A chat of each user's own, full of what they wrote.
+/// Gives each user a chat with `MESSAGES` messages of the user.
 async fn write_much(database: &Database, people: &[(i64, Client)]) {
     for (id, _) in people {
         let chat = format!(
@@ -54,7 +54,7 @@ async fn write_much(database: &Database, people: &[(i64, Client)]) {
     }
 }
 
-/// A chat with one member and no admin, as a server of an earlier version may leave it.
+/// Stores a chat with one member and no admin, as an earlier version may leave it.
 async fn leave_ungoverned(database: &Database, chat: i64, member: i64) {
     let rows = format!(
         "INSERT INTO chat (chat_id, chat_name, created_at) \
@@ -65,7 +65,7 @@ async fn leave_ungoverned(database: &Database, chat: i64, member: i64) {
     database.execute(rows).await;
 }
 
-/// The chats that have a member and no admin.
+/// Returns the number of chats that have a member and no admin.
 async fn ungoverned(database: &Database) -> i64 {
     let sql = "SELECT count(*) FROM chat c WHERE c.deleted_at IS NULL \
                AND EXISTS (SELECT 1 FROM customer_chat m WHERE m.chat_id = c.chat_id) \
@@ -79,7 +79,7 @@ async fn role(client: &Client, chat: i64, user: i64, role: &str) -> u16 {
     client.put(&path, json!({ "role": role })).await.status
 }
 
-/// A server of its own process, whose log tells whether a chat had to be given an admin.
+/// Starts a server process. Its log contains `HEALED` if the server made a member an admin.
 async fn process(database: &Database) -> Process {
     let url = database.url.as_str();
     let settings = [
@@ -149,7 +149,7 @@ async fn two_admins_and_their_successor_deleted_at_once_leave_an_admin(store: St
     assert!(!log.contains(HEALED), "none was without an admin: {log}");
 }
 
-/// A second server on the same database, where there may be one.
+/// Starts a second server on the database. Returns `None` on SQLite, which allows one server only.
 async fn process_beside(store: Store, database: &Database) -> Option<Process> {
     match store {
         Store::Sqlite => None,
@@ -178,7 +178,7 @@ async fn a_chat_goes_with_the_account_of_its_only_member(store: Store) {
     server.stop().await;
 }
 
-/// What a server in open mode may leave: one chat without an admin, one without members.
+/// Returns a database as open mode may leave it, its chat without an admin, and its chat without members.
 async fn left_by_open_mode(store: Store) -> (Database, i64, i64) {
     let room = Room::open(store).await;
     let empty = room.client.new_chat("empty").await;
@@ -198,7 +198,7 @@ async fn chats_without_an_admin_get_one_at_the_start(store: Store) {
     let admins = format!(
         "SELECT customer_id FROM customer_chat WHERE role = 'admin' AND chat_id = {chat} UNION ALL SELECT 0 ORDER BY 1 DESC LIMIT 1"
     );
-    // The one who was there first.
+    // The member who joined first becomes the admin.
     server.database.until(&admins, 1).await;
     let login = server.client().login("carl", "correct horse").await;
     let carl = server
@@ -208,7 +208,7 @@ async fn chats_without_an_admin_get_one_at_the_start(store: Store) {
     carl.put(&format!("/chat/{chat}"), renamed)
         .await
         .expect(200);
-    // A chat that has been without members for a moment stays.
+    // A chat without members is not deleted at once.
     let there = format!("SELECT count(*) FROM chat WHERE chat_id = {empty} AND deleted_at IS NULL");
     assert_eq!(server.database.number(there).await, 1);
     server.stop().await;
@@ -221,7 +221,7 @@ async fn a_chat_without_an_admin_gets_one_after_the_deletion_of_a_user(store: St
     let (dora, otto) = (server.person("dora").await, server.person("otto").await);
     let chat = carl.chat("general").await;
     carl.add(chat, &dora, "participant").await;
-    // As a server of an earlier version may leave it.
+    // An earlier version may leave a chat without an admin.
     server
         .database
         .run("UPDATE customer_chat SET role = 'participant'")
@@ -250,7 +250,7 @@ async fn a_chat_without_an_admin_gets_one_after_a_deletion_that_outlasts_its_req
 
     let flags = [REQUIRED[0], REQUIRED[1], "--request-seconds=0.1"];
     let server = Server::start_on(database, &flags).await;
-    // The look at the start has come to the last chat, and does not go back.
+    // The check at the start has reached the last chat, and does not go back to lower ids.
     server.database.until(UNGOVERNED, 0).await;
     leave_ungoverned(&server.database, 10_000, carl).await;
     let client = server.client().with_token(&format!("{:064x}", 2));
@@ -269,7 +269,7 @@ async fn chats_without_members_go_after_thirty_days(store: Store) {
     let marked = "SELECT count(*) FROM chat WHERE empty_since IS NOT NULL";
     server.database.until(marked, 1).await;
     let database = server.stop().await;
-    // A member comes in time.
+    // A member joins before the chat is deleted.
     let id = empty.to_string();
     let made = database.command(&["make-admin", &id, "carl"]).await;
     made.expect_success();
@@ -281,7 +281,7 @@ async fn chats_without_members_go_after_thirty_days(store: Store) {
     let server = Server::start_on(database, &REQUIRED).await;
     let chats = "SELECT count(*) FROM chat";
     server.database.until(chats, 1).await;
-    // The other has members, in spite of the note.
+    // The other chat has members, so it stays although `empty_since` is set.
     let left = "SELECT chat_id FROM chat WHERE empty_since IS NULL UNION ALL SELECT 0 ORDER BY 1 DESC LIMIT 1";
     server.database.until(left, chat).await;
     server.stop().await;

@@ -1,4 +1,4 @@
-// Where everyone signs in, and nobody may be too fast.
+// The client library against a server in required mode and with rate limits.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -22,7 +22,7 @@ test("a token says who one is, until it is ended", async (t) => {
   assert.deepEqual(online, [{ customerId: user.customerId, username: "dora" }]);
   assert.equal((await dora.client.send(chatId, "signed").stored).customerId, user.customerId);
 
-  // Not a member, and not anyone.
+  // A user without a membership, and a client with an invalid token.
   const emil = watched(t, server.url, { customerId: undefined, token: (await signIn(server, "emil")).token });
   await assert.rejects(emil.client.connect(chatId), { code: "chat_not_found" });
   const nobody = watched(t, server.url, { customerId: undefined, token: "nonsense" });

@@ -1,4 +1,4 @@
-// What a client can do while nothing breaks.
+// The functions of the client without faults.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -118,7 +118,7 @@ test("what is refused says why, and the socket stays", async (t) => {
   await assert.rejects(carl.client.delete(1, 999), fails("message_not_found"));
 
   const refused = { "": "invalid_field", " \n": "invalid_field", ["x".repeat(20_000)]: "too_large" };
-  // Escaped, this is over what a frame may have.
+  // With its escapes in JSON, this text exceeds the frame limit.
   refused["\u0001".repeat(16_000)] = "too_large";
   for (const [text, code] of Object.entries(refused)) {
     const { local, stored } = carl.client.send(1, text);
@@ -162,7 +162,7 @@ test("a list has the path of its next page", async (t) => {
   }
   assert.deepEqual(names, ["carl", "sigmund", "gustav"]);
   assert.equal(pages, 2);
-  // Its rows are what it holds: the same as without the property.
+  // The list equals its rows: the property for the next page is not enumerable.
   const newest = await client.request("GET", "/chat/1/message?limit=2");
   assert.match(newest.next, /^\/chat\/1\/message\?.*before=/);
   assert.deepEqual(newest, await server.ask("GET", "/chat/1/message?limit=2"));
@@ -181,7 +181,7 @@ test("without a WebSocket REST works, and connecting says what is missing", asyn
     return fails("invalid_field")(error);
   });
   assert.deepEqual(events, []);
-  // One that is there by now is taken.
+  // A WebSocket class that is defined later is used.
   globalThis.WebSocket = builtIn;
   assert.equal((await client.connect(1)).chatId, 1);
 });
@@ -191,7 +191,7 @@ test("a token goes into frames and headers, and never into a URL", async (t) => 
   const proxy = await startProxy(t, server);
   let given = 0;
   const token = async () => `secret-${++given}`;
-  // Frames are masked on the line, so they are heard where they are sent.
+  // Frames are masked on the wire, so they are recorded at the call of `send`.
   const frames = [];
   class Heard extends WebSocket {
     send(text) {

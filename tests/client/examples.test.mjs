@@ -17,7 +17,7 @@ const example = (name) => here(`../../examples/${name}`);
 /** How long an example may take, in milliseconds. */
 const LIMIT = 60_000;
 
-/** A program whose output can be waited for; ended by the test where it does not end by itself. */
+/** Starts a program. Its output can be awaited. The program is killed at the end of the test if it still runs. */
 function start(t, url, command, ...args) {
   const env = { PATH: process.env.PATH, MESSAGING_URL: url };
   const child = spawn(command, args, { env, stdio: ["pipe", "pipe", "pipe"] });
@@ -102,7 +102,7 @@ test("python.py resumes where it was cut, and its message is stored once", async
   await many(1010, (i) => server.say(1, `long ago ${i}`));
   const log = await server.log(1);
   const names = log.map(({ seq, username, content }) => `${seq} sent: ${username}: ${content}`);
-  // Within the answer that pages what was missed.
+  // The cut falls within a page of missed messages.
   proxy.cutAfter(50_000);
   const python = here(".venv/bin/python");
   const out = await start(t, proxy.url, python, example("python.py"), "1", "3", "Hello from a test.").end();
@@ -111,7 +111,7 @@ test("python.py resumes where it was cut, and its message is stored once", async
   await proveSent(server, 1, ["Hello from a test."]);
 });
 
-/** Text that a terminal would obey: as it is sent, and as it may be printed. */
+/** Text with control characters that a terminal would execute: as sent, and as an example may print it. */
 const HOSTILE = "\u001b]0;owned\u0007\u001b[2J\r\n\u009b31m\u007f\u202egnp\u2028x";
 const OBEYED = /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/u;
 
@@ -124,7 +124,7 @@ function assertPrintable(...texts) {
 test("names and messages of others cannot command a terminal: node.mjs and python.py", async (t) => {
   const server = await startServer(t);
   const proxy = await startProxy(t, server);
-  // As an older database may have it; in JSON, the escape has the length of the name.
+  // An older database may hold such a name. The escape in JSON is as long as the replaced name.
   proxy.replace("sigmund", "\\u001b7");
   const { messageId } = await server.say(1, HOSTILE);
   await server.ask("PUT", `/message/${messageId}`, { content: `${HOSTILE} twice` });
@@ -143,7 +143,7 @@ test("names and messages of others cannot command a terminal: node.mjs and pytho
 
 test("messages of others cannot command a terminal: curl.sh", async (t) => {
   const server = await startServer(t);
-  // Says something just before curl.sh asks what happened.
+  // Sends a message just before curl.sh reads the changes.
   const between = createServer(async (request, response) => {
     if (request.url.includes("since=")) await server.say(1, HOSTILE);
     const body = (await request.toArray()).join("") || undefined;

@@ -1,5 +1,5 @@
-// Nothing lost, nothing doubled, in order: while the server is killed, sockets are cut in the middle
-// of a frame, and the network swallows what it is given.
+// No message is lost, doubled or reordered while the server is killed, sockets are cut in the middle of
+// a frame, and the network drops bytes.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,7 +7,7 @@ import { startProxy } from "./harness/proxy.mjs";
 import { startServer } from "./harness/server.mjs";
 import { prove, proveSent, watched } from "./harness/watch.mjs";
 
-/** Sends many messages without waiting; gives their texts and their promises. */
+/** Sends many messages without waiting. Returns their texts and their promises. */
 function burst({ client }, chatId, name, count) {
   const texts = Array.from({ length: count }, (_, i) => `${name} ${i}`);
   return { texts, stored: texts.map((text) => client.send(chatId, text).stored) };
@@ -20,7 +20,7 @@ async function twoUsers(t, proxy, options = {}) {
   return users;
 }
 
-/** Proves both views of the chat, and that what was sent is stored once, in order. */
+/** Checks both users' events against the chat, and that each sent text is stored once, in order. */
 async function proveAll(server, users, bursts) {
   for (const user of users) {
     await user.complete(server, 1);
@@ -37,7 +37,7 @@ test("the server is killed and started again in the middle of sends", async (t) 
   const sent = () => users[0].of("outgoing").filter(({ state }) => state === "sent").length;
   const bursts = [];
   for (let kill = 0; kill < 4; kill++) {
-    // Both are back, and have as much to send again: the other may be wherever it is by then.
+    // Both users are connected again and get new messages to send. The kill waits for the first user only.
     for (const user of users) await user.until(() => user.of("connected").length > kill);
     const before = sent();
     bursts.push(users.map((user, i) => burst(user, 1, `user ${i}, kill ${kill},`, 40)));
@@ -66,8 +66,8 @@ test("sockets are cut in the middle of frames, dozens of times", async (t) => {
   }
   await Promise.all(bursts.flatMap(({ stored }) => stored));
   await proveAll(server, users, bursts);
-  // Each cut is in the middle of what a line carried, so each needs a line made after the one before.
-  // How many of them lived to their ack is chance, but for the first.
+  // Each cut ends a line that was opened after the cut before. Only chance decides how many of these lines
+  // received the ack of connect-chat; the first one did.
   assert.ok(proxy.connections > 40, `${proxy.connections} connections`);
   for (const user of users) assert.ok(user.of("connected").length >= 2);
 });
@@ -101,7 +101,7 @@ test("a network that swallows everything is noticed by its silence", async (t) =
   proxy.freeze("up", "down");
   await server.say(1, "Nobody hears this.");
   await carl.next("state", ({ state }) => state === "waiting", states);
-  // The line stays open all the time: only silence can have told.
+  // The line stays open, so the client noticed the fault by the missing heartbeats.
   proxy.thaw();
   await carl.next("message");
   assert.deepEqual(carl.of("message").map(({ content }) => content), ["Nobody hears this."]);

@@ -47,7 +47,7 @@ test("after close nothing is left that keeps a program alive", async (t) => {
 test("closing while nothing works leaves nothing behind either", async (t) => {
   const server = await startServer(t);
   await server.kill();
-  // A wait that is left would keep it alive for days.
+  // A leftover timer would keep the process alive for days.
   const out = await run(
     `const client = new Messaging({ url, customerId: 1, backoffMs: 1e9, maxBackoffMs: 1e9 });
     const waits = new Promise((done) => client.on("state", ({ state }) => state === "waiting" && done()));
@@ -92,7 +92,7 @@ test("one who is signed out is told, and does not come back by itself", async (t
   const server = await startServer(t);
   const { customerId } = await server.ask("POST", "/user", { username: "dora", password: "correct horse" });
   const deleting = `await fetch(url + "/user/${customerId}", { method: "DELETE" });`;
-  // Not closed: a program that ends has no timer and no socket, so it does not try again.
+  // The client is not closed. The program ends by itself only if no timer and no socket is left.
   const out = await run(
     `const client = new Messaging({ url, customerId: ${customerId} });
     client.on("state", ({ state }) => console.log(state));
@@ -105,7 +105,7 @@ test("one who is signed out is told, and does not come back by itself", async (t
 });
 
 test("a browser that comes online connects at once, and one that goes offline says so", async (t) => {
-  // What the library asks of a browser.
+  // The part of a browser that the library uses.
   const browser = new EventTarget();
   globalThis.document = Object.assign(new EventTarget(), { visibilityState: "visible" });
   globalThis.addEventListener = browser.addEventListener.bind(browser);
@@ -117,7 +117,7 @@ test("a browser that comes online connects at once, and one that goes offline sa
   });
   const server = await startServer(t);
   const proxy = await startProxy(t, server);
-  // With these waits, none comes to its end in this test.
+  // The waits are so long that none ends within this test.
   const carl = watched(t, proxy.url, { backoffMs: 1e9, maxBackoffMs: 1e9 });
   const { seq } = await carl.client.connect(1);
   browser.dispatchEvent(new Event("offline"));
@@ -148,7 +148,7 @@ test("the wait for the next try grows, within its bounds", async (t) => {
   const waits = carl.of("state").filter(({ state }) => state === "waiting").map(({ retryInMs }) => retryInMs);
   assert.ok(waits[0] <= 1 && waits[1] <= 2 && waits[2] <= 4 && waits[3] <= 8, `${waits}`);
   assert.ok(waits.every((wait) => wait <= 16), `${waits}`);
-  // Random, so neither always the same nor always short.
+  // The waits are random: they differ, and some are long.
   assert.ok(new Set(waits.slice(4)).size > 3 && Math.max(...waits) > 8, `${waits}`);
   const states = new Set(carl.of("state").map(({ state }) => state));
   assert.deepEqual([...states], ["connecting", "waiting"]);

@@ -1,4 +1,4 @@
-// Messages on their way: offline, over reloads, refused.
+// Unsent messages: offline, over reloads of the page, and refused.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,7 +6,7 @@ import { startProxy } from "./harness/proxy.mjs";
 import { startServer } from "./harness/server.mjs";
 import { prove, proveSent, watched } from "./harness/watch.mjs";
 
-/** What a browser's localStorage is, as far as the library asks. */
+/** The part of a browser's localStorage that the library uses. */
 class Storage {
   items = new Map();
   get length() {
@@ -61,7 +61,7 @@ test("unsent messages survive a reload, and are stored once", async (t) => {
   storage.setItem("somebody else's", "value");
   const before = watched(t, proxy.url, { storage });
   const { seq } = await before.client.connect(1);
-  // The first is stored, and its ack lost; the others never left.
+  // The first message is stored, but its ack is lost. The other messages were never sent.
   proxy.freeze("down");
   const texts = ["in doubt", "unsent", "unsent too"];
   const sent = texts.map((text) => before.client.send(1, text));
@@ -73,7 +73,7 @@ test("unsent messages survive a reload, and are stored once", async (t) => {
   for (const { stored } of [...sent, refused]) await assert.rejects(stored, { code: "closed" });
   assert.equal(storage.length, 5);
 
-  // Another user of the same browser has nothing to do with them.
+  // Another user of this browser does not get the unsent messages.
   const other = watched(t, server.url, { customerId: 3, storage });
   assert.deepEqual(other.client.outgoing(), []);
 
@@ -97,7 +97,7 @@ test("a failed message is kept over a reload, until it is sent again or discarde
   proxy.close();
   await waiting(before);
   const lost = ["first", "second"].map((text) => before.client.send(2, text));
-  // Refused for good: the user is in the chat no more, and cannot be in one that is gone.
+  // The chat is deleted, so the messages are refused without a retry.
   await server.ask("DELETE", "/chat/2");
   proxy.reopen();
   before.client.reconnect();
@@ -123,7 +123,7 @@ test("a failed message is sent again under its name", async (t) => {
   const server = await startServer(t, ["--max-frame-bytes", "2000"]);
   const carl = watched(t, server.url);
   const { seq } = await carl.client.connect(1);
-  // This server closes the socket over a message that others would take.
+  // This server has a lower frame limit, so it closes the socket after a message that is usually accepted.
   const big = carl.client.send(1, "x".repeat(3000));
   const next = carl.client.send(1, "after it");
   await assert.rejects(big.stored, { code: "too_large", closeCode: 1009 });
@@ -187,7 +187,7 @@ test("an edit waits for the connection, not for ever", async (t) => {
   proxy.reopen();
   carl.client.reconnect();
   assert.equal((await edit).content, "typo");
-  // One that has little patience, and so finds nobody.
+  // A client with a short request timeout, while the server is unreachable.
   proxy.close();
   const hasty = watched(t, proxy.url, { requestMs: 200 });
   hasty.client.connect(1);

@@ -1,4 +1,4 @@
-// Coming back: after a minute, after thousands of messages, to a chat that is not there any more.
+// Reconnection: after a short absence, after thousands of messages, and to a deleted chat.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,7 +6,7 @@ import { startProxy } from "./harness/proxy.mjs";
 import { many, startServer } from "./harness/server.mjs";
 import { prove, watched } from "./harness/watch.mjs";
 
-/** What others do while the client is away: new messages, edits and deletions, of these as of older ones. */
+/** Makes changes while the client is away: new messages, and edits and deletions of new and older ones. */
 async function meanwhile(server, count) {
   const ids = [1, 2, 3];
   await many(count, async (i) => ids.push((await server.say(1, `meanwhile ${i}`)).messageId));
@@ -40,7 +40,7 @@ test("a long absence is paged, and what happens meanwhile waits for its turn", a
   await carl.client.connect(1, { since: 0 });
   proxy.close();
   await meanwhile(server, 1300);
-  // Somebody goes on talking and editing while the pages are read.
+  // Other users keep sending and editing while the pages are read.
   let talking = true;
   const talk = many(16, async (i) => {
     while (talking) {
@@ -66,7 +66,7 @@ test("a long absence is paged although the line breaks again and again", async (
   const proxy = await startProxy(t, server);
   await meanwhile(server, 1300);
   const carl = watched(t, proxy.url, { maxBackoffMs: 20 });
-  // Enough for the socket and some of a page; then for more and more of them.
+  // The first cut allows the socket and part of a page. Each further cut allows more pages.
   for (let cut = 0; cut < 6; cut++) {
     proxy.cutAfter(5000 + 20_000 * cut);
     carl.client.connect(1, { since: 0 });

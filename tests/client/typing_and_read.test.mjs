@@ -41,7 +41,7 @@ test("what was read is told once, only forward, and also after a lost connection
   assert.deepEqual(sigmund.of("read"), [ids[1], ids[3]].map((messageId) => ({ chatId: 1, customerId: 1, messageId })));
   const chats = await server.ask("GET", "/user/1/chat");
   assert.equal(chats.find(({ chatId }) => chatId === 1).lastReadMessageId, ids[3]);
-  // What cannot be marked is told, once.
+  // A mark that is refused leads to one error event.
   carl.client.markRead(1, ids[3] + 1);
   assert.equal((await carl.next("error")).code, "message_not_found");
 });

@@ -39,7 +39,7 @@ async fn users_are_made_and_passwords_reset_beside_a_running_server(store: Store
         "{reset:?}"
     );
     reset.expect_success();
-    // On SQLite the server itself has ended it, and closes its sockets in that moment.
+    // On SQLite the server itself ends the session, and closes its sockets at once.
     if store == Store::Sqlite {
         assert_eq!(socket.closed().await, 4001);
     }
@@ -133,7 +133,7 @@ async fn the_control_socket_is_its_owners_alone_and_outlives_no_server() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    // Left behind by a server that was killed, it is made again by the next.
+    // A killed server leaves its control socket behind. The next server replaces it.
     server.kill().await;
     assert!(path.exists());
     let alone = database.command_with(&["create-user", "carl"], PASSWORD.as_bytes());
@@ -206,7 +206,7 @@ async fn the_control_socket_answers_whatever_is_sent() {
         let mut stream = UnixStream::connect(control_socket(&database))
             .await
             .unwrap();
-        // A server that has read enough may close while more is sent.
+        // The server may close the connection before it has read everything.
         let _ = stream.write_all(sent).await;
         let _ = stream.shutdown().await;
         let mut reply = String::new();
@@ -214,7 +214,7 @@ async fn the_control_socket_answers_whatever_is_sent() {
         let said = read.is_err() || reply.contains("does not know this command");
         assert!(said, "{reply}");
     }
-    // One that says nothing holds nobody up.
+    // A silent connection delays no other command.
     let _silent = UnixStream::connect(control_socket(&database))
         .await
         .unwrap();
@@ -236,7 +236,7 @@ async fn half_requests_hold_up_neither_commands_nor_a_stop() {
     }
     let made = database.command_with(&["create-user", "carl"], PASSWORD.as_bytes());
     made.await.expect_success();
-    // The server ends a half request that takes too long.
+    // The server closes a connection with an incomplete request after a while.
     let mut reply = Vec::new();
     let ended = halves[0].read_to_end(&mut reply);
     patiently("the end of a half request", ended).await.unwrap();

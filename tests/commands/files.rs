@@ -1,4 +1,5 @@
-//! The files that the server and the commands write: their owners, and what is in their place already.
+//! The files that the server and the commands write: their owners, their rights, and files that exist
+//! in their place.
 
 use super::serve;
 use rustix::fs::OFlags;
@@ -94,7 +95,7 @@ async fn an_export_replaces_no_folder_and_no_file_of_another_user(store: Store) 
     let refused = database.command(&["export", "folder"]).await;
     refused.expect_failure(&["neither a file nor a pipe"]);
 
-    // Root gives a file away; others have none of another user but the system's.
+    // Root can give a file to another user. Without root, a file of the system serves as a foreign file.
     let mut foreign = folder.join("foreign");
     fs::write(&foreign, "not yours").unwrap();
     if chown(&foreign, Some(65534), None).is_err() {
@@ -149,7 +150,7 @@ async fn a_file_that_cannot_be_read_is_named_with_the_reason() {
     let mut database = world(Store::Sqlite).await;
     let refused = database.command(&["import", "away.jsonl"]).await;
     refused.expect_failure(&["away.jsonl", "No such file"]);
-    // Root may read every file, so that the reason is another than missing rights.
+    // Root may read every file, so this test uses an invalid path in place of missing rights.
     database.url.push_str("/messaging.db");
     let refused = database.command(&["export"]).await;
     refused.expect_failure(&["cannot open the database", "Not a directory"]);
@@ -179,7 +180,7 @@ async fn an_export_that_is_not_read_gives_up(store: Store) {
     let words = ["export", "--stall-seconds", "1", "pipe"];
     let given_up = database.command(&words).await;
     given_up.expect_failure(&["the output was not read for 1 s"]);
-    // Open, so that the export begins; full, so that it cannot go on.
+    // The pipe has a reader, so that the export begins, and is full, so that the export cannot go on.
     let mut full = OpenOptions::new()
         .read(true)
         .write(true)
@@ -189,6 +190,6 @@ async fn an_export_that_is_not_read_gives_up(store: Store) {
     while full.write(&[b'x'; 4096]).is_ok() {}
     let given_up = database.command(&words).await;
     given_up.expect_failure(&["the output was not read for 1 s"]);
-    // The database is free: a write is taken, and everything can be read.
+    // The database is not locked: another export succeeds.
     database.export().await;
 }

@@ -1,10 +1,10 @@
-//! Open mode on loopback is for callers of one machine: a proxy on it brings others.
+//! Open mode on loopback is for callers on one machine. A proxy on that machine would admit others.
 
 use reqwest::Method;
 use serde_json::json;
 use testkit::{Server, Store, apply, both_stores, rstest};
 
-/// A header of each kind, as proxies add them.
+/// One header of each kind that proxies add.
 const ADDED: [(&str, &str); 9] = [
     ("x-forwarded-for", "198.51.100.1"),
     ("x-forwarded-host", "chat.example"),
@@ -17,7 +17,7 @@ const ADDED: [(&str, &str); 9] = [
     ("via", "1.1 Caddy"),
 ];
 
-/// The answers to requests of several kinds with such a header.
+/// Sends requests of several kinds with this header. Returns the answers.
 async fn ask(server: &Server, (name, value): (&str, &str)) -> Vec<testkit::Reply> {
     let client = server.client();
     let mut replies = Vec::new();
@@ -38,7 +38,7 @@ async fn ask(server: &Server, (name, value): (&str, &str)) -> Vec<testkit::Reply
 
 #[apply(both_stores)]
 async fn a_request_through_a_proxy_is_refused_in_open_mode(store: Store) {
-    // Naming the proxy says who is believed about clients, not that clients are.
+    // `--trusted-proxies` makes the addresses in a proxy's headers trusted. It does not admit its requests.
     for flags in [&[][..], &["--trusted-proxies=127.0.0.1"]] {
         let server = Server::start_with(store, flags).await;
         for added in ADDED {

@@ -1,4 +1,4 @@
-//! A move from open to required mode: passwords that were chosen where anything was allowed.
+//! A move from open to required mode: weak passwords that open mode accepted.
 
 use serde_json::json;
 use testkit::{
@@ -6,7 +6,7 @@ use testkit::{
 };
 
 const REQUIRED: [&str; 2] = ["--auth=required", "--rate-limit=off"];
-/// Too short, and long enough but the first that is tried.
+/// Users and passwords: one password is too short, the other is on the list of common passwords.
 const WEAK: [(&str, &str); 2] = [("carl", "secret"), ("sigmund", "password1")];
 const BETTER: &str = "Zug um halb neun";
 
@@ -18,7 +18,7 @@ async fn log_in(client: &Client, name: &str, password: &str, new: Option<&str>) 
     client.post("/login", body).await
 }
 
-/// A database of open mode with users whose passwords are weak, and gustav, whose is not.
+/// A database of open mode with the users of `WEAK`, and gustav, who has a strong password.
 async fn begun_in_open_mode(store: Store) -> Database {
     let server = Server::start(store).await;
     let client = server.client();
@@ -40,7 +40,7 @@ async fn a_weak_password_is_changed_at_the_first_login(store: Store) {
         let body = body.expect_error(403, "password_change_required");
         let told = body["error"].as_str().unwrap_or_default();
         assert!(told.contains("newPassword"), "{told}");
-        // Who does not know the password learns nothing, and changes nothing.
+        // A login with a wrong password does not reveal that the password is weak, and changes nothing.
         for new in [None, Some(BETTER)] {
             let reply = log_in(&client, name, "no idea at all", new).await;
             reply.expect_error(401, "unauthorized");

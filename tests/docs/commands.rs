@@ -227,15 +227,14 @@ impl Offers {
         Ok(())
     }
 
-    /// Each part of a filter is a module of the binary, a function in it, or a store.
+    /// Checks that each part of a filter is a module of the test binary or a function in it.
     fn test(&self, folder: &str, filter: &str) -> Result<(), String> {
         let folder = self.root.join(folder);
         let sources = sources(&folder).concat();
         for part in filter.split("::").filter(|part| !part.is_empty()) {
-            let is_store = matches!(part, "on_sqlite" | "on_postgres");
             let is_module = sources.contains(&format!("mod {part};"));
             let is_function = sources.contains(&format!("fn {part}("));
-            if !is_store && !is_module && !is_function {
+            if !is_module && !is_function {
                 return Err(format!("{filter}: no test has {part} in its name"));
             }
         }

@@ -1,4 +1,5 @@
-//! People who send without a pause, each message under a name of its own until it is acknowledged.
+//! Senders that send without a pause. Each repeats a message with its idempotency key until it is
+//! acknowledged.
 
 use serde_json::{Value, json};
 use std::{
@@ -11,20 +12,20 @@ use std::{
 use testkit::{Client, history, number};
 use tokio::{sync::watch, task::JoinHandle};
 
-/// What was acknowledged: the number in the chat, by the sender's own name of the message.
+/// The acknowledged messages: `seq` by idempotency key.
 type Acked = Arc<Mutex<BTreeMap<String, i64>>>;
 
-/// Senders at work.
+/// Running senders.
 pub struct Load {
     acked: Acked,
-    /// How many acknowledgements each of them has got.
+    /// The number of acknowledgements that each sender has received.
     counts: Vec<watch::Receiver<usize>>,
     stop: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Load {
-    /// Sends to the chat by each of these clients.
+    /// Starts a sender for each of these clients.
     pub fn start(clients: &[Client], user: i64, chat: i64) -> Self {
         let (acked, stop) = (Acked::default(), Arc::new(AtomicBool::new(false)));
         let (mut counts, mut tasks) = (Vec::new(), Vec::new());
@@ -46,7 +47,7 @@ impl Load {
         }
     }
 
-    /// Waits until each sender has got so many more acknowledgements.
+    /// Waits until each sender has received `more` further acknowledgements.
     pub async fn goes_on(&mut self, more: usize) {
         for count in &mut self.counts {
             let target = *count.borrow() + more;
@@ -57,7 +58,7 @@ impl Load {
         }
     }
 
-    /// Ends the senders, and holds what they were told against what is stored.
+    /// Ends the senders, and compares their acknowledgements with the stored messages.
     pub async fn stop(self, client: &Client, chat: i64) {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
@@ -121,7 +122,7 @@ impl Sender {
     }
 }
 
-/// Whatever happens to the database, a caller hears that it may try again.
+/// Checks that a failure of the database is answered with 503 `unavailable`, which a caller may retry.
 fn assert_passing(status: u16, error: &Value) {
     let told = (status, error["code"].as_str());
     assert_eq!(told, (503, Some("unavailable")), "{error}");

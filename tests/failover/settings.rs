@@ -1,4 +1,4 @@
-//! Defaults of a database that a server must not take over, or cannot work with.
+//! Default settings of a database that the server overrides, or with which it cannot work.
 
 use crate::load::Load;
 use serde_json::json;
@@ -23,8 +23,8 @@ async fn database_with(options: &str, default: Option<&str>) -> Database {
     }
 }
 
-/// Two servers write to one chat; every send is stored at once, whatever the database has as the
-/// default of its isolation.
+/// Two servers write to one chat. Every send is stored at the first try, with each isolation level as
+/// the default of the database.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn no_send_is_refused_for_the_isolation_of_the_database() {
@@ -53,8 +53,7 @@ async fn no_send_is_refused_for_the_isolation_of_the_database() {
     }
 }
 
-/// Every statement runs as it must, on its own and in a transaction of many, whatever the database
-/// has as defaults.
+/// Every statement works, on its own and in a transaction, with unusual defaults of the database.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn durability_and_isolation_are_asked_for() {
@@ -99,8 +98,8 @@ async fn a_database_that_cannot_hold_every_text_is_refused() {
     }
 }
 
-/// An operator makes the database read-only and cuts the sessions, as where the address of a primary
-/// leads to a standby for a while. Sessions that were opened meanwhile stay read-only afterwards.
+/// An operator makes the database read-only and ends the sessions, as if the address of the primary led
+/// to a standby for a while. Sessions opened in that time stay read-only afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_database_that_is_read_only_for_a_while_needs_no_restart() {

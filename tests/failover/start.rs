@@ -1,4 +1,4 @@
-//! A Postgres that is not up yet when the server starts, and one that will not be by itself.
+//! A Postgres that is not up yet when the server starts, and errors that waiting does not repair.
 
 use std::time::{Duration, Instant};
 use testkit::{Database, Process, Store};
@@ -7,7 +7,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Within this a start that cannot succeed has ended: far less than it would wait.
+/// The time within which a start that cannot succeed must end. The default wait for a database is far longer.
 const AT_ONCE: Duration = Duration::from_secs(20);
 
 fn port_of(url: &str) -> u16 {
@@ -49,7 +49,7 @@ async fn a_postgres_that_is_not_up_yet_is_waited_for() {
     let lines = process.said.matches("Postgres cannot be used yet").count();
     assert_eq!(lines, 2, "a line each time: {}", process.said);
     process.client().get("/health/ready").await.expect(200);
-    // A command has somebody who waits for its answer.
+    // A command fails at once: a person waits for its answer.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let away = listener.local_addr().expect("an address").port();
     drop(listener);
@@ -83,7 +83,7 @@ async fn a_postgres_that_does_not_come_ends_the_start() {
     assert!(!complaint.contains("hunter2"), "{complaint}");
 }
 
-/// Starts the server where it must refuse to at once, and must say these words.
+/// Checks that the server refuses to start at once, with these words in its error.
 pub(crate) async fn refused_at_once(url: &str, words: &[&str]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let settings = [("DATABASE_URL", url), ("PORT", "0")];

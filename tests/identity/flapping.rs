@@ -1,4 +1,4 @@
-//! Sockets that come and go, and frames that are no messages.
+//! Rate limits of sockets that join and leave repeatedly, and of frames other than messages.
 
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -10,7 +10,7 @@ const FAST: [&str; 3] = [
     "--messages-per-second=1000",
 ];
 
-/// Passages of a user among frames: how many came, how many went.
+/// Returns how many `join` and how many `leave` frames of the user there are.
 fn passages(frames: &[Value], user: i64) -> (usize, usize) {
     let count = |kind: &str| {
         let of_kind = frames.iter().filter(|frame| frame["type"] == kind);
@@ -38,7 +38,7 @@ async fn who_comes_and_goes_again_and_again_is_told_of_seldom(store: Store) {
     assert!(went <= 5 + seconds + 1, "{went} in {seconds} s");
     assert!(went < TIMES || seconds > 30, "{went}");
     assert!(came == went + 1 || came == went, "{came} and {went}");
-    // Who is back by then never left; who is not, did.
+    // The rate limit dropped notices, but the list of online users is right.
     let mut newcomer = room.server.socket().await;
     let online = newcomer.enter(room.sigmund, room.chat).await["online"].clone();
     let names = online.as_array().expect("a list").iter();
@@ -51,7 +51,7 @@ async fn who_comes_and_goes_again_and_again_is_told_of_seldom(store: Store) {
     frames.extend(watcher.frames_until(left).await);
     let (came, went) = passages(&frames, room.carl);
     assert_eq!(came, went);
-    // The last one takes the chat along.
+    // The hub drops the chat after its last subscription.
     drop((watcher, newcomer, restless));
     let gone = async {
         while room.server.hub_stats().chats > 0 {
@@ -62,7 +62,7 @@ async fn who_comes_and_goes_again_and_again_is_told_of_seldom(store: Store) {
     room.close().await;
 }
 
-/// Sends frames of a kind until one is refused as too fast; gives how many were not, and the refusal.
+/// Sends a frame repeatedly until it is refused as too fast. Returns how many were accepted, and the refusal.
 async fn until_too_fast(socket: &mut Socket, frame: &Value) -> (usize, Value) {
     for sent in 0..1000 {
         let mut frame = frame.clone();
@@ -102,7 +102,7 @@ async fn connecting_is_paced_like_messages(store: Store) {
     let (done, refusal) = until_too_fast(&mut socket, &connect).await;
     assert!(done <= 20 + begin.elapsed().as_secs() as usize, "{done}");
     tells_when(&refusal);
-    // On a new socket, too; messages and other users have paces of their own.
+    // The limit holds on a new socket too. Messages and other users have limits of their own.
     let mut other = room.server.socket().await;
     let connect = json!({ "type": "connect-chat",
         "content": { "chatId": room.chat, "customerId": room.carl } });
@@ -136,7 +136,7 @@ async fn frames_that_are_no_messages_are_paced_over_all_sockets(store: Store) {
         assert!(done < 10, "{done} of {frame}");
         tells_when(&refusal);
     }
-    // Messages and others have their own; and one may always leave.
+    // Messages and other users have limits of their own. Leaving is always allowed.
     other.say(room.chat, "I can write.").await;
     calm.ask("mark-read", content).await;
     other.ask("leave-chat", json!(room.chat)).await;

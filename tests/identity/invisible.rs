@@ -1,4 +1,4 @@
-//! What nobody can see is no name and no message.
+//! Text without a visible character is refused as a name and as a message.
 
 use serde_json::json;
 use testkit::{PASSWORD, Room, Store, apply, both_stores, rstest};
@@ -15,7 +15,7 @@ const INVISIBLE: [&str; 9] = [
     "\u{e0061}\u{e007f}",
     "\u{fe0f}\u{34f}\u{ad}",
 ];
-/// Controls, ends of lines, and what changes the direction of what follows.
+/// Control characters, line separators, and characters that change the direction of the text after them.
 const UNRULY: [&str; 8] = [
     "a\u{7}b",
     "a\nb",
@@ -27,7 +27,7 @@ const UNRULY: [&str; 8] = [
     "a\u{61c}b",
 ];
 
-/// That nobody and no chat gets such a name.
+/// Checks that this name is refused for users and for chats, at creation and at renaming.
 async fn refused_as_a_name(room: &Room, name: &str) {
     let (user, chat) = (
         format!("/user/{}", room.carl),

@@ -1,10 +1,11 @@
-//! Names that look alike are one name.
+//! A user name that looks like a taken one is refused.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use testkit::{PASSWORD, Server, Store, apply, both_stores, rstest};
 
-/// `carl` in letters of other scripts, other cases, with what nobody sees, and with what looks like an l.
+/// `carl` in other cases, in letters of other scripts, with invisible characters, and with a letter that
+/// looks like an l.
 const LIKE_CARL: [&str; 9] = [
     "CARL",
     "Carl",
@@ -34,7 +35,7 @@ async fn a_name_that_looks_like_another_is_taken(store: Store) {
         let reply = client.put(&path, json!({ "username": name })).await;
         reply.expect_error(409, "username_taken");
     }
-    // In capitals that two scripts share, and of other lengths.
+    // Capitals that two scripts share, and a look-alike of another length.
     client.new_user("Tom").await;
     for name in ["\u{422}om", "\u{422}\u{41e}\u{41c}", "Torn", "TOM"] {
         let reply = client.post("/user", sign_up(name)).await;
@@ -43,7 +44,7 @@ async fn a_name_that_looks_like_another_is_taken(store: Store) {
     for name in ["karl", "cärl", "carla", "car", "ca rl", "Карл", "カール"] {
         client.post("/user", sign_up(name)).await.expect(201);
     }
-    // Chats may share a name, in whatever form.
+    // Two chats may have equal or look-alike names.
     client.new_chat("general").await;
     client.new_chat("GENERAL").await;
 }

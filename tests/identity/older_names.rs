@@ -1,10 +1,11 @@
-//! Names from before names that look alike were one name, and those of an older server beside this one.
+//! User names that an older version stored, before names that look alike were refused, and names that
+//! an older server beside this one stores.
 
 use argon2::{Argon2, PasswordHasher};
 use serde_json::json;
 use testkit::{Database, PASSWORD, Server, Store, apply, both_stores, rstest};
 
-/// A user as an older version stores them.
+/// Stores a user as an older version does, without the checks of names.
 async fn store_older(database: &Database, name: &str) {
     let hash = Argon2::default().hash_password(PASSWORD.as_bytes());
     let hash = hash.expect("a hash").to_string();
@@ -19,7 +20,7 @@ async fn store_older(database: &Database, name: &str) {
 #[apply(both_stores)]
 async fn older_names_stay_and_hold_their_place(store: Store) {
     let server = Server::start_required(store).await;
-    // The last three are such as nobody may choose today.
+    // A sign-up today is refused with each of the last three names.
     let names = [
         "carl",
         "CARL",

@@ -320,7 +320,7 @@ fn every_task_is_watched() {
     }
 }
 
-/// File, source, and what is wrong with it.
+/// One case a line: file, source, and the violation to be found.
 const WRONG: &str = r##"
 hub/mod.rs         | use crate::service::Feed;                                | service::Feed
 hub/mod.rs         | use crate::{model::{UserId}, service::{self, Feed}};     | service

@@ -1,9 +1,9 @@
-//! A user's list of chats in pages, while chats are deleted, left and written to; and what is unread.
+//! The pages of a user's chat list, while chats are deleted, left and written to, and the unread counts.
 
 use serde_json::{Value, json};
 use testkit::{Client, Reply, Server, Store, apply, both_stores, number, rstest};
 
-/// A server, a user, and chats of the user, of which each but the first has a message.
+/// A server, a user, and chats of the user. Each chat but the first has a message.
 async fn world(store: Store, chats: usize) -> (Server, Client, i64, Vec<i64>) {
     let server = Server::start(store).await;
     let client = server.client();
@@ -21,7 +21,7 @@ async fn world(store: Store, chats: usize) -> (Server, Client, i64, Vec<i64>) {
     (server, client, carl, ids)
 }
 
-/// The path of the next page. None where this one is the last.
+/// Returns the path of the next page, or `None` if this page is the last.
 fn next(reply: &Reply) -> Option<String> {
     let link = reply.headers.get("link")?.to_str().expect("a text");
     let path = link.strip_prefix('<').and_then(|rest| rest.split_once('>'));
@@ -35,7 +35,8 @@ fn chats(page: &Value) -> Vec<i64> {
     rows.iter().map(|row| number(row, "chatId")).collect()
 }
 
-/// Reads the first page, lets something happen, and reads the others.
+/// Reads the first page, calls `event` with its chats, and reads the further pages. Returns the chats of
+/// the first page and the chats of the further pages.
 async fn pages_around(
     client: &Client,
     user: i64,

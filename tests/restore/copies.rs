@@ -1,4 +1,4 @@
-//! Copies of a database, made by other programs, that are put in its place.
+//! Backups made by the tools of the database and restored in its place.
 
 use crate::epoch;
 use std::{
@@ -17,7 +17,7 @@ pub enum Backup {
 }
 
 impl Backup {
-    /// Of a database without a server.
+    /// Makes a backup of a database on which no server runs.
     pub async fn of(database: &Database) -> Self {
         let folder = database.folder.path();
         let Some(file) = file_of(database) else {
@@ -31,7 +31,7 @@ impl Backup {
         Self::File(copy)
     }
 
-    /// Puts it in the place of the database.
+    /// Replaces the database with this backup.
     pub async fn restore(&self, database: &Database) {
         match self {
             Self::File(copy) => {
@@ -59,7 +59,7 @@ async fn run(program: &str, args: &[&str]) {
     assert!(output.status.success(), "{program}: {errors}");
 }
 
-/// A database whose file is in a folder of this name.
+/// Returns the database with a URL that names a file in this folder.
 fn in_folder(database: Database, name: &str) -> Database {
     let file = database.folder.path().join(name).join("messaging.db");
     Database {
@@ -68,8 +68,8 @@ fn in_folder(database: Database, name: &str) -> Database {
     }
 }
 
-/// A server with a chat of some messages, in a folder called `old`: its database once it has stopped,
-/// its epoch, and the ids of a user and the chat.
+/// Starts a server in a folder called `old`, sends messages to a chat, and stops the server. Returns the
+/// database, its epoch, the id of the user and the id of the chat.
 async fn stopped() -> (Database, String, i64, i64) {
     let database = in_folder(Database::new(Store::Sqlite).await, "old");
     let server = Server::start_on(database, &[]).await;
@@ -131,7 +131,7 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// What a crash leaves is behind by seconds at most, and no copy.
+/// A database after a crash is at most seconds behind, and is not taken for a restored copy.
 #[tokio::test]
 async fn a_crash_is_no_restore() {
     let room = Room::open(Store::Sqlite).await;

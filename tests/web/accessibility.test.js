@@ -1,5 +1,5 @@
-// Use by keyboard alone, in small windows, with reduced motion, with text of every kind, and messages
-// that fail.
+// Use by keyboard only, in small windows, with reduced motion, with text of every kind, and with failed
+// messages.
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
@@ -22,14 +22,14 @@ afterEach(() => server.stop());
 
 after(() => browser?.close());
 
-/** The page, as it begins. */
+/** Opens the page. */
 async function visit(t, options) {
   const page = await visitor(browser, server.url, options);
   t.after(() => page.context().close());
   return page;
 }
 
-/** Ada at the page, with this chat open. */
+/** Opens the page as Ada, and this chat in it. */
 async function ada(t, title, options) {
   const page = await visit(t, options);
   await pick(page, "Ada");
@@ -49,7 +49,7 @@ test("the keyboard is enough", async (t) => {
   await saying(page, "See you there.").waitFor();
   await focused(page, "#composer");
 
-  // From the text to the messages, through them, and back.
+  // Moves the focus from the text field to the messages, through them, and back.
   await page.keyboard.type("By keys alone.");
   await press("Enter");
   await saying(page, "By keys alone.").getByText("Sent").waitFor();
@@ -104,7 +104,7 @@ test("who clicks and types, writes", async (t) => {
   page.expectClean();
 });
 
-// 320 pixels are what is left of 1280 at 400 %.
+// A window of 1280 pixels has 320 CSS pixels at a zoom of 400 %.
 for (const [name, viewport] of Object.entries({ "320 pixels": { width: 320, height: 640 }, "200 %": { width: 640, height: 400 } })) {
   test(`nothing is out of reach at ${name}`, async (t) => {
     const long = await server.chat("Wherever the name of a chat would end, this one goes on ".repeat(3).trim(), world.users.Ada);
@@ -148,7 +148,7 @@ test("text of every kind is shown as it was written", async (t) => {
   await write(page, "👩‍👩‍👧‍👦🇺🇳");
   await page.locator(".said.large").waitFor();
   await write(page, "שלום, Ada 👋");
-  // Confirmed: from then on the row stays as it is.
+  // After its confirmation the row does not change.
   await saying(page, "שלום").getByText("Sent").waitFor();
   const hebrew = saying(page, "שלום").locator(".said");
   assert.equal(await hebrew.evaluate((said) => getComputedStyle(said).direction), "rtl");
@@ -177,7 +177,7 @@ test("the box for writing grows with its text, and shrinks again", async (t) => 
 });
 
 test("nothing moves where one wants calm", async (t) => {
-  // In one go: what moves is soon over.
+  // The click and the query run in one call, because the animation ends soon.
   const moving = (page) => page.getByRole("button", { name: "New chat" }).evaluate((button) => {
     button.click();
     return document.getAnimations().length;
@@ -204,7 +204,7 @@ test("a finger hits what it sees", async (t) => {
   }
   await mine.getByRole("button", { name: "Edit" }).tap();
   await page.getByText("Editing a message").waitFor();
-  // Smaller, and a phone would zoom into it.
+  // A phone zooms into a text field with a smaller font.
   assert.equal(await page.locator("#composer").evaluate((area) => getComputedStyle(area).fontSize), "16px");
   page.expectClean();
 });

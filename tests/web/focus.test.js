@@ -1,5 +1,5 @@
-// Focus and reading position: after a dialog, at the first unread message, in a chat that goes, on the
-// way back, after a paste; and the reference at /docs.
+// Focus and reading position: after a dialog, at the first unread message, in a deleted chat, on the way
+// back, after a paste. Also the reference at /docs.
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
@@ -21,7 +21,7 @@ afterEach(() => server.stop());
 
 after(() => browser?.close());
 
-/** The page as Ada sees it. */
+/** Opens the page as Ada. */
 async function ada(t, options) {
   const page = await visitor(browser, server.url, options);
   t.after(() => page.context().close());
@@ -32,7 +32,7 @@ async function ada(t, options) {
 const row = (page, name) => page.locator(".chats a", { hasText: name });
 const value = (page) => page.locator("#composer").inputValue();
 
-/** What the server says of Ada's only chat. */
+/** Returns the unread count and the read position of Ada's only chat, as the server has them. */
 async function standing() {
   const [chat] = await server.ask("GET", `/user/${users.ada.customerId}/chat`);
   return { unread: chat.unread, read: chat.lastReadMessageId };
@@ -93,7 +93,7 @@ for (const many of [30, 130]) {
       const [line, view] = [document.querySelector(".divider"), document.querySelector(".scroller")];
       return line && Math.abs(line.getBoundingClientRect().top - view.getBoundingClientRect().top) < 100;
     });
-    // The mark is told, for what is in sight and no more.
+    // The page marks only the messages in view as read.
     let now = await standing();
     while (now.read === null) now = await standing();
     const seen = sent.findIndex((one) => one.messageId === now.read);
@@ -150,7 +150,7 @@ test("a chat that another takes away does not go without a word", async (t) => {
   await toast.filter({ hasText: "You are no longer a member of Closed" }).waitFor();
   await toast.waitFor({ state: "detached" });
 
-  // What one does oneself needs no word.
+  // The page shows no notice about the user's own deletion.
   await row(page, "My own").click();
   await page.getByRole("button", { name: "Delete chat" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Delete chat" }).click();
@@ -179,7 +179,7 @@ test("back is back: by the page's arrow and by the phone's button", async (t) =>
   await page.goBack();
   assert.equal(page.url(), "about:blank");
 
-  // Opened by its address, a chat leads back to the list too.
+  // A chat that was opened by its address leads back to the list too.
   await page.goto(`${server.url}/#/chat/1`);
   await shown("One");
   await page.getByRole("button", { name: "All chats" }).tap();

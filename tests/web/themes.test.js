@@ -1,4 +1,4 @@
-// Every view in both themes and two sizes: pictures in target/web/, and no grave finding of axe-core.
+// Every view in both themes and two sizes: a picture in target/web/, and no serious finding of axe-core.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
@@ -23,7 +23,7 @@ for (const colorScheme of ["light", "dark"]) {
       server = await Server.start();
       t.after(() => server.stop());
       const world = await furnish(server);
-      // The small one is touched, not pointed at.
+      // The small window has a touch screen and no mouse.
       const touch = viewport === SMALL;
       const page = await visitor(browser, server.url, { colorScheme, viewport, hasTouch: touch, isMobile: touch });
       await tour(page, world, `${viewport.width}-${colorScheme}`, touch);
@@ -98,7 +98,7 @@ async function tour(page, { users, chats }, name, small) {
   await away();
   await chat("Rehearsal").click();
   await saying(page, "See you there.").waitFor();
-  // The server refuses this character; what is refused can be tried again or given up.
+  // The server refuses this character. A refused message can be retried or discarded.
   await page.locator("#composer").evaluate((area) => {
     area.value = "Sealed\u0000 letter";
     area.dispatchEvent(new Event("input"));

@@ -19,7 +19,7 @@ after(async () => {
 
 let broken = false;
 
-/** The steps build on each other: one that fails ends the story. */
+/** Runs a step of the test. The steps build on each other, so a failed step ends the test. */
 function step(t, name, act) {
   return t.test(name, async () => {
     if (broken) throw new Error("a step before this one failed");
@@ -49,7 +49,7 @@ test("the whole story", async (t) => {
     await dialog(ada).getByRole("combobox").fill("bo");
     await dialog(ada).getByRole("combobox").press("Enter");
     await ada.locator(".people li", { hasText: "Bo" }).waitFor();
-    // Bo did nothing: the chat comes to the list by itself.
+    // The chat appears in Bo's list without an action of Bo.
     await row(bo, "Rehearsal").click();
     await bo.getByText("2 people, 2 online").waitFor();
     await ada.getByText("2 people, 2 online").waitFor();
@@ -57,7 +57,7 @@ test("the whole story", async (t) => {
   });
 
   await step(t, "messages go both ways, with their state", async () => {
-    // It is shown for some seconds only: the waiting begins before.
+    // The notice is shown for a few seconds only, so the wait begins before.
     await Promise.all([ada.getByText("Bo is typing…").waitFor(), bo.locator("#composer").pressSequentially("Is the sco")]);
     await bo.locator("#composer").pressSequentially("re here?");
     await bo.locator("#composer").press("Enter");

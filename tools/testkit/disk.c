@@ -18,7 +18,7 @@
  *          the end of the path
  *
  * The first matching rule with a SKIP or COUNT above zero decides. Each matching call lowers the
- * number in place, with leading zeros, so that the file also shows what is left of each rule. All
+ * number in place, with leading zeros, so that the file also shows the rest of each rule. All
  * processes that share the file share its numbers. The program must be able to write the file. A
  * failing call does nothing else: nothing is written, truncated or removed.
  *

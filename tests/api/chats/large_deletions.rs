@@ -1,4 +1,4 @@
-//! Deletion of chats and users with very many messages: they go, and other requests do not wait.
+//! Deletion of chats and users with very many messages. Other requests do not wait for it.
 
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -6,9 +6,9 @@ use testkit::{
     Client, Database, Process, Room, Server, Socket, Store, apply, both_stores, number, rstest,
 };
 
-/// What was rolled back after two seconds when one statement had to delete it.
+/// A number of messages that one statement cannot delete within two seconds, the limit of a commit.
 const VERY_MANY: i64 = 300_000;
-/// Far over what a message takes, under what a single statement over so many would.
+/// The most that a send may take: far more than it needs, and less than one statement over `VERY_MANY` rows.
 const AT_MOST: Duration = Duration::from_millis(1500);
 
 async fn rows(database: &Database, chat: i64) -> i64 {
@@ -17,7 +17,7 @@ async fn rows(database: &Database, chat: i64) -> i64 {
     database.number(messages).await + database.number(row).await
 }
 
-/// Goes on talking until something is so; gives the longest that a message took.
+/// Sends messages until `is_over` is true. Returns the longest time that a send took.
 async fn talk_until<F: Future<Output = bool>>(
     talker: &mut Socket,
     chat: i64,
@@ -66,7 +66,7 @@ async fn nothing_of_a_deleted_chat_is_there_while_it_is_swept_away(store: Store)
         (&room.client, &room.server.database, room.chat, room.carl);
     let mut socket = room.enter(carl).await;
     let message = number(&room.say("one").await, "messageId");
-    // As the deletion leaves it, without the sweeping, which is told only by the server itself.
+    // Marks the chat as deleted, as the deletion does. Only the server itself starts the removal of the rows.
     let mark = "UPDATE chat SET deleted_at = '2026-01-01T00:00:00.000000+00:00' WHERE chat_id =";
     database.execute(format!("{mark} {chat}")).await;
 
@@ -123,11 +123,11 @@ async fn nothing_of_a_deleted_chat_is_there_while_it_is_swept_away(store: Store)
     other
         .refused("connect-chat", connect, "chat_not_found")
         .await;
-    // Whoever was in it is told so, as by another server's deletion.
+    // Connected sockets are notified, as after a deletion by another server.
     let told = socket.until("delete-chat").await;
     assert_eq!(told["content"], chat);
 
-    // The next start sweeps it away.
+    // The next start removes the rows.
     let server = Server::start_on(room.server.stop().await, &[]).await;
     let client = server.client();
     let other = client.new_chat("other").await;
@@ -139,7 +139,7 @@ async fn nothing_of_a_deleted_chat_is_there_while_it_is_swept_away(store: Store)
     server.stop().await;
 }
 
-/// A process on a database, and somebody who talks in a chat of it.
+/// Starts a server process on a database. Returns the process and a client of it.
 async fn process(database: &Database) -> (Process, Client) {
     let settings = [
         ("DATABASE_URL", database.url.as_str()),

@@ -18,7 +18,7 @@ async fn a_new_chat_is_answered_whole_and_found_at_its_location(store: Store) {
     assert_now(&chat["createdAt"]);
     assert_eq!(location, format!("/chat/{}", chat["chatId"]));
     assert_eq!(client.get(&location).await.expect(200), chat);
-    // Nobody is signed in, so nobody is its admin.
+    // The request names no user in open mode, so the chat has no members and no admin.
     assert_eq!(client.list("/user/chat/1").await.len(), 0);
 }
 
@@ -156,7 +156,7 @@ async fn a_deleted_chats_members_and_messages_go_and_its_users_stay(store: Store
     assert_eq!(client.list(&format!("/chat/{other}/message")).await, [kept]);
 }
 
-/// Makes the user a member who has said something; gives the message.
+/// Makes the user a member and sends a message as the user. Returns the message.
 async fn in_chat(client: &Client, user: i64, chat: i64) -> Value {
     client
         .put(&format!("/chat/{chat}/user/{user}"), json!({}))

@@ -56,7 +56,7 @@ async fn on_a_copy_everything_goes_on(#[case] store: Store) {
     let server = serve(&first, &[]).await;
     let sample = SampleData::create(&server).await;
     let SampleData { carl, chat, .. } = sample;
-    // The last ids were given to what is gone again: they are not given twice all the same.
+    // The rows with the last ids are deleted. An import must not assign these ids a second time.
     let client = server.client();
     let last_user = client.new_user("last").await;
     let last_chat = client.new_chat("last").await;
@@ -160,7 +160,7 @@ async fn an_import_that_is_killed_can_be_run_again(#[case] store: Store) {
     let chat = client.new_chat("general").await;
     let mut socket = server.socket().await;
     socket.enter(carl, chat).await;
-    // Several statements' worth, and far more than the pipe to the import holds.
+    // Enough rows for several statements, and far more than the pipe to the import holds.
     let texts: Vec<String> = (0..1500)
         .map(|n| format!("{n} {}", "x".repeat(3000)))
         .collect();

@@ -4,7 +4,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use testkit::{Client, Cluster, Process, Socket, passing, patiently, until_link};
 
-/// Asks a node until those are online, and nobody else; the one who asks is among them.
+/// Queries a node until exactly these users are online. `asking` is one of them.
 async fn until_online(cluster: &Cluster, node: usize, asking: i64, mut users: Vec<i64>) {
     users.sort_unstable();
     patiently(&format!("{users:?} to be online"), async {
@@ -15,7 +15,7 @@ async fn until_online(cluster: &Cluster, node: usize, asking: i64, mut users: Ve
     .await;
 }
 
-/// Waits for this passing frame, over others.
+/// Waits for this ephemeral frame. Skips other frames.
 async fn until_passing(socket: &mut Socket, kind: &str, name: &str, user: i64, chat: i64) {
     let expected = passing(kind, name, user, chat);
     socket.frames_until(|frame| *frame == expected).await;
@@ -194,11 +194,11 @@ async fn a_new_name_is_seen_on_every_node() {
     cluster.until_heard(0, &mut watcher).await;
     let mut socket = cluster.enter(0, carl).await;
     until_passing(&mut watcher, "join", "carl", carl, chat).await;
-    // Renamed on the node where carl is not connected.
+    // The rename goes to the node where carl is not connected.
     let renamed = json!({ "username": "karl" });
     let path = format!("/user/{carl}");
     cluster.client(1).put(&path, renamed).await.expect(200);
-    // Known on both nodes once the other has heard of it.
+    // Both nodes have the new name once the link has carried it.
     let online = json!({ "customerId": carl, "username": "karl" });
     for node in [0, 1] {
         let seen = Box::pin(async {

@@ -70,7 +70,7 @@ impl Fleet {
     }
 }
 
-/// Notes the changes of frames, each of which must follow the one before it.
+/// Sets `seen` to the last change of the frames. Checks that the changes follow each other without a gap.
 fn follow(seen: &mut i64, frames: &[Value]) {
     for seq in frames.iter().filter_map(change) {
         assert_eq!(seq, *seen + 1, "in order, without a hole, nothing twice");
@@ -112,7 +112,7 @@ async fn a_rolling_restart_loses_nothing() {
         follow(&mut seen, &before);
         let said = fleet.client(here).say(fleet.user, fleet.chat, "here").await;
         acked.insert(said["messageId"].as_i64());
-        // Told to stop while somebody writes through another node.
+        // The node stops while messages are sent through another node.
         let stopping = fleet.nodes[node].take().expect("a running node");
         let client = fleet.client(there);
         let (user, chat) = (fleet.user, fleet.chat);
@@ -145,7 +145,7 @@ async fn a_rolling_restart_loses_nothing() {
     fleet.stop().await;
 }
 
-/// Every text frame up to the close frame, and that one's code.
+/// Collects every text frame up to the close frame. Returns the code of the close frame.
 async fn read_to_the_end(socket: &mut Socket, frames: &mut Vec<Value>) -> u16 {
     use tokio_tungstenite::tungstenite::Message;
     patiently("the end of a socket", async {

@@ -1,5 +1,5 @@
-//! An end on one node is an end on every node: at once over the link, and without the link within
-//! the bound, by the comparison with the database.
+//! A deletion, removal or logout on one node takes effect on every node: at once over the link, and
+//! without the link within a bound, by the comparison with the database.
 
 use serde_json::json;
 use std::{
@@ -9,12 +9,12 @@ use std::{
 use testkit::{Cluster, until_link};
 use testkit::{Nats, Server, Store};
 
-/// With this nothing is compared with the database after the start: what comes, came over the link.
+/// Prevents comparisons with the database after the start, so that every effect comes over the link.
 const UNCOMPARED: &str = "--compare-seconds=3600";
-/// What anything takes at most without the link.
+/// The longest time until an effect on the other node without the link.
 const BOUND: Duration = Duration::from_secs(5);
 
-/// Demands that what was done before happens in time.
+/// Waits for an effect. Without the link, checks that it comes within `BOUND`.
 async fn in_time<T>(linked: bool, happens: impl Future<Output = T>) -> T {
     let done = Instant::now();
     let happened = happens.await;
@@ -23,8 +23,8 @@ async fn in_time<T>(linked: bool, happens: impl Future<Output = T>) -> T {
     happened
 }
 
-/// Two nodes whose link works, or does not any more; and which compare themselves with the database
-/// only where it does not.
+/// Starts two nodes. With `linked` their link works and they never compare themselves with the database.
+/// Without it the link is down and they compare.
 async fn cluster(linked: bool) -> Cluster {
     if linked {
         return Cluster::open_with(2, &[UNCOMPARED]).await;
@@ -88,7 +88,7 @@ async fn a_member_removed_on_another_node_hears_so_without_the_link() {
     remove_sigmund(&cluster).await;
     let left = in_time(false, sigmund.until("leave-chat")).await;
     assert_eq!(left["content"], cluster.chat);
-    // The others stay.
+    // The other users stay connected.
     assert!(carl.say(cluster.chat, "still here").await["seq"].is_i64());
     cluster.close().await;
 }
@@ -137,7 +137,7 @@ async fn a_session_ended_on_another_node_is_cut_off_without_the_link() {
     ended_session(false).await;
 }
 
-/// Two nodes where everyone signs in, and what links them, or does not any more.
+/// Starts two nodes in required mode and their NATS, which is stopped unless `linked`.
 async fn signed_in_nodes(linked: bool) -> (Nats, Server, Server) {
     let mut nats = Nats::start().await;
     let link = format!("--nats-url={}", nats.url());

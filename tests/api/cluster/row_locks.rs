@@ -1,5 +1,5 @@
-//! Locked rows. A server that stands still inside a transaction delays the chats of that
-//! transaction alone, and those for a bounded time.
+//! Locked rows. A server that is frozen inside a transaction delays only the chats of that transaction,
+//! and for a bounded time.
 
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use testkit::{Client, Person, Process, Room, Server, Store, patiently};
 use testkit::{Cluster, until_link};
 
-/// How long a sender waits at most for an answer, whatever it is.
+/// The longest time that a sender may wait for an answer, be it a success or an error.
 const ANSWERED: Duration = Duration::from_secs(5);
 
-/// Somebody with a transaction of their own.
+/// A connection outside of the server that holds a row lock in its transaction.
 struct Holder(PgConnection);
 
 impl Holder {
@@ -33,7 +33,7 @@ impl Holder {
     }
 }
 
-/// Waits until some other connection to the database is so, as `pg_stat_activity` has it.
+/// Waits until a row of `pg_stat_activity` for another connection satisfies this SQL condition.
 async fn until_another(url: &str, is: &str) {
     let mut connection = PgConnection::connect(url).await.expect("Postgres");
     let sql = format!(
@@ -55,7 +55,7 @@ async fn until_another(url: &str, is: &str) {
     .await;
 }
 
-/// Sends a message that may be refused as `unavailable`, within 5 s; tells whether it was stored.
+/// Sends a message. It must be stored or refused as `unavailable` within 5 s. Returns whether it was stored.
 async fn try_to_say(client: &Client, user: i64, chat: i64) -> bool {
     let begun = Instant::now();
     let body = json!({ "customerId": user, "content": "is this stored?" });
@@ -97,7 +97,7 @@ async fn a_locked_chat_is_refused_alone_and_recovers() {
         assert!(!stored, "nobody else writes to a locked chat");
         assert_eq!(said.len(), others.len());
     }
-    // Known to be locked: the others do not wait for it any more.
+    // The server knows that the chat is locked, so a send to it is refused without a wait.
     let begun = Instant::now();
     assert!(!try_to_say(client, carl, room.chat).await);
     assert!(
@@ -123,7 +123,7 @@ async fn a_server_that_is_frozen_in_a_transaction_gives_its_chats_back() {
     until_link(&frozen.client(), "up").await;
     let first = cluster.say(0, "to be answered").await;
     let holder = Holder::lock(&database.url, chat).await;
-    // An answer takes the long way: several statements in a transaction.
+    // A reply is stored in a transaction of several statements.
     let client = frozen.client();
     let body = json!({ "customerId": carl, "content": "hm", "replyTo": first["messageId"] });
     let path = format!("/chat/{chat}/message");

@@ -7,10 +7,10 @@ use testkit::{
     rstest,
 };
 
-/// So many messages that neither the buffers between server and client nor the chat's channel can
-/// hold them for a client that does not read.
+/// More messages than the buffers between server and client and the chat's channel can hold for a client
+/// that does not read.
 const MESSAGES: i64 = 2000;
-/// Messages that share a commit at most: few, so that there are many commits.
+/// The most messages in a commit: few, so that there are many commits.
 const AT_ONCE: usize = 5;
 
 fn long_text(n: i64) -> String {
@@ -34,7 +34,7 @@ async fn a_slow_reader_gets_every_change_once_and_in_order_and_delays_nobody(sto
     for texts in texts.chunks(AT_ONCE) {
         sender.say_all(chat, texts).await;
     }
-    // The others have everything while the slow one has not read a byte.
+    // The other sockets receive everything while the slow one has not read a byte.
     let expected: Vec<i64> = (1..=MESSAGES).collect();
     let quick = reading.await.expect("the quick reader");
     let seen: Vec<i64> = quick.iter().filter_map(change).collect();
@@ -75,7 +75,7 @@ async fn who_never_reads_is_closed_and_the_others_get_everything(store: Store) {
             carl.send(json!({ "type": "send-message", "content": content }))
                 .await;
             sent += 1;
-            // Each message comes back, in order, whatever the other does.
+            // The sender receives each of its messages in order, although the other socket does not read.
             let frames = carl.frames_until(|frame| change(frame).is_some()).await;
             assert_eq!(frames.last().and_then(change), Some(sent));
             if frames.iter().any(left) {
@@ -84,13 +84,13 @@ async fn who_never_reads_is_closed_and_the_others_get_everything(store: Store) {
         }
     };
     patiently("the server to give up on who never reads", sending).await;
-    // Its buffers are full, so that most often not even a close frame has got through.
+    // The buffers are full, so most often not even a close frame (1013) arrives. Then the code is 1006.
     let code = deaf.closed().await;
     assert!(matches!(code, 1013 | 1006), "{code}");
     room.close().await;
 }
 
-/// The most memory that a process has had, in bytes.
+/// Returns the peak of the resident memory of a process, in bytes.
 fn peak(process: &Process) -> i64 {
     let status = format!("/proc/{}/status", process.id());
     let status = std::fs::read_to_string(status).expect("the process's status");
@@ -101,12 +101,12 @@ fn peak(process: &Process) -> i64 {
         .expect("a size")
 }
 
-/// Sends so many of the longest messages, hundreds at a time: they share commits.
+/// Sends this many messages of the greatest length, 256 at a time, so that they share commits.
 async fn flood(client: &Client, user: i64, chat: i64, messages: usize) {
     let body = json!({ "customerId": user, "content": "x".repeat(16 * 1024) });
     let path = format!("/chat/{chat}/message");
     let sending = (0..messages).map(|_| async {
-        // A machine that is busy with other things may well refuse some of them.
+        // A busy machine may refuse some of them.
         while client.post(&path, body.clone()).await.status != 201 {}
     });
     let sent = stream::iter(sending).buffer_unordered(256);
@@ -115,13 +115,13 @@ async fn flood(client: &Client, user: i64, chat: i64, messages: usize) {
 
 #[apply(both_stores)]
 async fn long_messages_for_a_slow_reader_take_bounded_memory(store: Store) {
-    /// More than the 32 MiB of text that a chat keeps for a slow reader.
+    /// A number of messages with more text than the 32 MiB that a chat keeps for a slow reader.
     const FULL: usize = 2400;
-    /// Without the bound it would keep all of these too, 62 MiB.
+    /// Further messages. Without the bound the chat would keep all of these too: 62 MiB.
     const MORE: usize = 4000;
     const BOUND: i64 = 24 * 1024 * 1024;
     let database = Database::new(store).await;
-    // The allocator keeps what is free for a second, which is not what is measured here.
+    // Without these settings the allocator keeps freed memory for a second, which would count as used.
     let at_once = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0");
     let settings = [("DATABASE_URL", database.url.as_str()), at_once];
     let process = Process::start(database.folder.path(), &settings).await;

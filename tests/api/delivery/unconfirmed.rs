@@ -1,5 +1,5 @@
-//! Commits that are confirmed late: each is broadcast once it has happened, and a transaction that
-//! was given up takes nothing with it.
+//! Commits that are confirmed late. Each is broadcast once it has happened, and no later write is lost
+//! with an abandoned transaction.
 
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
@@ -20,7 +20,7 @@ async fn make_commits_linger(database: &Database) {
     connection.close().await.expect("a closed connection");
 }
 
-/// An empty database, a proxy before its Postgres, and its URL by the proxy.
+/// Returns an empty database, a proxy in front of its Postgres, and the database URL through the proxy.
 async fn proxied() -> (Database, Proxy, String) {
     let database = Database::new(Store::Postgres).await;
     let mut url = url::Url::parse(&database.url).expect("a URL");
@@ -30,7 +30,7 @@ async fn proxied() -> (Database, Proxy, String) {
     (database, proxy, url.into())
 }
 
-/// On Postgres alone: the embedded database commits in the server itself.
+/// Runs on Postgres only: the embedded database commits in the server itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_late_commit_is_told_although_other_chats_are_busy() {
@@ -66,13 +66,13 @@ async fn a_late_commit_is_told_although_other_chats_are_busy() {
     assert_eq!(again["messageId"], told["content"]["messageId"]);
 }
 
-/// An edit begins a transaction; its BEGIN arrives, the answer does not, and the server gives it up.
-/// Nobody may store anything inside it afterwards: it would be gone with it.
+/// An edit begins a transaction. BEGIN reaches Postgres, its answer is lost, and the server abandons the
+/// transaction. No later write may go into it, because its rollback would undo that write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn what_is_acknowledged_after_a_transaction_was_given_up_is_stored() {
     let (database, proxy, url) = proxied().await;
-    // Of two connections the writer has one: the next send goes over the one that was given up.
+    // The writer has one of the two connections, so the next send would use the abandoned one.
     let settings = [("DATABASE_URL", url.as_str()), ("DB_CONNECTIONS", "2")];
     let process = Process::start(database.folder.path(), &settings).await;
     let client = process.client();
@@ -104,7 +104,8 @@ async fn what_is_acknowledged_after_a_transaction_was_given_up_is_stored() {
     process.kill().await;
 }
 
-/// A part of a user's deletion is stored, the commit of another is not confirmed. Asking again completes it.
+/// One part of a user's deletion is stored, and the commit of another part is not confirmed. A second
+/// request completes the deletion.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_deletion_in_doubt_after_a_stored_part_is_completed_by_asking_again() {

@@ -1,5 +1,5 @@
-//! The OpenAPI document: complete, true, and shown by a page that loads nothing from elsewhere.
-//! Every other test checks its answers against it.
+//! The OpenAPI document is complete and true, and its page loads nothing from other servers. Every other
+//! test checks its answers against the document.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,8 +8,8 @@ use testkit::{
     Client, Operation, Process, Reply, Server, Store, apply, both_stores, operations, paths, rstest,
 };
 
-/// The paths that routers are given, as their sources write them. What is not written out are the
-/// files of the page.
+/// Returns the paths of the routes, as literals in the sources of the routers. The routes of the page's
+/// files are left out: their paths are not literals.
 fn routed(folder: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(folder).expect("sources") {
@@ -40,7 +40,7 @@ fn every_path_of_the_router_is_told_and_no_other() {
     assert_eq!(found, paths());
 }
 
-/// A path with its examples in place of the names.
+/// Returns the path of an operation with example values for its parameters.
 fn path_of(operation: &Operation) -> String {
     let mut path = operation.path.clone();
     let mut query = Vec::new();
@@ -83,7 +83,7 @@ async fn every_method_of_every_path_is_told(store: Store) {
     }
 }
 
-/// The success that comes first: the one that the example shows.
+/// Returns the first success of an operation, which is the one that its example shows.
 fn success(operation: &Operation) -> (u16, Value) {
     let responses = operation.responses().iter();
     let made = |status: &str| if status == "201" { 0 } else { 1 };
@@ -98,7 +98,7 @@ fn success(operation: &Operation) -> (u16, Value) {
     )
 }
 
-/// Times and tokens differ from run to run.
+/// Removes times and tokens, which differ from run to run.
 fn timeless(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -114,7 +114,8 @@ fn timeless(value: &mut Value) {
     }
 }
 
-/// The client of an example: for those about sessions, of the user that the others sign up.
+/// Returns the client of an example. Examples about sessions use the token of the user that other
+/// examples sign up.
 async fn client_for(server: &Server, operation: &Operation) -> Client {
     let client = server.client();
     if operation.told["tags"] != json!(["sessions"]) {
@@ -144,7 +145,7 @@ async fn try_out(server: &Server, operation: &Operation) -> Reply {
 
 #[apply(both_stores)]
 async fn the_examples_are_what_the_sample_data_answers(store: Store) {
-    // To read, one server is enough; what changes something has its own.
+    // Operations that only read share a server. Each operation that writes has its own.
     let shared = Server::start_with(store, &["--demo-data=true"]).await;
     for operation in operations() {
         let case = format!("{} {}", operation.method, operation.path);
@@ -205,7 +206,7 @@ async fn the_document_is_of_this_version_and_this_mode() {
         let method = operation.method.as_str().to_lowercase();
         let told = &document["paths"][&operation.path][&method];
         assert_eq!(told["responses"], operation.told["responses"]);
-        // In open mode one may sign in; only what is about sessions needs it.
+        // In open mode a token is optional. Only the operations about sessions require it.
         let security = &told["security"];
         let needed = *security == json!([{ "token": [] }]);
         let of_a_session = told["tags"] == json!(["sessions"]) && operation.id() != "logIn";
@@ -225,7 +226,7 @@ async fn the_page_loads_nothing_from_elsewhere() {
     let answer = reqwest::get(&page).await.expect("the page");
     let policy = answer.headers()["content-security-policy"].to_str();
     let policy = policy.expect("a policy").to_owned();
-    // Nothing that is not named is loaded; named are this server and data: for pictures alone.
+    // The policy allows this server and, for pictures, `data:` URLs.
     assert!(policy.starts_with("default-src 'none'; "), "{policy}");
     for part in policy.split("; ") {
         let (name, sources) = part.split_once(' ').expect("sources");

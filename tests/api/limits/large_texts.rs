@@ -1,18 +1,19 @@
-//! Much text, of a kind that grows sixfold in JSON. No answer and no replay holds all of it at
-//! once.
+//! Long texts of control characters, each of which takes six bytes in JSON. No answer and no replay
+//! holds all of them at once.
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use testkit::{Person, RawSocket, Server, Store, apply, both_stores, field, number, rstest};
 
-/// Messages of 16 KiB: some 15 MB in JSON, more than what is on its way to a client that does not read.
+/// The number of messages of 16 KiB. In JSON they take some 15 MB, more than the buffers to a client that
+/// does not read.
 const MESSAGES: usize = 150;
-/// Of these messages, as many as a page may hold: one MiB.
+/// The number of these messages that a page may hold: 1 MiB of text.
 const ON_A_PAGE: usize = 64;
 
 fn longest() -> String {
-    // With one character that can be seen.
+    // A message needs one visible character.
     "\u{1}".repeat(16 * 1024 - 1) + "."
 }
 
@@ -47,7 +48,7 @@ async fn pages_end_where_their_text_is_long_enough(store: Store) {
             .collect();
         assert!(seqs.into_iter().eq(1..=MESSAGES as i64), "{query}");
     }
-    // What is asked for is at most what comes.
+    // A page never has more rows than its limit.
     let path = format!("/chat/{chat}/message?limit=60");
     let few: Vec<usize> = carl
         .client

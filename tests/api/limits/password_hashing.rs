@@ -1,4 +1,4 @@
-//! Many passwords to hash at once. Each takes a core for a while.
+//! Many passwords to hash at once. Each hash occupies a core for a while.
 
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ async fn new_and_tried_passwords_are_counted_together_by_address(store: Store) {
     let change = json!({ "password": "battery staple" });
     let login = json!({ "username": "carl", "password": "not at all" });
     let new = |n: usize| json!({ "username": format!("newcomer {n}"), "password": PASSWORD });
-    // Each second gives one back, so one of many in a row is refused, of whichever kind.
+    // The bucket refills by one a second, so one of many requests in a row is refused, for each kind.
     for kind in ["sign-up", "login", "change"] {
         let refused = async {
             for n in 0.. {
@@ -48,14 +48,14 @@ async fn new_and_tried_passwords_are_counted_together_by_address(store: Store) {
         assert!(!reply.header("retry-after").is_empty());
         reply.expect_error(429, "rate_limited");
     }
-    // They are in one bucket: where one kind is too fast, so is another.
+    // All kinds share one bucket: if it is empty for one kind, it is empty for another.
     let all = join(
         client.post("/user", new(1_000_000)),
         carl.client.put(&own, change),
     );
     let (one, two) = all.await;
     assert!([one.status, two.status].contains(&429), "{one:?} {two:?}");
-    // What takes no hash is not held up, and another address has a bucket of its own.
+    // Requests without a hash are not limited, and another address has a bucket of its own.
     carl.client.get("/me").await.expect(200);
     let body = new(2_000_000).to_string();
     let mut other = RawHttp::open_from(Ipv4Addr::new(127, 0, 0, 2), server.address).await;
@@ -73,8 +73,8 @@ async fn where_everyone_signs_in_passwords_are_held_to_a_pace_by_default() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let process = Process::start(folder.path(), &[("AUTH", "required")]).await;
     let client = process.client();
-    // More than the bucket holds, and what it gets meanwhile. The names are wrong, so that nothing is
-    // hashed for most of them.
+    // More than the bucket holds and regains in this time. The names are invalid, so that most requests
+    // hash nothing.
     let tries = (0..400).map(|_| client.post("/user", json!({ "username": "", "password": "" })));
     let replies = join_all(tries).await;
     let held = |reply: &Reply| {
@@ -83,7 +83,8 @@ async fn where_everyone_signs_in_passwords_are_held_to_a_pace_by_default() {
     assert!(replies.iter().any(held));
 }
 
-/// Signs people up, again and again, until it is dropped; tells when one is refused for want of room.
+/// Signs users up until it is dropped. Notifies `full` if a sign-up is refused with 503 because the queue
+/// of hashes is full.
 async fn sign_up(server: &Server, worker: usize, full: &Notify, made: &AtomicUsize) {
     let client = server.client();
     for n in 0.. {
@@ -98,7 +99,7 @@ async fn sign_up(server: &Server, worker: usize, full: &Notify, made: &AtomicUsi
 
 #[apply(both_stores)]
 async fn however_many_sign_up_one_can_sign_in(store: Store) {
-    /// More than may wait.
+    /// More sign-ups than may wait in the queue.
     const WORKERS: usize = 100;
     let flags = ["--auth=required", "--rate-limit=off", "--hashes-at-once=1"];
     let server = Server::start_with(store, &flags).await;
@@ -136,7 +137,7 @@ async fn two_hundred_logins_at_once_keep_no_list_waiting(store: Store) {
             assert_eq!(chats[0]["chatId"], chat);
         }
     };
-    // Some of the crowd may be turned away; what counts is that the others do not notice.
+    // Some of these logins may be refused. Requests of signed-in users must stay fast.
     let (replies, ()) = join(join_all(crowd), asking).await;
     assert!(replies.iter().any(|reply| reply.status == 200));
     times.sort_unstable();
@@ -147,7 +148,7 @@ fn carl_again() -> Value {
     json!({ "username": "carl", "password": PASSWORD })
 }
 
-/// How often the comparison is made before it is believed: other tests share the processor.
+/// The number of comparisons before the test fails: other tests share the processor.
 const COMPARISONS: usize = 3;
 
 #[apply(both_stores)]
@@ -163,7 +164,7 @@ async fn a_wrong_name_takes_as_long_as_a_wrong_password(store: Store) {
     panic!("a wrong name and a wrong password took {seen:?}");
 }
 
-/// The medians of what a wrong name and a wrong password take, tried in turns.
+/// Returns the median time of a login with a wrong name and with a wrong password, measured in turns.
 async fn wrong_logins(store: Store) -> (Duration, Duration) {
     const TRIES: usize = 25;
     let flags = [
@@ -178,7 +179,7 @@ async fn wrong_logins(store: Store) -> (Duration, Duration) {
         client.new_user(&format!("carl {n}")).await;
     }
     for n in 0..TRIES {
-        // From another address each time, and on another account: failed logins make one wait.
+        // Each login has another address and another account, because failed logins are rate limited.
         for (kind, name) in [format!("nobody {n}"), format!("carl {n}")]
             .iter()
             .enumerate()

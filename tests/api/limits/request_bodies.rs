@@ -21,7 +21,7 @@ async fn is_told_too_large(wire: &mut RawHttp) {
 #[apply(both_stores)]
 async fn twenty_megabytes_get_their_413(store: Store) {
     let room = Room::open(store).await;
-    // One knows the route and its type, one is refused before anybody looks at its body.
+    // The first route reads its body. The other two requests are refused before their bodies are read.
     for (line, expected) in [
         ("POST /chat", (413, "too_large")),
         ("POST /nowhere", (404, "not_found")),
@@ -31,7 +31,7 @@ async fn twenty_megabytes_get_their_413(store: Store) {
         let length = format!("Content-Length: {LARGE}\r\n");
         let head = head(&length).replace("POST /chat", line);
         assert!(wire.write(head.as_bytes()).await);
-        // All of it before anything is read, as simple clients do.
+        // Simple clients write the whole body before they read an answer.
         assert!(wire.write(&vec![b' '; LARGE]).await, "{line}");
         let answer = wire.answer().await.expect("an answer");
         assert_eq!(answer.error(), expected);
@@ -90,7 +90,7 @@ async fn who_asks_before_sending_what_is_right_may_send(store: Store) {
 
 #[apply(both_stores)]
 async fn a_body_without_end_is_cut_off(store: Store) {
-    /// What the server takes after its answer, and what both kernels hold.
+    /// The bytes that the server discards after its answer, plus the socket buffers of both sides.
     const MOST: usize = 64 * 1024 * 1024;
     let room = Room::open(store).await;
     let mut wire = room.raw_http().await;
@@ -135,7 +135,7 @@ async fn a_body_that_is_cut_off_changes_nothing(store: Store) {
         wire.write(head(headers).as_bytes()).await;
         wire.write(part.as_bytes()).await;
         wire.finish().await;
-        // Nobody is there to be told: an answer may come, a new chat may not.
+        // The client is gone. An answer is optional, but no chat may be created.
         let answer = wire.answer().await;
         assert!(answer.is_none_or(|answer| answer.status == 400), "{part}");
     }

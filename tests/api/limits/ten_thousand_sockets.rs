@@ -13,14 +13,14 @@ use testkit::{
 use tokio::sync::Mutex;
 
 const SOCKETS: usize = 10_000;
-/// Open files beside the sockets: the test binary runs other tests as well.
+/// The number of open files besides the sockets: the test binary runs other tests as well.
 const OTHER_FILES: u64 = 4_000;
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-/// One crowd at a time: two would want twice the files.
+/// Runs one test at a time: two would need twice the number of open files.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// Opens the n-th socket, and waits until it is one. A few source addresses share the ports.
+/// Opens the n-th WebSocket. Four source addresses are used, because one has too few free ports.
 async fn open(server: SocketAddr, n: usize) -> RawHttp {
     let source = Ipv4Addr::new(127, 0, 1, (n % 4) as u8 + 1);
     let mut wire = RawHttp::open_from(source, server).await;
@@ -29,7 +29,7 @@ async fn open(server: SocketAddr, n: usize) -> RawHttp {
     wire
 }
 
-/// Half of the sockets show wrong tokens, each as many as it may, while the others are silent.
+/// Sends wrong tokens on every second socket, as many as a socket may send. The other sockets stay silent.
 async fn lie(sockets: &mut [RawHttp]) {
     let wrong = json!({ "chatId": 1, "token": "0".repeat(64) });
     let frame = json!({ "type": "connect-chat", "content": wrong }).to_string();
@@ -57,7 +57,7 @@ async fn ten_thousand_nameless_sockets_keep_nobody_from_signing_in(store: Store)
         ("AUTH", "required"),
         ("RATE_LIMIT", "off"),
         ("HANDSHAKE_SECONDS", "600"),
-        // What is refused is no news here; that it listens is.
+        // Refusals are not logged, but the line that names the address is.
         ("LOG", "warn,messaging_api=info,messaging_api::error=warn"),
     ];
     let process = Process::start(database.folder.path(), &settings).await;
@@ -82,7 +82,7 @@ async fn ten_thousand_nameless_sockets_keep_nobody_from_signing_in(store: Store)
     let (times, ()) = tokio::join!(logins, lie(&mut sockets));
     assert!(times[4] < Duration::from_secs(1), "{times:?}");
 
-    // And who has signed in gets a socket, and a word in.
+    // A signed-in user can still open a socket and send a message.
     let mut socket = process.socket().await;
     socket.ask("connect-chat", carl.connect(chat)).await;
     socket.say(chat, "It is crowded in here.").await;

@@ -33,7 +33,7 @@ async fn only_its_author_edits_a_message(store: Store) {
         .await
         .expect_error(403, "forbidden");
     assert_eq!(world.client.get(&path).await.expect(200), sent);
-    // Nobody named: the author is assumed.
+    // If the body has no `customerId`, the author is assumed.
     let body = json!({ "content": "Bye." });
     assert_eq!(
         world.client.put(&path, body).await.expect(200)["content"],

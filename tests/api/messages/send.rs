@@ -30,7 +30,7 @@ impl World {
     pub async fn new(store: Store) -> Self {
         let server = Server::start(store).await;
         let client = server.client();
-        // Ids that differ, so that one is not taken for the other.
+        // Makes the ids differ, so that a mix-up of two ids is noticed.
         client.new_chat("the first").await;
         client.new_chat("the second").await;
         Self {
@@ -85,7 +85,7 @@ async fn changes_are_numbered_without_a_gap_in_each_chat(store: Store) {
     assert_eq!(edited["seq"], 3);
     client.delete(&path).await.expect(204);
     assert_eq!(client.get(&path).await.expect(200)["seq"], 4);
-    // What is refused takes no number, and another chat counts for itself.
+    // A refused change takes no `seq`, and another chat counts on its own.
     client
         .delete(&path)
         .await

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
 use testkit::{Client, PASSWORD, Process, Room, Server, Store, apply, both_stores, rstest};
 
-/// What the server says, with this token or none.
+/// Returns the text of `GET /metrics`, asked with the token of the client, if it has one.
 pub(crate) async fn scrape(client: &Client) -> String {
     let request = client.request(Method::GET, "/metrics");
     let request = request.header("accept", "application/openmetrics-text;version=1.0.0");
@@ -18,7 +18,7 @@ pub(crate) async fn scrape(client: &Client) -> String {
     text
 }
 
-/// The value of one series; none where it is not there.
+/// Returns the value of one series, or `None` if the text has no such series.
 fn find(text: &str, series: &str) -> Option<f64> {
     let name = format!("messaging_{series} ");
     let value = text.lines().find_map(|line| line.strip_prefix(&name))?;
@@ -83,7 +83,7 @@ async fn sockets_chats_and_users_are_told(store: Store) {
     assert_eq!(value(&text, "users_online"), 2.0);
     assert!(value(&text, "sockets") >= 3.0);
     let open = value(&text, "connections");
-    // The three sockets, and the one that asks.
+    // The three sockets, and the connection of this request.
     assert!(open >= 4.0 && open <= value(&text, "connections_max"));
     room.close().await;
 }
@@ -148,7 +148,7 @@ async fn logins_and_refusals_are_counted(store: Store) {
     socket
         .refused("send-message", elsewhere, "not_connected")
         .await;
-    // Ten seconds' worth may come at once.
+    // The bucket holds the requests of ten seconds.
     for n in 0..15 {
         let content = json!({ "chatId": room.chat });
         let frame = json!({ "type": "start-typing", "id": n, "content": content });
@@ -190,7 +190,7 @@ async fn no_id_and_no_name_is_told(store: Store) {
     room.close().await;
 }
 
-/// Every name that the server says when everything has happened once, as one asks for it.
+/// Returns the name of every metric after each event has happened once, as a PromQL expression names it.
 async fn names(store: Store) -> BTreeSet<String> {
     let room = Room::open(store).await;
     room.client.login("carl", PASSWORD).await;
@@ -253,7 +253,7 @@ async fn with_a_token_they_are_for_who_shows_it() {
             4.0
         );
         assert!(!text.contains(token));
-        // It opens nothing else.
+        // The metrics token is valid for no other route.
         let me = client.with_token(token).get("/me").await;
         me.expect_error(401, "unauthorized");
         server.stop().await;
@@ -272,7 +272,7 @@ async fn a_short_token_stops_the_start_and_is_not_shown() {
     }
 }
 
-/// The metrics that an expression asks for, without what histograms add.
+/// Collects the metrics that an expression names, without the suffixes of histograms.
 fn asked_for(expression: &str, found: &mut BTreeSet<String>) {
     let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     for word in words.filter(|word| word.starts_with("messaging_") || word.starts_with("process_"))
@@ -283,7 +283,7 @@ fn asked_for(expression: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Every `expr` of a document, wherever it stands.
+/// Collects every `expr` of a document, at any depth.
 fn expressions(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {

@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use testkit::{Room, Socket, Store, apply, both_stores, rstest};
 
-/// What the server leaves between two of the same user in the same chat.
+/// The shortest time between two typing notifications of one user in one chat.
 const PAUSE: Duration = Duration::from_secs(3);
 
 fn typing(user: i64, chat: i64, name: &str) -> Value {
     json!({ "type": "start-typing", "content": name, "chatId": chat, "customerId": user })
 }
 
-/// How many of these frames tell that somebody types.
+/// Returns the number of typing notifications among the frames.
 fn told(frames: &[Value]) -> usize {
     let told = frames
         .iter()
@@ -91,7 +91,7 @@ async fn sockets_of_one_user_share_the_pause_and_other_chats_do_not(store: Store
     type_in(&mut second, other).await;
     let in_the_other = typing(room.carl, other, "carl");
     let frames = second.frames_until(|frame| *frame == in_the_other).await;
-    // The chats do not wait for each other, so what was in the first one is awaited too.
+    // Chats are delivered independently, so the frames of the first chat are awaited as well.
     room.say("enough").await;
     let rest = first.frames_before("enough").await;
     let most = 1 + begin.elapsed().as_secs() as usize / PAUSE.as_secs() as usize;
@@ -106,7 +106,7 @@ async fn after_a_pause_it_is_told_again(store: Store) {
     let begin = Instant::now();
     type_in(&mut carl, room.chat).await;
     carl.until("start-typing").await;
-    // Heartbeats are the clock: one with each of them, until one is told.
+    // Sends one typing frame per heartbeat (one second) until one is broadcast.
     let mut sent = 0;
     loop {
         let frame = carl.next().await;

@@ -30,7 +30,7 @@ async fn a_stopping_server_answers_what_was_handed_in(store: Store) {
     sigmund
         .send(json!({ "type": "mark-read", "id": "late", "content": content }))
         .await;
-    // Frames are taken in their order: with this one answered, the other was handed in.
+    // Frames are processed in order: if this one is answered, the server has accepted the one before.
     let content = json!({ "chatId": room.chat });
     sigmund
         .send(json!({ "type": "start-typing", "id": "after", "content": content }))
@@ -50,7 +50,7 @@ async fn a_stopping_server_answers_what_was_handed_in(store: Store) {
     room.close().await;
 }
 
-/// On Postgres alone: nobody else can hold a row of the embedded database.
+/// Runs on Postgres only: no other process can lock a row of the embedded database.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_position_that_cannot_be_written_holds_no_message_up() {
@@ -70,7 +70,7 @@ async fn a_position_that_cannot_be_written_holds_no_message_up() {
     sigmund
         .send(json!({ "type": "send-message", "id": "said", "content": content }))
         .await;
-    // On a machine that is busy enough, in either order.
+    // On a busy machine the two acks may come in either order.
     let (mut said, mut held) = (None, None);
     while said.is_none() || held.is_none() {
         let either = |frame: &serde_json::Value| frame["id"] == "said" || frame["id"] == "held";

@@ -22,7 +22,7 @@ async fn deleted_messages_do_not_count(store: Store) {
     room.client.put(&path, body).await.expect(200);
     let seen = standing(&room.client, room.sigmund).await;
     assert_eq!(seen.1, 1, "an edit makes nothing unread again");
-    // A user who is deleted leaves tombstones.
+    // The deletion of a user turns their messages into tombstones, which are not unread.
     let path = format!("/user/{}", room.carl);
     room.client.delete(&path).await.expect(204);
     let seen = standing(&room.client, room.sigmund).await;

@@ -1,4 +1,4 @@
-//! Pages of other sites. Browsers send their requests, and the server refuses those with an effect.
+//! Requests that browsers send for pages of other sites. The server refuses requests with an effect.
 
 use reqwest::Method;
 use serde_json::json;
@@ -9,13 +9,13 @@ const ALLOW: &str = "--cors-allowed-origins=https://chat.example.com,https://oth
 
 type Headers = Vec<(&'static str, String)>;
 
-/// What a browser adds to requests of pages that must not be believed.
+/// Returns the headers that a browser adds to requests of pages that must not use the server.
 fn of_other_sites() -> Vec<Headers> {
     let origins = [
         "https://evil.example",
         "null",
         "",
-        // Another port is another site, whatever the name.
+        // An origin with another port is another site, even if its host is the server's.
         "http://localhost:3000",
         "http://127.0.0.1",
         "https://chat.example.com.evil.example",
@@ -30,7 +30,7 @@ fn of_other_sites() -> Vec<Headers> {
     [&origins[..], &sites, &[contradiction]].concat()
 }
 
-/// What they add to requests of pages that may use the server, and what programs send.
+/// Returns the headers that a browser adds to requests of allowed pages, and the headers of programs.
 fn of_friends(server: &Server) -> Vec<Headers> {
     let own = format!("http://{}", server.address);
     vec![
@@ -66,7 +66,7 @@ async fn ask(client: &Client, method: Method, path: &str, headers: &Headers) -> 
     client.send(request).await
 }
 
-/// What a socket's opening adds.
+/// Adds the headers that open a WebSocket.
 fn upgrade(mut headers: Headers) -> Headers {
     for (name, value) in [
         ("connection", "upgrade"),

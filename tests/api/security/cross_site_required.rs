@@ -1,5 +1,5 @@
-//! Pages of other sites where every caller signs in: refused as in open mode, and allowed origins
-//! may send a token.
+//! Pages of other sites in required mode: they are refused as in open mode, and allowed origins may send
+//! a token.
 
 use reqwest::Method;
 use serde_json::json;
@@ -69,6 +69,6 @@ async fn an_own_or_allowed_page_does_both(store: Store) {
     assert_eq!(reply.header("access-control-allow-origin"), ALLOWED);
     let allowed = reply.header("access-control-allow-headers");
     assert!(allowed.contains("authorization"), "{allowed}");
-    // A browser asks in advance without a token, and a page must not read who asks as whom.
+    // A preflight carries no token, so it must be answered without one.
     assert_eq!(reply.status, 200);
 }

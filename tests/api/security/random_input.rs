@@ -1,5 +1,5 @@
-//! Random input through the front door. Each frame gets an error or an effect, and the socket stays
-//! open. No request is the server's fault.
+//! Random frames and requests. Each frame gets an error or an effect, and the socket stays open. No
+//! request is answered with a status of 500 or above.
 
 use proptest::{prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
 use reqwest::Method;
@@ -9,10 +9,10 @@ use testkit::{Room, Store, apply, both_stores, rstest};
 const FRAMES: usize = 1500;
 const TEXTS: usize = 1500;
 const REQUESTS: usize = 1000;
-/// A larger message rightly ends its socket, in bytes.
+/// The largest message that a socket accepts, in bytes. A larger one closes the socket.
 const LARGEST: usize = 64 * 1024;
 
-/// Any JSON, mostly such as programs send by mistake.
+/// Any JSON value, mostly typical mistakes of programs.
 fn any_json() -> BoxedStrategy<Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -35,7 +35,7 @@ fn any_json() -> BoxedStrategy<Value> {
     .boxed()
 }
 
-/// An object with keys that mean something, mostly.
+/// An object, mostly with keys that the server knows.
 fn object(values: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<String, Value>> {
     let keys = prop_oneof![
         9 => select(vec![
@@ -60,7 +60,7 @@ fn frame_type() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Content that is right, or nearly.
+/// Content that is valid or nearly valid.
 fn content() -> impl Strategy<Value = Value> {
     let ids = || select(vec![1, 2, 3, 99_i64]);
     let likely = (ids(), ids(), "\\PC{1,20}", any_json()).prop_map(|(chat, user, text, other)| {
@@ -72,7 +72,7 @@ fn content() -> impl Strategy<Value = Value> {
     prop_oneof![4 => likely, 3 => object(any_json()).prop_map(Value::from), 3 => any_json()]
 }
 
-/// So many random values.
+/// Returns `count` random values.
 fn draw<T: std::fmt::Debug>(strategy: impl Strategy<Value = T>, count: usize) -> Vec<T> {
     let mut runner = TestRunner::default();
     let one = |_| strategy.new_tree(&mut runner).expect("a value").current();
@@ -121,14 +121,14 @@ async fn random_texts_never_close_a_socket(store: Store) {
     let room = Room::open(store).await;
     let mut socket = room.enter(room.carl).await;
     let valid = json!({ "type": "leave-chat", "content": { "chatId": 99 }, "id": 1 }).to_string();
-    // A right frame with a piece cut out and another put in.
+    // A valid frame in which a piece is replaced by random text.
     let cut = (0..valid.len(), 0..valid.len(), "\\PC{0,3}").prop_map(move |(a, b, more)| {
         format!("{}{more}{}", &valid[..a.min(b)], &valid[a.max(b)..])
     });
     let texts = prop_oneof![any::<String>(), "[\\[\\]{}\",:0-9a-z \\\\]{0,40}", cut];
     for (n, text) in draw(texts, TEXTS).into_iter().enumerate() {
         socket.send_text(&text).await;
-        // What follows is answered, so the socket is open; before it came one answer at most.
+        // An answered probe shows that the socket is open. The random frame got at most one answer.
         let probe = format!("probe {n}");
         socket.send(json!({ "type": "dance", "id": probe })).await;
         let frames = socket
@@ -140,7 +140,7 @@ async fn random_texts_never_close_a_socket(store: Store) {
     room.close().await;
 }
 
-/// A path that leads somewhere, mostly.
+/// A path, mostly of a route that exists.
 fn path() -> impl Strategy<Value = String> {
     let id = || {
         prop_oneof![
@@ -237,7 +237,7 @@ async fn no_random_request_is_a_fault_of_the_server(store: Store) {
         }
     }
     assert!(refused > 0 && refused < REQUESTS, "{refused}");
-    // Whoever was deleted in the course of it: the server goes on.
+    // The requests may have deleted the users and the chat, so the last check uses new ones.
     let (user, chat) = (
         room.client.new_user("the last").await,
         room.client.new_chat("last").await,

@@ -7,7 +7,7 @@ const PASSWORD: &str = "Zug um halb neun";
 const OTHER: &str = "Kaffee ohne Milch";
 const WRONG: &str = "Regen am Dienstag";
 const TEXT: &str = "unter vier Augen";
-/// Everything, also of those who are known to say too much.
+/// The most detailed log, including the crates that log frame contents at this level.
 const LOG: &str = "trace,tungstenite::protocol=trace,async_nats=trace";
 
 #[apply(both_stores)]
@@ -32,7 +32,7 @@ async fn secrets(store: Store, format: &str) {
     let tokens = play(&process, &process).await;
     let (_, log) = process.stop().await;
     assert_untold(&log, &tokens);
-    // But what happened, it tells.
+    // The log still names the events.
     for part in ["login failed", "refused", "127.0.0.1", "answered"] {
         assert!(log.contains(part), "{part} is not in the log");
     }
@@ -79,8 +79,8 @@ fn assert_untold(log: &str, tokens: &[String; 2]) {
     }
 }
 
-/// Says every kind of secret in every place, right and wrong; the socket is on another node, where
-/// there is one. Gives the tokens.
+/// Sends every kind of secret, right and wrong, to every place that takes one. The socket is on the other
+/// node if there are two. Returns the tokens.
 async fn play(process: &Process, elsewhere: &Process) -> [String; 2] {
     let client = process.client();
     let body = |password: &str| json!({ "username": "carl", "password": password });
@@ -115,7 +115,7 @@ async fn play(process: &Process, elsewhere: &Process) -> [String; 2] {
     socket.ask("connect-chat", connect).await;
     let said = json!({ "chatId": chat, "content": TEXT });
     socket.ask("send-message", said.clone()).await;
-    // From here to there, and the other way.
+    // Messages go over the link in both directions.
     me.post(&path, json!({ "content": format!("{TEXT} drei") }))
         .await
         .expect(201);

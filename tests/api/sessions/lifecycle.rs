@@ -1,4 +1,4 @@
-//! Lists and ends of sessions, and the sockets that end with them.
+//! Lists and ends of sessions, and the sockets that are closed with a session.
 
 use serde_json::json;
 use testkit::{
@@ -260,7 +260,7 @@ async fn nobody_speaks_for_another_on_a_socket(store: Store) {
     let mut socket = server.socket().await;
     let claim = json!({ "chatId": chat, "customerId": carl.id, "token": dora.token });
     socket.refused("connect-chat", claim, "forbidden").await;
-    // The name of join is the stored one, whatever is claimed.
+    // A join carries the stored name. The `username` of the frame is ignored.
     let named = json!({ "chatId": chat, "token": dora.token, "username": "carl" });
     let ack = socket.ask("connect-chat", named).await;
     assert_eq!(
@@ -281,7 +281,7 @@ async fn nobody_speaks_for_another_on_a_socket(store: Store) {
 async fn the_sessions_of_a_user_are_at_most_100(store: Store) {
     let server = Server::start_required(store).await;
     let carl = server.person("carl").await;
-    // Made behind the server's back: a hundred logins would take a hundred hashes.
+    // The sessions are written to the database: a hundred logins would take a hundred hashes.
     let sqlite = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 120) \
         INSERT INTO session (customer_id, token_hash, created_at, last_used_at, expires_at) \
         SELECT 1, randomblob(32), '2026-01-01T00:00:00+00:00', \
@@ -309,7 +309,7 @@ async fn the_token_itself_is_not_stored(store: Store) {
     assert_eq!(stored[0].len(), 32);
     let shown: String = stored[0].iter().map(|b| format!("{b:02x}")).collect();
     assert_ne!(shown, carl.token);
-    // What stands in the database opens nothing.
+    // The stored form of a token is not a valid token.
     let thief = server.client().with_token(&shown);
     thief.get("/me").await.expect_error(401, "unauthorized");
 }

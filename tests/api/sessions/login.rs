@@ -29,7 +29,7 @@ fn credentials(name: &str, password: &str) -> Value {
     json!({ "username": name, "password": password })
 }
 
-/// How long a login takes that is refused.
+/// Returns how long a refused login takes.
 async fn time_of(client: &Client, name: &str) -> Duration {
     let begin = Instant::now();
     let body = credentials(name, "not the password");
@@ -51,8 +51,8 @@ async fn a_wrong_name_and_a_wrong_password_are_the_same(store: Store) {
     let by_password = answer("carl", "not the password").await;
     assert_eq!(answer("nobody", PASSWORD).await, by_password);
     assert_eq!(answer("Carl", PASSWORD).await, by_password);
-    // The least of a few tries, in turns: the rest is the machine's other work. Without a hash for the
-    // unknown name it would be a twentieth.
+    // The least time of several tries in turns leaves out other load of the machine. Without a hash for
+    // the unknown name it would be a twentieth.
     let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
     for _ in 0..4 {
         known = known.min(time_of(&client, "carl").await);
@@ -73,7 +73,7 @@ async fn absent_and_invalid_proof_are_different_things(store: Store) {
     let nobodys = server.client().with_token(&"0".repeat(64));
     let invalid = nobodys.get("/me").await.expect_error(401, "unauthorized");
     assert_ne!(absent["error"], invalid["error"]);
-    // Routes for everyone need none, and what does not exist is no secret.
+    // Public routes need no token, and an unknown route is 404 without one.
     let client = server.client();
     client.get("/health/ready").await.expect(200);
     client.get("/nowhere").await.expect_error(404, "not_found");
@@ -152,11 +152,11 @@ async fn failures_slow_down_their_address_on_that_account(store: Store) {
     let wait: u64 = refused.header("retry-after").parse().expect("seconds");
     assert!((1..=60).contains(&wait), "{wait}");
     refused.expect_error(429, "rate_limited");
-    // The right password waits as well, or the answer would tell that it is right.
+    // The right password is refused as well. Otherwise the answer would reveal that it is right.
     login("carl", PASSWORD)
         .await
         .expect_error(429, "rate_limited");
-    // Of a name that nobody has one learns as little.
+    // An unknown name is answered like a known one, so the limit does not reveal which names exist.
     for _ in 0..5 {
         login("nobody", PASSWORD)
             .await
@@ -203,7 +203,7 @@ async fn a_password_must_be_hard_to_guess(store: Store) {
         .expect(200);
     client.login("carl", longest).await;
 
-    // On a developer's own machine anything goes.
+    // Open mode accepts any password.
     let open = Server::start(store).await;
     let body = credentials("ferdinand", "1");
     open.client().post("/user", body).await.expect(201);
@@ -245,7 +245,7 @@ async fn in_open_mode_a_token_says_who_calls(store: Store) {
         .get("/me")
         .await
         .expect_error(401, "unauthorized");
-    // Who makes a chat is its admin, and everyone may use it.
+    // The creator of a chat is its admin. In open mode every user may join it.
     let chat = carl.chat("general").await;
     let members = dora.client.list(&format!("/user/chat/{chat}")).await;
     assert_eq!(
@@ -256,7 +256,7 @@ async fn in_open_mode_a_token_says_who_calls(store: Store) {
         .get(&format!("/chat/user/{}?chat_id={chat}", dora.id))
         .await
         .expect(201);
-    // But nobody speaks for another.
+    // A caller with a token cannot act as another user.
     let body = json!({ "customerId": carl.id, "content": "I am carl." });
     let path = format!("/chat/{chat}/message");
     dora.client
@@ -270,7 +270,7 @@ async fn in_open_mode_a_token_says_who_calls(store: Store) {
     let mut socket = server.socket().await;
     let content = json!({ "chatId": chat, "customerId": carl.id, "token": dora.token });
     socket.refused("connect-chat", content, "forbidden").await;
-    // Without a token a claim is believed, a wrong token is not.
+    // Without a token the `customerId` is trusted. A wrong token is refused.
     server.client().post(&path, body).await.expect(201);
     let nobodys = server.client().with_token(&"0".repeat(64));
     nobodys.get("/chat").await.expect_error(401, "unauthorized");
@@ -298,7 +298,7 @@ async fn many_logins_at_once_are_all_answered(store: Store) {
     let mut statuses = join_all(logins).await;
     statuses.sort_unstable();
     statuses.dedup();
-    // Those of one account at once count as tries until they have succeeded.
+    // Concurrent logins to one account count as failed tries until they succeed.
     let expected = [200, 401, 429, 503];
     assert!(statuses.contains(&200), "{statuses:?}");
     assert!(

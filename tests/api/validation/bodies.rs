@@ -1,4 +1,4 @@
-//! Whole bodies.
+//! Invalid request bodies as a whole: no JSON, no object, too large.
 
 use super::{World, routes_with_a_body};
 use reqwest::Method;
@@ -121,7 +121,7 @@ async fn a_body_over_256_kib_is_refused(store: Store) {
         world.refuses(request, 413, "too_large", &case).await;
     }
     world.is_unchanged().await;
-    // One byte less is read, and the key that nobody knows ignored.
+    // A body that is one byte shorter is accepted, and its unknown key is ignored.
     let mut body = serde_json::json!({ "chatName": "random", "padding": "" });
     let room = MOST - body.to_string().len();
     body["padding"] = "x".repeat(room).into();

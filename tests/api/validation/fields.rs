@@ -1,11 +1,12 @@
-//! Fields of bodies.
+//! Missing and invalid fields of request bodies.
 
 use super::{World, routes_with_a_body};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Store, apply, both_stores, rstest};
 
-/// The fields that a route cannot do without. `customerId` says who sends where nobody is signed in.
+/// Returns the required fields of a route. `customerId` names the sender in open mode, where requests
+/// carry no token.
 fn needed(method: &Method, path: &str) -> &'static [&'static str] {
     match (method.as_str(), path) {
         ("POST", "/user") => &["username", "password"],
@@ -75,7 +76,7 @@ async fn an_id_that_is_no_positive_integer_is_named(store: Store) {
                 continue;
             }
             for wrong in ["0", "-1", "1.5", "1e3", "9223372036854775808", "1e400"] {
-                // As text: no JSON value of Rust holds all of these.
+                // The body is built as text, because `serde_json` cannot represent all of these values.
                 let mut body = body.clone();
                 body[field] = json!("here");
                 let text = body.to_string().replace("\"here\"", wrong);
@@ -99,7 +100,7 @@ async fn an_id_that_is_no_positive_integer_is_named(store: Store) {
     world.is_unchanged().await;
 }
 
-/// Sends each route that has `field` each of the values; all must be refused, and the field named.
+/// Checks that every route with `field` refuses each of the values, with an error that names the field.
 async fn refuse_values(world: &World, field: &str, values: &[&str]) {
     let mut routes = 0;
     for (method, path, body) in routes_with_a_body() {

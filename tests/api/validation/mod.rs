@@ -1,4 +1,4 @@
-//! Wrong REST input. Each is refused with its status and code, and changes nothing.
+//! Invalid REST input. Each request is refused with its status and code, and changes nothing.
 
 mod bodies;
 mod fields;
@@ -9,14 +9,15 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use testkit::{Client, Reply, Server, Store};
 
-/// A server with two users, a chat, a member and a message, each of id 1; and what it holds.
+/// A server with two users, a chat, a member and a message, and everything that the server holds. The
+/// chat and the message have the id 1.
 struct World {
     _server: Server,
     client: Client,
     holds: Vec<Value>,
 }
 
-/// A route that takes a body: how, where, and a body that would be right.
+/// A route that takes a body: method, path, and a valid body.
 type Route = (Method, &'static str, Value);
 
 fn routes_with_a_body() -> Vec<Route> {
@@ -56,7 +57,7 @@ impl World {
         }
     }
 
-    /// Builds a request whose body is this text, said to be JSON.
+    /// Builds a request with this text as its body and the content type of JSON.
     fn with_text(&self, method: &Method, path: &str, body: impl Into<String>) -> RequestBuilder {
         let request = self.client.request(method.clone(), path);
         request
@@ -69,7 +70,7 @@ impl World {
         self.with_text(method, path, body.to_string())
     }
 
-    /// Sends what must be refused with this status and code; `case` tells one failure from another.
+    /// Checks that a request is refused with this status and code. `case` names it in the failure text.
     async fn refuses(&self, request: RequestBuilder, status: u16, code: &str, case: &str) -> Reply {
         let reply = self.client.send(request).await;
         let seen = (reply.status, reply.body["code"].as_str());
@@ -86,7 +87,7 @@ impl World {
         reply
     }
 
-    /// The same where the error must name the field that is wrong.
+    /// Checks that a request is refused as `invalid_field`, with an error that names the field.
     async fn names(&self, request: RequestBuilder, field: &str, case: &str) {
         let reply = self.refuses(request, 400, "invalid_field", case).await;
         let sentence = reply.body["error"].as_str().unwrap_or_default();
@@ -96,13 +97,13 @@ impl World {
         );
     }
 
-    /// Checks that the server holds what it held at first.
+    /// Checks that the data of the server is unchanged.
     async fn is_unchanged(&self) {
         assert_eq!(everything(&self.client).await, self.holds);
     }
 }
 
-/// All that can be read of the data.
+/// Returns all data that REST can read.
 async fn everything(client: &Client) -> Vec<Value> {
     let mut lists = Vec::new();
     for path in ["/user", "/chat", "/user/chat/1", "/chat/1/message"] {

@@ -1,4 +1,4 @@
-//! Frames that break the rules of WebSocket, or exhaust them.
+//! Frames that break the WebSocket protocol, or go to its limits.
 
 use serde_json::{Value, json};
 use testkit::{RawSocket, Room, Store, apply, both_stores, masked, rstest};
@@ -90,7 +90,7 @@ async fn a_goodbye_with_a_code_that_is_none_ends_the_socket(store: Store) {
         let mut wire = RawSocket::open(room.server.address).await;
         wire.connect(room.carl, room.chat).await;
         wire.write(&masked(0x88, &code.to_be_bytes())).await;
-        // Who says goodbye is owed no word.
+        // After a close frame from the client the server need not send one.
         let answer = wire.closed().await;
         assert!([1002, 1006].contains(&answer), "{code}: {answer}");
     }
@@ -120,7 +120,7 @@ async fn text_that_is_not_utf8_closes_1007_wherever_it_breaks(store: Store) {
         parts.write(&masked(0x80, &[*last])).await;
         assert_eq!(parts.closed().await, 1007, "{bad:?} in parts");
     }
-    // A character that is only cut in two is none of that.
+    // A character that is split over two fragments is valid.
     let mut wire = RawSocket::open(room.server.address).await;
     let text = json!({ "type": "ü", "id": 1 }).to_string().into_bytes();
     let cut = text
@@ -191,7 +191,7 @@ fn message(chat: i64) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Waits for the answer to `message`, and gives how many pongs came before it.
+/// Waits for the answer to `message`. Returns the number of pongs before it.
 async fn acked(wire: &mut RawSocket) -> usize {
     let mut pongs = 0;
     loop {
@@ -261,7 +261,7 @@ async fn half_a_frame_is_closed_in_time(store: Store) {
         let mut stranger = RawSocket::open(room.server.address).await;
         stranger.write(&whole[..length]).await;
         assert_eq!(stranger.closed().await, 1008, "{length}");
-        // Who is in a chat and cannot answer a ping is gone too.
+        // A socket that is connected to a chat and cannot answer a ping is closed too.
         let mut member = RawSocket::open(room.server.address).await;
         member.connect(room.carl, room.chat).await;
         member.write(&whole[..length]).await;

@@ -1,4 +1,4 @@
-// A line between client and server that can be cut, closed and frozen.
+// A proxy between client and server. Its connections (lines) can be cut, closed and frozen.
 
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
@@ -13,19 +13,19 @@ export async function startProxy(t, server) {
 
 class Proxy {
   url = "";
-  /** Connections made, and times that everything was cut, so far. */
+  /** The number of connections made, and of cuts, so far. */
   connections = 0;
   cuts = 0;
-  /** What clients sent, for tests that look at it. */
+  /** The bytes that clients sent, as text. */
   sent = "";
   #open = true;
   /** Connections that wait for the server, while there is none. */
   #parked = null;
   #frozen = new Set();
   #lines = new Set();
-  /** What to replace in what the server sends, and by what. */
+  /** A text in the server's bytes and its replacement, or null. */
   #replaced = null;
-  /** Bytes to the client until everything is cut. */
+  /** The number of bytes to clients before every line is cut. */
   #budget = Infinity;
 
   constructor(server) {
@@ -64,7 +64,7 @@ class Proxy {
     });
   }
 
-  /** Passes on what the server sent, up to the byte at which the line is cut. */
+  /** Forwards bytes of the server, up to the byte at which every line is cut. */
   #down(near, data) {
     if (this.#frozen.has("down")) return;
     if (this.#replaced) data = Buffer.from(data.toString("latin1").replaceAll(...this.#replaced), "latin1");
@@ -76,7 +76,7 @@ class Proxy {
     }
   }
 
-  /** Cuts every line, in the middle of whatever it carries. */
+  /** Cuts every line at once, even in the middle of a frame. */
   cut() {
     this.cuts++;
     for (const { near, far } of this.#lines) {
@@ -85,7 +85,7 @@ class Proxy {
     }
   }
 
-  /** Replaces a text in what the server sends by another of the same length. */
+  /** Replaces a text in the server's bytes by another of equal length. */
   replace(text, other) {
     if (text.length !== other.length) throw new Error("the lengths of frames would be wrong");
     this.#replaced = [text, other];
@@ -117,13 +117,13 @@ class Proxy {
     for (const near of parked) this.#join(near.resume());
   }
 
-  /** What goes in this direction ("up" to the server, "down" to the client) vanishes, the lines
-   * stay: a network that lost one of its ends. */
+  /** Drops all bytes in these directions ("up" to the server, "down" to the client). The lines stay open,
+   * as in a network that lost one of its ends. */
   freeze(...directions) {
     this.#frozen = new Set(directions);
   }
 
-  /** New lines work; what vanished stays so. */
+  /** Forwards bytes again. Dropped bytes stay lost. */
   thaw() {
     this.#frozen.clear();
   }
@@ -134,8 +134,8 @@ class Proxy {
   }
 }
 
-/** Closes a line that leads nowhere, once something was asked on it: Node.js 20 asks again and again
- * where it is closed earlier. */
+/** Closes a line without a server after its first byte from the client. Node.js 20 retries endlessly if
+ * the line is closed earlier. */
 function hangUp(near) {
   if (near.bytesRead > 0) near.destroy();
   else near.once("data", () => near.destroy());

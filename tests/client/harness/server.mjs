@@ -20,7 +20,7 @@ export async function startServer(t, flags = []) {
 
 class Server {
   folder = mkdtempSync(join(tmpdir(), "messaging-client-"));
-  /** Where it listens; another port after each start. */
+  /** The port of the server. It changes with each start. */
   port = 0;
   url = "";
   #child = null;
@@ -50,12 +50,12 @@ class Server {
     this.port = Number(port);
   }
 
-  /** Ends it as a crash would. */
+  /** Kills the server, as a crash does. */
   kill() {
     return this.#signal("SIGKILL");
   }
 
-  /** Ends it as a deployment would. */
+  /** Stops the server, as a deployment does. */
   stop() {
     return this.#signal("SIGTERM");
   }
@@ -73,7 +73,7 @@ class Server {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** Asks past the client library; throws unless it is answered well. */
+  /** Sends a REST request without the client library. Throws unless it succeeds. */
   async ask(method, path, body) {
     const init = { method, headers: { "Content-Type": "application/json" } };
     if (body !== undefined) init.body = JSON.stringify(body);
@@ -83,12 +83,12 @@ class Server {
     return text === "" ? null : JSON.parse(text);
   }
 
-  /** A message that somebody else sends. */
+  /** Sends a message as another user. */
   say(chatId, content, customerId = 2) {
     return this.ask("POST", `/chat/${chatId}/message`, { customerId, content });
   }
 
-  /** Everything that a chat is, in the order of its changes. */
+  /** Returns all messages and tombstones of a chat, in the order of `seq`. */
   async log(chatId) {
     const all = [];
     for (;;) {

@@ -1,4 +1,4 @@
-// What a client tells, written down, and proof that it is what is stored.
+// Records the events of a client, and checks them against the stored messages.
 
 import assert from "node:assert/strict";
 import { Messaging } from "../../../web/messaging.js";
@@ -10,7 +10,7 @@ const EVENTS = [
 /** How long a test waits for an event, in milliseconds. */
 const LIMIT = 60_000;
 
-/** A client whose events are written down; the test closes it. Short waits, for fast tests. */
+/** Makes a client with short waits and records its events. The client is closed with the test. */
 export function watched(t, url, options = {}) {
   const client = new Messaging({ url, customerId: 1, backoffMs: 20, maxBackoffMs: 200, ...options });
   t.after(() => client.close());
@@ -18,7 +18,7 @@ export function watched(t, url, options = {}) {
 }
 
 export class Watch {
-  /** Everything that happened: `[type, ...what the listener got]`. */
+  /** All events so far: `[type, ...arguments of the listener]`. */
   events = [];
   #waiting = new Set();
 
@@ -26,19 +26,19 @@ export class Watch {
     this.client = client;
     for (const type of EVENTS) {
       client.on(type, (...args) => {
-        // Local messages change later; written down is how they were.
+        // Local messages change later, so a copy is recorded.
         this.events.push([type, ...args.map((what) => (what instanceof Error ? what : structuredClone(what)))]);
         for (const check of [...this.#waiting]) check();
       });
     }
   }
 
-  /** The events of these types, what their listeners got. */
+  /** The first listener argument of each event of these types. */
   of(...types) {
     return this.events.filter(([type]) => types.includes(type)).map(([, what]) => what);
   }
 
-  /** Waits until something is true, looking again at every event. Gives what made it true. */
+  /** Calls `isTrue` now and after every event, until it returns a true value. Resolves to that value. */
   until(isTrue) {
     return new Promise((resolve, reject) => {
       const end = (settle, value) => {
@@ -60,12 +60,12 @@ export class Watch {
     });
   }
 
-  /** Waits for an event of this type of which something is true, from the given event on. */
+  /** Waits for an event of this type that satisfies `isTrue`. Skips the first `from` events of the type. */
   async next(type, isTrue = () => true, from = 0) {
     return this.until(() => this.of(type).slice(from).find(isTrue));
   }
 
-  /** Waits until everything that is stored of a chat has been told. */
+  /** Waits until the client has delivered every stored change of a chat. */
   async complete(server, chatId) {
     const head = (await server.log(chatId)).at(-1)?.seq ?? 0;
     await this.until(() => this.client.seen(chatId) === head);
@@ -73,8 +73,8 @@ export class Watch {
 }
 
 /**
- * Proves that what a client told of a chat since `since` is what is stored: each change once, in
- * order, and all of them together the stored messages.
+ * Checks that the client delivered each change of a chat after `since` once and in order, and that these
+ * changes lead to the stored messages.
  */
 export async function prove(server, chatId, watch, since = 0) {
   const stored = (await server.log(chatId)).filter(({ seq }) => seq > since);
@@ -98,7 +98,7 @@ export async function prove(server, chatId, watch, since = 0) {
   return stored;
 }
 
-/** Proves that texts were stored once each, in the order they were sent. */
+/** Checks that each text is stored once, in the order of the sends. */
 export async function proveSent(server, chatId, texts) {
   const stored = await server.log(chatId);
   const mine = stored.filter(({ content }) => texts.includes(content));

@@ -1,5 +1,5 @@
-// Debian's Chromium, and people who use the page in it. Whatever the page should not do (errors in
-// the console, breaches of its policy) is written down and makes the test fail.
+// Debian's Chromium, and users of the page in it. Errors in the console and breaches of the page's
+// content security policy are recorded and make the test fail.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -9,9 +9,9 @@ import { chromium } from "playwright-core";
 const require = createRequire(import.meta.url);
 const axe = await readFile(require.resolve("axe-core/axe.min.js"), "utf8");
 
-/** How long anything may take to be seen. */
+/** The longest wait for anything to appear, in milliseconds. */
 const PATIENCE_MS = 30_000;
-/** What Chromium writes of requests that a test provokes: they are named by the test. */
+/** Console errors of Chromium about lost connections. A test that causes them calls `expectOutage`. */
 const OUTAGE = /WebSocket connection to .* failed|net::ERR_CONNECTION_REFUSED|net::ERR_CONNECTION_RESET|net::ERR_EMPTY_RESPONSE/u;
 
 export const LARGE = { width: 1280, height: 800 };
@@ -50,7 +50,7 @@ export async function visitor(browser, url, options = {}) {
   return page;
 }
 
-/** From here on the server may be away. */
+/** Tolerates errors about lost connections from now on. */
 export const expectOutage = (...pages) => pages.forEach((page) => page.tolerated.push(OUTAGE));
 
 /** Open mode: becomes a new user. */
@@ -60,36 +60,36 @@ export async function introduce(page, name) {
   await page.getByRole("navigation", { name: "Chats" }).waitFor();
 }
 
-/** Open mode: becomes one who is there. */
+/** Open mode: becomes an existing user. */
 export async function pick(page, name) {
   await page.getByRole("button", { name, exact: true }).click();
   await page.getByRole("navigation", { name: "Chats" }).waitFor();
 }
 
-/** Writes and sends, and waits for nothing. */
+/** Writes and sends a message, without waiting for its confirmation. */
 export async function write(page, text) {
   await page.locator("#composer").fill(text);
   await page.locator("#composer").press("Enter");
 }
 
-/** The rows that say this. */
+/** The message rows that contain this text. */
 export const saying = (page, text) => page.locator(".message", { has: page.locator(".said", { hasText: text }) });
 
-/** Everything that the rows say, in order, without the marks. */
+/** The texts of all message rows, in order, without the mark of an edit. */
 export const spoken = (page) => page.locator(".message .said").evaluateAll((all) => all.map((one) => one.firstChild.textContent));
 
-/** Waits until the page says this about its connection. */
+/** Waits until the page shows these words about its connection. */
 export const connection = (page, words) => page.locator(".connection", { hasText: words }).waitFor();
 
-/** Starts the server again, and sees every page say so. That is said for a moment only: the waiting begins before. */
+/** Starts the server again. Waits until every page shows that it is connected; this notice is short, so the wait begins before. */
 export async function back(server, ...pages) {
   const told = pages.map((page) => connection(page, "Connected again. Nothing was lost."));
   await Promise.all([server.resume(), ...told]);
 }
 
-/** Runs axe-core on what is shown; nothing serious or critical may be found. */
+/** Runs axe-core on the page. A serious or critical finding fails the test. */
 export async function expectAccessible(page, where) {
-  // By the protocol, so past the page's policy.
+  // Playwright injects axe-core through the debugging protocol, which the page's policy does not block.
   await page.evaluate(axe);
   const { violations, passes } = await page.evaluate(() => window.axe.run(document));
   assert.ok(passes.length > 10, "axe-core has looked at something");

@@ -22,7 +22,7 @@ use tokio::{
     time,
 };
 
-/// How long a command or a state of the two servers is waited for.
+/// The longest wait for a command or a state of the two servers.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// How a primary is lost.
@@ -160,8 +160,8 @@ impl PostgresPair {
         Ok(())
     }
 
-    /// Cuts the standby off from the primary, whose commits wait for it no longer: the next failover
-    /// loses them.
+    /// Disconnects the standby from the primary. Commits no longer wait for the standby, so the next
+    /// failover loses them.
     pub async fn detach(&self) -> Result<(), String> {
         self.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
             .await?;
@@ -355,7 +355,7 @@ esac
 #[derive(Clone, Copy)]
 struct Route {
     port: u16,
-    /// Rises with each move: connections of an earlier one end, or stay silent.
+    /// A number that rises with each move. Connections of an earlier generation end, or stay silent.
     generation: u64,
     /// Whether connections of the present and of earlier generations stay open without a word.
     silent: bool,
@@ -390,12 +390,12 @@ impl Address {
         })
     }
 
-    /// Carries nothing more. Open connections stay open.
+    /// Stops forwarding bytes. Open connections stay open.
     fn silence(&self) {
         self.route.send_modify(|route| route.silent = true);
     }
 
-    /// Carries new connections to this port. Those to another port end, unless they are silent.
+    /// Forwards new connections to this port. Connections to another port end, unless they are silent.
     fn move_to(&self, port: u16) {
         self.route.send_modify(|route| {
             *route = Route {
@@ -423,13 +423,13 @@ async fn carry(mut client: TcpStream, mut route: watch::Receiver<Route>) {
     };
     let changed = route.wait_for(|route| route.silent || route.generation != begun.generation);
     let silent = select! {
-        // The word of a silence comes before the end of the server behind it.
+        // A silence must be noticed before the end of the server behind the address.
         biased;
         changed = changed => changed.is_ok_and(|route| route.silent),
         () = carrying => false,
     };
     if silent {
-        // Until the address itself is gone.
+        // Holds the connection until the address itself is dropped.
         let _ = route.wait_for(|_| false).await;
     }
 }

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Room, Socket, Store, apply, both_stores, change, rstest};
 
-/// The ack's content and the broadcast that one socket got, in whatever order they came.
+/// Sends a frame. Returns the content of its ack and the broadcast, which may arrive in either order.
 async fn ack_and_broadcast(socket: &mut Socket, frame: Value) -> (Value, Value) {
     socket.send(frame).await;
     let (first, second) = (socket.next().await, socket.next().await);
@@ -111,7 +111,7 @@ async fn changes_without_id_are_answered_by_the_broadcast_alone(store: Store) {
     }
     carl.send(json!({ "type": "send-message", "id": "end", "content": text("the end") }))
         .await;
-    // Answers come in the order of the frames: one to the others would stand before this.
+    // Answers come in the order of the frames: an answer to an earlier frame would come before this one.
     let mut frames = carl.frames_until(|frame| frame["id"] == "end").await;
     if !frames.iter().any(|frame| change(frame) == Some(5)) {
         frames.extend(carl.frames_until(|frame| change(frame) == Some(5)).await);

@@ -4,7 +4,7 @@ use super::{prepared, unharmed};
 use serde_json::{Value, json};
 use testkit::{Room, Socket, Store, apply, both_stores, rstest};
 
-/// What stands in the place of a positive integer.
+/// Returns values that are no positive integer.
 fn no_ids() -> Vec<Value> {
     let mut wrong = vec![json!("1"), json!(""), json!(0), json!(-1), json!(1.5)];
     wrong.extend([json!(true), json!([1]), json!({ "id": 1 })]);
@@ -12,12 +12,12 @@ fn no_ids() -> Vec<Value> {
     wrong
 }
 
-/// What stands in the place of a string.
+/// Returns values that are no string.
 fn no_strings() -> Vec<Value> {
     vec![json!(7), json!(true), json!(["x"]), json!({ "text": "x" })]
 }
 
-/// Wrong contents of a type whose content must be an object, with this right one.
+/// Returns invalid contents of a type that takes an object, made from this valid content.
 fn wrong_objects(right: &Value) -> Vec<(Value, &'static str)> {
     let mut wrong = vec![json!(null), json!("x"), json!(7), json!([]), json!({})];
     wrong.push(without(right, "chatId"));
@@ -31,7 +31,7 @@ fn wrong_objects(right: &Value) -> Vec<(Value, &'static str)> {
         .collect()
 }
 
-/// Wrong contents of a type that carries a text.
+/// Returns invalid contents of a type that carries a text, made from this valid content.
 fn wrong_texts(right: &Value) -> Vec<(Value, &'static str)> {
     let mut wrong = no_strings();
     wrong.extend([json!(null), json!(""), json!(" \n\t"), json!("\u{3000}")]);
@@ -49,7 +49,7 @@ fn wrong_texts(right: &Value) -> Vec<(Value, &'static str)> {
     cases
 }
 
-/// Wrong contents of a type whose content is an id, or an object that holds one in this field.
+/// Returns invalid contents of a type that takes an id, or an object with an id in this field.
 fn wrong_ids(field: &str) -> Vec<(Value, &'static str)> {
     let mut wrong = no_ids();
     wrong.extend([json!(null), json!({}), json!({ "other": 1 }), json!([])]);
@@ -61,21 +61,21 @@ fn wrong_ids(field: &str) -> Vec<(Value, &'static str)> {
         .collect()
 }
 
-/// The same content with another value in one field.
+/// Returns the content with another value in one field.
 fn with(content: &Value, field: &str, value: Value) -> Value {
     let mut content = content.clone();
     content[field] = value;
     content
 }
 
-/// The same content without one field.
+/// Returns the content without one field.
 fn without(content: &Value, field: &str) -> Value {
     let mut content = content.clone();
     content.as_object_mut().expect("an object").remove(field);
     content
 }
 
-/// Sends each content with an id and without; each must be refused with its code.
+/// Sends each content with a frame id and without one. Checks that each is refused with its code.
 async fn refuse_all(socket: &mut Socket, kind: &str, cases: Vec<(Value, &str)>) {
     for (n, (content, code)) in cases.into_iter().enumerate() {
         let bare = json!({ "type": kind, "content": content });
@@ -86,7 +86,7 @@ async fn refuse_all(socket: &mut Socket, kind: &str, cases: Vec<(Value, &str)>) 
         let error = socket.expect_error(code).await;
         assert_eq!(error.get("id"), None, "{kind} {content}: {error}");
     }
-    // The content is missing altogether.
+    // A frame without any content.
     socket.send(json!({ "type": kind, "id": "bare" })).await;
     assert_eq!(socket.expect_error("invalid_field").await["id"], "bare");
 }
