@@ -1,18 +1,18 @@
-// What one does in a chat: each act goes to the server, and what comes back changes the page.
+// The user's actions in a chat. Each is sent to the server, and its answer changes the page.
 
 import * as api from "./api.js";
 import { warn } from "./announce.js";
 import { connection, drop, people, refresh } from "./chats.js";
 import { state, changed } from "./store.js";
 
-/** Where the page is: in the address, so that the browser's way back works. */
+/** Shows a chat. Its id goes into the address, so that the browser's back button works. */
 export const show = (chatId) => {
   location.hash = `#/chat/${chatId}`;
 };
 
 /**
- * Back to the list of chats: by the browser's own way where one came from there, so that its back button
- * does not lead forward again; else in place of the chat.
+ * Shows the list of chats. If the user came from the list, it goes back in the browser's history, so that
+ * the back button does not lead to the chat again. Otherwise the list replaces the chat in the history.
  */
 export function showList() {
   if (history.state?.fromList) return history.back();
@@ -23,21 +23,21 @@ export function showList() {
 /** Sends a message; it is shown at once, with its state. */
 export const send = (chat, content) => connection().send(chat.chatId, content);
 
-/** Sends what has failed again; anew, where it could not even be queued. */
+/** Sends a failed message again; as a new message if it could not be queued. */
 export function retry(chat, { clientMessageId, content }) {
   if (connection().retry(clientMessageId)) return;
   discard(chat, clientMessageId);
   send(chat, content);
 }
 
-/** Gives up what has failed. */
+/** Discards a failed message. */
 export function discard(chat, clientMessageId) {
   connection().discard(clientMessageId);
   chat.timeline.confirm(clientMessageId);
   changed("timeline");
 }
 
-/** Changes the text of a message; tells whether it did. */
+/** Changes the text of a message. Resolves to whether this succeeded. */
 export async function edit(chat, messageId, content) {
   try {
     chat.timeline.put(await connection().update(chat.chatId, messageId, content));
@@ -60,13 +60,13 @@ export async function remove(chat, messageId) {
   }
 }
 
-/** Tells the others that one is typing. */
+/** Announces to the chat that the user is typing. */
 export const typing = (chat) => connection().typing(chat.chatId);
 
-/** From one mark to the next of a chat, in milliseconds, at least. */
+/** The least time between two read positions of a chat, in milliseconds. */
 const MARK_MS = 1_000;
 
-/** Tells how far one has read, if it is further than before: at once, or a moment after the mark before. */
+/** Sends the read position if it is beyond the last one: at once, or MARK_MS after the last one. */
 export function markRead(chat, messageId) {
   if (messageId <= (chat.lastReadMessageId ?? 0)) return;
   chat.lastReadMessageId = messageId;
@@ -80,10 +80,10 @@ export function markRead(chat, messageId) {
   }, Math.max(0, (chat.marked ?? 0) + MARK_MS - Date.now()));
 }
 
-/** Makes a chat, with oneself as its admin, and shows it. */
+/** Creates a chat with the user as its admin, and shows it. */
 export async function createChat(name) {
   const chat = await api.createChat(name);
-  // In open mode the server does not know who makes a chat.
+  // In open mode the server does not know the creator of a chat.
   if (state.mode === "open") await api.addMember(chat.chatId, state.me.customerId, "admin");
   await refresh();
   show(chat.chatId);
@@ -117,7 +117,7 @@ export async function removePerson(chat, customerId) {
   await people(chat);
 }
 
-/** Does what takes the chat away from oneself: its end is no news then. */
+/** Runs an action that removes the chat from the user's list. The page shows no notice of its end then. */
 async function going(chat, act) {
   chat.leaving = true;
   try {
@@ -128,7 +128,7 @@ async function going(chat, act) {
   }
 }
 
-/** Ends one's own membership. */
+/** Ends the user's own membership. */
 export async function leave(chat) {
   await going(chat, () => api.removeMember(chat.chatId, state.me.customerId));
   drop(chat.chatId);

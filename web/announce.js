@@ -1,5 +1,5 @@
-// What a screen reader is told without being asked. Two live regions stand in the page from the
-// start: a polite one for what happens, an urgent one for what went wrong (which is also shown).
+// Announcements to screen readers. The page has two live regions from the start: a polite one for
+// events, and an urgent one for errors, which are also shown.
 
 import { h, text } from "./dom.js";
 
@@ -9,19 +9,19 @@ const urgent = document.getElementById("urgent");
 const SHOWN_MS = 6_000;
 let timer = null;
 
-/** Says something when there is time for it. */
+/** Announces a text politely. */
 export function say(words) {
   // The same words again are said again only if the text changes in between.
   text(polite, polite.textContent === words ? `${words}\u00a0` : words);
 }
 
-/** Says and shows that something went wrong. */
+/** Announces and shows an error. */
 export function warn(words) {
   text(urgent, urgent.textContent === words ? `${words}\u00a0` : words);
   show(words);
 }
 
-/** Says and shows that something happened. */
+/** Announces and shows an event. */
 export function tell(words) {
   say(words);
   show(words);

@@ -1,7 +1,7 @@
-// The REST side. One function a route that the page uses; what goes wrong is an ApiError whose
-// message can be shown as it is.
+// The REST client of the page, with one function a route. A failure is an ApiError with a message that can
+// be shown to the user.
 
-/** What the server refused, or that it could not be asked (`code` "unreachable"). */
+/** A refusal by the server, or a server that cannot be reached (`code` "unreachable"). */
 export class ApiError extends Error {
   constructor(status, code, message) {
     super(message);
@@ -10,13 +10,13 @@ export class ApiError extends Error {
   }
 }
 
-/** How long an answer may take. */
+/** The longest wait for an answer, in milliseconds. */
 const LIMIT = 20_000;
 
 let token = null;
 let onEnded = () => {};
 
-/** Sets the bearer token that goes with every request (null: none), and what to do when it is refused. */
+/** Sets the bearer token of every request (null: none). `ended` is called if the server refuses the token. */
 export function authorize(value, ended = () => {}) {
   token = value;
   onEnded = ended;
@@ -39,7 +39,7 @@ async function ask(method, path, body) {
   throw refusal(response, answer);
 }
 
-/** What the server says begins small and has no full stop. */
+/** Makes a sentence of an error text, which begins in lower case and has no full stop. */
 const sentence = (words) => words && `${words[0].toUpperCase()}${words.slice(1).replace(/\.$/u, "")}.`;
 
 function refusal(response, answer) {
@@ -47,7 +47,7 @@ function refusal(response, answer) {
   try {
     said = JSON.parse(answer);
   } catch {
-    // Not this server's own answer: something between here and there.
+    // The answer is not from this server but from a proxy in between.
   }
   const wait = response.headers.get("retry-after");
   const message = response.status === 429 && wait ? `Too many attempts. Try again in ${wait} s.` : sentence(said.error);
@@ -58,7 +58,7 @@ function refusal(response, answer) {
 const get = async (path) => (await ask("GET", path)).value;
 const send = async (method, path, body) => (await ask(method, path, body)).value;
 
-/** Where a list goes on; undefined at its end. A page may be shorter than was asked for. */
+/** The path of the next page of a list; undefined at its end. A page may be shorter than its limit. */
 const next = (response) => /<([^>]+)>;\s*rel="next"/u.exec(response.headers.get("link") ?? "")?.[1];
 
 /** Every page of a list. */

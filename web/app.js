@@ -1,4 +1,4 @@
-// The page: who one is, then the chats. Puts the views together and follows the address.
+// The page: the sign-in, then the chats. Combines the views and follows the address.
 
 import * as acts from "./acts.js";
 import { say } from "./announce.js";
@@ -102,7 +102,7 @@ async function leave() {
   welcome();
 }
 
-/** The session is over: it ended elsewhere, or its time was up. */
+/** Handles the end of the session: the server ended it, or it expired. */
 function ended() {
   if (!state.me) return;
   chats.stop();
@@ -111,9 +111,9 @@ function ended() {
 }
 
 addEventListener("hashchange", follow);
-// The chat that is shown may have gone, or the one that the address names may have come.
+// The open chat may have been removed, or the chat in the address may have been added.
 on("chats", () => state.ready && follow());
-// Dropped beside a field, a file would take the place of the page.
+// Without these listeners, the browser would open a dropped file in place of the page.
 for (const type of ["dragover", "drop"]) addEventListener(type, (event) => refuseFiles(event, event.dataTransfer));
 session.whenEnded(ended);
 if (await session.resume()) enter();

@@ -1,4 +1,4 @@
-// The chats of whoever uses the page: what REST lists and what the socket tells, brought together.
+// The chats of the user: the list from REST, merged with the events of the socket.
 
 import * as api from "./api.js";
 import { tell, warn } from "./announce.js";
@@ -7,20 +7,20 @@ import { Messaging } from "./messaging.js";
 import { state, changed } from "./store.js";
 import { Timeline } from "./timeline.js";
 
-/** Most chats that are followed from the start: a socket takes 100, and some must be left to open. */
+/** The most chats that are connected at the start. A socket takes 100; the rest is for chats opened later. */
 const FOLLOWED = 80;
-/** How often the list is compared with the server's: nobody is told by socket of a new membership. */
+/** The time between two reads of the list, in milliseconds. The socket does not announce new memberships. */
 const REFRESH_MS = 10_000;
-/** How many messages are loaded at a time. */
+/** The number of messages loaded at a time. */
 const PAGE = 100;
-/** Most messages of one page: the server's own limit. */
+/** The most messages of one page, which is the limit of the server. */
 const LONGEST_PAGE = 1000;
 
 let client = null;
 let timer = null;
 let refreshing = null;
 
-/** Begins for the present user. `ended` is called when the session is over. */
+/** Starts the client of the present user. `ended` is called when the session ends. */
 export function begin(token, ended) {
   const { customerId, username } = state.me;
   const who = token === null ? { customerId, username } : { customerId, token };
@@ -30,7 +30,7 @@ export function begin(token, ended) {
   return refresh();
 }
 
-/** Ends everything, when another takes over. */
+/** Stops the client, before another user takes over. */
 export function stop() {
   clearInterval(timer);
   client?.close();
@@ -40,7 +40,7 @@ export function stop() {
 /** The connection of the present user. */
 export const connection = () => client;
 
-/** Brings the list up to date; several at once are one. */
+/** Reads the list again. Concurrent calls share one read. */
 export function refresh() {
   refreshing ??= load().finally(() => (refreshing = null));
   return refreshing;
@@ -61,7 +61,7 @@ async function load() {
   const listed = new Set(rows.map((row) => row.chatId));
   for (const [id, chat] of state.chats) {
     if (listed.has(id)) continue;
-    // Not followed, or gone while there was no connection.
+    // The chat was not connected, so no event announced its end.
     if (!chat.leaving) tell(`You are no longer in ${chat.chatName}`);
     drop(id);
   }
@@ -81,7 +81,7 @@ function take(row) {
   const last = row.lastMessage;
   const newer = chat.lastMessage && last && chat.lastMessage.messageId > last.messageId ? chat.lastMessage : last;
   chat.recent = chat.recent.filter((id) => id > (last?.messageId ?? 0));
-  // A mark that is on its way is not in the list yet.
+  // The list does not have a read position that is still being sent.
   const ahead = (chat.lastReadMessageId ?? 0) > (row.lastReadMessageId ?? 0);
   const read = ahead ? { lastReadMessageId: chat.lastReadMessageId, unread: chat.unread } : { unread: (row.unread ?? 0) + chat.recent.length };
   Object.assign(chat, row, { lastMessage: newer, ...read });
@@ -106,17 +106,17 @@ export function drop(chatId) {
   changed("chats", "current");
 }
 
-/** Loads what is needed to show a chat: its newest messages, its people. */
+/** Opens a chat: connects it, and loads its newest messages and its members. */
 export async function open(chatId) {
   const chat = state.chats.get(chatId);
-  // From the first unread message on they are new, until one opens another chat.
+  // Messages from the first unread one on are marked as new until another chat is opened.
   chat.arrived = chat.unread;
   chat.divider = chat.arrived > 0 && chat.timeline.settled ? lastRead(chat, chat.arrived) : null;
   changed("current", "timeline", "people", "typing");
   await Promise.all([follow(chatId), history(chat), people(chat)]);
 }
 
-/** Loads the newest page at once, and again once connected: what happens from then on comes by socket. */
+/** Loads the newest page at once, and again once connected. Later changes come by the socket. */
 async function history(chat) {
   if (chat.timeline.settled || chat.loading) return;
   chat.loading = true;
@@ -132,7 +132,7 @@ async function history(chat) {
 
 async function newest(chat, settled) {
   try {
-    // With the first unread message, and some before it.
+    // The page includes the first unread message and some messages before it.
     const most = Math.min(LONGEST_PAGE, PAGE + (chat.arrived ?? 0));
     const { page, complete } = await api.messages(chat.chatId, null, most);
     chat.timeline.load(page, complete, settled);
@@ -144,7 +144,7 @@ async function newest(chat, settled) {
   changed("timeline");
 }
 
-/** The id after which so many messages of others are unread: they are counted from the end. */
+/** The id after which `unread` messages of other users follow. They are counted from the end. */
 function lastRead({ timeline: { messages }, lastReadMessageId }, unread) {
   if (lastReadMessageId !== null) return lastReadMessageId;
   const foreign = messages.filter((one) => one.customerId !== state.me.customerId && one.deletedAt === null);
@@ -162,7 +162,7 @@ export async function older(chat) {
     const { page, complete } = await api.messages(chat.chatId, timeline.messages[0]?.messageId, PAGE);
     timeline.prepend(page, complete);
   } catch (error) {
-    // Not again by itself: one scrolls, or the connection comes back.
+    // There is no automatic retry: the user scrolls, or the connection comes back.
     chat.stalled = true;
     warn(error.message);
   }
@@ -170,12 +170,12 @@ export async function older(chat) {
   changed("timeline");
 }
 
-/** Loads who belongs to the chat. */
+/** Loads the members of a chat. */
 export async function people(chat) {
   try {
     chat.members = await api.members(chat.chatId);
     changed("people", "current");
   } catch {
-    // What was known stays; the next event asks again.
+    // The known members stay. The next event loads them again.
   }
 }

@@ -1,4 +1,4 @@
-// Where one writes: Enter sends, Shift+Enter begins a new line, arrow up edits the last message.
+// The text field: Enter sends, Shift+Enter begins a new line, arrow up edits the user's last message.
 
 import * as acts from "./acts.js";
 import { warn } from "./announce.js";
@@ -8,7 +8,7 @@ import { currentChat, on, state } from "./store.js";
 
 /** Longest message, in bytes of UTF-8: the server's own limit. */
 const LIMIT = 16 * 1024;
-/** From here on it is shown how much is left. */
+/** The length, in bytes, from which the remaining bytes are shown. */
 const CLOSE = LIMIT * 0.9;
 const bytes = new TextEncoder();
 const EDITING = "Editing a message";
@@ -69,7 +69,7 @@ export function composerView(sent, leave) {
     if (done && edited === message) stopEditing();
   }
 
-  /** Takes a message into the composer; without one, one's own last. */
+  /** Opens a message for editing; without an argument, the user's last one. */
   function edit(message = chat?.timeline.lastOf(state.me.customerId)) {
     if (!message) return;
     if (!edited) chat.draft = area.value;

@@ -1,13 +1,13 @@
-// How the connection is, in words, as long as it is not as it should be.
+// The bar that shows the state of the connection while it is lost, and for a moment after its return.
 
 import { say } from "./announce.js";
 import { connection } from "./chats.js";
 import { h, text } from "./dom.js";
 import { on, state } from "./store.js";
 
-/** How long it is said that the connection is back. */
+/** How long the bar shows that the connection is back, in milliseconds. */
 const BACK_MS = 3_000;
-/** How long a first connection may take before it is worth a word. */
+/** How long a first connection may take before the bar is shown, in milliseconds. */
 const PATIENCE_MS = 1_000;
 
 /** Makes the bar over everything. */
@@ -24,7 +24,7 @@ export function connectionView() {
     bar.hidden = sentence === "";
   }
 
-  /** Says it once, however often it is drawn: a countdown is not for the ear. */
+  /** Announces a state once, however often it is drawn: screen readers should not read a countdown. */
   function tell(sentence) {
     if (sentence !== told) say(sentence);
     told = sentence;

@@ -1,4 +1,4 @@
-// Questions: the browser's own modal dialog, with a heading, fields, what went wrong, and two buttons.
+// Dialogs: the browser's modal dialog with a heading, fields, an error text, and two buttons.
 
 import { attr, h, iconButton, text } from "./dom.js";
 
@@ -26,11 +26,11 @@ export function open(title, contents, kind = "") {
     dialog.remove();
     regain(before);
   });
-  // A click beside it closes it.
+  // A click outside the dialog closes it.
   dialog.addEventListener("pointerdown", (event) => event.target === dialog && close());
   document.body.append(dialog);
   dialog.showModal();
-  // Unless the caller has a better place for it.
+  // The caller may set the focus to another element.
   heading.focus();
   return dialog;
 }
@@ -41,8 +41,8 @@ export function field(label, name, props = {}) {
 }
 
 /**
- * A form that calls `act` with what was typed, shows what went wrong, and is done when that is. Its
- * last button says `button`.
+ * A form that calls `act` with its values, and shows the error if `act` fails. Its last button has the
+ * label `button` and is disabled while `act` runs.
  */
 export function form(fields, button, act, { danger = false, cancel = null } = {}) {
   const problem = h("p", { class: "problem", role: "alert" });
@@ -81,7 +81,7 @@ export function askText(title, label, value, button, act) {
   ]).querySelector("input").select();
 }
 
-/** Asks whether something that cannot be undone should be done. */
+/** Asks for the confirmation of an action that cannot be undone. */
 export function confirm(title, words, button, act) {
   open(title, (close) => [
     h("p", {}, words),
@@ -93,8 +93,8 @@ export function confirm(title, words, button, act) {
 }
 
 /**
- * Lets one pick from a list that is narrowed by typing. `rows` are {key, name, detail?, sign?};
- * `act` gets the one that was picked. Arrows move, Enter picks.
+ * Lets the user pick from a list that is filtered by typing. `rows` are {key, name, detail?, sign?}.
+ * `act` is called with the picked row. Arrows move, Enter picks.
  */
 export function pick(title, label, rows, act, none) {
   open(title, (close) => {
@@ -130,7 +130,7 @@ export function pick(title, label, rows, act, none) {
     });
     input.addEventListener("keydown", (event) => {
       const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-      // By itself a search field would take the key to empty itself.
+      // Without this, a search field would use the Escape key to clear itself.
       if (event.key === "Escape") close();
       else if (event.key === "Enter" && shown[chosen]) choose(shown[chosen]);
       else if (by) chosen += by;

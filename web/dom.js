@@ -18,13 +18,13 @@ export function h(name, props = {}, ...children) {
   return element;
 }
 
-/** Sets an attribute, or takes it away where the value is null or false; nothing where it is so already. */
+/** Sets an attribute, or removes it if the value is null or false. Does nothing if it is unchanged. */
 export function attr(element, name, value) {
   if (value === null || value === false) element.removeAttribute(name);
   else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
-/** Sets the text, if it is another: a live region would say it again. */
+/** Sets the text if it differs, because a live region would announce an equal text again. */
 export function text(element, value) {
   if (element.textContent !== value) element.textContent = value;
 }

@@ -1,15 +1,15 @@
-// What the socket tells, written into what the page knows.
+// Applies the events of the socket to the state of the page.
 
 import { say, tell, warn } from "./announce.js";
 import { oneLine } from "./format.js";
 import { state, changed, currentChat } from "./store.js";
 
-/** How long somebody counts as typing after the last sign of it. */
+/** How long a user is shown as typing after the last typing event, in milliseconds. */
 const TYPING_MS = 5_000;
-/** How long a note that somebody came or left is shown. */
+/** How long the note that a user came or left is shown, in milliseconds. */
 const NOTE_MS = 6_000;
 
-/** Listens to a client. `go` has what else must happen: ended, refresh, drop, people, history. */
+/** Listens to a client. `go` has the actions of chats.js: ended, refresh, drop, people, history. */
 export function listen(client, go) {
   const on = (type, act) => client.on(type, (event, info) => {
     const chat = state.chats.get(event.chatId ?? info?.chatId);
@@ -76,7 +76,7 @@ function left(chat, { customerId, username }) {
   changed("people", "current");
 }
 
-/** Shows for a moment that somebody came or left. */
+/** Shows for a moment that a user came or left. */
 function note(chat, words) {
   chat.note = words;
   clearTimeout(chat.noteTimer);
@@ -96,7 +96,7 @@ function typing(chat, { customerId, username }) {
   changed("typing");
 }
 
-/** Somebody types no longer. */
+/** Ends the display of a user as typing. */
 function quiet(chat, customerId) {
   clearTimeout(chat.typing.get(customerId)?.timer);
   if (chat.typing.delete(customerId)) changed("typing");
@@ -106,10 +106,11 @@ function hasRead(chat, { customerId, messageId }, go) {
   if (messageId <= (chat.reads.get(customerId) ?? 0)) return;
   chat.reads.set(customerId, messageId);
   if (customerId === state.me.customerId) {
-    // The echo of a mark may be behind the next one.
+    // The echo of a read position may arrive after the next position was set.
     if (messageId > (chat.lastReadMessageId ?? 0)) chat.lastReadMessageId = messageId;
     chat.recent = chat.recent.filter((id) => id > messageId);
-    // Read up to the end, perhaps in another window; else what is left is counted, here or by the server.
+    // The user has read up to the end, perhaps in another window. Otherwise the remaining unread messages are
+    // counted, here or by the server.
     if (messageId >= (chat.lastMessage?.messageId ?? 0)) chat.unread = 0;
     else if (chat.timeline.settled) chat.unread = chat.timeline.unread(chat.lastReadMessageId, state.me.customerId);
     else go.refresh();
@@ -120,7 +121,7 @@ function hasRead(chat, { customerId, messageId }, go) {
 function connected(chat, online, go) {
   chat.online = new Map(online.map((one) => [one.customerId, one.username]));
   chat.typing.clear();
-  // After an absence the list and the people may be others.
+  // The list and the members may have changed while the page was not connected.
   if (chat.seenConnected) go.refresh();
   if (chat.seenConnected && chat.members) go.people(chat);
   chat.seenConnected = true;
@@ -139,7 +140,7 @@ function outgoing(chat, local) {
   changed("timeline");
 }
 
-/** The server has another log than we knew, as after a restore: everything is read again. */
+/** The log has another epoch, as after a restore: everything is read again. */
 function reset(chat, client, go) {
   warn("The server was restored from another copy: the history begins again, and may be shorter.");
   chat.timeline = new chat.timeline.constructor(client.outgoing(chat.chatId));
@@ -153,7 +154,7 @@ function reset(chat, client, go) {
 function gone(chatId, words, go) {
   const chat = state.chats.get(chatId);
   if (!chat) return;
-  // What one does oneself needs no word.
+  // The user's own action needs no notice.
   if (!chat.leaving) tell(`${words} ${chat.chatName}`);
   go.drop(chatId);
   go.refresh();
@@ -162,7 +163,7 @@ function gone(chatId, words, go) {
 function connection({ state: phase, retryInMs }) {
   const before = state.connection.phase;
   const retryAt = retryInMs === null ? null : Date.now() + retryInMs;
-  // Without a chat there is nothing to be connected to, and nothing is tried.
+  // A user without chats needs no connection, so the client does not retry.
   const resting = phase === "offline" && retryInMs === null;
   const lost = phase !== "online" && !resting && (before === "online" || state.connection.lost);
   state.connection = { phase, retryAt, lost, restored: phase === "online" && state.connection.lost };

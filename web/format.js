@@ -18,10 +18,10 @@ function daysBetween(earlier, later) {
 /** 14:05 */
 export const time = (iso) => clock.format(new Date(iso));
 
-/** Monday, 23 November 2026 at 14:05:12: where one looks closer. */
+/** Monday, 23 November 2026 at 14:05:12, for tooltips. */
 export const moment = (iso) => full.format(new Date(iso));
 
-/** What stands between the messages of two days. */
+/** The heading between the messages of two days. */
 export function day(iso, now = new Date()) {
   const date = new Date(iso);
   const days = daysBetween(date, now);
@@ -30,7 +30,7 @@ export function day(iso, now = new Date()) {
   return date.getFullYear() === now.getFullYear() ? dayOfYear.format(date) : dayAndYear.format(date);
 }
 
-/** The same within a sentence: "today", "on Monday, 23 November". */
+/** A day within a sentence: "today", "on Monday, 23 November". */
 export function since(iso) {
   const words = day(iso);
   return /day$/u.test(words) ? words.toLowerCase() : `on ${words}`;
@@ -48,7 +48,7 @@ export function short(iso, now = new Date()) {
   return days > 1 && days < 7 ? weekday.format(date) : brief.format(date);
 }
 
-/** One letter for a name, or what its writing has for one. */
+/** The first character of a name in upper case; "?" for an empty name. */
 export function initial(name) {
   for (const { segment } of graphemes.segment(name.trim())) return segment.toLocaleUpperCase();
   return "?";
@@ -60,7 +60,7 @@ export const hue = (id) => Math.round((Number(id) * 137.508 + 20) % 360);
 /** "1 person", "2 people" */
 export const count = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 
-/** What stands in a small round field. */
+/** The text of a badge. */
 export const badge = (n) => (n > 99 ? "99+" : String(n));
 
 /** "Ada", "Ada and Bo", "Ada, Bo and 2 others" */
@@ -71,5 +71,5 @@ export function names(list, most = 2) {
   return `${list.slice(0, most).join(", ")} and ${others} ${others === 1 ? "other" : "others"}`;
 }
 
-/** One line of a text of many. */
+/** A text of several lines as one line. */
 export const oneLine = (content) => content.replace(/\s+/gu, " ").trim();

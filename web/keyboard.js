@@ -1,5 +1,5 @@
-// The shortcuts. Those with Ctrl or Alt work everywhere; single letters where one moves by keys. Who has
-// pointed at something and then types wants to write.
+// The shortcuts. Shortcuts with Ctrl or Alt work everywhere. Single letters work only while the user moves
+// by keyboard: after a click, typed letters go into the text field.
 
 import * as acts from "./acts.js";
 import { togglePanel } from "./people.js";
@@ -8,7 +8,7 @@ import { sorted } from "./sidebar.js";
 import { state, currentChat } from "./store.js";
 import { toggleTheme } from "./theme-switch.js";
 
-/** Keys by which one moves. */
+/** The keys that move the focus. */
 const MOVES = /^(?:Arrow|Page|Home$|End$|Tab$|Escape$)/u;
 let pointed = false;
 

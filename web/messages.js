@@ -1,5 +1,5 @@
-// The list of messages. However many there are, only a window of them is in the page: it moves as
-// one scrolls, and what one looks at stays where it is.
+// The list of messages. The page holds a window of at most MOST rows. The window moves as the user
+// scrolls, and the visible rows stay in place.
 
 import { older } from "./chats.js";
 import { h, icon, reconcile, text } from "./dom.js";
@@ -7,20 +7,20 @@ import { count, since } from "./format.js";
 import { drawRow, makeRow } from "./row.js";
 import { currentChat, changed, on, state } from "./store.js";
 
-/** Most rows in the page. */
+/** The most rows in the page. */
 const MOST = 160;
-/** Rows at first, and rows added at a time. */
+/** The number of rows at first, and the number added at a time. */
 const FIRST = 60;
 const STEP = 50;
-/** How near to an end of the window one may come, in pixels, before it moves. */
+/** The window moves if the view is nearer than this to its end, in pixels. */
 const EDGE = 900;
-/** How far from the end still counts as at the end. */
+/** The distance that still counts as at the end, in pixels. */
 const NEAR = 48;
 
-/** Messages above the first unread one when a chat is opened. */
+/** The number of messages shown above the first unread one when a chat is opened. */
 const CONTEXT = 10;
 
-/** Makes the list; `act` has what rows can do, `sees` is called with the last message that one sees. */
+/** Makes the list. `act` has the actions of rows. `sees` is called with the last message in view. */
 export function messagesView(act, sees) {
   const list = h("ol", { class: "messages" });
   const head = h("div", { class: "beginning" }, h("h2", { dir: "auto" }), h("p"));
@@ -28,9 +28,10 @@ export function messagesView(act, sees) {
   const latest = h("button", { type: "button", class: "latest", hidden: true, onclick: toEnd }, icon("down"), h("span"));
   const blank = h("div", { class: "blank", hidden: true });
   const root = h("div", { class: "timeline" }, scroller, blank, latest);
-  // The window: from and to are ids of messages; null is the first that is shown by itself, the end.
+  // The window: `from` and `to` are message ids. If `from` is null, the window begins FIRST messages before its
+  // end; if `to` is null, it ends with the newest message.
   let [chat, from, to, stuck, seen] = [null, null, null, true, 0];
-  /** Whether the chat has just been opened, and is still to be shown from its first unread message on. */
+  /** Whether the chat was just opened and has to be scrolled to its first unread message. */
   let opening = false;
 
   function bounds(timeline) {
@@ -86,12 +87,12 @@ export function messagesView(act, sees) {
     if (stuck) scroller.scrollTop = scroller.scrollHeight;
     else if (first !== null) list.querySelector(`[data-id="${first}"]`)?.scrollIntoView({ block: "start" });
     else if (anchor?.row.isConnected) scroller.scrollTop += anchor.row.getBoundingClientRect().top - anchor.top;
-    // At the very top nothing scrolls any more, so nothing else would ask for what is above.
+    // At the very top there is no scroll event that would load older messages.
     moveWindow();
     mark();
   }
 
-  /** Puts the window where the first unread message is, and gives its id. Null where all is read. */
+  /** Moves the window to the first unread message and returns its id; null if all are read. */
   function standAtFirst(timeline) {
     opening = false;
     const me = state.me.customerId;
@@ -114,7 +115,7 @@ export function messagesView(act, sees) {
     if (rows === 0) blank.replaceChildren(h("h2", {}, words[0]), h("p", {}, words[1]));
   }
 
-  /** The first row that is in sight, and where it stands. */
+  /** The first row in view, and its position. */
   function anchored() {
     const line = scroller.scrollTop;
     for (const row of list.children) if (row.offsetTop + row.offsetHeight > line) return { row, top: row.getBoundingClientRect().top };
@@ -123,7 +124,7 @@ export function messagesView(act, sees) {
 
   const lastInSight = () => [...list.children].findLast((row) => row.offsetTop < scroller.scrollTop + scroller.clientHeight - NEAR);
 
-  /** The last message whose end is in sight, or of which one sees the middle alone; 0 where there is none. */
+  /** The id of the last message with its end in view. If a long message fills the view, its id. 0 if there is none. */
   function lastRead() {
     const line = scroller.scrollTop + scroller.clientHeight;
     const whole = [...list.children].findLast((row) => row.offsetTop + row.offsetHeight <= line + 1);
@@ -132,7 +133,7 @@ export function messagesView(act, sees) {
 
   const toBottom = () => scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop;
 
-  /** What is new below, and whether the newest is in sight. */
+  /** Reports the last message in view as read, and updates the button with the number of new messages below. */
   function mark() {
     const newest = chat.timeline.messages.at(-1)?.messageId ?? 0;
     const last = stuck ? newest : lastRead();
@@ -151,7 +152,7 @@ export function messagesView(act, sees) {
     mark();
   }
 
-  /** Near an end of the window it moves there; at the oldest known message more is loaded. */
+  /** Moves the window if the view is near its end. Near the oldest loaded message it loads older ones. */
   function moveWindow() {
     const { messages, complete } = chat.timeline;
     const start = chat.timeline.indexOf(from ?? 0);
@@ -176,7 +177,7 @@ export function messagesView(act, sees) {
     draw();
   }
 
-  /** Moves the focus to the next or the one before; from elsewhere to the last in sight. */
+  /** Moves the focus to the next or previous message, or to the last one in view if no message has the focus. */
   function step(by) {
     const row = document.activeElement?.closest?.(".message");
     const next = row && list.contains(row) ? (by < 0 ? row.previousElementSibling : row.nextElementSibling) : lastInSight();
@@ -192,17 +193,17 @@ export function messagesView(act, sees) {
   return { root, scroller, toEnd, step };
 }
 
-/** One's own rows keep their element when the server confirms them. */
+/** The key of a row. The user's own rows keep their element when the server confirms them. */
 const key = ({ message }) => (message.clientMessageId ? `${message.customerId}:${message.clientMessageId}` : message.messageId);
 
-/** Who has read up to which message, by name. */
+/** The names of the users who have read up to a message, by message id. */
 function readersByRow(chat) {
   const rows = new Map();
   for (const [customerId, messageId] of chat.reads) {
     if (customerId === state.me.customerId) continue;
     const name = chat.members?.find((one) => one.customerId === customerId)?.username ?? chat.online.get(customerId);
     const at = chat.timeline.messages[chat.timeline.indexOf(messageId + 1) - 1];
-    // That somebody has read what they wrote themselves says nothing.
+    // Every user has read their own messages, so this is not shown.
     if (!name || !at || at.customerId === customerId) continue;
     rows.set(at.messageId, [...(rows.get(at.messageId) ?? []), name]);
   }

@@ -1,31 +1,32 @@
 // The client library: see messaging.d.ts for the whole interface and what it promises.
 //
-// How it keeps the promise: the server numbers the changes of a chat 1, 2, 3 … (`seq`). Each chat
-// here remembers the last one it delivered and takes the next one only. After a lost connection it
-// connects with `since`, and the server first sends what was missed; what is too much for that is
-// paged over REST while live frames are held back. Numbers count within one `epoch` of the log, which
-// the server names: after a restore it is another, and the chat's history begins again. Messages go out one at a time per chat, under a
-// clientMessageId that the server knows again, so each can be sent as often as it takes.
+// How it keeps the promise: the server numbers the changes of a chat 1, 2, 3 … (`seq`). The client
+// remembers the last change that it delivered per chat and delivers only the next one. After a lost
+// connection it connects with `since`, and the server first sends the missed changes. If they are too
+// many, the client reads them in pages over REST and holds live frames back meanwhile. Numbers count
+// within one `epoch` of the log, which the server names. A restore begins a new epoch, and the chat's
+// history is read again. Messages are sent one at a time per chat, each with a clientMessageId as its
+// idempotency key, so that a send can be repeated.
 
 /** @import * as api from "./messaging.js" */
 
-/** Messages asked for at once over REST: few enough that a bad line gets through some of them. */
+/** Messages per page over REST: few enough that a page arrives over a bad connection. */
 const PAGE = 200;
-/** Most changes of a chat held back while it is paged; more are read again. */
+/** The most live changes of a chat that are held back while it is paged. Further changes are read over REST. */
 const HELD = 1000;
-/** How often a typing user is announced; less often than others forget it. */
+/** The least time between two typing frames, in milliseconds. It is shorter than other clients show them. */
 const TYPING_MS = 3000;
-/** The longest wait after the server said that it restarts: soon, but not everyone in one instant. */
+/** The longest random wait before a reconnection to a restarting server, in milliseconds. It spreads the load. */
 const RESTART_MS = 500;
-/** How often a message is tried that the server cannot store for now. */
+/** How often a request is tried that the server refuses as `unavailable` or `internal`. */
 const TRIES = 8;
 /** Largest frame that the server takes, in bytes. */
 const MAX_FRAME = 65_536;
-/** Refusals that may be over at another try. */
+/** Error codes after which a retry may succeed. */
 const PASSING = new Set(["unavailable", "internal", "rate_limited"]);
-/** What ends a request together with its socket; the next socket does it again. */
+/** Error codes of requests that ended with their socket. Sends, marks and connects are repeated on the next one. */
 const LOST = new Set(["connection_lost", "timeout", "closed"]);
-/** Close codes that tell of something wrong, rather than of a connection that ended. */
+/** Close codes that lead to an "error" event in addition to a reconnection. */
 const WRONG = new Set([1003, 1008, 1009]);
 
 export class MessagingError extends Error {
@@ -41,13 +42,13 @@ export class MessagingError extends Error {
   }
 }
 
-/** Makes it nobody's duty to handle a rejection. @template T @param {Promise<T>} promise */
+/** Prevents an unhandled rejection of a promise. @template T @param {Promise<T>} promise */
 function quiet(promise) {
   promise.catch(() => {});
   return promise;
 }
 
-/** A promise to be settled from outside. @template T */
+/** A promise that other code resolves or rejects. @template T */
 class Deferred {
   constructor() {
     /** @type {Promise<T>} */
@@ -62,67 +63,67 @@ class Deferred {
   }
 }
 
-/** A chat that is to be connected: how far it was delivered, and what is under way for it. */
+/** A chat that the client keeps connected: the last delivered change and the work in progress. */
 class Room {
   /** @param {number} chatId @param {api.Place | null} since */
   constructor(chatId, since) {
     this.chatId = chatId;
-    /** The last change delivered; null until the first ack tells where live begins. */
+    /** The `seq` of the last delivered change; null until the first ack names the head. */
     this.seen = since?.seq ?? null;
-    /** The epoch of the log that `seen` counts in; null where it is not known. */
+    /** The epoch of the log that `seen` counts in; null if it is not known. */
     this.epoch = since?.epoch ?? null;
-    /** Asked for on the present socket. */
+    /** Whether connect-chat was sent on the present socket. */
     this.asked = false;
-    /** Connected on the present socket. */
+    /** Whether the chat is connected on the present socket. */
     this.live = false;
-    /** How it was connected last. @type {api.Connected | null} */
+    /** The last "connected" event. @type {api.Connected | null} */
     this.connected = null;
-    /** What `connect` returned. @type {Deferred<api.Connected>} */
+    /** The promise that `connect` returned. @type {Deferred<api.Connected>} */
     this.ready = new Deferred();
     /** Requests that wait for the chat to be live. @type {Set<Deferred<void>>} */
     this.waiting = new Set();
-    /** Being paged over REST. */
+    /** Whether the chat is being paged over REST. */
     this.filling = false;
-    /** Changes that came before their turn. @type {Change[]} */
+    /** Changes that arrived before an earlier change. @type {Change[]} */
     this.held = [];
-    /** Whether more came than could be held. */
+    /** Whether more changes arrived than HELD. */
     this.spilled = false;
-    /** Messages are being sent. */
+    /** Whether messages are being sent. */
     this.pumping = false;
-    /** Refused tries to connect since the last that worked. */
+    /** The number of refused connects since the last success. */
     this.tries = 0;
     this.typedAt = -Infinity;
-    /** Read up to here; told up to there. */
+    /** The id up to which the user has read, and the id up to which the server knows it. */
     this.read = 0;
     this.readTold = 0;
     this.telling = false;
   }
 
-  /** Where it is, as the server takes it; an older server knows the number alone. */
+  /** The `since` of connect-chat. An older server names no epoch; then it is the number only. */
   since() {
     if (this.seen === null) return undefined;
     return this.epoch === null ? this.seen : { seq: this.seen, epoch: this.epoch };
   }
 
-  /** Whether this change is the next one. Replays leave out what was superseded. @param {Change} c */
+  /** Whether this change is the next one. Replays leave out superseded changes. @param {Change} c */
   isNext(c) {
     return this.seen !== null && c.seq > this.seen && (c.replay || c.seq === this.seen + 1);
   }
 
-  /** Keeps a change until its turn; what does not fit is read over REST later. @param {Change} c */
+  /** Holds a change back. A change beyond HELD is read over REST later. @param {Change} c */
   hold(c) {
     if (this.held.length < HELD && !this.spilled) this.held.push(c);
     else this.spilled = true;
   }
 
-  /** Its socket is gone. */
+  /** Resets the state of the chat that ended with the socket. */
   lose() {
     this.asked = this.live = this.filling = false;
     this.held = [];
     this.spilled = false;
   }
 
-  /** Nothing more comes of it. @param {MessagingError} error */
+  /** Ends the chat: rejects its promises. @param {MessagingError} error */
   end(error) {
     this.lose();
     this.ready.reject(error);
@@ -131,13 +132,13 @@ class Room {
 }
 
 /**
- * A change of a chat, as its event tells it.
+ * A change of a chat, as its event delivers it.
  * @typedef {{ type: "message" | "update", seq: number, replay: boolean, what: api.Message }
  *   | { type: "delete", seq: number, replay: boolean, what: api.Deleted }} Change
  */
 
 /**
- * A request on the socket: its answer, its chat, its size, and how its time limit is ended and begun anew.
+ * A request on the socket: its answer, its chat, its size, and functions that stop and restart its timeout.
  * @typedef {{ answer: Deferred<any>, chatId: number, bytes: number, stop: () => void, extend: () => void }} Request
  */
 
@@ -150,8 +151,8 @@ function replayed(message) {
   return { type: editedAt === null ? "message" : "update", seq, replay: true, what: message };
 }
 
-/** Messages that are not sent yet, in memory and in a Storage, each under a key of its own: so two
- * tabs with one Storage do not lose each other's. */
+/** Messages that are not sent yet, in memory and in a Storage. Each has a key of its own, so that two
+ * tabs with one Storage do not overwrite each other's messages. */
 class Outbox {
   /** @param {api.StorageLike | undefined} storage @param {string} prefix */
   constructor(storage, prefix) {
@@ -159,11 +160,11 @@ class Outbox {
     this.prefix = prefix;
     /** @type {api.LocalMessage[]} */
     this.list = [];
-    /** The promises of those that are not settled. @type {Map<string, Deferred<api.Message>>} */
+    /** The promises of unsettled messages, by clientMessageId. @type {Map<string, Deferred<api.Message>>} */
     this.stored = new Map();
   }
 
-  /** Takes over what an earlier page left. */
+  /** Reads the messages that an earlier page left in the storage. */
   load() {
     for (let i = 0; i < (this.storage?.length ?? 0); i++) {
       const key = this.storage?.key(i);
@@ -175,7 +176,7 @@ class Outbox {
         else this.stored.set(local.clientMessageId, new Deferred());
         this.list.push(local);
       } catch {
-        // Not ours, or broken: left alone.
+        // The entry is broken or of other code. It stays as it is.
       }
     }
     this.list.sort((a, b) => a.createdAt - b.createdAt);
@@ -211,7 +212,7 @@ function newLocal(clientMessageId, chatId, content, replyTo, createdAt) {
   return { clientMessageId, chatId, content, replyTo, createdAt, state: "sending", message: null, error: null };
 }
 
-/** A name that nobody else gives a message. (`randomUUID` exists on secure pages only.) */
+/** Returns a random clientMessageId of 128 bits. (`randomUUID` exists on secure pages only.) */
 function newId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -219,7 +220,7 @@ function newId() {
 
 const isId = (/** @type {unknown} */ id) => Number.isSafeInteger(id) && Number(id) > 0;
 
-/** A place in a log from what a caller gives: a number, or one with its epoch; null where it is neither.
+/** Parses the `since` of a caller: a number, or a number with its epoch. Null if it is neither.
  * @param {any} since @returns {api.Place | null} */
 function placeOf(since) {
   const { seq, epoch = null } = typeof since === "object" && since !== null ? since : { seq: since };
@@ -246,22 +247,22 @@ export class Messaging {
   #requests = new Map();
   /** @type {WebSocket | null} */
   #socket = null;
-  /** A number for each attempt to connect: what belongs to an older one is out of date. */
+  /** The number of the present attempt to connect. Work of an older attempt is discarded. */
   #attempt = 0;
-  /** Attempts since the last that worked. */
+  /** The number of failed attempts since the last success. */
   #failures = 0;
-  /** The next try. @type {ReturnType<typeof setTimeout> | null} */
+  /** The timer of the next attempt. @type {ReturnType<typeof setTimeout> | null} */
   #retry = null;
-  /** The next look at whether the socket is alive. @type {ReturnType<typeof setTimeout> | null} */
+  /** The timer of the next check that the socket is alive. @type {ReturnType<typeof setTimeout> | null} */
   #watching = null;
   #lastId = 0;
   #lastCreated = 0;
-  /** When something was received last. */
+  /** The time of the last received frame. */
   #heard = 0;
   /** @type {api.State} */
   #state = "offline";
   #ended = false;
-  /** Ends listening to the browser. */
+  /** Removes the listeners on the browser. */
   #unlisten;
 
   /** @param {api.Options} options */
@@ -280,7 +281,7 @@ export class Messaging {
     const { url, storage, customerId, fetch: fetcher } = this.#options;
     if (!/^https?:\/\//.test(url ?? "")) throw wrong("url", "an http or https address");
     if (!fetcher) throw wrong("fetch", "given where it is not built in");
-    // What one user left must not go out in another's name.
+    // The unsent messages of one user must not be sent in another user's name.
     if (storage && !isId(customerId)) throw wrong("customerId", "given where there is a storage");
     this.#base = url.replace(/\/+$/, "");
     this.#outbox = new Outbox(storage, `messaging-api ${this.#base} ${customerId} `);
@@ -305,7 +306,7 @@ export class Messaging {
     this.#listeners.get(type)?.delete(listener);
   }
 
-  /** A listener that throws harms nobody else. */
+  /** Calls the listeners. An error in one listener does not stop the other listeners. */
   #emit(type, ...args) {
     for (const listener of [...(this.#listeners.get(type) ?? [])]) {
       try {
@@ -350,7 +351,7 @@ export class Messaging {
     this.#rooms.delete(chatId);
     room.end(new MessagingError("not_connected", `Chat ${chatId} was left`, { chatId }));
     if (!asked) return Promise.resolve(this.#rest());
-    // An error says that the server does not know it connected: gone with its socket, or refused.
+    // An error means that the chat is not connected on the server, so there is nothing to leave.
     const left = this.#ask("leave-chat", { chatId }).catch(() => {});
     this.#leaving.set(chatId, left);
     return left.then(() => {
@@ -375,7 +376,7 @@ export class Messaging {
     const attempt = this.#attempt;
     const isOurs = () => attempt === this.#attempt && this.#rooms.get(chatId) === room;
     try {
-      // What still comes of an earlier stay is not part of this one.
+      // Frames of an earlier connection of this chat must not count for the new one.
       await this.#leaving.get(chatId);
       const token = await this.#token();
       if (!isOurs()) return;
@@ -399,10 +400,10 @@ export class Messaging {
     this.#become("online");
     room.ready.resolve(room.connected);
     this.#emit("connected", room.connected);
-    // A listener may have left.
+    // A listener may have left the chat.
     if (!room.live) return;
     for (const waiting of room.waiting) waiting.resolve();
-    // Truncated, or a hole: either way there is more than came.
+    // The replay was truncated or has a gap: the missing changes are read over REST.
     if (seq > room.seen || !this.#drain(room)) this.#fill(room);
     else this.#emit("caught-up", { chatId, seq: room.seen });
     this.#pump(room);
@@ -416,7 +417,7 @@ export class Messaging {
     if (LOST.has(error.code)) return;
     if (error.code === "unauthorized") return this.#signOut(error);
     if (error.code === "invalid_field" && room.seen !== null) {
-      // Beyond the head, or of another epoch: this is another log than the one we saw.
+      // `since` is beyond the head or of another epoch: the log was replaced.
       room.seen = room.epoch = null;
       this.#emit("reset", { chatId });
       return this.#enter(room);
@@ -432,7 +433,7 @@ export class Messaging {
     this.#remove(room, error);
   }
 
-  /** A chat is gone for us; what was to be sent there cannot be. @param {Room} room @param {MessagingError} error */
+  /** Removes a chat that is closed to the user; its unsent messages fail. @param {Room} room @param {MessagingError} error */
   #remove(room, error) {
     if (this.#rooms.get(room.chatId) !== room) return;
     this.#rooms.delete(room.chatId);
@@ -449,7 +450,7 @@ export class Messaging {
     if (!room?.asked || (room.seen !== null && change.seq <= room.seen)) return;
     if (!room.filling && room.isNext(change) && room.held.length === 0) return this.#deliver(room, change);
     room.hold(change);
-    // Before the ack, what is missing may still come.
+    // Before the ack, the missing changes may still arrive on the socket.
     if (room.live && !room.filling) this.#fill(room);
   }
 
@@ -459,7 +460,7 @@ export class Messaging {
     this.#emit(type, what, { chatId: room.chatId, seq, replay });
   }
 
-  /** Delivers what was held back; false where something is missing before it. @param {Room} room */
+  /** Delivers held changes. Returns false if a change before them is missing. @param {Room} room */
   #drain(room) {
     while (room.held.length > 0) {
       const [change] = room.held;
@@ -474,7 +475,7 @@ export class Messaging {
     return complete;
   }
 
-  /** Reads what is missing over REST, while live frames are held back. @param {Room} room */
+  /** Reads missing changes over REST, while live frames are held back. @param {Room} room */
   async #fill(room) {
     const attempt = this.#attempt;
     const isOurs = () => attempt === this.#attempt && room.live;
@@ -488,14 +489,14 @@ export class Messaging {
         for (const message of page) {
           if (isOurs() && room.seen !== null && message.seq > room.seen) this.#deliver(room, replayed(message));
         }
-        // A page that is not full is not the last one: long texts make it shorter.
+        // Only an empty page is the last one: long texts make a page shorter than its limit.
         if (!isOurs() || page.length > 0) continue;
         done = this.#drain(room);
-        // A hole that REST does not know either: the socket's account is wrong.
+        // REST does not have the missing change either, so the socket's frames are wrong.
         if (!done) return this.#drop();
       } catch (error) {
         if (!isOurs()) break;
-        // The log began again meanwhile: connecting again tells.
+        // The log was replaced meanwhile: the next connect reports it.
         if (asError(error).code === "invalid_field") return this.#drop();
         await this.#pause(asError(error).retryAfterMs ?? this.#backoff(tries++));
       }
@@ -522,7 +523,7 @@ export class Messaging {
     return { local, stored: stored.promise };
   }
 
-  /** Why a message cannot even wait. @param {number} chatId */
+  /** Returns why a message cannot be queued, if so. @param {number} chatId */
   #refusal(chatId) {
     if (this.#ended) return closed(chatId);
     if (!this.#rooms.has(chatId)) return notConnected(chatId);
@@ -530,7 +531,7 @@ export class Messaging {
     return new MessagingError("queue_full", "Too many messages wait to be sent", { chatId });
   }
 
-  /** A message has begun to wait. @param {api.LocalMessage} local */
+  /** Handles a newly queued message. @param {api.LocalMessage} local */
   #queued(local) {
     this.#keep(() => this.#outbox.save(local));
     this.#emit("outgoing", local);
@@ -561,7 +562,7 @@ export class Messaging {
     return this.#outbox.list.filter((local) => chatId === undefined || local.chatId === chatId);
   }
 
-  /** Sends a chat's messages, one after the other: so they stay in order. @param {Room} room */
+  /** Sends a chat's messages one after the other, so that they stay in order. @param {Room} room */
   async #pump(room) {
     if (room.pumping) return;
     room.pumping = true;
@@ -575,7 +576,7 @@ export class Messaging {
         turn.tries = 0;
       } catch (thrown) {
         const error = asError(thrown);
-        // Lost with the socket: the next one sends it again.
+        // The request was lost with the socket. It is sent again on the next socket.
         if (LOST.has(error.code)) break;
         if (!(await this.#passes(error, turn))) this.#fail(local, error);
       }
@@ -584,7 +585,7 @@ export class Messaging {
   }
 
   /**
-   * Waits before a refused request is repeated. False where a repetition is of no use: the error stays, or
+   * Waits before a refused request is repeated. Resolves to false if a retry is useless: the error is permanent, or
    * the request was refused TRIES times. A request that came too fast is repeated without limit.
    * @param {MessagingError} error @param {{tries: number}} turn
    */
@@ -617,7 +618,7 @@ export class Messaging {
     return stored;
   }
 
-  /** A storage that is full or forbidden costs what it keeps, not the message. @param {() => void} write */
+  /** Writes to the storage. If it is full or forbidden, the message is sent but not kept. @param {() => void} write */
   #keep(write) {
     try {
       write();
@@ -649,7 +650,7 @@ export class Messaging {
     this.#tellRead(room);
   }
 
-  /** Tells how far was read; once that is told, how far it is by then. @param {Room} room */
+  /** Sends the read position, and sends it again if it has changed meanwhile. @param {Room} room */
   async #tellRead(room) {
     if (room.telling) return;
     room.telling = true;
@@ -662,7 +663,7 @@ export class Messaging {
         turn.tries = 0;
       } catch (thrown) {
         const error = asError(thrown);
-        // Lost with the socket: the next one tells it.
+        // The request was lost with the socket. The position is sent on the next socket.
         if (LOST.has(error.code)) break;
         if (await this.#passes(error, turn)) continue;
         room.readTold = read;
@@ -674,7 +675,7 @@ export class Messaging {
 
   // ---- requests
 
-  /** Asks on the socket once the chat is live, if that is soon. */
+  /** Sends a request on the socket once the chat is live. Rejects if that takes longer than the request timeout. */
   async #askLive(chatId, type, content) {
     const room = this.#rooms.get(chatId);
     if (!room) throw notConnected(chatId);
@@ -694,7 +695,7 @@ export class Messaging {
     return this.#ask(type, content, chatId);
   }
 
-  /** Asks on the open socket. An answer that does not come means that the socket is dead. */
+  /** Sends a request on the open socket. A missing answer means that the socket is dead. */
   #ask(type, content, chatId = content.chatId) {
     /** @type {Deferred<any>} */
     const answer = new Deferred();
@@ -716,7 +717,7 @@ export class Messaging {
       stop();
       timer = start();
     };
-    // A connect-chat is answered after its replay, however long that takes to arrive.
+    // The ack of connect-chat comes after the replay, so each frame of the replay restarts its timeout.
     this.#requests.set(id, { answer, chatId, bytes, stop, extend: type === "connect-chat" ? extend : () => {} });
     this.#socket.send(text);
     return answer.promise;
@@ -763,7 +764,7 @@ export class Messaging {
 
   // ---- the socket
 
-  /** Looked up when a socket is needed: REST needs none, and Node.js 20 has none of its own. */
+  /** Returns the WebSocket class. It is looked up late: REST needs none, and Node.js 20 has none built in. */
   #socketClass() {
     return this.#options.WebSocket ?? globalThis.WebSocket;
   }
@@ -791,7 +792,7 @@ export class Messaging {
     }
   }
 
-  /** Gives a silent socket up: one that does not open, or on which two heartbeats are missing. */
+  /** Drops a silent socket: one that does not open, or on which two heartbeats are missing. */
   #watch(limit) {
     this.#watching = this.#later(limit, () => {
       const left = this.#heard + this.#silence() - Date.now();
@@ -861,7 +862,7 @@ export class Messaging {
     }
   }
 
-  /** The heads of the chats: where one is beyond what was seen, something was lost. */
+  /** Compares the heads of the chats with the delivered changes. A head beyond them means a lost frame. */
   #compare(heads) {
     for (const room of this.#rooms.values()) {
       const head = heads[room.chatId] ?? 0;
@@ -876,13 +877,13 @@ export class Messaging {
     this.#remove(room, new MessagingError(code, message, { chatId }));
   }
 
-  /** Leaves the socket, which may be dead, and begins anew. */
+  /** Abandons the socket, which may be dead, and connects again after a wait. */
   #drop(code = "connection_lost") {
     this.#detach(code);
     this.#wait(this.#backoff(this.#failures++));
   }
 
-  /** Ends what depends on the socket. */
+  /** Ends the timers and requests that depend on the socket. */
   #detach(code = "connection_lost") {
     const socket = this.#socket;
     this.#attempt++;
@@ -904,7 +905,7 @@ export class Messaging {
   /** The socket closed. @param {number} code */
   #lost(code) {
     if (code === 1009) {
-      // It does not say which: the largest.
+      // The close code does not name the request that was too large. The largest one fails.
       const [largest] = [...this.#requests.values()].sort((a, b) => b.bytes - a.bytes);
       const message = "The server takes no message of this size";
       const more = { closeCode: code, chatId: largest?.chatId };
@@ -932,13 +933,13 @@ export class Messaging {
     this.#become(globalThis.navigator?.onLine === false ? "offline" : "waiting", Math.round(ms));
   }
 
-  /** A random wait, the longer the more tries failed: so not everyone comes back at once. */
+  /** Returns a random wait that grows with the failed tries, so that clients do not return all at once. */
   #backoff(tries) {
     const { backoffMs, maxBackoffMs } = this.#options;
     return Math.random() * Math.min(maxBackoffMs, backoffMs * 2 ** tries);
   }
 
-  /** Without chats there is no reason for a socket; the server would close it. */
+  /** Closes the socket if there are no chats. The server would close it too. */
   #rest() {
     if (this.#rooms.size > 0 || this.#ended) return;
     this.#detach();
@@ -952,7 +953,7 @@ export class Messaging {
     const rooms = [...this.#rooms.values()];
     this.#rooms.clear();
     this.#detach();
-    // The error is about every chat; each of them gets its own.
+    // The error concerns every chat. Each chat gets a copy with its own id.
     for (const room of rooms) room.end(new MessagingError(error.code, error.message, { ...error, chatId: room.chatId }));
     this.#become("closed");
     this.#emit("signed-out", error);
@@ -966,7 +967,7 @@ export class Messaging {
     const browser = globalThis.document && globalThis;
     const online = () => this.reconnect();
     const visible = () => document.visibilityState === "visible" && this.reconnect();
-    // A socket without a network would seem open for a minute.
+    // Without a network, the socket would still seem open for a minute.
     const offline = () => this.#socket && this.#drop();
     browser?.addEventListener("online", online);
     browser?.addEventListener("offline", offline);
@@ -1016,13 +1017,13 @@ export class Messaging {
   }
 }
 
-/** The chat that a REST path names; undefined where it names none. @param {string} path */
+/** The chat that a REST path names; undefined if it names none. @param {string} path */
 function chatOf(path) {
   const named = /^(?:[^?]*\/chat\/|[^?]*\?(?:.*&)?chat_id=)([1-9]\d*)(?=[/?&#]|$)/.exec(path);
   return named ? Number(named[1]) : undefined;
 }
 
-/** What a REST answer says. @param {Response} response @param {string} text @param {number} [chatId] */
+/** Parses a REST answer, or throws its error. @param {Response} response @param {string} text @param {number} [chatId] */
 function read(response, text, chatId) {
   const { ok, status } = response;
   /** @type {any} */
@@ -1038,7 +1039,7 @@ function read(response, text, chatId) {
   throw new MessagingError(body?.code ?? "bad_answer", body?.error ?? `Status ${status}`, { status, retryAfterMs, chatId });
 }
 
-/** Names the next page beside a list: not enumerable, so the list still equals its rows. @param {string | null} link */
+/** Adds `next` to a list: not enumerable, so that the list still equals its rows. @param {string | null} link */
 function withNext(body, link) {
   if (!Array.isArray(body)) return body;
   const next = /<([^>]*)>\s*;[^,]*\brel="?next"?/.exec(link ?? "");
@@ -1052,7 +1053,7 @@ const notConnected = (chatId) =>
 /** @param {number} [chatId] */
 const closed = (chatId) => new MessagingError("closed", "The client is closed", { chatId });
 
-/** What a token function or a socket threw is an error like any other. @returns {MessagingError} */
+/** Converts anything that a token function or a socket threw to an error. @returns {MessagingError} */
 function asError(error) {
   return error instanceof MessagingError ? error : new MessagingError("internal", String(error));
 }

@@ -1,4 +1,4 @@
-// The chat's heading, and beside the messages its people and what can be done with the chat.
+// The chat's heading, and the panel with its members and the actions on the chat.
 
 import * as acts from "./acts.js";
 import { avatar } from "./avatar.js";
@@ -7,10 +7,10 @@ import { count } from "./format.js";
 import { changed, currentChat, on, state } from "./store.js";
 import * as questions from "./questions.js";
 
-/** Whether one may rename, add, remove and delete here: in open mode everyone may. */
+/** Whether the user may rename, add, remove and delete in this chat. In open mode every user may. */
 export const mayRun = (chat) => state.mode === "open" || chat.role === "admin";
 
-/** Shows the people, or not. What had the focus in there gives it to the button that opens it. */
+/** Shows or hides the members. If the focus was among them, it moves to the button that opens the panel. */
 export function togglePanel(to = !state.panel) {
   const within = document.activeElement?.closest(".panel");
   state.panel = to;
@@ -39,7 +39,7 @@ export function headingView() {
   return root;
 }
 
-/** The people, and what can be done with the chat. */
+/** The list of members, and the actions on the chat. */
 export function peopleView() {
   const list = h("ul", { class: "people" });
   const title = h("h2", {}, "People");

@@ -1,4 +1,4 @@
-// What is asked before something is done, and the lists one picks from.
+// Dialogs: confirmations, forms and lists to pick from.
 
 import * as acts from "./acts.js";
 import * as api from "./api.js";

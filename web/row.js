@@ -4,7 +4,7 @@ import { avatar } from "./avatar.js";
 import { h, iconButton } from "./dom.js";
 import { day, moment, names, sameDay, time } from "./format.js";
 
-/** Messages of one author closer together than this stand under one name. */
+/** Messages of one author within this time stand under one name, in milliseconds. */
 const TOGETHER_MS = 5 * 60_000;
 /** A web address, without the marks of the sentence around it; brackets belong to it in pairs. */
 const LINK = /https?:\/\/(?:\([^\s<>"()]*\)|[^\s<>"()])*(?:\([^\s<>"()]*\)|[^\s<>"'.,;:!?()\]}])/gu;
@@ -48,7 +48,7 @@ export function drawRow(row, item, me, act) {
 
 const stamp = (message) => h("time", { datetime: message.sentAt, title: moment(message.sentAt) }, time(message.sentAt));
 
-/** The text, as text. */
+/** The text of a message, or the note that it was deleted. */
 function said({ content, deletedAt, editedAt }) {
   if (deletedAt !== null) return h("p", { class: "said gone" }, "This message was deleted");
   const large = content.length <= LARGE && EMOJI_ONLY.test(content);
@@ -56,7 +56,7 @@ function said({ content, deletedAt, editedAt }) {
   return h("p", { class: large ? "said large" : "said", dir: "auto" }, ...linked(content), edited && " ", edited);
 }
 
-/** Text whose web addresses can be followed. */
+/** Splits a text into plain text and links for its web addresses. */
 function linked(content) {
   const parts = [];
   let end = 0;
@@ -69,7 +69,7 @@ function linked(content) {
   return parts.filter((part) => part !== "");
 }
 
-/** How far the message has come. */
+/** The delivery state of a message: sending, failed, sent, or read. */
 function footing(message, last, readers, act) {
   const { state, error } = message;
   if (state === "sending") return h("p", { class: "footing" }, "Sending…");

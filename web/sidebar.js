@@ -1,4 +1,4 @@
-// The chats one belongs to, how the connection is, and who one is.
+// The sidebar: the user's chats, the state of the connection, and the user's name.
 
 import * as acts from "./acts.js";
 import { warn } from "./announce.js";
@@ -8,13 +8,13 @@ import { badge, count, oneLine, short } from "./format.js";
 import { on, state } from "./store.js";
 import { themeButton } from "./theme-switch.js";
 
-/** The latest active chat first. */
+/** The chats, most recently active first. */
 export function sorted() {
   const at = (chat) => chat.lastMessage?.sentAt ?? chat.createdAt;
   return [...state.chats.values()].sort((a, b) => (at(a) < at(b) ? 1 : at(a) > at(b) ? -1 : a.chatId - b.chatId));
 }
 
-/** Makes the sidebar; `act` has newChat, help and leave (log out, or be somebody else). */
+/** Makes the sidebar. `act` has newChat, help and leave (log out, or in open mode pick another user). */
 export function sidebarView(act) {
   const list = h("ul", { class: "chats" });
   const others = h("ul", { class: "chats" });

@@ -1,24 +1,23 @@
-// What the page knows, in one place, and who wants to hear of a change. Whoever changes something
-// says so with `changed(topic)`; the views of that topic are drawn once before the next frame,
-// however much has changed.
+// The state of the page and its listeners. Code that changes the state calls `changed(topic)`. Each
+// view that listens to the topic is drawn once before the next frame, however many changes were made.
 
-/** No connection: without a chat there is nothing to be connected to. */
+/** The connection state of a user without chats: the client opens no socket then. */
 const NONE = { phase: "offline", retryAt: null, lost: false, restored: false };
 
 export const state = {
-  /** "open": everyone is who they say they are. "required": one logs in. */
+  /** The mode of the server. "open": users pick a name. "required": users log in. */
   mode: document.documentElement.dataset.auth,
-  /** Who uses this page: {customerId, username}, or null. */
+  /** The user of the page: {customerId, username}; null before a name is picked and after a logout. */
   me: null,
-  /** The chats one belongs to, by id; see chats.js. */
+  /** The user's chats by id; see chats.js. */
   chats: new Map(),
-  /** Chats one could join (open mode only). */
+  /** Chats that the user could join (open mode only). */
   others: [],
   /** Whether `chats` is filled. */
   ready: false,
-  /** The id of the chat that is shown, or null. */
+  /** The id of the open chat; null if none is open. */
   current: null,
-  /** Whether the people of the chat are shown beside it. */
+  /** Whether the members are shown beside the chat. */
   panel: matchMedia("(min-width: 1200px)").matches,
   /** The connection: {phase, retryAt, lost, restored}; the phase is the client's state. */
   connection: { ...NONE },
@@ -37,12 +36,12 @@ export function on(topics, draw) {
   return () => listeners.forEach((set) => set.delete(draw));
 }
 
-/** Says that these topics have changed. */
+/** Schedules a draw of the views that listen to these topics. */
 export function changed(...topics) {
   for (const topic of topics) dirty.add(topic);
   if (scheduled) return;
   scheduled = true;
-  // A page in the background gets no frames, but its title should still say what is unread.
+  // A page in the background gets no frames, but its title still has to show the unread count.
   if (document.hidden) setTimeout(draw);
   else requestAnimationFrame(draw);
 }
@@ -55,10 +54,10 @@ function draw() {
   for (const listener of draws) listener();
 }
 
-/** The chat that is shown, or undefined. */
+/** The open chat; undefined if none is open. */
 export const currentChat = () => state.chats.get(state.current);
 
-/** Forgets everything about who used the page. */
+/** Removes everything about the user from the state. */
 export function forget() {
   state.me = null;
   state.chats.clear();

@@ -1,11 +1,11 @@
-// Light or dark: as the system says, until one has chosen.
+// Light or dark: the theme of the system, until the user chooses one.
 
 import { h, icon } from "./dom.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => (document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
 
-/** Changes to the other theme. What the system says anyway is not kept. */
+/** Switches the theme. The choice is not stored if it is the theme of the system. */
 export function toggleTheme() {
   const next = isDark() ? "light" : "dark";
   if ((next === "dark") === dark.matches) {
@@ -18,7 +18,7 @@ export function toggleTheme() {
   dispatchEvent(new Event("theme"));
 }
 
-/** The button that does it. */
+/** The button that switches the theme. */
 export function themeButton() {
   const button = h("button", { type: "button", class: "icon-button", onclick: toggleTheme });
   const draw = () => {

@@ -1,28 +1,28 @@
-// The messages of one chat as this page knows them: those from some point on without a hole, and
-// after them what one has written that the server has not confirmed yet.
+// The messages of one chat that the page has loaded: the newest ones without a gap, followed by the
+// user's own messages that the server has not confirmed yet.
 
 export class Timeline {
-  /** Known messages, oldest first. */
+  /** Loaded messages, oldest first. */
   messages = [];
-  /** What waits for its confirmation, as the client library has it. */
+  /** The user's unconfirmed messages, as the client library has them. */
   pending;
-  /** Whether the newest page has been loaded: it can be shown. */
+  /** Whether the newest page has been loaded, so that the chat can be shown. */
   loaded = false;
-  /** Whether it was loaded while connected: from here on changes are added to it. */
+  /** Whether the page was loaded while connected. Then changes from the socket are applied to it. */
   settled = false;
-  /** Whether there is nothing older. */
+  /** Whether the oldest message of the chat is loaded. */
   complete = false;
   #byId = new Map();
   #early = [];
 
-  /** Begins with what was written before and is not sent yet. */
+  /** Starts with the user's messages that are not sent yet. */
   constructor(pending) {
     this.pending = pending;
   }
 
   /**
-   * Takes the newest page in place of what there was. Where it was read while connected, it is
-   * settled: whatever has come while it was on its way is added.
+   * Replaces the messages by the newest page. `settled` means that the page was read while connected:
+   * then the changes that arrived during the request are applied to it.
    */
   load(page, complete, settled) {
     this.loaded = true;
@@ -34,7 +34,7 @@ export class Timeline {
     if (settled) for (const change of this.#early.splice(0)) change();
   }
 
-  /** Takes a page of older messages. */
+  /** Adds a page of older messages. */
   prepend(page, complete) {
     this.complete = complete;
     const fresh = page.filter((message) => !this.#byId.has(message.messageId));
@@ -42,7 +42,7 @@ export class Timeline {
     this.messages.unshift(...fresh);
   }
 
-  /** Takes a message that was sent or edited just now. Of two states of one message the later one stays. */
+  /** Adds a new or edited message. Of two states of one message, the later one is kept. */
   put(message) {
     this.confirm(message.clientMessageId);
     if (!this.settled) {
@@ -50,12 +50,12 @@ export class Timeline {
       return;
     }
     const oldest = this.messages[0]?.messageId ?? 0;
-    // Older than what is loaded: it will come with its page, in its present state.
+    // The message is older than the loaded ones. It will come in its present state with a page of older messages.
     if (!this.complete && message.messageId < oldest) return;
     this.#insert(message);
   }
 
-  /** Turns a message into its tombstone. */
+  /** Replaces a message by its tombstone. */
   bury(messageId, seq) {
     if (!this.settled) {
       this.#early.push(() => this.bury(messageId, seq));
@@ -65,14 +65,14 @@ export class Timeline {
     if (known && known.seq < seq) this.#insert({ ...known, seq, content: null, deletedAt: new Date().toISOString() });
   }
 
-  /** What was written under this name has arrived. */
+  /** Removes the pending message with this id, because the server has stored it. */
   confirm(clientMessageId) {
     if (!clientMessageId) return;
     const place = this.pending.findIndex((one) => one.clientMessageId === clientMessageId);
     if (place >= 0) this.pending.splice(place, 1);
   }
 
-  /** The message with this id, if it is known. */
+  /** The message with this id; undefined if it is not loaded. */
   get(messageId) {
     return this.#byId.get(messageId);
   }
@@ -82,12 +82,12 @@ export class Timeline {
     return this.messages.findLast((one) => one.customerId === customerId && one.deletedAt === null);
   }
 
-  /** How many known messages after `messageId` are of others, and not deleted. */
+  /** The number of loaded messages after `messageId` that are by other users and not deleted. */
   unread(messageId, me) {
     return this.messages.slice(this.indexOf(messageId + 1)).filter((one) => one.customerId !== me && one.deletedAt === null).length;
   }
 
-  /** Where a message stands, or would stand. */
+  /** The index of a message, or the index at which it would be inserted. */
   indexOf(messageId) {
     let [low, high] = [0, this.messages.length];
     while (low < high) {

@@ -1,4 +1,4 @@
-// Who are you? In open mode one picks a name; in required mode one logs in or signs up.
+// The page before the chats. In open mode the user picks a name; in required mode the user logs in or signs up.
 
 import { avatar } from "./avatar.js";
 import * as api from "./api.js";
@@ -8,10 +8,10 @@ import * as session from "./session.js";
 import { state } from "./store.js";
 import { themeButton } from "./theme-switch.js";
 
-/** With more people than this, the list can be searched. */
+/** If there are more users than this, the list has a search field. */
 const MANY = 8;
 
-/** Makes the page that stands before everything; `done` is called when somebody is here. */
+/** Makes the page before the chats. `done` is called when the user is known. */
 export function welcomeView(done, notice = "") {
   const card = h("section", { class: "card" });
   const mark = h("img", { class: "mark", src: "/icon.svg", alt: "" });
