@@ -1,5 +1,5 @@
 /**
- * A client for messaging-api: a chat that is complete and in order, whatever the network does.
+ * A client for messaging-api: a chat that is complete and in order on every network.
  *
  *     import { Messaging } from "/messaging.js";
  *     const chat = new Messaging({ customerId: 1, username: "carl" });
@@ -59,13 +59,13 @@ export interface Sending {
   /** To be shown at once. */
   local: LocalMessage;
   /**
-   * The stored message, once the server has it. Rejected where it failed, and by `close()`. Nobody
-   * has to handle the rejection.
+   * The stored message, once the server has it. Rejected if it failed, and by `close()`. The rejection
+   * need not be handled.
    */
   stored: Promise<Message>;
 }
 
-/** Somebody who is connected to a chat. */
+/** A user who is connected to a chat. */
 export interface Online {
   customerId: number;
   username: string;
@@ -88,7 +88,7 @@ export interface Connected {
   seq: number;
   /** The epoch of the log that `seq` counts in; null where the server names none. */
   epoch: string | null;
-  /** Who is here, oneself among them. */
+  /** The connected users, this one included. */
   online: Online[];
   /** Whether what was missed is still being fetched; "caught-up" tells when it is there. */
   truncated: boolean;
@@ -124,13 +124,13 @@ export interface Events {
   update: [message: Message, info: ChangeInfo];
   /** A message that was deleted, perhaps one that this client never saw. */
   delete: [deleted: Deleted, info: ChangeInfo];
-  /** Somebody came. */
+  /** A user connected to the chat. */
   join: [who: Presence];
-  /** Somebody left. */
+  /** A user left the chat. */
   leave: [who: Presence];
-  /** Somebody is typing; comes every few seconds while they do. */
+  /** A user is typing; repeated every few seconds meanwhile. */
   typing: [who: Presence];
-  /** Somebody has read up to a message. */
+  /** A user has read up to a message. */
   read: [read: Read];
   /** This user does not belong to the chat any more; nothing more comes of it. */
   removed: [chat: { chatId: number }];
@@ -139,7 +139,7 @@ export interface Events {
    * while away gets this too: to them, it does not exist.
    */
   "deleted-chat": [chat: { chatId: number }];
-  /** A chat is connected, the first time and after every lost connection. Refresh who is online. */
+  /** A chat is connected, the first time and after every lost connection. Refresh the list of online users. */
   connected: [connected: Connected];
   /** Everything up to `seq` was delivered; from here on it is live. Follows every "connected". */
   "caught-up": [chat: { chatId: number; seq: number }];
@@ -210,8 +210,8 @@ export interface Options {
    */
   token?: string | null | (() => string | null | Promise<string | null>);
   /**
-   * Where unsent messages survive a reload, such as `localStorage`; by default nowhere. What is
-   * found there is sent once its chat is connected; `outgoing()` lists it.
+   * Where unsent messages survive a reload, such as `localStorage`; by default nowhere. Messages
+   * found there are sent once its chat is connected; `outgoing()` lists it.
    */
   storage?: StorageLike;
   /** Most messages that wait to be sent, failed ones included; 100 by default. */

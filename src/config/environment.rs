@@ -67,7 +67,7 @@ impl Environment {
             .iter()
             .map(|(name, value)| format!("{name}={}\n", quoted(value)))
             .collect();
-        dotenvy::from_read(text.as_bytes()).map_err(|e| unreadable(&e, None))?;
+        dotenvy::from_read(text.as_bytes()).map_err(|e| unreadable(&e, None, &text))?;
         Ok(found)
     }
 
@@ -138,7 +138,7 @@ fn lines() -> Result<Vec<(String, String)>, String> {
     for line in dotenvy::from_read_iter(text) {
         match line {
             Ok(line) => lines.push(line),
-            Err(e) => return Err(unreadable(&e, lines.last())),
+            Err(e) => return Err(unreadable(&e, lines.last(), &String::from_utf8_lossy(text))),
         }
     }
     match unset_variable(text, &lines) {
@@ -183,11 +183,14 @@ fn variable(text: &str) -> &str {
     braced.or(plain).unwrap_or_default()
 }
 
-/// Returns the variable that a line of `.env` sets; None if the line does not begin with `NAME=` in capitals.
-/// Other text may be part of a secret with several lines.
-fn name_of(line: &str) -> Option<&str> {
-    let (name, _) = line.split_once('=')?;
-    let name = name.trim().trim_start_matches("export ").trim();
+/// Returns the variable that the malformed line of `.env` sets; None if no line ends with `part`, or if the
+/// line does not begin with `NAME=` in capitals. Other text may be part of a secret with several lines.
+fn name_of<'a>(part: &str, text: &'a str) -> Option<&'a str> {
+    let mut lines = text.lines().map(str::trim_end);
+    let (name, _) = lines
+        .find(|line| line.ends_with(part.trim_end()))?
+        .split_once('=')?;
+    let name = name.trim();
     let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     (!name.is_empty() && name.chars().all(is_name)).then_some(name)
 }
@@ -209,14 +212,15 @@ fn quoted(value: &str) -> String {
 
 /// Returns the message for an error in `.env`. A malformed line may hold a password, so the message names
 /// the line by its variable, or by the variable of the line before it.
-fn unreadable(error: &dotenvy::Error, before: Option<&(String, String)>) -> String {
+fn unreadable(error: &dotenvy::Error, before: Option<&(String, String)>, text: &str) -> String {
     let cause = match error {
-        dotenvy::Error::LineParse(line, _) => {
+        // The parser gives the line or its value.
+        dotenvy::Error::LineParse(part, _) => {
             let place = match before {
                 Some((name, _)) => format!("the line after {name}"),
                 None => "its first line".to_owned(),
             };
-            match name_of(line) {
+            match name_of(part, text) {
                 Some(name) => format!("{place}, of {name}, is malformed"),
                 None => format!("{place} is malformed"),
             }

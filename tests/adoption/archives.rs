@@ -144,7 +144,7 @@ fn wrongs() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             "end",
             "lastIds",
             json!({ "user": i64::MAX, "chat": 1, "message": 3, "session": 1 }),
-            "2^53 - 1",
+            "2^53 - 2",
         ),
     ]
 }

@@ -70,7 +70,7 @@ async fn what_is_not_clear_is_refused(store: Store) {
         (
             "1",
             "1",
-            "is the name of user 2 and the id of carl: say 2 or carl",
+            "is the name of user 2 and the id of carl: write 2 or carl",
         ),
     ] {
         let refused = database.command(&["make-admin", chat, user]).await;
