@@ -118,7 +118,7 @@ pub struct Config {
     pub limits: limits::CallerLimits,
 
     /// Origins, besides the server's own, from which web pages may use the API, separated by commas.
-    /// Each has scheme, host and port exactly as browsers write them (https://chat.example.com); apps
+    /// Each has scheme, host and port exactly as browsers write them (`https://chat.example.com`); apps
     /// may have a scheme of their own (capacitor://localhost). Default: none
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin::origin)]
     pub cors_allowed_origins: Vec<String>,
