@@ -34,7 +34,7 @@ async fn a_link_to_a_file_in_use_is_refused_like_the_file() {
     let folder = server.database.folder.path();
     symlink("messaging.db", folder.join("link.db")).unwrap();
     let url = format!("sqlite://{}", folder.join("link.db").display());
-    let (_, said) = Process::refused(folder, &[("DATABASE_URL", &url)]).await;
+    let (_, said) = Process::refused(folder, &[("DATABASE_URL", &url), ("PORT", "0")]).await;
     assert!(said.contains("in use by another messaging-api"), "{said}");
     server.stop().await;
 }
@@ -45,7 +45,7 @@ async fn a_hard_link_to_a_file_in_use_is_refused() {
     let folder = server.database.folder.path();
     fs::hard_link(folder.join("messaging.db"), folder.join("link.db")).unwrap();
     let url = format!("sqlite://{}", folder.join("link.db").display());
-    let (_, said) = Process::refused(folder, &[("DATABASE_URL", &url)]).await;
+    let (_, said) = Process::refused(folder, &[("DATABASE_URL", &url), ("PORT", "0")]).await;
     assert!(said.contains("2 names (hard links)"), "{said}");
     let words = ["check", "--database-url", &url];
     let checked = server.database.command(&words).await;

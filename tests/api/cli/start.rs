@@ -212,7 +212,11 @@ async fn the_original_variables_name_a_postgres_database() {
 async fn an_unreachable_postgres_is_named_without_its_password() {
     let folder = folder();
     let url = "postgres://somebody:hunter2@127.0.0.1:1/chats";
-    let settings = [("DATABASE_URL", url), ("DB_WAIT_SECONDS", "0")];
+    let settings = [
+        ("DATABASE_URL", url),
+        ("DB_WAIT_SECONDS", "0"),
+        ("PORT", "0"),
+    ];
     let (status, complaint) = Process::refused(folder.path(), &settings).await;
     assert_eq!(status.code(), Some(1), "{complaint}");
     assert!(
@@ -227,7 +231,7 @@ async fn an_unreachable_postgres_is_named_without_its_password() {
 async fn an_error_of_postgres_has_no_line_of_its_source() {
     let database = Database::new(Store::Postgres).await;
     let missing = format!("{}_missing", database.url);
-    let settings = [("DATABASE_URL", missing.as_str())];
+    let settings = [("DATABASE_URL", missing.as_str()), ("PORT", "0")];
     let (status, complaint) = Process::refused(database.folder.path(), &settings).await;
     assert_eq!(status.code(), Some(1), "{complaint}");
     assert!(complaint.contains("does not exist"), "{complaint}");

@@ -118,6 +118,7 @@ async fn a_wrong_url_is_refused_and_not_shown() {
     let database = testkit::Database::new(Store::Postgres).await;
     let settings = [
         ("DATABASE_URL", database.url.as_str()),
+        ("PORT", "0"),
         ("NATS_URL", "nats://user:secret@host:port"),
     ];
     let (status, complaint) = Process::refused(database.folder.path(), &settings).await;
