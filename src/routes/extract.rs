@@ -20,7 +20,7 @@ use axum::{
 use bytes::Bytes;
 use http_body::Body as _;
 use serde::de::DeserializeOwned;
-use std::{collections::HashMap, str::FromStr};
+use std::str::FromStr;
 
 /// A JSON body, read whole.
 pub(super) struct Body<T>(pub(super) T);
@@ -121,57 +121,39 @@ impl FromRequestParts<AppState> for Name {
     }
 }
 
-/// All query parameters that a route reads. A repeated one is refused, because its value would be
-/// ambiguous.
-const PARAMETERS: [&str; 10] = [
-    "limit",
-    "after",
-    "before",
-    "since",
-    "epoch",
-    "q",
-    "chat_id",
-    "chatId",
-    "customerId",
-    "customer_id",
-];
-
 /// The parameters of the query string.
-pub(super) struct Params(HashMap<String, String>);
+pub(super) struct Params(Vec<(String, String)>);
 
 impl FromRequestParts<AppState> for Params {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
         let query = Query::from_request_parts(parts, state).await;
-        let Query(pairs): Query<Vec<(String, String)>> =
+        let Query(pairs) =
             query.map_err(|_| Error::invalid_field("The query string", "name=value&…"))?;
-        let mut map = HashMap::with_capacity(pairs.len());
-        for (name, value) in pairs {
-            let known = PARAMETERS.iter().find(|known| **known == name);
-            if map.insert(name, value).is_some()
-                && let Some(name) = known
-            {
-                return Err(Error::invalid_field(name, "given once"));
-            }
-        }
-        Ok(Self(map))
+        Ok(Self(pairs))
     }
 }
 
 impl Params {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+    /// Returns a parameter; `None` if absent. A repeated one is refused, because its value would be
+    /// ambiguous.
+    fn get(&self, name: &str) -> Result<Option<&str>, Error> {
+        let mut values = self.0.iter().filter(|(other, _)| other == name);
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(Error::invalid_field(name, "given once")),
+            (value, None) => Ok(value.map(|(_, value)| value.as_str())),
+        }
     }
 
     /// Returns `limit`, the most rows of a page: 100 if absent, at most 1,000.
     pub(super) fn limit(&self) -> Result<Limit, Error> {
-        Limit::parse(self.get("limit"))
+        Limit::parse(self.get("limit")?)
     }
 
     fn id<T: FromStr>(&self, name: &str) -> Result<Option<T>, Error> {
         let wrong = |_| Error::invalid_field(name, "a positive integer");
-        self.get(name)
+        self.get(name)?
             .map(|text| text.parse().map_err(wrong))
             .transpose()
     }
@@ -192,7 +174,7 @@ impl Params {
     /// `0`: the list begins with the first chat.
     pub(super) fn after_in_chats(&self) -> Result<Option<ChatCursor>, Error> {
         let expected = "the id of a chat in this list, or the value from the Link header";
-        match self.get("after") {
+        match self.get("after")? {
             None | Some("0") => Ok(None),
             Some(text) => text
                 .parse()
@@ -202,7 +184,7 @@ impl Params {
     }
 
     fn after<T: FromStr>(&self) -> Result<Option<T>, Error> {
-        match self.get("after") {
+        match self.get("after")? {
             Some("0") => Ok(None),
             _ => self.id("after"),
         }
@@ -235,18 +217,18 @@ impl Params {
     /// `since` is absent.
     pub(super) fn since(&self) -> Result<Option<Since>, Error> {
         let wrong = |()| Error::invalid_field("since", "an integer from 0");
-        let Some(text) = self.get("since") else {
+        let Some(text) = self.get("since")? else {
             return Ok(None);
         };
         let seq: Seq = text.parse().map_err(wrong)?;
-        let epoch = self.get("epoch").map(Epoch::of);
+        let epoch = self.get("epoch")?.map(Epoch::of);
         Ok(Some(Since { seq, epoch }))
     }
 
     /// Returns `q`, the text to search for, as received and as compared. `None` if absent.
     pub(super) fn text(&self) -> Result<Option<(&str, SearchText)>, Error> {
         let expected = "1 byte to 16 KiB of text, without U+0000 and not only accents";
-        match self.get("q") {
+        match self.get("q")? {
             None => Ok(None),
             Some(raw) => match SearchText::parse(raw) {
                 Some(text) => Ok(Some((raw, text))),

@@ -8,11 +8,13 @@ use proptest::prelude::*;
 /// Parses a query string. Returns `None` if it is not a valid query.
 fn params(query: &str) -> Option<Params> {
     let uri = Uri::try_from(format!("/chat?{query}")).ok()?;
-    Query::try_from_uri(&uri).ok().map(|Query(map)| Params(map))
+    Query::try_from_uri(&uri)
+        .ok()
+        .map(|Query(pairs)| Params(pairs))
 }
 
 fn one(name: &str, value: &str) -> Params {
-    Params([(name.to_owned(), value.to_owned())].into())
+    Params(vec![(name.to_owned(), value.to_owned())])
 }
 
 /// Checks that an error is `invalid_field` and names the field. Returns `None` for an error.
