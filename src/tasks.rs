@@ -167,8 +167,8 @@ impl Tasks {
     }
 
     /// The names of the running tasks.
-    #[must_use]
-    pub fn names(&self) -> Vec<&'static str> {
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> Vec<&'static str> {
         self.running.iter().map(|running| running.name).collect()
     }
 

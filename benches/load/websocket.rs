@@ -49,7 +49,7 @@ fn head(first: u8, mask: u8, length: usize) -> Vec<u8> {
 }
 
 /// Calls `each` with the first byte and the payload of every complete frame in `bytes`. Returns the
-/// number of bytes of those frames. A mask is assumed to be zero.
+/// number of bytes of the frames. A mask is assumed to be zero.
 pub fn frames(bytes: &[u8], mut each: impl FnMut(u8, &[u8])) -> usize {
     let mut at = 0;
     while let Some((head, length)) = measure(&bytes[at..]) {

@@ -138,7 +138,7 @@ impl Parts<'_> {
         let logins = self.sessions();
         let stop = tasks.stop_token(Stage::Periodic);
         let keeper = logins.keeper(self.config.session_sweep).run(stop);
-        tasks.spawn("session keeper", Stage::Periodic, keeper);
+        tasks.spawn("session janitor", Stage::Periodic, keeper);
         self.start_maintenance(&delivery, tasks);
         self.state(delivery, logins, tasks)
     }
@@ -163,9 +163,9 @@ impl Parts<'_> {
             period: self.config.compare,
         });
         let reconciling = reconciler.run(tasks.stop_token(Stage::Periodic));
-        tasks.spawn("comparer", Stage::Periodic, reconciling);
+        tasks.spawn("reconciler", Stage::Periodic, reconciling);
         let (memberships, loading) = MembershipLoader::new(MemberRepository::new(priority.clone()));
-        tasks.spawn("member look-ups", Stage::Loader, loading);
+        tasks.spawn("membership loader", Stage::Loader, loading);
         let feeds = Feeds::new(
             self.hub.clone(),
             memberships.clone(),
@@ -193,11 +193,11 @@ impl Parts<'_> {
             self.config.auth() == Auth::Required,
         );
         let mut spawn = |name, work: Work| tasks.spawn(name, Stage::Periodic, work);
-        spawn("guardian of chats", Box::pin(succession.run(stop.clone())));
+        spawn("admin succession", Box::pin(succession.run(stop.clone())));
         let purger = ChatPurger::new(purges, delivery.deletions.clone());
-        spawn("chat sweeper", Box::pin(purger.run(stop.clone())));
+        spawn("chat purge", Box::pin(purger.run(stop.clone())));
         let skeletons = SkeletonBackfill::new(SkeletonRepository::new(database.clone()));
-        spawn("skeleton filler", Box::pin(skeletons.run(stop.clone())));
+        spawn("skeleton backfill", Box::pin(skeletons.run(stop.clone())));
         // Half of the hashing permits are left to logins.
         let legacy = LegacyPasswords::new(
             LegacyPasswordRepository::new(database.clone()),
@@ -205,7 +205,7 @@ impl Parts<'_> {
             self.config.hashes_at_once() / 2,
         );
         spawn(
-            "hashing of plain passwords",
+            "legacy password hashing",
             Box::pin(legacy.run(stop.clone())),
         );
         let hub = self.hub.clone();
@@ -214,10 +214,10 @@ impl Parts<'_> {
             spawn("control socket", Box::pin(control.run(stop.clone())));
         }
         let sweeping = self.limiters.clone().sweep(stop.clone());
-        spawn("pace sweeper", Box::pin(sweeping));
+        spawn("rate limiter cleanup", Box::pin(sweeping));
         let database = database.clone();
         let shortening = async move { database.keep_log_short(&stop).await };
-        spawn("log of the database", Box::pin(shortening));
+        spawn("write-ahead log", Box::pin(shortening));
     }
 
     fn sessions(&self) -> SessionService {
@@ -248,7 +248,7 @@ impl Parts<'_> {
             delivery.writer.clone(),
             (delivery.deletions.clone(), tasks.detached()),
         );
-        tasks.spawn("user look-ups", Stage::Loader, loading);
+        tasks.spawn("user loader", Stage::Loader, loading);
         users
     }
 
@@ -258,7 +258,7 @@ impl Parts<'_> {
             delivery.memberships.clone(),
             self.hub.clone(),
         );
-        tasks.spawn("read positions", Stage::Loader, writing);
+        tasks.spawn("read receipts", Stage::Loader, writing);
         receipts
     }
 

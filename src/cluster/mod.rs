@@ -6,7 +6,7 @@ mod nats;
 mod wire;
 
 use crate::{
-    hub::{ControlMessage, Event, NodeId, Outbound, Outbox, SHARDS, shard_of},
+    hub::{ControlMessage, NodeId, Outbound, Outbox, SHARDS, shard_of},
     model::ChatId,
 };
 use async_nats::{Client, Subject, connection::State};
@@ -143,17 +143,15 @@ impl Link {
     /// Publishes an event of the hub to the nodes that it concerns.
     async fn publish(&self, event: Outbound) {
         match event {
-            Outbound::Event(chat, Event::Changes(batch)) => {
+            Outbound::Changes(chat, batch) => {
                 for payload in wire::changes(self.0.node, chat, &batch) {
                     self.send(self.shard(chat), payload).await;
                 }
             }
-            Outbound::Event(chat, Event::Ephemeral(frame)) => {
+            Outbound::Ephemeral(chat, frame) => {
                 let payload = wire::ephemeral(self.0.node, chat, &frame);
                 self.send(self.shard(chat), payload).await;
             }
-            // Every node reads the remaining kinds from the database for itself; the hub does not queue them.
-            Outbound::Event(..) => {}
             Outbound::Chat(chat, message) => {
                 let payload = wire::control(self.0.node, &message);
                 self.send(self.shard(chat), payload).await;

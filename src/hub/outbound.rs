@@ -1,10 +1,10 @@
 //! The queue of events to other nodes. The hub adds events under its lock, so the queue keeps the order of
 //! the events. The cluster link empties the queue.
 
-use super::room::Event;
+use super::room::{Batch, Event};
 use crate::{
     model::{ChatId, SessionId, UserId},
-    protocol::Online,
+    protocol::{Frame, Online},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -102,8 +102,10 @@ pub(crate) struct SnapshotPart {
 /// An event for other nodes, with its receivers.
 #[derive(Debug)]
 pub(crate) enum Outbound {
-    /// An event for the nodes that subscribe to the chat's shard.
-    Event(ChatId, Event),
+    /// Committed changes for the nodes that subscribe to the chat's shard.
+    Changes(ChatId, Batch),
+    /// An ephemeral frame for the nodes that subscribe to the chat's shard.
+    Ephemeral(ChatId, Frame),
     /// A control message for the nodes that subscribe to the chat's shard.
     Chat(ChatId, ControlMessage),
     /// A control message for every node.
@@ -165,9 +167,8 @@ impl OutboundQueue {
     /// every node reads them from the database on its own.
     pub(super) fn publish(&self, chat: ChatId, event: &Event) {
         match event {
-            Event::Changes(_) | Event::Ephemeral(_) => {
-                self.push(Outbound::Event(chat, event.clone()));
-            }
+            Event::Changes(batch) => self.push(Outbound::Changes(chat, batch.clone())),
+            Event::Ephemeral(frame) => self.push(Outbound::Ephemeral(chat, frame.clone())),
             Event::Removed(user) => {
                 let user = *user;
                 self.push(Outbound::Chat(chat, ControlMessage::Removed { chat, user }));

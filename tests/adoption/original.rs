@@ -1,49 +1,16 @@
 //! Databases of the original, as its script made them and as people altered them.
 
 use sqlx::Connection;
-use testkit::{Database, Server, Store};
+use testkit::{Database, ORIGINAL_TABLES, Server, Store};
 
-/// The tables as the original's script makes them.
-const TABLES: &str = "
-CREATE TABLE customer (
-    customer_id serial PRIMARY KEY,
-    username varchar(255) NOT NULL UNIQUE,
-    password varchar(255) NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
-);
-CREATE TABLE chat (
-    chat_id serial PRIMARY KEY,
-    chat_name varchar(255) NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
-);
-CREATE TABLE customer_chat (
-    customer_id int NOT NULL,
-    chat_id int NOT NULL,
-    role varchar(50) NOT NULL DEFAULT 'participant',
-    joined_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (customer_id, chat_id),
-    CONSTRAINT fk_uc_customer FOREIGN KEY (customer_id) REFERENCES customer (customer_id)
-        ON DELETE CASCADE ON UPDATE CASCADE,
-    CONSTRAINT fk_uc_chat FOREIGN KEY (chat_id) REFERENCES chat (chat_id)
-        ON DELETE CASCADE ON UPDATE CASCADE
-);
-CREATE TABLE message (
-    message_id serial PRIMARY KEY,
-    chat_id int NOT NULL,
-    customer_id int NOT NULL,
-    content text NOT NULL,
-    sent_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT fk_msg_chat FOREIGN KEY (chat_id) REFERENCES chat (chat_id)
-        ON DELETE CASCADE ON UPDATE CASCADE,
-    CONSTRAINT fk_msg_customer FOREIGN KEY (customer_id) REFERENCES customer (customer_id)
-        ON DELETE CASCADE ON UPDATE CASCADE
-);
+/// Rows of an ordinary database of the original.
+const ROWS: &str = "
 INSERT INTO customer (username, password) VALUES ('carl', 'secret'), ('sigmund', 'Zug'), ('gustav', 'x');
 INSERT INTO chat (chat_name) VALUES ('general'), ('random');
 INSERT INTO customer_chat (customer_id, chat_id, role) VALUES (1, 1, 'admin'), (2, 1, 'participant'), (3, 2, 'participant');
 INSERT INTO message (chat_id, customer_id, content) SELECT 1 + n % 2, 1 + n % 3, 'text ' || n FROM generate_series(1, 30) n;";
 
-/// The same without a single constraint, and with what that lets in.
+/// The tables without a constraint, and with rows that the constraints would refuse.
 const LAX: &str = "
 CREATE TABLE customer (customer_id serial, username varchar(255), password varchar(255), created_at timestamptz);
 CREATE TABLE chat (chat_id serial, chat_name text, created_at timestamptz);
@@ -56,6 +23,11 @@ INSERT INTO customer_chat (customer_id, chat_id, role) VALUES
     (99, 1, 'admin'), (1, 99, 'admin'), (NULL, 1, 'admin'), (4, NULL, NULL);
 INSERT INTO message (chat_id, customer_id, content) VALUES
     (1, 1, 'one'), (1, NULL, 'of no one'), (1, 2, NULL), (1, 99, 'of who was'), (2, 3, 'last');";
+
+/// The script of an ordinary database of the original.
+fn ordinary() -> String {
+    [ORIGINAL_TABLES, ROWS].concat()
+}
 
 async fn database_of(sql: &str) -> Database {
     let database = Database::new(Store::Postgres).await;
@@ -183,7 +155,7 @@ const OBSTACLES: &[(&str, &str)] = &[
 #[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn what_stands_in_the_way_is_said_and_nothing_is_changed() {
     for (altered, words) in OBSTACLES {
-        let database = database_of(TABLES).await;
+        let database = database_of(&ordinary()).await;
         database.execute((*altered).to_owned()).await;
         let before = whole(&database).await;
         let refused = database.command(&["migrate"]).await;
@@ -202,7 +174,7 @@ async fn what_stands_in_the_way_is_said_and_nothing_is_changed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn check_finds_nothing_wrong_with_the_originals_own() {
-    let database = database_of(TABLES).await;
+    let database = database_of(&ordinary()).await;
     let found = database.command(&["check"]).await;
     assert!(
         found
@@ -220,7 +192,7 @@ async fn check_finds_nothing_wrong_with_the_originals_own() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn tables_that_somebody_uses_are_given_up_after_a_while() {
-    let database = database_of(TABLES).await;
+    let database = database_of(&ordinary()).await;
     let before = whole(&database).await;
     let mut original = database.postgres().await;
     let mut writing = original.begin().await.expect("a transaction");
@@ -237,7 +209,7 @@ async fn tables_that_somebody_uses_are_given_up_after_a_while() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn a_takeover_that_is_killed_leaves_the_original_as_it_ran() {
-    let database = database_of(TABLES).await;
+    let database = database_of(&ordinary()).await;
     let before = whole(&database).await;
     // Holds the last table back, so that the kill comes in the middle.
     let mut holder = database.postgres().await;
@@ -326,7 +298,7 @@ async fn what_is_missing_is_filled_in_and_nothing_answers_500() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Postgres: scripts/with-postgres cargo test"]
 async fn gaps_in_a_database_that_was_taken_over_before_are_filled_too() {
-    let database = database_of(TABLES).await;
+    let database = database_of(&ordinary()).await;
     database.command(&["migrate"]).await.expect_success();
     let earlier = "DELETE FROM _sqlx_migrations WHERE version = 8; DROP INDEX customer_plain; \
         ALTER TABLE chat DROP COLUMN empty_since; \

@@ -8,18 +8,6 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-async fn refuses(folder: &Path, settings: &[(&str, &str)], words: &[&str]) {
-    let (status, complaint) = Process::refused(folder, settings).await;
-    assert!(!status.success(), "{settings:?} were taken");
-    for word in words {
-        assert!(
-            complaint.contains(word),
-            "{settings:?}: {word:?} is not said: {complaint}"
-        );
-    }
-    assert!(!complaint.contains("panicked"), "{complaint}");
-}
-
 /// What `check` says on standard output.
 async fn check(folder: &Path, settings: &[(&str, &str)], args: &[&str]) -> String {
     Process::output_with(folder, settings, &[&["check"], args].concat()).await
@@ -89,11 +77,11 @@ async fn a_value_of_another_program_is_told_for_what_it_is() {
     ] {
         let flag = format!("--{}", name.to_ascii_lowercase().replace('_', "-"));
         let words = [name, words, "in the environment", &flag];
-        refuses(folder.path(), &[(name, value)], &words).await;
+        Process::assert_refused(folder.path(), &[(name, value)], &words).await;
     }
     fs::write(folder.path().join(".env"), "DB_PORT=tcp://10.96.0.7:5432\n").expect("a file");
     let words = ["DB_PORT in ./.env", "Kubernetes"];
-    refuses(folder.path(), &[], &words).await;
+    Process::assert_refused(folder.path(), &[], &words).await;
     // What a flag says instead is not looked at.
     let settings = [("HOST", "x86_64-conda-linux-gnu"), ("DB_PORT", "")];
     let flags = [
@@ -115,7 +103,7 @@ async fn a_flag_stands_for_a_whole_list_and_variables_go_together() {
         ),
         ("NATS_CREDENTIALS", "nats.creds"),
     ];
-    refuses(folder.path(), &settings, &["NATS_CREDENTIALS", "NATS_URL"]).await;
+    Process::assert_refused(folder.path(), &settings, &["NATS_CREDENTIALS", "NATS_URL"]).await;
     let flags = ["--cors-allowed-origins=https://c.example"];
     let process = Process::start_with(folder.path(), &settings[..1], &flags).await;
     for (page, allowed) in [("https://c.example", true), ("https://a.example", false)] {

@@ -171,7 +171,7 @@ pub async fn hop() -> Turn {
 }
 
 /// Measures the CPU time of a server per message in chats without a client on it: first without a
-/// subscription to the shards of those chats, then with all of them.
+/// subscription to the shards of these chats, then with all of them.
 pub async fn bystander() -> Turn {
     let partners: Vec<u16> = (1..=PLAN.chats as u16).map(partner).collect();
     let chats = partners.iter().max().copied().unwrap_or_default();

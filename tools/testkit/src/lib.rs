@@ -16,6 +16,7 @@ mod postgres;
 mod postgres_pair;
 mod process;
 mod program;
+mod prose;
 mod proxy;
 mod raw_http;
 mod raw_socket;
@@ -39,6 +40,7 @@ pub use postgres::Postgres;
 pub use postgres_pair::{Loss, PostgresPair};
 pub use process::{Process, server_binary};
 pub use program::{free_port, nats_server, program};
+pub use prose::riddles;
 pub use proxy::{Proxy, Way};
 pub use raw_http::{Answer, RawHttp};
 pub use raw_socket::{RawSocket, masked};
@@ -50,6 +52,9 @@ pub use rstest::rstest;
 pub use rstest_reuse::apply;
 
 use std::{future::Future, time::Duration};
+
+/// The tables as the script of the original API makes them.
+pub const ORIGINAL_TABLES: &str = include_str!("original.sql");
 
 /// The limit of every wait in a test. It is far above the time of any event, also on a machine that
 /// builds something else meanwhile, so that only a fault reaches it.

@@ -114,6 +114,18 @@ impl Process {
         )
     }
 
+    /// Checks that these settings stop the start, and that the error has all of these words, no password
+    /// ("hunter2") and no panic.
+    pub async fn assert_refused(folder: &Path, settings: &[(&str, &str)], words: &[&str]) {
+        let (status, error) = Self::refused(folder, settings).await;
+        assert!(!status.success(), "{settings:?} were accepted");
+        for word in words {
+            assert!(error.contains(word), "{settings:?}: no {word:?} in {error}");
+        }
+        assert!(!error.contains("hunter2"), "a password is shown: {error}");
+        assert!(!error.contains("panicked"), "{error}");
+    }
+
     /// Runs it to its end with these arguments; gives its standard output.
     pub async fn output(folder: &Path, args: &[&str]) -> String {
         Self::output_with(folder, &[], args).await

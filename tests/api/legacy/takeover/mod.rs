@@ -4,43 +4,7 @@ mod afterwards;
 mod start;
 
 use sqlx::{Connection, PgConnection};
-use testkit::{Database, Store};
-
-/// The tables as the original's script makes them.
-const TABLES: &str = "
-CREATE TABLE customer (
-    customer_id serial PRIMARY KEY,
-    username varchar(255) NOT NULL UNIQUE,
-    password varchar(255) NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
-);
-CREATE TABLE chat (
-    chat_id serial PRIMARY KEY,
-    chat_name varchar(255) NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
-);
-CREATE TABLE customer_chat (
-    customer_id int NOT NULL,
-    chat_id int NOT NULL,
-    role varchar(50) NOT NULL DEFAULT 'participant',
-    joined_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (customer_id, chat_id),
-    CONSTRAINT fk_uc_customer FOREIGN KEY (customer_id) REFERENCES customer (customer_id)
-        ON DELETE CASCADE ON UPDATE CASCADE,
-    CONSTRAINT fk_uc_chat FOREIGN KEY (chat_id) REFERENCES chat (chat_id)
-        ON DELETE CASCADE ON UPDATE CASCADE
-);
-CREATE TABLE message (
-    message_id serial PRIMARY KEY,
-    chat_id int NOT NULL,
-    customer_id int NOT NULL,
-    content text NOT NULL,
-    sent_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT fk_msg_chat FOREIGN KEY (chat_id) REFERENCES chat (chat_id)
-        ON DELETE CASCADE ON UPDATE CASCADE,
-    CONSTRAINT fk_msg_customer FOREIGN KEY (customer_id) REFERENCES customer (customer_id)
-        ON DELETE CASCADE ON UPDATE CASCADE
-);";
+use testkit::{Database, ORIGINAL_TABLES, Store};
 
 /// Users 1, 3, 4, 5 (2 and 6 were deleted), chats 1, 2 and 4 (3 was deleted, 4 is empty), and 400
 /// messages in turns in chats 1 and 2, loaded with ids of their own that leave holes and leave the
@@ -73,7 +37,7 @@ const PASSWORDS: [(i64, &str, &str); 4] = [
 async fn original() -> Database {
     let database = Database::new(Store::Postgres).await;
     let mut db = connect(&database).await;
-    sqlx::raw_sql(TABLES)
+    sqlx::raw_sql(ORIGINAL_TABLES)
         .execute(&mut db)
         .await
         .expect("tables");
