@@ -38,12 +38,12 @@ struct Reader<R> {
 /// `Refused` if the database is not empty, or if the archive is truncated, damaged or no archive.
 /// `Database` or `File` if the database or the file fails.
 pub async fn read(
-    store: &Database,
+    database: &Database,
     input: impl BufRead,
     progress: impl Fn(u64),
 ) -> Result<Counts, Failure> {
     let mut reader = Reader::begin(input)?;
-    let restore = Restore::begin(store).await?;
+    let restore = Restore::begin(database).await?;
     let mut restore = restore.ok_or_else(|| {
         refused("the database already holds users or chats; an import needs an empty database")
     })?;

@@ -73,19 +73,19 @@ pub(super) async fn import(config: &Config, archive: &Archive) -> Result<(), Str
     let bytes = file.as_ref().and_then(|file| file.metadata().ok());
     let bytes = bytes.map_or(0, |data| data.len());
     let bar = bar(bytes, "{bar:40} {bytes} of {total_bytes}, {eta} left");
-    let store = open(config).await?;
+    let database = open(config).await?;
     let counts = match file {
         Some(file) => {
             let input = BufReader::with_capacity(BUFFER, file);
-            backup::read(&store, input, |n| bar.inc(n)).await
+            backup::read(&database, input, |n| bar.inc(n)).await
         }
         None => {
             let input = BufReader::with_capacity(BUFFER, io::stdin().lock());
-            backup::read(&store, input, |n| bar.inc(n)).await
+            backup::read(&database, input, |n| bar.inc(n)).await
         }
     };
     bar.finish_and_clear();
-    store.close().await;
+    database.close().await;
     let counts = counts.map_err(failed)?;
     remark(&format!("Imported {counts}."));
     Ok(())

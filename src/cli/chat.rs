@@ -13,17 +13,17 @@ use crate::{
 
 /// Makes a user an admin of a chat. Adds the user to the chat if the user is not a member.
 pub(super) async fn make_admin(
-    store: &Database,
+    database: &Database,
     named: &str,
     user: &str,
 ) -> Result<Outcome, String> {
     let no_chat = || format!("there is no chat {named}; name the chat by its id");
     let id: ChatId = named.parse().map_err(|()| no_chat())?;
-    let chat = ChatRepository::new(store.clone()).find(id).await;
+    let chat = ChatRepository::new(database.clone()).find(id).await;
     let chat = chat.map_err(failed)?.ok_or_else(no_chat)?;
-    let user = find(&UserRepository::new(store.clone()), user).await?;
+    let user = find(&UserRepository::new(database.clone()), user).await?;
     let admin = Some(Role::Admin);
-    let mut locked_chat = LockedChatRepository::new(store.clone())
+    let mut locked_chat = LockedChatRepository::new(database.clone())
         .lock(id)
         .await
         .map_err(failed)?;

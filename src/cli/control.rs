@@ -97,7 +97,7 @@ pub struct Control {
 }
 
 struct Work {
-    store: Database,
+    database: Database,
     passwords: PasswordHasher,
     /// Closes the sockets of an ended session.
     close: Box<dyn Fn(SessionId) + Send + Sync>,
@@ -111,7 +111,7 @@ impl Control {
     #[must_use]
     pub fn listen(
         config: &Config,
-        store: &Database,
+        database: &Database,
         close: impl Fn(SessionId) + Send + Sync + 'static,
     ) -> Option<Self> {
         let path = socket_path(&config.target().ok()?)?;
@@ -121,7 +121,7 @@ impl Control {
                 path,
                 owner,
                 work: Arc::new(Work {
-                    store: store.clone(),
+                    database: database.clone(),
                     passwords: hasher(config),
                     close: Box::new(close),
                     permits: Semaphore::new(AT_ONCE),
@@ -223,7 +223,7 @@ async fn answer(mut stream: UnixStream, work: &Work, stop: &CancellationToken) -
 
 async fn carry_out(request: Request, work: &Work) -> Reply {
     let command = request.name();
-    let done = request.perform(&work.store, &work.passwords);
+    let done = request.perform(&work.database, &work.passwords);
     match time::timeout(LIMIT, done).await {
         Ok(Ok(outcome)) => {
             let user = outcome.user.map(|user| user.0);

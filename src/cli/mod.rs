@@ -60,22 +60,22 @@ async fn migrate(config: &Config) -> Result<(), String> {
     if let Some(socket) = control::running(&config.target()?) {
         return tell(&control::ask(&socket, &Request::Migrate).await?);
     }
-    let store = open_within(config, config.database.db_wait).await?;
+    let database = open_within(config, config.database.db_wait).await?;
     let legacy_passwords = LegacyPasswords::new(
-        LegacyPasswordRepository::new(store.clone()),
+        LegacyPasswordRepository::new(database.clone()),
         hasher(config),
         config.hashes_at_once(),
     );
     let start = Startup::new(
-        DemoDataRepository::new(store.clone()),
-        SkeletonRepository::new(store.clone()),
+        DemoDataRepository::new(database.clone()),
+        SkeletonRepository::new(database.clone()),
     );
     let work = async {
         legacy_passwords.hash_all().await?;
         start.fill_first_skeletons().await
     };
     let prepared = work.await;
-    store.close().await;
+    database.close().await;
     prepared.map_err(|e: Error| format!("cannot prepare the data: {}", cause(&e)))?;
     tell("The tables are up to date.")
 }
@@ -90,9 +90,9 @@ async fn carry_out(config: &Config, request: Request) -> Result<(), String> {
     if found.tables == Tables::Missing && !matches!(request, Request::CreateUser { .. }) {
         return Err(format!("{} holds no data", found.place));
     }
-    let store = open(config).await?;
-    let done = request.perform(&store, &hasher(config)).await;
-    store.close().await;
+    let database = open(config).await?;
+    let done = request.perform(&database, &hasher(config)).await;
+    database.close().await;
     tell(&done?.said)
 }
 

@@ -74,17 +74,17 @@ impl Request {
     /// Returns a message for the user of the command: the error and its remedy.
     pub async fn perform(
         self,
-        store: &Database,
+        database: &Database,
         passwords: &PasswordHasher,
     ) -> Result<Outcome, String> {
-        let users = UserRepository::new(store.clone());
+        let users = UserRepository::new(database.clone());
         match self {
             Self::CreateUser { name, password } => create(&users, passwords, name, password).await,
             Self::ResetPassword { name, password } => {
                 reset_password(&users, passwords, &name, password).await
             }
-            Self::NewEpoch => begin_epoch(store).await,
-            Self::MakeAdmin { chat, user } => make_admin(store, &chat, &user).await,
+            Self::NewEpoch => begin_epoch(database).await,
+            Self::MakeAdmin { chat, user } => make_admin(database, &chat, &user).await,
             Self::Migrate => Ok(said("The tables are up to date.".to_owned())),
         }
     }
@@ -142,8 +142,8 @@ async fn reset_password(
     })
 }
 
-async fn begin_epoch(store: &Database) -> Result<Outcome, String> {
-    let epochs = EpochRepository::new(store.clone());
+async fn begin_epoch(database: &Database) -> Result<Outcome, String> {
+    let epochs = EpochRepository::new(database.clone());
     let old = epochs.read().await.map_err(failed)?;
     let begun = epochs.renew(&old.epoch, old.mark).await;
     begun.map_err(|e| format!("cannot begin a new epoch: {}", cause(&e)))?;

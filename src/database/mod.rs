@@ -89,8 +89,8 @@ pub enum DatabaseTransaction {
 /// `read` runs the expression on the pool for reads. `tx` runs it inside a transaction; all writes of
 /// SQLite need one.
 macro_rules! on {
-    (read $store:expr, |$db:ident| $body:expr) => {
-        match $store {
+    (read $database:expr, |$db:ident| $body:expr) => {
+        match $database {
             $crate::database::Database::Postgres($db) => $body,
             $crate::database::Database::Sqlite(embedded) => {
                 let $db = embedded.readers();
@@ -288,8 +288,8 @@ pub struct HealthRepository(Database);
 impl HealthRepository {
     /// Creates the probe of a database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Commits a small write. The write is as durable as a message.

@@ -381,8 +381,8 @@ pub fn sentence(error: &(dyn Cause + 'static)) -> String {
     let text = error.to_string();
     let mut next = Some(error);
     while let Some(error) = next {
-        let store = error.downcast_ref::<sqlx::Error>();
-        let database = store.and_then(|error| error.as_database_error());
+        let database = error.downcast_ref::<sqlx::Error>();
+        let database = database.and_then(|error| error.as_database_error());
         let postgres = database.and_then(|e| e.try_downcast_ref::<PgDatabaseError>());
         if let Some(line) = postgres.and_then(PgDatabaseError::line) {
             let tail = format!(" at line {line}");

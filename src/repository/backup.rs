@@ -146,8 +146,8 @@ pub struct Restore(DatabaseTransaction);
 impl Restore {
     /// Begins an import; null if the database holds a user or a chat. All other rows refer to a user or a
     /// chat, so these two tables are enough. Other nodes cannot insert users or chats before the import ends.
-    pub async fn begin(store: &Database) -> Result<Option<Self>, Error> {
-        let mut tx = store.begin().await?;
+    pub async fn begin(database: &Database) -> Result<Option<Self>, Error> {
+        let mut tx = database.begin().await?;
         if !lock::lock_if_empty(&mut tx).await? {
             return Ok(None);
         }

@@ -28,8 +28,8 @@ pub struct ChatRepository(Database);
 impl ChatRepository {
     /// Creates the repository on this database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Returns up to `limit` chats with ids above `after`, in order of id.
@@ -155,8 +155,8 @@ pub struct LockedChat {
 impl LockedChatRepository {
     /// Creates the repository on this database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Locks a chat. A missing or deleted chat is no error: its `LockedChat` finds no members and changes

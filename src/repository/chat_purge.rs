@@ -45,8 +45,8 @@ pub struct ChatPurgeRepository(Database);
 impl ChatPurgeRepository {
     /// Creates the repository on this database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Returns the tenures of the next chats with ids above `after`, in order of id. Empty after the last

@@ -25,8 +25,8 @@ pub struct EpochRepository(Database);
 impl EpochRepository {
     /// Creates the repository on this database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Returns the current epoch and mark.

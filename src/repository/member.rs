@@ -84,8 +84,8 @@ pub struct MemberRepository(Database);
 impl MemberRepository {
     /// Creates the repository on this database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Returns up to `limit` members of a chat with user ids above `after`, in order of user id.
@@ -285,12 +285,12 @@ pub(crate) async fn join(
 }
 
 /// Returns the users with these ids, in no particular order. Missing users are left out.
-pub(crate) async fn users(store: &Database, ids: &[UserId]) -> Result<Vec<User>> {
+pub(crate) async fn users(database: &Database, ids: &[UserId]) -> Result<Vec<User>> {
     const POSTGRES: &str = "SELECT customer_id, username, created_at FROM customer \
         WHERE customer_id = ANY($1)";
     const SQLITE: &str = "SELECT customer_id, username, created_at FROM customer \
         WHERE customer_id IN (SELECT value FROM json_each($1))";
-    match store {
+    match database {
         Database::Postgres(pool) => {
             let query = query_as(POSTGRES).bind(column(ids, |id| id.0));
             query.fetch_all(pool).await
@@ -304,7 +304,7 @@ pub(crate) async fn users(store: &Database, ids: &[UserId]) -> Result<Vec<User>>
 
 /// Returns the membership status of each pair of user and chat, in the order of `pairs`.
 async fn memberships(
-    store: &Database,
+    database: &Database,
     pairs: &[(UserId, ChatId)],
 ) -> Result<Vec<MembershipStatus>> {
     const POSTGRES: &str = "SELECT \
@@ -320,7 +320,7 @@ async fn memberships(
             AND chat_id = k.value ->> 1) AS role, \
         (SELECT epoch FROM log_epoch) AS epoch \
         FROM json_each($1) AS k ORDER BY k.key";
-    match store {
+    match database {
         Database::Postgres(pool) => {
             let query = query_as(POSTGRES).bind(column(pairs, |(user, _)| user.0));
             query
@@ -339,7 +339,7 @@ async fn memberships(
 /// deleted user or chat are left out, because the deletion is reported separately. One statement reads all
 /// tables, so that a concurrent deletion is not mistaken for the end of a membership.
 async fn non_members(
-    store: &Database,
+    database: &Database,
     pairs: &[(UserId, ChatId)],
 ) -> Result<Vec<(UserId, ChatId)>> {
     const POSTGRES: &str = "SELECT k.u, k.c FROM unnest($1::bigint[], $2::bigint[]) AS k (u, c) \
@@ -352,7 +352,7 @@ async fn non_members(
         JOIN chat c ON c.chat_id = k.value ->> 1 AND c.deleted_at IS NULL \
         WHERE NOT EXISTS (SELECT 1 FROM customer_chat m \
             WHERE m.customer_id = k.value ->> 0 AND m.chat_id = k.value ->> 1)";
-    match store {
+    match database {
         Database::Postgres(pool) => {
             let query = query_as(POSTGRES).bind(column(pairs, |(user, _)| user.0));
             query

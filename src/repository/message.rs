@@ -58,8 +58,8 @@ pub struct MessageRepository(Database);
 impl MessageRepository {
     /// Creates the repository on this database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Returns the message with this id, tombstones included. Null if the message or its chat does not exist.
@@ -288,8 +288,8 @@ const MESSAGES_SQLITE: &str =
     select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
 
 /// Returns the messages with these ids, in no particular order. Missing messages are left out.
-async fn read_messages(store: &Database, ids: &[MessageId]) -> Result<Vec<Message>> {
-    match store {
+async fn read_messages(database: &Database, ids: &[MessageId]) -> Result<Vec<Message>> {
+    match database {
         Database::Postgres(pool) => {
             query_as(MESSAGES_POSTGRES)
                 .bind(column(ids, |id| id.0))

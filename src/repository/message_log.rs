@@ -97,8 +97,8 @@ impl NewMessage {
 impl MessageLogRepository {
     /// Creates the repository on this database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Stores one message with the next seq of its chat, in one statement. Handles only the common case: the
@@ -370,13 +370,13 @@ pub(crate) async fn advance_to_last(tx: &mut DatabaseTransaction, chats: &[ChatI
 }
 
 /// Returns the committed heads of the chats. Missing and deleted chats are left out.
-async fn heads(store: &Database, chats: &[ChatId]) -> Result<Vec<Head>> {
+async fn heads(database: &Database, chats: &[ChatId]) -> Result<Vec<Head>> {
     const POSTGRES: &str = "SELECT chat_id, seq FROM chat \
                             WHERE chat_id = ANY($1) AND deleted_at IS NULL";
     const SQLITE: &str = "SELECT chat_id, seq FROM chat \
                           WHERE chat_id IN (SELECT value FROM json_each($1)) \
                           AND deleted_at IS NULL";
-    match store {
+    match database {
         Database::Postgres(pool) => {
             query_as(POSTGRES)
                 .bind(column(chats, |c| c.0))

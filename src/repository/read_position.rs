@@ -75,8 +75,8 @@ pub struct ReadPositionRepository(Database);
 impl ReadPositionRepository {
     /// Creates the repository on this database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Moves read positions forward and returns the positions that moved. A mark is ignored if it lies at or
@@ -143,7 +143,7 @@ pub(crate) async fn mark_read(
 }
 
 /// Returns the stored facts about each mark, in the order of `marks`.
-pub(crate) async fn positions(store: &Database, marks: &[ReadMark]) -> Result<Vec<Position>> {
+pub(crate) async fn positions(database: &Database, marks: &[ReadMark]) -> Result<Vec<Position>> {
     const POSTGRES: &str = concat!(
         "SELECT m.customer_id AS member, x.message_id AS message, ",
         read_position!(),
@@ -163,7 +163,7 @@ pub(crate) async fn positions(store: &Database, marks: &[ReadMark]) -> Result<Ve
         " LEFT JOIN message x ON x.message_id = k.value ->> 2 AND x.chat_id = k.value ->> 1 \
         ORDER BY k.key"
     );
-    match store {
+    match database {
         Database::Postgres(pool) => {
             let query = query_as(POSTGRES).bind(column(marks, |mark| mark.user.0));
             let query = query.bind(column(marks, |mark| mark.chat.0));

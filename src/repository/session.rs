@@ -59,8 +59,8 @@ pub struct SessionCutoff {
 impl SessionRepository {
     /// Creates the repository on this database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Begins a session. Null if the user was deleted or the stored password changed since the verification,
@@ -232,12 +232,12 @@ fn over_limit(mut others: Vec<SessionId>, rank: impl Fn(SessionId) -> u8) -> Vec
 }
 
 /// Returns the ids that have no session.
-async fn missing_sessions(store: &Database, ids: &[SessionId]) -> sqlx::Result<Vec<SessionId>> {
+async fn missing_sessions(database: &Database, ids: &[SessionId]) -> sqlx::Result<Vec<SessionId>> {
     const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
         WHERE NOT EXISTS (SELECT FROM session s WHERE s.session_id = k.id)";
     const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
         WHERE NOT EXISTS (SELECT 1 FROM session s WHERE s.session_id = k.value)";
-    match store {
+    match database {
         Database::Postgres(pool) => {
             let query = query_scalar(POSTGRES).bind(column(ids, |id| id.0));
             query.fetch_all(pool).await
@@ -251,9 +251,9 @@ async fn missing_sessions(store: &Database, ids: &[SessionId]) -> sqlx::Result<V
 
 /// Returns the current time: the clock of the database server on Postgres, the clock of this process on
 /// SQLite.
-async fn now(store: &Database) -> sqlx::Result<Timestamp> {
+async fn now(database: &Database) -> sqlx::Result<Timestamp> {
     const POSTGRES: &str = "SELECT clock_timestamp()";
-    match store {
+    match database {
         Database::Postgres(pool) => query_scalar(POSTGRES).fetch_one(pool).await,
         Database::Sqlite(_) => Ok(Timestamp::now()),
     }

@@ -55,8 +55,8 @@ pub struct DemoDataRepository(Database);
 impl DemoDataRepository {
     /// Creates the repository on this database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Stores the demo data in one transaction, if the database has never held a user or a chat. Returns true
@@ -135,8 +135,8 @@ impl LegacyPassword {
 impl LegacyPasswordRepository {
     /// Creates the repository on this database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Returns the number of passwords that are not hashed yet.

@@ -48,7 +48,11 @@ pub enum SendAttempt {
 /// Stores one message in one statement. Locks the chat row first, like every writer, so that ids and seqs are
 /// assigned in commit order. Reads the membership after the lock, so that a concurrent removal that the
 /// statement waited for is seen.
-pub(super) async fn send(store: &Database, new: &SingleMessage<'_>, now: Timestamp) -> SendAttempt {
+pub(super) async fn send(
+    database: &Database,
+    new: &SingleMessage<'_>,
+    now: Timestamp,
+) -> SendAttempt {
     const SQL: &str = "WITH locked AS MATERIALIZED ( \
             SELECT chat_id FROM chat WHERE chat_id = $1 AND deleted_at IS NULL \
             FOR NO KEY UPDATE), \
@@ -66,7 +70,7 @@ pub(super) async fn send(store: &Database, new: &SingleMessage<'_>, now: Timesta
         SELECT $1, $2, $5, $6, head.seq, head.seq, $4 FROM head \
         RETURNING message_id, seq, \
             (SELECT username FROM customer WHERE customer_id = $2) AS username";
-    let Database::Postgres(pool) = store else {
+    let Database::Postgres(pool) = database else {
         return SendAttempt::Declined;
     };
     let mut connection = match pool.acquire().await {

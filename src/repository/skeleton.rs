@@ -25,8 +25,8 @@ struct NameRow {
 impl SkeletonRepository {
     /// Creates the repository on this database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Stores the skeletons of the next names, of users with ids above `after`. Returns the last user of the

@@ -72,8 +72,8 @@ enum Table {
 impl TotalsRepository {
     /// Creates the repository on this database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Returns the totals of the database.

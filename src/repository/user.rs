@@ -39,8 +39,8 @@ pub struct UserRepository(Database);
 impl UserRepository {
     /// Creates the repository on this database.
     #[must_use]
-    pub fn new(store: Database) -> Self {
-        Self(store)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Returns up to `limit` users with ids above `after`, in order of id.
@@ -179,12 +179,12 @@ fn name_taken(name: &Username) -> Error {
 }
 
 /// Returns the ids that have no user.
-async fn missing_users(store: &Database, ids: &[UserId]) -> sqlx::Result<Vec<UserId>> {
+async fn missing_users(database: &Database, ids: &[UserId]) -> sqlx::Result<Vec<UserId>> {
     const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
         WHERE NOT EXISTS (SELECT FROM customer u WHERE u.customer_id = k.id)";
     const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
         WHERE NOT EXISTS (SELECT 1 FROM customer u WHERE u.customer_id = k.value)";
-    match store {
+    match database {
         Database::Postgres(pool) => {
             let query = query_scalar(POSTGRES).bind(column(ids, |id| id.0));
             query.fetch_all(pool).await

@@ -42,13 +42,13 @@ pub struct Tombstone {
 /// deleted. Returns null if the user does not exist. The error is `unavailable` after `ATTEMPTS` failed
 /// attempts.
 pub(super) async fn step(
-    store: &Database,
+    database: &Database,
     user: UserId,
     now: Timestamp,
     empty_chats_go: bool,
 ) -> Result<Option<DeletionStep>, Error> {
     for _ in 0..ATTEMPTS {
-        let mut tx = MessageLogTransaction(store.begin().await?);
+        let mut tx = MessageLogTransaction(database.begin().await?);
         let chats = tx.chats_of_next(user).await?;
         tx.lock_chats(&chats).await?;
         chat_purge::lock_deleted_chats(&mut tx.0, &chats).await?;
