@@ -9,7 +9,11 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::watch, task::JoinHandle, time};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{self, Instant},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// When a task is stopped, in the order of the shutdown.
@@ -25,8 +29,8 @@ pub enum Stage {
     Loader,
 }
 
-/// How long the writer, and each periodic task, may take to end: each change in the writer's queue is
-/// answered within 5 s.
+/// How long the writer, and all periodic tasks together, may take to end: each change in the writer's queue
+/// is answered within 5 s.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// How long the link may take for its last messages.
 const LINK_LIMIT: Duration = Duration::from_secs(3);
@@ -113,7 +117,7 @@ impl Tasks {
         self.running.push(Running { name, stage, task });
     }
 
-    /// Tracks work that a request has started and that goes on after the request. `stop` waits for it.
+    /// Tracks work that a request has started and that goes on after the request. `stop` does not wait for it.
     #[must_use]
     pub fn detached(&self) -> TaskTracker {
         self.detached.clone()
@@ -144,13 +148,6 @@ impl Tasks {
     /// link publishes the last commits, the periodic tasks end.
     pub async fn stop(&mut self) {
         self.stopping.store(true, Relaxed);
-        self.detached.close();
-        if time::timeout(DRAIN_LIMIT, self.detached.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!(task = "deletions", "gave up waiting for the end of a task");
-        }
         self.writing.cancel();
         self.join(Stage::Writer, DRAIN_LIMIT).await;
         self.linking.cancel();
@@ -158,9 +155,11 @@ impl Tasks {
         self.join(Stage::Periodic, DRAIN_LIMIT).await;
     }
 
+    /// Waits for all tasks of a stage until one deadline.
     async fn join(&mut self, stage: Stage, limit: Duration) {
+        let deadline = Instant::now() + limit;
         for running in self.running.iter_mut().filter(|task| task.stage == stage) {
-            if time::timeout(limit, &mut running.task).await.is_err() {
+            if time::timeout_at(deadline, &mut running.task).await.is_err() {
                 tracing::warn!(task = running.name, "gave up waiting for the end of a task");
             }
         }

@@ -85,7 +85,7 @@ impl App {
     }
 
     /// Serves until `shutdown`, or until a background task has ended. Then the server stops in this order: no
-    /// new connections; requests and sockets finish; the background tasks, stage by stage; the database. Each
+    /// new connections; requests, deletions and sockets finish; the background tasks, stage by stage; the database. Each
     /// step has a limit.
     ///
     /// # Errors
@@ -124,19 +124,24 @@ impl App {
         self.outcome()
     }
 
-    /// Waits until all requests and sockets have finished, within the limit.
+    /// Waits until all requests, the deletions that they have started, and all sockets have finished, within the
+    /// limit.
     async fn finish(&self, connections: &TaskTracker) {
+        let deletions = self.tasks.detached();
         connections.close();
         self.state.sessions.close();
+        deletions.close();
         let finished = async {
             connections.wait().await;
             self.state.sessions.wait().await;
+            deletions.wait().await;
         };
         if time::timeout(self.shutdown_limit, finished).await.is_err() {
             let sockets = self.state.sessions.len();
             tracing::warn!(
                 sockets,
                 requests = connections.len(),
+                deletions = deletions.len(),
                 "gave up waiting for sockets and requests to finish"
             );
         }

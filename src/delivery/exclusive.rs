@@ -4,8 +4,7 @@
 use super::{Change, Outcome, access, worker::Worker, writer::COMMIT_LIMIT};
 use crate::{
     auth::Caller,
-    error::catch_panic,
-    error::{Code, Error},
+    error::{Code, Error, catch_panic},
     hub::Event,
     model::{ChatId, Timestamp, UserId},
     protocol::Frame,

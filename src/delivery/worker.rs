@@ -8,8 +8,7 @@ use super::{
     writer::{BATCH, COMMIT_LIMIT, Job, LastOutcome, WAIT_LIMIT},
 };
 use crate::{
-    error::catch_panic,
-    error::{Code, Error},
+    error::{Code, Error, catch_panic},
     hub::{Event, Hub},
     metrics::WriterMetrics,
     model::{ChatId, Message, Seq, Timestamp},

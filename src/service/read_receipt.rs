@@ -5,8 +5,7 @@
 use crate::{
     auth::Caller,
     delivery::{MembershipLoader, missing},
-    error::catch_panic,
-    error::{Code, Error},
+    error::{Code, Error, catch_panic},
     hub::Hub,
     model::{ChatId, MessageId, UserId},
     protocol::Frame,
