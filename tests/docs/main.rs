@@ -22,6 +22,7 @@ const OUTSIDE: &[&str] = &[
     "CONTRIBUTING.md",
     "SECURITY.md",
     "benches/README.md",
+    "tools/testkit/README.md",
 ];
 /// The README is read on one screen and a half; details stand in `docs`.
 const README_LINES: usize = 180;
