@@ -18,9 +18,15 @@
 //!
 //!  main → cli              the commands of the binary besides serving
 //!  backup                  all stored data as JSON lines, and back
-//!  policy                  permissions as pure functions
+//!  config                  the settings, read once; only main, app and cli import it
 //!
-//!  error, model, json, metrics, telemetry, tasks: the ground of all layers
+//!  state                   the services and limits that handlers take
+//!  policy                  permissions as pure functions
+//!  auth                    caller, password hashes, tokens, login throttle
+//!  rate_limit              rate limiters, concurrency limiters, client addresses
+//!  protocol                frames of clients and of the server, close codes
+//!
+//!  error, model, json, metrics, telemetry, tasks, failpoints: the ground of all layers
 //! ```
 //!
 //! `docs/ARCHITECTURE.md` follows a message through these modules; `tests/layers` enforces their imports.
