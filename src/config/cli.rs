@@ -24,7 +24,7 @@ const SERVER_ONLY: &[&str] = &["db_connections"];
 /// Command of the binary. `Serve` is the default.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum CliCommand {
-    /// Run the server until SIGTERM or SIGINT; this is the default command
+    /// Run the server until SIGTERM, SIGINT or SIGHUP; this is the default command
     Serve,
 
     /// Update the tables to this version, as a server does at startup, and exit
