@@ -2,7 +2,7 @@
 //! Commands use it before a server starts.
 
 use super::{
-    DatabaseTransaction, Target, invariants, postgres,
+    DatabaseTransaction, Target, invariants, migrations, postgres,
     sqlite::{self, LockFile},
     startup_check, takeover,
 };
@@ -84,7 +84,7 @@ pub async fn inspect(target: &Target) -> Result<Inspection, String> {
                 place: format!("Postgres {} at {place}", version / 10_000),
                 tables: match original {
                     true => Tables::Original,
-                    false => compare(&applied, &postgres::MIGRATOR),
+                    false => compare(&applied, &migrations::POSTGRES),
                 },
                 in_use: false,
             })
@@ -110,7 +110,7 @@ async fn inspect_file(path: &Path) -> Result<Inspection, String> {
         db.close().await.map_err(failed)?;
     }
     Ok(Inspection {
-        tables: compare(&applied, &sqlite::MIGRATOR),
+        tables: compare(&applied, &migrations::SQLITE),
         in_use: LockFile::is_taken(path),
         place,
     })

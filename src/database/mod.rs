@@ -3,6 +3,7 @@
 
 mod inspect;
 mod invariants;
+mod migrations;
 mod pools;
 mod postgres;
 mod sqlite;

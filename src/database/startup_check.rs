@@ -1,7 +1,7 @@
 //! Checks that a database permits a start of the server: encoding, rights, free space, writability.
 //! No check leaves a change behind. The command `check` runs all checks, a start runs some of them.
 
-use super::{Target, inspect::Tables, postgres, sqlite};
+use super::{Target, inspect::Tables, migrations, postgres, sqlite};
 use crate::error::sentence;
 use sqlx::{
     ConnectOptions, Connection, PgConnection, SqliteConnection, query, query_as, query_scalar,
@@ -103,7 +103,7 @@ async fn check_rights(db: &mut PgConnection, user: &str) -> Result<(), String> {
 async fn try_migrations(db: &mut PgConnection) -> Result<(), String> {
     let failed = |e: sqlx::Error| sentence(&e);
     let mut tx = db.begin().await.map_err(failed)?;
-    let made = postgres::MIGRATOR.run(&mut *tx).await;
+    let made = migrations::POSTGRES.run(&mut *tx).await;
     tx.rollback().await.map_err(failed)?;
     made.map_err(|e| format!("cannot create the tables: {}", sentence(&e)))
 }
@@ -230,7 +230,7 @@ pub(super) async fn refuse_foreign(path: &Path) -> Result<(), String> {
         .connect()
         .await
         .map_err(failed)?;
-    let made = sqlite::MIGRATOR.run(&mut empty).await;
+    let made = migrations::SQLITE.run(&mut empty).await;
     made.map_err(|e| format!("cannot list the tables: {e}"))?;
     let ours = names(&mut empty).await.map_err(failed)?;
     foreign.retain(|name| ours.contains(name));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::ToSchema;
 
 /// Chat without its members and messages.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Chat {
     /// Id of the chat.
@@ -64,7 +64,7 @@ impl From<String> for Role {
 }
 
 /// Membership of a user in a chat.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
     /// Id of the user.
@@ -72,22 +72,19 @@ pub struct Member {
     /// Id of the chat.
     pub chat_id: ChatId,
     /// Role of the user in the chat.
-    #[sqlx(try_from = "String")]
     pub role: Role,
     /// Time at which the user joined the chat.
     pub joined_at: Timestamp,
 }
 
 /// Member of a chat, with the user's own fields.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChatMember {
     /// The user.
     #[serde(flatten)]
-    #[sqlx(flatten)]
     pub user: User,
     /// Role of the user in the chat.
-    #[sqlx(try_from = "String")]
     pub role: Role,
     /// Time at which the user joined the chat.
     pub joined_at: Timestamp,

@@ -1,6 +1,6 @@
 //! Epoch of the log and a client's position in it, from which missed messages are replayed.
 
-use super::id::Seq;
+use super::{column::column, id::Seq};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{
@@ -14,10 +14,11 @@ use uuid::Uuid;
 
 /// Identity of the log that `seq` counts in. The epoch changes after an import or a restore, because `seq`
 /// values may then stand for other changes. Clients only compare epochs for equality.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
-#[sqlx(transparent)]
 pub struct Epoch(String);
+
+column!(Epoch(String));
 
 impl Epoch {
     /// Returns a new unique epoch.

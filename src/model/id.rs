@@ -1,5 +1,6 @@
 //! Ids and sequence numbers as separate types, so that the compiler rejects a user's id as a chat's id.
 
+use super::column::column;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
@@ -42,11 +43,12 @@ impl de::Visitor<'_> for IntegerFrom {
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident, from $least:tt) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::Type, ToSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
         #[schema(minimum = $least, maximum = 9_223_372_036_854_775_807_i64)]
         #[serde(transparent)]
-        #[sqlx(transparent)]
         pub struct $name(pub i64);
+
+        column!($name(i64));
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

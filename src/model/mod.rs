@@ -3,6 +3,7 @@
 
 mod characters;
 mod chat;
+mod column;
 mod epoch;
 mod id;
 mod message;

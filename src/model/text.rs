@@ -1,6 +1,9 @@
 //! Names, contents, keys and passwords with their limits. Handlers check each text once, on input.
 
-use super::characters::{breaks_a_line, composed, is_space, is_visible};
+use super::{
+    characters::{breaks_a_line, composed, is_space, is_visible},
+    column::column,
+};
 use crate::error::Error;
 use std::fmt;
 use utoipa::{
@@ -56,9 +59,10 @@ fn name(field: &'static str, text: String) -> Result<String, Error> {
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, sqlx::Type)]
-        #[sqlx(transparent)]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub struct $name(String);
+
+        column!($name(String));
 
         impl $name {
             /// Returns the text.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// Public fields of a user, without the password hash.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
     /// Id of the user.
@@ -20,7 +20,7 @@ pub struct User {
 }
 
 /// Session of a user, without its token.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
     /// Id of the session.
@@ -35,6 +35,5 @@ pub struct Session {
     #[schema(required)]
     pub user_agent: Option<String>,
     /// True if the request that reads the sessions was made with this session.
-    #[sqlx(default)]
     pub current: bool,
 }

@@ -7,6 +7,7 @@ use super::{
     },
     chat::chat_exists,
     epoch, lock,
+    row::from_row,
 };
 use crate::{
     database::{Database, DatabaseTransaction, LARGEST, flaws_of_rows, on},
@@ -17,7 +18,7 @@ use sqlx::{QueryBuilder, Result, query, query_as, query_scalar};
 use std::fmt;
 
 /// Number of rows of each kind. Deleted chats and their rows do not count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
     /// Number of users.
@@ -31,6 +32,14 @@ pub struct Counts {
     /// Number of sessions.
     pub sessions: i64,
 }
+
+from_row!(Counts {
+    users,
+    chats,
+    members,
+    messages,
+    sessions
+});
 
 /// Last assigned id of each kind of row; 0 if no id was assigned. The row may be deleted: an export keeps the
 /// last ids because an id is never reused.

@@ -1,5 +1,6 @@
 //! Row types of an export and import: one struct per table, with all exported columns under their API names.
 
+use super::row::from_row;
 use crate::model::{ChatId, MessageId, Seq, SessionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +37,7 @@ pub enum Kind {
 
 /// A row of `customer`. Texts of all rows are exported as stored and not validated: an older database may
 /// hold values that the API rejects today.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UserRecord {
     /// Id of the user.
@@ -50,8 +51,15 @@ pub struct UserRecord {
     pub created_at: Timestamp,
 }
 
+from_row!(UserRecord {
+    customer_id,
+    username,
+    password,
+    created_at
+});
+
 /// A row of `chat`.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChatRecord {
     /// Id of the chat.
@@ -65,8 +73,15 @@ pub struct ChatRecord {
     pub seq: Seq,
 }
 
+from_row!(ChatRecord {
+    chat_id,
+    chat_name,
+    created_at,
+    seq
+});
+
 /// A row of `customer_chat`.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MemberRecord {
     /// Id of the member.
@@ -86,8 +101,17 @@ pub struct MemberRecord {
     pub joined_message_id: Option<MessageId>,
 }
 
+from_row!(MemberRecord {
+    customer_id,
+    chat_id,
+    role,
+    joined_at,
+    last_read_message_id,
+    joined_message_id
+});
+
 /// A row of `message`.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MessageRecord {
     /// Id of the message.
@@ -120,8 +144,23 @@ pub struct MessageRecord {
     pub client_message_id: Option<String>,
 }
 
+from_row!(MessageRecord {
+    message_id,
+    chat_id,
+    customer_id,
+    content,
+    sent_at,
+    seq,
+    sent_seq,
+    edited_at,
+    deleted_at,
+    deleted_by,
+    reply_to,
+    client_message_id
+});
+
 /// A row of `session`.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SessionRecord {
     /// Id of the session.
@@ -143,6 +182,16 @@ pub struct SessionRecord {
     /// `User-Agent` that the client sent at login; null if it sent none.
     pub user_agent: Option<String>,
 }
+
+from_row!(SessionRecord {
+    session_id,
+    customer_id,
+    token_hash,
+    created_at,
+    last_used_at,
+    expires_at,
+    user_agent
+});
 
 impl Record {
     /// Returns the table of the row.

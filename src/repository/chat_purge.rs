@@ -1,7 +1,7 @@
 //! Purges the rows of deleted chats, a few rows per transaction: one statement over hundreds of thousands of
 //! messages would block all writers. Also reads which chats lack an admin or members, for admin succession.
 
-use super::list::column;
+use super::{list::column, row::from_row};
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
@@ -26,7 +26,7 @@ const CHAT: &str = "DELETE FROM chat WHERE chat_id = $1 AND $2 > 0";
 const TENURES_PER_QUERY: i64 = 1000;
 
 /// Facts about the members and admins of a chat, for admin succession.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct AdminTenure {
     /// Id of the chat.
     pub chat_id: ChatId,
@@ -37,6 +37,13 @@ pub struct AdminTenure {
     /// Time since which the chat is known to have no member; null if it has members or was not checked yet.
     pub empty_since: Option<Timestamp>,
 }
+
+from_row!(AdminTenure {
+    chat_id,
+    inhabited,
+    governed,
+    empty_since
+});
 
 /// Purges deleted chats and reads admin tenures.
 #[derive(Clone)]

@@ -1,6 +1,7 @@
 //! The epoch, which identifies the log, and the mark, a counter that grows with the log. A new epoch, or a
 //! mark below an earlier read, shows that the database was replaced or restored.
 
+use super::row::from_row;
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
@@ -9,7 +10,7 @@ use crate::{
 use sqlx::{query, query_as};
 
 /// Epoch and mark of the log at the time of a read.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogState {
     /// Identity of the log.
     pub epoch: Epoch,
@@ -17,6 +18,8 @@ pub struct LogState {
     /// that an older copy of the database was restored.
     pub mark: i64,
 }
+
+from_row!(LogState { epoch, mark });
 
 /// Reads and changes the epoch and the mark.
 #[derive(Clone)]

@@ -5,6 +5,7 @@ use super::{
     chat::chat_exists,
     list::{column, json},
     read_position::{latest_message, read_position},
+    row::from_row,
 };
 use crate::{
     database::{Database, DatabaseTransaction, on},
@@ -20,7 +21,7 @@ use sqlx::{Result, query, query_as, query_scalar};
 const JOIN_ATTEMPTS: u32 = 3;
 
 /// Membership status: the facts that decide if a user may connect to a chat.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct MembershipStatus {
     /// Stored name of the user; null if the user does not exist.
     pub username: Option<String>,
@@ -32,14 +33,19 @@ pub struct MembershipStatus {
     pub epoch: Option<Epoch>,
 }
 
+from_row!(MembershipStatus {
+    username,
+    head,
+    role,
+    epoch
+});
+
 /// An entry in the chat list of a user.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct ListedChat {
     /// The chat.
-    #[sqlx(flatten)]
     pub chat: Chat,
     /// Role of the user in the chat.
-    #[sqlx(try_from = "String")]
     pub role: Role,
     /// Latest message of the chat; 0 if the chat has no message.
     pub last_message_id: MessageId,
@@ -54,8 +60,19 @@ pub struct ListedChat {
     pub unread: i64,
 }
 
+from_row!(
+    ListedChat {
+        role,
+        last_message_id,
+        placed_by,
+        as_of,
+        last_read_message_id,
+        unread
+    }[chat]
+);
+
 /// Pagination cursor in the chat list of a user, which is sorted by latest message, newest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChatPosition {
     /// Id of the chat.
     pub chat: ChatId,
@@ -64,6 +81,12 @@ pub struct ChatPosition {
     /// Newest message of all chats when the first page of the list was read; 0 if there was none.
     pub as_of: MessageId,
 }
+
+from_row!(ChatPosition {
+    chat,
+    last_message,
+    as_of
+});
 
 impl ListedChat {
     /// Returns the cursor of this entry.

@@ -3,6 +3,7 @@
 use super::{
     chat::chat_exists,
     list::{column, json},
+    row::from_row,
 };
 use crate::{
     database::{Database, on},
@@ -34,7 +35,7 @@ const MAX_SCANNED_ROWS: i64 = 20_000;
 const MAX_SCANNED_BYTES: usize = 8 * 1024 * 1024;
 
 /// Head of a chat: the number of its latest change.
-#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug)]
 pub struct Head {
     /// Id of the chat.
     pub chat_id: ChatId,
@@ -42,14 +43,18 @@ pub struct Head {
     pub seq: Seq,
 }
 
+from_row!(Head { chat_id, seq });
+
 /// The chat of a message, and the role that the requesting user has in that chat.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct Located {
     /// Chat that the message was sent to.
     pub chat_id: ChatId,
     /// Role of the user in the chat; null if the user is not a member.
     pub role: Option<String>,
 }
+
+from_row!(Located { chat_id, role });
 
 /// Reads messages.
 #[derive(Clone)]

@@ -5,6 +5,7 @@ use super::{
     list::{column, json},
     lock,
     message::{Head, select_messages},
+    row::from_row,
     single_send::{self, SendAttempt, SingleMessage},
     user_deletion::{self, DeletionStep},
 };
@@ -24,7 +25,7 @@ pub struct MessageLogTransaction(pub(super) DatabaseTransaction);
 
 /// A user with one membership, as a batch needs it. A user yields one row for each of their chats in the
 /// batch, or one row without a chat.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct Author {
     /// Id of the user.
     pub customer_id: UserId,
@@ -35,6 +36,13 @@ pub struct Author {
     /// Role in that chat; null if `chat_id` is null. A text, because the column may be null here.
     pub role: Option<String>,
 }
+
+from_row!(Author {
+    customer_id,
+    username,
+    chat_id,
+    role
+});
 
 impl Author {
     /// Returns the membership of this row; null if the user is a member of no chat in the batch.

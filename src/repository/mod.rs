@@ -13,6 +13,7 @@ mod member;
 mod message;
 mod message_log;
 mod read_position;
+mod row;
 mod session;
 mod setup;
 mod single_send;

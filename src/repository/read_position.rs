@@ -3,6 +3,7 @@
 use super::{
     chat::chat_exists,
     list::{column, json},
+    row::from_row,
 };
 use crate::{
     database::{Database, DatabaseTransaction},
@@ -47,7 +48,7 @@ pub struct ReadMark {
 }
 
 /// A read position that moved forward.
-#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug)]
 pub struct MovedPosition {
     /// Id of the member.
     pub customer_id: UserId,
@@ -57,8 +58,14 @@ pub struct MovedPosition {
     pub message_id: MessageId,
 }
 
+from_row!(MovedPosition {
+    customer_id,
+    chat_id,
+    message_id
+});
+
 /// Stored facts about a `ReadMark`. They tell why a mark moved nothing.
-#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug)]
 pub struct Position {
     /// Id of the user; null if the user is not a member of the chat.
     pub member: Option<UserId>,
@@ -67,6 +74,12 @@ pub struct Position {
     /// Stored read position; null if the member has neither marked nor sent a message.
     pub position: Option<MessageId>,
 }
+
+from_row!(Position {
+    member,
+    message,
+    position
+});
 
 /// Reads and advances read positions.
 #[derive(Clone)]

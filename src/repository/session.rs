@@ -76,7 +76,8 @@ impl SessionRepository {
         const SESSION: &str = "INSERT INTO session \
                 (customer_id, token_hash, created_at, last_used_at, expires_at, user_agent) \
             VALUES ($1, $2, $3, $3, $4, $5) \
-            RETURNING session_id, created_at, last_used_at, expires_at, user_agent";
+            RETURNING session_id, created_at, last_used_at, expires_at, user_agent, \
+                FALSE AS current";
         const OTHERS: &str = "SELECT session_id FROM session \
                               WHERE customer_id = $1 AND session_id <> $2 \
                               ORDER BY last_used_at, session_id";
@@ -142,7 +143,8 @@ impl SessionRepository {
 
     /// Returns the live sessions of a user, in order of id.
     pub async fn list(&self, user: UserId, cutoff: SessionCutoff) -> Result<Vec<Session>, Error> {
-        const SQL: &str = "SELECT session_id, created_at, last_used_at, expires_at, user_agent \
+        const SQL: &str = "SELECT session_id, created_at, last_used_at, expires_at, user_agent, \
+                               FALSE AS current \
                            FROM session \
                            WHERE customer_id = $1 AND expires_at > $2 AND last_used_at > $3 \
                            ORDER BY session_id";

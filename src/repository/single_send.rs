@@ -2,7 +2,7 @@
 //! messages; a single message would wait for all six. SQLite runs in this process and has no round trips, so
 //! a batch of one is as fast there.
 
-use super::message_log::NewMessage;
+use super::{message_log::NewMessage, row::from_row};
 use crate::{
     database::Database,
     error::{Error, is_not_committed},
@@ -25,12 +25,17 @@ pub struct SingleMessage<'a> {
 }
 
 /// Values that the database assigns to a stored message, and the author's name.
-#[derive(sqlx::FromRow)]
 struct AssignedValues {
     message_id: MessageId,
     seq: Seq,
     username: String,
 }
+
+from_row!(AssignedValues {
+    message_id,
+    seq,
+    username
+});
 
 /// Outcome of a single send.
 pub enum SendAttempt {

@@ -1,6 +1,7 @@
 //! Backfill of name skeletons (UTS 39), which detect usernames that look alike. Names lack skeletons if an
 //! older version, the original server or an import stored them.
 
+use super::row::from_row;
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
@@ -16,11 +17,15 @@ const MAX_NAMES: i64 = 200;
 pub struct SkeletonRepository(Database);
 
 /// A username with skeletons that are missing or belong to a former name.
-#[derive(sqlx::FromRow)]
 struct NameRow {
     customer_id: UserId,
     username: String,
 }
+
+from_row!(NameRow {
+    customer_id,
+    username
+});
 
 impl SkeletonRepository {
     /// Creates the repository on this database.

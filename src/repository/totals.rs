@@ -1,6 +1,7 @@
 //! Totals for metrics and statistics: row counts and database size, read in bounded time. Large tables are
 //! estimated.
 
+use super::row::from_row;
 use crate::{
     database::{Database, on},
     error::Error,
@@ -12,7 +13,7 @@ use sqlx::{query_as, query_scalar};
 const COUNTED: i64 = 100_000;
 
 /// Number of rows of each kind, exact below 100,000 and estimated above, and the size of the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Totals {
     /// Number of users.
     pub users: i64,
@@ -25,6 +26,14 @@ pub struct Totals {
     /// Size of the database, in bytes.
     pub bytes: i64,
 }
+
+from_row!(Totals {
+    users,
+    chats,
+    messages,
+    sessions,
+    bytes
+});
 
 /// Reads the totals of the database.
 #[derive(Clone)]

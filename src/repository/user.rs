@@ -3,6 +3,7 @@
 use super::{
     list::{column, json},
     lock, member,
+    row::from_row,
 };
 use crate::{
     database::{Database, on},
@@ -12,14 +13,15 @@ use crate::{
 use sqlx::{query_as, query_scalar};
 
 /// A user with the stored password hash, for the check of a login.
-#[derive(Clone, sqlx::FromRow)]
+#[derive(Clone)]
 pub struct Credentials {
     /// The user.
-    #[sqlx(flatten)]
     pub user: User,
     /// Stored hash of the user's password.
     pub password: String,
 }
+
+from_row!(Credentials { password }[user]);
 
 /// A user after a change, with the sessions that the change ended.
 #[derive(Debug)]

@@ -1,7 +1,10 @@
 //! Deletes a user in steps of bounded size, so that a user with many messages does not block other writers
 //! for long. The writer repeats `step` until the user is gone.
 
-use super::{chat::chat_exists, chat_purge, lock, message_log, message_log::MessageLogTransaction};
+use super::{
+    chat::chat_exists, chat_purge, lock, message_log, message_log::MessageLogTransaction,
+    row::from_row,
+};
 use crate::{
     database::{Database, on},
     error::Error,
@@ -26,7 +29,7 @@ pub struct DeletionStep {
 }
 
 /// A message that became a tombstone.
-#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug)]
 pub struct Tombstone {
     /// Id of the chat.
     pub chat_id: ChatId,
@@ -35,6 +38,12 @@ pub struct Tombstone {
     /// Number of the deletion in the chat.
     pub seq: Seq,
 }
+
+from_row!(Tombstone {
+    chat_id,
+    message_id,
+    seq
+});
 
 /// Runs one step: turns up to `MAX_MESSAGES` messages of the user into numbered tombstones. The last step
 /// also deletes the user with their memberships and sessions. If the user is the last admin of a chat, the

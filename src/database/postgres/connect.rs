@@ -1,8 +1,8 @@
 //! Connects to Postgres at a start, checks and migrates the database, and explains failures with advice.
 
-use super::{MIGRATOR, SESSION, pool::PostgresPool};
+use super::{SESSION, pool::PostgresPool};
 use crate::{
-    database::{sqlite::copy, startup_check, takeover},
+    database::{migrations, sqlite::copy, startup_check, takeover},
     error::sentence,
 };
 use sqlx::{
@@ -148,7 +148,7 @@ async fn prepare(options: &PgConnectOptions) -> Result<(), Failure> {
             ..unfit(message)
         });
     }
-    let migrated = takeover::migrate(&mut connection, &MIGRATOR).await;
+    let migrated = takeover::migrate(&mut connection, &migrations::POSTGRES).await;
     migrated.map_err(|error| {
         let message = format!("cannot prepare the database {place}: {}", sentence(&*error));
         let transient = sqlx_cause(&*error).is_some_and(is_transient);

@@ -8,7 +8,6 @@ use super::{PING_AFTER_IDLE, RunToCompletion, pool};
 use health::Trust;
 use sqlx::{
     Connection as _, PgConnection, PgPool,
-    migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{io, time::Duration};
@@ -52,9 +51,6 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(12);
 
 /// The time limit of a wait for a connection plus its BEGIN.
 const BEGIN_LIMIT: Duration = Duration::from_secs(5);
-
-/// The migrations of Postgres.
-pub(super) static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Begins a read-only transaction that sees the commits before its first query and none after it. It has
 /// no time limits, because it uses none of the settings of `SESSION`.

@@ -4,8 +4,7 @@
 use super::health::{Trust, Watch};
 use futures_util::{Stream, future::BoxFuture, stream::BoxStream};
 use sqlx::{
-    Describe, Either, Error, Execute, Executor, PgConnection, PgPool, PgTransaction, Postgres,
-    SqlStr,
+    Either, Error, Execute, Executor, PgConnection, PgPool, PgTransaction, Postgres, SqlStr,
     pool::PoolConnection,
     postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
@@ -139,13 +138,6 @@ macro_rules! watched_executor {
                 watch.settle(&statement);
                 statement
             })
-        }
-
-        fn describe<'e>($self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, Error>>
-        where
-            $c: 'e,
-        {
-            $inner.describe(sql)
         }
     };
 }

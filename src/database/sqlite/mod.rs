@@ -6,10 +6,10 @@ mod file_identity;
 mod lock_file;
 mod writer;
 
-use super::{pool, startup_check};
+use super::{migrations, pool, startup_check};
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, SqlitePool,
-    migrate::{MigrateError, Migrator},
+    migrate::MigrateError,
     query, query_scalar,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
@@ -36,9 +36,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const JOURNAL_SIZE_LIMIT: &str = "4194304";
 /// The maximum number of reading connections. Each connection has its own thread and page cache.
 const MAX_READERS: u32 = 4;
-
-/// The migrations of SQLite.
-pub(super) static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// An open SQLite file: WAL mode, synchronous FULL, foreign keys on. One connection writes and up to
 /// `MAX_READERS` connections read. Several writing connections would poll for each other's locks.
@@ -229,10 +226,10 @@ async fn open_file(
 /// Migrates the tables. On a new file, all migrations are one transaction.
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), MigrateError> {
     if is_ours(connection).await? {
-        return MIGRATOR.run(connection).await;
+        return migrations::SQLITE.run(connection).await;
     }
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    MIGRATOR.run(&mut *tx).await?;
+    migrations::SQLITE.run(&mut *tx).await?;
     Ok(tx.commit().await?)
 }
 
