@@ -21,10 +21,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub enum Stage {
     /// The writer: it commits the changes in its queue first.
     Writer,
-    /// The link: it publishes the last commits first.
-    Link,
-    /// Periodic work: it ends with the writer, and is waited for last.
+    /// Periodic work: it ends with the writer.
     Periodic,
+    /// The link: it publishes the last commits and ended sessions first.
+    Link,
     /// Work for the handles of a service. It ends with the last handle, and is not waited for.
     Loader,
 }
@@ -145,14 +145,14 @@ impl Tasks {
     }
 
     /// Stops all tasks, stage by stage, each within its limit: the writer commits the changes in its queue, the
-    /// link publishes the last commits, the periodic tasks end.
+    /// periodic tasks end, the link publishes the last commits and ended sessions.
     pub async fn stop(&mut self) {
         self.stopping.store(true, Relaxed);
         self.writing.cancel();
         self.join(Stage::Writer, DRAIN_LIMIT).await;
+        self.join(Stage::Periodic, DRAIN_LIMIT).await;
         self.linking.cancel();
         self.join(Stage::Link, LINK_LIMIT).await;
-        self.join(Stage::Periodic, DRAIN_LIMIT).await;
     }
 
     /// Waits for all tasks of a stage until one deadline.

@@ -6,7 +6,7 @@ mod nats;
 mod wire;
 
 use crate::{
-    hub::{ControlMessage, NodeId, Outbound, Outbox, SHARDS, shard_of},
+    hub::{ControlMessage, NodeId, Outbound, Outbox, Queued, SHARDS, shard_of},
     model::ChatId,
 };
 use async_nats::{Client, Subject, connection::State};
@@ -17,7 +17,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -141,37 +141,37 @@ impl Link {
     }
 
     /// Publishes an event of the hub to the nodes that it concerns.
-    async fn publish(&self, event: Outbound) {
-        match event {
+    async fn publish(&self, queued: Queued) {
+        let (node, at) = (self.0.node, queued.at);
+        match &queued.event {
             Outbound::Changes(chat, batch) => {
-                for payload in wire::changes(self.0.node, chat, &batch) {
-                    self.send(self.shard(chat), payload).await;
+                for payload in wire::changes((node, at), *chat, batch) {
+                    self.send(self.shard(*chat), payload).await;
                 }
             }
             Outbound::Ephemeral(chat, frame) => {
-                let payload = wire::ephemeral(self.0.node, chat, &frame);
-                self.send(self.shard(chat), payload).await;
+                let payload = wire::ephemeral((node, at), *chat, frame);
+                self.send(self.shard(*chat), payload).await;
             }
             Outbound::Chat(chat, message) => {
-                let payload = wire::control(self.0.node, &message);
-                self.send(self.shard(chat), payload).await;
+                let payload = wire::control((node, at), message);
+                self.send(self.shard(*chat), payload).await;
             }
-            Outbound::All(message) => self.send_to_all(&message).await,
-            Outbound::Node(node, message) => self.send_to(node, &message).await,
+            Outbound::All(message) => {
+                let payload = wire::control((node, at), message);
+                self.send(self.0.subjects.all.clone(), payload).await;
+            }
+            Outbound::Node(to, message) => {
+                let payload = wire::control((node, at), message);
+                self.send(self.0.subjects.of(*to), payload).await;
+            }
         }
     }
 
-    /// Sends a message to every node.
+    /// Sends a message to every node, at once.
     async fn send_to_all(&self, message: &ControlMessage) {
-        let all = self.0.subjects.all.clone();
-        self.send(all, wire::control(self.0.node, message)).await;
-    }
-
-    /// Sends a message to one node.
-    async fn send_to(&self, node: NodeId, message: &ControlMessage) {
-        let subject = self.0.subjects.of(node);
-        self.send(subject, wire::control(self.0.node, message))
-            .await;
+        let payload = wire::control((self.0.node, SystemTime::now()), message);
+        self.send(self.0.subjects.all.clone(), payload).await;
     }
 
     /// The subject of a chat's shard.

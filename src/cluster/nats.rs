@@ -7,7 +7,7 @@ use super::{
     wire::{self, Body},
 };
 use crate::{
-    hub::{ControlMessage, Event, Hub, NODE_TIMEOUT, NodeId, Outbound, REORDER_TIMEOUT},
+    hub::{ControlMessage, Event, Hub, NODE_TIMEOUT, NodeId, Queued, REORDER_TIMEOUT},
     model::ChatId,
 };
 use async_nats::{Client, ConnectOptions, Event as NatsEvent, ServerAddr, Subscriber};
@@ -48,7 +48,7 @@ pub struct LinkTask {
     /// Events of the NATS client: connects, disconnects, errors.
     nats_events: mpsc::Receiver<NatsEvent>,
     /// Events of the hub for the other nodes.
-    outbound: mpsc::Receiver<Outbound>,
+    outbound: mpsc::Receiver<Queued>,
     /// Chats with a buffered batch, and when its reorder timeout ends.
     buffered: mpsc::Receiver<(Instant, ChatId)>,
     /// The subscriptions, each with the task that receives its messages.
@@ -68,7 +68,7 @@ impl LinkTask {
     pub(super) fn new(
         link: Link,
         nats_events: mpsc::Receiver<NatsEvent>,
-        outbound: mpsc::Receiver<Outbound>,
+        outbound: mpsc::Receiver<Queued>,
         buffered: mpsc::Receiver<(Instant, ChatId)>,
     ) -> Self {
         Self {
@@ -93,14 +93,14 @@ impl LinkTask {
         mem::swap(&mut buffered, &mut self.buffered);
         let link = self.link.clone();
         let work = async {
-            let publishing = publish(&link, &mut outbound);
             let releasing = release(buffered, hub.clone());
-            tokio::join!(publishing, releasing, self.work(&hub)).2
+            tokio::join!(releasing, self.work(&hub)).1
         };
-        stop.run_until_cancelled(work).await;
+        let publishing = publish(&link, &mut outbound, &stop);
+        tokio::join!(publishing, stop.run_until_cancelled(work));
         let last = async {
-            while let Ok(event) = outbound.try_recv() {
-                link.publish(event).await;
+            while let Ok(queued) = outbound.try_recv() {
+                link.publish(queued).await;
             }
             link.send_to_all(&ControlMessage::Leaving).await;
             let _ = link.0.client.flush().await;
@@ -301,34 +301,30 @@ async fn receive(mut subscriber: Subscriber, link: Link, hub: Hub) {
                     hub.deliver(chat, Event::Ephemeral(frame));
                 }
             }
-            Body::Control(note) => link.apply(&hub, message.node, note).await,
+            Body::Control(note) => link.apply(&hub, message.node, note),
         }
     }
 }
 
 impl Link {
-    /// Applies a control message of another node. A heartbeat with digests that differ from this node's view
-    /// is answered with a request for a snapshot of the differing shards.
-    async fn apply(&self, hub: &Hub, node: NodeId, message: ControlMessage) {
+    /// Applies a control message of another node.
+    fn apply(&self, hub: &Hub, node: NodeId, message: ControlMessage) {
         let ControlMessage::Heartbeat { hears, digests } = message else {
             return hub.apply_control_message(node, message);
         };
-        let (known_for, shards) = hub.on_heartbeat(node, &digests);
+        let known_for = hub.on_heartbeat(node, &digests);
         // A node that has been known only briefly may not have received a heartbeat of this node yet.
         if known_for > NODE_TIMEOUT && !hears.contains(&self.0.node) {
             self.0.unheard.store(true, Relaxed);
         }
-        if !shards.is_empty() {
-            let request = ControlMessage::SnapshotRequest { shards };
-            self.send_to(node, &request).await;
-        }
     }
 }
 
-/// Publishes the hub's events, in their order, until the hub is dropped.
-async fn publish(link: &Link, outbound: &mut mpsc::Receiver<Outbound>) {
-    while let Some(event) = outbound.recv().await {
-        link.publish(event).await;
+/// Publishes the hub's events, in their order, until `stop`. An event that has left the queue is published to
+/// its end.
+async fn publish(link: &Link, outbound: &mut mpsc::Receiver<Queued>, stop: &CancellationToken) {
+    while let Some(Some(queued)) = stop.run_until_cancelled(outbound.recv()).await {
+        link.publish(queued).await;
     }
 }
 

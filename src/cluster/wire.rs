@@ -18,7 +18,7 @@ const CHANGES: u8 = 1;
 const EPHEMERAL: u8 = 2;
 /// The kind of a control message.
 const CONTROL: u8 = 3;
-/// The length of the header in bytes: version, kind, node, time of sending in milliseconds since 1970, chat.
+/// The length of the header in bytes: version, kind, node, time of the event in milliseconds since 1970, chat.
 /// Integers are big-endian.
 const HEADER_BYTES: usize = 1 + 1 + 8 + 8 + 8;
 /// The maximum size of a message with several frames, in bytes. A larger batch is split into several
@@ -29,7 +29,7 @@ const MAX_BATCH_BYTES: usize = 256 * 1024;
 pub(super) struct Message {
     /// The node that sent the message.
     pub(super) node: NodeId,
-    /// The time since the message was sent, in milliseconds, by the clocks of both nodes. 0 if the sender's
+    /// The time since the event, in milliseconds, by the clocks of both nodes. 0 if the sender's
     /// clock is ahead.
     pub(super) age_ms: u64,
     pub(super) body: Body,
@@ -45,25 +45,28 @@ pub(super) enum Body {
     Control(ControlMessage),
 }
 
-/// The time in milliseconds since 1970; 0 for a clock before that.
-fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| now.as_millis() as u64)
+/// The sender of a message, and the time of its event.
+type Origin = (NodeId, SystemTime);
+
+/// A time in milliseconds since 1970; 0 for a time before that.
+fn ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
 }
 
 /// A buffer that begins with a header, with capacity for `room` more bytes.
-fn header(kind: u8, node: NodeId, chat: ChatId, room: usize) -> BytesMut {
+fn header(kind: u8, (node, at): Origin, chat: ChatId, room: usize) -> BytesMut {
     let mut bytes = BytesMut::with_capacity(HEADER_BYTES + room);
     bytes.put_u8(VERSION);
     bytes.put_u8(kind);
     bytes.put_u64(node.0);
-    bytes.put_u64(now_ms());
+    bytes.put_u64(ms(at));
     bytes.put_i64(chat.0);
     bytes
 }
 
 /// Encodes a batch, as several messages if it exceeds `MAX_BATCH_BYTES`.
-pub(super) fn changes(node: NodeId, chat: ChatId, batch: &Batch) -> Vec<Bytes> {
+pub(super) fn changes(origin: Origin, chat: ChatId, batch: &Batch) -> Vec<Bytes> {
     let size = |frame: &Frame| 8 + 4 + frame.as_bytes().len();
     let mut messages = Vec::with_capacity(1);
     let mut rest = &batch[..];
@@ -71,7 +74,7 @@ pub(super) fn changes(node: NodeId, chat: ChatId, batch: &Batch) -> Vec<Bytes> {
         let total: usize = rest.iter().map(|(_, frame)| size(frame)).sum();
         let mut bytes = header(
             CHANGES,
-            node,
+            origin,
             chat,
             total.min(MAX_BATCH_BYTES).max(size(frame)),
         );
@@ -97,17 +100,17 @@ fn put_frame(bytes: &mut BytesMut, seq: Seq, frame: &Frame) {
 }
 
 /// Encodes the frame of an ephemeral event.
-pub(super) fn ephemeral(node: NodeId, chat: ChatId, frame: &Frame) -> Bytes {
-    let mut bytes = header(EPHEMERAL, node, chat, frame.as_bytes().len());
+pub(super) fn ephemeral(origin: Origin, chat: ChatId, frame: &Frame) -> Bytes {
+    let mut bytes = header(EPHEMERAL, origin, chat, frame.as_bytes().len());
     bytes.put_slice(frame.as_bytes());
     bytes.freeze()
 }
 
 /// Encodes a control message.
-pub(super) fn control(node: NodeId, note: &ControlMessage) -> Bytes {
+pub(super) fn control(origin: Origin, note: &ControlMessage) -> Bytes {
     // The encoding cannot fail: a control message holds only numbers, strings and lists.
     let json = serde_json::to_vec(note).unwrap_or_default();
-    let mut bytes = header(CONTROL, node, ChatId(0), json.len());
+    let mut bytes = header(CONTROL, origin, ChatId(0), json.len());
     bytes.put_slice(&json);
     bytes.freeze()
 }
@@ -119,7 +122,7 @@ pub(super) fn read(mut bytes: Bytes) -> Option<Message> {
     }
     let kind = bytes.get_u8();
     let node = NodeId(bytes.get_u64());
-    let age_ms = now_ms().saturating_sub(bytes.get_u64());
+    let age_ms = ms(SystemTime::now()).saturating_sub(bytes.get_u64());
     let chat = ChatId(bytes.get_i64());
     let body = match kind {
         CHANGES => Body::Changes(chat, bytes),
@@ -158,6 +161,8 @@ pub(super) fn frames(chat: ChatId, mut bytes: Bytes) -> Option<Batch> {
 mod tests {
     use super::*;
 
+    const ORIGIN: Origin = (NodeId(1), UNIX_EPOCH);
+
     fn batch(sizes: &[usize]) -> Batch {
         (1..)
             .map(Seq)
@@ -185,7 +190,7 @@ mod tests {
     #[test]
     fn a_batch_survives_encoding_and_decoding() {
         let sent = batch(&[3, 0, 200_000, 100_000, 90_000, 300_000, 1]);
-        let messages = changes(NodeId(1), ChatId(7), &sent);
+        let messages = changes(ORIGIN, ChatId(7), &sent);
         assert!(messages.len() > 1);
         let mut came = Vec::new();
         for message in messages {
@@ -204,7 +209,7 @@ mod tests {
     fn implausible_changes_are_ignored() {
         let read = |seqs: &[i64], frame: &dyn Fn(Seq) -> Frame| {
             let batch: Batch = seqs.iter().map(|&n| (Seq(n), frame(Seq(n)))).collect();
-            let message = changes(NodeId(1), ChatId(7), &batch).remove(0);
+            let message = changes(ORIGIN, ChatId(7), &batch).remove(0);
             read_changes(message).is_some()
         };
         let right = |seq: Seq| deletion(7, seq, 0);
@@ -221,7 +226,7 @@ mod tests {
 
     #[test]
     fn truncated_and_foreign_messages_are_ignored() {
-        let whole = changes(NodeId(1), ChatId(7), &batch(&[5])).remove(0);
+        let whole = changes(ORIGIN, ChatId(7), &batch(&[5])).remove(0);
         for length in 0..whole.len() {
             assert!(read_changes(whole.slice(..length)).is_none(), "{length}");
         }

@@ -15,11 +15,9 @@ const ENV_FILE: &str = ".env";
 /// UTF-8 byte order mark, which some editors write at the start of a file.
 const BYTE_ORDER_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
 
-/// Private-use character that replaces each `$` in a text, so that the parser substitutes no variables.
-const MARK: &str = "\u{e000}";
-
-/// Private-use character that replaces each escaped `\$` in a text.
-const ESCAPED: &str = "\u{e001}";
+/// Private-use character that replaces each `$` of a variable in a text, so that the parser substitutes no
+/// variables.
+const MARK: char = '\u{e000}';
 
 /// Source of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,26 +150,43 @@ fn lines() -> Result<Vec<(String, String)>, String> {
 
 /// Returns the name of the first line of `.env` with a `$` that the parser replaced by nothing because the
 /// variable after the `$` is unset. To find the line, the text is parsed again with [`MARK`] in place of
-/// each `$`.
+/// each `$` of a variable.
 fn unset_variable(text: &[u8], lines: &[(String, String)]) -> Option<String> {
-    let text = String::from_utf8_lossy(text).replace("\\$", ESCAPED);
-    let marked = text.replace('$', MARK);
-    let marked = dotenvy::from_read_iter(marked.as_bytes()).map_while(Result::ok);
-    let plain = lines.iter().zip(marked).enumerate();
-    let mut replaced = plain.filter(|(_, ((_, value), (_, marked)))| {
-        let marked = marked.replace(MARK, "$");
-        ["$", "\\$"]
-            .iter()
-            .all(|escaped| *value != marked.replace(ESCAPED, escaped))
-    });
+    let marked = marked(&String::from_utf8_lossy(text));
     let is_set = |name: &str, before: &[(String, String)]| {
         env::var_os(name).is_some() || before.iter().any(|(other, _)| other == name)
     };
-    let found = replaced.find(|(n, (_, (_, marked)))| {
-        let mut names = marked.split(MARK).skip(1).map(variable);
-        names.any(|name| !is_set(name, &lines[..*n]))
+    let mut lines_with_marks = dotenvy::from_read_iter(marked.as_bytes()).enumerate();
+    let found = lines_with_marks.find_map(|(n, line)| {
+        let (name, value) = line.ok()?;
+        let mut names = value.split(MARK).skip(1).map(variable);
+        let before = lines.get(..n).unwrap_or_default();
+        names.any(|name| !is_set(name, before)).then_some(name)
     });
-    found.map(|(_, (_, (name, _)))| name)
+    found
+}
+
+/// Replaces each `$` of a variable by [`MARK`]: a `$` that is not escaped, in single quotes or in a comment.
+fn marked(text: &str) -> String {
+    let (mut quote, mut is_escaped, mut is_comment) = (None, false, false);
+    let mut before = '\n';
+    let mark = |c: char| {
+        let is_literal = is_escaped || is_comment || quote == Some('\'');
+        let marked = if c == '$' && !is_literal { MARK } else { c };
+        match c {
+            '\n' if is_comment => is_comment = false,
+            _ if is_comment => {}
+            _ if is_escaped => is_escaped = false,
+            '\\' if quote != Some('\'') => is_escaped = true,
+            '\'' | '"' if quote.is_none() => quote = Some(c),
+            _ if quote == Some(c) => quote = None,
+            '#' if quote.is_none() && before.is_whitespace() => is_comment = true,
+            _ => {}
+        }
+        before = c;
+        marked
+    };
+    text.chars().map(mark).collect()
 }
 
 /// Returns the variable name at the start of a text that follows a `$`: `name` or `{name}`.
@@ -289,6 +304,39 @@ mod tests {
                 "{remark}"
             );
         }
+    }
+
+    #[test]
+    fn a_variable_that_is_not_set_is_found_on_its_line() {
+        let unset = |text: &str| {
+            let lines: Vec<_> = dotenvy::from_read_iter(text.as_bytes())
+                .map(|line| line.expect("the line can be read"))
+                .collect();
+            unset_variable(text.as_bytes(), &lines)
+        };
+        for right in [
+            "A='pa$$word'",
+            "A=pa\\$word",
+            "A=\"pa\\$word\"",
+            "A=x\nB=$A",
+            "A=x\nB=\"${A}\"",
+            "A=x\nB='cost $5 for '\"${A}\"",
+            "# it's $5\nA=x",
+            "A=x # $5",
+        ] {
+            assert_eq!(unset(right), None, "{right}");
+        }
+        for wrong in [
+            "A=pa$unset",
+            "A=\"pa${unset}\"",
+            "B=\\\\$unset0\nA=pa$unset",
+            "A=x'$5'$unset",
+            "B='#'\nA=$unset",
+        ] {
+            let found = unset(wrong);
+            assert!(found.is_some(), "{wrong}");
+        }
+        assert_eq!(unset("B=\\\\n\nA=pa$unset").as_deref(), Some("A"));
     }
 
     proptest! {

@@ -36,7 +36,7 @@ use tokio::{
 pub use claims::Claims;
 pub use connections::Registration;
 pub use delayed_leaves::DelayedLeaves;
-pub(crate) use outbound::{ControlMessage, NodeId, Outbound, REORDER_TIMEOUT};
+pub(crate) use outbound::{ControlMessage, NodeId, Outbound, Queued, REORDER_TIMEOUT};
 pub use outbound::{Outbox, PossibleLoss};
 pub(crate) use remote_presence::NODE_TIMEOUT;
 pub use room::{Batch, Event, Sequenced};

@@ -147,20 +147,21 @@ impl Hub {
         }
     }
 
-    /// Records a heartbeat of another node. Returns the time since the node was first heard, and the
-    /// occupied shards with a digest that differs from the presence known of the node.
-    pub(crate) fn on_heartbeat(
-        &self,
-        node: NodeId,
-        digests: &[(u16, u64)],
-    ) -> (Duration, Vec<u16>) {
+    /// Records a heartbeat of another node. Requests a snapshot of the occupied shards with a digest that
+    /// differs from the presence known of the node. Returns the time since the node was first heard.
+    pub(crate) fn on_heartbeat(&self, node: NodeId, digests: &[(u16, u64)]) -> Duration {
         let mut rooms = self.rooms();
         let known_for = rooms.remote.heard(node);
         let occupied = rooms.shards.occupied();
-        (
-            known_for,
-            rooms.remote.mismatched_shards(node, &occupied, digests),
-        )
+        let shards = rooms.remote.mismatched_shards(node, &occupied, digests);
+        drop(rooms);
+        if !shards.is_empty()
+            && let Some(outbound) = &self.0.outbound
+        {
+            let request = ControlMessage::SnapshotRequest { shards };
+            outbound.push(Outbound::Node(node, request));
+        }
+        known_for
     }
 
     /// Sends a heartbeat to the other nodes, with the nodes heard and the presence digest of each shard.

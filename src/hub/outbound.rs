@@ -13,16 +13,19 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::Instant,
 };
 
 /// The most events waiting for the link. A full queue drops events, and the reconciler makes up for the
 /// loss from the database.
 const QUEUE: usize = 4096;
+/// The most memory of the frames that wait for the link, in KiB (64 MiB). While NATS takes nothing, a busy
+/// node queues some hundred KiB in each batch.
+const QUEUE_KIB: usize = 64 * 1024;
 /// The longest wait for a missing batch that another node has published. Two nodes that commit to one chat
 /// are a few milliseconds apart. After the timeout the database is read.
 pub(crate) const REORDER_TIMEOUT: Duration = Duration::from_millis(100);
@@ -114,9 +117,31 @@ pub(crate) enum Outbound {
     Node(NodeId, ControlMessage),
 }
 
+impl Outbound {
+    /// The memory of the frames in KiB, rounded up.
+    fn kib(&self) -> u32 {
+        let bytes: usize = match self {
+            Self::Changes(_, batch) => batch.iter().map(|(_, frame)| frame.as_bytes().len()).sum(),
+            Self::Ephemeral(_, frame) => frame.as_bytes().len(),
+            Self::Chat(..) | Self::All(_) | Self::Node(..) => 0,
+        };
+        u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+    }
+}
+
+/// An event in the queue.
+pub(crate) struct Queued {
+    pub(crate) event: Outbound,
+    /// The time at which the event happened.
+    pub(crate) at: SystemTime,
+    /// The share of `QUEUE_KIB` that the event takes until it is published.
+    _memory: OwnedSemaphorePermit,
+}
+
 /// The hub's end of the queue.
 pub(super) struct OutboundQueue {
-    events: mpsc::Sender<Outbound>,
+    events: mpsc::Sender<Queued>,
+    memory: Arc<Semaphore>,
     buffered: mpsc::Sender<(Instant, ChatId)>,
     interest: Arc<Notify>,
     dropped: Arc<AtomicU64>,
@@ -125,7 +150,7 @@ pub(super) struct OutboundQueue {
 /// The link's end of the queue.
 pub struct Outbox {
     /// Events, in order.
-    pub(crate) events: mpsc::Receiver<Outbound>,
+    pub(crate) events: mpsc::Receiver<Queued>,
     /// Chats with a buffered batch, and the end of its reorder timeout.
     pub(crate) buffered: mpsc::Receiver<(Instant, ChatId)>,
     /// Notified when the first chat of a shard is occupied.
@@ -142,6 +167,7 @@ pub(super) fn queue() -> (OutboundQueue, Outbox) {
     let dropped = Arc::new(AtomicU64::new(0));
     let queue = OutboundQueue {
         events: sender,
+        memory: Arc::new(Semaphore::new(QUEUE_KIB)),
         buffered: timeouts,
         interest: Arc::clone(&interest),
         dropped: Arc::clone(&dropped),
@@ -158,7 +184,16 @@ pub(super) fn queue() -> (OutboundQueue, Outbox) {
 impl OutboundQueue {
     /// Queues an event; drops and counts it if the queue is full.
     pub(super) fn push(&self, event: Outbound) {
-        if self.events.try_send(event).is_err() {
+        let memory = Arc::clone(&self.memory).try_acquire_many_owned(event.kib());
+        let queued = memory.is_ok_and(|memory| {
+            let queued = Queued {
+                event,
+                at: SystemTime::now(),
+                _memory: memory,
+            };
+            self.events.try_send(queued).is_ok()
+        });
+        if !queued {
             self.dropped.fetch_add(1, Relaxed);
         }
     }
@@ -199,5 +234,35 @@ impl PossibleLoss {
         if self.0.changed().await.is_err() {
             future::pending().await
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Seq;
+
+    /// A batch of one frame with this many KiB.
+    fn batch(kib: usize) -> Event {
+        let frame = Frame::from_bytes(vec![b'x'; kib * 1024].into());
+        Event::Changes([(Seq(1), frame)].into())
+    }
+
+    #[test]
+    fn the_memory_of_queued_frames_is_bounded_and_given_back() {
+        let (queue, mut outbox) = queue();
+        let full = QUEUE_KIB / 1024;
+        for _ in 0..=full {
+            queue.publish(ChatId(1), &batch(1024));
+        }
+        assert_eq!(outbox.dropped.load(Relaxed), 1);
+        // An event without a frame is small and finds room.
+        queue.publish(ChatId(1), &Event::Closed);
+        assert_eq!(outbox.dropped.load(Relaxed), 1);
+        drop(outbox.events.try_recv());
+        queue.publish(ChatId(1), &batch(1024));
+        assert_eq!(outbox.dropped.load(Relaxed), 1);
+        let left = std::iter::from_fn(|| outbox.events.try_recv().ok()).count();
+        assert_eq!(left, full + 1);
     }
 }
