@@ -1,6 +1,6 @@
 //! Epoch of the log and a client's position in it, from which missed messages are replayed.
 
-use super::{column::column, id::Seq};
+use super::id::Seq;
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{
@@ -17,8 +17,6 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct Epoch(String);
-
-column!(Epoch(String));
 
 impl Epoch {
     /// Returns a new unique epoch.

@@ -1,6 +1,5 @@
 //! Ids and sequence numbers as separate types, so that the compiler rejects a user's id as a chat's id.
 
-use super::column::column;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
@@ -47,8 +46,6 @@ macro_rules! number {
         #[schema(minimum = $least, maximum = 9_223_372_036_854_775_807_i64)]
         #[serde(transparent)]
         pub struct $name(pub i64);
-
-        column!($name(i64));
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,7 +3,6 @@
 
 mod characters;
 mod chat;
-mod column;
 mod epoch;
 mod id;
 mod message;

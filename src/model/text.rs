@@ -1,9 +1,6 @@
 //! Names, contents, keys and passwords with their limits. Handlers check each text once, on input.
 
-use super::{
-    characters::{breaks_a_line, composed, is_space, is_visible},
-    column::column,
-};
+use super::characters::{breaks_a_line, composed, is_space, is_visible};
 use crate::error::Error;
 use std::fmt;
 use utoipa::{
@@ -61,8 +58,6 @@ macro_rules! text {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub struct $name(String);
-
-        column!($name(String));
 
         impl $name {
             /// Returns the text.

@@ -92,7 +92,7 @@ impl ChatRepository {
             check_created_limit(&mut tx, user, most).await?;
         }
         let chat: Chat = on!(tx &mut tx, |db| query_as(CHAT)
-            .bind(name)
+            .bind(name.as_str())
             .bind(now)
             .bind(admin)
             .fetch_one(db)
@@ -330,7 +330,7 @@ impl LockedChat {
                            RETURNING chat_id, chat_name, created_at";
         Ok(on!(tx &mut self.tx, |db| query_as(SQL)
             .bind(self.chat)
-            .bind(name)
+            .bind(name.as_str())
             .fetch_optional(db)
             .await)?)
     }

@@ -55,8 +55,8 @@ impl EpochRepository {
                            WHERE epoch = $2";
         let mut tx = self.0.begin().await?;
         on!(tx &mut tx, |db| query(SQL)
-            .bind(Epoch::random())
-            .bind(old)
+            .bind(Epoch::random().as_str())
+            .bind(old.as_str())
             .bind(mark)
             .execute(db)
             .await
@@ -79,7 +79,7 @@ const STATE: &str = "SELECT epoch, mark FROM log_epoch";
 pub(super) async fn begin(tx: &mut DatabaseTransaction) -> Result<(), sqlx::Error> {
     const SQL: &str = "UPDATE log_epoch SET epoch = $1, mark = mark + 1";
     on!(tx tx, |db| query(SQL)
-        .bind(Epoch::random())
+        .bind(Epoch::random().as_str())
         .execute(db)
         .await
         .map(drop))

@@ -6,6 +6,7 @@ mod backup;
 mod backup_row;
 mod chat;
 mod chat_purge;
+mod column;
 mod epoch;
 mod list;
 mod lock;

@@ -1,7 +1,6 @@
 //! Rows of the model: which columns its values are read from.
 
-use crate::model::{Chat, ChatMember, Member, Message, Role, Session, User};
-use sqlx::{Database, Decode, Type, error::BoxDynError};
+use crate::model::{Chat, ChatMember, Member, Message, Session, User};
 
 /// Implements `FromRow` of both databases for a struct. The fields in braces are read from the columns of their
 /// names. The fields in brackets are structs that are read from the same row.
@@ -63,25 +62,3 @@ from_row!(Message {
     sent_seq,
     deleted_by,
 });
-
-impl<DB: Database> Type<DB> for Role
-where
-    String: Type<DB>,
-{
-    fn type_info() -> DB::TypeInfo {
-        <String as Type<DB>>::type_info()
-    }
-
-    fn compatible(column: &DB::TypeInfo) -> bool {
-        <String as Type<DB>>::compatible(column)
-    }
-}
-
-impl<'r, DB: Database> Decode<'r, DB> for Role
-where
-    String: Decode<'r, DB>,
-{
-    fn decode(value: DB::ValueRef<'r>) -> Result<Self, BoxDynError> {
-        String::decode(value).map(Self::from)
-    }
-}

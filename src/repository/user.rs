@@ -80,7 +80,7 @@ impl UserRepository {
         let skeletons = Skeletons::of(name.as_str());
         let mut tx = self.0.begin().await?;
         let user = on!(tx &mut tx, |db| query_as(SQL)
-            .bind(name)
+            .bind(name.as_str())
             .bind(hash)
             .bind(Timestamp::now())
             .bind(&skeletons.folded[..])
@@ -146,7 +146,7 @@ impl UserRepository {
             .await)?;
         let user = on!(tx &mut tx, |db| query_as(USER)
             .bind(id)
-            .bind(name)
+            .bind(name.map(Username::as_str))
             .bind(hash)
             .bind(skeletons.as_ref().map(|skeletons| &skeletons.folded[..]))
             .bind(skeletons.as_ref().map(|skeletons| &skeletons.written[..]))
