@@ -16,8 +16,8 @@ use tokio::{
 
 /// Time limit for a server to start, with its database.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// Time limit for a server to stop after SIGTERM: its own limits add up to 30 s.
-const STOP_LIMIT: Duration = Duration::from_secs(40);
+/// Time limit for a server to stop after SIGTERM: its own limits add up to 43 s.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// A server's binary, its settings, and its process while one runs.
 pub struct Server {
