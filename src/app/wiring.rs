@@ -125,7 +125,7 @@ async fn link(
         deployment: deployment
             .ok_or("NATS_URL requires Postgres: set DATABASE_URL to a Postgres database")?,
         subscription: config.nats_subscription,
-        on_lag: Box::new(move |age| lag.observe_time(age)),
+        on_lag: Box::new(move |age| lag.observe(age.as_secs_f64())),
     };
     let linked = Link::new(options, outbox).await;
     linked.map_err(|error| config.secret_files.renamed(error))

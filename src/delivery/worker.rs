@@ -143,11 +143,12 @@ impl Worker {
                 committed => self.settle(&changes, committed).await,
             },
         };
-        self.metrics.batch.observe(changes.len() as u64);
-        self.metrics.commit.observe_time(begin.elapsed());
+        self.metrics.batch.observe(changes.len() as f64);
+        self.metrics.commit.observe(begin.elapsed().as_secs_f64());
         for ((reply, since), answer) in replies.into_iter().zip(answers) {
             if let Ok(Outcome::Message(_)) = answer {
-                self.metrics.publication.observe_time(since.elapsed());
+                let waited = since.elapsed().as_secs_f64();
+                self.metrics.publication.observe(waited);
             }
             let _ = reply.send(answer);
         }

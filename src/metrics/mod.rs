@@ -1,25 +1,34 @@
 //! The server's own metrics, for Prometheus.
 //!
-//! Each server has a registry of its own; nothing is global. Metrics on the path of a message are
-//! atomics that are created at the start, so counting there neither locks nor allocates. Metrics
-//! with a label value that is looked up (requests, refusals, logins) take a short lock, once per
-//! request and never per delivery. Values that can be read on a scrape are not counted: see
+//! Each server has a registry of its own; nothing is global. Metrics on the path of a message are created at
+//! the start, so counting there does not allocate: a counter is an atomic, a histogram takes a lock that only
+//! the one writer and a scrape use, once per change. Metrics with a label value that is looked up (requests,
+//! refusals, logins) take a short lock, once per request and never per delivery. Values that can be read on a scrape are not counted: see
 //! `Sample`.
 
-mod histogram;
 mod process;
 mod prometheus_text;
+mod sample;
 
-use histogram::{BATCH, Samples, TIME};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, info::Info},
     registry::Registry,
 };
+use sample::Samples;
 use std::{fmt, sync::Arc, time::Duration};
 
-pub use histogram::{Histogram, Kind, Sample};
 pub use process::mark_start;
+pub use prometheus_client::metrics::histogram::Histogram;
+pub use sample::{Kind, Sample};
+
+/// Bounds of the buckets of a duration, in seconds: from a commit without a disk to the longest time that a
+/// request may take.
+const SECONDS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0,
+];
+/// Bounds of the buckets of the changes in a transaction, up to the largest batch.
+const CHANGES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 /// Prefix of the names of the server's own metrics.
 const PREFIX: &str = "messaging";
@@ -119,7 +128,7 @@ impl Default for Metrics {
         Self {
             writer: WriterMetrics::default(),
             feeds: FeedMetrics::default(),
-            link_lag: Histogram::new(&TIME),
+            link_lag: Histogram::new(SECONDS),
             routes: RouteMetrics::default(),
         }
     }
@@ -133,9 +142,9 @@ impl Default for WriterMetrics {
             sent: of("sent"),
             edited: of("edited"),
             deleted: of("deleted"),
-            batch: Histogram::new(&BATCH),
-            commit: Histogram::new(&TIME),
-            publication: Histogram::new(&TIME),
+            batch: Histogram::new(CHANGES),
+            commit: Histogram::new(SECONDS),
+            publication: Histogram::new(SECONDS),
             committed,
         }
     }
@@ -158,7 +167,7 @@ impl Default for FeedMetrics {
 
 impl Default for RouteMetrics {
     fn default() -> Self {
-        let time: fn() -> Histogram = || Histogram::new(&TIME);
+        let time: fn() -> Histogram = || Histogram::new(SECONDS);
         Self {
             requests: Family::default(),
             durations: Family::new_with_constructor(time),
@@ -184,7 +193,8 @@ impl RouteMetrics {
             status,
         };
         self.requests.get_or_create(&labels).inc();
-        self.durations.get_or_create(&label).observe_time(took);
+        let duration = self.durations.get_or_create(&label);
+        duration.observe(took.as_secs_f64());
     }
 
     /// Counts a refusal by its error code. `via` is `http` or `ws`.

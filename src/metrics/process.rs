@@ -1,7 +1,7 @@
 //! Metrics of the process, read from the operating system, under the names that the client
 //! libraries of Prometheus use. Memory and open files are available on Linux only.
 
-use super::histogram::{Kind, Sample};
+use super::sample::{Kind, Sample};
 use rustix::time::{ClockId, clock_gettime};
 use std::{
     fs,
