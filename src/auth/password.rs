@@ -123,16 +123,41 @@ pub enum Verification {
 /// CPU core, so the number must not grow with the number of callers. A clone shares the bound.
 #[derive(Clone)]
 pub struct PasswordHasher {
-    /// Permits to compute a hash.
-    hash_permits: Arc<Semaphore>,
-    /// Permits to hold or wait for a hash permit.
-    hash_queue: Arc<Semaphore>,
+    hashes: PermitQueue,
     /// Permits to check and hash a new password. Sign-ups occupy at most this many places in the
-    /// queue for hash permits, so a flood of sign-ups delays a login by at most that many hashes.
-    signup_permits: Arc<Semaphore>,
-    /// Permits to hold or wait for a sign-up permit.
-    signup_queue: Arc<Semaphore>,
+    /// queue for hashes, so a flood of sign-ups delays a login by at most that many hashes.
+    signups: PermitQueue,
     rules: PasswordRules,
+}
+
+/// Permits with a bounded queue of callers that wait for one.
+#[derive(Clone)]
+struct PermitQueue {
+    permits: Arc<Semaphore>,
+    /// Places of callers that wait for a permit.
+    places: Arc<Semaphore>,
+}
+
+impl PermitQueue {
+    /// Creates a queue of `permits` permits, with `waiting` places for each.
+    fn new(permits: usize, waiting: usize) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(permits)),
+            places: Arc::new(Semaphore::new(permits * waiting)),
+        }
+    }
+
+    /// Waits for a permit.
+    ///
+    /// # Errors
+    /// `unavailable` if the queue is full, or if no permit is free within `PERMIT_TIMEOUT`.
+    async fn acquire(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let _place = self.places.try_acquire().map_err(|_| Error::busy())?;
+        match time::timeout(PERMIT_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Error::busy()),
+        }
+    }
 }
 
 impl PasswordHasher {
@@ -140,12 +165,9 @@ impl PasswordHasher {
     /// satisfy `rules`.
     #[must_use]
     pub fn new(at_once: usize, rules: PasswordRules) -> Self {
-        let places = |waiting| Arc::new(Semaphore::new(at_once * (1 + waiting)));
         Self {
-            hash_permits: places(0),
-            hash_queue: places(WAITING_PER_PERMIT),
-            signup_permits: places(0),
-            signup_queue: places(SIGNUPS_PER_PERMIT),
+            hashes: PermitQueue::new(at_once, WAITING_PER_PERMIT),
+            signups: PermitQueue::new(at_once, SIGNUPS_PER_PERMIT),
             rules,
         }
     }
@@ -166,12 +188,7 @@ impl PasswordHasher {
     /// 5 s, or if too many callers wait.
     pub async fn hash_chosen(&self, password: Password, username: &str) -> Result<String, Error> {
         self.rules.check_form(&password)?;
-        let _place = self.signup_queue.try_acquire().map_err(|_| Error::busy())?;
-        let signup =
-            time::timeout(PERMIT_TIMEOUT, self.signup_permits.clone().acquire_owned()).await;
-        let Ok(Ok(signup)) = signup else {
-            return Err(Error::busy());
-        };
+        let signup = self.signups.acquire().await?;
         // The check takes no hash permit, so that a login does not wait for it.
         let (rules, username) = (self.rules, username.to_owned());
         let judging = task::spawn_blocking(move || {
@@ -203,21 +220,13 @@ impl PasswordHasher {
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let permit = self.permit().await?;
+        let permit = self.hashes.acquire().await?;
         let working = task::spawn_blocking(move || {
             let done = work();
             drop(permit);
             done
         });
         working.await.map_err(Error::internal)?
-    }
-
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let _place = self.hash_queue.try_acquire().map_err(|_| Error::busy())?;
-        match time::timeout(PERMIT_TIMEOUT, self.hash_permits.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Error::busy()),
-        }
     }
 }
 
