@@ -108,6 +108,22 @@ const ONE_HOST: &str = "one name or address; for a failover, use one that moves 
 
 fn postgres(text: &str) -> Result<Read, String> {
     let mut url = Url::parse(text).map_err(|error| unreadable(text, error))?;
+    check_parts(&url)?;
+    let ignored = keep_understood(&mut url)?;
+    // The driver's own error is dropped: it could show the URL.
+    let options = PgConnectOptions::from_str(url.as_str());
+    let mut options =
+        options.map_err(|_| wrong("each part", "valid; at least one of them is not"))?;
+    let host = without_brackets(options.get_host()).to_owned();
+    options = options.host(&host);
+    Ok(Read {
+        target: Target::Postgres(Box::new(options)),
+        ignored,
+    })
+}
+
+/// Checks the parts of a URL before its parameters.
+fn check_parts(url: &Url) -> Result<(), String> {
     if url.host_str().is_some_and(|host| host.contains(',')) {
         return Err(wrong("the host", ONE_HOST));
     }
@@ -133,6 +149,11 @@ fn postgres(text: &str) -> Result<Read, String> {
             return Err(wrong(part, "UTF-8, percent-encoded"));
         }
     }
+    Ok(())
+}
+
+/// Removes the unknown parameters from a URL, and returns their names.
+fn keep_understood(url: &mut Url) -> Result<Vec<String>, String> {
     let mut ignored = Vec::new();
     let mut understood: Vec<(String, String)> = Vec::new();
     for (key, value) in url.query_pairs() {
@@ -151,16 +172,7 @@ fn postgres(text: &str) -> Result<Read, String> {
         };
         url.query_pairs_mut().append_pair(key, value);
     }
-    // The driver's own error is dropped: it could show the URL.
-    let options = PgConnectOptions::from_str(url.as_str());
-    let mut options =
-        options.map_err(|_| wrong("each part", "valid; at least one of them is not"))?;
-    let host = without_brackets(options.get_host()).to_owned();
-    options = options.host(&host);
-    Ok(Read {
-        target: Target::Postgres(Box::new(options)),
-        ignored,
-    })
+    Ok(ignored)
 }
 
 /// Returns the message for a text that is not a URL.

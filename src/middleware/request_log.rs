@@ -15,7 +15,7 @@ use axum::{
     response::Response,
 };
 use http_body::Body as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tracing::{Instrument, field};
 use uuid::Uuid;
 
@@ -54,31 +54,36 @@ pub(crate) async fn observe(
     );
     request.extensions_mut().insert(Id(id.clone()));
     let mut response = next.run(request).instrument(span.clone()).await;
-    let status = response.status().as_u16();
     let took = begin.elapsed();
-    // The size of the body. Every answer is complete before it is sent, so the size is known.
-    let bytes = response.body().size_hint().exact();
-    // Cut to 64 bits, because JSON numbers have no 128 bits.
-    let micros = took.as_micros() as u64;
-    let too_fast = response.extensions().get::<TooFast>();
+    let refused = response.extensions().get::<TooFast>();
     span.in_scope(|| {
-        if let Some(TooFast(why)) = too_fast
+        if let Some(TooFast(why)) = refused
             && let Some(left_out) = state.refusals.note(address)
         {
             log_rate_limited(why, left_out);
         }
-        match too_fast.is_some() || is_routine(route, status) {
-            true => tracing::debug!(status, bytes, micros, "answered"),
-            false => tracing::info!(status, bytes, micros, "answered"),
-        }
+        log_answer(route, &response, took);
     });
-    let metrics = &state.metrics;
+    let (metrics, status) = (&state.metrics, response.status().as_u16());
     metrics.request(method.as_str(), route, status, took);
     if let Some(code) = response.extensions().get::<Code>() {
         metrics.refusal(code.as_str(), "http");
     }
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// Logs an answer. Every answer is complete before it is sent, so the size of its body is known.
+fn log_answer(route: &str, response: &Response, took: Duration) {
+    let status = response.status().as_u16();
+    let bytes = response.body().size_hint().exact();
+    // Cut to 64 bits, because JSON numbers have no 128 bits.
+    let micros = took.as_micros() as u64;
+    let is_refusal_by_rate = response.extensions().get::<TooFast>().is_some();
+    match is_refusal_by_rate || is_routine(route, status) {
+        true => tracing::debug!(status, bytes, micros, "answered"),
+        false => tracing::info!(status, bytes, micros, "answered"),
+    }
 }
 
 /// Logs a refusal by rate. `left_out` is the number of earlier refusals without a log line.

@@ -5,7 +5,7 @@ use crate::{
     auth::{SessionToken, Verification},
     error::{Code, Error},
     model::{Password, Session, SoughtName, User},
-    repository::{Begun, NewSession},
+    repository::{Begun, Credentials, NewSession},
 };
 use std::net::IpAddr;
 use tokio::time;
@@ -132,6 +132,18 @@ impl SessionService {
             None if keeps_rules => None,
             None => return Err(Error::password_change_required()),
         };
+        self.begin_session(credentials, (chosen, rehashed), client)
+            .await
+    }
+
+    /// Begins a session of a user who proved the password. Stores the chosen password if there is one, or
+    /// else the new hash of the old one. Returns null if the stored hash was replaced meanwhile.
+    async fn begin_session(
+        &self,
+        credentials: Credentials,
+        (chosen, rehashed): (Option<String>, Option<String>),
+        client: &Client,
+    ) -> Result<Option<Login>, Error> {
         let token = SessionToken::generate()?;
         let now = self.sessions.now().await?;
         let new = NewSession {
@@ -152,7 +164,7 @@ impl SessionService {
             return Ok(None);
         };
         if new.alone {
-            tracing::info!(user, "password changed");
+            tracing::info!(user = new.user.0, "password changed");
         }
         close_ended(&self.hub, new.user, &ended);
         Ok(Some(Login {
