@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::str;
 
+/// The fields of a frame that the checks read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
+struct PeerEnvelope<'a> {
     #[serde(rename = "type")]
     kind: String,
     #[serde(borrow)]
@@ -21,7 +22,7 @@ struct Envelope<'a> {
 /// The chat and seq inside a serialized message.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Place {
+struct ChangePosition {
     chat_id: ChatId,
     seq: Seq,
 }
@@ -33,15 +34,15 @@ impl Frame {
         let Some(envelope) = self.envelope() else {
             return false;
         };
-        let place = match envelope.kind.as_str() {
+        let position = match envelope.kind.as_str() {
             "send-message" | "update-message" => {
-                let place = serde_json::from_str(envelope.content.get());
-                place.ok().map(|Place { chat_id, seq }| (chat_id, seq))
+                let position = serde_json::from_str(envelope.content.get()).ok();
+                position.map(|ChangePosition { chat_id, seq }| (chat_id, seq))
             }
             "delete-message" => envelope.chat_id.zip(envelope.seq),
             _ => None,
         };
-        place == Some((chat, seq))
+        position == Some((chat, seq))
     }
 
     /// Returns true if the frame is an ephemeral event (join, leave, typing or read position) of
@@ -56,7 +57,7 @@ impl Frame {
         })
     }
 
-    fn envelope(&self) -> Option<Envelope<'_>> {
+    fn envelope(&self) -> Option<PeerEnvelope<'_>> {
         serde_json::from_str(str::from_utf8(self.as_bytes()).ok()?).ok()
     }
 }

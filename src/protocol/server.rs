@@ -98,7 +98,7 @@ struct DeleteAck {
 /// The content of the `ack` for `connect-chat`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Connected<'a> {
+pub struct ConnectAck<'a> {
     /// The id of the chat.
     pub chat_id: ChatId,
     /// The last seq before the live frames. Every later change is sent as it happens.
@@ -122,7 +122,7 @@ struct ChatAck {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Failure<'a> {
+struct ErrorContent<'a> {
     error: &'a str,
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -259,8 +259,8 @@ impl Frame {
 
     /// Builds the ack of `connect-chat`.
     #[must_use]
-    pub fn connected(id: &RequestId, how: &Connected<'_>) -> Self {
-        Envelope::answering(Some(id), "ack", how).frame()
+    pub fn connected(id: &RequestId, ack: &ConnectAck<'_>) -> Self {
+        Envelope::answering(Some(id), "ack", ack).frame()
     }
 
     /// Builds the ack of `send-message`. `duplicate` is true if the idempotency key was already
@@ -306,7 +306,7 @@ impl Frame {
     /// Builds the error frame of a refused request. `id` is `None` if the request had no id.
     #[must_use]
     pub fn error(id: Option<&RequestId>, error: &Error) -> Self {
-        let content = Failure {
+        let content = ErrorContent {
             error: error.message(),
             code: error.code().as_str(),
             retry_after_ms: error.retry_after_ms(),

@@ -1,7 +1,7 @@
 //! Commands of a connected socket: carries out each frame from the client and sends or queues its
 //! answer.
 
-use super::session::{InFlight, Joined, Session, admit};
+use super::session::{AcceptedConnect, AwaitedChange, SocketSession, admit};
 use crate::{
     auth::Caller,
     delivery::{MessageRef, Outcome},
@@ -19,7 +19,7 @@ use tokio::time;
 /// Time limit of a database query for a command. After it the client receives `unavailable`.
 const STORE_LIMIT: Duration = Duration::from_secs(5);
 
-impl Session {
+impl SocketSession {
     /// Carries out a text frame, or answers the frame with an error.
     pub(super) async fn handle(&mut self, text: &str) -> Result<(), CloseCode> {
         let Request { id, command } = Request::parse(text);
@@ -81,7 +81,11 @@ impl Session {
         self.socket.buffer(Frame::error(id, error)).await
     }
 
-    async fn connect(&mut self, id: Option<RequestId>, connect: Connect) -> Result<Joined, Error> {
+    async fn connect(
+        &mut self,
+        id: Option<RequestId>,
+        connect: Connect,
+    ) -> Result<AcceptedConnect, Error> {
         Caller::User(self.user).acting_as(connect.user)?;
         if let Some(token) = &connect.token {
             // The user of the socket is already known; a token must belong to that user.
@@ -101,7 +105,7 @@ impl Session {
             reply_to: send.reply_to,
         };
         let pending = self.state.messages.send(Caller::User(self.user), post)?;
-        self.pending.push_back(InFlight {
+        self.pending.push_back(AwaitedChange {
             id,
             ack: ack_sent,
             pending,
@@ -123,7 +127,7 @@ impl Session {
             .state
             .messages
             .edit(caller, user, chat, which, content)?;
-        self.pending.push_back(InFlight {
+        self.pending.push_back(AwaitedChange {
             id,
             ack: ack_edited,
             pending,
@@ -150,7 +154,7 @@ impl Session {
                 self.must_be_in(chat)?;
                 let caller = Caller::User(self.user);
                 let pending = self.state.messages.delete(caller, None, chat, message)?;
-                self.pending.push_back(InFlight {
+                self.pending.push_back(AwaitedChange {
                     id,
                     ack: ack_deleted,
                     pending,
@@ -202,7 +206,7 @@ pub(super) struct AwaitedReceipt {
     marking: PendingReceipt,
 }
 
-impl Session {
+impl SocketSession {
     pub(super) fn type_in(&self, typing: &StartTyping) -> Result<(), Error> {
         self.must_be_in(typing.chat)?;
         Caller::User(self.user).acting_as(typing.user)?;

@@ -2,7 +2,7 @@
 //! succeeds or the deadline passes.
 
 use super::{
-    session::{Joined, Session, admit, too_many_frames},
+    session::{AcceptedConnect, SocketSession, admit, too_many_frames},
     socket::{Incoming, Socket},
 };
 use crate::{
@@ -27,7 +27,7 @@ struct Identified {
     feed: Feed,
     permit: Permit<UserId>,
     caller: Caller,
-    admitted: Joined,
+    admitted: AcceptedConnect,
 }
 
 /// Retry-after for a user who already has as many sockets as allowed. The time is a guess, because
@@ -65,7 +65,7 @@ impl Handshake {
 
     /// Waits for the first successful `connect-chat`. If none succeeds before the deadline, closes
     /// the socket and returns `None`.
-    pub(super) async fn identify(mut self) -> Option<(Box<Session>, Box<Joined>)> {
+    pub(super) async fn identify(mut self) -> Option<(Box<SocketSession>, Box<AcceptedConnect>)> {
         let stopping = self.state.stopping.clone();
         // The feed is registered for the session although no chat is known yet, so that the end of
         // the session closes this socket too.
@@ -81,7 +81,7 @@ impl Handshake {
         let close = select! {
             connected = self.connect(deadline) => match connected {
                 Ok(Identified { feed, permit, caller, admitted }) => {
-                    let session = Session::new(self.socket, feed, caller, self.state, permit);
+                    let session = SocketSession::new(self.socket, feed, caller, self.state, permit);
                     return Some((Box::new(session), Box::new(admitted)));
                 }
                 Err(close) => close,

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     middleware::Input,
     model::{ChatId, MessageId, UserId},
-    protocol::{CloseCode, Connect, Connected, Frame, Online, Request, RequestId},
+    protocol::{CloseCode, Connect, ConnectAck, Frame, Online, Request, RequestId},
     rate_limit::{Permit, too_fast},
     state::AppState,
 };
@@ -31,7 +31,7 @@ const IN_FLIGHT: usize = 64;
 const UNFLUSHED: usize = 64;
 
 /// A socket with a known user.
-pub(super) struct Session {
+pub(super) struct SocketSession {
     pub(super) socket: Socket,
     pub(super) feed: Feed,
     pub(super) user: UserId,
@@ -45,7 +45,7 @@ pub(super) struct Session {
     input: Arc<Input>,
     /// Submitted changes that are not answered yet. Their answers arrive in the order of
     /// submission.
-    pub(super) pending: VecDeque<InFlight>,
+    pub(super) pending: VecDeque<AwaitedChange>,
     /// Submitted read positions that are not answered yet, in order. They are kept apart from
     /// `pending`, so that changes do not wait for them.
     pub(super) marks: VecDeque<AwaitedReceipt>,
@@ -58,14 +58,14 @@ pub(super) struct Session {
 }
 
 /// A submitted change, and the function that builds its ack.
-pub(super) struct InFlight {
+pub(super) struct AwaitedChange {
     pub(super) id: Option<RequestId>,
     pub(super) ack: fn(&RequestId, Outcome) -> Result<Frame, Error>,
     pub(super) pending: Pending,
 }
 
 /// An accepted `connect-chat` that is not answered yet.
-pub(super) struct Joined {
+pub(super) struct AcceptedConnect {
     id: Option<RequestId>,
     chat: ChatId,
     who: Online,
@@ -74,13 +74,20 @@ pub(super) struct Joined {
 }
 
 /// An event in the loop of a connected socket.
-enum Event {
-    HubEvent(HubEvent),
-    Incoming(Incoming),
-    Outcome(Result<Outcome, Error>),
-    AwaitedReceipt(Result<MessageId, Error>),
+enum SessionEvent {
+    /// The hub published an event in one of the socket's chats.
+    Hub(HubEvent),
+    /// The client sent a message.
+    Client(Incoming),
+    /// The writer answered the oldest pending change.
+    ChangeAnswer(Result<Outcome, Error>),
+    /// The oldest pending read position was written. Holds the position after the write.
+    ReceiptAnswer(Result<MessageId, Error>),
+    /// A ping is due.
     Tick,
+    /// The client closed its sending side.
     InputEnded,
+    /// The server stops.
     Stopping,
 }
 
@@ -91,7 +98,7 @@ pub(super) async fn admit(
     caller: Caller,
     id: Option<RequestId>,
     connect: Connect,
-) -> Result<Joined, Error> {
+) -> Result<AcceptedConnect, Error> {
     let Connect {
         chat,
         username,
@@ -115,7 +122,7 @@ pub(super) async fn admit(
         customer_id: user,
         username,
     };
-    Ok(Joined {
+    Ok(AcceptedConnect {
         id,
         chat,
         who,
@@ -124,7 +131,7 @@ pub(super) async fn admit(
     })
 }
 
-impl Session {
+impl SocketSession {
     pub(super) fn new(
         socket: Socket,
         feed: Feed,
@@ -153,7 +160,7 @@ impl Session {
     ///
     /// Boxed, because a task reserves memory for every place that a value was moved through, for as
     /// long as the socket is open.
-    pub(super) async fn run(mut self: Box<Self>, first: Box<Joined>) {
+    pub(super) async fn run(mut self: Box<Self>, first: Box<AcceptedConnect>) {
         let ended = self.ended.clone();
         // The end of the session interrupts all other work, for example a replay to a slow reader.
         let close = select! {
@@ -175,7 +182,7 @@ impl Session {
         Box::pin(socket.close(close, Some(user))).await;
     }
 
-    async fn live(&mut self, first: Box<Joined>) -> Result<Infallible, CloseCode> {
+    async fn live(&mut self, first: Box<AcceptedConnect>) -> Result<Infallible, CloseCode> {
         Box::pin(self.finish_connect(*first)).await?;
         let period = self.state.limits.ping;
         let mut ticks = time::interval_at(Instant::now() + period, period);
@@ -203,34 +210,34 @@ impl Session {
                 return Err(CloseCode::SessionEnded);
             }
             match event {
-                Event::HubEvent(arrival) => self.deliver(arrival).await?,
-                Event::Incoming(Incoming::Text(text)) => self.handle(&text).await?,
-                Event::Incoming(Incoming::TooFast(text, wait)) => {
+                SessionEvent::Hub(arrival) => self.deliver(arrival).await?,
+                SessionEvent::Client(Incoming::Text(text)) => self.handle(&text).await?,
+                SessionEvent::Client(Incoming::TooFast(text, wait)) => {
                     let id = Request::parse(&text).id;
                     self.refuse(id.as_ref(), &too_many_frames(wait)).await?;
                 }
-                Event::Incoming(Incoming::Pong) => self.unanswered = 0,
-                Event::Incoming(Incoming::Other) => {}
-                Event::Outcome(answer) => self.answer(answer).await?,
-                Event::AwaitedReceipt(position) => self.answer_mark(position).await?,
-                Event::Tick => Box::pin(self.tick()).await?,
-                Event::InputEnded => return Box::pin(self.finish(CloseCode::Normal)).await,
-                Event::Stopping => return Box::pin(self.finish(CloseCode::Restart)).await,
+                SessionEvent::Client(Incoming::Pong) => self.unanswered = 0,
+                SessionEvent::Client(Incoming::Other) => {}
+                SessionEvent::ChangeAnswer(answer) => self.answer(answer).await?,
+                SessionEvent::ReceiptAnswer(position) => self.answer_mark(position).await?,
+                SessionEvent::Tick => Box::pin(self.tick()).await?,
+                SessionEvent::InputEnded => return Box::pin(self.finish(CloseCode::Normal)).await,
+                SessionEvent::Stopping => return Box::pin(self.finish(CloseCode::Restart)).await,
             }
         }
     }
 
     /// Waits for the next event. Cancel-safe: a dropped call loses no event.
-    async fn event(&mut self, ticks: &mut Interval) -> Result<Event, CloseCode> {
+    async fn event(&mut self, ticks: &mut Interval) -> Result<SessionEvent, CloseCode> {
         let reading = self.pending.len() < IN_FLIGHT && self.marks.len() < IN_FLIGHT;
         Ok(select! {
-            Some(arrival) = self.feed.arrival() => Event::HubEvent(arrival),
-            incoming = self.socket.receive(), if reading => Event::Incoming(incoming?),
-            Some(answer) = next_answer(&mut self.pending) => Event::Outcome(answer),
-            Some(position) = next_mark(&mut self.marks) => Event::AwaitedReceipt(position),
-            _ = ticks.tick() => Event::Tick,
-            () = self.input.ended() => Event::InputEnded,
-            () = self.state.stopping.cancelled() => Event::Stopping,
+            Some(arrival) = self.feed.arrival() => SessionEvent::Hub(arrival),
+            incoming = self.socket.receive(), if reading => SessionEvent::Client(incoming?),
+            Some(answer) = next_answer(&mut self.pending) => SessionEvent::ChangeAnswer(answer),
+            Some(position) = next_mark(&mut self.marks) => SessionEvent::ReceiptAnswer(position),
+            _ = ticks.tick() => SessionEvent::Tick,
+            () = self.input.ended() => SessionEvent::InputEnded,
+            () = self.state.stopping.cancelled() => SessionEvent::Stopping,
         })
     }
 
@@ -270,8 +277,11 @@ impl Session {
     }
 
     /// Completes an accepted `connect-chat`: sends the replay, the `join` and the ack.
-    pub(super) async fn finish_connect(&mut self, admitted: Joined) -> Result<(), CloseCode> {
-        let Joined {
+    pub(super) async fn finish_connect(
+        &mut self,
+        admitted: AcceptedConnect,
+    ) -> Result<(), CloseCode> {
+        let AcceptedConnect {
             id,
             chat,
             who,
@@ -287,14 +297,14 @@ impl Session {
         drop(opened.previous);
         match id {
             Some(id) if self.feed.is_in(chat) => {
-                let how = Connected {
+                let ack = ConnectAck {
                     chat_id: chat,
                     seq: self.feed.seen(chat),
                     epoch: opened.epoch.as_ref(),
                     online: &self.feed.online(chat),
                     truncated: opened.truncated,
                 };
-                self.socket.buffer(Frame::connected(&id, &how)).await
+                self.socket.buffer(Frame::connected(&id, &ack)).await
             }
             Some(id) => {
                 self.socket
@@ -307,7 +317,7 @@ impl Session {
 
     /// Answers the oldest pending change.
     async fn answer(&mut self, answer: Result<Outcome, Error>) -> Result<(), CloseCode> {
-        let Some(InFlight { id, ack, .. }) = self.pending.pop_front() else {
+        let Some(AwaitedChange { id, ack, .. }) = self.pending.pop_front() else {
             return Ok(());
         };
         let frame = match (answer, id) {
@@ -366,7 +376,7 @@ pub(super) fn too_many_frames(wait: Duration) -> Error {
 }
 
 /// Waits for the result of the oldest pending change. Returns `None` if none is pending.
-async fn next_answer(pending: &mut VecDeque<InFlight>) -> Option<Result<Outcome, Error>> {
+async fn next_answer(pending: &mut VecDeque<AwaitedChange>) -> Option<Result<Outcome, Error>> {
     match pending.front_mut() {
         Some(first) => Some(first.pending.answer().await),
         None => None,
