@@ -69,7 +69,7 @@ impl TaskHealth {
 }
 
 /// Lives as long as a task, and reports its end.
-struct End {
+struct EndGuard {
     task: &'static str,
     stop: CancellationToken,
     failed: watch::Sender<Option<&'static str>>,
@@ -105,7 +105,7 @@ impl Tasks {
         stage: Stage,
         work: impl Future<Output = ()> + Send + 'static,
     ) {
-        let end = End {
+        let end = EndGuard {
             task: name,
             stop: self.stop_token(stage),
             failed: self.failed.clone(),
@@ -179,7 +179,7 @@ impl Tasks {
     }
 }
 
-impl Drop for End {
+impl Drop for EndGuard {
     fn drop(&mut self) {
         if self.stop.is_cancelled() {
             return;

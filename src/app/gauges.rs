@@ -5,7 +5,7 @@ use crate::{
     database::Pools,
     delivery::Writer,
     hub::Hub,
-    metrics::{Kind, Sample},
+    metrics::{Sample, SampleKind},
     service::TotalsService,
     telemetry,
 };
@@ -147,7 +147,7 @@ fn gauge(name: &'static str, help: &'static str, value: usize) -> Sample {
     Sample {
         name,
         help,
-        kind: Kind::Gauge,
+        kind: SampleKind::Gauge,
         value: value as f64,
     }
 }
@@ -156,7 +156,7 @@ fn counter(name: &'static str, help: &'static str, value: u64) -> Sample {
     Sample {
         name,
         help,
-        kind: Kind::Counter,
+        kind: SampleKind::Counter,
         value: value as f64,
     }
 }

@@ -40,9 +40,9 @@ const SLOWED: Duration = Duration::from_secs(1);
 
 /// Counts failed logins. A clone shares the counters.
 #[derive(Clone)]
-pub struct LoginThrottle(Arc<Shared>);
+pub struct LoginThrottle(Arc<ThrottleInner>);
 
-struct Shared {
+struct ThrottleInner {
     /// Hashes names and addresses to the keys of the counters. Its secret is random per process, so
     /// an attacker cannot construct two names with one key.
     hasher: RandomState,
@@ -64,7 +64,7 @@ impl Default for LoginThrottle {
     fn default() -> Self {
         let counters = Mutex::new(Counters::new(Instant::now()));
         let hasher = RandomState::new();
-        Self(Arc::new(Shared { hasher, counters }))
+        Self(Arc::new(ThrottleInner { hasher, counters }))
     }
 }
 

@@ -34,14 +34,14 @@ const END: &str = "{\"kind\":\"end\",";
 /// The first line of an archive.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename = "archive")]
-struct Head {
+struct FirstLine {
     version: u32,
 }
 
 /// The last line of an archive.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename = "end", rename_all = "camelCase")]
-struct End {
+struct LastLine {
     /// The number of rows of each kind.
     counts: Counts,
     /// The last assigned id of each kind, also if its row is deleted.
@@ -52,7 +52,7 @@ struct End {
 
 /// The reason why an archive was not written or not imported.
 #[derive(Debug)]
-pub enum Failure {
+pub enum ArchiveError {
     /// The database failed.
     Database(Error),
     /// The archive file could not be read or written.
@@ -61,7 +61,7 @@ pub enum Failure {
     Refused(String),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ArchiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // The reader is the operator, so the cause may be shown.
@@ -75,13 +75,13 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for ArchiveError {
     fn from(error: Error) -> Self {
         Self::Database(error)
     }
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for ArchiveError {
     fn from(error: io::Error) -> Self {
         Self::File(error)
     }

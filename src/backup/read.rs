@@ -1,6 +1,6 @@
 //! Imports an archive into an empty database, for the command `import`.
 
-use super::{END, End, Failure, Head, VERSION, hex};
+use super::{ArchiveError, END, FirstLine, LastLine, VERSION, hex};
 use crate::{
     database::Database,
     repository::{Counts, Kind, LastIds, Record, Restore},
@@ -41,7 +41,7 @@ pub async fn read(
     database: &Database,
     input: impl BufRead,
     progress: impl Fn(u64),
-) -> Result<Counts, Failure> {
+) -> Result<Counts, ArchiveError> {
     let mut reader = Reader::begin(input)?;
     let restore = Restore::begin(database).await?;
     let mut restore = restore.ok_or_else(|| {
@@ -55,7 +55,7 @@ pub async fn read(
         let text = reader.next()?;
         progress(text.len() as u64);
         if text.starts_with(END) {
-            let end: End = serde_json::from_str(text).map_err(|e| reader.broken(&e))?;
+            let end: LastLine = serde_json::from_str(text).map_err(|e| reader.broken(&e))?;
             break verified(end, counts, hex(before))?;
         }
         let record: Record = serde_json::from_str(text).map_err(|e| reader.broken(&e))?;
@@ -73,7 +73,7 @@ pub async fn read(
     let stored = restore.counts().await?;
     if stored != counts {
         let why = format!("the archive has {counts}, but the database stored {stored}");
-        return Err(Failure::Refused(why));
+        return Err(ArchiveError::Refused(why));
     }
     let last = last.or_later(end.last_ids);
     let mut flaws = restore.flaws().await?;
@@ -83,7 +83,7 @@ pub async fn read(
         );
     }
     if !flaws.is_empty() {
-        return Err(Failure::Refused(flaws.join("; ")));
+        return Err(ArchiveError::Refused(flaws.join("; ")));
     }
     restore.commit(last).await?;
     Ok(counts)
@@ -93,11 +93,11 @@ async fn store_batch(
     restore: &mut Restore,
     batch: &mut Vec<Record>,
     last_line: u64,
-) -> Result<(), Failure> {
-    let stored = restore.add(batch).await.map_err(Failure::Database);
+) -> Result<(), ArchiveError> {
+    let stored = restore.add(batch).await.map_err(ArchiveError::Database);
     stored.map_err(|e| {
         let first_line = last_line + 1 - batch.len() as u64;
-        Failure::Refused(format!(
+        ArchiveError::Refused(format!(
             "the database refuses lines {first_line} to {last_line}: {e}"
         ))
     })?;
@@ -106,13 +106,13 @@ async fn store_batch(
 }
 
 /// Checks the last line against the counts and the SHA-256 of the lines before it.
-fn verified(end: End, counts: Counts, sha256: String) -> Result<End, Failure> {
+fn verified(end: LastLine, counts: Counts, sha256: String) -> Result<LastLine, ArchiveError> {
     if end.counts != counts {
         let why = format!(
             "lines are missing or repeated: the archive has {counts}, but its last line says {}",
             end.counts
         );
-        return Err(Failure::Refused(why));
+        return Err(ArchiveError::Refused(why));
     }
     if end.sha256 != sha256 {
         return Err(refused(
@@ -123,13 +123,13 @@ fn verified(end: End, counts: Counts, sha256: String) -> Result<End, Failure> {
     Ok(end)
 }
 
-fn refused(why: &str) -> Failure {
-    Failure::Refused(why.to_owned())
+fn refused(why: &str) -> ArchiveError {
+    ArchiveError::Refused(why.to_owned())
 }
 
 impl<R: BufRead> Reader<R> {
     /// Reads and checks the first line.
-    fn begin(input: R) -> Result<Self, Failure> {
+    fn begin(input: R) -> Result<Self, ArchiveError> {
         let mut reader = Self {
             input,
             line: Vec::new(),
@@ -140,24 +140,24 @@ impl<R: BufRead> Reader<R> {
         let mut start = reader.input.by_ref().take(HEAD_BYTES);
         start.read_until(b'\n', &mut reader.line)?;
         reader.digest.update(&reader.line);
-        let head: Head = serde_json::from_slice(&reader.line)
+        let head: FirstLine = serde_json::from_slice(&reader.line)
             .map_err(|_| refused("it is not an archive that messaging-api export wrote"))?;
         match head.version {
             VERSION => Ok(reader),
-            version => Err(Failure::Refused(format!(
+            version => Err(ArchiveError::Refused(format!(
                 "the archive has version {version}; this program reads version {VERSION}"
             ))),
         }
     }
 
     /// Reads the next line. A missing or incomplete line is an error.
-    fn next(&mut self) -> Result<&str, Failure> {
+    fn next(&mut self) -> Result<&str, ArchiveError> {
         self.line.clear();
         let mut input = self.input.by_ref().take(LINE_BYTES);
         input.read_until(b'\n', &mut self.line)?;
         self.number += 1;
         if self.line.len() as u64 == LINE_BYTES && self.line.last() != Some(&b'\n') {
-            return Err(Failure::Refused(format!(
+            return Err(ArchiveError::Refused(format!(
                 "line {} is longer than 8 MiB",
                 self.number
             )));
@@ -169,11 +169,11 @@ impl<R: BufRead> Reader<R> {
         }
         self.digest.update(&self.line);
         std::str::from_utf8(&self.line)
-            .map_err(|_| Failure::Refused(format!("line {} is not UTF-8", self.number)))
+            .map_err(|_| ArchiveError::Refused(format!("line {} is not UTF-8", self.number)))
     }
 
     /// Checks that the rows are in the order of an export, and that a message replies to an earlier one.
-    fn check_order(&mut self, record: &Record) -> Result<(), Failure> {
+    fn check_order(&mut self, record: &Record) -> Result<(), ArchiveError> {
         let position = Some((record.kind(), record.key()));
         let wrong = match record {
             _ if position <= self.previous => "the row is not in the order of kinds and ids",
@@ -185,18 +185,21 @@ impl<R: BufRead> Reader<R> {
                 return Ok(());
             }
         };
-        Err(Failure::Refused(format!("line {}: {wrong}", self.number)))
+        Err(ArchiveError::Refused(format!(
+            "line {}: {wrong}",
+            self.number
+        )))
     }
 
     /// Checks that the file ends after the last line.
-    fn expect_end(&mut self) -> Result<(), Failure> {
+    fn expect_end(&mut self) -> Result<(), ArchiveError> {
         match self.input.fill_buf()?.is_empty() {
             true => Ok(()),
             false => Err(refused("the archive has data after its last line")),
         }
     }
 
-    fn broken(&self, error: &serde_json::Error) -> Failure {
-        Failure::Refused(format!("line {} is broken: {error}", self.number))
+    fn broken(&self, error: &serde_json::Error) -> ArchiveError {
+        ArchiveError::Refused(format!("line {} is broken: {error}", self.number))
     }
 }

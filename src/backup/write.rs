@@ -1,6 +1,6 @@
 //! Writes an archive from a snapshot of the database, for the command `export`.
 
-use super::{End, Failure, Head, VERSION, hex};
+use super::{ArchiveError, FirstLine, LastLine, VERSION, hex};
 use crate::repository::{Counts, Snapshot};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -26,14 +26,14 @@ pub async fn write(
     mut snapshot: Snapshot,
     out: impl Write,
     progress: impl Fn(u64),
-) -> Result<Counts, Failure> {
+) -> Result<Counts, ArchiveError> {
     let expected = snapshot.counts().await?;
     let mut lines = Lines {
         out,
         line: Vec::new(),
         digest: Sha256::new(),
     };
-    lines.write(&Head { version: VERSION })?;
+    lines.write(&FirstLine { version: VERSION })?;
     let mut counts = Counts::default();
     loop {
         let page = snapshot.next().await?;
@@ -48,9 +48,9 @@ pub async fn write(
     }
     if counts != expected {
         let why = format!("the database has {expected}, but returned {counts}");
-        return Err(Failure::Refused(why));
+        return Err(ArchiveError::Refused(why));
     }
-    let end = End {
+    let end = LastLine {
         counts,
         last_ids: snapshot.last_ids().await?,
         sha256: hex(lines.digest.clone()),

@@ -1,7 +1,7 @@
 //! Commands that create a user or reset a password without the API: for the first user of a new server, and
 //! for a forgotten password.
 
-use super::{carry_out, cause, request::Request};
+use super::{carry_out, cause, request::CommandRequest};
 use crate::{
     config::Config,
     model::{Password, Username},
@@ -15,7 +15,7 @@ const LONGEST_LINE: u64 = 4096;
 pub(super) async fn create(config: &Config, name: &str) -> Result<(), String> {
     // Checked before the password prompt.
     let name = Username::parse(name.to_owned()).map_err(|e| cause(&e))?;
-    let request = Request::CreateUser {
+    let request = CommandRequest::CreateUser {
         name: name.to_string(),
         password: password()?,
     };
@@ -23,7 +23,7 @@ pub(super) async fn create(config: &Config, name: &str) -> Result<(), String> {
 }
 
 pub(super) async fn reset_password(config: &Config, name: &str) -> Result<(), String> {
-    let request = Request::ResetPassword {
+    let request = CommandRequest::ResetPassword {
         name: name.to_owned(),
         password: password()?,
     };

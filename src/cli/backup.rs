@@ -2,7 +2,7 @@
 
 use super::{open, output_file::OutputFile, remark, stream::Stream};
 use crate::{
-    backup::{self, Failure},
+    backup::{self, ArchiveError},
     config::{Archive, Config, Export},
     database,
     repository::Snapshot,
@@ -24,7 +24,7 @@ pub(super) const BUFFER: usize = 256 * 1024;
 pub(super) async fn export(config: &Config, wanted: &Export) -> Result<(), String> {
     config.check()?;
     let mut snapshot = Snapshot::new(database::snapshot(&config.target()?).await?);
-    let failed = |e: Failure| format!("cannot export: {e}");
+    let failed = |e: ArchiveError| format!("cannot export: {e}");
     let plain = snapshot.plain_passwords().await;
     let plain = plain.map_err(|e| failed(e.into()))?;
     if plain > 0 {
@@ -64,7 +64,7 @@ pub(super) async fn import(config: &Config, archive: &Archive) -> Result<(), Str
     config.check()?;
     let source = named(archive);
     let shown = source.map_or("standard input".into(), Path::to_string_lossy);
-    let failed = |e: Failure| format!("nothing was imported from {shown}: {e}");
+    let failed = |e: ArchiveError| format!("nothing was imported from {shown}: {e}");
     let file = source.map(File::open).transpose();
     let file = file.map_err(|e| failed(e.into()))?;
     if file.is_none() && io::stdin().is_terminal() {

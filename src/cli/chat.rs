@@ -2,7 +2,7 @@
 
 use super::{
     cause,
-    request::{Outcome, said},
+    request::{CommandOutcome, said},
 };
 use crate::{
     database::Database,
@@ -16,7 +16,7 @@ pub(super) async fn make_admin(
     database: &Database,
     named: &str,
     user: &str,
-) -> Result<Outcome, String> {
+) -> Result<CommandOutcome, String> {
     let no_chat = || format!("there is no chat {named}; name the chat by its id");
     let id: ChatId = named.parse().map_err(|()| no_chat())?;
     let chat = ChatRepository::new(database.clone()).find(id).await;
@@ -41,7 +41,7 @@ pub(super) async fn make_admin(
     locked_chat.note_empty(None).await.map_err(failed)?;
     locked_chat.commit().await.map_err(failed)?;
     let (name, chat) = (user.username, chat.chat_name);
-    Ok(Outcome {
+    Ok(CommandOutcome {
         user: Some(user.customer_id),
         chat: Some(id),
         ..said(format!("{name} is an admin of chat {id}, {chat}."))

@@ -1,9 +1,9 @@
 //! Control socket, through which commands reach the server that has the SQLite file open. Its path is
 //! `<file>.sock`, next to the SQLite file. Only the user of the server process and root may use it.
 //!
-//! A client sends one line of JSON, a [`Request`], and receives one line of JSON, a [`Reply`].
+//! A client sends one line of JSON, a [`CommandRequest`], and receives one line of JSON, a [`Reply`].
 
-use super::{hasher, request::Request};
+use super::{hasher, request::CommandRequest};
 use crate::{
     auth::PasswordHasher,
     config::Config,
@@ -61,7 +61,7 @@ fn socket_path(target: &Target) -> Option<PathBuf> {
 ///
 /// # Errors
 /// Returns the server's refusal, or a message that the server does not answer.
-pub(super) async fn ask(path: &Path, request: &Request) -> Result<String, String> {
+pub(super) async fn ask(path: &Path, request: &CommandRequest) -> Result<String, String> {
     let lost = |e: io::Error| format!("the running server does not answer at its socket: {e}");
     let exchange = async {
         let mut stream = UnixStream::connect(path).await?;
@@ -93,10 +93,11 @@ pub struct Control {
     path: PathBuf,
     /// User id of this process.
     owner: u32,
-    work: Arc<Work>,
+    context: Arc<ControlContext>,
 }
 
-struct Work {
+/// The parts of the server that a request needs.
+struct ControlContext {
     database: Database,
     passwords: PasswordHasher,
     /// Closes the sockets of an ended session.
@@ -120,7 +121,7 @@ impl Control {
                 listener,
                 path,
                 owner,
-                work: Arc::new(Work {
+                context: Arc::new(ControlContext {
                     database: database.clone(),
                     passwords: hasher(config),
                     close: Box::new(close),
@@ -149,9 +150,9 @@ impl Control {
         while let Some((slot, accepted)) = stop.run_until_cancelled(accept()).await {
             match accepted {
                 Ok((stream, _)) if self.is_trusted(&stream) => {
-                    let (work, stop) = (Arc::clone(&self.work), stop.clone());
+                    let (context, stop) = (Arc::clone(&self.context), stop.clone());
                     clients.spawn(async move {
-                        serve(stream, &work, &stop).await;
+                        serve(stream, &context, &stop).await;
                         drop(slot);
                     });
                 }
@@ -191,13 +192,17 @@ fn bind(path: &Path) -> io::Result<(UnixListener, u32)> {
     Ok((listener, own.peer_cred()?.uid()))
 }
 
-async fn serve(stream: UnixStream, work: &Work, stop: &CancellationToken) {
-    if let Err(error) = answer(stream, work, stop).await {
+async fn serve(stream: UnixStream, context: &ControlContext, stop: &CancellationToken) {
+    if let Err(error) = answer(stream, context, stop).await {
         tracing::info!(%error, "the connection of a client of the control socket failed");
     }
 }
 
-async fn answer(mut stream: UnixStream, work: &Work, stop: &CancellationToken) -> io::Result<()> {
+async fn answer(
+    mut stream: UnixStream,
+    context: &ControlContext,
+    stop: &CancellationToken,
+) -> io::Result<()> {
     let mut line = Vec::new();
     let mut input = BufReader::new((&mut stream).take(LONGEST_LINE));
     let read = time::timeout(READ_LIMIT, input.read_until(b'\n', &mut line));
@@ -205,11 +210,11 @@ async fn answer(mut stream: UnixStream, work: &Work, stop: &CancellationToken) -
         return Ok(());
     };
     read??;
-    let Ok(_permit) = work.permits.acquire().await else {
+    let Ok(_permit) = context.permits.acquire().await else {
         return Ok(());
     };
-    let reply = match serde_json::from_slice::<Request>(&line) {
-        Ok(request) => carry_out(request, work).await,
+    let reply = match serde_json::from_slice::<CommandRequest>(&line) {
+        Ok(request) => carry_out(request, context).await,
         Err(_) => Reply::Refused(
             "the running server does not know this command; use the same version of messaging-api \
              as the server"
@@ -221,16 +226,16 @@ async fn answer(mut stream: UnixStream, work: &Work, stop: &CancellationToken) -
     time::timeout(LIMIT, stream.write_all(&line)).await?
 }
 
-async fn carry_out(request: Request, work: &Work) -> Reply {
+async fn carry_out(request: CommandRequest, context: &ControlContext) -> Reply {
     let command = request.name();
-    let done = request.perform(&work.database, &work.passwords);
+    let done = request.perform(&context.database, &context.passwords);
     match time::timeout(LIMIT, done).await {
         Ok(Ok(outcome)) => {
             let user = outcome.user.map(|user| user.0);
             let chat = outcome.chat.map(|chat| chat.0);
             tracing::info!(command, user, chat, "command carried out");
             for (user, session) in outcome.ended {
-                (work.close)(session);
+                (context.close)(session);
                 tracing::info!(user = user.0, session = session.0, "session ended");
             }
             Reply::Done(outcome.said)

@@ -26,7 +26,7 @@ use std::{
 };
 
 pub use control::Control;
-pub use request::{Outcome, Request};
+pub use request::{CommandOutcome, CommandRequest};
 
 /// Number of database connections that a command opens. A command works sequentially, so two are enough.
 const CONNECTIONS: u32 = 2;
@@ -42,12 +42,12 @@ pub async fn run(command: &CliCommand, config: &Config) -> Result<(), String> {
         CliCommand::Check => check::run(config).await,
         CliCommand::Export(wanted) => backup::export(config, wanted).await,
         CliCommand::Import(archive) => backup::import(config, archive).await,
-        CliCommand::NewEpoch => carry_out(config, Request::NewEpoch).await,
+        CliCommand::NewEpoch => carry_out(config, CommandRequest::NewEpoch).await,
         CliCommand::CreateUser(account) => account::create(config, &account.name).await,
         CliCommand::ResetPassword(account) => account::reset_password(config, &account.name).await,
         CliCommand::MakeAdmin(wanted) => {
             let (chat, user) = (wanted.chat.clone(), wanted.user.clone());
-            carry_out(config, Request::MakeAdmin { chat, user }).await
+            carry_out(config, CommandRequest::MakeAdmin { chat, user }).await
         }
         CliCommand::Completions { shell } => completions(*shell),
         CliCommand::Man { command } => man(command.as_deref()),
@@ -58,7 +58,7 @@ pub async fn run(command: &CliCommand, config: &Config) -> Result<(), String> {
 /// the SQLite file has done so already; it answers the request without work.
 async fn migrate(config: &Config) -> Result<(), String> {
     if let Some(socket) = control::running(&config.target()?) {
-        return tell(&control::ask(&socket, &Request::Migrate).await?);
+        return tell(&control::ask(&socket, &CommandRequest::Migrate).await?);
     }
     let database = open_within(config, config.database.db_wait).await?;
     let legacy_passwords = LegacyPasswords::new(
@@ -82,12 +82,12 @@ async fn migrate(config: &Config) -> Result<(), String> {
 
 /// Performs a request and prints its result. If a server has the SQLite file open, that server performs the
 /// request, because one process owns the file.
-async fn carry_out(config: &Config, request: Request) -> Result<(), String> {
+async fn carry_out(config: &Config, request: CommandRequest) -> Result<(), String> {
     if let Some(socket) = control::running(&config.target()?) {
         return tell(&control::ask(&socket, &request).await?);
     }
     let found = database::inspect(&config.target()?).await?;
-    if found.tables == Tables::Missing && !matches!(request, Request::CreateUser { .. }) {
+    if found.tables == Tables::Missing && !matches!(request, CommandRequest::CreateUser { .. }) {
         return Err(format!("{} holds no data", found.place));
     }
     let database = open(config).await?;

@@ -2,7 +2,7 @@
 
 use super::{backup::BUFFER, stream::Stream};
 use crate::{
-    backup::{self, Failure},
+    backup::{self, ArchiveError},
     database::{Target, beside, identity_of},
     repository::{Counts, Snapshot},
 };
@@ -81,7 +81,7 @@ impl OutputFile {
         self,
         snapshot: Snapshot,
         bar: &ProgressBar,
-    ) -> Result<Counts, Failure> {
+    ) -> Result<Counts, ArchiveError> {
         let (path, partial, file) = match self {
             Self::Stream(stream) => {
                 let out = BufWriter::with_capacity(BUFFER, stream);

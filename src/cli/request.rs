@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// Request of a command. It has no `Debug`, because it may hold a password.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
-pub enum Request {
+pub enum CommandRequest {
     /// Creates a user.
     CreateUser {
         /// Name as typed, unchecked.
@@ -44,7 +44,7 @@ pub enum Request {
 
 /// Result of a request that succeeded.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct CommandOutcome {
     /// Sentence about the result, for the user of the command.
     pub said: String,
     /// User that was created or changed; None if the request concerns no user.
@@ -55,7 +55,7 @@ pub struct Outcome {
     pub ended: Vec<(UserId, SessionId)>,
 }
 
-impl Request {
+impl CommandRequest {
     /// Returns the name of the command as it is typed.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -76,7 +76,7 @@ impl Request {
         self,
         database: &Database,
         passwords: &PasswordHasher,
-    ) -> Result<Outcome, String> {
+    ) -> Result<CommandOutcome, String> {
         let users = UserRepository::new(database.clone());
         match self {
             Self::CreateUser { name, password } => create(&users, passwords, name, password).await,
@@ -90,8 +90,8 @@ impl Request {
     }
 }
 
-pub(super) fn said(sentence: String) -> Outcome {
-    Outcome {
+pub(super) fn said(sentence: String) -> CommandOutcome {
+    CommandOutcome {
         said: sentence,
         user: None,
         chat: None,
@@ -104,7 +104,7 @@ async fn create(
     passwords: &PasswordHasher,
     name: String,
     password: String,
-) -> Result<Outcome, String> {
+) -> Result<CommandOutcome, String> {
     let name = Username::parse(name).map_err(failed)?;
     if find(users, name.as_str()).await?.is_some() {
         return Err(format!(
@@ -113,7 +113,7 @@ async fn create(
     }
     let hash = hash(passwords, password, name.as_str()).await?;
     let user = users.create(&name, &hash).await.map_err(failed)?;
-    Ok(Outcome {
+    Ok(CommandOutcome {
         user: Some(user.customer_id),
         ..said(format!("{name} is user {}.", user.customer_id))
     })
@@ -124,7 +124,7 @@ async fn reset_password(
     passwords: &PasswordHasher,
     name: &str,
     password: String,
-) -> Result<Outcome, String> {
+) -> Result<CommandOutcome, String> {
     let unknown = || format!("no user has the name {name}");
     let user = find(users, name).await?.ok_or_else(unknown)?;
     let hash = hash(passwords, password, &user.username).await?;
@@ -135,14 +135,14 @@ async fn reset_password(
         "{name} has a new password; number of ended sessions: {}.",
         ended.len()
     );
-    Ok(Outcome {
+    Ok(CommandOutcome {
         user: Some(id),
         ended: ended.into_iter().map(|session| (id, session)).collect(),
         ..said(sentence)
     })
 }
 
-async fn begin_epoch(database: &Database) -> Result<Outcome, String> {
+async fn begin_epoch(database: &Database) -> Result<CommandOutcome, String> {
     let epochs = EpochRepository::new(database.clone());
     let old = epochs.read().await.map_err(failed)?;
     let begun = epochs.renew(&old.epoch, old.mark).await;

@@ -44,14 +44,14 @@ pub enum LinkState {
 
 /// The link of this node. Clones share one connection to NATS.
 #[derive(Clone)]
-pub struct Link(Arc<Inner>);
+pub struct Link(Arc<LinkInner>);
 
-struct Inner {
+struct LinkInner {
     client: Client,
     /// The id of this node, drawn at random when the process starts.
     node: NodeId,
     subjects: Subjects,
-    counters: Counters,
+    counters: LinkCounters,
     /// Events that the hub dropped because its queue was full, since the process started.
     unqueued: Arc<AtomicU64>,
     /// Observes the age of each received message.
@@ -99,11 +99,11 @@ impl Link {
     pub async fn new(options: LinkOptions, outbox: Outbox) -> Result<(Self, LinkTask), String> {
         let (events, nats_events) = mpsc::channel(64);
         let client = nats::connect(&options, events).await?;
-        let link = Self(Arc::new(Inner {
+        let link = Self(Arc::new(LinkInner {
             client,
             node: NodeId(Uuid::new_v4().as_u64_pair().0),
             subjects: Subjects::new(&options.deployment),
-            counters: Counters::default(),
+            counters: LinkCounters::default(),
             unqueued: outbox.dropped,
             on_lag: options.on_lag,
             interest: outbox.interest,
@@ -195,7 +195,7 @@ impl Link {
 
 /// Counters of the link, from the start of the process.
 #[derive(Debug, Default)]
-struct Counters {
+struct LinkCounters {
     published: AtomicU64,
     received: AtomicU64,
     dropped: AtomicU64,
@@ -215,7 +215,7 @@ pub struct LinkStats {
     pub reconnects: u64,
 }
 
-impl Counters {
+impl LinkCounters {
     fn published(&self) {
         self.published.fetch_add(1, Relaxed);
     }

@@ -4,7 +4,7 @@
 
 use super::{
     Link,
-    wire::{self, Body},
+    wire::{self, WireBody},
 };
 use crate::{
     hub::{ControlMessage, Event, Hub, NODE_TIMEOUT, NodeId, Queued, REORDER_TIMEOUT},
@@ -288,7 +288,7 @@ async fn receive(mut subscriber: Subscriber, link: Link, hub: Hub) {
         }
         link.received(message.age_ms);
         match message.body {
-            Body::Changes(chat, bytes) => {
+            WireBody::Changes(chat, bytes) => {
                 // Decoded only if a socket of this node is in the chat.
                 if hub.is_occupied(chat)
                     && let Some(batch) = wire::frames(chat, bytes)
@@ -296,12 +296,12 @@ async fn receive(mut subscriber: Subscriber, link: Link, hub: Hub) {
                     hub.heard(chat, batch);
                 }
             }
-            Body::Ephemeral(chat, frame) => {
+            WireBody::Ephemeral(chat, frame) => {
                 if hub.is_occupied(chat) && frame.is_ephemeral(chat) {
                     hub.deliver(chat, Event::Ephemeral(frame));
                 }
             }
-            Body::Control(note) => link.apply(&hub, message.node, note),
+            WireBody::Control(note) => link.apply(&hub, message.node, note),
         }
     }
 }

@@ -26,17 +26,17 @@ const HEADER_BYTES: usize = 1 + 1 + 8 + 8 + 8;
 const MAX_BATCH_BYTES: usize = 256 * 1024;
 
 /// A received message.
-pub(super) struct Message {
+pub(super) struct WireMessage {
     /// The node that sent the message.
     pub(super) node: NodeId,
     /// The time since the event, in milliseconds, by the clocks of both nodes. 0 if the sender's
     /// clock is ahead.
     pub(super) age_ms: u64,
-    pub(super) body: Body,
+    pub(super) body: WireBody,
 }
 
 /// The content of a message, by its kind.
-pub(super) enum Body {
+pub(super) enum WireBody {
     /// A batch of changes of a chat, not decoded yet: usually no socket of this node is in the chat.
     Changes(ChatId, Bytes),
     /// The frame of an ephemeral event of a chat.
@@ -116,7 +116,7 @@ pub(super) fn control(origin: Origin, note: &ControlMessage) -> Bytes {
 }
 
 /// Decodes a message. Null if it is truncated or malformed, or has an unknown version or kind.
-pub(super) fn read(mut bytes: Bytes) -> Option<Message> {
+pub(super) fn read(mut bytes: Bytes) -> Option<WireMessage> {
     if bytes.len() < HEADER_BYTES || bytes.get_u8() != VERSION {
         return None;
     }
@@ -125,12 +125,12 @@ pub(super) fn read(mut bytes: Bytes) -> Option<Message> {
     let age_ms = ms(SystemTime::now()).saturating_sub(bytes.get_u64());
     let chat = ChatId(bytes.get_i64());
     let body = match kind {
-        CHANGES => Body::Changes(chat, bytes),
-        EPHEMERAL => Body::Ephemeral(chat, Frame::from_bytes(bytes)),
-        CONTROL => Body::Control(serde_json::from_slice(&bytes).ok()?),
+        CHANGES => WireBody::Changes(chat, bytes),
+        EPHEMERAL => WireBody::Ephemeral(chat, Frame::from_bytes(bytes)),
+        CONTROL => WireBody::Control(serde_json::from_slice(&bytes).ok()?),
         _ => return None,
     };
-    Some(Message { node, age_ms, body })
+    Some(WireMessage { node, age_ms, body })
 }
 
 /// Decodes a batch of changes; the frames share its bytes. Null if a frame is malformed or belongs to another
@@ -182,8 +182,8 @@ mod tests {
 
     fn read_changes(bytes: Bytes) -> Option<(ChatId, Batch)> {
         match read(bytes)?.body {
-            Body::Changes(chat, bytes) => Some((chat, frames(chat, bytes)?)),
-            Body::Ephemeral(..) | Body::Control(_) => None,
+            WireBody::Changes(chat, bytes) => Some((chat, frames(chat, bytes)?)),
+            WireBody::Ephemeral(..) | WireBody::Control(_) => None,
         }
     }
 

@@ -241,7 +241,7 @@ fn without_variables(line: clap::Command) -> clap::Command {
         .mut_subcommands(|command| command.mut_args(plain))
 }
 
-/// Adds a tip to an error about the value of a variable: the name of the variable, the place that sets it,
+/// Adds a tip to an error about the value of a variable: the name of the variable, the source that sets it,
 /// and a likely cause of the wrong value. Errors about flags stay unchanged.
 fn naming_the_variable(mut error: clap::Error, given: &[(&Setting, &Variable)]) -> clap::Error {
     let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
@@ -251,8 +251,8 @@ fn naming_the_variable(mut error: clap::Error, given: &[(&Setting, &Variable)]) 
     else {
         return error;
     };
-    let (name, place) = (&setting.variable, variable.place);
-    let mut tip = format!("this is the value of {name} in {place}");
+    let (name, source) = (&setting.variable, variable.source);
+    let mut tip = format!("this is the value of {name} in {source}");
     if let Some(looks) = looks_like(name, &variable.value.to_string_lossy()) {
         tip += &format!(". {looks}");
     }

@@ -38,13 +38,13 @@ const IGNORED_TLS: [&str; 7] = [
 ];
 
 /// Result of parsing a URL: the database, and the names of the unknown parameters.
-pub(super) struct Read {
+pub(super) struct ParsedUrl {
     pub(super) target: Target,
     pub(super) ignored: Vec<String>,
 }
 
 /// Parses the value of DATABASE_URL. An error is a message that shows no part of the value.
-pub(super) fn read(text: &str) -> Result<Read, String> {
+pub(super) fn read(text: &str) -> Result<ParsedUrl, String> {
     let text = text.trim();
     if text.starts_with(['"', '\'']) {
         return Err("DATABASE_URL must be without quotes around it".to_owned());
@@ -80,7 +80,7 @@ fn wrong(part: &str, expected: &str) -> String {
     )
 }
 
-fn sqlite(path: &str) -> Result<Read, String> {
+fn sqlite(path: &str) -> Result<ParsedUrl, String> {
     let wrong = match path {
         "" => {
             Some("PATH is missing; write the path of the file, such as sqlite://data/messaging.db")
@@ -96,7 +96,7 @@ fn sqlite(path: &str) -> Result<Read, String> {
     };
     match wrong {
         Some(wrong) => Err(format!("DATABASE_URL must be sqlite://PATH: {wrong}")),
-        None => Ok(Read {
+        None => Ok(ParsedUrl {
             target: Target::Sqlite(PathBuf::from(path)),
             ignored: Vec::new(),
         }),
@@ -106,7 +106,7 @@ fn sqlite(path: &str) -> Result<Read, String> {
 /// Requirement on the host, for an error about a URL with several hosts.
 const ONE_HOST: &str = "one name or address; for a failover, use one that moves to the new primary";
 
-fn postgres(text: &str) -> Result<Read, String> {
+fn postgres(text: &str) -> Result<ParsedUrl, String> {
     let mut url = Url::parse(text).map_err(|error| unreadable(text, error))?;
     check_parts(&url)?;
     let ignored = keep_understood(&mut url)?;
@@ -116,7 +116,7 @@ fn postgres(text: &str) -> Result<Read, String> {
         options.map_err(|_| wrong("each part", "valid; at least one of them is not"))?;
     let host = without_brackets(options.get_host()).to_owned();
     options = options.host(&host);
-    Ok(Read {
+    Ok(ParsedUrl {
         target: Target::Postgres(Box::new(options)),
         ignored,
     })

@@ -21,12 +21,12 @@ const MARK: char = '\u{e000}';
 
 /// Source of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum VariableSource {
     Environment,
     File,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for VariableSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Environment => "the environment",
@@ -39,7 +39,7 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Variable {
     pub(super) value: OsString,
-    pub(super) place: Place,
+    pub(super) source: VariableSource,
 }
 
 /// All variables that are set, by name.
@@ -81,18 +81,18 @@ impl Environment {
             }
         }
         for (name, value) in last_of_each(lines) {
-            found.set(name, OsStr::new(value), Place::File);
+            found.set(name, OsStr::new(value), VariableSource::File);
         }
         for (name, value) in environment {
-            found.set(&name, &value, Place::Environment);
+            found.set(&name, &value, VariableSource::Environment);
         }
         found
     }
 
-    fn set(&mut self, name: &str, value: &OsStr, place: Place) {
+    fn set(&mut self, name: &str, value: &OsStr, source: VariableSource) {
         if !value.is_empty() {
             let value = value.to_owned();
-            let variable = Variable { value, place };
+            let variable = Variable { value, source };
             self.variables.insert(name.to_owned(), variable);
         }
     }
@@ -106,10 +106,10 @@ impl Environment {
     /// with several lines in `.env`.
     pub(super) fn remarks(&self, settings: &[&str]) -> Vec<String> {
         let unknown = self.variables.iter().filter_map(|(name, variable)| {
-            let place = variable.place;
+            let source = variable.source;
             let setting = spelling::meant(name, settings)?;
             Some(format!(
-                "{name} in {place} is not a setting; did you mean {setting}?"
+                "{name} in {source} is not a setting; did you mean {setting}?"
             ))
         });
         let ours = |name: &&String| settings.contains(&name.as_str());
@@ -117,7 +117,7 @@ impl Environment {
         let repeated = repeated.map(|name| {
             format!(
                 "{name} has several lines in {}; the last one applies",
-                Place::File
+                VariableSource::File
             )
         });
         unknown.chain(repeated).collect()
@@ -272,12 +272,15 @@ mod tests {
         let value = |name| {
             found
                 .get(name)
-                .map(|found| (found.value.to_str(), found.place))
+                .map(|found| (found.value.to_str(), found.source))
         };
         assert_eq!(value("HOST"), None);
         assert_eq!(value("AUTH"), None);
-        assert_eq!(value("PORT"), Some((Some("1"), Place::File)));
-        assert_eq!(value("LOG"), Some((Some("info"), Place::Environment)));
+        assert_eq!(value("PORT"), Some((Some("1"), VariableSource::File)));
+        assert_eq!(
+            value("LOG"),
+            Some((Some("info"), VariableSource::Environment))
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::{error::Error as Cause, fmt, time::Duration};
 use utoipa::ToSchema;
 
 pub(crate) use catch_panic::catch_panic;
-pub use sqlstate::Session;
+pub use sqlstate::SessionHealth;
 
 /// Machine-readable error code. The names are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]

@@ -46,7 +46,7 @@ pub(super) fn is_transient(code: &str) -> bool {
 
 /// The state of a Postgres session after an error, which also applies to all older sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Session {
+pub enum SessionHealth {
     /// The session can be used further.
     Usable,
     /// The session has ended or is unreliable.
@@ -55,7 +55,7 @@ pub enum Session {
     ReadOnly,
 }
 
-impl Session {
+impl SessionHealth {
     /// Derives the state of a session from the error of its last statement.
     #[must_use]
     pub fn after(error: &sqlx::Error) -> Self {

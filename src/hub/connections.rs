@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 /// The sockets of this node, by user and by session.
 #[derive(Default)]
-pub(super) struct ConnectionRegistry(Mutex<Tables>);
+pub(super) struct ConnectionRegistry(Mutex<SocketTables>);
 
 #[derive(Default)]
-struct Tables {
+struct SocketTables {
     users: HashMap<UserId, Entry>,
     /// Sockets that were opened by a signed-in user. The token of a session is a child of the token of its
     /// user.
@@ -63,7 +63,7 @@ impl ConnectionRegistry {
         self.lock().sessions.contains_key(&session)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Tables> {
+    fn lock(&self) -> MutexGuard<'_, SocketTables> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

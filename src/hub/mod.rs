@@ -51,10 +51,10 @@ pub type Leaves = KeyedRateLimiter<(ChatId, UserId)>;
 
 /// The connected sockets and their chats on this node. Clones share the state.
 #[derive(Clone, Default)]
-pub struct Hub(Arc<Shared>);
+pub struct Hub(Arc<HubInner>);
 
 #[derive(Default)]
-struct Shared {
+struct HubInner {
     /// A std lock: held for a few map operations and never across an await. Each join, leave and ephemeral
     /// frame to a chat takes one critical section, so that no subscriber misses a `join` or gets it twice.
     rooms: Mutex<Rooms>,
@@ -131,11 +131,11 @@ impl Hub {
 
     fn with_outbound(leaves: Leaves, outbound: Option<OutboundQueue>) -> (Self, DelayedLeaves) {
         let (delayed, queue) = mpsc::unbounded_channel();
-        let shared = Shared {
+        let shared = HubInner {
             leaves,
             outbound,
             delayed_leaves: Some(delayed),
-            ..Shared::default()
+            ..HubInner::default()
         };
         (Self(Arc::new(shared)), DelayedLeaves(queue))
     }

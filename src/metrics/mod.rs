@@ -20,7 +20,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 pub use process::mark_start;
 pub use prometheus_client::metrics::histogram::Histogram;
-pub use sample::{Kind, Sample};
+pub use sample::{Sample, SampleKind};
 
 /// Bounds of the buckets of a duration, in seconds: from a commit without a disk to the longest time that a
 /// request may take.

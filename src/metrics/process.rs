@@ -1,7 +1,7 @@
 //! Metrics of the process, read from the operating system, under the names that the client
 //! libraries of Prometheus use. Memory and open files are available on Linux only.
 
-use super::sample::{Kind, Sample};
+use super::sample::{Sample, SampleKind};
 use rustix::time::{ClockId, clock_gettime};
 use std::{
     fs,
@@ -28,7 +28,7 @@ pub(super) fn read() -> Vec<Sample> {
         Some(Sample {
             name: "process_cpu_seconds",
             help: "CPU time used, in user and system mode",
-            kind: Kind::Counter,
+            kind: SampleKind::Counter,
             value: seconds,
         }),
         gauge(
@@ -60,7 +60,7 @@ fn gauge(name: &'static str, help: &'static str, value: Option<f64>) -> Option<S
     Some(Sample {
         name,
         help,
-        kind: Kind::Gauge,
+        kind: SampleKind::Gauge,
         value: value?,
     })
 }

@@ -15,24 +15,24 @@ pub struct Sample {
     /// The description.
     pub help: &'static str,
     /// The type of the metric.
-    pub kind: Kind,
+    pub kind: SampleKind,
     /// The current value.
     pub value: f64,
 }
 
 /// The type of a sampled metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SampleKind {
     /// The value rises and falls.
     Gauge,
     /// The value only rises.
     Counter,
 }
 
-type Read = Box<dyn Fn() -> Vec<Sample> + Send + Sync>;
+type ReadSamples = Box<dyn Fn() -> Vec<Sample> + Send + Sync>;
 
 /// Reads and encodes all samples on each scrape.
-pub(super) struct Samples(Read);
+pub(super) struct Samples(ReadSamples);
 
 impl Samples {
     pub(super) fn new(read: impl Fn() -> Vec<Sample> + Send + Sync + 'static) -> Self {
@@ -50,8 +50,8 @@ impl Collector for Samples {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         for sample in (self.0)() {
             let metric: Box<dyn EncodeMetric> = match sample.kind {
-                Kind::Gauge => Box::new(ConstGauge::new(sample.value)),
-                Kind::Counter => Box::new(ConstCounter::new(sample.value)),
+                SampleKind::Gauge => Box::new(ConstGauge::new(sample.value)),
+                SampleKind::Counter => Box::new(ConstCounter::new(sample.value)),
             };
             let kind = metric.metric_type();
             let metric_encoder = encoder.encode_descriptor(sample.name, sample.help, None, kind)?;

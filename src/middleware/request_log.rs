@@ -25,7 +25,7 @@ const LONGEST_ID: usize = 128;
 
 /// The id of a request, for code that logs under it after the request is answered.
 #[derive(Clone)]
-pub(crate) struct Id(pub(crate) HeaderValue);
+pub(crate) struct XRequestId(pub(crate) HeaderValue);
 
 /// Takes the caller's `x-request-id` or creates one, logs and counts the request under it, and
 /// returns it in the answer.
@@ -52,7 +52,7 @@ pub(crate) async fn observe(
         from = client,
         user = field::Empty
     );
-    request.extensions_mut().insert(Id(id.clone()));
+    request.extensions_mut().insert(XRequestId(id.clone()));
     let mut response = next.run(request).instrument(span.clone()).await;
     let took = begin.elapsed();
     let refused = response.extensions().get::<TooFast>();

@@ -68,7 +68,7 @@ impl<'de> Deserialize<'de> for Since {
 
 /// Object form of [`Since`] in JSON.
 #[derive(Deserialize)]
-struct Object {
+struct SinceObject {
     seq: Seq,
     epoch: Option<Epoch>,
 }
@@ -93,7 +93,7 @@ impl<'de> Visitor<'de> for SinceVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Since, A::Error> {
-        let Object { seq, epoch } = Object::deserialize(MapAccessDeserializer::new(map))?;
+        let SinceObject { seq, epoch } = SinceObject::deserialize(MapAccessDeserializer::new(map))?;
         Ok(Since { seq, epoch })
     }
 }

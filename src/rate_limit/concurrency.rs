@@ -9,10 +9,10 @@ use std::{
 /// A bounded number of permits per caller. A clone shares the counts. Without a limit every caller
 /// gets a permit.
 #[derive(Clone, Debug)]
-pub struct ConcurrencyLimiter<K: Hash + Eq>(Option<Arc<Counts<K>>>);
+pub struct ConcurrencyLimiter<K: Hash + Eq>(Option<Arc<PermitCounts<K>>>);
 
 #[derive(Debug)]
-struct Counts<K> {
+struct PermitCounts<K> {
     most: u32,
     /// The number of permits taken, per caller. A caller without permits has no entry.
     taken: Mutex<HashMap<K, u32>>,
@@ -20,14 +20,14 @@ struct Counts<K> {
 
 /// A permit. Dropping the permit returns it.
 #[derive(Debug)]
-pub struct Permit<K: Hash + Eq>(Option<(Arc<Counts<K>>, K)>);
+pub struct Permit<K: Hash + Eq>(Option<(Arc<PermitCounts<K>>, K)>);
 
 impl<K: Hash + Eq + Clone> ConcurrencyLimiter<K> {
     /// Creates a limiter with `most` permits per caller. `None` means unlimited.
     #[must_use]
     pub fn new(most: Option<u32>) -> Self {
         let counts = |most| {
-            Arc::new(Counts {
+            Arc::new(PermitCounts {
                 most,
                 taken: Mutex::default(),
             })
@@ -52,7 +52,7 @@ impl<K: Hash + Eq + Clone> ConcurrencyLimiter<K> {
     }
 }
 
-impl<K> Counts<K> {
+impl<K> PermitCounts<K> {
     fn lock(&self) -> MutexGuard<'_, HashMap<K, u32>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,9 +15,9 @@ const MOST: usize = 10_000;
 
 /// Addresses with recent refusals. A clone shares them.
 #[derive(Clone, Default)]
-pub struct RefusalLog(Arc<Mutex<HashMap<IpAddr, Refused>>>);
+pub struct RefusalLog(Arc<Mutex<HashMap<IpAddr, RefusalCount>>>);
 
-struct Refused {
+struct RefusalCount {
     /// The time of the latest log line.
     logged: Instant,
     /// Refusals since the latest log line, which have no line.
@@ -39,7 +39,7 @@ impl RefusalLog {
         };
         match refused.get_mut(&address) {
             None => {
-                let logged = Refused {
+                let logged = RefusalCount {
                     logged: now,
                     left_out: 0,
                 };
@@ -72,7 +72,7 @@ impl RefusalLog {
         left_out
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Refused>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, RefusalCount>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -27,10 +27,10 @@ const FULL_PAUSE: Duration = Duration::from_millis(10);
 
 /// The queue. A clone shares the buffer.
 #[derive(Clone)]
-pub(super) struct Queue(Arc<Shared>);
+pub(super) struct Queue(Arc<QueueInner>);
 
-struct Shared {
-    state: Mutex<State>,
+struct QueueInner {
+    state: Mutex<QueueState>,
     /// Signals that the empty buffer has received a line.
     filled: Condvar,
     /// Signals that all lines are written.
@@ -40,7 +40,7 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     lines: Vec<u8>,
     /// True while the thread holds lines that are not written yet.
     writing: bool,
@@ -53,7 +53,7 @@ struct State {
 impl Queue {
     /// Creates a queue, and starts the thread that writes its lines to `out`.
     pub(super) fn start(out: File) -> io::Result<Self> {
-        let queue = Self(Arc::new(Shared {
+        let queue = Self(Arc::new(QueueInner {
             state: Mutex::default(),
             filled: Condvar::new(),
             idle: Condvar::new(),
@@ -109,14 +109,14 @@ impl Queue {
     }
 }
 
-impl State {
+impl QueueState {
     fn is_written_by_this_thread(&self) -> bool {
         self.writer == Some(thread::current().id())
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl QueueInner {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -44,7 +44,7 @@ async fn upgrade(
     State(state): State<AppState>,
     Extension(connection): Extension<Connection>,
     Extension(client): Extension<ClientAddress>,
-    Extension(request_log::Id(id)): Extension<request_log::Id>,
+    Extension(request_log::XRequestId(id)): Extension<request_log::XRequestId>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
     let upgrade = upgrade.map_err(|_| {

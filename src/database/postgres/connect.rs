@@ -23,7 +23,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The reason why an attempt to start failed.
-struct Failure {
+struct StartFailure {
     /// The cause and, if known, a remedy.
     message: String,
     /// True if the failure may end by itself, so that another attempt is worthwhile.
@@ -77,14 +77,14 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
     try_connect(options).await.map_err(|e| e.message)
 }
 
-async fn try_connect(options: &PgConnectOptions) -> Result<PgConnection, Failure> {
+async fn try_connect(options: &PgConnectOptions) -> Result<PgConnection, StartFailure> {
     let place = place(options);
     match timeout(CONNECT_LIMIT, options.connect()).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => {
             let remedy = remedy(&error, options);
             let remedy = remedy.map_or(String::new(), |remedy| format!("; {remedy}"));
-            Err(Failure {
+            Err(StartFailure {
                 message: format!(
                     "cannot reach Postgres at {place}: {}{remedy}",
                     sentence(&error)
@@ -92,7 +92,7 @@ async fn try_connect(options: &PgConnectOptions) -> Result<PgConnection, Failure
                 transient: is_transient(&error),
             })
         }
-        Err(_) => Err(Failure {
+        Err(_) => Err(StartFailure {
             message: format!("Postgres at {place} does not answer"),
             transient: true,
         }),
@@ -118,9 +118,9 @@ pub(crate) async fn version(connection: &mut PgConnection) -> Result<i32, String
 
 /// Checks that a server can use the database, and migrates its tables. The migrator holds an advisory
 /// lock, so that servers that start at once migrate one after another.
-async fn prepare(options: &PgConnectOptions) -> Result<(), Failure> {
+async fn prepare(options: &PgConnectOptions) -> Result<(), StartFailure> {
     let place = place(options);
-    let unfit = |message: String| Failure {
+    let unfit = |message: String| StartFailure {
         message: format!("cannot use the database {place}: {message}"),
         transient: false,
     };
@@ -130,7 +130,7 @@ async fn prepare(options: &PgConnectOptions) -> Result<(), Failure> {
             Some("42501") => "; the user must be allowed to create tables there",
             _ => "",
         };
-        Failure {
+        StartFailure {
             message: format!(
                 "cannot prepare the database {place}: {}{remedy}",
                 sentence(error)
@@ -143,7 +143,7 @@ async fn prepare(options: &PgConnectOptions) -> Result<(), Failure> {
     version(&mut connection).await.map_err(unfit)?;
     if let Err(message) = startup_check::of_postgres(&mut connection).await {
         let transient = is_read_only(&mut connection).await;
-        return Err(Failure {
+        return Err(StartFailure {
             transient,
             ..unfit(message)
         });
@@ -152,7 +152,7 @@ async fn prepare(options: &PgConnectOptions) -> Result<(), Failure> {
     migrated.map_err(|error| {
         let message = format!("cannot prepare the database {place}: {}", sentence(&*error));
         let transient = sqlx_cause(&*error).is_some_and(is_transient);
-        Failure { message, transient }
+        StartFailure { message, transient }
     })?;
     let settled = copy::settle_postgres(&mut connection).await;
     settled.map_err(|e| failed(&e))?;
@@ -182,7 +182,7 @@ fn sqlx_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a sq
 
 /// Checks that the settings of `SESSION` reach Postgres, and logs a warning if a pooler drops them. A
 /// pooler that refuses them is an error.
-async fn check_session(options: &PgConnectOptions) -> Result<(), Failure> {
+async fn check_session(options: &PgConnectOptions) -> Result<(), StartFailure> {
     const SQL: &str = "SELECT current_setting('statement_timeout') = $1 \
                        AND current_setting('default_transaction_isolation') = $2";
     let [(_, statement_limit), .., (_, isolation)] = SESSION;
@@ -192,7 +192,7 @@ async fn check_session(options: &PgConnectOptions) -> Result<(), Failure> {
         .bind(isolation)
         .fetch_one(&mut connection)
         .await;
-    let holds: bool = holds.map_err(|error| Failure {
+    let holds: bool = holds.map_err(|error| StartFailure {
         message: format!(
             "cannot use the database {}: {}",
             place(options),

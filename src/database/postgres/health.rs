@@ -1,6 +1,6 @@
 //! Decides from the errors of statements whether the pooled connections to Postgres may still be used.
 
-use crate::error::Session;
+use crate::error::SessionHealth;
 use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions, query_scalar};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,11 +24,11 @@ const SILENCE_LIMIT: Duration = Duration::from_millis(1600);
 pub(super) struct Trust {
     /// The options of the connection that checks whether the database takes writes.
     options: PgConnectOptions,
-    state: Mutex<State>,
+    state: Mutex<TrustState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct TrustState {
     /// Connections that were opened before this time are replaced. A database server that failed or is
     /// read-only may no longer be the primary, and older connections lead to it too. None if no
     /// connection was lost.
@@ -71,10 +71,10 @@ impl Trust {
 
     /// Updates the trust after the error of a statement.
     fn note(self: &Arc<Self>, error: &sqlx::Error) {
-        match Session::after(error) {
-            Session::Usable => {}
-            Session::Lost => self.lose(),
-            Session::ReadOnly => self.enter_read_only(),
+        match SessionHealth::after(error) {
+            SessionHealth::Usable => {}
+            SessionHealth::Lost => self.lose(),
+            SessionHealth::ReadOnly => self.enter_read_only(),
         }
     }
 
@@ -138,7 +138,7 @@ impl Trust {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TrustState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

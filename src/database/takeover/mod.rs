@@ -19,11 +19,11 @@ const FIRST_OWN_VERSION: i64 = 2;
 /// The tables that the original program created.
 const TABLES: [&str; 4] = ["customer", "chat", "customer_chat", "message"];
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Migrates the tables. The advisory lock of the migrator is held during the migration, so that servers
 /// that start at once migrate one after another. Earlier versions of this program take this lock too.
-pub(super) async fn migrate(db: &mut PgConnection, migrator: &Migrator) -> Result<(), Failure> {
+pub(super) async fn migrate(db: &mut PgConnection, migrator: &Migrator) -> Result<(), BoxError> {
     db.lock().await?;
     if is_ours(db).await? {
         migrator.run(&mut *db).await?;
@@ -67,7 +67,7 @@ async fn missing_of(db: &mut PgConnection) -> Result<Option<Vec<String>>, sqlx::
     Ok(Some(missing).filter(|missing| !missing.is_empty()))
 }
 
-async fn first_start(db: &mut PgConnection, migrator: &Migrator) -> Result<(), Failure> {
+async fn first_start(db: &mut PgConnection, migrator: &Migrator) -> Result<(), BoxError> {
     const LOCK: &str = "LOCK TABLE customer, chat, customer_chat, message IN ACCESS EXCLUSIVE MODE";
     const PREPARE: &str = include_str!("prepare.sql");
     // In the original program's tables, a message without text is a deleted message.
@@ -124,7 +124,7 @@ async fn shape(db: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     query_scalar(OTHER).bind(&TABLES[..]).fetch_all(db).await
 }
 
-fn refuse(found: Vec<String>) -> Result<(), Failure> {
+fn refuse(found: Vec<String>) -> Result<(), BoxError> {
     match found.is_empty() {
         true => Ok(()),
         false => Err(format!(
@@ -136,7 +136,7 @@ fn refuse(found: Vec<String>) -> Result<(), Failure> {
 }
 
 /// Replaces the error of a lock timeout with advice: another program uses the tables.
-fn in_use(failure: Failure) -> Failure {
+fn in_use(failure: BoxError) -> BoxError {
     let cause = failure.downcast_ref::<sqlx::Error>();
     let code = cause.and_then(|cause| cause.as_database_error()?.code());
     match code.is_some_and(|code| code == LOCKED) {
