@@ -53,8 +53,8 @@ pub(crate) fn act_as(caller: Caller, user: UserId) -> Result<(), Error> {
     caller.acting_as(Some(user)).map(drop)
 }
 
-/// Allows the author to edit a message. `actor` is null for a caller in open mode that names no user; such a
-/// caller is allowed. `author` is null if the author was deleted.
+/// Allows the author to edit a message. `actor` is `None` for a caller in open mode that names no user; such a
+/// caller is allowed. `author` is `None` if the author was deleted.
 pub(crate) fn edit_message(
     actor: Option<UserId>,
     author: Option<UserId>,
@@ -68,8 +68,8 @@ pub(crate) fn edit_message(
     }
 }
 
-/// Allows the author and the admins of the chat to delete a message. `actor` is null for a caller in open
-/// mode that names no user; such a caller is allowed. `author` is null if the author was deleted.
+/// Allows the author and the admins of the chat to delete a message. `actor` is `None` for a caller in open
+/// mode that names no user; such a caller is allowed. `author` is `None` if the author was deleted.
 pub(crate) fn delete_message(
     actor: Option<UserId>,
     author: Option<UserId>,

@@ -138,7 +138,7 @@ impl Tasks {
         let _ = self.failed.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// The first task that failed; null if all are well.
+    /// The first task that failed; `None` if all are well.
     #[must_use]
     pub fn failed(&self) -> Option<&'static str> {
         *self.failed.borrow()

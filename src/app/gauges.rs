@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 /// The parts of the server that the samples are read from.
 pub(super) struct GaugeSources {
     pub(super) hub: Hub,
-    /// The link to the other nodes; null on a single node.
+    /// The link to the other nodes; `None` on a single node.
     pub(super) link: Option<Link>,
     pub(super) pools: Pools,
     pub(super) writer: Writer,

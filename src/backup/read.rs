@@ -24,7 +24,7 @@ struct Reader<R> {
     number: u64,
     /// The SHA-256 of all bytes that were read.
     digest: Sha256,
-    /// The kind and the key of the previous row. None before the first row.
+    /// The kind and the key of the previous row. `None` before the first row.
     previous: Option<(Kind, (i64, i64))>,
 }
 

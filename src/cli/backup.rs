@@ -91,7 +91,7 @@ pub(super) async fn import(config: &Config, archive: &Archive) -> Result<(), Str
     Ok(())
 }
 
-/// Returns the file that was named, or None for standard input and output.
+/// Returns the file that was named, or `None` for standard input and output.
 fn named(archive: &Archive) -> Option<&Path> {
     archive
         .file

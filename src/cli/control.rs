@@ -49,7 +49,7 @@ enum Reply {
     Refused(String),
 }
 
-/// Returns the path of the control socket of a database, or None for Postgres, which several servers share.
+/// Returns the path of the control socket of a database, or `None` for Postgres, which several servers share.
 fn socket_path(target: &Target) -> Option<PathBuf> {
     let Target::Sqlite(path) = target else {
         return None;
@@ -81,7 +81,7 @@ pub(super) async fn ask(path: &Path, request: &CommandRequest) -> Result<String,
     }
 }
 
-/// Returns the path of the control socket of the server that has the database open. Returns None if no server
+/// Returns the path of the control socket of the server that has the database open. Returns `None` if no server
 /// has the database open, or if the database is on Postgres.
 pub(super) fn running(target: &Target) -> Option<PathBuf> {
     socket_path(target).filter(|_| target.is_in_use())
@@ -107,7 +107,7 @@ struct ControlContext {
 
 impl Control {
     /// Listens on the socket next to the database file, which this process has locked. `close` is called with
-    /// each session that a command ends. Returns None on Postgres, and if the socket cannot be created:
+    /// each session that a command ends. Returns `None` on Postgres, and if the socket cannot be created:
     /// commands then need a stopped server, and the log gives the reason.
     #[must_use]
     pub fn listen(

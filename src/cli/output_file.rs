@@ -139,7 +139,7 @@ fn is_one_file(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// Returns the folder of a file with links resolved, or None if the folder does not exist.
+/// Returns the folder of a file with links resolved, or `None` if the folder does not exist.
 fn folder(file: &Path) -> Option<PathBuf> {
     let above = file.parent().filter(|above| *above != Path::new(""));
     fs::canonicalize(above.unwrap_or(Path::new("."))).ok()

@@ -47,9 +47,9 @@ pub enum CommandRequest {
 pub struct CommandOutcome {
     /// Sentence about the result, for the user of the command.
     pub said: String,
-    /// User that was created or changed; None if the request concerns no user.
+    /// User that was created or changed; `None` if the request concerns no user.
     pub user: Option<UserId>,
-    /// Chat that was changed; None if the request concerns no chat.
+    /// Chat that was changed; `None` if the request concerns no chat.
     pub chat: Option<ChatId>,
     /// Sessions that ended, with their users. The server closes the sockets of these sessions.
     pub ended: Vec<(UserId, SessionId)>,

@@ -53,10 +53,10 @@ pub struct LinkTask {
     buffered: mpsc::Receiver<(Instant, ChatId)>,
     /// The subscriptions, each with the task that receives its messages.
     subscriptions: HashMap<Topic, AbortOnDropHandle<()>>,
-    /// The time of the last connect to NATS. Null before the first.
+    /// The time of the last connect to NATS. `None` before the first.
     connected: Option<Instant>,
     /// The end of the grace period in which a silent node is not considered dead, because this node could not
-    /// hear it. Null before the first.
+    /// hear it. `None` before the first.
     grace_until: Option<Instant>,
     /// Whether received messages were dropped since the last heartbeat, because they arrived too fast.
     slow_consumer: bool,
@@ -263,7 +263,7 @@ impl LinkTask {
     }
 
     /// Subscribes to a topic. Returns the task that forwards its messages to the hub; dropping the task ends
-    /// the subscription. Null if the client does not take the subscription.
+    /// the subscription. `None` if the client does not take the subscription.
     async fn listen(&self, hub: &Hub, topic: Topic) -> Option<AbortOnDropHandle<()>> {
         let subjects = &self.link.0.subjects;
         let subject = match topic {
@@ -352,9 +352,9 @@ pub struct LinkOptions {
     /// `nats://` or `tls://` URLs of one NATS cluster, separated by commas. A URL may contain a user and
     /// password, or a token.
     pub urls: String,
-    /// The path of a NATS credentials file. Null if NATS needs none.
+    /// The path of a NATS credentials file. `None` if NATS needs none.
     pub credentials: Option<PathBuf>,
-    /// The path of a file with certificates of trusted authorities. Null for the authorities of the system.
+    /// The path of a file with certificates of trusted authorities. `None` for the authorities of the system.
     pub authorities: Option<PathBuf>,
     /// The name that all nodes on one database share. It is part of every subject, so that deployments on one
     /// NATS cluster do not hear each other.

@@ -115,7 +115,7 @@ pub(super) fn control(origin: Origin, note: &ControlMessage) -> Bytes {
     bytes.freeze()
 }
 
-/// Decodes a message. Null if it is truncated or malformed, or has an unknown version or kind.
+/// Decodes a message. `None` if it is truncated or malformed, or has an unknown version or kind.
 pub(super) fn read(mut bytes: Bytes) -> Option<WireMessage> {
     if bytes.len() < HEADER_BYTES || bytes.get_u8() != VERSION {
         return None;
@@ -133,7 +133,7 @@ pub(super) fn read(mut bytes: Bytes) -> Option<WireMessage> {
     Some(WireMessage { node, age_ms, body })
 }
 
-/// Decodes a batch of changes; the frames share its bytes. Null if a frame is malformed or belongs to another
+/// Decodes a batch of changes; the frames share its bytes. `None` if a frame is malformed or belongs to another
 /// chat, or if the `seq`s are not consecutive. The checks are strict because the frames are sent to sockets
 /// unchanged.
 pub(super) fn frames(chat: ChatId, mut bytes: Bytes) -> Option<Batch> {

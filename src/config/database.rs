@@ -69,7 +69,7 @@ impl Settings {
         read.map_or(Vec::new(), |read| read.ignored)
     }
 
-    /// Returns DATABASE_URL, or None if it is unset or blank.
+    /// Returns DATABASE_URL, or `None` if it is unset or blank.
     fn url(&self) -> Option<&str> {
         let url = self.database_url.as_deref();
         url.filter(|url| !url.trim().is_empty())

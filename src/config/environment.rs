@@ -97,7 +97,7 @@ impl Environment {
         }
     }
 
-    /// Returns a variable, or None if it is unset.
+    /// Returns a variable, or `None` if it is unset.
     pub(super) fn get(&self, name: &str) -> Option<&Variable> {
         self.variables.get(name)
     }
@@ -198,7 +198,7 @@ fn variable(text: &str) -> &str {
     braced.or(plain).unwrap_or_default()
 }
 
-/// Returns the variable that the malformed line of `.env` sets; None if no line ends with `part`, or if the
+/// Returns the variable that the malformed line of `.env` sets; `None` if no line ends with `part`, or if the
 /// line does not begin with `NAME=` in capitals. Other text may be part of a secret with several lines.
 fn name_of<'a>(part: &str, text: &'a str) -> Option<&'a str> {
     let mut lines = text.lines().map(str::trim_end);

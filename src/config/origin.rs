@@ -36,7 +36,7 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-/// Returns the origin of a URL as browsers write it, or None if the text has no origin.
+/// Returns the origin of a URL as browsers write it, or `None` if the text has no origin.
 fn canonical(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
     match url.origin() {

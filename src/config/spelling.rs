@@ -7,7 +7,7 @@ const MAX_NAME_LENGTH: usize = 64;
 /// Minimum length, in bytes, of a setting that a longer name may stand for (`DB_PASS` for `DB_PASSWORD`).
 const MIN_PREFIX_LENGTH: usize = 7;
 
-/// Returns the setting that a variable name is probably a misspelling of. Returns None for the exact name
+/// Returns the setting that a variable name is probably a misspelling of. Returns `None` for the exact name
 /// of a setting and for names that resemble no setting.
 pub(super) fn meant<'a>(name: &str, settings: &[&'a str]) -> Option<&'a str> {
     if settings.contains(&name) || name.len() > MAX_NAME_LENGTH {

@@ -167,7 +167,7 @@ async fn begin_snapshot(target: &Target) -> Result<DatabaseTransaction, sqlx::Er
 /// Returns the flaws of an inspected database, one sentence per flaw, and changes nothing.
 ///
 /// The flaws of the original program's tables are the obstacles to a takeover. The flaws of current
-/// tables are rows that break an invariant. Tables in any other state have no flaws. None if the check
+/// tables are rows that break an invariant. Tables in any other state have no flaws. `None` if the check
 /// did not end within `CHECK_TIMEOUT`.
 ///
 /// # Errors

@@ -279,7 +279,7 @@ const SQLITE_ONLY: &[Invariant] = &[
 ];
 
 impl Invariant {
-    /// Returns the sentence about the broken rows. None if the query found no row.
+    /// Returns the sentence about the broken rows. `None` if the query found no row.
     fn sentence(self, (rows, example): (i64, i64)) -> Option<String> {
         let Self {
             wrong, example: of, ..

@@ -58,7 +58,7 @@ fn migrator(files: &[(&str, &'static str)]) -> Migrator {
     Migrator::with_migrations(migrations.collect())
 }
 
-/// Splits the name of a migration's file; null if the name has another form.
+/// Splits the name of a migration's file; `None` if the name has another form.
 fn version_and_description(path: &str) -> Option<(i64, String)> {
     let (_, file) = path.split_once('/')?;
     let (version, description) = file.strip_suffix(".sql")?.split_once('_')?;

@@ -187,7 +187,7 @@ impl Database {
     /// Returns an id that is equal on all servers of this database and different on other databases.
     ///
     /// The id is a hash of the Postgres cluster, the name and the number (oid) of the database, and the
-    /// time of its first migration. None for SQLite, which has a single server.
+    /// time of its first migration. `None` for SQLite, which has a single server.
     ///
     /// # Errors
     /// `unavailable` if the database does not answer.

@@ -14,7 +14,7 @@ pub(crate) struct Pools {
     pub(crate) general: Database,
     /// The pool of the writer, and of the reads that a send or a connect waits for.
     pub(crate) priority: Database,
-    /// The pool of the readiness check, which neither waits for other work nor delays it. None on SQLite,
+    /// The pool of the readiness check, which neither waits for other work nor delays it. `None` on SQLite,
     /// and with fewer than three connections in total.
     health: Option<Database>,
     /// The number of sockets that may replay missed messages at once: half of the general pool, rounded

@@ -117,7 +117,7 @@ pub struct Error {
     code: Code,
     message: String,
     cause: Option<Box<dyn Cause + Send + Sync>>,
-    /// The wait before a retry may succeed. None if it is unknown.
+    /// The wait before a retry may succeed. `None` if it is unknown.
     retry_after: Option<Duration>,
     /// True if the error claims that a resource does not exist because the caller may not see it.
     masked: bool,
@@ -196,7 +196,7 @@ impl Error {
 
     /// Creates the error for a request that has an effect and comes from a page of another site.
     ///
-    /// `own` is the origin that the server considers its own. None if it could not be determined.
+    /// `own` is the origin that the server considers its own. `None` if it could not be determined.
     #[must_use]
     pub fn cross_site(own: Option<impl fmt::Display>) -> Self {
         let own = own.map_or("none".to_owned(), |own| own.to_string());
@@ -319,13 +319,13 @@ impl Error {
         self.code
     }
 
-    /// Returns the wait before a retry may succeed. None if it is unknown.
+    /// Returns the wait before a retry may succeed. `None` if it is unknown.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// Returns the wait before a retry in milliseconds, rounded up, at least 1. None if it is unknown.
+    /// Returns the wait before a retry in milliseconds, rounded up, at least 1. `None` if it is unknown.
     #[must_use]
     pub fn retry_after_ms(&self) -> Option<u64> {
         let nanos = self.retry_after?.as_nanos();
@@ -430,7 +430,7 @@ const TRANSIENT: [u32; 13] = [3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 26];
 /// transaction, and a restart applies it.
 const NOT_COMMITTED: [u32; 3] = [5, 6, 19];
 
-/// Returns the primary code of an SQLite code, which may be an extended one. None if it is no number.
+/// Returns the primary code of an SQLite code, which may be an extended one. `None` if it is no number.
 fn sqlite_code(code: &str) -> Option<u32> {
     code.parse::<u32>().ok().map(|code| code & 0xff)
 }

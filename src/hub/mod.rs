@@ -63,9 +63,9 @@ struct HubInner {
     claims: UnverifiedClaims,
     /// Limits the immediate `leave` frames of a chat.
     leaves: Leaves,
-    /// Leaves that a chat is notified of later; null if no task publishes them.
+    /// Leaves that a chat is notified of later; `None` if no task publishes them.
     delayed_leaves: Option<mpsc::UnboundedSender<delayed_leaves::Leave>>,
-    /// Events for the other nodes; null on a single node.
+    /// Events for the other nodes; `None` on a single node.
     outbound: Option<OutboundQueue>,
     /// Notified when events of other nodes may have been lost.
     loss: watch::Sender<()>,
@@ -97,7 +97,7 @@ struct Present {
     sockets: usize,
     /// Reference-counted, so that a list of thousands of names is copied outside the lock.
     username: Arc<str>,
-    /// The time of the last `start-typing` frame of this user; null before the first.
+    /// The time of the last `start-typing` frame of this user; `None` before the first.
     typed: Option<Instant>,
     /// True while a delayed `leave` frame is scheduled.
     leaving: bool,
@@ -210,7 +210,7 @@ impl Hub {
         self.settle(chat, turn);
     }
 
-    /// The chat's broadcast channel; null if the chat has no subscription on this node.
+    /// The chat's broadcast channel; `None` if the chat has no subscription on this node.
     fn channel(&self, chat: ChatId) -> Option<Arc<Room>> {
         let rooms = self.rooms();
         let room = rooms.here.get(&chat)?;
@@ -266,7 +266,7 @@ impl Hub {
     }
 
     /// The head of the chat's room on this node: the last change that was broadcast or loaded; 0 if the head
-    /// is not known yet. Null if the chat is not occupied on this node.
+    /// is not known yet. `None` if the chat is not occupied on this node.
     #[must_use]
     pub fn head(&self, chat: ChatId) -> Option<Seq> {
         Some(self.channel(chat)?.head())

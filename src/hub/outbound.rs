@@ -96,7 +96,7 @@ pub(crate) struct SnapshotPart {
     pub(crate) version: u64,
     /// The number of the part, from 0.
     pub(crate) number: u32,
-    /// The shards that the whole snapshot covers, in the last part; null in earlier parts.
+    /// The shards that the whole snapshot covers, in the last part; `None` in earlier parts.
     pub(crate) about: Option<Vec<u16>>,
     /// The connected users with their chats.
     pub(crate) present: Vec<(ChatId, Online)>,

@@ -137,7 +137,7 @@ impl RemotePresence {
         (!known).then_some(PresenceChange { chat, who, joined })
     }
 
-    /// Records a leave on a node. Returns a presence change if the user is left on no other node; null if
+    /// Records a leave on a node. Returns a presence change if the user is left on no other node; `None` if
     /// the join was not known.
     pub(crate) fn left(
         &mut self,
@@ -287,7 +287,7 @@ pub(super) struct SnapshotAssembler {
 }
 
 impl SnapshotAssembler {
-    /// Adds a part. Returns the snapshot with its last part. Returns null if a part is missing, because the
+    /// Adds a part. Returns the snapshot with its last part. Returns `None` if a part is missing, because the
     /// users of the lost part would appear to leave.
     pub(super) fn add(&mut self, part: SnapshotPart) -> Option<PresenceSnapshot> {
         if part.number == 0 {
@@ -331,7 +331,7 @@ impl RecentChanges {
         self.latest.push_back((version, chat, user));
     }
 
-    /// The users that joined or left after `version`; null if the joins and leaves since then are no longer
+    /// The users that joined or left after `version`; `None` if the joins and leaves since then are no longer
     /// all remembered.
     pub(super) fn after(&self, version: u64) -> Option<HashSet<(ChatId, UserId)>> {
         let later = self.latest.iter().filter(|(at, ..)| *at > version);

@@ -71,14 +71,14 @@ pub(super) struct Room {
 struct RoomState {
     /// The number of durable events sent.
     count: u64,
-    /// The last change sent, or the head read from the database; null before the first of either.
+    /// The last change sent, or the head read from the database; `None` before the first of either.
     head: Option<Seq>,
     /// The last change known to be stored: committed by this node, or read from the database.
     stored: Seq,
     /// The head that the first subscriber read from the database. Changes up to this head were not
     /// broadcast. 0 before the first read, and if a broadcast event set the head before the first read.
     learned: Seq,
-    /// The last change sent, with the fingerprint of its frame; null if the frame is not known.
+    /// The last change sent, with the fingerprint of its frame; `None` if the frame is not known.
     last: Option<(Seq, u64)>,
     /// Batches that arrived too early.
     buffer: ReorderBuffer,
@@ -354,7 +354,7 @@ impl ReorderBuffer {
     }
 
     /// Removes and returns the first batch that continues `head`. Batches that end at or before `head` are
-    /// discarded. Null if the next batch leaves a gap, or the buffer is empty.
+    /// discarded. `None` if the next batch leaves a gap, or the buffer is empty.
     pub(super) fn ready(&mut self, head: Seq) -> Option<Batch> {
         while let Some(first) = self.0.first_entry() {
             let new = first

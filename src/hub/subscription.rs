@@ -37,8 +37,8 @@ impl Subscription {
     }
 
     /// Joins the chat as this user. If the socket is the user's first in the chat on any node, the `join`
-    /// frame is broadcast and null is returned. Otherwise the chat knows the user already, and the frame is
-    /// returned for this socket only. Null is also returned if the chat has no entry any more.
+    /// frame is broadcast and `None` is returned. Otherwise the chat knows the user already, and the frame is
+    /// returned for this socket only. `None` is also returned if the chat has no entry any more.
     #[must_use]
     pub fn join(&mut self, who: Online) -> Option<Frame> {
         let mut rooms = self.hub.rooms();
@@ -96,7 +96,7 @@ impl Subscription {
         }
     }
 
-    /// The user that joined; null before `join`.
+    /// The user that joined; `None` before `join`.
     #[must_use]
     pub fn who(&self) -> Option<&Online> {
         self.who.as_ref()
@@ -152,14 +152,14 @@ impl Drop for Subscription {
 }
 
 impl Hub {
-    /// Takes a permit for an immediate `leave` frame. Returns the time until the next permit; null if the
+    /// Takes a permit for an immediate `leave` frame. Returns the time until the next permit; `None` if the
     /// permit was taken.
     fn leave_delay(&self, chat: ChatId, user: UserId) -> Option<Duration> {
         self.0.leaves.try_take(&(chat, user)).err()
     }
 
     /// Sends the `leave` frame if the user has no socket in the chat and the rate limiter permits it.
-    /// Returns the time to wait if the limiter refuses; null if no further attempt is needed.
+    /// Returns the time to wait if the limiter refuses; `None` if no further attempt is needed.
     pub(super) fn publish_leave_if_gone(&self, chat: ChatId, user: UserId) -> Option<Duration> {
         let mut rooms = self.rooms();
         let present = rooms.here.get_mut(&chat)?.present.get_mut(&user)?;

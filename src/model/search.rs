@@ -11,7 +11,7 @@ const MAX_BYTES: usize = 16 * 1024;
 pub struct SearchText(String);
 
 impl SearchText {
-    /// Parses a search text. Returns None if the text is empty, longer than 16 KiB, contains U+0000, or
+    /// Parses a search text. Returns `None` if the text is empty, longer than 16 KiB, contains U+0000, or
     /// consists of accents only.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -80,7 +80,7 @@ impl SoughtName {
     }
 
     /// Returns how far a stored name is from this name: 0 if it equals the name as typed, 1 if it equals the
-    /// normal form C, 2 if it has an equal normal form C. Returns None for any other name, even if it looks
+    /// normal form C, 2 if it has an equal normal form C. Returns `None` for any other name, even if it looks
     /// alike: signing in is case-sensitive.
     #[must_use]
     pub fn distance(&self, stored: &str) -> Option<u8> {

@@ -168,7 +168,7 @@ async fn is_read_only(connection: &mut PgConnection) -> bool {
     read_only.unwrap_or(true)
 }
 
-/// Returns the first database error in a chain of causes. None if there is none.
+/// Returns the first database error in a chain of causes. `None` if there is none.
 fn sqlx_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a sqlx::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -236,7 +236,7 @@ fn is_of_pooler(message: &str) -> bool {
         || message.contains("options startup parameter")
 }
 
-/// Returns advice for an error of connecting. None if there is no specific advice.
+/// Returns advice for an error of connecting. `None` if there is no specific advice.
 fn remedy(error: &sqlx::Error, options: &PgConnectOptions) -> Option<String> {
     let error = match error {
         sqlx::Error::Tls(_) => return Some(TLS.to_owned()),

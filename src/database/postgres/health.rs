@@ -30,10 +30,10 @@ pub(super) struct Trust {
 #[derive(Debug, Default)]
 struct TrustState {
     /// Connections that were opened before this time are replaced. A database server that failed or is
-    /// read-only may no longer be the primary, and older connections lead to it too. None if no
+    /// read-only may no longer be the primary, and older connections lead to it too. `None` if no
     /// connection was lost.
     lost: Option<Instant>,
-    /// Connections that were last used before this time are pinged before use. None if none is in doubt.
+    /// Connections that were last used before this time are pinged before use. `None` if none is in doubt.
     doubted: Option<Instant>,
     /// True while the database is read-only. A task checks it until the database takes writes.
     read_only: bool,

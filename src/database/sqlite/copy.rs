@@ -53,7 +53,7 @@ pub(crate) async fn settle_postgres(db: &mut PgConnection) -> Result<(), sqlx::E
     tx.commit().await
 }
 
-/// Returns the identifier of the Postgres cluster. None if Postgres refuses the query.
+/// Returns the identifier of the Postgres cluster. `None` if Postgres refuses the query.
 pub(crate) async fn cluster<'e, E>(db: E) -> Result<Option<i64>, sqlx::Error>
 where
     E: sqlx::Executor<'e, Database = sqlx::Postgres>,
@@ -96,7 +96,7 @@ struct Note {
     /// The mark of the log, a counter that grows while changes are stored.
     mark: i64,
     /// The creation time of the note file, in nanoseconds since 1970. A copy of the note file has a later
-    /// creation time. None if the file system does not record it.
+    /// creation time. `None` if the file system does not record it.
     made: Option<u64>,
 }
 
@@ -177,8 +177,8 @@ const NOTE: &str = ".epoch";
 /// The length of the note in bytes, padded with spaces. Its three values always fit.
 const LENGTH: usize = 160;
 
-/// Returns the note and the creation time of its file. None if the note is missing or unreadable. The
-/// creation time is None if the file system does not record it.
+/// Returns the note and the creation time of its file. `None` if the note is missing or unreadable. The
+/// creation time is `None` if the file system does not record it.
 fn read_note(path: &Path) -> Option<(Note, Option<u64>)> {
     let name = beside(path, NOTE);
     let note = serde_json::from_str(&fs::read_to_string(&name).ok()?).ok()?;
@@ -194,7 +194,7 @@ fn forget_note(path: &Path) {
     }
 }
 
-/// Returns the creation time of a file in nanoseconds since 1970. None if it is not recorded.
+/// Returns the creation time of a file in nanoseconds since 1970. `None` if it is not recorded.
 fn made(file: &File) -> Option<u64> {
     let made = file.metadata().ok()?.created().ok()?;
     let made = made.duration_since(UNIX_EPOCH).ok()?.as_nanos();

@@ -13,7 +13,7 @@ use std::{
 #[derive(Clone)]
 pub(super) struct SameFile {
     path: Arc<Path>,
-    /// The device and inode numbers. None if the file did not exist.
+    /// The device and inode numbers. `None` if the file did not exist.
     recorded: Option<(u64, u64)>,
 }
 

@@ -59,7 +59,7 @@ pub(super) async fn is_original(db: &mut PgConnection) -> Result<bool, sqlx::Err
     Ok(some && !is_ours(db).await?)
 }
 
-/// Returns the names of the original program's tables that are missing. None if all exist.
+/// Returns the names of the original program's tables that are missing. `None` if all exist.
 async fn missing_of(db: &mut PgConnection) -> Result<Option<Vec<String>>, sqlx::Error> {
     const SQL: &str =
         "SELECT name FROM unnest($1::text[]) AS t (name) WHERE to_regclass(name) IS NULL";
