@@ -33,9 +33,9 @@ const END_LIMIT: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     metrics::mark_start();
     // Runs before any thread starts, because reading .env writes to the environment of the process.
-    let result = Config::read().and_then(|(config, to_do)| {
-        telemetry::start(&config.log, config.log_format, log_of(&to_do))?;
-        remark(&config, &to_do);
+    let result = Config::read().and_then(|(config, command)| {
+        telemetry::start(&config.log, config.log_format, log_target(&command))?;
+        log_remarks(&config, &command);
         #[cfg(feature = "planted-faults")]
         messaging_api::failpoints::announce();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -43,8 +43,8 @@ fn main() -> ExitCode {
             .build()
             .map_err(|e| format!("cannot start: {e}"))?;
         let result = runtime.block_on(async {
-            match to_do {
-                CliCommand::Serve => run(&config).await,
+            match command {
+                CliCommand::Serve => serve(&config).await,
                 other => cli::run(&other, &config).await,
             }
         });
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            complain(message);
+            print_error(message);
             ExitCode::FAILURE
         }
     };
@@ -64,16 +64,16 @@ fn main() -> ExitCode {
 
 /// Returns the stream for log lines. A server logs to standard output; another command logs to
 /// standard error, because its own output may be data.
-fn log_of(to_do: &CliCommand) -> LogTo {
-    match to_do {
+fn log_target(command: &CliCommand) -> LogTo {
+    match command {
         CliCommand::Serve => LogTo::Output,
         _ => LogTo::Errors,
     }
 }
 
 /// Logs settings that are valid but probably a mistake. The `check` command prints them itself.
-fn remark(config: &Config, to_do: &CliCommand) {
-    if *to_do != CliCommand::Check {
+fn log_remarks(config: &Config, command: &CliCommand) {
+    if *command != CliCommand::Check {
         for remark in &config.remarks {
             tracing::warn!("{remark}");
         }
@@ -83,17 +83,18 @@ fn remark(config: &Config, to_do: &CliCommand) {
 /// Prints the reason for the exit on standard error, because the log may be redirected or off.
 /// The wait is bounded, so an unread pipe cannot keep the process from ending.
 #[allow(clippy::print_stderr)]
-fn complain(message: String) {
-    let (said, hears) = mpsc::channel();
+fn print_error(message: String) {
+    let (printed, waiting) = mpsc::channel();
     thread::spawn(move || {
         eprintln!("messaging-api: {message}");
         // The receiver is gone if printing took longer than `END_LIMIT`.
-        let _ = said.send(());
+        let _ = printed.send(());
     });
-    let _ = hears.recv_timeout(END_LIMIT);
+    let _ = waiting.recv_timeout(END_LIMIT);
 }
 
-async fn run(config: &Config) -> Result<(), String> {
+/// Runs the server until a signal arrives.
+async fn serve(config: &Config) -> Result<(), String> {
     // Checks the settings first, so that a mistake in them is reported before any other error.
     config.check()?;
     let config = &fit_open_files(config)?;
@@ -105,7 +106,7 @@ async fn run(config: &Config) -> Result<(), String> {
         .map_err(|e| format!("cannot listen on {address}: {e}; choose another HOST or PORT"))?;
     let bound = listener.local_addr().map_err(|e| e.to_string())?;
     let app = App::start(config).await?;
-    let signal = signal()?;
+    let signal = shutdown_signal()?;
     tracing::info!("listening on http://{bound}");
     app.serve(listener, signal).await
 }
@@ -123,7 +124,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Returns a future that completes on SIGTERM, SIGINT or SIGHUP.
-fn signal() -> Result<impl Future<Output = ()>, String> {
+fn shutdown_signal() -> Result<impl Future<Output = ()>, String> {
     let listen = |kind| unix::signal(kind).map_err(|e| format!("cannot wait for signals: {e}"));
     let mut terminate = listen(unix::SignalKind::terminate())?;
     let mut interrupt = listen(unix::SignalKind::interrupt())?;

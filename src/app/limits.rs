@@ -1,4 +1,4 @@
-//! What callers are held to, from the settings.
+//! The rate limiters and limits of callers, connections and requests, built from the settings.
 
 use crate::{
     config::Config,
@@ -13,17 +13,18 @@ use std::{net::IpAddr, time::Duration};
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// How often callers are forgotten who have not come for a while. Until then one takes some 60
-/// bytes, and addresses are not had by the million.
+/// Time between two removals of idle callers from the rate limiters. An idle caller takes about 60
+/// bytes until then, and few attackers have millions of addresses.
 const SWEEP_PERIOD: Duration = Duration::from_secs(10);
 
-/// How often a chat is told at once that a user left it: so many times in a row, then once a second.
+/// Rate of immediate `leave` frames of a user in a chat: 5 in a row, then 1 a second. Further frames
+/// are delayed.
 const LEAVES: Rate = Rate {
     per_second: 1,
     burst_seconds: 5,
 };
 
-/// A limit that holds only where rates are limited.
+/// Returns the limit, or `None` if RATE_LIMIT is off.
 pub(super) fn only_with(config: &Config, limit: u32) -> Option<u32> {
     config.rate_limit().then_some(limit)
 }
@@ -36,16 +37,22 @@ fn rate(config: &Config, per_second: u32) -> Option<Rate> {
     })
 }
 
-/// How fast addresses and users may be.
+/// The rate limiters of client addresses and users. A clone shares them.
 #[derive(Clone)]
 pub(super) struct CallerLimiters {
+    /// Requests of a client address.
     pub(super) requests: KeyedRateLimiter<IpAddr>,
+    /// Requests of a client address that set or try a password.
     pub(super) passwords: KeyedRateLimiter<IpAddr>,
+    /// Changes of messages by a user.
     pub(super) messages: KeyedRateLimiter<UserId>,
+    /// `connect-chat` frames of a user.
     pub(super) connects: KeyedRateLimiter<UserId>,
+    /// Frames of a user that change no message: read positions, typing and malformed frames.
     pub(super) signals: KeyedRateLimiter<UserId>,
+    /// Immediate `leave` frames of a user in a chat.
     pub(super) leaves: Leaves,
-    /// Which of their refusals are logged.
+    /// Thins out the log lines about refusals.
     pub(super) refusals: RefusalLog,
 }
 
@@ -62,7 +69,7 @@ impl CallerLimiters {
         }
     }
 
-    /// Forgets, until `stop`, who has not come for a while.
+    /// Removes idle callers and logs the counts of refusals without a line, until `stop`.
     pub(super) async fn sweep(self, stop: CancellationToken) {
         let mut swept = Instant::now();
         let period = || stop.run_until_cancelled(time::sleep(REFUSAL_PERIOD));
@@ -81,7 +88,8 @@ impl CallerLimiters {
         self.sum_up(Duration::ZERO);
     }
 
-    /// Logs how many refusals had no line of their own, of the addresses that had one so long ago.
+    /// Logs the number of refusals without a line of their own, for each address with a latest line
+    /// at least `age` ago.
     fn sum_up(&self, age: Duration) {
         for (from, left_out) in self.refusals.sweep(age) {
             let code = Code::RateLimited.as_str();
@@ -90,7 +98,7 @@ impl CallerLimiters {
     }
 }
 
-/// What the listener is held to.
+/// Returns the limits of the listener.
 pub(super) fn connection_limits(config: &Config, state: &AppState) -> ConnectionLimits {
     ConnectionLimits {
         permits: state.permits.clone(),
@@ -103,7 +111,7 @@ pub(super) fn connection_limits(config: &Config, state: &AppState) -> Connection
     }
 }
 
-/// What requests and sockets are held to.
+/// Returns the limits of requests and sockets.
 pub(super) fn limits(config: &Config) -> Limits {
     Limits {
         head: config.limits.max_head_bytes as usize,

@@ -1,31 +1,33 @@
-//! How many connections the limit of open files allows.
+//! Fits the number of connections to the limit of open files of the process.
 
 use crate::{config::Config, server::TURNED_AWAY};
 use std::io;
 
-/// Files that are open besides connections and the database: standard streams, the listener, the
-/// runtime's own, the link's, what a command beside the server may need.
-const OTHERS: u64 = 64;
-/// Files of one connection to the database: SQLite has the file, its log and its index open.
-const OF_DATABASE_CONNECTION: u64 = 3;
-/// Fewest connections that are worth a start.
-const LEAST: u64 = 16;
+/// Files besides connections and the database: standard streams, the listener, the runtime, the
+/// link, and a reserve for commands that use the control socket.
+const OTHER_FILES: u64 = 64;
+/// Files of one connection to the database: the SQLite file, its write-ahead log and the index of
+/// the log.
+const FILES_PER_DATABASE_CONNECTION: u64 = 3;
+/// Fewest connections with which a server starts.
+const MIN_CONNECTIONS: u64 = 16;
 
-/// Raises the limit of open files as far as it goes, and lowers `MAX_CONNECTIONS` to what it allows: a
-/// connection beyond it would not be told that the server is full, it would wait for ever.
+/// Raises the limit of open files to its maximum, and lowers `MAX_CONNECTIONS` if the limit allows
+/// fewer. A connection beyond the limit of files cannot be accepted: its client would wait without
+/// an answer, instead of an error about a full server.
 ///
 /// # Errors
-/// A sentence where the limit leaves no room for connections.
+/// A sentence for the operator if the limit leaves too few connections.
 pub fn fit_open_files(config: &Config) -> Result<Config, String> {
     let mut config = config.clone();
-    let files = raise().map_err(|e| format!("cannot read the limit of open files: {e}"))?;
-    let others = others(&config);
-    let room = files.saturating_sub(others);
-    if room < LEAST {
+    let files = raise_limit().map_err(|e| format!("cannot read the limit of open files: {e}"))?;
+    let reserved = reserved_files(&config);
+    let room = files.saturating_sub(reserved);
+    if room < MIN_CONNECTIONS {
         return Err(format!(
             "the limit of open files is {files}, but the server needs at least {}: raise the limit \
              (ulimit -n, LimitNOFILE=)",
-            others + LEAST
+            reserved + MIN_CONNECTIONS
         ));
     }
     if room < u64::from(config.max_connections) {
@@ -41,13 +43,15 @@ pub fn fit_open_files(config: &Config) -> Result<Config, String> {
     Ok(config)
 }
 
-fn others(config: &Config) -> u64 {
-    let database = u64::from(config.database.db_connections) * OF_DATABASE_CONNECTION;
-    OTHERS + TURNED_AWAY as u64 + database
+/// Returns the number of files besides the connections of clients.
+fn reserved_files(config: &Config) -> u64 {
+    let database = u64::from(config.database.db_connections) * FILES_PER_DATABASE_CONNECTION;
+    OTHER_FILES + TURNED_AWAY as u64 + database
 }
 
-/// The limit after it was raised: the usual soft one of 1,024 is far below what the server can hold.
-fn raise() -> io::Result<u64> {
+/// Raises the soft limit to the hard limit, and returns it. The usual soft limit of 1,024 is far
+/// below the number of connections that the server can hold.
+fn raise_limit() -> io::Result<u64> {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(files) => Ok(files),
         Err(error) => {

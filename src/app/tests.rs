@@ -1,4 +1,4 @@
-//! A server stops when a task ends that it cannot do without.
+//! Tests that the server stops if one of its background tasks ends.
 
 use super::App;
 use crate::config::Config;
@@ -6,7 +6,7 @@ use clap::Parser;
 use std::{future::pending, path::Path};
 use tokio::net::TcpListener;
 
-/// A server on a file in this folder.
+/// Returns the settings of a server on a database file in this folder.
 fn config(folder: &Path) -> Config {
     let url = format!(
         "--database-url=sqlite://{}",
@@ -15,14 +15,14 @@ fn config(folder: &Path) -> Config {
     Config::parse_from(["messaging-api", "--port=0", &url])
 }
 
-/// The tasks that a server starts.
+/// Returns the names of the tasks that a server starts.
 async fn names() -> Result<Vec<&'static str>, String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let app = App::start(&config(folder.path())).await?;
     Ok(app.tasks.names())
 }
 
-/// The sentence with which a server ends where one of its tasks was ended from outside.
+/// Aborts a task of a running server, and returns the result of the server.
 async fn end_of(task: &str) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let config = config(folder.path());
