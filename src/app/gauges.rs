@@ -30,20 +30,20 @@ pub(super) struct GaugeSources {
 impl GaugeSources {
     /// Returns all samples. Each is a length or an atomic; two are read under the hub's short locks.
     pub(super) fn read(&self) -> Vec<Sample> {
-        let mut readings = self.of_callers().to_vec();
-        readings.push(counter(
+        let mut samples = self.connection_samples().to_vec();
+        samples.push(counter(
             "log_lines_dropped",
             "Log lines dropped, because the log was not read in time",
             telemetry::dropped_lines(),
         ));
-        readings.extend(self.of_store());
-        readings.extend(self.of_rows());
-        readings.extend(self.of_link());
-        readings
+        samples.extend(self.store_samples());
+        samples.extend(self.row_samples());
+        samples.extend(self.link_samples());
+        samples
     }
 
-    fn of_callers(&self) -> [Sample; 5] {
-        let census = self.hub.hub_stats();
+    fn connection_samples(&self) -> [Sample; 5] {
+        let stats = self.hub.hub_stats();
         let free = self.permits.available_permits();
         let open = self.most_connections.saturating_sub(free);
         [
@@ -61,17 +61,17 @@ impl GaugeSources {
             gauge(
                 "chats_in_memory",
                 "Chats with at least one connected socket",
-                census.chats,
+                stats.chats,
             ),
             gauge(
                 "users_online",
                 "Users with at least one connected socket",
-                census.users,
+                stats.users,
             ),
         ]
     }
 
-    fn of_store(&self) -> [Sample; 5] {
+    fn store_samples(&self) -> [Sample; 5] {
         let (waiting, room) = self.writer.queue();
         let pool = self.pools.connections();
         let idle = "Idle connections to the database";
@@ -90,7 +90,7 @@ impl GaugeSources {
     }
 
     /// Returns the samples about stored rows. Empty until the database has answered once.
-    fn of_rows(&self) -> Vec<Sample> {
+    fn row_samples(&self) -> Vec<Sample> {
         let Some(totals) = self.totals.latest() else {
             return Vec::new();
         };
@@ -108,7 +108,7 @@ impl GaugeSources {
         ]
     }
 
-    fn of_link(&self) -> [Sample; 8] {
+    fn link_samples(&self) -> [Sample; 8] {
         let link = self.link.as_ref();
         let linked = usize::from(link.is_some());
         let up = usize::from(link.is_some_and(|link| link.state() == LinkState::Up));

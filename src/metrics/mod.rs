@@ -233,11 +233,11 @@ fn class(status: u16) -> &'static str {
 pub struct Exposition(Arc<Registry>);
 
 impl Exposition {
-    /// Registers all metrics, and the samples that `readings` returns on each scrape.
+    /// Registers all metrics, and the samples that `samples` returns on each scrape.
     #[must_use]
     pub fn new(
         metrics: &Metrics,
-        readings: impl Fn() -> Vec<Sample> + Send + Sync + 'static,
+        samples: impl Fn() -> Vec<Sample> + Send + Sync + 'static,
     ) -> Self {
         let mut all = Registry::default();
         let registry = all.sub_registry_with_prefix(PREFIX);
@@ -254,7 +254,7 @@ impl Exposition {
                     clocks";
         registry.register("link_lag_seconds", help, metrics.link_lag.clone());
         register_routes(registry, &metrics.routes);
-        registry.register_collector(Box::new(Samples::new(readings)));
+        registry.register_collector(Box::new(Samples::new(samples)));
         all.register_collector(Box::new(Samples::new(process::read)));
         Self(Arc::new(all))
     }

@@ -105,7 +105,7 @@ impl Connection {
 
 /// Refuses the requests of a refused connection. A full server still serves health checks: it has
 /// not failed, and a supervisor must not restart it.
-pub(crate) async fn turn_away(request: AnyRequest, next: Next) -> Response {
+pub(crate) async fn refuse_over_limit(request: AnyRequest, next: Next) -> Response {
     let connection = request.extensions().get::<Connection>();
     let Some(refused) = connection.and_then(|connection| connection.refused) else {
         return next.run(request).await;

@@ -22,7 +22,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Headers that proxies add to a request, besides all headers that begin with `X-Forwarded-`.
-const OF_PROXIES: [HeaderName; 3] = [
+const PROXY_HEADERS: [HeaderName; 3] = [
     header::FORWARDED,
     header::VIA,
     HeaderName::from_static("x-real-ip"),
@@ -68,7 +68,7 @@ pub(crate) async fn guard_host(
                        localhost, 127.0.0.1 and [::1] only";
         return Error::new(Code::CrossSite, message).into_response();
     }
-    match headers.keys().find(|name| is_of_a_proxy(name)) {
+    match headers.keys().find(|name| is_proxy_header(name)) {
         Some(name) if state.unproxied => {
             let message = format!(
                 "This request came through a proxy (it has the header {name}), and without AUTH \
@@ -81,8 +81,8 @@ pub(crate) async fn guard_host(
     }
 }
 
-fn is_of_a_proxy(name: &HeaderName) -> bool {
-    name.as_str().starts_with("x-forwarded-") || OF_PROXIES.contains(name)
+fn is_proxy_header(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-forwarded-") || PROXY_HEADERS.contains(name)
 }
 
 /// Returns the layer that lets pages of the allowed origins read the answers.

@@ -15,11 +15,11 @@ use axum::{
 use std::net::IpAddr;
 
 /// Bytes around the name and value of a header: a colon, a space and the end of the line.
-const AROUND_HEADER: usize = 4;
+const HEADER_OVERHEAD: usize = 4;
 
 /// Refuses a head over its limits, and an HTTP/1.1 head without exactly one `Host`. The connection
 /// ends with the answer, because a client that sends such heads is not worth waiting for.
-pub(crate) async fn bound_head(
+pub(crate) async fn limit_head(
     State(state): State<AppState>,
     request: Request,
     next: Next,
@@ -36,7 +36,7 @@ pub(crate) async fn bound_head(
     let headers = request.headers();
     let of_headers: usize = headers
         .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + AROUND_HEADER)
+        .map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD)
         .sum();
     let hosts = headers.get_all(header::HOST).iter().count();
     let error = if url + of_headers > limits.head {
@@ -64,7 +64,7 @@ fn close(status: StatusCode, error: Error) -> Response {
 
 /// Applies the request rate limit of the client's address. Health checks are exempt, so that
 /// monitoring always works.
-pub(crate) async fn hold_to_pace(
+pub(crate) async fn limit_requests(
     State(state): State<AppState>,
     request: Request,
     next: Next,
@@ -77,7 +77,7 @@ pub(crate) async fn hold_to_pace(
 
 /// Applies the password rate limit of the client's address. Passwords are hashed a few at a time,
 /// and one address must not take all hash permits.
-pub(crate) async fn hold_passwords(
+pub(crate) async fn limit_passwords(
     State(state): State<AppState>,
     request: Request,
     next: Next,
@@ -92,13 +92,13 @@ pub(crate) async fn hold_passwords(
 }
 
 async fn within_rate(
-    paces: &KeyedRateLimiter<IpAddr>,
+    limiter: &KeyedRateLimiter<IpAddr>,
     what: &str,
     request: Request,
     next: Next,
 ) -> Response {
     let ClientAddress(address) = ClientAddress::of(request.extensions());
-    match paces.take(&rate_limit_key(address), what) {
+    match limiter.take(&rate_limit_key(address), what) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }

@@ -22,7 +22,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub(crate) use client_ip::ClientAddress;
 pub(crate) use connection::too_many_connections;
 pub use connection::{Connection, ConnectionPermits, Input, Refused};
-pub(crate) use limits::hold_passwords;
+pub(crate) use limits::limit_passwords;
 pub(crate) use request_log::log_rate_limited;
 
 /// The header with the epoch of the log that the seqs of a page belong to.
@@ -38,19 +38,19 @@ pub(crate) fn apply(routes: Router<AppState>, state: AppState) -> Router {
         // Pages of other sites change nothing.
         .layer(from_fn_with_state(state.clone(), csrf::guard_changes))
         // Each client address keeps its request rate.
-        .layer(from_fn_with_state(state.clone(), limits::hold_to_pace))
+        .layer(from_fn_with_state(state.clone(), limits::limit_requests))
         // Pages of allowed origins may read the answers.
         .layer(csrf::cors(&state.origins))
         // In open mode on loopback, a request for another host name is an attack (DNS rebinding).
         .layer(from_fn_with_state(state.clone(), csrf::guard_host))
         // A head over its limits is answered if it is at most twice as large as allowed.
-        .layer(from_fn_with_state(state.clone(), limits::bound_head))
+        .layer(from_fn_with_state(state.clone(), limits::limit_head))
         // A panic costs one request, not the connection.
         .layer(CatchPanicLayer::custom(after_panic))
         // A connection over a limit receives an error.
-        .layer(from_fn(connection::turn_away))
+        .layer(from_fn(connection::refuse_over_limit))
         // Every answer carries security headers for browsers.
-        .layer(map_response(secure))
+        .layer(map_response(add_security_headers))
         // Every answer has a request id and a log line, and is counted.
         .layer(from_fn_with_state(state.clone(), request_log::observe))
         // Outermost: every request carries its client address.
@@ -71,7 +71,7 @@ fn after_panic(_panic: Box<dyn Any + Send + 'static>) -> Response {
 
 /// Headers of every answer: browsers guess no content type, show the answer in no frame, send no
 /// referrer, and let no other site embed the answer.
-const ALWAYS: [(HeaderName, HeaderValue); 4] = [
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
     (
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
@@ -89,7 +89,7 @@ const ALWAYS: [(HeaderName, HeaderValue); 4] = [
 
 /// Headers of every answer for which the handler sets no others. An answer of the API is not a
 /// page, so it loads and runs nothing. It contains private data, so caches must not store it.
-const UNLESS_SAID: [(HeaderName, HeaderValue); 2] = [
+const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 2] = [
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
@@ -98,12 +98,12 @@ const UNLESS_SAID: [(HeaderName, HeaderValue); 2] = [
 ];
 
 /// Sets the security headers of an answer.
-pub(super) async fn secure(mut response: Response) -> Response {
+pub(super) async fn add_security_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    for (name, value) in ALWAYS {
+    for (name, value) in SECURITY_HEADERS {
         headers.insert(name, value);
     }
-    for (name, value) in UNLESS_SAID {
+    for (name, value) in DEFAULT_HEADERS {
         headers.entry(name).or_insert(value);
     }
     response

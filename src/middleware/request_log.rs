@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id accepted from a client, in bytes, because the id goes into the log.
-const LONGEST_ID: usize = 128;
+const MAX_ID_BYTES: usize = 128;
 
 /// The id of a request, for code that logs under it after the request is answered.
 #[derive(Clone)]
@@ -102,7 +102,7 @@ fn request_id(request: &Request) -> HeaderValue {
     let given = request.headers().get(REQUEST_ID);
     let good = given.filter(|id| {
         let plain = id.as_bytes().iter().all(u8::is_ascii_graphic);
-        plain && (1..=LONGEST_ID).contains(&id.len())
+        plain && (1..=MAX_ID_BYTES).contains(&id.len())
     });
     good.cloned().unwrap_or_else(|| {
         let id = Uuid::new_v4().simple().to_string();

@@ -4,7 +4,7 @@ use super::extract::{Body, Id};
 use crate::{
     auth::{Caller, SignedIn},
     error::{Code, Error},
-    middleware::hold_passwords,
+    middleware::limit_passwords,
     model::{Password, Session, SessionId, SoughtName, Timestamp, User, Username},
     service::{Client, Login, Proofs, of_new_password},
     state::AppState,
@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(super) fn router(state: &AppState) -> Router<AppState> {
-    let paced = middleware::from_fn_with_state(state.clone(), hold_passwords);
+    let limited = middleware::from_fn_with_state(state.clone(), limit_passwords);
     Router::new()
-        .route("/login", post(login).layer(paced))
+        .route("/login", post(login).layer(limited))
         .route("/logout", post(logout))
         .route("/me", get(me))
         .route("/session", get(list).delete(end_others))

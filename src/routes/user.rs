@@ -8,7 +8,7 @@ use super::{
 use crate::{
     auth::Caller,
     error::Error,
-    middleware::hold_passwords,
+    middleware::limit_passwords,
     model::{ChatId, Password, User, UserId, Username},
     service::UserChange,
     state::AppState,
@@ -25,12 +25,12 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 pub(super) fn router(state: &AppState) -> Router<AppState> {
-    let paced = || middleware::from_fn_with_state(state.clone(), hold_passwords);
+    let limited = || middleware::from_fn_with_state(state.clone(), limit_passwords);
     Router::new()
-        .route("/user", get(list).merge(post(create).layer(paced())))
+        .route("/user", get(list).merge(post(create).layer(limited())))
         .route(
             "/user/{id}",
-            get(find).delete(remove).merge(put(update).layer(paced())),
+            get(find).delete(remove).merge(put(update).layer(limited())),
         )
         .route("/user/username/{username}", get(find_by_name))
         .route("/user/chat/{chat_id}", get(of_chat))
