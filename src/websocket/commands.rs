@@ -19,16 +19,24 @@ use tokio::time;
 /// Time limit of a database query for a command. After it the client receives `unavailable`.
 const STORE_LIMIT: Duration = Duration::from_secs(5);
 
+/// A submitted read position that is not answered yet.
+pub(super) struct AwaitedReceipt {
+    id: Option<RequestId>,
+    chat: ChatId,
+    pending: PendingReceipt,
+}
+
 impl SocketSession {
     /// Carries out a text frame, or answers the frame with an error.
     pub(super) async fn handle(&mut self, text: &str) -> Result<(), CloseCode> {
         let Request { id, command } = Request::parse(text);
-        let done = match self.in_pace(command) {
+        // `Ok` for a queued change or read position: its answer comes later, as an event of the loop.
+        let done = match self.check_rate(command) {
             Ok(ClientCommand::Send(send)) => self.send(id.clone(), send),
             Ok(ClientCommand::Update(update)) => self.update(id.clone(), update),
             Ok(ClientCommand::Leave(chat)) => return self.leave(id, chat).await,
-            Ok(ClientCommand::Typing(typing)) => match self.type_in(&typing) {
-                Ok(()) => return self.typed(id, typing.chat).await,
+            Ok(ClientCommand::Typing(typing)) => match self.start_typing(&typing) {
+                Ok(()) => return self.ack_typing(id, typing.chat).await,
                 Err(error) => Err(error),
             },
             Ok(ClientCommand::Read(mark)) => self.mark_read(id.clone(), &mark),
@@ -55,8 +63,8 @@ impl SocketSession {
     /// Applies the user's rate limit to frames that no other limiter covers. `connect-chat` and
     /// changes of messages have limiters of their own. A `leave-chat` of a connected chat is
     /// already limited by its `connect-chat`.
-    fn in_pace(&self, command: Result<ClientCommand, Error>) -> Result<ClientCommand, Error> {
-        let paced = match &command {
+    fn check_rate(&self, command: Result<ClientCommand, Error>) -> Result<ClientCommand, Error> {
+        let limited = match &command {
             Ok(ClientCommand::Send(_) | ClientCommand::Update(_) | ClientCommand::Delete(_)) => {
                 false
             }
@@ -64,7 +72,7 @@ impl SocketSession {
             Ok(ClientCommand::Leave(chat)) => !self.feed.is_in(*chat),
             Ok(ClientCommand::Typing(_) | ClientCommand::Read(_)) | Err(_) => true,
         };
-        if paced {
+        if limited {
             let signals = &self.state.signals;
             signals.take(&self.user, "frames of this user other than messages")?;
         }
@@ -81,6 +89,7 @@ impl SocketSession {
         self.socket.buffer(Frame::error(id, error)).await
     }
 
+    /// Connects the socket to a further chat, or again to a connected one.
     async fn connect(
         &mut self,
         id: Option<RequestId>,
@@ -96,7 +105,7 @@ impl SocketSession {
     }
 
     fn send(&mut self, id: Option<RequestId>, send: SendMessage) -> Result<(), Error> {
-        self.must_be_in(send.chat)?;
+        self.require_joined(send.chat)?;
         let post = SendRequest {
             author: send.user,
             chat: send.chat,
@@ -120,7 +129,7 @@ impl SocketSession {
             user,
             content,
         } = update;
-        self.must_be_in(chat)?;
+        self.require_joined(chat)?;
         let which = message.map_or(MessageRef::LatestOf(self.user), MessageRef::Message);
         let caller = Caller::User(self.user);
         let pending = self
@@ -151,7 +160,7 @@ impl SocketSession {
         Ok(found
             .unwrap_or_else(|_| Err(Error::unavailable()))
             .and_then(|chat| {
-                self.must_be_in(chat)?;
+                self.require_joined(chat)?;
                 let caller = Caller::User(self.user);
                 let pending = self.state.messages.delete(caller, None, chat, message)?;
                 self.pending.push_back(AwaitedChange {
@@ -178,10 +187,51 @@ impl SocketSession {
         }
     }
 
-    pub(super) fn must_be_in(&self, chat: ChatId) -> Result<(), Error> {
+    fn require_joined(&self, chat: ChatId) -> Result<(), Error> {
         match self.feed.is_in(chat) {
             true => Ok(()),
             false => Err(Error::not_connected(chat)),
+        }
+    }
+
+    fn start_typing(&self, typing: &StartTyping) -> Result<(), Error> {
+        self.require_joined(typing.chat)?;
+        Caller::User(self.user).acting_as(typing.user)?;
+        self.feed.type_in(typing.chat);
+        Ok(())
+    }
+
+    async fn ack_typing(&mut self, id: Option<RequestId>, chat: ChatId) -> Result<(), CloseCode> {
+        match id {
+            Some(id) => self.socket.buffer(Frame::typed(&id, chat)).await,
+            None => Ok(()),
+        }
+    }
+
+    fn mark_read(&mut self, id: Option<RequestId>, mark: &MarkRead) -> Result<(), Error> {
+        let MarkRead { chat, message, .. } = *mark;
+        self.require_joined(chat)?;
+        Caller::User(self.user).acting_as(mark.user)?;
+        let pending = self.state.reads.mark(self.user, chat, message)?;
+        self.receipts
+            .push_back(AwaitedReceipt { id, chat, pending });
+        Ok(())
+    }
+
+    /// Answers the oldest pending read position.
+    pub(super) async fn answer_receipt(
+        &mut self,
+        position: Result<MessageId, Error>,
+    ) -> Result<(), CloseCode> {
+        let Some(AwaitedReceipt { id, chat, .. }) = self.receipts.pop_front() else {
+            return Ok(());
+        };
+        match (position, id) {
+            (Ok(position), Some(id)) => {
+                self.socket.buffer(Frame::marked(&id, chat, position)).await
+            }
+            (Ok(_), None) => Ok(()),
+            (Err(error), id) => self.refuse(id.as_ref(), &error).await,
         }
     }
 }
@@ -199,69 +249,12 @@ fn ack_deleted(id: &RequestId, answer: Outcome) -> Result<Frame, Error> {
     Ok(Frame::deleted(id, &answer.into_message()?))
 }
 
-/// A submitted read position that is not answered yet.
-pub(super) struct AwaitedReceipt {
-    id: Option<RequestId>,
-    chat: ChatId,
-    marking: PendingReceipt,
-}
-
-impl SocketSession {
-    pub(super) fn type_in(&self, typing: &StartTyping) -> Result<(), Error> {
-        self.must_be_in(typing.chat)?;
-        Caller::User(self.user).acting_as(typing.user)?;
-        self.feed.type_in(typing.chat);
-        Ok(())
-    }
-
-    pub(super) async fn typed(
-        &mut self,
-        id: Option<RequestId>,
-        chat: ChatId,
-    ) -> Result<(), CloseCode> {
-        match id {
-            Some(id) => self.socket.buffer(Frame::typed(&id, chat)).await,
-            None => Ok(()),
-        }
-    }
-
-    pub(super) fn mark_read(
-        &mut self,
-        id: Option<RequestId>,
-        mark: &MarkRead,
-    ) -> Result<(), Error> {
-        let MarkRead { chat, message, .. } = *mark;
-        self.must_be_in(chat)?;
-        Caller::User(self.user).acting_as(mark.user)?;
-        let marking = self.state.reads.mark(self.user, chat, message)?;
-        self.marks.push_back(AwaitedReceipt { id, chat, marking });
-        Ok(())
-    }
-
-    /// Answers the oldest pending read position.
-    pub(super) async fn answer_mark(
-        &mut self,
-        position: Result<MessageId, Error>,
-    ) -> Result<(), CloseCode> {
-        let Some(AwaitedReceipt { id, chat, .. }) = self.marks.pop_front() else {
-            return Ok(());
-        };
-        match (position, id) {
-            (Ok(position), Some(id)) => {
-                self.socket.buffer(Frame::marked(&id, chat, position)).await
-            }
-            (Ok(_), None) => Ok(()),
-            (Err(error), id) => self.refuse(id.as_ref(), &error).await,
-        }
-    }
-}
-
 /// Waits for the result of the oldest pending read position. Returns `None` if none is pending.
-pub(super) async fn next_mark(
-    marks: &mut VecDeque<AwaitedReceipt>,
+pub(super) async fn next_receipt(
+    receipts: &mut VecDeque<AwaitedReceipt>,
 ) -> Option<Result<MessageId, Error>> {
-    match marks.front_mut() {
-        Some(first) => Some(first.marking.answer().await),
+    match receipts.front_mut() {
+        Some(first) => Some(first.pending.answer().await),
         None => None,
     }
 }

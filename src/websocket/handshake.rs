@@ -22,14 +22,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The outcome of a successful handshake.
-struct Identified {
-    feed: Feed,
-    permit: Permit<UserId>,
-    caller: Caller,
-    admitted: AcceptedConnect,
-}
-
 /// Retry-after for a user who already has as many sockets as allowed. The time is a guess, because
 /// the server cannot know when one closes.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -48,9 +40,12 @@ pub(super) struct Handshake {
     wrong_tokens: u32,
 }
 
-fn not_connected() -> Error {
-    let message = "This socket is not connected to a chat: send connect-chat first";
-    Error::new(Code::NotConnected, message)
+/// The outcome of a successful handshake.
+struct Identified {
+    feed: Feed,
+    permit: Permit<UserId>,
+    caller: Caller,
+    admitted: AcceptedConnect,
 }
 
 impl Handshake {
@@ -202,4 +197,10 @@ impl Handshake {
             admitted,
         })
     }
+}
+
+/// Returns the error for a frame before the first `connect-chat`.
+fn not_connected() -> Error {
+    let message = "This socket is not connected to a chat: send connect-chat first";
+    Error::new(Code::NotConnected, message)
 }

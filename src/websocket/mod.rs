@@ -51,7 +51,7 @@ async fn upgrade(
         let message = "This route accepts WebSocket (version 13) only: send Upgrade: websocket";
         Error::new(Code::UpgradeRequired, message)
     })?;
-    let place = place_behind_proxy(&state, &connection, client)?;
+    let permit = permit_behind_proxy(&state, &connection, client)?;
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
@@ -68,7 +68,7 @@ async fn upgrade(
             // memory of its upgrade and handshake.
             state.sessions.spawn(async move {
                 session.run(admitted).await;
-                drop((connection, place));
+                drop((connection, permit));
             });
         }
         drop(counted);
@@ -78,7 +78,7 @@ async fn upgrade(
 /// Takes a connection permit for the client's address if the connection belongs to a trusted proxy.
 /// Such a connection was not counted when it was accepted, because it may carry many clients.
 /// Returns `None` for a direct connection.
-fn place_behind_proxy(
+fn permit_behind_proxy(
     state: &AppState,
     connection: &Connection,
     ClientAddress(client): ClientAddress,
@@ -86,6 +86,6 @@ fn place_behind_proxy(
     if !state.proxies.contain(connection.peer.ip()) {
         return Ok(None);
     }
-    let place = state.connections.take(rate_limit_key(client));
-    place.map(Some).ok_or_else(too_many_connections)
+    let permit = state.connections.take(rate_limit_key(client));
+    permit.map(Some).ok_or_else(too_many_connections)
 }

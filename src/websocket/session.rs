@@ -2,7 +2,7 @@
 //! answers and timers.
 
 use super::{
-    commands::{AwaitedReceipt, next_mark},
+    commands::{AwaitedReceipt, next_receipt},
     socket::{Incoming, Socket},
 };
 use crate::{
@@ -48,13 +48,13 @@ pub(super) struct SocketSession {
     pub(super) pending: VecDeque<AwaitedChange>,
     /// Submitted read positions that are not answered yet, in order. They are kept apart from
     /// `pending`, so that changes do not wait for them.
-    pub(super) marks: VecDeque<AwaitedReceipt>,
+    pub(super) receipts: VecDeque<AwaitedReceipt>,
     /// True if the client checks heartbeats: it has sent an `id` or `since` with a `connect-chat`.
     pub(super) heartbeat: bool,
     /// The permit that counts this socket among the user's sockets.
-    _place: Permit<UserId>,
+    _permit: Permit<UserId>,
     /// Pings sent since the last pong.
-    pub(super) unanswered: u32,
+    pub(super) unanswered_pings: u32,
 }
 
 /// A submitted change, and the function that builds its ack.
@@ -91,53 +91,13 @@ enum SessionEvent {
     Stopping,
 }
 
-/// Connects a user to a chat and opens the feed of the chat. Sends nothing yet.
-pub(super) async fn admit(
-    feed: &mut Feed,
-    state: &AppState,
-    caller: Caller,
-    id: Option<RequestId>,
-    connect: Connect,
-) -> Result<AcceptedConnect, Error> {
-    let Connect {
-        chat,
-        username,
-        since,
-        ..
-    } = connect;
-    let user = feed.user();
-    state
-        .connects
-        .take(&user, "connect-chat frames of this user")?;
-    if !feed.is_in(chat) && feed.chats() >= state.limits.chats_per_socket {
-        let most = state.limits.chats_per_socket;
-        return Err(Error::forbidden(format!(
-            "A socket connects to at most {most} chats"
-        )));
-    }
-    let opened = feed.open(caller, chat, since.as_ref()).await?;
-    let claimed = username.filter(|_| !caller.members_only());
-    let username = claimed.map_or_else(|| opened.username.clone(), |name| name.to_string());
-    let who = Online {
-        customer_id: user,
-        username,
-    };
-    Ok(AcceptedConnect {
-        id,
-        chat,
-        who,
-        opened,
-        resumes: since.is_some(),
-    })
-}
-
 impl SocketSession {
     pub(super) fn new(
         socket: Socket,
         feed: Feed,
         caller: Caller,
         state: AppState,
-        place: Permit<UserId>,
+        permit: Permit<UserId>,
     ) -> Self {
         let (user, ended, input) = (feed.user(), feed.ended(), socket.input());
         Self {
@@ -149,10 +109,10 @@ impl SocketSession {
             ended,
             input,
             pending: VecDeque::new(),
-            marks: VecDeque::new(),
+            receipts: VecDeque::new(),
             heartbeat: false,
-            _place: place,
-            unanswered: 0,
+            _permit: permit,
+            unanswered_pings: 0,
         }
     }
 
@@ -166,7 +126,7 @@ impl SocketSession {
         let close = select! {
             biased;
             () = ended.cancelled() => CloseCode::SessionEnded,
-            closed = self.live(first) => {
+            closed = self.run_until_close(first) => {
                 let Err(close) = closed;
                 match ended.is_cancelled() {
                     true => CloseCode::SessionEnded,
@@ -182,7 +142,11 @@ impl SocketSession {
         Box::pin(socket.close(close, Some(user))).await;
     }
 
-    async fn live(&mut self, first: Box<AcceptedConnect>) -> Result<Infallible, CloseCode> {
+    /// Handles events until a reason to close the socket, which is the error.
+    async fn run_until_close(
+        &mut self,
+        first: Box<AcceptedConnect>,
+    ) -> Result<Infallible, CloseCode> {
         Box::pin(self.finish_connect(*first)).await?;
         let period = self.state.limits.ping;
         let mut ticks = time::interval_at(Instant::now() + period, period);
@@ -216,10 +180,10 @@ impl SocketSession {
                     let id = Request::parse(&text).id;
                     self.refuse(id.as_ref(), &too_many_frames(wait)).await?;
                 }
-                SessionEvent::Client(Incoming::Pong) => self.unanswered = 0,
+                SessionEvent::Client(Incoming::Pong) => self.unanswered_pings = 0,
                 SessionEvent::Client(Incoming::Other) => {}
                 SessionEvent::ChangeAnswer(answer) => self.answer(answer).await?,
-                SessionEvent::ReceiptAnswer(position) => self.answer_mark(position).await?,
+                SessionEvent::ReceiptAnswer(position) => self.answer_receipt(position).await?,
                 SessionEvent::Tick => Box::pin(self.tick()).await?,
                 SessionEvent::InputEnded => return Box::pin(self.finish(CloseCode::Normal)).await,
                 SessionEvent::Stopping => return Box::pin(self.finish(CloseCode::Restart)).await,
@@ -229,12 +193,12 @@ impl SocketSession {
 
     /// Waits for the next event. Cancel-safe: a dropped call loses no event.
     async fn event(&mut self, ticks: &mut Interval) -> Result<SessionEvent, CloseCode> {
-        let reading = self.pending.len() < IN_FLIGHT && self.marks.len() < IN_FLIGHT;
+        let reading = self.pending.len() < IN_FLIGHT && self.receipts.len() < IN_FLIGHT;
         Ok(select! {
             Some(arrival) = self.feed.arrival() => SessionEvent::Hub(arrival),
             incoming = self.socket.receive(), if reading => SessionEvent::Client(incoming?),
             Some(answer) = next_answer(&mut self.pending) => SessionEvent::ChangeAnswer(answer),
-            Some(position) = next_mark(&mut self.marks) => SessionEvent::ReceiptAnswer(position),
+            Some(position) = next_receipt(&mut self.receipts) => SessionEvent::ReceiptAnswer(position),
             _ = ticks.tick() => SessionEvent::Tick,
             () = self.input.ended() => SessionEvent::InputEnded,
             () = self.state.stopping.cancelled() => SessionEvent::Stopping,
@@ -335,10 +299,10 @@ impl SocketSession {
     /// Sends a ping, and a heartbeat with the heads of the socket's chats. Closes the socket if two
     /// pings are unanswered.
     async fn tick(&mut self) -> Result<(), CloseCode> {
-        if self.unanswered >= 2 {
+        if self.unanswered_pings >= 2 {
             return Err(CloseCode::NoPong(2 * self.state.limits.ping));
         }
-        self.unanswered += 1;
+        self.unanswered_pings += 1;
         if self.heartbeat {
             // Heads are read before the events that have already arrived are sent. So a head in the
             // heartbeat that is above the last seq the client has received means a lost change, not
@@ -359,8 +323,8 @@ impl SocketSession {
         while let Some(answer) = next_answer(&mut self.pending).await {
             self.answer(answer).await?;
         }
-        while let Some(position) = next_mark(&mut self.marks).await {
-            self.answer_mark(position).await?;
+        while let Some(position) = next_receipt(&mut self.receipts).await {
+            self.answer_receipt(position).await?;
         }
         while let Some(Some(arrival)) = self.feed.arrival().now_or_never() {
             self.deliver(arrival).await?;
@@ -368,6 +332,46 @@ impl SocketSession {
         self.socket.flush().await?;
         Err(close)
     }
+}
+
+/// Connects a user to a chat and opens the feed of the chat. Sends nothing yet.
+pub(super) async fn admit(
+    feed: &mut Feed,
+    state: &AppState,
+    caller: Caller,
+    id: Option<RequestId>,
+    connect: Connect,
+) -> Result<AcceptedConnect, Error> {
+    let Connect {
+        chat,
+        username,
+        since,
+        ..
+    } = connect;
+    let user = feed.user();
+    state
+        .connects
+        .take(&user, "connect-chat frames of this user")?;
+    if !feed.is_in(chat) && feed.chats() >= state.limits.chats_per_socket {
+        let most = state.limits.chats_per_socket;
+        return Err(Error::forbidden(format!(
+            "A socket connects to at most {most} chats"
+        )));
+    }
+    let opened = feed.open(caller, chat, since.as_ref()).await?;
+    let claimed = username.filter(|_| !caller.members_only());
+    let username = claimed.map_or_else(|| opened.username.clone(), |name| name.to_string());
+    let who = Online {
+        customer_id: user,
+        username,
+    };
+    Ok(AcceptedConnect {
+        id,
+        chat,
+        who,
+        opened,
+        resumes: since.is_some(),
+    })
 }
 
 /// Returns the error for a socket that sends faster than its rate.

@@ -3,8 +3,7 @@
 
 use crate::{
     error::{Code, Error},
-    middleware::Input,
-    middleware::log_rate_limited,
+    middleware::{Input, log_rate_limited},
     model::UserId,
     protocol::{CloseCode, Frame},
     rate_limit::{Rate, RateLimiter, RefusalLog, rate_limit_key},
@@ -131,7 +130,7 @@ impl Socket {
                 None => self.read().await?,
             };
             let is_text = matches!(incoming, Incoming::Text(_));
-            match (self.throttle.judge(is_text), incoming) {
+            match (self.throttle.check(is_text), incoming) {
                 (Verdict::Refuse(wait), Incoming::Text(text)) => {
                     return Ok(Incoming::TooFast(text, wait));
                 }
@@ -163,7 +162,7 @@ impl Socket {
             Some(Ok(Message::Ping(_))) => Ok(Incoming::Other),
             Some(Ok(Message::Binary(_))) => Err(CloseCode::Binary),
             Some(Ok(Message::Close(_))) | None => Err(CloseCode::Normal),
-            Some(Err(error)) => Err(reason(error)),
+            Some(Err(error)) => Err(close_code(error)),
         }
     }
 
@@ -209,7 +208,7 @@ impl Socket {
             code,
             reason: reason.into_owned().into(),
         };
-        let goodbye = async {
+        let closing = async {
             if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
                 select! {
                     () = async { while let Some(Ok(_)) = self.socket.recv().await {} } => {}
@@ -218,7 +217,7 @@ impl Socket {
                 }
             }
         };
-        let _ = time::timeout(CLOSE_LIMIT, goodbye).await;
+        let _ = time::timeout(CLOSE_LIMIT, closing).await;
         tracing::info!(
             id = self.id,
             from = %self.from,
@@ -249,7 +248,7 @@ where
 }
 
 /// Returns the close code for a failed read.
-fn reason(error: axum::Error) -> CloseCode {
+fn close_code(error: axum::Error) -> CloseCode {
     match error.into_inner().downcast::<WsError>().map(|error| *error) {
         Ok(WsError::Capacity(CapacityError::MessageTooLong { .. })) => CloseCode::TooLarge,
         Ok(WsError::Utf8(_)) => CloseCode::NotText,
@@ -265,7 +264,7 @@ const MAX_REFUSALS: u32 = 100;
 
 /// The rate limiter of one socket.
 pub(super) struct Throttle {
-    pace: RateLimiter,
+    limiter: RateLimiter,
     refusals: u32,
 }
 
@@ -282,7 +281,7 @@ pub(super) enum Verdict {
 impl Throttle {
     pub(super) fn new(rate: Option<Rate>) -> Self {
         Self {
-            pace: RateLimiter::new(rate),
+            limiter: RateLimiter::new(rate),
             refusals: 0,
         }
     }
@@ -296,8 +295,8 @@ impl Throttle {
 
     /// Decides about a message. `answerable` is true if the message can be answered with an error;
     /// a ping cannot.
-    pub(super) fn judge(&mut self, answerable: bool) -> Verdict {
-        match self.pace.take() {
+    pub(super) fn check(&mut self, answerable: bool) -> Verdict {
+        match self.limiter.take() {
             Ok(()) => Verdict::Pass,
             Err(wait) if answerable && self.refusals < MAX_REFUSALS => {
                 self.refusals += 1;
@@ -321,7 +320,7 @@ mod tests {
         let mut count = |answerable| {
             let (mut passed, mut refused) = (0, 0);
             loop {
-                match throttle.judge(answerable) {
+                match throttle.check(answerable) {
                     Verdict::Pass => passed += 1,
                     Verdict::Refuse(_) => refused += 1,
                     Verdict::Wait(wait) => {
