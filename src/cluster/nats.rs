@@ -145,7 +145,7 @@ impl LinkTask {
         if mem::take(&mut self.slow_consumer) {
             self.catch_up(hub).await;
         } else if self.link.is_up() {
-            hub.beat();
+            hub.send_heartbeat();
         }
         self.unsubscribe_idle(hub);
         self.subscribe_missing(hub).await;
@@ -206,7 +206,7 @@ impl LinkTask {
     /// Makes up for messages that may have been lost: signals the loss, so that the reconciler reads changes
     /// from the database, and requests presence snapshots from the other nodes.
     async fn catch_up(&self, hub: &Hub) {
-        hub.beat();
+        hub.send_heartbeat();
         let shards = self.subscriptions.keys().filter_map(|topic| match topic {
             Topic::Shard(shard) => Some(*shard),
             Topic::All | Topic::Own => None,
@@ -293,7 +293,7 @@ async fn receive(mut subscriber: Subscriber, link: Link, hub: Hub) {
                 if hub.is_occupied(chat)
                     && let Some(batch) = wire::frames(chat, bytes)
                 {
-                    hub.heard(chat, batch);
+                    hub.deliver_remote(chat, batch);
                 }
             }
             WireBody::Ephemeral(chat, frame) => {

@@ -66,7 +66,7 @@ impl UnverifiedClaims {
 
     /// Forgets the recent commits and any contradiction, after the log was replaced. Begins the next
     /// generation.
-    pub(super) fn begin_again(&self) {
+    pub(super) fn reset(&self) {
         self.generation.fetch_add(1, Relaxed);
         lock(&self.recent).clear();
         self.contradicted.store(false, Relaxed);
@@ -146,8 +146,8 @@ impl Hub {
 
     /// Acts on the outcome of delivering a batch: counts a gap, claims a chat with missing changes, or
     /// signals a contradiction.
-    pub(super) fn settle(&self, chat: ChatId, turn: BatchOutcome) {
-        match turn {
+    pub(super) fn settle(&self, chat: ChatId, outcome: BatchOutcome) {
+        match outcome {
             BatchOutcome::Delivered | BatchOutcome::Buffered => {}
             BatchOutcome::DeliveredWithGap => self.count_healed(),
             BatchOutcome::Missing => self.claim_chat(chat),

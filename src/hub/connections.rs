@@ -47,11 +47,11 @@ impl ConnectionRegistry {
         }
     }
 
-    pub(super) fn users(&self) -> usize {
+    pub(super) fn user_count(&self) -> usize {
         self.lock().users.len()
     }
 
-    pub(super) fn everyone(&self) -> Vec<UserId> {
+    pub(super) fn users(&self) -> Vec<UserId> {
         self.lock().users.keys().copied().collect()
     }
 

@@ -75,7 +75,7 @@ struct HubInner {
 
 #[derive(Default)]
 struct Rooms {
-    here: HashMap<ChatId, RoomEntry>,
+    local: HashMap<ChatId, RoomEntry>,
     /// Occupied chats and presence digests of this node by shard, for the other nodes.
     shards: Shards,
     remote: RemotePresence,
@@ -98,9 +98,9 @@ struct Present {
     /// Reference-counted, so that a list of thousands of names is copied outside the lock.
     username: Arc<str>,
     /// The time of the last `start-typing` frame of this user; `None` before the first.
-    typed: Option<Instant>,
+    last_typing: Option<Instant>,
     /// True while a delayed `leave` frame is scheduled.
-    leaving: bool,
+    leave_scheduled: bool,
 }
 
 impl Present {
@@ -145,10 +145,10 @@ impl Hub {
     #[must_use]
     pub fn subscribe(&self, chat: ChatId) -> (Subscription, broadcast::Receiver<Sequenced>) {
         let mut rooms = self.rooms();
-        let Rooms { here, shards, .. } = &mut *rooms;
-        let room = here.entry(chat).or_insert_with(|| {
+        let Rooms { local, shards, .. } = &mut *rooms;
+        let room = local.entry(chat).or_insert_with(|| {
             if shards.open(chat) {
-                self.want();
+                self.request_subscriptions();
             }
             RoomEntry {
                 channel: Arc::default(),
@@ -185,7 +185,7 @@ impl Hub {
         match (event, &self.0.outbound) {
             (Event::Ephemeral(frame), _) => channel.pass(frame),
             (Event::Changes(batch), Some(outbound)) => {
-                self.deliver_in_order(outbound, (chat, &channel), batch, Source::Here);
+                self.deliver_in_order(outbound, (chat, &channel), batch, Source::Local);
             }
             // Without other nodes, batches are posted in order of commit and need no reorder buffer. Other
             // durable events have no order among nodes.
@@ -203,17 +203,17 @@ impl Hub {
         source: Source,
     ) {
         let until = time::Instant::now() + REORDER_TIMEOUT;
-        let turn = channel.deliver_in_order(batch, source, until);
-        if turn == BatchOutcome::Buffered && !outbound.track(chat, until) {
+        let outcome = channel.deliver_in_order(batch, source, until);
+        if outcome == BatchOutcome::Buffered && !outbound.track(chat, until) {
             return self.release_due(chat, until);
         }
-        self.settle(chat, turn);
+        self.settle(chat, outcome);
     }
 
     /// The chat's broadcast channel; `None` if the chat has no subscription on this node.
     fn channel(&self, chat: ChatId) -> Option<Arc<Room>> {
         let rooms = self.rooms();
-        let room = rooms.here.get(&chat)?;
+        let room = rooms.local.get(&chat)?;
         Some(Arc::clone(&room.channel))
     }
 
@@ -236,7 +236,7 @@ impl Hub {
     /// repeated. The lock blocks every chat, so the caller sorts and copies outside of it.
     fn announced(&self, chat: ChatId) -> Vec<(UserId, Arc<str>)> {
         let rooms = self.rooms();
-        let here = rooms.here.get(&chat).into_iter();
+        let here = rooms.local.get(&chat).into_iter();
         let here = here.flat_map(|room| &room.present);
         let here = here.map(|(&user, present)| (user, Arc::clone(&present.username)));
         here.chain(rooms.remote.online(chat)).collect()
@@ -245,14 +245,14 @@ impl Hub {
     /// The chats with a subscription or a delayed leave on this node.
     #[must_use]
     pub fn occupied(&self) -> Vec<ChatId> {
-        self.rooms().here.keys().copied().collect()
+        self.rooms().local.keys().copied().collect()
     }
 
     /// Each joined user on this node, with the chat.
     #[must_use]
     pub fn members_online(&self) -> Vec<(UserId, ChatId)> {
         let rooms = self.rooms();
-        let everyone = rooms.here.iter().flat_map(|(&chat, room)| {
+        let everyone = rooms.local.iter().flat_map(|(&chat, room)| {
             let users = room.present.keys();
             users.map(move |&user| (user, chat))
         });
@@ -262,7 +262,7 @@ impl Hub {
     /// The users with a socket on this node.
     #[must_use]
     pub fn users(&self) -> Vec<UserId> {
-        self.0.sockets.everyone()
+        self.0.sockets.users()
     }
 
     /// The head of the chat's room on this node: the last change that was broadcast or loaded; 0 if the head
@@ -279,7 +279,7 @@ impl Hub {
         let mut stored = self.0.claims.recent(chats);
         let rooms = self.rooms();
         for chat in chats {
-            if let Some(room) = rooms.here.get(chat) {
+            if let Some(room) = rooms.local.get(chat) {
                 let known = stored.entry(*chat).or_insert(Seq(0));
                 *known = room.channel.stored().max(*known);
             }
@@ -290,16 +290,16 @@ impl Hub {
     /// Sends `Event::Reset` to every room of this node, because the database went back to an older state or
     /// was replaced. Each socket must be closed and begin again.
     pub fn reset(&self) {
-        self.0.claims.begin_again();
+        self.0.claims.reset();
         let rooms = self.rooms();
-        for room in rooms.here.values() {
+        for room in rooms.local.values() {
             room.channel.reset();
         }
     }
 
     /// Checks that the chat has a subscription or a delayed leave on this node.
     pub(crate) fn is_occupied(&self, chat: ChatId) -> bool {
-        self.rooms().here.contains_key(&chat)
+        self.rooms().local.contains_key(&chat)
     }
 
     /// Checks that an event of the chat may reach a subscriber on this node or on other nodes. Always true
@@ -367,7 +367,7 @@ impl Hub {
     fn rename_here(&self, user: UserId, from: &str, to: &str) {
         let to: Arc<str> = to.into();
         let mut rooms = self.rooms();
-        for room in rooms.here.values_mut() {
+        for room in rooms.local.values_mut() {
             if let Some(present) = room.present.get_mut(&user)
                 && &*present.username == from
             {
@@ -381,8 +381,8 @@ impl Hub {
     #[must_use]
     pub fn hub_stats(&self) -> HubStats {
         HubStats {
-            chats: self.rooms().here.len(),
-            users: self.0.sockets.users(),
+            chats: self.rooms().local.len(),
+            users: self.0.sockets.user_count(),
         }
     }
 

@@ -61,7 +61,7 @@ impl Hub {
     }
 
     /// Asks the link to subscribe to a newly occupied shard.
-    pub(super) fn want(&self) {
+    pub(super) fn request_subscriptions(&self) {
         if let Some(outbound) = &self.0.outbound {
             outbound.request_subscriptions();
         }
@@ -107,9 +107,9 @@ impl Hub {
     }
 
     /// Delivers a batch that another node committed, in the order of seqs.
-    pub(crate) fn heard(&self, chat: ChatId, batch: Batch) {
+    pub(crate) fn deliver_remote(&self, chat: ChatId, batch: Batch) {
         if let (Some(channel), Some(outbound)) = (self.channel(chat), &self.0.outbound) {
-            self.deliver_in_order(outbound, (chat, &channel), batch, Source::There);
+            self.deliver_in_order(outbound, (chat, &channel), batch, Source::Remote);
         }
     }
 
@@ -125,23 +125,25 @@ impl Hub {
             ControlMessage::UserEnded { user } => self.claim_user(user),
             ControlMessage::SessionEnded { session } => self.claim_session(session),
             ControlMessage::Renamed { user, from, to } => self.rename_here(user, &from, &to),
-            ControlMessage::Joined { chat, who, version } => self.change(|rooms| {
-                rooms.remote.counted(node, version, chat, who.customer_id);
+            ControlMessage::Joined { chat, who, version } => self.update_remote(|rooms| {
+                rooms
+                    .remote
+                    .record_version(node, version, chat, who.customer_id);
                 Vec::from_iter(rooms.remote.joined(node, chat, who))
             }),
             ControlMessage::Left {
                 chat,
                 user,
                 version,
-            } => self.change(|rooms| {
-                rooms.remote.counted(node, version, chat, user);
+            } => self.update_remote(|rooms| {
+                rooms.remote.record_version(node, version, chat, user);
                 Vec::from_iter(rooms.remote.left(node, chat, user))
             }),
             ControlMessage::Snapshot(part) => {
-                self.change(|rooms| rooms.remote.answered(node, part))
+                self.update_remote(|rooms| rooms.remote.apply_snapshot(node, part))
             }
-            ControlMessage::Leaving => self.change(|rooms| rooms.remote.remove_node(node)),
-            ControlMessage::SnapshotRequest { shards } => self.answer(node, shards),
+            ControlMessage::Leaving => self.update_remote(|rooms| rooms.remote.remove_node(node)),
+            ControlMessage::SnapshotRequest { shards } => self.send_snapshot(node, shards),
             // Heartbeats are handled by the link, which knows this node's own id.
             ControlMessage::Heartbeat { .. } => {}
         }
@@ -151,7 +153,7 @@ impl Hub {
     /// differs from the presence known of the node. Returns the time since the node was first heard.
     pub(crate) fn on_heartbeat(&self, node: NodeId, digests: &[(u16, u64)]) -> Duration {
         let mut rooms = self.rooms();
-        let known_for = rooms.remote.heard(node);
+        let known_for = rooms.remote.record_heartbeat(node);
         let occupied = rooms.shards.occupied();
         let shards = rooms.remote.mismatched_shards(node, &occupied, digests);
         drop(rooms);
@@ -165,7 +167,7 @@ impl Hub {
     }
 
     /// Sends a heartbeat to the other nodes, with the nodes heard and the presence digest of each shard.
-    pub(crate) fn beat(&self) {
+    pub(crate) fn send_heartbeat(&self) {
         // Queued under the lock, so that the digests match the joins and leaves queued before and after
         // them.
         let rooms = self.rooms();
@@ -176,7 +178,7 @@ impl Hub {
 
     /// Removes the presence of nodes that were not heard for `NODE_TIMEOUT`, with `leave` frames.
     pub(crate) fn evict_dead_nodes(&self) {
-        self.change(|rooms| {
+        self.update_remote(|rooms| {
             let stale = rooms.remote.stale();
             let leaves = stale.into_iter().map(|node| rooms.remote.remove_node(node));
             leaves.flatten().collect()
@@ -194,12 +196,12 @@ impl Hub {
     /// Sends another node a presence snapshot of the requested shards, in parts. The chats are read a few
     /// at a time, so the lock is never held for long. Joins and leaves during the snapshot get a version
     /// above the snapshot's version and are sent as events of their own.
-    fn answer(&self, node: NodeId, about: Vec<u16>) {
+    fn send_snapshot(&self, node: NodeId, about: Vec<u16>) {
         let shards: HashSet<u16> = about.iter().copied().collect();
         let (version, chats) = {
             let mut rooms = self.rooms();
             rooms.version += 1;
-            let chats = rooms.here.keys().copied();
+            let chats = rooms.local.keys().copied();
             let chats = chats.filter(|chat| shards.contains(&shard_of(*chat)));
             (rooms.version, chats.collect::<Vec<ChatId>>())
         };
@@ -217,7 +219,7 @@ impl Hub {
             }
         };
         for chats in chats.chunks(CHATS_PER_LOCK) {
-            self.gather(chats, &mut present);
+            self.collect_present(chats, &mut present);
             while present.len() > USERS_PER_PART {
                 push_part(present.split_off(present.len() - USERS_PER_PART), None);
             }
@@ -226,11 +228,11 @@ impl Hub {
     }
 
     /// Adds the joined users of the chats to `present`.
-    fn gather(&self, chats: &[ChatId], present: &mut Vec<(ChatId, Online)>) {
+    fn collect_present(&self, chats: &[ChatId], present: &mut Vec<(ChatId, Online)>) {
         let rooms = self.rooms();
         let rooms = chats
             .iter()
-            .filter_map(|chat| Some((*chat, rooms.here.get(chat)?)));
+            .filter_map(|chat| Some((*chat, rooms.local.get(chat)?)));
         present.extend(rooms.flat_map(|(chat, room)| {
             room.present.iter().map(move |(&customer_id, who)| {
                 let username = who.username.clone();
@@ -245,10 +247,10 @@ impl Hub {
 
     /// Applies a change of remote presence, and sends the resulting `join` and `leave` frames to this
     /// node's subscribers.
-    fn change(&self, change: impl FnOnce(&mut Rooms) -> Vec<PresenceChange>) {
+    fn update_remote(&self, change: impl FnOnce(&mut Rooms) -> Vec<PresenceChange>) {
         let mut rooms = self.rooms();
         for PresenceChange { chat, who, joined } in change(&mut rooms) {
-            let Some(room) = rooms.here.get(&chat) else {
+            let Some(room) = rooms.local.get(&chat) else {
                 continue;
             };
             // The user is also connected to this node, so the presence of the user has not changed.

@@ -113,7 +113,7 @@ impl RemotePresence {
     }
 
     /// Records that a node is alive. Returns the time since the node was first heard.
-    pub(crate) fn heard(&mut self, node: NodeId) -> Duration {
+    pub(crate) fn record_heartbeat(&mut self, node: NodeId) -> Duration {
         let node = self.node(node);
         node.heard = Instant::now();
         node.since.elapsed()
@@ -168,14 +168,20 @@ impl RemotePresence {
     }
 
     /// Records a join or leave under the node's version, for the comparison with snapshots.
-    pub(crate) fn counted(&mut self, node: NodeId, version: u64, chat: ChatId, user: UserId) {
+    pub(crate) fn record_version(
+        &mut self,
+        node: NodeId,
+        version: u64,
+        chat: ChatId,
+        user: UserId,
+    ) {
         self.node(node).recent.note(version, chat, user);
     }
 
     /// Adds a part of a node's presence snapshot. The last part replaces the node's presence in the
     /// snapshot's shards, except for users who joined or left after the snapshot was begun. Returns the
     /// resulting presence changes.
-    pub(crate) fn answered(&mut self, id: NodeId, part: SnapshotPart) -> Vec<PresenceChange> {
+    pub(crate) fn apply_snapshot(&mut self, id: NodeId, part: SnapshotPart) -> Vec<PresenceChange> {
         let node = self.node(id);
         let Some(answer) = node.assembler.add(part) else {
             return Vec::new();
@@ -206,12 +212,12 @@ impl RemotePresence {
         &mut self,
         node: NodeId,
         of: &[u16],
-        said: &[(u16, u64)],
+        reported: &[(u16, u64)],
     ) -> Vec<u16> {
-        let said: HashMap<u16, u64> = said.iter().copied().collect();
+        let reported: HashMap<u16, u64> = reported.iter().copied().collect();
         let known = &self.node(node).digests;
         of.iter()
-            .filter(|shard| known.get(shard) != said.get(shard))
+            .filter(|shard| known.get(shard) != reported.get(shard))
             .copied()
             .collect()
     }
@@ -383,16 +389,20 @@ mod tests {
             about,
             present: vec![(CHAT, user(n))],
         };
-        assert_eq!(summary(presence.answered(ONE, part(0, None, 2))), []);
+        assert_eq!(summary(presence.apply_snapshot(ONE, part(0, None, 2))), []);
         let last = part(1, Some(vec![shard_of(CHAT)]), 3);
-        let mut changes = summary(presence.answered(ONE, last));
+        let mut changes = summary(presence.apply_snapshot(ONE, last));
         changes.sort_unstable();
         assert_eq!(changes, [(1, false), (3, true)]);
         // The digest sent by the node now equals the known presence.
         let digest = presence_hash(CHAT, UserId(2)) ^ presence_hash(CHAT, UserId(3));
         let shards = [shard_of(CHAT)];
-        let said = [(shards[0], digest)];
-        assert!(presence.mismatched_shards(ONE, &shards, &said).is_empty());
+        let reported = [(shards[0], digest)];
+        assert!(
+            presence
+                .mismatched_shards(ONE, &shards, &reported)
+                .is_empty()
+        );
         assert_eq!(presence.mismatched_shards(ONE, &shards, &[]), shards);
     }
 
@@ -403,9 +413,9 @@ mod tests {
         presence.joined(ONE, CHAT, user(2));
         // One user left and one joined while the snapshot was built: the snapshot shows the opposite of
         // both.
-        presence.counted(ONE, 6, CHAT, UserId(1));
+        presence.record_version(ONE, 6, CHAT, UserId(1));
         presence.left(ONE, CHAT, UserId(1));
-        presence.counted(ONE, 7, CHAT, UserId(3));
+        presence.record_version(ONE, 7, CHAT, UserId(3));
         presence.joined(ONE, CHAT, user(3));
         let answer = SnapshotPart {
             version: 5,
@@ -413,7 +423,7 @@ mod tests {
             about: Some(vec![shard_of(CHAT)]),
             present: vec![(CHAT, user(1))],
         };
-        assert_eq!(summary(presence.answered(ONE, answer)), [(2, false)]);
+        assert_eq!(summary(presence.apply_snapshot(ONE, answer)), [(2, false)]);
         assert!(presence.has(CHAT, UserId(3)) && !presence.has(CHAT, UserId(1)));
     }
 }

@@ -44,9 +44,9 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// Committed by this node, thus confirmed by the database.
-    Here,
+    Local,
     /// Received over the cluster link, thus unconfirmed.
-    There,
+    Remote,
 }
 
 /// An event with the number of durable events up to it.
@@ -176,7 +176,7 @@ impl Room {
             return BatchOutcome::Delivered;
         };
         let mut state = self.state();
-        if source == Source::Here {
+        if source == Source::Local {
             state.stored = state.stored.max(*last);
         }
         if state.contradicts(&batch) {
@@ -187,14 +187,14 @@ impl Room {
         }
         // Without a head the next seq is not known. A batch of this node is confirmed and sets the head.
         let early = match state.head {
-            None => source == Source::There,
+            None => source == Source::Remote,
             Some(head) => *first > head.next(),
         };
         if early && !state.buffer.is_full() {
             state.buffer.hold(batch, source, until);
             return BatchOutcome::Buffered;
         }
-        if early && source == Source::There {
+        if early && source == Source::Remote {
             return BatchOutcome::Missing;
         }
         self.send(&mut state, Event::Changes(batch));
@@ -213,7 +213,7 @@ impl Room {
         self.send_ready(&mut state);
         let mut outcome = BatchOutcome::Delivered;
         while let Some((batch, source)) = state.buffer.due(now) {
-            if source == Source::There {
+            if source == Source::Remote {
                 outcome = BatchOutcome::Missing;
                 continue;
             }
@@ -342,7 +342,7 @@ impl ReorderBuffer {
             return;
         };
         let known = self.0.get(&first.0);
-        if source == Source::Here || known.is_none_or(|known| known.source == Source::There) {
+        if source == Source::Local || known.is_none_or(|known| known.source == Source::Remote) {
             let first = first.0;
             let waiting = Waiting {
                 batch,
@@ -409,12 +409,12 @@ mod tests {
 
     /// Delivers a batch of another node with a wait of 100 ms.
     fn deliver_in_order(channel: &Room, seqs: impl IntoIterator<Item = i64>) -> BatchOutcome {
-        channel.deliver_in_order(batch(seqs), Source::There, later(100))
+        channel.deliver_in_order(batch(seqs), Source::Remote, later(100))
     }
 
     /// Delivers a batch of this node with a wait of `ms` milliseconds.
     fn own(channel: &Room, seqs: impl IntoIterator<Item = i64>, ms: u64) -> BatchOutcome {
-        channel.deliver_in_order(batch(seqs), Source::Here, later(ms))
+        channel.deliver_in_order(batch(seqs), Source::Local, later(ms))
     }
 
     #[test]
@@ -475,11 +475,11 @@ mod tests {
             [(Seq(2), frame)].into()
         };
         channel.observe_head(Seq(1));
-        let heard = channel.deliver_in_order(one("a"), Source::There, later(100));
+        let heard = channel.deliver_in_order(one("a"), Source::Remote, later(100));
         assert_eq!(heard, BatchOutcome::Delivered);
-        let again = channel.deliver_in_order(one("a"), Source::There, later(100));
+        let again = channel.deliver_in_order(one("a"), Source::Remote, later(100));
         assert_eq!(again, BatchOutcome::Delivered);
-        let other = channel.deliver_in_order(one("b"), Source::Here, later(100));
+        let other = channel.deliver_in_order(one("b"), Source::Local, later(100));
         assert_eq!(other, BatchOutcome::Contradicted);
         channel.reset();
         assert_eq!((channel.head(), channel.stored()), (Seq(0), Seq(0)));

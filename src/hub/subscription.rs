@@ -43,7 +43,7 @@ impl Subscription {
     pub fn join(&mut self, who: Online) -> Option<Frame> {
         let mut rooms = self.hub.rooms();
         let rooms = &mut *rooms;
-        let room = rooms.here.get_mut(&self.chat)?;
+        let room = rooms.local.get_mut(&self.chat)?;
         let join = Frame::join(self.chat, &who);
         let username = who.username.as_str().into();
         let (present, first_here) = match room.present.entry(who.customer_id) {
@@ -54,8 +54,8 @@ impl Subscription {
                 let present = Present {
                     sockets: 0,
                     username,
-                    typed: None,
-                    leaving: false,
+                    last_typing: None,
+                    leave_scheduled: false,
                 };
                 (place.insert(present), true)
             }
@@ -82,14 +82,17 @@ impl Subscription {
             return;
         };
         let mut rooms = self.hub.rooms();
-        let Some(room) = rooms.here.get_mut(&self.chat) else {
+        let Some(room) = rooms.local.get_mut(&self.chat) else {
             return;
         };
         let Some(present) = room.present.get_mut(&who.customer_id) else {
             return;
         };
-        if present.typed.is_none_or(|at| at.elapsed() >= TYPING_PAUSE) {
-            present.typed = Some(Instant::now());
+        if present
+            .last_typing
+            .is_none_or(|at| at.elapsed() >= TYPING_PAUSE)
+        {
+            present.last_typing = Some(Instant::now());
             let typing = Frame::typing(self.chat, &present.online(who.customer_id));
             self.hub.publish_ephemeral(self.chat, typing.clone());
             room.channel.pass(typing);
@@ -129,7 +132,7 @@ impl Drop for Subscription {
             return;
         }
         let mut rooms = self.hub.rooms();
-        let Some(room) = rooms.here.get_mut(&self.chat) else {
+        let Some(room) = rooms.local.get_mut(&self.chat) else {
             return;
         };
         room.subscriptions -= 1;
@@ -137,12 +140,12 @@ impl Drop for Subscription {
             && let Some(present) = room.present.get_mut(&who.customer_id)
         {
             present.sockets -= 1;
-            if present.sockets == 0 && !present.leaving {
+            if present.sockets == 0 && !present.leave_scheduled {
                 let user = who.customer_id;
                 let wait = self.hub.leave_delay(self.chat, user);
-                present.leaving =
+                present.leave_scheduled =
                     wait.is_some_and(|wait| self.hub.publish_leave_later(self.chat, user, wait));
-                if !present.leaving {
+                if !present.leave_scheduled {
                     self.hub.announce_leave(&mut rooms, self.chat, user);
                 }
             }
@@ -162,9 +165,9 @@ impl Hub {
     /// Returns the time to wait if the limiter refuses; `None` if no further attempt is needed.
     pub(super) fn publish_leave_if_gone(&self, chat: ChatId, user: UserId) -> Option<Duration> {
         let mut rooms = self.rooms();
-        let present = rooms.here.get_mut(&chat)?.present.get_mut(&user)?;
+        let present = rooms.local.get_mut(&chat)?.present.get_mut(&user)?;
         if present.sockets > 0 {
-            present.leaving = false;
+            present.leave_scheduled = false;
             return None;
         }
         if let Some(wait) = self.leave_delay(chat, user) {
@@ -178,7 +181,7 @@ impl Hub {
     /// Removes the user from the chat's presence on this node, and announces it to the other nodes. The
     /// chat's subscribers get a `leave` frame unless the user has a socket on other nodes.
     fn announce_leave(&self, rooms: &mut Rooms, chat: ChatId, user: UserId) {
-        let Some(room) = rooms.here.get_mut(&chat) else {
+        let Some(room) = rooms.local.get_mut(&chat) else {
             return;
         };
         let Some(present) = room.present.remove(&user) else {
@@ -198,8 +201,8 @@ impl Rooms {
     /// Removes the chat's room if it has no subscription and no delayed leave.
     fn close_if_empty(&mut self, chat: ChatId) {
         let is_empty = |room: &RoomEntry| room.subscriptions == 0 && room.present.is_empty();
-        if self.here.get(&chat).is_some_and(is_empty) {
-            self.here.remove(&chat);
+        if self.local.get(&chat).is_some_and(is_empty) {
+            self.local.remove(&chat);
             self.shards.close(chat);
         }
     }
