@@ -2,114 +2,23 @@
 //! react; causes are logged and never sent.
 
 mod catch_panic;
+mod code;
+mod database;
 mod sqlstate;
 
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
 use sqlx::postgres::PgDatabaseError;
 use std::{error::Error as Cause, fmt, time::Duration};
-use utoipa::ToSchema;
 
 pub(crate) use catch_panic::catch_panic;
+pub use code::Code;
+pub use database::{OnConstraint, is_not_committed};
 pub use sqlstate::SessionHealth;
-
-/// Machine-readable error code. The names are stable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub enum Code {
-    /// The body or WebSocket frame is not JSON.
-    InvalidJson,
-    /// A field, parameter or setting is missing, has the wrong type or exceeds its limit.
-    InvalidField,
-    /// The route does not exist.
-    NotFound,
-    /// The route exists but does not support the request's method.
-    MethodNotAllowed,
-    /// The content type of the body is not `application/json`.
-    UnsupportedMediaType,
-    /// The route accepts WebSocket upgrades only.
-    UpgradeRequired,
-    /// The user does not exist.
-    UserNotFound,
-    /// The chat does not exist, or the caller is not allowed to learn that it exists.
-    ChatNotFound,
-    /// The user is not a member of the chat.
-    MemberNotFound,
-    /// The message does not exist or is deleted.
-    MessageNotFound,
-    /// The user has no session with this id.
-    SessionNotFound,
-    /// Another user already has this name.
-    UsernameTaken,
-    /// The credentials are missing or invalid.
-    Unauthorized,
-    /// The password is correct but too weak. A login that also sends a new password replaces it.
-    PasswordChangeRequired,
-    /// The caller is not allowed to do this.
-    Forbidden,
-    /// A web page of another site sent a request that has an effect. In open mode on loopback: the
-    /// request did not come from the server's own machine.
-    CrossSite,
-    /// The body, WebSocket frame or message content exceeds its size limit.
-    TooLarge,
-    /// The caller exceeded a rate limit.
-    RateLimited,
-    /// The database cannot be used right now, or a queue is full.
-    Unavailable,
-    /// The server failed in a way that the caller cannot correct.
-    Internal,
-    /// The WebSocket frame has an unknown `type`.
-    UnknownType,
-    /// The socket has not joined the chat with `connect-chat`.
-    NotConnected,
-}
-
-impl Code {
-    /// Returns the stable name in snake case, such as `invalid_json`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.parts().0
-    }
-
-    /// Returns the HTTP status of a response with this code.
-    #[must_use]
-    pub fn status(self) -> StatusCode {
-        self.parts().1
-    }
-
-    fn parts(self) -> (&'static str, StatusCode) {
-        match self {
-            Self::InvalidJson => ("invalid_json", StatusCode::BAD_REQUEST),
-            Self::InvalidField => ("invalid_field", StatusCode::BAD_REQUEST),
-            Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
-            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
-            Self::UnsupportedMediaType => {
-                ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE)
-            }
-            Self::UpgradeRequired => ("upgrade_required", StatusCode::UPGRADE_REQUIRED),
-            Self::UserNotFound => ("user_not_found", StatusCode::NOT_FOUND),
-            Self::ChatNotFound => ("chat_not_found", StatusCode::NOT_FOUND),
-            Self::MemberNotFound => ("member_not_found", StatusCode::NOT_FOUND),
-            Self::MessageNotFound => ("message_not_found", StatusCode::NOT_FOUND),
-            Self::SessionNotFound => ("session_not_found", StatusCode::NOT_FOUND),
-            Self::UsernameTaken => ("username_taken", StatusCode::CONFLICT),
-            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
-            Self::PasswordChangeRequired => ("password_change_required", StatusCode::FORBIDDEN),
-            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
-            Self::CrossSite => ("cross_site", StatusCode::FORBIDDEN),
-            Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
-            Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS),
-            Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
-            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
-            Self::UnknownType => ("unknown_type", StatusCode::BAD_REQUEST),
-            Self::NotConnected => ("not_connected", StatusCode::BAD_REQUEST),
-        }
-    }
-}
 
 /// An error: a code and a message for the caller, and a cause that only the log receives.
 #[derive(Debug)]
@@ -398,81 +307,6 @@ fn is_refusal(code: Code) -> bool {
         code,
         Code::Unauthorized | Code::PasswordChangeRequired | Code::Forbidden | Code::CrossSite
     )
-}
-
-/// Returns true if the database is unreachable, full or busy, and false if this server is at fault.
-///
-/// The module `sqlstate` lists the codes of Postgres, `TRANSIENT` those of SQLite.
-fn is_transient(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::BeginFailed
-        | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(e) => e.code().is_some_and(|code| match code.len() {
-            5 => sqlstate::is_transient(&code) || sqlstate::is_outdated_plan(error),
-            _ => sqlite_code(&code).is_some_and(|code| TRANSIENT.contains(&code)),
-        }),
-        _ => false,
-    }
-}
-
-/// SQLite's primary codes of errors that end without a change of this server: PERM, ABORT (a rollback
-/// in between), BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT (also reported for a page that
-/// the disk could not read), FULL, CANTOPEN (missing rights, or no file handle left), PROTOCOL (a race
-/// for a lock) and NOTADB (a file that is being replaced).
-const TRANSIENT: [u32; 13] = [3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 26];
-/// SQLite's primary codes after which a COMMIT has certainly stored nothing: BUSY, LOCKED and
-/// CONSTRAINT. After any other code, such as IOERR or FULL, the write-ahead log may hold the whole
-/// transaction, and a restart applies it.
-const NOT_COMMITTED: [u32; 3] = [5, 6, 19];
-
-/// Returns the primary code of an SQLite code, which may be an extended one. `None` if it is no number.
-fn sqlite_code(code: &str) -> Option<u32> {
-    code.parse::<u32>().ok().map(|code| code & 0xff)
-}
-
-/// Returns true if the error of a COMMIT, or of a statement that commits by itself, proves that nothing
-/// was stored.
-#[must_use]
-pub fn is_not_committed(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    let of_sqlite = code.and_then(|code| sqlite_code(&code).filter(|_| code.len() != 5));
-    sqlstate::is_not_committed(error) || of_sqlite.is_some_and(|code| NOT_COMMITTED.contains(&code))
-}
-
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        if is_transient(&error) {
-            Self {
-                cause: Some(error.into()),
-                ..Self::unavailable()
-            }
-        } else {
-            Self::internal(error)
-        }
-    }
-}
-
-/// Maps a violated constraint to an error for the caller.
-pub trait OnConstraint<T> {
-    /// Replaces the violation of a unique constraint with `error`.
-    ///
-    /// # Errors
-    /// `error` if a unique constraint refused the row, otherwise the conversion of the database's error.
-    fn on_unique(self, error: impl FnOnce() -> Error) -> Result<T, Error>;
-}
-
-impl<T> OnConstraint<T> for Result<T, sqlx::Error> {
-    fn on_unique(self, error: impl FnOnce() -> Error) -> Result<T, Error> {
-        self.map_err(|e| match e.as_database_error() {
-            Some(cause) if cause.is_unique_violation() => error(),
-            _ => e.into(),
-        })
-    }
 }
 
 impl IntoResponse for Error {
