@@ -42,37 +42,19 @@ pub struct Tasks {
     writing: CancellationToken,
     /// Cancelled when the link stops.
     linking: CancellationToken,
+    /// The first task that failed.
     failed: watch::Sender<Option<&'static str>>,
+    /// True once `stop` was called.
     stopping: Arc<AtomicBool>,
+    /// Work that a request has started and that goes on after the request.
     detached: TaskTracker,
 }
 
+/// A running task.
 struct Running {
     name: &'static str,
     stage: Stage,
     task: JoinHandle<()>,
-}
-
-/// Tells whether all tasks are running. Cloning shares it.
-#[derive(Clone)]
-pub struct TaskHealth {
-    failed: watch::Receiver<Option<&'static str>>,
-    stopping: Arc<AtomicBool>,
-}
-
-impl TaskHealth {
-    /// True while every task is running and none was told to stop.
-    #[must_use]
-    pub fn all_running(&self) -> bool {
-        self.failed.borrow().is_none() && !self.stopping.load(Relaxed)
-    }
-}
-
-/// Lives as long as a task, and reports its end.
-struct EndGuard {
-    task: &'static str,
-    stop: CancellationToken,
-    failed: watch::Sender<Option<&'static str>>,
 }
 
 impl Default for Tasks {
@@ -177,6 +159,28 @@ impl Tasks {
         let named = self.running.iter().find(|running| running.name == name);
         named.inspect(|running| running.task.abort()).is_some()
     }
+}
+
+/// The readiness of the background tasks. A clone shares it.
+#[derive(Clone)]
+pub struct TaskHealth {
+    failed: watch::Receiver<Option<&'static str>>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl TaskHealth {
+    /// True while every task is running and none was told to stop.
+    #[must_use]
+    pub fn all_running(&self) -> bool {
+        self.failed.borrow().is_none() && !self.stopping.load(Relaxed)
+    }
+}
+
+/// Reports the end of its task when it is dropped, unless the stage of the task was stopped before.
+struct EndGuard {
+    task: &'static str,
+    stop: CancellationToken,
+    failed: watch::Sender<Option<&'static str>>,
 }
 
 impl Drop for EndGuard {
