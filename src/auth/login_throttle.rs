@@ -36,7 +36,13 @@ const LONGEST_PAIR: Duration = Duration::from_secs(60);
 /// Longest wait of one address on all accounts.
 const LONGEST_ADDRESS: Duration = Duration::from_secs(10);
 /// Extra delay of the answer to an unknown address, for an account under attack.
-const SLOWED: Duration = Duration::from_secs(1);
+const ATTACK_DELAY: Duration = Duration::from_secs(1);
+/// Time after the last failure at which failures are forgotten.
+const FORGET_AFTER: Duration = Duration::from_secs(3600);
+/// Most counters kept, about 5 MB. At the limit an arbitrary counter is evicted.
+const MAX_COUNTERS: usize = 100_000;
+/// Shortest interval between two purges of expired counters.
+const PURGE_PERIOD: Duration = Duration::from_secs(60);
 
 /// Counts failed logins. A clone shares the counters.
 #[derive(Clone)]
@@ -99,7 +105,7 @@ impl LoginThrottle {
             counters.count(key, now);
         }
         let delay = match attacked && !known {
-            true => SLOWED,
+            true => ATTACK_DELAY,
             false => Duration::ZERO,
         };
         Ok(LoginAttempt {
@@ -153,15 +159,8 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Time after the last failure at which failures are forgotten.
-pub(super) const MEMORY: Duration = Duration::from_secs(3600);
-/// Most counters kept, about 5 MB. At the limit an arbitrary counter is evicted.
-pub(super) const MOST: usize = 100_000;
-/// Shortest interval between two purges of expired counters.
-const PURGE: Duration = Duration::from_secs(60);
-
 /// Failure counters by key.
-pub(super) struct Counters {
+struct Counters {
     by_key: HashMap<u64, Counter>,
     purged: Instant,
 }
@@ -176,7 +175,7 @@ struct Counter {
 }
 
 impl Counters {
-    pub(super) fn new(now: Instant) -> Self {
+    fn new(now: Instant) -> Self {
         Self {
             by_key: HashMap::new(),
             purged: now,
@@ -184,21 +183,24 @@ impl Counters {
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.by_key.len()
     }
 
-    pub(super) fn is_known(&self, key: u64) -> bool {
+    fn is_known(&self, key: u64) -> bool {
         self.by_key.get(&key).is_some_and(|counter| counter.known)
     }
 
-    pub(super) fn failures(&self, key: u64, now: Instant) -> u32 {
-        let counter = self.by_key.get(&key).filter(|c| now - c.last < MEMORY);
+    fn failures(&self, key: u64, now: Instant) -> u32 {
+        let counter = self
+            .by_key
+            .get(&key)
+            .filter(|c| now - c.last < FORGET_AFTER);
         counter.map_or(0, |counter| counter.failures)
     }
 
     /// Returns the time that the next attempt must wait. Zero if it may start now.
-    pub(super) fn wait(&self, key: u64, free: u32, longest: Duration, now: Instant) -> Duration {
+    fn wait(&self, key: u64, free: u32, longest: Duration, now: Instant) -> Duration {
         let failures = self.failures(key, now);
         let (Some(counter), true) = (self.by_key.get(&key), failures >= free) else {
             return Duration::ZERO;
@@ -208,8 +210,8 @@ impl Counters {
         (counter.last + delay).saturating_duration_since(now)
     }
 
-    pub(super) fn count(&mut self, key: u64, now: Instant) {
-        if self.by_key.len() >= MOST && !self.by_key.contains_key(&key) {
+    fn count(&mut self, key: u64, now: Instant) {
+        if self.by_key.len() >= MAX_COUNTERS && !self.by_key.contains_key(&key) {
             self.make_room(now);
         }
         let failures = self.failures(key, now);
@@ -222,14 +224,14 @@ impl Counters {
         counter.last = now;
     }
 
-    pub(super) fn give_back(&mut self, key: u64) {
+    fn give_back(&mut self, key: u64) {
         if let Some(counter) = self.by_key.get_mut(&key) {
             counter.failures = counter.failures.saturating_sub(1);
         }
     }
 
     /// Clears the failures, and marks the address as known for the account.
-    pub(super) fn clear(&mut self, key: u64) {
+    fn clear(&mut self, key: u64) {
         if let Some(counter) = self.by_key.get_mut(&key) {
             counter.failures = 0;
             counter.known = true;
@@ -237,11 +239,12 @@ impl Counters {
     }
 
     fn make_room(&mut self, now: Instant) {
-        if now - self.purged >= PURGE {
+        if now - self.purged >= PURGE_PERIOD {
             self.purged = now;
-            self.by_key.retain(|_, counter| now - counter.last < MEMORY);
+            self.by_key
+                .retain(|_, counter| now - counter.last < FORGET_AFTER);
         }
-        if self.by_key.len() >= MOST
+        if self.by_key.len() >= MAX_COUNTERS
             && let Some(&any) = self.by_key.keys().next()
         {
             self.by_key.remove(&any);
@@ -251,7 +254,7 @@ impl Counters {
 
 #[cfg(test)]
 mod tests {
-    use super::{MEMORY, MOST, *};
+    use super::*;
 
     const OWNER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
@@ -321,7 +324,7 @@ mod tests {
             assert!(attempt.is_ok_and(|a| a.delay.is_zero()));
         }
         let delay = |from| attempts.begin_at("carl", from, now).map(|a| a.delay).ok();
-        assert_eq!(delay(stranger(9999)), Some(SLOWED));
+        assert_eq!(delay(stranger(9999)), Some(ATTACK_DELAY));
         assert_eq!(delay(OWNER), Some(Duration::ZERO));
     }
 
@@ -333,7 +336,7 @@ mod tests {
             assert!(attempt.map(LoginAttempt::succeeded).is_ok());
         }
         assert!(!fail(&attempts, "carl", OWNER, 3 * FREE_PAIR, now).is_zero());
-        assert!(fail(&attempts, "carl", OWNER, FREE_PAIR, now + MEMORY).is_zero());
+        assert!(fail(&attempts, "carl", OWNER, FREE_PAIR, now + FORGET_AFTER).is_zero());
     }
 
     #[test]
@@ -345,9 +348,9 @@ mod tests {
         }
         assert!(attempts.begin_at("carl", within(1 << 63), now).is_err());
         assert!(attempts.begin_at("carl", within(1 << 64), now).is_ok());
-        for n in 0..MOST as u32 {
+        for n in 0..MAX_COUNTERS as u32 {
             let _ = attempts.begin_at(&n.to_string(), stranger(n), now);
         }
-        assert!(attempts.counters().len() <= MOST);
+        assert!(attempts.counters().len() <= MAX_COUNTERS);
     }
 }

@@ -11,7 +11,7 @@ use std::{
 /// Interval between two log lines of one address.
 pub const REFUSAL_PERIOD: Duration = Duration::from_secs(1);
 /// Most addresses tracked. Further addresses share the lines of one entry, `::`.
-const MOST: usize = 10_000;
+const MAX_ADDRESSES: usize = 10_000;
 
 /// Addresses with recent refusals. A clone shares them.
 #[derive(Clone, Default)]
@@ -31,7 +31,7 @@ impl RefusalLog {
     pub fn note(&self, address: IpAddr) -> Option<u64> {
         let now = Instant::now();
         let mut refused = self.lock();
-        let known = refused.len() < MOST || refused.contains_key(&address);
+        let known = refused.len() < MAX_ADDRESSES || refused.contains_key(&address);
         let address = if known {
             address
         } else {
@@ -108,10 +108,10 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let refusals = RefusalLog::default();
-        let most = u32::try_from(2 * MOST).unwrap_or(u32::MAX);
+        let most = u32::try_from(2 * MAX_ADDRESSES).unwrap_or(u32::MAX);
         for n in 0..most {
             let _ = refusals.note(IpAddr::V4(Ipv4Addr::from_bits(n)));
         }
-        assert_eq!(refusals.lock().len(), MOST + 1);
+        assert_eq!(refusals.lock().len(), MAX_ADDRESSES + 1);
     }
 }

@@ -53,7 +53,7 @@ async fn metrics(
         None => return Err(no_route(uri).await),
     }
     state.totals.refresh().await;
-    let format = wanted(&headers);
+    let format = accepted_format(&headers);
     let text = state.exposition.text(format).map_err(Error::internal)?;
     let headers = [
         (header::CONTENT_TYPE, format.media_type()),
@@ -65,7 +65,7 @@ async fn metrics(
 
 /// Returns OpenMetrics if the client names that format and does not prefer plain text. Every other
 /// client gets the text format of Prometheus, which browsers display and every tool reads.
-fn wanted(headers: &HeaderMap) -> Format {
+fn accepted_format(headers: &HeaderMap) -> Format {
     let (mut open, mut plain) = (0.0, 0.0);
     for value in headers.get_all(header::ACCEPT) {
         for range in value.to_str().unwrap_or_default().split(',') {
@@ -123,8 +123,8 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-            assert_eq!(wanted(&headers), format, "{accept}");
+            assert_eq!(accepted_format(&headers), format, "{accept}");
         }
-        assert_eq!(wanted(&HeaderMap::new()), Format::Plain);
+        assert_eq!(accepted_format(&HeaderMap::new()), Format::Plain);
     }
 }

@@ -69,7 +69,7 @@ async fn login(
         token,
         session,
         user,
-    } = counted(&state, state.logins.login(name, proofs, client).await)?;
+    } = count_outcome(&state, state.logins.login(name, proofs, client).await)?;
     let body = LoggedIn {
         token: token.reveal(),
         expires_at: session.expires_at,
@@ -80,7 +80,7 @@ async fn login(
 }
 
 /// Counts the outcome of a login.
-fn counted(state: &AppState, login: Result<Login, Error>) -> Result<Login, Error> {
+fn count_outcome(state: &AppState, login: Result<Login, Error>) -> Result<Login, Error> {
     state
         .metrics
         .login(match login.as_ref().map_err(Error::code) {

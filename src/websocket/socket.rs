@@ -263,13 +263,13 @@ fn close_code(error: axum::Error) -> CloseCode {
 const MAX_REFUSALS: u32 = 100;
 
 /// The rate limiter of one socket.
-pub(super) struct Throttle {
+struct Throttle {
     limiter: RateLimiter,
     refusals: u32,
 }
 
 /// The decision about one message.
-pub(super) enum Verdict {
+enum Verdict {
     /// The message is handled.
     Pass,
     /// The frame is refused. The next one passes after this time.
@@ -279,7 +279,7 @@ pub(super) enum Verdict {
 }
 
 impl Throttle {
-    pub(super) fn new(rate: Option<Rate>) -> Self {
+    fn new(rate: Option<Rate>) -> Self {
         Self {
             limiter: RateLimiter::new(rate),
             refusals: 0,
@@ -288,14 +288,14 @@ impl Throttle {
 
     /// Counts a refusal by another rate limiter. Returns true once `MAX_REFUSALS` is reached, so
     /// that the socket must wait.
-    pub(super) fn count_refusal(&mut self) -> bool {
+    fn count_refusal(&mut self) -> bool {
         self.refusals = self.refusals.saturating_add(1).min(MAX_REFUSALS);
         self.refusals == MAX_REFUSALS
     }
 
     /// Decides about a message. `answerable` is true if the message can be answered with an error;
     /// a ping cannot.
-    pub(super) fn check(&mut self, answerable: bool) -> Verdict {
+    fn check(&mut self, answerable: bool) -> Verdict {
         match self.limiter.take() {
             Ok(()) => Verdict::Pass,
             Err(wait) if answerable && self.refusals < MAX_REFUSALS => {
