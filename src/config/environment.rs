@@ -157,13 +157,12 @@ fn unset_variable(text: &[u8], lines: &[(String, String)]) -> Option<String> {
         env::var_os(name).is_some() || before.iter().any(|(other, _)| other == name)
     };
     let mut lines_with_marks = dotenvy::from_read_iter(marked.as_bytes()).enumerate();
-    let found = lines_with_marks.find_map(|(n, line)| {
+    lines_with_marks.find_map(|(n, line)| {
         let (name, value) = line.ok()?;
         let mut names = value.split(MARK).skip(1).map(variable);
         let before = lines.get(..n).unwrap_or_default();
         names.any(|name| !is_set(name, before)).then_some(name)
-    });
-    found
+    })
 }
 
 /// Replaces each `$` of a variable by [`MARK`]: a `$` that is not escaped, in single quotes or in a comment.
