@@ -311,9 +311,7 @@ mod tests {
     #[test]
     fn a_variable_that_is_not_set_is_found_on_its_line() {
         let unset = |text: &str| {
-            let lines: Vec<_> = dotenvy::from_read_iter(text.as_bytes())
-                .map(|line| line.expect("the line can be read"))
-                .collect();
+            let lines: Vec<_> = dotenvy::from_read_iter(text.as_bytes()).flatten().collect();
             unset_variable(text.as_bytes(), &lines)
         };
         for right in [

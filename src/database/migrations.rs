@@ -68,36 +68,29 @@ fn version_and_description(path: &str) -> Option<(i64, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, path::Path};
+    use std::{error::Error, fs, path::Path};
 
     #[test]
-    fn every_file_of_the_folders_is_a_migration() {
+    fn every_file_of_the_folders_is_a_migration() -> Result<(), Box<dyn Error>> {
         for (folder, migrator) in [("postgres", &POSTGRES), ("sqlite", &SQLITE)] {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
-            let files = fs::read_dir(root.join(folder)).expect("the folder is there");
-            let mut stored: Vec<_> = files
-                .map(|file| {
-                    let path = file.expect("the folder can be read").path();
-                    let name = path.file_name().and_then(|name| name.to_str());
-                    let name = format!("{folder}/{}", name.expect("the name is a text"));
-                    let (version, description) =
-                        version_and_description(&name).expect("the name has a version");
-                    let sql = fs::read_to_string(path).expect("the file can be read");
-                    (version, description, sql)
-                })
-                .collect();
+            let mut stored = Vec::new();
+            for file in fs::read_dir(root.join(folder))? {
+                let file = file?;
+                let name = format!("{folder}/{}", file.file_name().display());
+                let sql = fs::read_to_string(file.path())?;
+                stored.push((version_and_description(&name).ok_or(name)?, sql));
+            }
             stored.sort();
             let embedded: Vec<_> = migrator
                 .iter()
                 .map(|one| {
-                    (
-                        one.version,
-                        one.description.to_string(),
-                        one.sql.as_str().to_owned(),
-                    )
+                    let name = (one.version, one.description.to_string());
+                    (name, one.sql.as_str().to_owned())
                 })
                 .collect();
             assert_eq!(embedded, stored);
         }
+        Ok(())
     }
 }
