@@ -5,9 +5,9 @@
 use super::{Change, MessageRef, Outcome, decide::Decision, writer::BATCH_BYTES};
 use crate::{
     error::Error,
-    model::{ChatId, ClientMessageId, Message, MessageId, Role, Seq, Timestamp, UserId},
+    model::{ChatId, Message, MessageId, NewMessage, Role, Seq, Timestamp, UserId},
     protocol,
-    repository::{Head, IdempotencyKey, MessageLogTransaction, NewMessage},
+    repository::{Head, IdempotencyKey, MessageLogTransaction},
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -36,8 +36,8 @@ pub(super) struct BatchState {
     pub(super) latest: HashMap<(UserId, ChatId), MessageId>,
     /// The messages that are already stored under an idempotency key of this batch.
     pub(super) known: HashMap<IdempotencyKey, MessageId>,
-    /// The messages to insert, in the order of their changes.
-    pub(super) new: Vec<NewMessage>,
+    /// The messages to insert with their assigned `seq`, in the order of their changes.
+    pub(super) new: Vec<(Seq, NewMessage)>,
     /// The index in `new` of each new message with an idempotency key.
     pub(super) new_keys: HashMap<IdempotencyKey, usize>,
     /// The messages to update: edited or deleted by this batch.
@@ -123,12 +123,16 @@ impl BatchState {
         tx: &mut MessageLogTransaction,
         changes: &[Change],
     ) -> Result<(), Error> {
-        let keys: Vec<IdempotencyKey> = changes.iter().filter_map(idempotency_key).collect();
+        let key = |change: &Change| match change {
+            Change::Send { message, .. } => IdempotencyKey::of(message),
+            _ => None,
+        };
+        let keys: Vec<IdempotencyKey> = changes.iter().filter_map(key).collect();
         if keys.is_empty() {
             return Ok(());
         }
         for message in tx.duplicates(&keys).await? {
-            if let Some(key) = stored_key(&message) {
+            if let Some(key) = IdempotencyKey::of_stored(&message) {
                 self.known.insert(key, message.message_id);
             }
             self.messages.insert(message.message_id, message);
@@ -145,7 +149,9 @@ impl BatchState {
         let mut ids = BTreeSet::new();
         for change in changes {
             match change {
-                Change::Send { chat, reply_to, .. } => ids.extend(reply_to.map(|id| (*chat, id))),
+                Change::Send { message, .. } => {
+                    ids.extend(message.reply_to.map(|id| (message.chat, id)));
+                }
                 Change::Edit {
                     which: MessageRef::Message(id),
                     chat,
@@ -214,12 +220,15 @@ impl BatchState {
     }
 
     /// Turns the decisions into answers and changes to publish. `ids` are the ids of the new messages.
-    fn outcome(&self, decisions: Vec<Decision>, ids: &[MessageId], now: Timestamp) -> BatchResult {
-        let sent: Vec<Message> = self
-            .new
-            .iter()
+    fn outcome(self, decisions: Vec<Decision>, ids: &[MessageId], now: Timestamp) -> BatchResult {
+        let Self { new, names, .. } = self;
+        let sent: Vec<Message> = new
+            .into_iter()
             .zip(ids)
-            .map(|(new, id)| new.stored(*id, self.names.get(&new.author).cloned(), now))
+            .map(|((seq, message), id)| {
+                let username = names.get(&message.author).cloned();
+                message.stored((*id, seq), username, now)
+            })
             .collect();
         let mut events = Vec::with_capacity(decisions.len());
         let answers = decisions
@@ -254,32 +263,4 @@ fn sent_message(sent: &[Message], index: usize) -> Result<Box<Message>, Error> {
         .get(index)
         .ok_or_else(|| Error::internal("fewer ids than rows"))?;
     Ok(Box::new(message.clone()))
-}
-
-/// The idempotency key of a change. Null if the change has none.
-fn idempotency_key(change: &Change) -> Option<IdempotencyKey> {
-    match change {
-        Change::Send {
-            author,
-            chat,
-            key: Some(key),
-            ..
-        } => Some(IdempotencyKey {
-            chat: *chat,
-            author: *author,
-            key: key.clone(),
-        }),
-        _ => None,
-    }
-}
-
-/// The idempotency key that a stored message was sent with. Null if it has none, or if its author was
-/// deleted.
-fn stored_key(message: &Message) -> Option<IdempotencyKey> {
-    let key = ClientMessageId::parse(message.client_message_id.clone()?).ok()?;
-    Some(IdempotencyKey {
-        chat: message.chat_id,
-        author: message.customer_id?,
-        key,
-    })
 }

@@ -4,9 +4,9 @@
 use super::{Change, MessageRef, batch::BatchState};
 use crate::{
     error::{Code, Error},
-    model::{ChatId, ClientMessageId, Content, Message, MessageId, Seq, Timestamp, UserId},
+    model::{ChatId, Content, Message, MessageId, NewMessage, Seq, Timestamp, UserId},
     policy, protocol,
-    repository::{IdempotencyKey, NewMessage},
+    repository::IdempotencyKey,
 };
 
 /// The decision about one change.
@@ -28,16 +28,9 @@ impl BatchState {
     /// Decides one change, and records in the state the rows that an admitted change writes.
     pub(super) fn decide(&mut self, change: &Change, now: Timestamp) -> Decision {
         let decided = match change {
-            Change::Send {
-                author,
-                chat,
-                content,
-                key,
-                reply_to,
-                ..
-            } => self
-                .admit(change, *chat)
-                .and_then(|()| self.send(*chat, *author, content, key.as_ref(), *reply_to)),
+            Change::Send { message, .. } => self
+                .admit(change, message.chat)
+                .and_then(|()| self.send(message)),
             Change::Edit {
                 actor,
                 chat,
@@ -79,64 +72,53 @@ impl BatchState {
     }
 
     /// Adds a new message, unless its idempotency key is already used.
-    fn send(
-        &mut self,
-        chat: ChatId,
-        author: UserId,
-        content: &Content,
-        key: Option<&ClientMessageId>,
-        reply_to: Option<MessageId>,
-    ) -> Result<Decision, Error> {
-        let keyed = key.map(|key| IdempotencyKey {
-            chat,
-            author,
-            key: key.clone(),
-        });
+    fn send(&mut self, message: &NewMessage) -> Result<Decision, Error> {
+        let key = IdempotencyKey::of(message);
         #[cfg(feature = "planted-faults")]
-        let (key, keyed) = match &keyed {
+        if crate::failpoints::loses_dedupe() && key.as_ref().is_some_and(|key| self.is_known(key)) {
             // The message is sent without its key, because the database's unique constraint would refuse a
             // duplicate.
-            Some(known) if crate::failpoints::loses_dedupe() && self.is_known(known) => {
-                (None, None)
+            return self.send(&NewMessage {
+                client_message_id: None,
+                ..message.clone()
+            });
+        }
+        if let Some(key) = &key {
+            if let Some(stored) = self.known.get(key).and_then(|id| self.messages.get(id)) {
+                return Ok(Decision::Duplicate(Box::new(stored.clone())));
             }
-            _ => (key, keyed),
-        };
-        if let Some(keyed) = &keyed {
-            if let Some(message) = self.known.get(keyed).and_then(|id| self.messages.get(id)) {
-                return Ok(Decision::Duplicate(Box::new(message.clone())));
-            }
-            if let Some(&index) = self.new_keys.get(keyed) {
+            if let Some(&index) = self.new_keys.get(key) {
                 return Ok(Decision::DuplicateInBatch(index));
             }
         }
-        let answered = reply_to.and_then(|id| self.messages.get(&id));
-        if reply_to.is_some() && answered.is_none_or(|message| message.chat_id != chat) {
-            return Err(Error::invalid_field(
-                "replyTo",
-                "the id of a message of the same chat",
-            ));
+        if let Some(id) = message.reply_to {
+            self.check_reply(id, message.chat)?;
         }
         let index = self.new.len();
-        let seq = self.next_seq(chat);
-        if let Some(keyed) = keyed {
-            self.new_keys.insert(keyed, index);
+        let seq = self.next_seq(message.chat);
+        if let Some(key) = key {
+            self.new_keys.insert(key, index);
         }
-        let (content, key) = (content.clone(), key.cloned());
-        self.new.push(NewMessage {
-            chat,
-            author,
-            content,
-            seq,
-            reply_to,
-            key,
-        });
+        self.new.push((seq, message.clone()));
         Ok(Decision::New(index))
+    }
+
+    /// Checks that the message to reply to is in the chat. A deleted message may be replied to.
+    fn check_reply(&self, id: MessageId, chat: ChatId) -> Result<(), Error> {
+        let replied_to = self.messages.get(&id);
+        match replied_to.is_some_and(|message| message.chat_id == chat) {
+            true => Ok(()),
+            false => Err(Error::invalid_field(
+                "replyTo",
+                "the id of a message of the same chat",
+            )),
+        }
     }
 
     /// Whether a stored message or an earlier change of this batch has the idempotency key.
     #[cfg(feature = "planted-faults")]
-    fn is_known(&self, keyed: &IdempotencyKey) -> bool {
-        self.known.contains_key(keyed) || self.new_keys.contains_key(keyed)
+    fn is_known(&self, key: &IdempotencyKey) -> bool {
+        self.known.contains_key(key) || self.new_keys.contains_key(key)
     }
 
     fn edit(

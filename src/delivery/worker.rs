@@ -13,7 +13,7 @@ use crate::{
     metrics::WriterMetrics,
     model::{ChatId, Message, Seq, Timestamp},
     protocol::{self, Frame},
-    repository::{LockedChatRepository, MessageLogRepository, SendAttempt, SingleMessage},
+    repository::{LockedChatRepository, MessageLogRepository, SendAttempt},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -348,25 +348,12 @@ fn answer(job: Job, answer: Result<Outcome, Error>) {
     let _ = job.reply.send(answer);
 }
 
-/// Tries to store a new message as one statement. Declines every other change, and a reply.
+/// Tries to store a new message as one statement. Declines every other change.
 pub(super) async fn send(log: &MessageLogRepository, change: &Change) -> SendAttempt {
     match change {
-        Change::Send {
-            caller,
-            author,
-            chat,
-            content,
-            key,
-            reply_to: None,
-        } => {
-            let new = SingleMessage {
-                chat: *chat,
-                author: *author,
-                content,
-                key: key.as_ref(),
-                members_only: caller.members_only(),
-            };
-            log.send_single(&new, Timestamp::now()).await
+        Change::Send { caller, message } => {
+            log.send_single(message, caller.members_only(), Timestamp::now())
+                .await
         }
         _ => SendAttempt::Declined,
     }

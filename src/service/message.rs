@@ -8,8 +8,7 @@ use crate::{
     delivery::{Change, MessageRef, Outcome, Pending, Writer, require_epoch},
     error::{Code, Error},
     model::{
-        ChatId, ClientMessageId, Content, Epoch, Message, MessageId, Role, SearchText, Since,
-        UserId,
+        ChatId, Content, Epoch, Message, MessageId, NewMessage, Role, SearchText, Since, UserId,
     },
     policy,
     rate_limit::KeyedRateLimiter,
@@ -25,21 +24,6 @@ pub struct MessageService {
     writer: Writer,
     /// The rate limiter of message changes by user, over REST and all sockets of the user.
     rate_limiter: KeyedRateLimiter<UserId>,
-}
-
-/// A message to send.
-#[derive(Debug)]
-pub struct SendRequest {
-    /// The claimed author; null if the caller does not name one.
-    pub author: Option<UserId>,
-    /// The chat.
-    pub chat: ChatId,
-    /// The text.
-    pub content: Content,
-    /// The idempotency key chosen by the client; null without one.
-    pub key: Option<ClientMessageId>,
-    /// The message that this message replies to, in the same chat; null for no reply.
-    pub reply_to: Option<MessageId>,
 }
 
 impl MessageService {
@@ -194,24 +178,15 @@ impl MessageService {
     /// # Errors
     /// `invalid_field`, `forbidden`, `rate_limited` and `unavailable` at once; further errors come with the
     /// answer.
-    pub fn send(&self, caller: Caller, post: SendRequest) -> Result<Pending, Error> {
-        let SendRequest {
-            author,
-            chat,
-            content,
-            key,
-            reply_to,
-        } = post;
-        let author = caller.require_user(author)?;
+    pub fn send(
+        &self,
+        caller: Caller,
+        message: NewMessage<Option<UserId>>,
+    ) -> Result<Pending, Error> {
+        let author = caller.require_user(message.author)?;
         self.take_rate_permit(Some(author))?;
-        self.writer.submit(Change::Send {
-            caller,
-            author,
-            chat,
-            content,
-            key,
-            reply_to,
-        })
+        let message = message.sent_by(author);
+        self.writer.submit(Change::Send { caller, message })
     }
 
     /// Submits an edit.

@@ -6,12 +6,12 @@ use crate::{
     auth::Caller,
     delivery::{MessageRef, Outcome},
     error::Error,
-    model::{ChatId, MessageId},
+    model::{ChatId, MessageId, NewMessage, UserId},
     protocol::{
-        ClientCommand, CloseCode, Connect, Frame, MarkRead, Request, RequestId, SendMessage,
-        StartTyping, UpdateMessage,
+        ClientCommand, CloseCode, Connect, Frame, MarkRead, Request, RequestId, StartTyping,
+        UpdateMessage,
     },
-    service::{PendingReceipt, SendRequest},
+    service::PendingReceipt,
 };
 use std::{collections::VecDeque, time::Duration};
 use tokio::time;
@@ -24,7 +24,7 @@ impl Session {
     pub(super) async fn handle(&mut self, text: &str) -> Result<(), CloseCode> {
         let Request { id, command } = Request::parse(text);
         let done = match self.in_pace(command) {
-            Ok(ClientCommand::Send(send)) => self.send(id.clone(), send),
+            Ok(ClientCommand::Send(message)) => self.send(id.clone(), message),
             Ok(ClientCommand::Update(update)) => self.update(id.clone(), update),
             Ok(ClientCommand::Leave(chat)) => return self.leave(id, chat).await,
             Ok(ClientCommand::Typing(typing)) => match self.type_in(&typing) {
@@ -91,16 +91,14 @@ impl Session {
         admit(&mut self.feed, &self.state, self.caller, id, connect).await
     }
 
-    fn send(&mut self, id: Option<RequestId>, send: SendMessage) -> Result<(), Error> {
-        self.must_be_in(send.chat)?;
-        let post = SendRequest {
-            author: send.user,
-            chat: send.chat,
-            content: send.content,
-            key: send.client_message_id,
-            reply_to: send.reply_to,
-        };
-        let pending = self.state.messages.send(Caller::User(self.user), post)?;
+    fn send(
+        &mut self,
+        id: Option<RequestId>,
+        message: NewMessage<Option<UserId>>,
+    ) -> Result<(), Error> {
+        self.must_be_in(message.chat)?;
+        let caller = Caller::User(self.user);
+        let pending = self.state.messages.send(caller, message)?;
         self.pending.push_back(InFlight {
             id,
             ack: ack_sent,
