@@ -20,6 +20,13 @@ pub(super) struct BatchResult {
     pub(super) events: Vec<(protocol::ChangeKind, Message)>,
 }
 
+impl BatchResult {
+    /// The changes to publish, each with its kind.
+    pub(super) fn events(&self) -> impl Iterator<Item = (protocol::ChangeKind, &Message)> {
+        self.events.iter().map(|(kind, message)| (*kind, message))
+    }
+}
+
 /// The state of a batch: the rows that its transaction has read, and the rows that it is going to write.
 #[derive(Default)]
 pub(super) struct BatchState {
@@ -148,34 +155,7 @@ impl BatchState {
     ) -> Result<(), Error> {
         let mut ids = BTreeSet::new();
         for change in changes {
-            match change {
-                Change::Send { message, .. } => {
-                    ids.extend(message.reply_to.map(|id| (message.chat, id)));
-                }
-                Change::Edit {
-                    which: MessageRef::Message(id),
-                    chat,
-                    ..
-                }
-                | Change::Delete {
-                    message: id, chat, ..
-                } => {
-                    ids.insert((*chat, *id));
-                }
-                Change::Edit {
-                    which: MessageRef::LatestOf(user),
-                    chat,
-                    ..
-                } => {
-                    if let Some(id) = tx.latest(*user, *chat).await? {
-                        self.latest.insert((*user, *chat), id);
-                        ids.insert((*chat, id));
-                    }
-                }
-                Change::DeleteUser { .. }
-                | Change::DeleteChat { .. }
-                | Change::RemoveMember { .. } => {}
-            }
+            ids.extend(self.find_message_of(tx, change).await?);
         }
         let ids: Vec<(ChatId, MessageId)> = ids.into_iter().collect();
         if !ids.is_empty() {
@@ -184,6 +164,31 @@ impl BatchState {
             }
         }
         Ok(())
+    }
+
+    /// The chat and the id of the message that a change edits, deletes or replies to. Null if there is none.
+    /// A user's latest message is read from the database.
+    async fn find_message_of(
+        &mut self,
+        tx: &mut MessageLogTransaction,
+        change: &Change,
+    ) -> Result<Option<(ChatId, MessageId)>, Error> {
+        let (chat, id) = match change {
+            Change::Send { message, .. } => (message.chat, message.reply_to),
+            Change::Delete { chat, message, .. } => (*chat, Some(*message)),
+            Change::Edit { chat, which, .. } => match *which {
+                MessageRef::Message(id) => (*chat, Some(id)),
+                MessageRef::LatestOf(user) => {
+                    let latest = tx.latest(user, *chat).await?;
+                    self.latest.extend(latest.map(|id| ((user, *chat), id)));
+                    (*chat, latest)
+                }
+            },
+            Change::DeleteUser { .. } | Change::DeleteChat { .. } | Change::RemoveMember { .. } => {
+                return Ok(None);
+            }
+        };
+        Ok(id.map(|id| (chat, id)))
     }
 
     /// Writes the decided changes. Returns the ids of the new messages, in the order of `new`.

@@ -53,16 +53,7 @@ impl Worker {
             Err(error) => return refuse_all(changes, &error, Error::unavailable),
         };
         self.blocked.retain(|chat| !free.contains(chat));
-        let (mut unlocked_share, mut locked_shares) =
-            (Share::default(), BTreeMap::<ChatId, Share>::new());
-        for (index, change) in changes.iter().enumerate() {
-            match change.chat() {
-                Some(chat) if !free.contains(&chat) => {
-                    locked_shares.entry(chat).or_default().add(index, change);
-                }
-                _ => unlocked_share.add(index, change),
-            }
-        }
+        let (unlocked_share, locked_shares) = shares(changes, &free);
         let mut answers = Vec::with_capacity(changes.len());
         if !unlocked_share.changes.is_empty() {
             let stored = self.with_short_lock_timeout(&unlocked_share.changes).await;
@@ -70,24 +61,34 @@ impl Worker {
         }
         let until = Instant::now() + WAIT;
         for (chat, share) in locked_shares {
-            let stored = match Instant::now() < until && !self.blocked.contains(&chat) {
-                true => self.with_short_lock_timeout(&share.changes).await,
-                false => share.changes.iter().map(|_| Err(busy())).collect(),
-            };
-            if stored
-                .iter()
-                .any(|answer| answer.as_ref().is_err_and(Error::is_locked))
-            {
-                tracing::warn!(
-                    chat = chat.0,
-                    "another server holds the lock of a chat: changes are refused"
-                );
-                self.blocked.insert(chat);
-            }
+            let stored = self.commit_locked(chat, &share.changes, until).await;
             answers.extend(share.indexes.into_iter().zip(stored));
         }
         answers.sort_unstable_by_key(|(index, _)| *index);
         answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    /// Tries to commit the changes of a chat that was found locked. If its lock is still held, the chat is
+    /// remembered. Refuses the changes of a remembered chat, and all changes after `until`.
+    async fn commit_locked(
+        &mut self,
+        chat: ChatId,
+        changes: &[Change],
+        until: Instant,
+    ) -> Vec<Result<Outcome, Error>> {
+        if Instant::now() >= until || self.blocked.contains(&chat) {
+            return changes.iter().map(|_| Err(busy())).collect();
+        }
+        let answers = self.with_short_lock_timeout(changes).await;
+        let is_locked = |answer: &Result<_, Error>| answer.as_ref().is_err_and(Error::is_locked);
+        if answers.iter().any(is_locked) {
+            tracing::warn!(
+                chat = chat.0,
+                "another server holds the lock of a chat: changes are refused"
+            );
+            self.blocked.insert(chat);
+        }
+        answers
     }
 
     /// Commits changes with a short lock timeout. If a lock is not free in time, the first answer carries the
@@ -103,6 +104,21 @@ impl Worker {
             committed => self.settle(changes, committed).await,
         }
     }
+}
+
+/// Divides a batch into the changes of the unlocked chats and those of each locked chat. `free` has the unlocked
+/// chats.
+fn shares(changes: &[Change], free: &HashSet<ChatId>) -> (Share, BTreeMap<ChatId, Share>) {
+    let (mut unlocked, mut locked) = (Share::default(), BTreeMap::<ChatId, Share>::new());
+    for (index, change) in changes.iter().enumerate() {
+        match change.chat() {
+            Some(chat) if !free.contains(&chat) => {
+                locked.entry(chat).or_default().add(index, change);
+            }
+            _ => unlocked.add(index, change),
+        }
+    }
+    (unlocked, locked)
 }
 
 /// The answer to a change of a locked chat.

@@ -27,37 +27,32 @@ pub(super) enum Decision {
 impl BatchState {
     /// Decides one change, and records in the state the rows that an admitted change writes.
     pub(super) fn decide(&mut self, change: &Change, now: Timestamp) -> Decision {
-        let decided = match change {
-            Change::Send { message, .. } => self
-                .admit(change, message.chat)
-                .and_then(|()| self.send(message)),
+        let decided = self.admit(change).and_then(|()| match change {
+            Change::Send { message, .. } => self.send(message),
             Change::Edit {
                 actor,
                 chat,
                 which,
                 content,
                 ..
-            } => self
-                .admit(change, *chat)
-                .and_then(|()| self.edit(*actor, *chat, *which, content, now)),
+            } => self.edit(*actor, *chat, *which, content, now),
             Change::Delete {
                 actor,
                 chat,
                 message,
                 ..
-            } => self
-                .admit(change, *chat)
-                .and_then(|()| self.delete(*actor, *chat, *message, now)),
+            } => self.delete(*actor, *chat, *message, now),
             Change::DeleteUser { .. } | Change::DeleteChat { .. } | Change::RemoveMember { .. } => {
                 Err(Error::unavailable())
             }
-        };
+        });
         decided.unwrap_or_else(Decision::Refused)
     }
 
     /// Checks that the chat and the acting user exist, and that the caller may use the chat. `Ok` for a
-    /// change without an acting user.
-    fn admit(&self, change: &Change, chat: ChatId) -> Result<(), Error> {
+    /// change without an acting user. `unavailable` for an exclusive change, which has no place in a batch.
+    fn admit(&self, change: &Change) -> Result<(), Error> {
+        let chat = change.chat().ok_or_else(Error::unavailable)?;
         if !self.heads.contains_key(&chat) {
             return Err(Error::chat_not_found(chat));
         }

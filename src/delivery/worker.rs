@@ -61,6 +61,23 @@ pub(super) enum CommitError {
     InDoubt(Error),
 }
 
+impl CommitError {
+    /// Logs the error, and returns the answer to a change that failed in a transaction of its own.
+    fn into_answer(self) -> Error {
+        match self {
+            Self::NotCommitted(error) if error.code() == Code::Internal => error,
+            Self::NotCommitted(error) => {
+                error.log();
+                Error::unavailable()
+            }
+            Self::InDoubt(error) => {
+                error.log();
+                Error::in_doubt()
+            }
+        }
+    }
+}
+
 /// How long the changes of a failed batch are retried one by one before the rest is refused. With the wait
 /// for the batch and the last retry, every sender is still answered within 5 s.
 const ONE_BY_ONE_LIMIT: Duration = Duration::from_millis(500);
@@ -120,15 +137,15 @@ impl Worker {
                 }
                 shared => {
                     let shared = jobs.drain(..shared).collect();
-                    self.commit_batch(shared).await;
+                    self.commit_jobs(shared).await;
                 }
             }
         }
     }
 
-    /// Commits a batch in one transaction and answers its senders. If another node holds the lock of one of
+    /// Commits the changes of jobs in one transaction and answers their senders. If another node holds the lock of one of
     /// the chats, the unlocked chats are committed first.
-    async fn commit_batch(&mut self, jobs: Vec<Job>) {
+    async fn commit_jobs(&mut self, jobs: Vec<Job>) {
         let (changes, replies): (Vec<Change>, Vec<_>) = jobs
             .into_iter()
             .map(|job| (job.change, (job.reply, job.since)))
@@ -197,24 +214,11 @@ impl Worker {
                 answers.push(Err(Error::unavailable()));
                 continue;
             }
-            let mut one = match self
-                .commit(std::slice::from_ref(change), LockWait::Default)
-                .await
-            {
-                Ok(one) => one,
-                Err(CommitError::NotCommitted(error)) if error.code() == Code::Internal => {
-                    vec![Err(error)]
-                }
-                Err(CommitError::NotCommitted(error)) => {
-                    error.log();
-                    vec![Err(Error::unavailable())]
-                }
-                Err(CommitError::InDoubt(error)) => {
-                    error.log();
-                    vec![Err(Error::in_doubt())]
-                }
-            };
-            answers.append(&mut one);
+            let alone = std::slice::from_ref(change);
+            match self.commit(alone, LockWait::Default).await {
+                Ok(one) => answers.extend(one),
+                Err(error) => answers.push(Err(error.into_answer())),
+            }
         }
         answers
     }
@@ -234,52 +238,83 @@ impl Worker {
         // One limit for both attempts: a change that falls back to a transaction gets no extra time.
         let limit = time::Instant::now() + COMMIT_LIMIT;
         if let ([change], LockWait::Default, true) = (changes, lock_wait, allows_single_statement())
+            && let Some(message) = self.try_single_send(change, limit).await?
         {
-            let sending = async { Ok(send(&self.log, change).await) };
-            // A panic leaves the commit in doubt: the statement commits by itself, perhaps before the panic.
-            let attempt = time::timeout_at(limit, catch_panic(sending)).await;
-            match attempt.map(|attempt| attempt.unwrap_or_else(SendAttempt::InDoubt)) {
-                Ok(SendAttempt::Sent(message)) => {
-                    self.publish(&[(protocol::ChangeKind::Sent, (*message).clone())], &known);
-                    return Ok(vec![Ok(Outcome::Message(message))]);
-                }
-                Ok(SendAttempt::Declined) => {}
-                Ok(SendAttempt::NotCommitted(error)) => {
-                    return Err(CommitError::NotCommitted(error));
-                }
-                Ok(SendAttempt::InDoubt(error)) => return Err(CommitError::InDoubt(error)),
-                Err(_) => return Err(CommitError::InDoubt(Error::unavailable())),
-            }
+            self.publish([(protocol::ChangeKind::Sent, &*message)], &known);
+            return Ok(vec![Ok(Outcome::Message(message))]);
         }
+        self.commit_batch(changes, lock_wait, limit, &known).await
+    }
+
+    /// Tries to store a new message as one statement. Null if the statement declines the message, and for
+    /// every other change: a transaction then decides the change.
+    async fn try_single_send(
+        &self,
+        change: &Change,
+        limit: time::Instant,
+    ) -> Result<Option<Box<Message>>, CommitError> {
+        let Change::Send { caller, message } = change else {
+            return Ok(None);
+        };
+        let now = Timestamp::now();
+        let sending = self.log.send_single(message, caller.members_only(), now);
+        let sending = async { Ok(sending.await) };
+        // A panic leaves the commit in doubt: the statement commits by itself, perhaps before the panic.
+        let attempt = time::timeout_at(limit, catch_panic(sending)).await;
+        match attempt.map(|attempt| attempt.unwrap_or_else(SendAttempt::InDoubt)) {
+            Ok(SendAttempt::Sent(message)) => Ok(Some(message)),
+            Ok(SendAttempt::Declined) => Ok(None),
+            Ok(SendAttempt::NotCommitted(error)) => Err(CommitError::NotCommitted(error)),
+            Ok(SendAttempt::InDoubt(error)) => Err(CommitError::InDoubt(error)),
+            Err(_) => Err(CommitError::InDoubt(Error::unavailable())),
+        }
+    }
+
+    /// Commits the changes in one transaction, and publishes the admitted ones. Nothing is committed if all
+    /// changes are refused.
+    async fn commit_batch(
+        &self,
+        changes: &[Change],
+        lock_wait: LockWait,
+        limit: time::Instant,
+        known: &Known,
+    ) -> Result<Vec<Result<Outcome, Error>>, CommitError> {
         let mut committing = false;
         let transaction = async {
             let mut tx = match lock_wait {
                 LockWait::Default => self.log.begin().await?,
                 LockWait::Short => self.log.begin_with_short_lock_timeout().await?,
             };
-            let outcome = batch::write(&mut tx, changes).await?;
-            if !outcome.events.is_empty() {
+            let result = batch::write(&mut tx, changes).await?;
+            if !result.events.is_empty() {
                 committing = true;
                 #[cfg(feature = "planted-faults")]
-                if crate::failpoints::broadcasts_before_commit() {
-                    self.publish(&outcome.events, &known);
-                    if crate::failpoints::fails_this_commit() {
-                        return Err(Error::unavailable());
-                    }
-                }
+                self.publish_before_commit(&result, known)?;
                 tx.commit().await?;
             }
-            Ok::<BatchResult, Error>(outcome)
+            Ok::<BatchResult, Error>(result)
         };
         let result = time::timeout_at(limit, catch_panic(transaction)).await;
         match result.unwrap_or_else(|_| Err(Error::unavailable())) {
-            Ok(outcome) => {
-                self.publish(&outcome.events, &known);
-                Ok(outcome.answers)
+            Ok(result) => {
+                self.publish(result.events(), known);
+                Ok(result.answers)
             }
             Err(error) if committing => Err(CommitError::InDoubt(error)),
             Err(error) => Err(CommitError::NotCommitted(error)),
         }
+    }
+
+    /// Fail point: publishes the changes before their commit, and may then fail the commit.
+    #[cfg(feature = "planted-faults")]
+    fn publish_before_commit(&self, result: &BatchResult, known: &Known) -> Result<(), Error> {
+        if crate::failpoints::broadcasts_before_commit() {
+            self.publish(result.events(), known);
+            if crate::failpoints::fails_this_commit() {
+                return Err(Error::unavailable());
+            }
+        }
+        Ok(())
     }
 
     /// Counts a committed change. Costs one atomic operation: the counters are resolved at the start.
@@ -294,19 +329,24 @@ impl Worker {
     /// Publishes committed changes to the hub, each chat's as one batch. A `seq` that was known to be stored
     /// before the transaction began proves that the database went back in between; the hub then signals a
     /// contradiction.
-    fn publish(&self, events: &[(protocol::ChangeKind, Message)], known: &Known) {
-        if !events.is_empty() {
+    fn publish<'a>(
+        &self,
+        events: impl IntoIterator<Item = (protocol::ChangeKind, &'a Message)>,
+        known: &Known,
+    ) {
+        let mut events = events.into_iter().peekable();
+        if events.peek().is_some() {
             self.outcome.note(true);
         }
         let mut chats: BTreeMap<ChatId, Vec<(Seq, Frame)>> = BTreeMap::new();
         for (change, message) in events {
-            self.count(*change);
+            self.count(change);
             self.hub.committed(message.chat_id, message.seq);
             if known.stored.get(&message.chat_id) >= Some(&message.seq) {
                 self.hub.contradict(known.generation);
             }
             if self.hub.is_heard(message.chat_id) {
-                let frame = Frame::changed(*change, message);
+                let frame = Frame::changed(change, message);
                 chats
                     .entry(message.chat_id)
                     .or_default()
@@ -346,15 +386,4 @@ pub(super) fn refuse_all(
 fn answer(job: Job, answer: Result<Outcome, Error>) {
     // The sender may have stopped waiting; the answer is then dropped.
     let _ = job.reply.send(answer);
-}
-
-/// Tries to store a new message as one statement. Declines every other change.
-pub(super) async fn send(log: &MessageLogRepository, change: &Change) -> SendAttempt {
-    match change {
-        Change::Send { caller, message } => {
-            log.send_single(message, caller.members_only(), Timestamp::now())
-                .await
-        }
-        _ => SendAttempt::Declined,
-    }
 }

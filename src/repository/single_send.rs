@@ -83,9 +83,7 @@ pub(super) async fn send(
         .await;
     match stored {
         Ok(mut rows) => match rows.pop() {
-            Some(row) => {
-                SendAttempt::Sent(Box::new(AssignedValues::message(row, new.clone(), now)))
-            }
+            Some(assigned) => SendAttempt::Sent(Box::new(assigned.message(new.clone(), now))),
             None => SendAttempt::Declined,
         },
         // A constraint failed: a concurrent send used this idempotency key, or the author was deleted.
