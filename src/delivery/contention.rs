@@ -5,10 +5,10 @@
 
 use super::{
     Change, Outcome,
-    worker::{CommitError, LockWait, Worker, refuse_all},
+    worker::{LockWait, Worker, refuse_all},
     writer::COMMIT_LIMIT,
 };
-use crate::{error::Error, model::ChatId};
+use crate::{error::Error, model::ChatId, repository::CommitError};
 use std::collections::{BTreeMap, HashSet};
 use tokio::time::{self, Duration, Instant};
 
@@ -94,14 +94,14 @@ impl Worker {
     /// Commits changes with a short lock timeout. If a lock is not free in time, the first answer carries the
     /// database's error, by which the caller recognizes the lock.
     async fn with_short_lock_timeout(&mut self, changes: &[Change]) -> Vec<Result<Outcome, Error>> {
-        let committed = self.commit(changes, LockWait::Short).await;
-        match committed {
+        match self.commit(changes, LockWait::Short).await {
+            Ok(answers) => answers,
             Err(CommitError::NotCommitted(error)) if error.is_locked() => {
                 let mut answers = vec![Err(error)];
                 answers.resize_with(changes.len(), || Err(busy()));
                 answers
             }
-            committed => self.settle(changes, committed).await,
+            Err(error) => self.retry_or_refuse(changes, error).await,
         }
     }
 }

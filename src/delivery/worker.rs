@@ -13,7 +13,7 @@ use crate::{
     metrics::WriterMetrics,
     model::{ChatId, Message, Seq, Timestamp},
     protocol::{self, Frame},
-    repository::{LockedChatRepository, MessageLogRepository, SendAttempt},
+    repository::{CommitError, LockedChatRepository, MessageLogRepository},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -51,31 +51,6 @@ pub(super) enum LockWait {
     Default,
     /// 250 ms on Postgres.
     Short,
-}
-
-/// The failure of a transaction.
-pub(super) enum CommitError {
-    /// Nothing was stored.
-    NotCommitted(Error),
-    /// The changes may be stored: the commit was begun and not confirmed.
-    InDoubt(Error),
-}
-
-impl CommitError {
-    /// Logs the error, and returns the answer to a change that failed in a transaction of its own.
-    fn into_answer(self) -> Error {
-        match self {
-            Self::NotCommitted(error) if error.code() == Code::Internal => error,
-            Self::NotCommitted(error) => {
-                error.log();
-                Error::unavailable()
-            }
-            Self::InDoubt(error) => {
-                error.log();
-                Error::in_doubt()
-            }
-        }
-    }
 }
 
 /// How long the changes of a failed batch are retried one by one before the rest is refused. With the wait
@@ -154,10 +129,11 @@ impl Worker {
         let answers = match self.has_blocked_chat(&changes) {
             true => self.commit_unlocked_first(&changes).await,
             false => match self.commit(&changes, LockWait::Default).await {
+                Ok(answers) => answers,
                 Err(CommitError::NotCommitted(error)) if error.is_locked() => {
                     self.commit_unlocked_first(&changes).await
                 }
-                committed => self.settle(&changes, committed).await,
+                Err(error) => self.retry_or_refuse(&changes, error).await,
             },
         };
         self.metrics.batch.observe(changes.len() as u64);
@@ -170,26 +146,25 @@ impl Worker {
         }
     }
 
-    /// Turns the result of a transaction into the answers to its changes. An internal error may be caused by
-    /// a single change, so each change is then retried on its own and cannot fail for another.
-    pub(super) async fn settle(
+    /// The answers to the changes of a failed transaction. An internal error may be caused by a single change,
+    /// so each change is then retried on its own and cannot fail for another.
+    pub(super) async fn retry_or_refuse(
         &mut self,
         changes: &[Change],
-        committed: Result<Vec<Result<Outcome, Error>>, CommitError>,
+        error: CommitError,
     ) -> Vec<Result<Outcome, Error>> {
-        match committed {
-            Ok(answers) => answers,
-            Err(CommitError::NotCommitted(error)) if error.code() == Code::Internal => {
+        match error {
+            CommitError::NotCommitted(error) if error.code() == Code::Internal => {
                 self.one_by_one(changes, error).await
             }
-            Err(CommitError::NotCommitted(error)) => {
+            CommitError::NotCommitted(error) => {
                 // A lock that another node holds does not mean that the database is unavailable.
                 if !error.is_locked() {
                     self.outcome.note(false);
                 }
                 refuse_all(changes, &error, Error::unavailable)
             }
-            Err(CommitError::InDoubt(error)) => {
+            CommitError::InDoubt(error) => {
                 self.outcome.note(false);
                 refuse_all(changes, &error, Error::in_doubt)
             }
@@ -217,7 +192,7 @@ impl Worker {
             let alone = std::slice::from_ref(change);
             match self.commit(alone, LockWait::Default).await {
                 Ok(one) => answers.extend(one),
-                Err(error) => answers.push(Err(error.into_answer())),
+                Err(error) => answers.push(Err(refusal(error))),
             }
         }
         answers
@@ -259,13 +234,10 @@ impl Worker {
         let now = Timestamp::now();
         let sending = self.log.send_single(message, caller.members_only(), now);
         let sending = async { Ok(sending.await) };
-        // A panic leaves the commit in doubt: the statement commits by itself, perhaps before the panic.
-        let attempt = time::timeout_at(limit, catch_panic(sending)).await;
-        match attempt.map(|attempt| attempt.unwrap_or_else(SendAttempt::InDoubt)) {
-            Ok(SendAttempt::Sent(message)) => Ok(Some(message)),
-            Ok(SendAttempt::Declined) => Ok(None),
-            Ok(SendAttempt::NotCommitted(error)) => Err(CommitError::NotCommitted(error)),
-            Ok(SendAttempt::InDoubt(error)) => Err(CommitError::InDoubt(error)),
+        match time::timeout_at(limit, catch_panic(sending)).await {
+            Ok(Ok(sent)) => sent,
+            // The statement commits by itself, perhaps before the panic.
+            Ok(Err(panic)) => Err(CommitError::InDoubt(panic)),
             Err(_) => Err(CommitError::InDoubt(Error::unavailable())),
         }
     }
@@ -370,6 +342,21 @@ fn allows_single_statement() -> bool {
 #[cfg(not(feature = "planted-faults"))]
 const fn allows_single_statement() -> bool {
     true
+}
+
+/// The answer to a change that failed in a transaction of its own. Logs the error, unless it is the answer.
+fn refusal(error: CommitError) -> Error {
+    match error {
+        CommitError::NotCommitted(error) if error.code() == Code::Internal => error,
+        CommitError::NotCommitted(error) => {
+            error.log();
+            Error::unavailable()
+        }
+        CommitError::InDoubt(error) => {
+            error.log();
+            Error::in_doubt()
+        }
+    }
 }
 
 /// Logs the error once, and answers every change with an error made by `refusal`.

@@ -5,7 +5,7 @@ use super::{
     list::{column, json},
     lock,
     message::{Head, select_messages},
-    single_send::{self, SendAttempt},
+    single_send::{self, CommitError},
     user_deletion::{self, DeletionStep},
 };
 use crate::{
@@ -87,15 +87,16 @@ impl MessageLogRepository {
         Self(database)
     }
 
-    /// Stores one message with the next seq of its chat, in one statement. Handles only the common case: the
-    /// chat and the author exist, the author may write, the idempotency key is new, and the message is not a
-    /// reply. Returns `Declined` otherwise. With `members_only`, the author must be a member of the chat.
+    /// Stores one message with the next seq of its chat, in one statement. Handles only the common case on
+    /// Postgres: the chat and the author exist, the author may write, the idempotency key is new, and the
+    /// message is not a reply. Returns null otherwise. With `members_only`, the author must be a member of the
+    /// chat.
     pub async fn send_single(
         &self,
         message: &NewMessage,
         members_only: bool,
         now: Timestamp,
-    ) -> SendAttempt {
+    ) -> Result<Option<Box<Message>>, CommitError> {
         single_send::send(&self.0, message, members_only, now).await
     }
 

@@ -35,7 +35,7 @@ pub use message_log::{Author, IdempotencyKey, MessageLogRepository, MessageLogTr
 pub use read_position::{MovedPosition, Position, ReadMark, ReadPositionRepository};
 pub use session::{Begun, NewSession, SessionCutoff, SessionRepository};
 pub use setup::{DemoDataRepository, LegacyPassword, LegacyPasswordRepository};
-pub use single_send::SendAttempt;
+pub use single_send::CommitError;
 pub use skeleton::SkeletonRepository;
 pub use totals::{Totals, TotalsRepository};
 pub use user::{Credentials, Updated, UserRepository};

@@ -24,16 +24,11 @@ impl AssignedValues {
     }
 }
 
-/// Outcome of a single send.
-pub enum SendAttempt {
-    /// The message is stored.
-    Sent(Box<Message>),
-    /// Nothing was stored: a precondition failed, the message is a reply, or the database is SQLite. The caller
-    /// falls back to a batch, which finds the exact reason.
-    Declined,
-    /// Nothing was stored, because the database failed. A batch would fail too.
+/// Failure of a transaction, or of a statement that commits itself.
+pub enum CommitError {
+    /// Nothing was stored.
     NotCommitted(Error),
-    /// In-doubt commit: the message may or may not be stored.
+    /// In-doubt commit: the changes may or may not be stored.
     InDoubt(Error),
 }
 
@@ -58,20 +53,23 @@ const SEND: &str = "WITH locked AS MATERIALIZED ( \
     RETURNING message_id, seq, \
         (SELECT username FROM customer WHERE customer_id = $2) AS username";
 
-/// Stores one message in one statement. With `members_only`, the author must be a member of the chat.
+/// Stores one message in one statement. With `members_only`, the author must be a member of the chat. Null if
+/// nothing was stored because a precondition failed, the message is a reply, or the database is SQLite. The
+/// caller then falls back to a batch, which finds the exact reason.
+///
+/// # Errors
+/// The database failed; a batch would fail too.
 pub(super) async fn send(
     database: &Database,
     new: &NewMessage,
     members_only: bool,
     now: Timestamp,
-) -> SendAttempt {
+) -> Result<Option<Box<Message>>, CommitError> {
     let (Database::Postgres(pool), None) = (database, new.reply_to) else {
-        return SendAttempt::Declined;
+        return Ok(None);
     };
-    let mut connection = match pool.acquire().await {
-        Ok(connection) => connection,
-        Err(error) => return SendAttempt::NotCommitted(error.into()),
-    };
+    let acquired = pool.acquire().await;
+    let mut connection = acquired.map_err(|e| CommitError::NotCommitted(e.into()))?;
     let stored: sqlx::Result<Vec<AssignedValues>> = query_as(SEND)
         .bind(new.chat)
         .bind(new.author)
@@ -82,15 +80,14 @@ pub(super) async fn send(
         .fetch_all(&mut connection)
         .await;
     match stored {
-        Ok(mut rows) => match rows.pop() {
-            Some(assigned) => SendAttempt::Sent(Box::new(assigned.message(new.clone(), now))),
-            None => SendAttempt::Declined,
-        },
+        Ok(mut rows) => Ok(rows
+            .pop()
+            .map(|assigned| Box::new(assigned.message(new.clone(), now)))),
         // A constraint failed: a concurrent send used this idempotency key, or the author was deleted.
-        Err(sqlx::Error::Database(e)) if e.constraint().is_some() => SendAttempt::Declined,
+        Err(sqlx::Error::Database(e)) if e.constraint().is_some() => Ok(None),
         // The statement commits itself. Its error leaves the commit in doubt, unless the database reports for
         // certain that nothing was committed.
-        Err(error) if is_not_committed(&error) => SendAttempt::NotCommitted(error.into()),
-        Err(error) => SendAttempt::InDoubt(error.into()),
+        Err(error) if is_not_committed(&error) => Err(CommitError::NotCommitted(error.into())),
+        Err(error) => Err(CommitError::InDoubt(error.into())),
     }
 }
