@@ -5,8 +5,9 @@
 
 use super::{
     Change, Outcome,
-    worker::{LockWait, Worker, refuse_all},
-    writer::COMMIT_LIMIT,
+    batch::LockWait,
+    retry::refuse_all,
+    writer::{COMMIT_LIMIT, Worker},
 };
 use crate::{error::Error, model::ChatId, repository::CommitError};
 use std::collections::{BTreeMap, HashSet};

@@ -1,13 +1,14 @@
 //! Decides the changes of a batch one after the other, in memory, between the reads and the writes of
 //! `batch.rs`. Each change is admitted or refused on its own, and sees the effects of the changes before it.
 
-use super::{Change, MessageRef, batch::BatchState};
+use super::{Change, MessageRef};
 use crate::{
     error::{Code, Error},
-    model::{ChatId, Content, Message, MessageId, NewMessage, Seq, Timestamp, UserId},
+    model::{ChatId, Content, Message, MessageId, NewMessage, Role, Seq, Timestamp, UserId},
     policy, protocol,
     repository::IdempotencyKey,
 };
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The decision about one change.
 pub(super) enum Decision {
@@ -22,6 +23,32 @@ pub(super) enum Decision {
     Duplicate(Box<Message>),
     /// An edited or deleted message, after the change.
     Changed(protocol::ChangeKind, Box<Message>),
+}
+
+/// The state of a batch: the rows that its transaction has read, and the rows that it is going to write.
+#[derive(Default)]
+pub(super) struct BatchState {
+    /// The heads of the locked chats, moved on by each decided change. A chat without an entry does not
+    /// exist.
+    pub(super) heads: HashMap<ChatId, Seq>,
+    /// The stored names of the acting users. A user without an entry does not exist.
+    pub(super) names: HashMap<UserId, String>,
+    /// The roles of the acting users in the batch's chats. A pair without an entry is no membership.
+    pub(super) roles: HashMap<(UserId, ChatId), Role>,
+    /// The messages that are edited, deleted, replied to or already stored under an idempotency key.
+    pub(super) messages: HashMap<MessageId, Message>,
+    /// The latest message of each user and chat that an edit refers to with `LatestOf`.
+    pub(super) latest: HashMap<(UserId, ChatId), MessageId>,
+    /// The messages that are already stored under an idempotency key of this batch.
+    pub(super) known: HashMap<IdempotencyKey, MessageId>,
+    /// The messages to insert with their assigned `seq`, in the order of their changes.
+    pub(super) new: Vec<(Seq, NewMessage)>,
+    /// The index in `new` of each new message with an idempotency key.
+    pub(super) new_keys: HashMap<IdempotencyKey, usize>,
+    /// The messages to update: edited or deleted by this batch.
+    pub(super) changed: BTreeSet<MessageId>,
+    /// The chats with a new head.
+    pub(super) advanced: HashSet<ChatId>,
 }
 
 impl BatchState {

@@ -12,7 +12,7 @@ mod feed;
 mod membership;
 mod reconciler;
 mod replay_cache;
-mod worker;
+mod retry;
 mod writer;
 
 use crate::{

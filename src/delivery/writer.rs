@@ -3,21 +3,24 @@
 //! worker commits a single change without delay; under load many changes share a commit. No change is
 //! published before it is committed.
 
-use super::worker::Worker;
+use super::{Change, MessageRef, Outcome, batch::LockWait};
 use crate::{
     error::Error,
     hub::Hub,
     metrics::WriterMetrics,
-    repository::{LockedChatRepository, MessageLogRepository},
+    model::ChatId,
+    repository::{CommitError, LockedChatRepository, MessageLogRepository},
 };
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    select,
+    sync::{mpsc, oneshot},
+};
 use tokio_util::sync::CancellationToken;
-
-use super::{Change, Outcome};
 
 /// The capacity of the queue, in changes. At some ten thousand changes a second this is under half a second
 /// of work. A full queue is backpressure: the sender is answered `unavailable` at once instead of waiting.
@@ -54,6 +57,20 @@ pub(crate) struct Job {
 
 /// The pending answer to a submitted change. The answer comes within 5 s.
 pub struct Pending(oneshot::Receiver<Result<Outcome, Error>>);
+
+/// The task that commits and publishes queued changes.
+pub struct Worker {
+    queue: mpsc::Receiver<Job>,
+    pub(super) log: MessageLogRepository,
+    pub(super) locked_chats: LockedChatRepository,
+    pub(super) hub: Hub,
+    pub(super) metrics: WriterMetrics,
+    stop: CancellationToken,
+    /// Chats with a row lock that another node held at the last attempt.
+    pub(super) blocked: HashSet<ChatId>,
+    /// Whether the database stored the last change, for the readiness check.
+    pub(super) outcome: LastOutcome,
+}
 
 impl Writer {
     /// Creates the handle, and the worker that empties the queue. After `stop` the worker takes no new
@@ -111,6 +128,129 @@ impl Pending {
             .await
             .unwrap_or_else(|_| Err(Error::in_doubt()))
     }
+}
+
+impl Worker {
+    fn new(
+        queue: mpsc::Receiver<Job>,
+        log: MessageLogRepository,
+        locked_chats: LockedChatRepository,
+        (hub, metrics): (Hub, WriterMetrics),
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            queue,
+            log,
+            locked_chats,
+            hub,
+            metrics,
+            stop,
+            blocked: HashSet::new(),
+            outcome: LastOutcome::default(),
+        }
+    }
+
+    /// Commits changes until `stop`; then refuses new changes, finishes the queued ones and returns.
+    pub async fn run(mut self) {
+        let mut jobs = Vec::with_capacity(BATCH);
+        loop {
+            let taken = select! {
+                biased;
+                () = self.stop.cancelled(), if !self.queue.is_closed() => {
+                    self.queue.close();
+                    continue;
+                }
+                taken = self.queue.recv_many(&mut jobs, BATCH) => taken,
+            };
+            if taken == 0 {
+                return;
+            }
+            self.work(&mut jobs).await;
+        }
+    }
+
+    /// Commits the jobs in their order: batches of changes that can share a transaction, and exclusive
+    /// changes one by one. Jobs that waited longer than `WAIT_LIMIT` are refused.
+    async fn work(&mut self, jobs: &mut Vec<Job>) {
+        while !jobs.is_empty() {
+            for late in jobs.extract_if(.., |job| job.since.elapsed() > WAIT_LIMIT) {
+                answer(late, Err(Error::unavailable()));
+            }
+            match batchable_prefix(jobs.iter().map(|job| &job.change)) {
+                0 if jobs.is_empty() => {}
+                0 => {
+                    let job = jobs.remove(0);
+                    let outcome = self.exclusive(&job.change).await;
+                    answer(job, outcome);
+                }
+                shared => {
+                    let shared = jobs.drain(..shared).collect();
+                    self.commit_jobs(shared).await;
+                }
+            }
+        }
+    }
+
+    /// Commits the changes of jobs in one transaction and answers their senders. If another node holds the lock of one of
+    /// the chats, the unlocked chats are committed first.
+    async fn commit_jobs(&mut self, jobs: Vec<Job>) {
+        let (changes, replies): (Vec<Change>, Vec<_>) = jobs
+            .into_iter()
+            .map(|job| (job.change, (job.reply, job.since)))
+            .unzip();
+        let begin = Instant::now();
+        let answers = match self.has_blocked_chat(&changes) {
+            true => self.commit_unlocked_first(&changes).await,
+            false => match self.commit(&changes, LockWait::Default).await {
+                Ok(answers) => answers,
+                Err(CommitError::NotCommitted(error)) if error.is_locked() => {
+                    self.commit_unlocked_first(&changes).await
+                }
+                Err(error) => self.retry_or_refuse(&changes, error).await,
+            },
+        };
+        self.metrics.batch.observe(changes.len() as u64);
+        self.metrics.commit.observe_time(begin.elapsed());
+        for ((reply, since), answer) in replies.into_iter().zip(answers) {
+            if let Ok(Outcome::Message(_)) = answer {
+                self.metrics.publication.observe_time(since.elapsed());
+            }
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+/// The number of changes, counted from the first, that can share a transaction. Three things end the batch:
+/// an exclusive change; an edit of a user's latest message behind another change of its chat, because the
+/// edit must see the committed change; and more than `BATCH_BYTES` of text. 0 means that the first change is
+/// exclusive, or that there are no changes.
+pub(super) fn batchable_prefix<'a>(changes: impl Iterator<Item = &'a Change>) -> usize {
+    let (mut chats, mut bytes) = (HashSet::new(), 0);
+    changes
+        .take_while(|change| {
+            bytes += change.bytes();
+            if bytes > BATCH_BYTES && !chats.is_empty() {
+                return false;
+            }
+            let Some(chat) = change.chat() else {
+                return false;
+            };
+            let new = chats.insert(chat);
+            let latest = matches!(
+                change,
+                Change::Edit {
+                    which: MessageRef::LatestOf(_),
+                    ..
+                }
+            );
+            new || !latest
+        })
+        .count()
+}
+
+fn answer(job: Job, answer: Result<Outcome, Error>) {
+    // The sender may have stopped waiting; the answer is then dropped.
+    let _ = job.reply.send(answer);
 }
 
 /// The time and the result of the last attempt to store a change: true if the database stored it. Null before
