@@ -3,7 +3,7 @@
 //! and publishes them to the hub. A single new message needs one statement only.
 
 use super::{
-    Change, MessageRef, Outcome,
+    Answers, Change, MessageRef, Outcome,
     decide::{BatchState, Decision},
     writer::{COMMIT_LIMIT, Worker},
 };
@@ -35,17 +35,16 @@ pub(super) enum LockWait {
 }
 
 /// The result of a batch that is written but not committed.
-pub(super) struct BatchResult {
-    /// The answer to each change, in the order of the changes.
-    pub(super) answers: Vec<Result<Outcome, Error>>,
+struct BatchResult {
+    answers: Answers,
     /// The admitted changes to publish after the commit. Each chat's changes are in `seq` order. Empty if
     /// nothing was written.
-    pub(super) events: Vec<(protocol::ChangeKind, Message)>,
+    events: Vec<(protocol::ChangeKind, Message)>,
 }
 
 impl BatchResult {
     /// The changes to publish, each with its kind.
-    pub(super) fn events(&self) -> impl Iterator<Item = (protocol::ChangeKind, &Message)> {
+    fn events(&self) -> impl Iterator<Item = (protocol::ChangeKind, &Message)> {
         self.events.iter().map(|(kind, message)| (*kind, message))
     }
 }
@@ -57,7 +56,7 @@ impl Worker {
         &mut self,
         changes: &[Change],
         lock_wait: LockWait,
-    ) -> Result<Vec<Result<Outcome, Error>>, CommitError> {
+    ) -> Result<Answers, CommitError> {
         let chats: BTreeSet<ChatId> = changes.iter().filter_map(Change::chat).collect();
         let known = Known {
             generation: self.hub.generation(),
@@ -103,7 +102,7 @@ impl Worker {
         lock_wait: LockWait,
         limit: time::Instant,
         known: &Known,
-    ) -> Result<Vec<Result<Outcome, Error>>, CommitError> {
+    ) -> Result<Answers, CommitError> {
         let mut committing = false;
         let transaction = async {
             let mut tx = match lock_wait {
@@ -198,10 +197,7 @@ const fn allows_single_statement() -> bool {
 }
 
 /// Decides and writes the changes, in their order, in one transaction. The caller commits the transaction.
-pub(super) async fn write(
-    tx: &mut MessageLogTransaction,
-    changes: &[Change],
-) -> Result<BatchResult, Error> {
+async fn write(tx: &mut MessageLogTransaction, changes: &[Change]) -> Result<BatchResult, Error> {
     let now = Timestamp::now();
     let mut state = BatchState::read(tx, changes).await?;
     #[cfg(feature = "planted-faults")]

@@ -4,7 +4,7 @@
 //! changes of the locked chats are refused at once.
 
 use super::{
-    Change, Outcome,
+    Answers, Change,
     batch::LockWait,
     retry::refuse_all,
     writer::{COMMIT_LIMIT, Worker},
@@ -42,10 +42,7 @@ impl Worker {
     /// own transaction. Each transaction has a short lock timeout. A chat that is still locked is remembered:
     /// its changes are refused without an attempt until it is found unlocked. Locked chats that are not
     /// reached within `WAIT` are refused too.
-    pub(super) async fn commit_unlocked_first(
-        &mut self,
-        changes: &[Change],
-    ) -> Vec<Result<Outcome, Error>> {
+    pub(super) async fn commit_unlocked_first(&mut self, changes: &[Change]) -> Answers {
         let chats: HashSet<ChatId> = changes.iter().filter_map(Change::chat).collect();
         let chats: Vec<ChatId> = chats.into_iter().collect();
         let reading = time::timeout(COMMIT_LIMIT, self.log.unlocked(&chats)).await;
@@ -71,12 +68,7 @@ impl Worker {
 
     /// Tries to commit the changes of a chat that was found locked. If its lock is still held, the chat is
     /// remembered. Refuses the changes of a remembered chat, and all changes after `until`.
-    async fn commit_locked(
-        &mut self,
-        chat: ChatId,
-        changes: &[Change],
-        until: Instant,
-    ) -> Vec<Result<Outcome, Error>> {
+    async fn commit_locked(&mut self, chat: ChatId, changes: &[Change], until: Instant) -> Answers {
         if Instant::now() >= until || self.blocked.contains(&chat) {
             return changes.iter().map(|_| Err(busy())).collect();
         }
@@ -94,7 +86,7 @@ impl Worker {
 
     /// Commits changes with a short lock timeout. If a lock is not free in time, the first answer carries the
     /// database's error, by which the caller recognizes the lock.
-    async fn with_short_lock_timeout(&mut self, changes: &[Change]) -> Vec<Result<Outcome, Error>> {
+    async fn with_short_lock_timeout(&mut self, changes: &[Change]) -> Answers {
         match self.commit(changes, LockWait::Short).await {
             Ok(answers) => answers,
             Err(CommitError::NotCommitted(error)) if error.is_locked() => {

@@ -17,6 +17,7 @@ mod writer;
 
 use crate::{
     auth::Caller,
+    error::{Code, Error},
     model::{ChatId, Content, Message, MessageId, NewMessage, UserId},
 };
 
@@ -107,6 +108,25 @@ pub enum Outcome {
     Deleted,
     /// One step of a long user deletion was committed. The caller submits the change again to continue.
     Incomplete,
+}
+
+/// The answers to the changes of a batch, in the order of the changes.
+type Answers = Vec<Result<Outcome, Error>>;
+
+impl Outcome {
+    /// Returns the message of the outcome.
+    ///
+    /// # Errors
+    /// `internal` if the outcome has no message: a fault of this server.
+    pub fn into_message(self) -> Result<Message, Error> {
+        match self {
+            Self::Message(message) | Self::Duplicate(message) => Ok(*message),
+            Self::Deleted | Self::Incomplete => Err(Error::new(
+                Code::Internal,
+                "The server failed: the answer contains no message",
+            )),
+        }
+    }
 }
 
 impl Change {

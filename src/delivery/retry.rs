@@ -1,6 +1,6 @@
 //! Batches that could not be committed: their changes are retried one by one, or refused.
 
-use super::{Change, Outcome, batch::LockWait, writer::Worker};
+use super::{Answers, Change, batch::LockWait, writer::Worker};
 use crate::{
     error::{Code, Error},
     repository::CommitError,
@@ -18,7 +18,7 @@ impl Worker {
         &mut self,
         changes: &[Change],
         error: CommitError,
-    ) -> Vec<Result<Outcome, Error>> {
+    ) -> Answers {
         match error {
             CommitError::NotCommitted(error) if error.code() == Code::Internal => {
                 self.one_by_one(changes, error).await
@@ -39,11 +39,7 @@ impl Worker {
 
     /// Retries each change in a transaction of its own, for at most `ONE_BY_ONE_LIMIT`; refuses the rest. A
     /// batch of one is not retried: its error is the answer.
-    async fn one_by_one(
-        &mut self,
-        changes: &[Change],
-        error: Error,
-    ) -> Vec<Result<Outcome, Error>> {
+    async fn one_by_one(&mut self, changes: &[Change], error: Error) -> Answers {
         if changes.len() == 1 {
             return vec![Err(error)];
         }
@@ -85,7 +81,7 @@ pub(super) fn refuse_all(
     changes: &[Change],
     error: &Error,
     refusal: impl Fn() -> Error,
-) -> Vec<Result<Outcome, Error>> {
+) -> Answers {
     tracing::warn!(changes = changes.len(), "a batch was not stored");
     error.log();
     changes.iter().map(|_| Err(refusal())).collect()

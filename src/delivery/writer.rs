@@ -1,7 +1,7 @@
-//! The entry to the write path. Every change to the log passes a bounded queue to one worker (`worker.rs`),
-//! which commits the waiting changes in one transaction, publishes them in order, then answers. An idle
-//! worker commits a single change without delay; under load many changes share a commit. No change is
-//! published before it is committed.
+//! The write path. Every change to the log passes a bounded queue to one worker, which commits the waiting
+//! changes in one transaction (`batch.rs`), publishes them in order, then answers. An idle worker commits a
+//! single change without delay; under load many changes share a commit. No change is published before it is
+//! committed. One task publishes for the whole node, so that every socket sees a chat's changes in `seq` order.
 
 use super::{Change, MessageRef, Outcome, batch::LockWait};
 use crate::{
@@ -27,18 +27,18 @@ use tokio_util::sync::CancellationToken;
 const QUEUE: usize = 4096;
 /// The maximum number of changes in a transaction: large enough to share the cost of a commit, small enough
 /// that a batch takes milliseconds.
-pub(crate) const BATCH: usize = 512;
+const BATCH: usize = 512;
 /// The maximum bytes of text in a transaction; the first change is exempt. Changes of a chat that are
 /// committed in one transaction are published as one batch, and a chat's channel keeps the last 32 batches
 /// for slow sockets. This limit makes that some 32 MiB of text for the busiest chat. Batches of 512 messages
 /// of the maximum length would make it 256 MiB.
-pub(crate) const BATCH_BYTES: usize = 1024 * 1024;
+const BATCH_BYTES: usize = 1024 * 1024;
 /// The maximum wait in the queue. After that a change is refused without being stored. With the limit of the
 /// transaction that follows, every sender is answered within 5 s.
-pub(crate) const WAIT_LIMIT: Duration = Duration::from_millis(2500);
+const WAIT_LIMIT: Duration = Duration::from_millis(2500);
 /// The maximum duration of a transaction, its commit included. A commit that was begun and is not confirmed
 /// within this time is in doubt.
-pub(crate) const COMMIT_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const COMMIT_LIMIT: Duration = Duration::from_secs(2);
 
 /// The handle that takes changes. Clones share one queue.
 #[derive(Clone)]
@@ -48,11 +48,11 @@ pub struct Writer {
 }
 
 /// A queued change, with the sender of its answer.
-pub(crate) struct Job {
-    pub(super) change: Change,
-    pub(super) reply: oneshot::Sender<Result<Outcome, Error>>,
+struct Job {
+    change: Change,
+    reply: oneshot::Sender<Result<Outcome, Error>>,
     /// The time when the change was queued.
-    pub(super) since: Instant,
+    since: Instant,
 }
 
 /// The pending answer to a submitted change. The answer comes within 5 s.
@@ -83,9 +83,19 @@ impl Writer {
         metrics: WriterMetrics,
         stop: CancellationToken,
     ) -> (Self, Worker) {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        let worker = Worker::new(waiting, log, locked_chats, (hub, metrics), stop);
-        let outcome = worker.outcome.clone();
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let outcome = LastOutcome::default();
+        let worker = Worker {
+            queue,
+            log,
+            locked_chats,
+            hub,
+            metrics,
+            stop,
+            blocked: HashSet::new(),
+            outcome: outcome.clone(),
+        };
+        let queue = sender;
         (Self { queue, outcome }, worker)
     }
 
@@ -131,25 +141,6 @@ impl Pending {
 }
 
 impl Worker {
-    fn new(
-        queue: mpsc::Receiver<Job>,
-        log: MessageLogRepository,
-        locked_chats: LockedChatRepository,
-        (hub, metrics): (Hub, WriterMetrics),
-        stop: CancellationToken,
-    ) -> Self {
-        Self {
-            queue,
-            log,
-            locked_chats,
-            hub,
-            metrics,
-            stop,
-            blocked: HashSet::new(),
-            outcome: LastOutcome::default(),
-        }
-    }
-
     /// Commits changes until `stop`; then refuses new changes, finishes the queued ones and returns.
     pub async fn run(mut self) {
         let mut jobs = Vec::with_capacity(BATCH);
@@ -191,8 +182,8 @@ impl Worker {
         }
     }
 
-    /// Commits the changes of jobs in one transaction and answers their senders. If another node holds the lock of one of
-    /// the chats, the unlocked chats are committed first.
+    /// Commits the changes of jobs in one transaction and answers their senders. If another node holds the lock
+    /// of one of the chats, the unlocked chats are committed first.
     async fn commit_jobs(&mut self, jobs: Vec<Job>) {
         let (changes, replies): (Vec<Change>, Vec<_>) = jobs
             .into_iter()
@@ -224,7 +215,7 @@ impl Worker {
 /// an exclusive change; an edit of a user's latest message behind another change of its chat, because the
 /// edit must see the committed change; and more than `BATCH_BYTES` of text. 0 means that the first change is
 /// exclusive, or that there are no changes.
-pub(super) fn batchable_prefix<'a>(changes: impl Iterator<Item = &'a Change>) -> usize {
+fn batchable_prefix<'a>(changes: impl Iterator<Item = &'a Change>) -> usize {
     let (mut chats, mut bytes) = (HashSet::new(), 0);
     changes
         .take_while(|change| {

@@ -5,8 +5,8 @@ use super::pagination::{BackPage, Limit, Page};
 use crate::{
     auth::Caller,
     delivery::access,
-    delivery::{Change, MessageRef, Outcome, Pending, Writer, require_epoch},
-    error::{Code, Error},
+    delivery::{Change, MessageRef, Pending, Writer, require_epoch},
+    error::Error,
     model::{
         ChatId, Content, Epoch, Message, MessageId, NewMessage, Role, SearchText, Since, UserId,
     },
@@ -239,22 +239,6 @@ impl MessageService {
         match user {
             Some(user) => self.rate_limiter.take(&user, "messages from this user"),
             None => Ok(()),
-        }
-    }
-}
-
-impl Outcome {
-    /// Returns the message of the outcome.
-    ///
-    /// # Errors
-    /// `internal` if the outcome has no message: a fault of this server.
-    pub fn into_message(self) -> Result<Message, Error> {
-        match self {
-            Self::Message(message) | Self::Duplicate(message) => Ok(*message),
-            Self::Deleted | Self::Incomplete => Err(Error::new(
-                Code::Internal,
-                "The server failed: the answer contains no message",
-            )),
         }
     }
 }
