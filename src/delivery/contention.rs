@@ -118,3 +118,26 @@ fn shares(changes: &[Change], free: &HashSet<ChatId>) -> (Share, BTreeMap<ChatId
 fn busy() -> Error {
     Error::unavailable()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{auth::Caller, model::MessageId};
+
+    #[test]
+    fn each_locked_chat_has_a_share_of_its_own() {
+        let delete = |chat| Change::Delete {
+            caller: Caller::Open,
+            actor: None,
+            chat: ChatId(chat),
+            message: MessageId(1),
+        };
+        let changes = [1, 2, 3, 2, 1, 4].map(delete);
+        let (unlocked, locked) = shares(&changes, &HashSet::from([ChatId(1), ChatId(4)]));
+        assert_eq!(unlocked.indexes, [0, 4, 5]);
+        let locked = locked
+            .into_iter()
+            .map(|(chat, share)| (chat.0, share.indexes));
+        assert_eq!(Vec::from_iter(locked), [(2, vec![1, 3]), (3, vec![2])]);
+    }
+}

@@ -262,3 +262,85 @@ impl LastOutcome {
         (at.elapsed() < period).then_some(stored)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::Caller,
+        model::{Content, NewMessage, UserId},
+    };
+
+    const ME: UserId = UserId(1);
+
+    fn content(bytes: usize) -> Content {
+        let Ok(content) = Content::parse("x".repeat(bytes)) else {
+            panic!("no content of {bytes} bytes")
+        };
+        content
+    }
+
+    fn send(chat: i64, bytes: usize) -> Change {
+        Change::Send {
+            caller: Caller::Open,
+            message: NewMessage {
+                author: ME,
+                chat: ChatId(chat),
+                content: content(bytes),
+                client_message_id: None,
+                reply_to: None,
+            },
+        }
+    }
+
+    fn edit_latest(chat: i64) -> Change {
+        Change::Edit {
+            caller: Caller::Open,
+            actor: Some(ME),
+            chat: ChatId(chat),
+            which: MessageRef::LatestOf(ME),
+            content: content(1),
+        }
+    }
+
+    fn exclusive() -> Change {
+        Change::DeleteChat {
+            caller: Caller::Open,
+            chat: ChatId(1),
+        }
+    }
+
+    #[test]
+    fn changes_share_a_transaction_until_one_must_wait() {
+        for (case, changes, expected) in [
+            ("nothing", vec![], 0),
+            ("an exclusive change", vec![exclusive(), send(1, 1)], 0),
+            ("two chats", vec![send(1, 1), send(2, 1), exclusive()], 2),
+            (
+                "an edit of the latest message",
+                vec![edit_latest(1), send(1, 1)],
+                2,
+            ),
+            (
+                "it behind a change of its chat",
+                vec![send(1, 1), edit_latest(1)],
+                1,
+            ),
+            (
+                "it behind one of another chat",
+                vec![send(2, 1), edit_latest(1)],
+                2,
+            ),
+        ] {
+            assert_eq!(batchable_prefix(changes.iter()), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_transaction_has_at_most_the_limit_of_text() {
+        let longest = 16 * 1024;
+        let fitting = BATCH_BYTES / longest;
+        let changes: Vec<Change> = (0..fitting + 1).map(|_| send(1, longest)).collect();
+        assert_eq!(batchable_prefix(changes.iter()), fitting);
+    }
+}

@@ -361,6 +361,29 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_read_with_its_claimed_author() {
+        let message = |fields: &str| {
+            let content = format!(r#"{{"chatId":3,"content":"Hi"{fields}}}"#);
+            let frame = format!(r#"{{"type":"send-message","content":{content}}}"#);
+            match Request::parse(&frame).command {
+                Ok(ClientCommand::Send(message)) => message,
+                other => panic!("not a message: {other:?}"),
+            }
+        };
+        let plain = message("");
+        assert_eq!((plain.chat, plain.content.as_str()), (ChatId(3), "Hi"));
+        assert_eq!((plain.author, plain.reply_to), (None, None));
+        assert!(plain.client_message_id.is_none());
+        let full = message(r#","customerId":4,"clientMessageId":"k","replyTo":5"#);
+        assert_eq!(
+            (full.author, full.reply_to),
+            (Some(UserId(4)), Some(MessageId(5)))
+        );
+        let key = full.client_message_id;
+        assert_eq!(key.as_ref().map(ClientMessageId::as_str), Some("k"));
+    }
+
+    #[test]
     fn an_id_is_given_back_as_it_came() {
         for id in ["7", "-7.5e3", "\"a\\u0062\"", "\"\""] {
             let request = Request::parse(&format!(r#"{{"type":"x","id":{id}}}"#));
