@@ -1,84 +1,203 @@
 //! One transaction for a batch of changes: locks the chats and reads the rows that the changes need, decides
-//! each change in memory (`decide.rs`), then writes the admitted changes with one statement per table. The
-//! worker commits and publishes the result.
+//! each change in memory (`decide.rs`), writes the admitted changes with one statement per table, commits them
+//! and publishes them to the hub. A single new message needs one statement only.
 
-use super::{Change, MessageRef, Outcome, decide::Decision, writer::BATCH_BYTES};
-use crate::{
-    error::Error,
-    model::{ChatId, ClientMessageId, Message, MessageId, Role, Seq, Timestamp, UserId},
-    protocol,
-    repository::{Head, IdempotencyKey, MessageLogTransaction, NewMessage},
+use super::{
+    Answers, Change, MessageRef, Outcome,
+    decide::{BatchState, Decision},
+    writer::{COMMIT_LIMIT, Worker},
 };
-use std::collections::{BTreeSet, HashMap, HashSet};
+use crate::{
+    error::{Error, catch_panic},
+    hub::Event,
+    model::{ChatId, Message, MessageId, Seq, Timestamp, UserId},
+    protocol::{self, Frame},
+    repository::{CommitError, Head, IdempotencyKey, MessageLogTransaction},
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use tokio::time;
+
+/// The state of the log that this node knew before a transaction began.
+struct Known {
+    /// The hub's generation: the number of resets of all sockets since the process started.
+    generation: u64,
+    /// The highest `seq` of each chat that is known to be stored.
+    stored: HashMap<ChatId, Seq>,
+}
+
+/// The maximum time that a statement waits for the row lock of a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LockWait {
+    /// The timeout of the database connection: 1.5 s on Postgres.
+    Default,
+    /// 250 ms on Postgres.
+    Short,
+}
 
 /// The result of a batch that is written but not committed.
-pub(super) struct BatchResult {
-    /// The answer to each change, in the order of the changes.
-    pub(super) answers: Vec<Result<Outcome, Error>>,
+struct BatchResult {
+    answers: Answers,
     /// The admitted changes to publish after the commit. Each chat's changes are in `seq` order. Empty if
     /// nothing was written.
-    pub(super) events: Vec<(protocol::ChangeKind, Message)>,
+    events: Vec<(protocol::ChangeKind, Message)>,
 }
 
-/// The state of a batch: the rows that its transaction has read, and the rows that it is going to write.
-#[derive(Default)]
-pub(super) struct BatchState {
-    /// The heads of the locked chats, moved on by each decided change. A chat without an entry does not
-    /// exist.
-    pub(super) heads: HashMap<ChatId, Seq>,
-    /// The stored names of the acting users. A user without an entry does not exist.
-    pub(super) names: HashMap<UserId, String>,
-    /// The roles of the acting users in the batch's chats. A pair without an entry is no membership.
-    pub(super) roles: HashMap<(UserId, ChatId), Role>,
-    /// The messages that are edited, deleted, replied to or already stored under an idempotency key.
-    pub(super) messages: HashMap<MessageId, Message>,
-    /// The latest message of each user and chat that an edit refers to with `LatestOf`.
-    pub(super) latest: HashMap<(UserId, ChatId), MessageId>,
-    /// The messages that are already stored under an idempotency key of this batch.
-    pub(super) known: HashMap<IdempotencyKey, MessageId>,
-    /// The messages to insert, in the order of their changes.
-    pub(super) new: Vec<NewMessage>,
-    /// The index in `new` of each new message with an idempotency key.
-    pub(super) new_keys: HashMap<IdempotencyKey, usize>,
-    /// The messages to update: edited or deleted by this batch.
-    pub(super) changed: BTreeSet<MessageId>,
-    /// The chats with a new head.
-    pub(super) advanced: HashSet<ChatId>,
+impl BatchResult {
+    /// The changes to publish, each with its kind.
+    fn events(&self) -> impl Iterator<Item = (protocol::ChangeKind, &Message)> {
+        self.events.iter().map(|(kind, message)| (*kind, message))
+    }
 }
 
-/// The number of changes, counted from the first, that can share a transaction. Three things end the batch:
-/// an exclusive change; an edit of a user's latest message behind another change of its chat, because the
-/// edit must see the committed change; and more than `BATCH_BYTES` of text. 0 means that the first change is
-/// exclusive, or that there are no changes.
-pub(super) fn batchable_prefix<'a>(changes: impl Iterator<Item = &'a Change>) -> usize {
-    let (mut chats, mut bytes) = (HashSet::new(), 0);
-    changes
-        .take_while(|change| {
-            bytes += change.bytes();
-            if bytes > BATCH_BYTES && !chats.is_empty() {
-                return false;
-            }
-            let Some(chat) = change.chat() else {
-                return false;
+impl Worker {
+    /// Commits the changes in one transaction, then publishes them. A single new message is first tried as
+    /// one statement, which saves the round trips of a transaction.
+    pub(super) async fn commit(
+        &mut self,
+        changes: &[Change],
+        lock_wait: LockWait,
+    ) -> Result<Answers, CommitError> {
+        let chats: BTreeSet<ChatId> = changes.iter().filter_map(Change::chat).collect();
+        let known = Known {
+            generation: self.hub.generation(),
+            stored: self.hub.stored(&Vec::from_iter(chats)),
+        };
+        // One limit for both attempts: a change that falls back to a transaction gets no extra time.
+        let limit = time::Instant::now() + COMMIT_LIMIT;
+        if let ([change], LockWait::Default, true) = (changes, lock_wait, allows_single_statement())
+            && let Some(message) = self.try_single_send(change, limit).await?
+        {
+            self.publish([(protocol::ChangeKind::Sent, &*message)], &known);
+            return Ok(vec![Ok(Outcome::Message(message))]);
+        }
+        self.commit_batch(changes, lock_wait, limit, &known).await
+    }
+
+    /// Tries to store a new message as one statement. Null if the statement declines the message, and for
+    /// every other change: a transaction then decides the change.
+    async fn try_single_send(
+        &self,
+        change: &Change,
+        limit: time::Instant,
+    ) -> Result<Option<Box<Message>>, CommitError> {
+        let Change::Send { caller, message } = change else {
+            return Ok(None);
+        };
+        let now = Timestamp::now();
+        let sending = self.log.send_single(message, caller.members_only(), now);
+        let sending = async { Ok(sending.await) };
+        match time::timeout_at(limit, catch_panic(sending)).await {
+            Ok(Ok(sent)) => sent,
+            // The statement commits by itself, perhaps before the panic.
+            Ok(Err(panic)) => Err(CommitError::InDoubt(panic)),
+            Err(_) => Err(CommitError::InDoubt(Error::unavailable())),
+        }
+    }
+
+    /// Commits the changes in one transaction, and publishes the admitted ones. Nothing is committed if all
+    /// changes are refused.
+    async fn commit_batch(
+        &self,
+        changes: &[Change],
+        lock_wait: LockWait,
+        limit: time::Instant,
+        known: &Known,
+    ) -> Result<Answers, CommitError> {
+        let mut committing = false;
+        let transaction = async {
+            let mut tx = match lock_wait {
+                LockWait::Default => self.log.begin().await?,
+                LockWait::Short => self.log.begin_with_short_lock_timeout().await?,
             };
-            let new = chats.insert(chat);
-            let latest = matches!(
-                change,
-                Change::Edit {
-                    which: MessageRef::LatestOf(_),
-                    ..
-                }
-            );
-            new || !latest
-        })
-        .count()
+            let result = write(&mut tx, changes).await?;
+            if !result.events.is_empty() {
+                committing = true;
+                #[cfg(feature = "planted-faults")]
+                self.publish_before_commit(&result, known)?;
+                tx.commit().await?;
+            }
+            Ok::<BatchResult, Error>(result)
+        };
+        let result = time::timeout_at(limit, catch_panic(transaction)).await;
+        match result.unwrap_or_else(|_| Err(Error::unavailable())) {
+            Ok(result) => {
+                self.publish(result.events(), known);
+                Ok(result.answers)
+            }
+            Err(error) if committing => Err(CommitError::InDoubt(error)),
+            Err(error) => Err(CommitError::NotCommitted(error)),
+        }
+    }
+
+    /// Fail point: publishes the changes before their commit, and may then fail the commit.
+    #[cfg(feature = "planted-faults")]
+    fn publish_before_commit(&self, result: &BatchResult, known: &Known) -> Result<(), Error> {
+        if crate::failpoints::broadcasts_before_commit() {
+            self.publish(result.events(), known);
+            if crate::failpoints::fails_this_commit() {
+                return Err(Error::unavailable());
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a committed change. Costs one atomic operation: the counters are resolved at the start.
+    fn count(&self, change: protocol::ChangeKind) {
+        match change {
+            protocol::ChangeKind::Sent => self.metrics.sent.inc(),
+            protocol::ChangeKind::Edited => self.metrics.edited.inc(),
+            protocol::ChangeKind::Deleted => self.metrics.deleted.inc(),
+        };
+    }
+
+    /// Publishes committed changes to the hub, each chat's as one batch. A `seq` that was known to be stored
+    /// before the transaction began proves that the database went back in between; the hub then signals a
+    /// contradiction.
+    fn publish<'a>(
+        &self,
+        events: impl IntoIterator<Item = (protocol::ChangeKind, &'a Message)>,
+        known: &Known,
+    ) {
+        let mut events = events.into_iter().peekable();
+        if events.peek().is_some() {
+            self.outcome.note(true);
+        }
+        let mut chats: BTreeMap<ChatId, Vec<(Seq, Frame)>> = BTreeMap::new();
+        for (change, message) in events {
+            self.count(change);
+            self.hub.committed(message.chat_id, message.seq);
+            if known.stored.get(&message.chat_id) >= Some(&message.seq) {
+                self.hub.contradict(known.generation);
+            }
+            if self.hub.is_heard(message.chat_id) {
+                let frame = Frame::changed(change, message);
+                chats
+                    .entry(message.chat_id)
+                    .or_default()
+                    .push((message.seq, frame));
+            }
+        }
+        for (chat, frames) in chats {
+            self.hub.post(chat, Event::Changes(frames.into()));
+        }
+    }
+}
+
+/// Whether a single message may be sent as one statement. False for the fail points around the commit: one
+/// statement has no step between its write and its commit.
+#[cfg(feature = "planted-faults")]
+fn allows_single_statement() -> bool {
+    !crate::failpoints::broadcasts_before_commit() && !crate::failpoints::believes_failed_commits()
+}
+
+/// Without fail points, a single message may always be sent as one statement.
+#[cfg(not(feature = "planted-faults"))]
+const fn allows_single_statement() -> bool {
+    true
 }
 
 /// Decides and writes the changes, in their order, in one transaction. The caller commits the transaction.
-pub(super) async fn write(
-    tx: &mut MessageLogTransaction,
-    changes: &[Change],
-) -> Result<BatchResult, Error> {
+async fn write(tx: &mut MessageLogTransaction, changes: &[Change]) -> Result<BatchResult, Error> {
     let now = Timestamp::now();
     let mut state = BatchState::read(tx, changes).await?;
     #[cfg(feature = "planted-faults")]
@@ -123,12 +242,16 @@ impl BatchState {
         tx: &mut MessageLogTransaction,
         changes: &[Change],
     ) -> Result<(), Error> {
-        let keys: Vec<IdempotencyKey> = changes.iter().filter_map(idempotency_key).collect();
+        let key = |change: &Change| match change {
+            Change::Send { message, .. } => IdempotencyKey::of(message),
+            _ => None,
+        };
+        let keys: Vec<IdempotencyKey> = changes.iter().filter_map(key).collect();
         if keys.is_empty() {
             return Ok(());
         }
         for message in tx.duplicates(&keys).await? {
-            if let Some(key) = stored_key(&message) {
+            if let Some(key) = IdempotencyKey::of_stored(&message) {
                 self.known.insert(key, message.message_id);
             }
             self.messages.insert(message.message_id, message);
@@ -144,32 +267,7 @@ impl BatchState {
     ) -> Result<(), Error> {
         let mut ids = BTreeSet::new();
         for change in changes {
-            match change {
-                Change::Send { chat, reply_to, .. } => ids.extend(reply_to.map(|id| (*chat, id))),
-                Change::Edit {
-                    which: MessageRef::Message(id),
-                    chat,
-                    ..
-                }
-                | Change::Delete {
-                    message: id, chat, ..
-                } => {
-                    ids.insert((*chat, *id));
-                }
-                Change::Edit {
-                    which: MessageRef::LatestOf(user),
-                    chat,
-                    ..
-                } => {
-                    if let Some(id) = tx.latest(*user, *chat).await? {
-                        self.latest.insert((*user, *chat), id);
-                        ids.insert((*chat, id));
-                    }
-                }
-                Change::DeleteUser { .. }
-                | Change::DeleteChat { .. }
-                | Change::RemoveMember { .. } => {}
-            }
+            ids.extend(self.find_message_of(tx, change).await?);
         }
         let ids: Vec<(ChatId, MessageId)> = ids.into_iter().collect();
         if !ids.is_empty() {
@@ -178,6 +276,31 @@ impl BatchState {
             }
         }
         Ok(())
+    }
+
+    /// The chat and the id of the message that a change edits, deletes or replies to. Null if there is none.
+    /// A user's latest message is read from the database.
+    async fn find_message_of(
+        &mut self,
+        tx: &mut MessageLogTransaction,
+        change: &Change,
+    ) -> Result<Option<(ChatId, MessageId)>, Error> {
+        let (chat, id) = match change {
+            Change::Send { message, .. } => (message.chat, message.reply_to),
+            Change::Delete { chat, message, .. } => (*chat, Some(*message)),
+            Change::Edit { chat, which, .. } => match *which {
+                MessageRef::Message(id) => (*chat, Some(id)),
+                MessageRef::LatestOf(user) => {
+                    let latest = tx.latest(user, *chat).await?;
+                    self.latest.extend(latest.map(|id| ((user, *chat), id)));
+                    (*chat, latest)
+                }
+            },
+            Change::DeleteUser { .. } | Change::DeleteChat { .. } | Change::RemoveMember { .. } => {
+                return Ok(None);
+            }
+        };
+        Ok(id.map(|id| (chat, id)))
     }
 
     /// Writes the decided changes. Returns the ids of the new messages, in the order of `new`.
@@ -214,12 +337,15 @@ impl BatchState {
     }
 
     /// Turns the decisions into answers and changes to publish. `ids` are the ids of the new messages.
-    fn outcome(&self, decisions: Vec<Decision>, ids: &[MessageId], now: Timestamp) -> BatchResult {
-        let sent: Vec<Message> = self
-            .new
-            .iter()
+    fn outcome(self, decisions: Vec<Decision>, ids: &[MessageId], now: Timestamp) -> BatchResult {
+        let Self { new, names, .. } = self;
+        let sent: Vec<Message> = new
+            .into_iter()
             .zip(ids)
-            .map(|(new, id)| new.stored(*id, self.names.get(&new.author).cloned(), now))
+            .map(|((seq, message), id)| {
+                let username = names.get(&message.author).cloned();
+                message.stored((*id, seq), username, now)
+            })
             .collect();
         let mut events = Vec::with_capacity(decisions.len());
         let answers = decisions
@@ -254,32 +380,4 @@ fn sent_message(sent: &[Message], index: usize) -> Result<Box<Message>, Error> {
         .get(index)
         .ok_or_else(|| Error::internal("fewer ids than rows"))?;
     Ok(Box::new(message.clone()))
-}
-
-/// The idempotency key of a change. Null if the change has none.
-fn idempotency_key(change: &Change) -> Option<IdempotencyKey> {
-    match change {
-        Change::Send {
-            author,
-            chat,
-            key: Some(key),
-            ..
-        } => Some(IdempotencyKey {
-            chat: *chat,
-            author: *author,
-            key: key.clone(),
-        }),
-        _ => None,
-    }
-}
-
-/// The idempotency key that a stored message was sent with. Null if it has none, or if its author was
-/// deleted.
-fn stored_key(message: &Message) -> Option<IdempotencyKey> {
-    let key = ClientMessageId::parse(message.client_message_id.clone()?).ok()?;
-    Some(IdempotencyKey {
-        chat: message.chat_id,
-        author: message.customer_id?,
-        key,
-    })
 }

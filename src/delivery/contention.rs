@@ -4,11 +4,12 @@
 //! changes of the locked chats are refused at once.
 
 use super::{
-    Change, Outcome,
-    worker::{CommitError, LockWait, Worker, refuse_all},
-    writer::COMMIT_LIMIT,
+    Answers, Change,
+    batch::LockWait,
+    retry::refuse_all,
+    writer::{COMMIT_LIMIT, Worker},
 };
-use crate::{error::Error, model::ChatId};
+use crate::{error::Error, model::ChatId, repository::CommitError};
 use std::collections::{BTreeMap, HashSet};
 use tokio::time::{self, Duration, Instant};
 
@@ -41,10 +42,7 @@ impl Worker {
     /// own transaction. Each transaction has a short lock timeout. A chat that is still locked is remembered:
     /// its changes are refused without an attempt until it is found unlocked. Locked chats that are not
     /// reached within `WAIT` are refused too.
-    pub(super) async fn commit_unlocked_first(
-        &mut self,
-        changes: &[Change],
-    ) -> Vec<Result<Outcome, Error>> {
+    pub(super) async fn commit_unlocked_first(&mut self, changes: &[Change]) -> Answers {
         let chats: HashSet<ChatId> = changes.iter().filter_map(Change::chat).collect();
         let chats: Vec<ChatId> = chats.into_iter().collect();
         let reading = time::timeout(COMMIT_LIMIT, self.log.unlocked(&chats)).await;
@@ -53,16 +51,7 @@ impl Worker {
             Err(error) => return refuse_all(changes, &error, Error::unavailable),
         };
         self.blocked.retain(|chat| !free.contains(chat));
-        let (mut unlocked_share, mut locked_shares) =
-            (Share::default(), BTreeMap::<ChatId, Share>::new());
-        for (index, change) in changes.iter().enumerate() {
-            match change.chat() {
-                Some(chat) if !free.contains(&chat) => {
-                    locked_shares.entry(chat).or_default().add(index, change);
-                }
-                _ => unlocked_share.add(index, change),
-            }
-        }
+        let (unlocked_share, locked_shares) = shares(changes, &free);
         let mut answers = Vec::with_capacity(changes.len());
         if !unlocked_share.changes.is_empty() {
             let stored = self.with_short_lock_timeout(&unlocked_share.changes).await;
@@ -70,42 +59,85 @@ impl Worker {
         }
         let until = Instant::now() + WAIT;
         for (chat, share) in locked_shares {
-            let stored = match Instant::now() < until && !self.blocked.contains(&chat) {
-                true => self.with_short_lock_timeout(&share.changes).await,
-                false => share.changes.iter().map(|_| Err(busy())).collect(),
-            };
-            if stored
-                .iter()
-                .any(|answer| answer.as_ref().is_err_and(Error::is_locked))
-            {
-                tracing::warn!(
-                    chat = chat.0,
-                    "another server holds the lock of a chat: changes are refused"
-                );
-                self.blocked.insert(chat);
-            }
+            let stored = self.commit_locked(chat, &share.changes, until).await;
             answers.extend(share.indexes.into_iter().zip(stored));
         }
         answers.sort_unstable_by_key(|(index, _)| *index);
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
+    /// Tries to commit the changes of a chat that was found locked. If its lock is still held, the chat is
+    /// remembered. Refuses the changes of a remembered chat, and all changes after `until`.
+    async fn commit_locked(&mut self, chat: ChatId, changes: &[Change], until: Instant) -> Answers {
+        if Instant::now() >= until || self.blocked.contains(&chat) {
+            return changes.iter().map(|_| Err(busy())).collect();
+        }
+        let answers = self.with_short_lock_timeout(changes).await;
+        let is_locked = |answer: &Result<_, Error>| answer.as_ref().is_err_and(Error::is_locked);
+        if answers.iter().any(is_locked) {
+            tracing::warn!(
+                chat = chat.0,
+                "another server holds the lock of a chat: changes are refused"
+            );
+            self.blocked.insert(chat);
+        }
+        answers
+    }
+
     /// Commits changes with a short lock timeout. If a lock is not free in time, the first answer carries the
     /// database's error, by which the caller recognizes the lock.
-    async fn with_short_lock_timeout(&mut self, changes: &[Change]) -> Vec<Result<Outcome, Error>> {
-        let committed = self.commit(changes, LockWait::Short).await;
-        match committed {
+    async fn with_short_lock_timeout(&mut self, changes: &[Change]) -> Answers {
+        match self.commit(changes, LockWait::Short).await {
+            Ok(answers) => answers,
             Err(CommitError::NotCommitted(error)) if error.is_locked() => {
                 let mut answers = vec![Err(error)];
                 answers.resize_with(changes.len(), || Err(busy()));
                 answers
             }
-            committed => self.settle(changes, committed).await,
+            Err(error) => self.retry_or_refuse(changes, error).await,
         }
     }
+}
+
+/// Divides a batch into the changes of the unlocked chats and those of each locked chat. `free` has the unlocked
+/// chats.
+fn shares(changes: &[Change], free: &HashSet<ChatId>) -> (Share, BTreeMap<ChatId, Share>) {
+    let (mut unlocked, mut locked) = (Share::default(), BTreeMap::<ChatId, Share>::new());
+    for (index, change) in changes.iter().enumerate() {
+        match change.chat() {
+            Some(chat) if !free.contains(&chat) => {
+                locked.entry(chat).or_default().add(index, change);
+            }
+            _ => unlocked.add(index, change),
+        }
+    }
+    (unlocked, locked)
 }
 
 /// The answer to a change of a locked chat.
 fn busy() -> Error {
     Error::unavailable()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{auth::Caller, model::MessageId};
+
+    #[test]
+    fn each_locked_chat_has_a_share_of_its_own() {
+        let delete = |chat| Change::Delete {
+            caller: Caller::Open,
+            actor: None,
+            chat: ChatId(chat),
+            message: MessageId(1),
+        };
+        let changes = [1, 2, 3, 2, 1, 4].map(delete);
+        let (unlocked, locked) = shares(&changes, &HashSet::from([ChatId(1), ChatId(4)]));
+        assert_eq!(unlocked.indexes, [0, 4, 5]);
+        let locked = locked
+            .into_iter()
+            .map(|(chat, share)| (chat.0, share.indexes));
+        assert_eq!(Vec::from_iter(locked), [(2, vec![1, 3]), (3, vec![2])]);
+    }
 }

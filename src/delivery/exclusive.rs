@@ -1,7 +1,10 @@
 //! Exclusive changes: the deletion of a user or of a chat, and the removal of a member. The worker gives each
 //! its own transaction, and publishes it before it commits the next change.
 
-use super::{Change, Outcome, access, worker::Worker, writer::COMMIT_LIMIT};
+use super::{
+    Change, Outcome, access,
+    writer::{COMMIT_LIMIT, Worker},
+};
 use crate::{
     auth::Caller,
     error::{Code, Error, catch_panic},

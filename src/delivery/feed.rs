@@ -21,7 +21,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::Semaphore, time};
+use tokio::{
+    sync::{Semaphore, broadcast},
+    time,
+};
 use tokio_stream::{
     StreamExt, StreamMap,
     wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
@@ -195,23 +198,36 @@ impl Feed {
         if behind.is_some() {
             self.feeds.metrics.replays.inc();
         }
-        let previous = self.leave(chat);
-        self.streams.insert(chat, BroadcastStream::new(receiver));
-        self.cursors.reserve_exact(1);
-        self.cursors.push(Cursor {
+        let cursor = Cursor {
             chat,
             subscription,
             seen,
             count,
             generation,
             behind,
-        });
+        };
+        let previous = self.place(cursor, receiver);
         Ok(FeedStart {
             username,
             epoch,
             truncated,
             previous,
         })
+    }
+
+    /// Adds the cursor of a chat with the chat's events. Returns the subscription of an earlier cursor of the
+    /// chat; null if there is none.
+    fn place(
+        &mut self,
+        cursor: Cursor,
+        events: broadcast::Receiver<Sequenced>,
+    ) -> Option<Subscription> {
+        let previous = self.leave(cursor.chat);
+        self.streams
+            .insert(cursor.chat, BroadcastStream::new(events));
+        self.cursors.reserve_exact(1);
+        self.cursors.push(cursor);
+        previous
     }
 
     /// Announces the user in the chat. Returns the `join` frame if only this socket is to be sent it, because

@@ -12,12 +12,13 @@ mod feed;
 mod membership;
 mod reconciler;
 mod replay_cache;
-mod worker;
+mod retry;
 mod writer;
 
 use crate::{
     auth::Caller,
-    model::{ChatId, ClientMessageId, Content, Message, MessageId, UserId},
+    error::{Code, Error},
+    model::{ChatId, Content, Message, MessageId, NewMessage, UserId},
 };
 
 pub(crate) use batcher::Batcher;
@@ -34,16 +35,8 @@ pub enum Change {
     Send {
         /// The caller of the request.
         caller: Caller,
-        /// The author of the message.
-        author: UserId,
-        /// The chat that receives the message.
-        chat: ChatId,
-        /// The text of the message.
-        content: Content,
-        /// The idempotency key (`clientMessageId`), unique per chat and author. Null if the client sent none.
-        key: Option<ClientMessageId>,
-        /// The message that this message replies to; it must be in `chat`. Null if this message is no reply.
-        reply_to: Option<MessageId>,
+        /// The message. Its author is the acting user.
+        message: NewMessage,
     },
     /// Edit a message.
     Edit {
@@ -117,15 +110,33 @@ pub enum Outcome {
     Incomplete,
 }
 
+/// The answers to the changes of a batch, in the order of the changes.
+type Answers = Vec<Result<Outcome, Error>>;
+
+impl Outcome {
+    /// Returns the message of the outcome.
+    ///
+    /// # Errors
+    /// `internal` if the outcome has no message: a fault of this server.
+    pub fn into_message(self) -> Result<Message, Error> {
+        match self {
+            Self::Message(message) | Self::Duplicate(message) => Ok(*message),
+            Self::Deleted | Self::Incomplete => Err(Error::new(
+                Code::Internal,
+                "The server failed: the answer contains no message",
+            )),
+        }
+    }
+}
+
 impl Change {
     /// The chat with the log that the change is written to. Null for an exclusive change, which never shares a
     /// transaction.
     #[must_use]
     pub(super) fn chat(&self) -> Option<ChatId> {
         match self {
-            Self::Send { chat, .. } | Self::Edit { chat, .. } | Self::Delete { chat, .. } => {
-                Some(*chat)
-            }
+            Self::Send { message, .. } => Some(message.chat),
+            Self::Edit { chat, .. } | Self::Delete { chat, .. } => Some(*chat),
             Self::DeleteUser { .. } | Self::DeleteChat { .. } | Self::RemoveMember { .. } => None,
         }
     }
@@ -133,7 +144,8 @@ impl Change {
     /// The length of the new text in bytes; 0 for a change without text.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Send { content, .. } | Self::Edit { content, .. } => content.as_str().len(),
+            Self::Send { message, .. } => message.content.as_str().len(),
+            Self::Edit { content, .. } => content.as_str().len(),
             _ => 0,
         }
     }
@@ -153,7 +165,7 @@ impl Change {
     /// The acting user. Null if the change names none, and for exclusive changes.
     pub(super) fn actor(&self) -> Option<UserId> {
         match self {
-            Self::Send { author, .. } => Some(*author),
+            Self::Send { message, .. } => Some(message.author),
             Self::Edit { actor, .. } | Self::Delete { actor, .. } => *actor,
             Self::DeleteUser { .. } | Self::DeleteChat { .. } | Self::RemoveMember { .. } => None,
         }

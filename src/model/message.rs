@@ -1,11 +1,70 @@
-//! Messages, as the database stores them and as clients receive them.
+//! Messages: a new one until its commit, and a stored one as the database keeps it and clients receive it.
 
 use super::{
     id::{ChatId, MessageId, Seq, UserId},
+    text::{ClientMessageId, Content},
     timestamp::Timestamp,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+
+/// Message to send, from its parsing to its commit. A parsed message holds the author that the client
+/// claims, `NewMessage<Option<UserId>>`. The message service replaces the claim by the acting user.
+#[derive(Clone, Debug)]
+pub struct NewMessage<Author = UserId> {
+    /// Author of the message. A claim is None if the client names no author.
+    pub author: Author,
+    /// Chat that the message is sent to.
+    pub chat: ChatId,
+    /// Text of the message.
+    pub content: Content,
+    /// Idempotency key that the client chose, unique for one author in one chat; None if the client chose
+    /// none.
+    pub client_message_id: Option<ClientMessageId>,
+    /// Message that the message replies to, in the same chat; None if it is not a reply.
+    pub reply_to: Option<MessageId>,
+}
+
+impl NewMessage<Option<UserId>> {
+    /// Replaces the claimed author by the acting user.
+    #[must_use]
+    pub fn sent_by(self, author: UserId) -> NewMessage {
+        NewMessage {
+            author,
+            chat: self.chat,
+            content: self.content,
+            client_message_id: self.client_message_id,
+            reply_to: self.reply_to,
+        }
+    }
+}
+
+impl NewMessage {
+    /// Returns the message as stored, with the values that its commit assigned and the name of its author.
+    #[must_use]
+    pub fn stored(
+        self,
+        (message_id, seq): (MessageId, Seq),
+        username: Option<String>,
+        sent_at: Timestamp,
+    ) -> Message {
+        Message {
+            message_id,
+            chat_id: self.chat,
+            customer_id: Some(self.author),
+            username,
+            content: Some(self.content.into_string()),
+            seq,
+            sent_at,
+            edited_at: None,
+            deleted_at: None,
+            reply_to: self.reply_to,
+            client_message_id: self.client_message_id.map(ClientMessageId::into_string),
+            sent_seq: seq,
+            deleted_by: None,
+        }
+    }
+}
 
 /// Message in its present state. A deleted message stays as a tombstone without content.
 #[derive(Clone, Debug, Serialize, ToSchema)]

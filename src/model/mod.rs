@@ -17,7 +17,7 @@ mod user;
 pub use chat::{Access, Chat, ChatMember, Member, Role, UserChat};
 pub use epoch::{Epoch, Since};
 pub use id::{ChatId, MessageId, Seq, SessionId, UserId};
-pub use message::Message;
+pub use message::{Message, NewMessage};
 pub use search::SearchText;
 pub use skeleton::{Skeletons, SoughtName};
 pub use text::{ChatName, ClientMessageId, Content, PLAIN_MARK, Password, Username};

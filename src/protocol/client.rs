@@ -3,7 +3,7 @@
 use crate::{
     error::{Code, Error},
     json,
-    model::{ChatId, ClientMessageId, Content, MessageId, Since, UserId, Username},
+    model::{ChatId, ClientMessageId, Content, MessageId, NewMessage, Since, UserId, Username},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -27,8 +27,8 @@ pub struct Request {
 pub enum ClientCommand {
     /// `connect-chat`
     Connect(Connect),
-    /// `send-message`
-    Send(SendMessage),
+    /// `send-message`: the message, with its claimed author.
+    Send(NewMessage<Option<UserId>>),
     /// `update-message`
     Update(UpdateMessage),
     /// `delete-message`
@@ -69,21 +69,6 @@ pub struct Connect {
     /// The seq of the last change that the client has seen, and optionally the epoch that the seq
     /// belongs to. `None` starts at the head of the chat, or where this socket has already got to.
     pub since: Option<Since>,
-}
-
-/// The content of `send-message`.
-#[derive(Debug)]
-pub struct SendMessage {
-    /// The chat to send to.
-    pub chat: ChatId,
-    /// The author, if the frame names one.
-    pub user: Option<UserId>,
-    /// The text.
-    pub content: Content,
-    /// The client's idempotency key. A repeated key returns the stored message.
-    pub client_message_id: Option<ClientMessageId>,
-    /// The message that the new one replies to. `None` if it is not a reply.
-    pub reply_to: Option<MessageId>,
 }
 
 /// The content of `update-message`: edits a message.
@@ -128,6 +113,8 @@ struct ConnectContent {
     since: Option<Since>,
 }
 
+/// The JSON of `send-message`. Its texts are checked after the parsing, because their errors have codes of
+/// their own.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SendContent {
@@ -272,10 +259,10 @@ fn connect(c: ConnectContent) -> Result<Connect, Error> {
     })
 }
 
-fn send(c: SendContent) -> Result<SendMessage, Error> {
-    Ok(SendMessage {
+fn send(c: SendContent) -> Result<NewMessage<Option<UserId>>, Error> {
+    Ok(NewMessage {
+        author: c.customer_id,
         chat: c.chat_id,
-        user: c.customer_id,
         content: Content::parse(c.content)?,
         client_message_id: c
             .client_message_id
@@ -371,6 +358,29 @@ mod tests {
             panic!("not a delete-message")
         };
         assert_eq!(delete.message, MessageId(10));
+    }
+
+    #[test]
+    fn a_message_is_read_with_its_claimed_author() {
+        let message = |fields: &str| {
+            let content = format!(r#"{{"chatId":3,"content":"Hi"{fields}}}"#);
+            let frame = format!(r#"{{"type":"send-message","content":{content}}}"#);
+            match Request::parse(&frame).command {
+                Ok(ClientCommand::Send(message)) => message,
+                other => panic!("not a message: {other:?}"),
+            }
+        };
+        let plain = message("");
+        assert_eq!((plain.chat, plain.content.as_str()), (ChatId(3), "Hi"));
+        assert_eq!((plain.author, plain.reply_to), (None, None));
+        assert!(plain.client_message_id.is_none());
+        let full = message(r#","customerId":4,"clientMessageId":"k","replyTo":5"#);
+        assert_eq!(
+            (full.author, full.reply_to),
+            (Some(UserId(4)), Some(MessageId(5)))
+        );
+        let key = full.client_message_id;
+        assert_eq!(key.as_ref().map(ClientMessageId::as_str), Some("k"));
     }
 
     #[test]

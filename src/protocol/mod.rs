@@ -9,7 +9,7 @@ mod server;
 use std::{borrow::Cow, time::Duration};
 
 pub use client::{
-    ClientCommand, Connect, MarkRead, Request, RequestId, SendMessage, StartTyping, UpdateMessage,
+    ClientCommand, Connect, MarkRead, Request, RequestId, StartTyping, UpdateMessage,
 };
 pub use server::{ChangeKind, ConnectAck, Frame, Online};
 

@@ -113,7 +113,7 @@ fn written(command: &ClientCommand) -> Value {
             "username": c.username.as_ref().map(|name| name.as_str()),
         }),
         ClientCommand::Send(s) => json!({
-            "chatId": s.chat, "customerId": s.user, "content": s.content.as_str(),
+            "chatId": s.chat, "customerId": s.author, "content": s.content.as_str(),
             "clientMessageId": s.client_message_id.as_ref().map(|id| id.as_str()),
             "replyTo": s.reply_to,
         }),

@@ -6,13 +6,15 @@ use super::{
     lock,
     message::{Head, select_messages},
     row::from_row,
-    single_send::{self, SendAttempt, SingleMessage},
+    single_send::{self, CommitError},
     user_deletion::{self, DeletionStep},
 };
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
-    model::{ChatId, ClientMessageId, Content, Message, MessageId, Role, Seq, Timestamp, UserId},
+    model::{
+        ChatId, ClientMessageId, Message, MessageId, NewMessage, Role, Seq, Timestamp, UserId,
+    },
 };
 use sqlx::{Result, query, query_as, query_scalar};
 
@@ -60,45 +62,29 @@ pub struct IdempotencyKey {
     /// Author of the message.
     pub author: UserId,
     /// Client message id that the author chose.
-    pub key: ClientMessageId,
+    pub client_message_id: ClientMessageId,
 }
 
-/// A message to store, with the seq that the writer assigned.
-#[derive(Clone, Debug)]
-pub struct NewMessage {
-    /// Chat that the message is sent to.
-    pub chat: ChatId,
-    /// Author of the message.
-    pub author: UserId,
-    /// Text of the message.
-    pub content: Content,
-    /// Number of the message in its chat.
-    pub seq: Seq,
-    /// Message that this message replies to; null if it is not a reply.
-    pub reply_to: Option<MessageId>,
-    /// Client message id, the idempotency key of the send; null if the sender chose none.
-    pub key: Option<ClientMessageId>,
-}
-
-impl NewMessage {
-    /// Returns the message as stored under this id at this time.
+impl IdempotencyKey {
+    /// Returns the idempotency key of a new message; null if it has none.
     #[must_use]
-    pub fn stored(&self, id: MessageId, username: Option<String>, at: Timestamp) -> Message {
-        Message {
-            message_id: id,
-            chat_id: self.chat,
-            customer_id: Some(self.author),
-            username,
-            content: Some(self.content.as_str().to_owned()),
-            seq: self.seq,
-            sent_at: at,
-            edited_at: None,
-            deleted_at: None,
-            reply_to: self.reply_to,
-            client_message_id: self.key.as_ref().map(|key| key.as_str().to_owned()),
-            sent_seq: self.seq,
-            deleted_by: None,
-        }
+    pub fn of(message: &NewMessage) -> Option<Self> {
+        Some(Self {
+            chat: message.chat,
+            author: message.author,
+            client_message_id: message.client_message_id.clone()?,
+        })
+    }
+
+    /// Returns the idempotency key that a stored message was sent with; null if it has none, or if its author
+    /// was deleted.
+    #[must_use]
+    pub fn of_stored(message: &Message) -> Option<Self> {
+        Some(Self {
+            chat: message.chat_id,
+            author: message.customer_id?,
+            client_message_id: ClientMessageId::parse(message.client_message_id.clone()?).ok()?,
+        })
     }
 }
 
@@ -109,11 +95,17 @@ impl MessageLogRepository {
         Self(database)
     }
 
-    /// Stores one message with the next seq of its chat, in one statement. Handles only the common case: the
-    /// chat and the author exist, the author may write, and the idempotency key is new. Returns `Declined`
-    /// otherwise.
-    pub async fn send_single(&self, new: &SingleMessage<'_>, now: Timestamp) -> SendAttempt {
-        single_send::send(&self.0, new, now).await
+    /// Stores one message with the next seq of its chat, in one statement. Handles only the common case on
+    /// Postgres: the chat and the author exist, the author may write, the idempotency key is new, and the
+    /// message is not a reply. Returns null otherwise. With `members_only`, the author must be a member of the
+    /// chat.
+    pub async fn send_single(
+        &self,
+        message: &NewMessage,
+        members_only: bool,
+        now: Timestamp,
+    ) -> Result<Option<Box<Message>>, CommitError> {
+        single_send::send(&self.0, message, members_only, now).await
     }
 
     /// Begins a transaction.
@@ -192,11 +184,11 @@ impl MessageLogTransaction {
             .await)?)
     }
 
-    /// Stores new messages and advances the heads of their chats. Returns the message ids in the order of
-    /// `rows`.
+    /// Stores new messages under their seqs and advances the heads of their chats. Returns the message ids in
+    /// the order of `rows`.
     pub async fn append(
         &mut self,
-        rows: &[NewMessage],
+        rows: &[(Seq, NewMessage)],
         heads: &[Head],
         now: Timestamp,
     ) -> Result<Vec<MessageId>, Error> {
@@ -224,7 +216,7 @@ impl MessageLogTransaction {
 /// trip extends the time for which the chats are locked.
 pub(crate) async fn append(
     tx: &mut DatabaseTransaction,
-    rows: &[NewMessage],
+    rows: &[(Seq, NewMessage)],
     heads: &[Head],
     now: Timestamp,
 ) -> Result<Vec<MessageId>> {
@@ -232,20 +224,22 @@ pub(crate) async fn append(
             FROM unnest($8::bigint[], $9::bigint[]) AS h (id, seq) WHERE c.chat_id = h.id) \
         INSERT INTO message (chat_id, customer_id, content, sent_at, seq, sent_seq, reply_to, \
             client_message_id) \
-        SELECT chat, author, content, $1, seq, seq, reply_to, key \
+        SELECT chat, author, content, $1, seq, seq, reply_to, client_message_id \
         FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[]) \
-            WITH ORDINALITY AS r (chat, author, content, seq, reply_to, key, n) \
+            WITH ORDINALITY AS r (chat, author, content, seq, reply_to, client_message_id, n) \
         ORDER BY n RETURNING message_id";
     match tx {
         DatabaseTransaction::Postgres(tx) => {
             query_scalar(POSTGRES)
                 .bind(now.get())
-                .bind(column(rows, |r| r.chat.0))
-                .bind(column(rows, |r| r.author.0))
-                .bind(column(rows, |r| r.content.as_str()))
-                .bind(column(rows, |r| r.seq.0))
-                .bind(column(rows, |r| r.reply_to.map(|id| id.0)))
-                .bind(column(rows, |r| r.key.as_ref().map(|key| key.as_str())))
+                .bind(column(rows, |(_, new)| new.chat.0))
+                .bind(column(rows, |(_, new)| new.author.0))
+                .bind(column(rows, |(_, new)| new.content.as_str()))
+                .bind(column(rows, |(seq, _)| seq.0))
+                .bind(column(rows, |(_, new)| new.reply_to.map(|id| id.0)))
+                .bind(column(rows, |(_, new)| {
+                    new.client_message_id.as_ref().map(ClientMessageId::as_str)
+                }))
                 .bind(column(heads, |h| h.chat_id.0))
                 .bind(column(heads, |h| h.seq.0))
                 .fetch_all(&mut **tx)
@@ -262,7 +256,7 @@ pub(crate) async fn append(
 /// Stores messages on SQLite and returns their ids in the order of `rows`.
 async fn insert(
     tx: &mut sqlx::SqliteConnection,
-    rows: &[NewMessage],
+    rows: &[(Seq, NewMessage)],
     now: Timestamp,
 ) -> Result<Vec<MessageId>> {
     const SQLITE: &str = "INSERT INTO message (chat_id, customer_id, content, sent_at, seq, \
@@ -270,16 +264,14 @@ async fn insert(
         SELECT value ->> 0, value ->> 1, value ->> 2, $1, value ->> 3, value ->> 3, value ->> 4, \
             value ->> 5 \
         FROM json_each($2) ORDER BY key RETURNING message_id";
-    let rows = json(rows, |r| {
-        let key = r.key.as_ref().map(|key| key.as_str());
-        let reply_to = r.reply_to.map(|id| id.0);
+    let rows = json(rows, |(seq, new)| {
         (
-            r.chat.0,
-            r.author.0,
-            r.content.as_str(),
-            r.seq.0,
-            reply_to,
-            key,
+            new.chat.0,
+            new.author.0,
+            new.content.as_str(),
+            seq.0,
+            new.reply_to.map(|id| id.0),
+            new.client_message_id.as_ref().map(ClientMessageId::as_str),
         )
     });
     let query = query_scalar(SQLITE).bind(now.get()).bind(rows);
@@ -465,8 +457,9 @@ async fn messages(
 /// Postgres use the partial index on the keys.
 async fn duplicates(tx: &mut DatabaseTransaction, keys: &[IdempotencyKey]) -> Result<Vec<Message>> {
     const POSTGRES: &str = select_messages!(
-        "JOIN unnest($1::bigint[], $2::bigint[], $3::text[]) AS k (chat, author, key) \
-         ON m.chat_id = k.chat AND m.customer_id = k.author AND m.client_message_id = k.key \
+        "JOIN unnest($1::bigint[], $2::bigint[], $3::text[]) AS k (chat, author, client_message_id) \
+         ON m.chat_id = k.chat AND m.customer_id = k.author \
+         AND m.client_message_id = k.client_message_id \
          AND m.client_message_id IS NOT NULL"
     );
     const SQLITE: &str = select_messages!(
@@ -479,12 +472,14 @@ async fn duplicates(tx: &mut DatabaseTransaction, keys: &[IdempotencyKey]) -> Re
             query_as(POSTGRES)
                 .bind(column(keys, |k| k.chat.0))
                 .bind(column(keys, |k| k.author.0))
-                .bind(column(keys, |k| k.key.as_str()))
+                .bind(column(keys, |k| k.client_message_id.as_str()))
                 .fetch_all(&mut **tx)
                 .await
         }
         DatabaseTransaction::Sqlite(tx) => {
-            let rows = json(keys, |k| (k.chat.0, k.author.0, k.key.as_str()));
+            let rows = json(keys, |k| {
+                (k.chat.0, k.author.0, k.client_message_id.as_str())
+            });
             query_as(SQLITE).bind(rows).fetch_all(&mut **tx).await
         }
     }

@@ -33,13 +33,11 @@ pub use chat_purge::{AdminTenure, ChatPurgeRepository};
 pub use epoch::{EpochRepository, LogState};
 pub use member::{ChatPosition, ListedChat, MemberRepository, MembershipStatus};
 pub use message::{Found, Head, Located, MessagePage, MessageRepository, PageLimit};
-pub use message_log::{
-    Author, IdempotencyKey, MessageLogRepository, MessageLogTransaction, NewMessage,
-};
+pub use message_log::{Author, IdempotencyKey, MessageLogRepository, MessageLogTransaction};
 pub use read_position::{MovedPosition, Position, ReadMark, ReadPositionRepository};
 pub use session::{Begun, NewSession, SessionCutoff, SessionRepository};
 pub use setup::{DemoDataRepository, LegacyPassword, LegacyPasswordRepository};
-pub use single_send::{SendAttempt, SingleMessage};
+pub use single_send::CommitError;
 pub use skeleton::SkeletonRepository;
 pub use totals::{Totals, TotalsRepository};
 pub use user::{Credentials, Updated, UserRepository};

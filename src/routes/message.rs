@@ -9,8 +9,7 @@ use crate::{
     delivery::{MessageRef, Outcome},
     error::Error,
     middleware::LOG_EPOCH,
-    model::{ChatId, ClientMessageId, Content, Message, MessageId, UserId},
-    service::SendRequest,
+    model::{ChatId, ClientMessageId, Content, Message, MessageId, NewMessage, UserId},
     state::AppState,
 };
 use axum::{
@@ -31,8 +30,9 @@ pub(super) fn router() -> Router<AppState> {
 }
 
 #[derive(Deserialize, ToSchema)]
+#[schema(as = NewMessage)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct NewMessage {
+pub(super) struct SendBody {
     #[schema(value_type = Content)]
     content: String,
     /// The id of the author. Required in open mode without a token. With a token it is optional; if
@@ -44,6 +44,22 @@ pub(super) struct NewMessage {
     /// The id of the message that this message replies to. It must belong to this chat. Null or
     /// omitted if the message is no reply.
     reply_to: Option<MessageId>,
+}
+
+impl SendBody {
+    /// Checks the texts, and returns the message with its claimed author.
+    fn parse(self, chat: ChatId) -> Result<NewMessage<Option<UserId>>, Error> {
+        Ok(NewMessage {
+            author: self.customer_id,
+            chat,
+            content: Content::parse(self.content)?,
+            client_message_id: self
+                .client_message_id
+                .map(ClientMessageId::parse)
+                .transpose()?,
+            reply_to: self.reply_to,
+        })
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -104,19 +120,10 @@ async fn send(
     caller: Caller,
     Id(chat): Id<ChatId>,
     State(state): State<AppState>,
-    Body(body): Body<NewMessage>,
+    Body(body): Body<SendBody>,
 ) -> Result<Response, Error> {
-    let post = SendRequest {
-        author: body.customer_id,
-        chat,
-        content: Content::parse(body.content)?,
-        key: body
-            .client_message_id
-            .map(ClientMessageId::parse)
-            .transpose()?,
-        reply_to: body.reply_to,
-    };
-    match state.messages.send(caller, post)?.answer().await? {
+    let mut pending = state.messages.send(caller, body.parse(chat)?)?;
+    match pending.answer().await? {
         Outcome::Duplicate(message) => Ok(Json(message).into_response()),
         answer => {
             let message = answer.into_message()?;

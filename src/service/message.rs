@@ -5,11 +5,10 @@ use super::pagination::{BackPage, Limit, Page};
 use crate::{
     auth::Caller,
     delivery::access,
-    delivery::{Change, MessageRef, Outcome, Pending, Writer, require_epoch},
-    error::{Code, Error},
+    delivery::{Change, MessageRef, Pending, Writer, require_epoch},
+    error::Error,
     model::{
-        ChatId, ClientMessageId, Content, Epoch, Message, MessageId, Role, SearchText, Since,
-        UserId,
+        ChatId, Content, Epoch, Message, MessageId, NewMessage, Role, SearchText, Since, UserId,
     },
     policy,
     rate_limit::KeyedRateLimiter,
@@ -25,21 +24,6 @@ pub struct MessageService {
     writer: Writer,
     /// The rate limiter of message changes by user, over REST and all sockets of the user.
     rate_limiter: KeyedRateLimiter<UserId>,
-}
-
-/// A message to send.
-#[derive(Debug)]
-pub struct SendRequest {
-    /// The claimed author; null if the caller does not name one.
-    pub author: Option<UserId>,
-    /// The chat.
-    pub chat: ChatId,
-    /// The text.
-    pub content: Content,
-    /// The idempotency key chosen by the client; null without one.
-    pub key: Option<ClientMessageId>,
-    /// The message that this message replies to, in the same chat; null for no reply.
-    pub reply_to: Option<MessageId>,
 }
 
 impl MessageService {
@@ -194,24 +178,15 @@ impl MessageService {
     /// # Errors
     /// `invalid_field`, `forbidden`, `rate_limited` and `unavailable` at once; further errors come with the
     /// answer.
-    pub fn send(&self, caller: Caller, post: SendRequest) -> Result<Pending, Error> {
-        let SendRequest {
-            author,
-            chat,
-            content,
-            key,
-            reply_to,
-        } = post;
-        let author = caller.require_user(author)?;
+    pub fn send(
+        &self,
+        caller: Caller,
+        message: NewMessage<Option<UserId>>,
+    ) -> Result<Pending, Error> {
+        let author = caller.require_user(message.author)?;
         self.take_rate_permit(Some(author))?;
-        self.writer.submit(Change::Send {
-            caller,
-            author,
-            chat,
-            content,
-            key,
-            reply_to,
-        })
+        let message = message.sent_by(author);
+        self.writer.submit(Change::Send { caller, message })
     }
 
     /// Submits an edit.
@@ -264,22 +239,6 @@ impl MessageService {
         match user {
             Some(user) => self.rate_limiter.take(&user, "messages from this user"),
             None => Ok(()),
-        }
-    }
-}
-
-impl Outcome {
-    /// Returns the message of the outcome.
-    ///
-    /// # Errors
-    /// `internal` if the outcome has no message: a fault of this server.
-    pub fn into_message(self) -> Result<Message, Error> {
-        match self {
-            Self::Message(message) | Self::Duplicate(message) => Ok(*message),
-            Self::Deleted | Self::Incomplete => Err(Error::new(
-                Code::Internal,
-                "The server failed: the answer contains no message",
-            )),
         }
     }
 }

@@ -25,7 +25,7 @@ pub use legacy_passwords::LegacyPasswords;
 pub(crate) use login::of_new_password;
 pub use login::{Client, Login, Proofs};
 pub use member::{MemberParts, MemberService, Membership};
-pub use message::{MessageService, SendRequest};
+pub use message::MessageService;
 pub use pagination::{BackPage, Limit, Page};
 pub use read_receipt::{PendingReceipt, ReadReceiptService};
 pub use session::{Identity, SessionParts, SessionService};

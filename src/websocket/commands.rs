@@ -6,12 +6,12 @@ use crate::{
     auth::Caller,
     delivery::{MessageRef, Outcome},
     error::Error,
-    model::{ChatId, MessageId},
+    model::{ChatId, MessageId, NewMessage, UserId},
     protocol::{
-        ClientCommand, CloseCode, Connect, Frame, MarkRead, Request, RequestId, SendMessage,
-        StartTyping, UpdateMessage,
+        ClientCommand, CloseCode, Connect, Frame, MarkRead, Request, RequestId, StartTyping,
+        UpdateMessage,
     },
-    service::{PendingReceipt, SendRequest},
+    service::PendingReceipt,
 };
 use std::{collections::VecDeque, time::Duration};
 use tokio::time;
@@ -32,7 +32,7 @@ impl SocketSession {
         let Request { id, command } = Request::parse(text);
         // `Ok` for a queued change or read position: its answer comes later, as an event of the loop.
         let done = match self.check_rate(command) {
-            Ok(ClientCommand::Send(send)) => self.send(id.clone(), send),
+            Ok(ClientCommand::Send(message)) => self.send(id.clone(), message),
             Ok(ClientCommand::Update(update)) => self.update(id.clone(), update),
             Ok(ClientCommand::Leave(chat)) => return self.leave(id, chat).await,
             Ok(ClientCommand::Typing(typing)) => match self.start_typing(&typing) {
@@ -104,16 +104,14 @@ impl SocketSession {
         admit(&mut self.feed, &self.state, self.caller, id, connect).await
     }
 
-    fn send(&mut self, id: Option<RequestId>, send: SendMessage) -> Result<(), Error> {
-        self.require_joined(send.chat)?;
-        let post = SendRequest {
-            author: send.user,
-            chat: send.chat,
-            content: send.content,
-            key: send.client_message_id,
-            reply_to: send.reply_to,
-        };
-        let pending = self.state.messages.send(Caller::User(self.user), post)?;
+    fn send(
+        &mut self,
+        id: Option<RequestId>,
+        message: NewMessage<Option<UserId>>,
+    ) -> Result<(), Error> {
+        self.require_joined(message.chat)?;
+        let caller = Caller::User(self.user);
+        let pending = self.state.messages.send(caller, message)?;
         self.pending.push_back(AwaitedChange {
             id,
             ack: ack_sent,

@@ -4,7 +4,7 @@ use super::operation::{Operation, delete, get, post, put};
 use crate::{
     error::Code,
     model::{ChatId, Message, MessageId, Seq, UserId},
-    routes::message::{Edit, NewMessage, ReadBody, ReadReply},
+    routes::message::{Edit, ReadBody, ReadReply, SendBody},
 };
 use serde_json::{Value, json};
 use utoipa::openapi::{ObjectBuilder, Schema, Type};
@@ -58,7 +58,7 @@ pub(super) fn operations() -> Vec<Operation> {
                  key, user and chat stores no second message, at any later time.",
             )
             .id::<ChatId>("chat_id", 1)
-            .takes::<NewMessage>(json!({ "customerId": 1, "content": "Hi world." }))
+            .takes::<SendBody>(json!({ "customerId": 1, "content": "Hi world." }))
             .creates::<Message>("The message", message(11, "Hi world.", 8))
             .gives::<Message>(
                 "The message that an earlier request with this `clientMessageId` stored",
