@@ -62,7 +62,7 @@ pub struct Options {
     #[arg(long)]
     pub seed: Option<u64>,
 
-    /// The server's binary; by default the one that was built with this program
+    /// The server's binary; by default the one beside this program
     #[arg(long)]
     pub server: Option<PathBuf>,
 
@@ -99,21 +99,11 @@ impl Options {
         }
     }
 
-    /// The server's binary: the path of the option, else the one beside the folder of this example.
+    /// The server's binary: the path of the option, else the one beside this program.
     pub fn server(&self) -> Result<PathBuf, String> {
-        if let Some(path) = &self.server {
-            return Ok(path.clone());
+        match &self.server {
+            Some(path) => Ok(path.clone()),
+            None => testkit::built_server(),
         }
-        let own = std::env::current_exe().map_err(|e| e.to_string())?;
-        let path = own
-            .parent()
-            .and_then(|examples| examples.parent())
-            .map(|profile| profile.join("messaging-api"))
-            .filter(|path| path.is_file());
-        path.ok_or_else(|| {
-            "the server's binary is missing: run cargo build with the same profile, \
-             or name it with --server"
-                .to_owned()
-        })
     }
 }

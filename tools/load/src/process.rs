@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
-use testkit::{free_port, nats_server};
+use testkit::{built_server, free_port, nats_server};
 
 /// Time limit for a server to listen.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -30,10 +30,11 @@ impl Process {
 
     /// Starts this project's server, linked to other nodes by the NATS at this URL if there is one.
     pub async fn linked(database: &Database, nats: Option<&str>) -> Result<Self, String> {
+        let server = built_server()?;
         let folder = database.folder.path();
         let log = || File::create(folder.join("log"));
         let start = |port: u16| -> io::Result<Child> {
-            Command::new(env!("CARGO_BIN_EXE_messaging-api"))
+            Command::new(&server)
                 .env_clear()
                 .current_dir(folder)
                 .envs([("LOG", "warn"), ("AUTH", "open"), ("DEMO_DATA", "false")])

@@ -4,10 +4,10 @@
 //! compared with the stored data.
 //!
 //! ```text
-//! cargo build --release
-//! cargo run --release --example checker -- --seconds 60
-//! scripts/with-postgres cargo run --release --example checker -- --store postgres
-//! scripts/with-postgres cargo run --release --example checker -- --store postgres --nodes 3
+//! cargo build --release -p messaging-api -p checker
+//! cargo run --release -p checker -- --seconds 60
+//! scripts/with-postgres cargo run --release -p checker -- --store postgres
+//! scripts/with-postgres cargo run --release -p checker -- --store postgres --nodes 3
 //! ```
 
 #![allow(

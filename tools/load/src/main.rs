@@ -1,5 +1,5 @@
 //! The benchmarks: the server's binary under load, beside yardsticks that are measured in the
-//! same minutes. `benches/README.md` explains each figure.
+//! same minutes. The README of this crate explains each figure.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, unreachable_pub)]
 
@@ -50,10 +50,6 @@ struct Args {
     /// Be the reference server on this port
     #[arg(long, hide = true)]
     reference: Option<u16>,
-
-    /// What cargo adds
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, ValueEnum)]
