@@ -1,26 +1,20 @@
 //! Two Postgres servers: a primary, and a synchronous standby that takes over from it. Both are
 //! reached through one address that moves with the primary.
 
+mod address;
+
+use address::Address;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::{
     ffi::OsString,
     fs,
     io::Write,
-    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Stdio},
     time::Duration,
 };
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    process::Command,
-    select,
-    sync::watch,
-    task::JoinHandle,
-    time,
-};
+use tokio::{process::Command, time};
 
 /// The longest wait for a command or a state of the two servers.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -279,7 +273,7 @@ fn free_port() -> Result<u16, String> {
     free.next().ok_or_else(|| "no port is free".to_owned())
 }
 
-/// The script that runs Postgres' own programs, as a user that Postgres accepts.
+/// Writes the script into the folder of the two servers. Returns its path.
 fn write_control(folder: &Path) -> Result<PathBuf, String> {
     let failed = |e: std::io::Error| format!("cannot write {}: {e}", folder.display());
     let path = folder.join("ctl");
@@ -292,144 +286,5 @@ fn write_control(folder: &Path) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// `init N PORT`, `start N`, `stop N HOW`, `promote N`, `follow N PORT PRIMARY`, or `keep`.
-const CONTROL: &str = r#"#!/usr/bin/env bash
-set -euo pipefail
-folder=$(dirname "$(realpath "$0")")
-bin=$(pg_config --bindir 2>/dev/null || true)
-[ -x "$bin/initdb" ] || bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
-as=(env)
-[ "$(id -u)" -ne 0 ] || as=(runuser -u postgres --)
-cd /
-
-data() { echo "$folder/$1"; }
-ctl() { "${as[@]}" "$bin/pg_ctl" -s -w -t 60 -D "$(data "$1")" -l "$folder/log/$1" "${@:2}"; }
-
-# The data folder of a server, empty, its own settings, and those of both.
-make() {
-    rm -rf "$(data "$1")"
-    mkdir -p "$(data "$1")" "$folder/log"
-    chmod 700 "$(data "$1")"
-    [ "$(id -u)" -ne 0 ] || chown -R postgres "$(data "$1")" "$folder/log"
-}
-settings() {
-    cat >> "$(data "$1")/postgresql.conf" <<CONF
-listen_addresses = '127.0.0.1'
-port = $2
-unix_socket_directories = ''
-max_connections = 200
-wal_keep_size = '256MB'
-CONF
-}
-
-case $1 in
-init)
-    make "$2"
-    "${as[@]}" "$bin/initdb" -D "$(data "$2")" -U tester --auth=trust -E UTF8 --locale=C --no-sync >/dev/null
-    settings "$2" "$3"
-    ;;
-start) ctl "$2" start ;;
-stop) ctl "$2" stop -m "$3" ;;
-promote)
-    ctl "$2" promote
-    ;;
-follow)
-    [ ! -e "$(data "$2")/postmaster.pid" ] || ctl "$2" stop -m immediate || true
-    make "$2"
-    "${as[@]}" "$bin/pg_basebackup" -D "$(data "$2")" -d "host=127.0.0.1 port=$4 user=tester" \
-        -R -X stream -c fast --no-sync
-    settings "$2" "$3"
-    ctl "$2" start
-    ;;
-keep)
-    cat >/dev/null
-    for n in 0 1; do
-        [ ! -e "$(data "$n")/postmaster.pid" ] || ctl "$n" stop -m immediate >/dev/null 2>&1 || true
-    done
-    rm -rf "$folder"
-    ;;
-esac
-"#;
-
-/// Where connections through the address go.
-#[derive(Clone, Copy)]
-struct Route {
-    port: u16,
-    /// A number that rises with each move. Connections of an earlier generation end, or stay silent.
-    generation: u64,
-    /// Whether connections of the present and of earlier generations stay open without a word.
-    silent: bool,
-}
-
-/// An address on loopback that moves from server to server.
-struct Address {
-    local: SocketAddr,
-    route: watch::Sender<Route>,
-    accepting: JoinHandle<()>,
-}
-
-impl Address {
-    async fn new(port: u16) -> Result<Self, String> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        let listener = listener.map_err(|e| format!("no port is free: {e}"))?;
-        let local = listener.local_addr().map_err(|e| e.to_string())?;
-        let (route, watching) = watch::channel(Route {
-            port,
-            generation: 0,
-            silent: false,
-        });
-        let accepting = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, watching.clone()));
-            }
-        });
-        Ok(Self {
-            local,
-            route,
-            accepting,
-        })
-    }
-
-    /// Stops forwarding bytes. Open connections stay open.
-    fn silence(&self) {
-        self.route.send_modify(|route| route.silent = true);
-    }
-
-    /// Forwards new connections to this port. Connections to another port end, unless they are silent.
-    fn move_to(&self, port: u16) {
-        self.route.send_modify(|route| {
-            *route = Route {
-                port,
-                generation: route.generation + 1,
-                silent: false,
-            };
-        });
-    }
-}
-
-impl Drop for Address {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-async fn carry(mut client: TcpStream, mut route: watch::Receiver<Route>) {
-    let begun = *route.borrow_and_update();
-    let carrying = async {
-        if let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, begun.port)).await {
-            let _ = (client.set_nodelay(true), server.set_nodelay(true));
-            let _ = copy_bidirectional(&mut client, &mut server).await;
-        }
-    };
-    let changed = route.wait_for(|route| route.silent || route.generation != begun.generation);
-    let silent = select! {
-        // A silence must be noticed before the end of the server behind the address.
-        biased;
-        changed = changed => changed.is_ok_and(|route| route.silent),
-        () = carrying => false,
-    };
-    if silent {
-        // Holds the connection until the address itself is dropped.
-        let _ = route.wait_for(|_| false).await;
-    }
-}
+/// The script that runs the two servers.
+const CONTROL: &str = include_str!("control.sh");
