@@ -1,7 +1,7 @@
 //! One connection of a load.
 
 use super::{
-    ledger::Ledger,
+    counters::Counters,
     marker::{CONTENT, Marker},
     websocket::{CLOSE, PING, PONG, TEXT, frames, masked, open},
 };
@@ -22,17 +22,17 @@ use tokio::{
 
 /// The receive buffer of a client that does not read, in bytes. It is small, so that the server holds
 /// the rest.
-const STALLED_ROOM: u32 = 8 * 1024;
+const STALLED_BUFFER: u32 = 8 * 1024;
 
 /// The identity and behaviour of a client.
 #[derive(Clone, Copy)]
-pub struct Seat {
+pub struct ClientSettings {
     /// The chat's id.
     pub chat: u16,
     /// The user's id.
     pub user: usize,
     /// The client's position in the chat, from 0.
-    pub place: u16,
+    pub position: u16,
     /// The number of senders in the chat: the clients at positions below it.
     pub senders: u16,
     /// True if the client sends another message each time that one of its own comes back.
@@ -43,8 +43,8 @@ pub struct Seat {
 
 /// A connected client.
 pub struct Client {
-    seat: Seat,
-    ledger: Rc<Ledger>,
+    settings: ClientSettings,
+    counters: Rc<Counters>,
     writer: OwnedWriteHalf,
     /// Bytes that the kernel has not accepted yet.
     outbox: RefCell<Vec<u8>>,
@@ -75,26 +75,26 @@ impl Client {
     /// Opens a connection. If `joins`, it also connects to a chat and waits for the ack.
     pub async fn connect(
         port: u16,
-        seat: Seat,
+        settings: ClientSettings,
         joins: bool,
-        ledger: Rc<Ledger>,
+        counters: Rc<Counters>,
     ) -> io::Result<Connected> {
-        let stream = open(port, seat.stalls.then_some(STALLED_ROOM)).await?;
+        let stream = open(port, settings.stalls.then_some(STALLED_BUFFER)).await?;
         let (reader, writer) = stream.into_split();
         let (told, joined) = oneshot::channel();
         let client = Rc::new(Self {
-            seat,
-            ledger,
+            settings,
+            counters,
             writer,
             outbox: RefCell::default(),
-            template: RefCell::new(template(seat.chat)),
+            template: RefCell::new(template(settings.chat)),
             sent: Cell::new(0),
-            next: RefCell::new(vec![0; seat.senders.into()]),
+            next: RefCell::new(vec![0; settings.senders.into()]),
             joined: RefCell::new(joins.then_some(told)),
         });
         let reading = spawn_local(Rc::clone(&client).read(reader));
         if joins {
-            let Seat { user, chat, .. } = seat;
+            let ClientSettings { user, chat, .. } = settings;
             let join = format!(
                 r#"{{"type":"connect-chat","id":1,"content":{{"customerId":{user},"chatId":{chat}}}}}"#
             );
@@ -113,23 +113,23 @@ impl Client {
 
     /// Sends `count` messages in one write.
     pub fn send(self: &Rc<Self>, count: u32, at: Instant) {
-        let micros = self.ledger.micros(at);
+        let micros = self.counters.micros(at);
         let mut template = self.template.borrow_mut();
-        let (frame, place) = &mut *template;
+        let (frame, offset) = &mut *template;
         for number in self.sent.get()..self.sent.get() + count {
             let marker = Marker {
-                chat: self.seat.chat,
-                sender: self.seat.place,
+                chat: self.settings.chat,
+                sender: self.settings.position,
                 number,
                 micros,
             };
-            frame[*place..*place + CONTENT].copy_from_slice(&marker.content());
+            frame[*offset..*offset + CONTENT].copy_from_slice(&marker.content());
             self.outbox.borrow_mut().extend_from_slice(frame);
         }
         self.sent.set(self.sent.get() + count);
-        self.ledger
+        self.counters
             .sent
-            .set(self.ledger.sent.get() + u64::from(count));
+            .set(self.counters.sent.get() + u64::from(count));
         self.write(&[]);
     }
 
@@ -156,12 +156,12 @@ impl Client {
         // The beginning of an incomplete frame.
         let mut rest = Vec::new();
         while self.pull(&mut reader, &mut rest).await {
-            let stalls = self.seat.stalls && self.joined.borrow().is_none();
+            let stalls = self.settings.stalls && self.joined.borrow().is_none();
             if stalls {
                 std::future::pending::<()>().await;
             }
         }
-        self.ledger.ended.set(self.ledger.ended.get() + 1);
+        self.counters.ended.set(self.counters.ended.get() + 1);
         self.joined.take();
     }
 
@@ -170,15 +170,15 @@ impl Client {
         let mut own = 0;
         let mut open = true;
         let read = poll_fn(|cx| {
-            let mut room = self.ledger.room.borrow_mut();
-            let mut room = ReadBuf::new(&mut room);
+            let mut read_buffer = self.counters.read_buffer.borrow_mut();
+            let mut read_buffer = ReadBuf::new(&mut read_buffer);
             Pin::new(&mut *reader)
-                .poll_read(cx, &mut room)
+                .poll_read(cx, &mut read_buffer)
                 .map_ok(|()| {
                     let now = Instant::now();
-                    self.ledger.last.set(now);
-                    let micros = self.ledger.micros(now);
-                    let whole = room.filled();
+                    self.counters.last.set(now);
+                    let micros = self.counters.micros(now);
+                    let whole = read_buffer.filled();
                     open = !whole.is_empty();
                     let each = |first, payload: &[u8]| match first {
                         TEXT => own += self.text(payload, micros),
@@ -197,7 +197,7 @@ impl Client {
                 })
         });
         let read = read.await;
-        if own > 0 && self.seat.echo && self.ledger.going.get() {
+        if own > 0 && self.settings.echo && self.counters.going.get() {
             self.send(own, Instant::now());
         }
         read.is_ok() && open
@@ -208,8 +208,8 @@ impl Client {
         if let Some(marker) = Marker::find(payload) {
             let mut next = self.next.borrow_mut();
             let next = next.get_mut(usize::from(marker.sender));
-            self.ledger.count(marker, self.seat.chat, next, now);
-            return u32::from(marker.sender == self.seat.place);
+            self.counters.count(marker, self.settings.chat, next, now);
+            return u32::from(marker.sender == self.settings.position);
         }
         if payload.starts_with(br#"{"type":"ack""#) {
             if let Some(told) = self.joined.take() {
@@ -217,7 +217,7 @@ impl Client {
             }
         } else if payload.starts_with(br#"{"type":"error""#) {
             let error = String::from_utf8_lossy(payload).into_owned();
-            self.ledger.error.borrow_mut().get_or_insert(error);
+            self.counters.error.borrow_mut().get_or_insert(error);
         }
         0
     }
@@ -230,6 +230,6 @@ fn template(chat: u16) -> (Vec<u8>, usize) {
     let text =
         format!(r#"{{"type":"send-message","content":{{"chatId":{chat},"content":"{content}"}}}}"#);
     let frame = masked(TEXT, text.as_bytes());
-    let place = frame.len() - CONTENT - r#""}}"#.len();
-    (frame, place)
+    let offset = frame.len() - CONTENT - r#""}}"#.len();
+    (frame, offset)
 }

@@ -1,8 +1,8 @@
 //! The clients of a load, and the load that they make.
 
 use super::{
-    client::{Client, Connected, Seat},
-    ledger::Ledger,
+    client::{Client, ClientSettings, Connected},
+    counters::Counters,
     process::Process,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -14,7 +14,7 @@ use std::{
 /// Joining is over if nothing has arrived for this long.
 const QUIET: Duration = Duration::from_millis(300);
 /// The maximum wait for missing messages, after the last one that arrived.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ARRIVAL_LIMIT: Duration = Duration::from_secs(5);
 /// The interval at which a load at a fixed rate sends its due messages.
 const STEP: Duration = Duration::from_millis(1);
 /// The latency of a message that goes out later than this counts from the time it was due, so that a
@@ -46,12 +46,12 @@ pub enum Pace {
 }
 
 /// All connected clients of a load.
-pub struct Crowd {
+pub struct Clients {
     /// Seconds from the first connection to the last frame that joining caused.
     pub joining: f64,
     clients: Vec<Connected>,
     plan: Plan,
-    ledger: Rc<Ledger>,
+    counters: Rc<Counters>,
 }
 
 /// The results of a load.
@@ -76,49 +76,49 @@ impl Outcome {
     }
 }
 
-impl Crowd {
+impl Clients {
     /// Connects all clients to the ports by their position in their chat, and to their chats if
     /// `joins`. Waits until joining is over.
-    pub async fn gather(
+    pub async fn connect(
         ports: &[u16],
         plan: Plan,
         pace: Pace,
         joins: bool,
     ) -> Result<Self, String> {
         let begin = Instant::now();
-        let ledger = Rc::new(Ledger::new());
-        let seats = (0..plan.chats * plan.clients).map(|n| {
-            let place = n % plan.clients;
-            Seat {
+        let counters = Rc::new(Counters::new());
+        let settings = (0..plan.chats * plan.clients).map(|n| {
+            let position = n % plan.clients;
+            ClientSettings {
                 chat: (n / plan.clients + 1) as u16,
                 user: n + 1,
-                place: place as u16,
+                position: position as u16,
                 senders: plan.senders as u16,
                 echo: matches!(pace, Pace::Window(_)),
-                stalls: plan.stalled && place + 1 == plan.clients,
+                stalls: plan.stalled && position + 1 == plan.clients,
             }
         });
-        let clients = stream::iter(seats)
-            .map(|seat| {
-                let port = ports[usize::from(seat.place) % ports.len()];
-                Client::connect(port, seat, joins, Rc::clone(&ledger))
+        let clients = stream::iter(settings)
+            .map(|settings| {
+                let port = ports[usize::from(settings.position) % ports.len()];
+                Client::connect(port, settings, joins, Rc::clone(&counters))
             })
             .buffered(plan.at_once)
             .try_collect()
             .await
-            .map_err(|e| format!("not everyone could connect: {e}"))?;
-        ledger.quiet(QUIET).await;
-        ledger.check_connections()?;
+            .map_err(|e| format!("not all clients could connect: {e}"))?;
+        counters.quiet(QUIET).await;
+        counters.check_connections()?;
         Ok(Self {
-            joining: (ledger.last.get() - begin).as_secs_f64(),
+            joining: (counters.last.get() - begin).as_secs_f64(),
             clients,
             plan,
-            ledger,
+            counters,
         })
     }
 
     /// Sends for `lasts`, waits for the messages in flight, and checks them.
-    pub async fn drive(
+    pub async fn run(
         &self,
         pace: Pace,
         lasts: Duration,
@@ -127,7 +127,7 @@ impl Crowd {
         let used = || servers.iter().map(|server| server.cpu()).sum::<f64>();
         let cpu = used();
         let begin = Instant::now();
-        self.ledger.going.set(true);
+        self.counters.going.set(true);
         match pace {
             Pace::Window(window) => {
                 for sender in self.senders() {
@@ -135,18 +135,18 @@ impl Crowd {
                 }
                 tokio::time::sleep(lasts).await;
             }
-            Pace::Rate(rate) => self.keep_up(rate, begin, lasts).await,
+            Pace::Rate(rate) => self.send_at_rate(rate, begin, lasts).await,
         }
-        self.ledger.going.set(false);
+        self.counters.going.set(false);
         self.settle().await;
         let cpu = used() - cpu;
         self.check()?;
-        let mut latencies = self.ledger.latencies.take();
+        let mut latencies = self.counters.latencies.take();
         latencies.sort_unstable();
         Ok(Outcome {
-            sent: self.ledger.sent.get(),
-            delivered: self.ledger.delivered.get(),
-            seconds: (self.ledger.last.get() - begin).as_secs_f64(),
+            sent: self.counters.sent.get(),
+            delivered: self.counters.delivered.get(),
+            seconds: (self.counters.last.get() - begin).as_secs_f64(),
             cpu,
             latencies,
         })
@@ -163,7 +163,7 @@ impl Crowd {
     }
 
     /// Sends the due messages, with each sender in turn.
-    async fn keep_up(&self, rate: u32, begin: Instant, lasts: Duration) {
+    async fn send_at_rate(&self, rate: u32, begin: Instant, lasts: Duration) {
         let total = (f64::from(rate) * lasts.as_secs_f64()) as u32;
         let due = |n: u32| begin + Duration::from_secs_f64(f64::from(n) / f64::from(rate));
         let mut turns = self.senders().cycle();
@@ -187,18 +187,18 @@ impl Crowd {
     }
 
     async fn settle(&self) {
-        let expected = || self.ledger.sent.get() * self.receivers() as u64;
+        let expected = || self.counters.sent.get() * self.receivers() as u64;
         let since = Instant::now();
-        let waits = || self.ledger.last.get().max(since).elapsed() < PATIENCE;
-        while self.ledger.delivered.get() < expected() && waits() {
+        let waits = || self.counters.last.get().max(since).elapsed() < ARRIVAL_LIMIT;
+        while self.counters.delivered.get() < expected() && waits() {
             tokio::time::sleep(STEP).await;
         }
         // A duplicate would arrive after the expected messages.
-        self.ledger.quiet(QUIET).await;
+        self.counters.quiet(QUIET).await;
     }
 
     fn check(&self) -> Result<(), String> {
-        self.ledger.check(self.receivers() as u64)?;
+        self.counters.check(self.receivers() as u64)?;
         for chat in self.clients.chunks(self.plan.clients) {
             let seen = chat.iter().take(self.receivers()).map(|c| c.client.seen());
             let (least, most) = (seen.clone().min(), seen.max());

@@ -8,14 +8,14 @@ use std::{
 
 /// The size of the read buffer, in bytes. All clients share one buffer: a waiting client holds only the
 /// beginning of an incomplete frame.
-const READ_ROOM: usize = 64 * 1024;
+const READ_BUFFER: usize = 64 * 1024;
 
 /// The counters.
-pub struct Ledger {
+pub struct Counters {
     /// The start of the load, from which the times in markers count.
     begin: Instant,
     /// The read buffer of all clients.
-    pub room: RefCell<Box<[u8]>>,
+    pub read_buffer: RefCell<Box<[u8]>>,
     /// True if a sender sends again when its own message comes back.
     pub going: Cell<bool>,
     /// Messages that were sent.
@@ -26,7 +26,7 @@ pub struct Ledger {
     /// follow a lost one of their sender.
     pub out_of_turn: Cell<u64>,
     /// Received messages of a chat that the receiver is not in.
-    pub astray: Cell<u64>,
+    pub misdelivered: Cell<u64>,
     /// Connections that the server ended.
     pub ended: Cell<u64>,
     /// The first error that the server sent.
@@ -37,18 +37,18 @@ pub struct Ledger {
     pub latencies: RefCell<Vec<u32>>,
 }
 
-impl Ledger {
+impl Counters {
     /// Returns counters at zero.
     pub fn new() -> Self {
         let now = Instant::now();
         Self {
             begin: now,
-            room: RefCell::new(vec![0; READ_ROOM].into()),
+            read_buffer: RefCell::new(vec![0; READ_BUFFER].into()),
             going: Cell::new(false),
             sent: Cell::new(0),
             delivered: Cell::new(0),
             out_of_turn: Cell::new(0),
-            astray: Cell::new(0),
+            misdelivered: Cell::new(0),
             ended: Cell::new(0),
             error: RefCell::new(None),
             last: Cell::new(now),
@@ -72,7 +72,7 @@ impl Ledger {
                 }
                 *next = marker.number + 1;
             }
-            _ => self.astray.set(self.astray.get() + 1),
+            _ => self.misdelivered.set(self.misdelivered.get() + 1),
         }
         let latency = now.saturating_sub(marker.micros);
         self.latencies.borrow_mut().push(latency);
@@ -106,7 +106,7 @@ impl Ledger {
             ("lost", (sent * receivers).saturating_sub(delivered)),
             ("too many", delivered.saturating_sub(sent * receivers)),
             ("doubled or out of order", self.out_of_turn.get()),
-            ("in a wrong chat", self.astray.get()),
+            ("in a wrong chat", self.misdelivered.get()),
         ];
         let wrong: Vec<String> = wrong
             .iter()

@@ -5,10 +5,10 @@
 
 mod batch;
 mod client;
-mod crowd;
+mod clients;
+mod counters;
 mod database;
 mod http;
-mod ledger;
 mod marker;
 mod process;
 mod procfs;
@@ -76,7 +76,7 @@ enum Scenario {
     Nodes,
     /// From one linked server to another, on Postgres
     Hop,
-    /// What a linked server pays for chats that nobody on it is in, on Postgres
+    /// The cost of chats without a client on a linked server, on Postgres
     Bystander,
     /// All of these but those of several servers
     All,

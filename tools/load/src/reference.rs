@@ -18,7 +18,7 @@ use tokio::{
 };
 
 /// The initial capacity of a socket's read buffer, in bytes.
-const READ_ROOM: usize = 16 * 1024;
+const READ_BUFFER: usize = 16 * 1024;
 /// The answer to every upgrade. The load's clients do not check the key.
 const UPGRADED: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -62,7 +62,7 @@ async fn member(mut stream: TcpStream, id: u64, members: &Members) -> io::Result
 }
 
 async fn pass_on(mut reader: OwnedReadHalf, members: &Members) -> io::Result<()> {
-    let mut waiting = Vec::with_capacity(READ_ROOM);
+    let mut waiting = Vec::with_capacity(READ_BUFFER);
     while reader.read_buf(&mut waiting).await? > 0 {
         let mut ready = Vec::new();
         let used = frames(&waiting, |first, payload| {

@@ -80,11 +80,11 @@ fn measure(bytes: &[u8]) -> Option<(usize, usize)> {
     Some((head + mask, length))
 }
 
-/// Opens a connection and upgrades it. `room` is the size of the receive buffer in bytes.
-pub async fn open(port: u16, room: Option<u32>) -> io::Result<TcpStream> {
+/// Opens a connection and upgrades it. `receive_buffer` is the size of the receive buffer in bytes.
+pub async fn open(port: u16, receive_buffer: Option<u32>) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    if let Some(room) = room {
-        socket.set_recv_buffer_size(room)?;
+    if let Some(receive_buffer) = receive_buffer {
+        socket.set_recv_buffer_size(receive_buffer)?;
     }
     let mut stream = socket.connect(([127, 0, 0, 1], port).into()).await?;
     stream.set_nodelay(true)?;

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        crowd::{Pace, Plan},
+        clients::{Pace, Plan},
         database::Store,
         report::figure,
     },
@@ -10,7 +10,7 @@ use super::{
 };
 use std::time::Duration;
 
-/// The maximum extra memory that a member who does not read may cost, in bytes: its queue, but not all
+/// The maximum extra memory that a member that does not read may cost, in bytes: its queue, but not all
 /// messages sent meanwhile.
 const STALLED_BOUND: f64 = 32.0 * MIB;
 
@@ -66,7 +66,7 @@ pub async fn stalled(store: Store) -> Turn {
     if grown - memory > STALLED_BOUND {
         let (grown, memory) = (grown / MIB, memory / MIB);
         return Err(format!(
-            "a member who does not read makes the server hold {grown:.1} MiB instead of {memory:.1}"
+            "a member that does not read makes the server hold {grown:.1} MiB instead of {memory:.1}"
         ));
     }
     Ok(vec![

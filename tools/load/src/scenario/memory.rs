@@ -2,12 +2,12 @@
 
 use super::{
     super::{
-        crowd::{Pace, Plan},
+        clients::{Pace, Plan},
         database::Store,
         process::Process,
         report::figure,
     },
-    MIB, Stand, Turn,
+    MIB, TestBed, Turn,
 };
 use std::time::{Duration, Instant};
 
@@ -32,13 +32,13 @@ pub const IDLE: Plan = Plan {
 /// Measures the memory of 10,000 silent connections.
 pub async fn idle(store: Store) -> Turn {
     let plan = IDLE;
-    let mut stand = Stand::new(store, plan.chats, plan.clients).await?;
-    let empty = stand.server.resident();
-    let crowd = stand.gather(plan, SILENT).await?;
+    let mut bed = TestBed::new(store, plan.chats, plan.clients).await?;
+    let empty = bed.server.resident();
+    let clients = bed.connect(plan, SILENT).await?;
     tokio::time::sleep(SETTLE).await;
-    let full = stand.server.resident();
-    drop(crowd);
-    stand.take_down(0).await?;
+    let full = bed.server.resident();
+    drop(clients);
+    bed.tear_down(0).await?;
     let connections = (plan.chats * plan.clients) as f64;
     Ok(vec![
         figure("bytes per connection", (full - empty) / connections),
@@ -56,18 +56,18 @@ pub async fn joins(store: Store) -> Turn {
         stalled: false,
         at_once: 1000,
     };
-    let mut stand = Stand::new(store, plan.chats, plan.clients).await?;
-    let (files, empty) = (stand.server.open_files(), stand.server.resident());
+    let mut bed = TestBed::new(store, plan.chats, plan.clients).await?;
+    let (files, empty) = (bed.server.open_files(), bed.server.resident());
     let mut resident = Vec::with_capacity(WAVES);
     let mut slowest = 0.0_f64;
     for _ in 0..WAVES {
-        let crowd = stand.gather(plan, SILENT).await?;
-        slowest = slowest.max(crowd.joining);
-        drop(crowd);
-        emptied(&mut stand.server, files).await?;
-        resident.push(stand.server.resident());
+        let clients = bed.connect(plan, SILENT).await?;
+        slowest = slowest.max(clients.joining);
+        drop(clients);
+        emptied(&mut bed.server, files).await?;
+        resident.push(bed.server.resident());
     }
-    stand.take_down(0).await?;
+    bed.tear_down(0).await?;
     Ok(vec![
         figure("slowest wave s", slowest),
         figure("resident MiB empty", empty / MIB),
@@ -84,7 +84,7 @@ async fn emptied(server: &mut Process, files: usize) -> Result<(), String> {
     let deadline = Instant::now() + LEAVE_LIMIT;
     while server.open_files() > files + OF_THE_DATABASE {
         if Instant::now() > deadline {
-            return Err("the server keeps sockets whose clients are gone".to_owned());
+            return Err("the server keeps the sockets of clients that are gone".to_owned());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -15,7 +15,7 @@ pub use rest::rest;
 pub use throughput::{durable, fanout};
 
 use super::{
-    crowd::{Crowd, Outcome, Pace, Plan},
+    clients::{Clients, Outcome, Pace, Plan},
     database::{Database, Store},
     process::Process,
     report::Figure,
@@ -29,12 +29,12 @@ pub type Turn = Result<Vec<Figure>, String>;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// A server of this project on a new database.
-struct Stand {
+struct TestBed {
     database: Database,
     server: Process,
 }
 
-impl Stand {
+impl TestBed {
     /// Starts the server, with `chats` chats of `members` members each.
     async fn new(store: Store, chats: usize, members: usize) -> Result<Self, String> {
         let database = Database::new(store).await?;
@@ -45,16 +45,16 @@ impl Stand {
     }
 
     /// Connects all clients to the server. If the server ended meanwhile, the error says so.
-    async fn gather(&mut self, plan: Plan, pace: Pace) -> Result<Crowd, String> {
-        let crowd = Crowd::gather(&[self.server.port], plan, pace, true).await;
-        if crowd.is_err() {
+    async fn connect(&mut self, plan: Plan, pace: Pace) -> Result<Clients, String> {
+        let clients = Clients::connect(&[self.server.port], plan, pace, true).await;
+        if clients.is_err() {
             self.server.must_run()?;
         }
-        crowd
+        clients
     }
 
     /// Checks that the server answers and that the database has `messages` messages, then removes both.
-    async fn take_down(mut self, messages: u64) -> Result<(), String> {
+    async fn tear_down(mut self, messages: u64) -> Result<(), String> {
         self.server.must_answer().await?;
         let unreadable = |e: sqlx::Error| format!("the database cannot be read: {e}");
         let stored = self.database.messages().await.map_err(unreadable)?;
@@ -76,18 +76,18 @@ async fn load(
     pace: Pace,
     lasts: Duration,
 ) -> Result<(Outcome, f64), String> {
-    let mut stand = Stand::new(store, plan.chats, plan.clients).await?;
-    let crowd = stand.gather(plan, pace).await?;
-    let outcome = crowd.drive(pace, lasts, &[&stand.server]).await?;
-    let resident = stand.server.resident();
-    drop(crowd);
-    stand.take_down(outcome.sent).await?;
+    let mut bed = TestBed::new(store, plan.chats, plan.clients).await?;
+    let clients = bed.connect(plan, pace).await?;
+    let outcome = clients.run(pace, lasts, &[&bed.server]).await?;
+    let resident = bed.server.resident();
+    drop(clients);
+    bed.tear_down(outcome.sent).await?;
     Ok((outcome, resident))
 }
 
 /// Runs a load on the reference server.
 async fn reference(plan: Plan, pace: Pace, lasts: Duration) -> Result<Outcome, String> {
     let process = Process::reference().await?;
-    let crowd = Crowd::gather(&[process.port], plan, pace, false).await?;
-    crowd.drive(pace, lasts, &[&process]).await
+    let clients = Clients::connect(&[process.port], plan, pace, false).await?;
+    clients.run(pace, lasts, &[&process]).await
 }

@@ -3,15 +3,15 @@
 
 use super::{
     super::{
-        crowd::{Crowd, Outcome, Pace, Plan},
+        clients::{Clients, Outcome, Pace, Plan},
         database::{Database, Store},
         process::Process,
         report::figure,
     },
     Turn,
 };
-use crate::client::{Client, Seat};
-use crate::ledger::Ledger;
+use crate::client::{Client, ClientSettings};
+use crate::counters::Counters;
 use std::{rc::Rc, time::Duration};
 
 /// Ten chats of thirty, two senders in each.
@@ -38,14 +38,14 @@ const SLOW: Pace = Pace::Rate(100);
 const LINK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Servers on one database.
-struct Fleet {
+struct Cluster {
     database: Database,
     servers: Vec<Process>,
     /// Held so that NATS runs as long as the servers.
     _nats: Option<Process>,
 }
 
-impl Fleet {
+impl Cluster {
     /// Starts `count` servers, with `chats` chats of the size in `PLAN`.
     async fn new(count: usize, linked: bool, chats: usize) -> Result<Self, String> {
         let database = Database::new(Store::Postgres).await?;
@@ -77,12 +77,12 @@ impl Fleet {
     /// in their chat.
     async fn load(&self, plan: Plan, pace: Pace, spread: &[usize]) -> Result<Outcome, String> {
         let ports: Vec<u16> = spread.iter().map(|n| self.servers[*n].port).collect();
-        let crowd = Crowd::gather(&ports, plan, pace, true).await?;
+        let clients = Clients::connect(&ports, plan, pace, true).await?;
         let servers: Vec<&Process> = self.servers.iter().collect();
-        crowd.drive(pace, LASTS, &servers).await
+        clients.run(pace, LASTS, &servers).await
     }
 
-    async fn take_down(self, messages: u64) -> Result<(), String> {
+    async fn tear_down(self, messages: u64) -> Result<(), String> {
         let stored = self.database.messages().await.map_err(|e| e.to_string())?;
         drop(self.servers);
         self.database.remove().await.map_err(|e| e.to_string())?;
@@ -141,11 +141,11 @@ const LAYOUTS: [Layout; 4] = [
 pub async fn nodes() -> Turn {
     let mut figures = Vec::new();
     for (count, linked, names) in LAYOUTS {
-        let fleet = Fleet::new(count, linked, PLAN.chats).await?;
+        let cluster = Cluster::new(count, linked, PLAN.chats).await?;
         let spread: Vec<usize> = (0..count).collect();
-        let most = fleet.load(PLAN, Pace::Window(16), &spread).await?;
-        let steady = fleet.load(PLAN, STEADY, &spread).await?;
-        fleet.take_down(most.sent + steady.sent).await?;
+        let most = cluster.load(PLAN, Pace::Window(16), &spread).await?;
+        let steady = cluster.load(PLAN, STEADY, &spread).await?;
+        cluster.tear_down(most.sent + steady.sent).await?;
         figures.push(figure(names[0], most.sent as f64 / most.seconds));
         figures.push(figure(names[1], most.delivered as f64 / most.seconds));
         figures.push(figure(names[2], steady.cpu * 1e6 / steady.delivered as f64));
@@ -155,13 +155,13 @@ pub async fn nodes() -> Turn {
 
 /// Measures the latency from a sender to receivers on its own server and on another server.
 pub async fn hop() -> Turn {
-    let fleet = Fleet::new(2, true, SMALL.chats).await?;
-    let near = fleet.load(SMALL, SLOW, &[0]).await?;
+    let cluster = Cluster::new(2, true, SMALL.chats).await?;
+    let near = cluster.load(SMALL, SLOW, &[0]).await?;
     // The sender is the first client of its chat.
     let mut spread = [1; SMALL.clients];
     spread[0] = 0;
-    let far = fleet.load(SMALL, SLOW, &spread).await?;
-    fleet.take_down(near.sent + far.sent).await?;
+    let far = cluster.load(SMALL, SLOW, &spread).await?;
+    cluster.tear_down(near.sent + far.sent).await?;
     Ok(vec![
         figure("same server: p50 ms", near.latency(500)),
         figure("same server: p99 ms", near.latency(990)),
@@ -175,28 +175,33 @@ pub async fn hop() -> Turn {
 pub async fn bystander() -> Turn {
     let partners: Vec<u16> = (1..=PLAN.chats as u16).map(partner).collect();
     let chats = partners.iter().max().copied().unwrap_or_default();
-    let fleet = Fleet::new(2, true, chats.into()).await?;
-    let idle = fleet.servers[1].cpu();
+    let cluster = Cluster::new(2, true, chats.into()).await?;
+    let idle = cluster.servers[1].cpu();
     tokio::time::sleep(LASTS).await;
-    let idle = fleet.servers[1].cpu() - idle;
-    let (deaf, first) = watch(&fleet).await?;
-    let ledger = Rc::new(Ledger::new());
-    let mut seated = Vec::new();
+    let idle = cluster.servers[1].cpu() - idle;
+    let (deaf, first) = watch(&cluster).await?;
+    let counters = Rc::new(Counters::new());
+    let mut connected = Vec::new();
     for chat in partners {
-        let seat = Seat {
+        let settings = ClientSettings {
             chat,
             user: usize::from(chat - 1) * PLAN.clients + 1,
-            place: 0,
+            position: 0,
             senders: 1,
             echo: false,
             stalls: false,
         };
-        let client = Client::connect(fleet.servers[1].port, seat, true, Rc::clone(&ledger));
-        seated.push(client.await.map_err(|e| e.to_string())?);
+        let client = Client::connect(
+            cluster.servers[1].port,
+            settings,
+            true,
+            Rc::clone(&counters),
+        );
+        connected.push(client.await.map_err(|e| e.to_string())?);
     }
-    let (hears, second) = watch(&fleet).await?;
-    drop(seated);
-    fleet.take_down(first + second).await?;
+    let (hears, second) = watch(&cluster).await?;
+    drop(connected);
+    cluster.tear_down(first + second).await?;
     let per_message = |cpu: f64, messages: u64| (cpu - idle).max(0.0) * 1e6 / messages as f64;
     Ok(vec![
         figure("messages", second as f64),
@@ -210,10 +215,10 @@ pub async fn bystander() -> Turn {
 
 /// Runs a load on the first server. Returns the CPU seconds of the second server and the number of
 /// messages.
-async fn watch(fleet: &Fleet) -> Result<(f64, u64), String> {
-    let before = fleet.servers[1].cpu();
-    let outcome = fleet.load(PLAN, Pace::Window(4), &[0]).await?;
-    Ok((fleet.servers[1].cpu() - before, outcome.sent))
+async fn watch(cluster: &Cluster) -> Result<(f64, u64), String> {
+    let before = cluster.servers[1].cpu();
+    let outcome = cluster.load(PLAN, Pace::Window(4), &[0]).await?;
+    Ok((cluster.servers[1].cpu() - before, outcome.sent))
 }
 
 /// The first chat outside the load that is in the shard of `chat`.

@@ -2,7 +2,7 @@
 
 use super::{
     super::{database::Store, http::Http, report::figure},
-    Stand, Turn,
+    TestBed, Turn,
 };
 use futures_util::future::try_join_all;
 use std::time::{Duration, Instant};
@@ -14,12 +14,12 @@ const USERS: usize = 1000;
 
 /// GET /user/{id} on connections that stay open.
 pub async fn rest(store: Store) -> Turn {
-    let stand = Stand::new(store, 1, USERS).await?;
-    let (port, cpu, begin) = (stand.server.port, stand.server.cpu(), Instant::now());
+    let bed = TestBed::new(store, 1, USERS).await?;
+    let (port, cpu, begin) = (bed.server.port, bed.server.cpu(), Instant::now());
     let asking = (0..CONNECTIONS).map(|first| ask(port, first, begin + LASTS));
     let answered: usize = try_join_all(asking).await?.iter().sum();
-    let (seconds, cpu) = (begin.elapsed().as_secs_f64(), stand.server.cpu() - cpu);
-    stand.take_down(0).await?;
+    let (seconds, cpu) = (begin.elapsed().as_secs_f64(), bed.server.cpu() - cpu);
+    bed.tear_down(0).await?;
     Ok(vec![
         figure("requests/s", answered as f64 / seconds),
         figure("requests per server CPU-second", answered as f64 / cpu),

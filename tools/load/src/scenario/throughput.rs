@@ -3,7 +3,7 @@
 use super::{
     super::{
         batch,
-        crowd::{Outcome, Pace, Plan},
+        clients::{Outcome, Pace, Plan},
         database::Store,
         procfs,
         report::figure,
