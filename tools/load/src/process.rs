@@ -9,7 +9,7 @@ use std::{
 };
 use testkit::{built_server, free_port, nats_server};
 
-/// Time limit for a server to listen.
+/// Time limit for a server to listen, and then to answer.
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// The interval at which a starting server is polled.
 const ASK: Duration = Duration::from_millis(10);
@@ -22,7 +22,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts this project's server on a database and waits until it listens. Its warnings and errors
+    /// Starts this project's server on a database and waits until it answers. Its warnings and errors
     /// go to a file beside the database.
     pub async fn server(database: &Database) -> Result<Self, String> {
         Self::linked(database, None).await
@@ -46,7 +46,11 @@ impl Process {
                 .stderr(Stdio::inherit())
                 .spawn()
         };
-        Self::listening(start).await
+        let mut process = Self::listening(start).await?;
+        // A new server listens before it has created its tables, and answers afterwards.
+        let answer = tokio::time::timeout(START_LIMIT, process.must_answer()).await;
+        answer.map_err(|_| "the server listens and does not answer".to_owned())??;
+        Ok(process)
     }
 
     /// Starts the reference server and waits until it listens.
