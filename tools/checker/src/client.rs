@@ -5,7 +5,8 @@ use crate::{
     phase::Phase,
     record::{ChatId, Seq},
     rest::Rest,
-    socket::{Gone, Socket},
+    socket::{Disconnected, Socket},
+    violation::ViolationKind,
 };
 use serde_json::json;
 use std::{net::SocketAddr, time::Duration};
@@ -37,9 +38,9 @@ impl Client {
                 time::sleep(Duration::from_millis(self.rng.u64(10..200))).await;
                 continue;
             };
-            let worked = self.visit(&mut socket).await;
+            let worked = self.use_socket(&mut socket).await;
             if worked.is_ok() && !self.is_working() {
-                self.listen_to_the_end(socket).await;
+                self.listen_until_last(socket).await;
             } else {
                 self.end(socket, worked).await;
             }
@@ -52,7 +53,7 @@ impl Client {
     }
 
     /// Opens a socket and connects to one chat, or in one case of six to two.
-    async fn connect(&mut self) -> Result<Socket, Gone> {
+    async fn connect(&mut self) -> Result<Socket, Disconnected> {
         let mut socket = self.open().await?;
         let mut chats = self.chats.clone();
         self.rng.shuffle(&mut chats);
@@ -66,8 +67,8 @@ impl Client {
             let since = self.since(chat);
             let asked = socket.connect(&mut self.journal, chat, since).await;
             if asked.is_err() {
-                socket.give_up(&mut self.journal);
-                return Err(Gone);
+                socket.abandon(&mut self.journal);
+                return Err(Disconnected);
             }
         }
         // Sometimes the client gives up during the replay.
@@ -76,26 +77,26 @@ impl Client {
             _ => ANSWER_LIMIT,
         };
         let answered = time::timeout(patience, async {
-            while !socket.places.are_connected() {
+            while !socket.subscriptions.are_connected() {
                 socket.step(&mut self.journal).await?;
             }
-            Ok::<(), Gone>(())
+            Ok::<(), Disconnected>(())
         });
         let answered = answered.await;
         if answered.is_err() && patience == ANSWER_LIMIT {
             let text = format!("connecting to {chats:?} was not answered within {patience:?}");
-            self.journal.violate("unanswered", text);
+            self.journal.report(ViolationKind::Unanswered, text);
         }
         if !matches!(answered, Ok(Ok(()))) {
-            socket.give_up(&mut self.journal);
-            return Err(Gone);
+            socket.abandon(&mut self.journal);
+            return Err(Disconnected);
         }
-        self.page_the_rest(&mut socket).await;
+        self.read_truncated(&mut socket).await;
         Ok(socket)
     }
 
     /// Opens a socket to a random server: a client may return to any server.
-    async fn open(&mut self) -> Result<Socket, Gone> {
+    async fn open(&mut self) -> Result<Socket, Disconnected> {
         let address = self.addresses[self.rng.usize(0..self.addresses.len())];
         Socket::open(address, &mut self.journal).await
     }
@@ -113,8 +114,8 @@ impl Client {
 
     /// Reads the rest of a truncated replay by REST, as a client must. If the request fails, the next
     /// resume fetches it.
-    async fn page_the_rest(&mut self, socket: &mut Socket) {
-        for (chat, head) in std::mem::take(&mut socket.places.truncated) {
+    async fn read_truncated(&mut self, socket: &mut Socket) {
+        for (chat, head) in std::mem::take(&mut socket.subscriptions.truncated) {
             let seen = self.journal.views.entry(chat).or_default().seen;
             let Ok(rows) = self.rest.log(chat, seen).await else {
                 continue;
@@ -128,27 +129,27 @@ impl Client {
     }
 
     /// Ends a socket in a random way.
-    async fn end(&mut self, socket: Socket, worked: Result<(), Gone>) {
+    async fn end(&mut self, socket: Socket, worked: Result<(), Disconnected>) {
         let journal = &mut self.journal;
         match self.rng.u32(0..3) {
-            _ if worked.is_err() => drop(socket.give_up(journal)),
+            _ if worked.is_err() => drop(socket.abandon(journal)),
             0 => socket.close(journal).await,
-            1 => drop(socket.give_up(journal)),
+            1 => drop(socket.abandon(journal)),
             _ => {
                 let chat = self.chats[0];
                 let op = journal.begin(chat, crate::record::Kind::Send);
-                journal.refuse(op, "torn", "");
+                journal.refuse(op, "cut", "");
                 let content = json!({
                     "chatId": chat, "content": op.text(), "clientMessageId": op.key()
                 });
                 let frame = json!({ "type": "send-message", "id": 0, "content": content });
-                socket.tear(journal, &frame).await;
+                socket.cut_in_frame(journal, &frame).await;
             }
         }
     }
 
     /// Listens after the last fault: an open socket must get each chat's last message.
-    async fn listen_to_the_end(&mut self, mut socket: Socket) {
+    async fn listen_until_last(&mut self, mut socket: Socket) {
         let mut phase = self.phase.clone();
         let lasts = loop {
             if let Phase::Closing(lasts) = &*phase.borrow_and_update() {
@@ -156,28 +157,28 @@ impl Client {
             }
             tokio::select! {
                 stepped = socket.step(&mut self.journal) => if stepped.is_err() {
-                    socket.give_up(&mut self.journal);
+                    socket.abandon(&mut self.journal);
                     return;
                 },
                 _ = phase.changed() => {}
             }
         };
         let is_behind = |socket: &Socket| {
-            let mut chats = socket.places.chats().into_iter();
-            chats.any(|chat| socket.places.position(chat) < lasts.get(&chat).copied())
+            let mut chats = socket.subscriptions.chats().into_iter();
+            chats.any(|chat| socket.subscriptions.position(chat) < lasts.get(&chat).copied())
         };
         let listening = async {
             while is_behind(&socket) {
                 socket.step(&mut self.journal).await?;
             }
-            Ok::<(), Gone>(())
+            Ok::<(), Disconnected>(())
         };
         if time::timeout(LAST_LIMIT, listening).await.is_err() {
-            let chats: Vec<_> = (socket.places.chats().into_iter())
-                .map(|chat| (chat, socket.places.position(chat), lasts.get(&chat)))
+            let chats: Vec<_> = (socket.subscriptions.chats().into_iter())
+                .map(|chat| (chat, socket.subscriptions.position(chat), lasts.get(&chat)))
                 .collect();
             let text = format!("an open socket is deaf: (chat, got, last) {chats:?}");
-            self.journal.violate("deaf", text);
+            self.journal.report(ViolationKind::Undelivered, text);
         }
         socket.close(&mut self.journal).await;
     }
@@ -194,7 +195,7 @@ impl Client {
             });
             if resuming.await.is_err() {
                 let text = format!("the final resume of chat {chat} was not answered");
-                self.journal.violate("unanswered", text);
+                self.journal.report(ViolationKind::Unanswered, text);
             }
         }
     }
@@ -205,12 +206,12 @@ impl Client {
         };
         let since = self.journal.views.entry(chat).or_default().seen;
         let mut going = socket.connect(&mut self.journal, chat, Some(since)).await;
-        while going.is_ok() && !socket.places.are_connected() {
+        while going.is_ok() && !socket.subscriptions.are_connected() {
             going = socket.step(&mut self.journal).await;
         }
         if going.is_ok() {
-            self.page_the_rest(&mut socket).await;
-            if let Some(seq) = socket.places.position(chat) {
+            self.read_truncated(&mut socket).await;
+            if let Some(seq) = socket.subscriptions.position(chat) {
                 self.journal.finals.insert(chat, seq);
             }
         }

@@ -40,36 +40,36 @@ impl Run<'_> {
         let (broken, ()) = tokio::join!(breaking, timing);
         broken?;
 
-        let lasts = self.say_last().await?;
+        let lasts = self.send_last_messages().await?;
         phases.send_replace(Phase::Closing(Arc::new(lasts)));
         self.clients = working.join_all().await;
         let rows = self.settle().await?;
         let users: Vec<i64> = (self.clients.iter().map(|client| client.journal.user)).collect();
-        let asking = self.closer.user;
+        let asking = self.last_sender.user;
         let present = presence::check(&self.addresses, &self.chats, &users, asking).await;
-        self.report.blame(present);
+        self.report.add_violations(present);
         let (counts, found) = directory::check(&self.rest, admins).await?;
         self.report.directory.add(&counts);
-        self.report.blame(found);
-        self.judge(&rows);
+        self.report.add_violations(found);
+        self.conclude(&rows);
         Ok(rows)
     }
 
     /// Sends the last message of each chat. Returns its seq by chat. An operation that the server
     /// accepted earlier is committed before the last message, or never.
-    async fn say_last(&mut self) -> Result<BTreeMap<ChatId, i64>, String> {
+    async fn send_last_messages(&mut self) -> Result<BTreeMap<ChatId, i64>, String> {
         let mut lasts = BTreeMap::new();
-        let closer = &mut self.closer;
+        let last_sender = &mut self.last_sender;
         for &chat in &self.chats {
-            let op = closer.begin(chat, Kind::Send);
+            let op = last_sender.begin(chat, Kind::Send);
             for _ in 0..60 {
-                self.rest.send(closer, op).await;
-                if closer.op(op).outcome() == Outcome::Acked {
+                self.rest.send(last_sender, op).await;
+                if last_sender.op(op).outcome() == Outcome::Acked {
                     break;
                 }
                 time::sleep(Duration::from_millis(500)).await;
             }
-            let ack = closer.op(op).acks.first().and_then(|ack| ack.seq);
+            let ack = last_sender.op(op).acks.first().and_then(|ack| ack.seq);
             lasts.insert(
                 chat,
                 ack.ok_or("the server does not recover: a send stays unanswered")?,
@@ -104,22 +104,22 @@ impl Run<'_> {
         Ok(rows)
     }
 
-    fn judge(&mut self, rows: &Rows) {
+    fn conclude(&mut self, rows: &Rows) {
         let mut report = std::mem::take(&mut self.report);
         let journals = self.journals();
-        let verdict = check::check(&journals, &self.baseline, rows);
+        let findings = check::check(&journals, &self.baseline, rows);
         report.stored_messages = rows.values().map(Vec::len).sum();
         for journal in journals {
             report.count(journal);
-            report.blame(journal.violations.clone());
+            report.add_violations(journal.violations.clone());
         }
-        report.unexplained_seqs += verdict.unexplained;
-        report.blame(verdict.violations);
+        report.unexplained_seqs += findings.unexplained;
+        report.add_violations(findings.violations);
         self.report = report;
         for client in &mut self.clients {
             client.journal.violations.clear();
         }
-        self.closer.violations.clear();
+        self.last_sender.violations.clear();
     }
 }
 

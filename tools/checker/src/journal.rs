@@ -1,7 +1,8 @@
 //! The journal of one client: its operations, its sockets' frames, and its view of each chat.
 
 use crate::{
-    record::{ChatId, Kind, MessageId, Op, OpId, Segment, Seq, State, Violation},
+    record::{ChatId, Kind, MessageId, Op, OpId, Segment, Seq, State},
+    violation::{Violation, ViolationKind},
     wire,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -83,7 +84,7 @@ impl Journal {
             chat,
             kind,
             acks: Vec::new(),
-            doubt: false,
+            in_doubt: false,
             refused: None,
         });
         id
@@ -93,7 +94,7 @@ impl Journal {
     /// because the restore may have undone them. Returns the violations so far.
     pub fn begin_era(&mut self) -> Vec<Violation> {
         for op in &mut self.ops {
-            op.doubt |= !op.acks.is_empty();
+            op.in_doubt |= !op.acks.is_empty();
             op.acks.clear();
         }
         self.past = self.ops.len();
@@ -112,10 +113,10 @@ impl Journal {
         let known = self.epochs.entry(chat).or_insert_with(|| epoch.to_owned());
         if known != epoch {
             let text = format!("chat {chat} is of epoch {epoch}, and was of {known}");
-            self.violate("epoch", text);
+            self.report(ViolationKind::Epoch, text);
         } else if self.former.contains(epoch) {
             let text = format!("chat {chat} is of epoch {epoch} after a restore as before it");
-            self.violate("epoch", text);
+            self.report(ViolationKind::Epoch, text);
         }
     }
 
@@ -126,16 +127,19 @@ impl Journal {
     /// Records a refusal. The code `internal` is a violation: temporary failures have another code.
     pub fn refuse(&mut self, id: OpId, code: &str, sentence: &str) {
         if code == "internal" {
-            self.violate("internal", format!("operation {id:?}: {sentence}"));
+            self.report(
+                ViolationKind::Internal,
+                format!("operation {id:?}: {sentence}"),
+            );
         }
         let op = self.op(id);
         match wire::leaves_open(code, sentence) {
-            true => op.doubt = true,
+            true => op.in_doubt = true,
             false => op.refused = Some(code.to_owned()),
         }
     }
 
-    pub fn violate(&mut self, kind: &'static str, text: String) {
+    pub fn report(&mut self, kind: ViolationKind, text: String) {
         let client = self.client;
         let text = format!("client {client}: {text}");
         self.violations.push(Violation::new(kind, text));

@@ -27,19 +27,20 @@ mod journal;
 mod nats;
 mod nemesis;
 mod network;
+mod old_epoch;
 mod options;
 mod phase;
-mod places;
 mod postgres;
 mod presence;
 mod probe;
 mod record;
 mod report;
 mod rest;
-mod returning;
 mod run;
 mod server;
 mod socket;
+mod subscriptions;
+mod violation;
 mod volume;
 mod wire;
 mod work;
@@ -51,7 +52,7 @@ use std::process::ExitCode;
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    volume::own_mounts();
+    volume::use_own_mounts();
     let seed = options
         .seed
         .unwrap_or_else(|| fastrand::u64(..1_000_000_000));
@@ -71,7 +72,7 @@ async fn main() -> ExitCode {
     } else {
         print!("{report}");
     }
-    if let Some(why) = report.too_little(&options) {
+    if let Some(why) = report.inconclusive(&options) {
         eprintln!("checker: the run proves nothing: {why}");
         return ExitCode::FAILURE;
     }

@@ -85,7 +85,7 @@ impl Network {
     }
 
     /// Restores a server's link.
-    pub fn mend(&self, server: usize) {
+    pub fn mend_link(&self, server: usize) {
         self.proxies[server].mend();
     }
 

@@ -2,8 +2,9 @@
 
 use crate::{
     client::{ANSWER_LIMIT, Client},
-    presence::{Knock, knock},
+    presence::{ConnectAnswer, connect_chat},
     record::ChatId,
+    violation::ViolationKind,
 };
 use serde_json::json;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::time;
 impl Client {
     /// Returns to every chat with a cursor of an earlier epoch. The server must refuse it, so that the
     /// client discards its state.
-    pub async fn come_back(&mut self) {
+    pub async fn resume_old_epoch(&mut self) {
         for chat in self.chats.clone() {
             let asking = time::timeout(ANSWER_LIMIT, async {
                 while !self.is_refused(chat).await {
@@ -21,7 +22,7 @@ impl Client {
             });
             if asking.await.is_err() {
                 let text = format!("the return to chat {chat} was not answered");
-                self.journal.violate("unanswered", text);
+                self.journal.report(ViolationKind::Unanswered, text);
             }
         }
     }
@@ -37,15 +38,15 @@ impl Client {
             "since": { "seq": seen, "epoch": epoch },
         });
         let address = self.addresses[self.rng.usize(0..self.addresses.len())];
-        let text = match knock(address, content).await {
+        let text = match connect_chat(address, content).await {
             None => return false,
-            Some(Knock::Refused { code }) if code == "unavailable" => return false,
-            Some(Knock::Refused { code }) if code == "invalid_field" => return true,
-            Some(Knock::Refused { code }) => format!("refused as {code}"),
-            Some(Knock::In(_, ack)) => format!("let in: {ack}"),
+            Some(ConnectAnswer::Refused { code }) if code == "unavailable" => return false,
+            Some(ConnectAnswer::Refused { code }) if code == "invalid_field" => return true,
+            Some(ConnectAnswer::Refused { code }) => format!("refused as {code}"),
+            Some(ConnectAnswer::Accepted(_, ack)) => format!("let in: {ack}"),
         };
         let text = format!("with seq {seen} of another epoch in chat {chat}: {text}");
-        self.journal.violate("epoch", text);
+        self.journal.report(ViolationKind::Epoch, text);
         true
     }
 }

@@ -1,6 +1,6 @@
 //! The command-line options of the checker.
 
-use crate::{disk::Disk, nemesis::Kind};
+use crate::{disk::Disk, nemesis::FaultKind};
 use clap::{Parser, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ pub enum StoreKind {
     Postgres,
 }
 
-/// Breaks the server in every way while clients use it, then proves from what they saw that no
-/// acknowledged change was lost, doubled or reordered.
+/// Injects faults into the server and its database while clients work, then checks that no acknowledged
+/// change was lost, doubled or reordered.
 ///
-/// On Postgres, run it through scripts/with-postgres.
+/// A run on Postgres needs scripts/with-postgres before the command.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "checker")]
 pub struct Options {
@@ -24,45 +24,45 @@ pub struct Options {
     #[arg(long, value_enum, default_value = "sqlite")]
     pub store: StoreKind,
 
-    /// How many servers share the database, linked by NATS; more than one need Postgres, and
-    /// nats-server installed
+    /// The number of servers on the database, linked by NATS. More than one needs Postgres and an
+    /// installed nats-server
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=9))]
     pub nodes: u32,
 
-    /// Postgres as a primary and a synchronous standby of the run's own, which takes over now and then
+    /// Start a Postgres primary and its synchronous standby for this run, and fail over between them
     #[arg(long)]
     pub standby: bool,
 
-    /// How long to use and break it, in seconds
+    /// The time that clients work, in seconds
     #[arg(long, default_value_t = 60)]
     pub seconds: u64,
 
-    /// How many clients
+    /// The number of clients
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(2..=500))]
     pub clients: u32,
 
-    /// How many chats
+    /// The number of chats
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub chats: u32,
 
-    /// How many admins, which sign users up, run chats and decide who belongs to them
+    /// The number of admins, which sign users up, create chats and manage their members
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=50))]
     pub admins: u32,
 
-    /// How often a backup is restored that is older than what clients have seen; the seconds are
-    /// shared out between the restores. By default once, and with --calm never
+    /// The number of times that an older backup is restored, at equal distances. By default once, and with
+    /// --calm never
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=20))]
     restores: Option<u32>,
 
-    /// No kinds of faults but these, such as kill,fill-disk
+    /// Inject these kinds of faults only, such as kill,fill-disk
     #[arg(long, value_enum, value_delimiter = ',')]
-    pub only: Vec<Kind>,
+    pub only: Vec<FaultKind>,
 
-    /// What decides every choice of clients and faults; by default a new one each time
+    /// The seed of all random choices of clients and faults; by default a new one each time
     #[arg(long)]
     pub seed: Option<u64>,
 
-    /// The server's binary; by default the one beside this program
+    /// The server's binary; by default messaging-api beside this program
     #[arg(long)]
     pub server: Option<PathBuf>,
 
@@ -74,12 +74,12 @@ pub struct Options {
     #[arg(long)]
     pub keep: bool,
 
-    /// Let the clocks of several servers jump too: the path of libfaketime.so.1 (on Debian the
-    /// package libfaketime)
+    /// The path of libfaketime.so.1 (on Debian in the package libfaketime). With it, the clocks of several
+    /// servers jump
     #[arg(long)]
     pub faketime: Option<PathBuf>,
 
-    /// No faults but those of the clients: no kills, stops or freezes
+    /// Inject no faults. Clients still break their own connections
     #[arg(long)]
     pub calm: bool,
 }

@@ -1,6 +1,9 @@
 //! Compares the online lists of all servers with the sockets that are open.
 
-use crate::record::{ChatId, Violation};
+use crate::{
+    record::ChatId,
+    violation::{Violation, ViolationKind},
+};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
@@ -65,7 +68,7 @@ async fn agree(
         }
         if Instant::now() > until {
             let text = format!("{address} says of chat {chat}: {online:?}, not {expected:?}");
-            return Some(Violation::new("presence", text));
+            return Some(Violation::new(ViolationKind::Presence, text));
         }
         time::sleep(Duration::from_millis(100)).await;
     }
@@ -73,13 +76,13 @@ async fn agree(
 
 fn unanswered(address: SocketAddr) -> Violation {
     let text = format!("connecting through {address} was not answered in peace");
-    Violation::new("unanswered", text)
+    Violation::new(ViolationKind::Unanswered, text)
 }
 
 /// Connects a user to a chat. Returns the socket and the users who are online according to the ack.
 async fn enter(address: SocketAddr, user: i64, chat: ChatId) -> Option<(Stream, BTreeSet<i64>)> {
     let content = json!({ "customerId": user, "chatId": chat });
-    let Some(Knock::In(stream, ack)) = knock(address, content).await else {
+    let Some(ConnectAnswer::Accepted(stream, ack)) = connect_chat(address, content).await else {
         return None;
     };
     let online = ack["online"].as_array()?.iter();
@@ -88,16 +91,16 @@ async fn enter(address: SocketAddr, user: i64, chat: ChatId) -> Option<(Stream, 
 }
 
 /// The answer to a connect-chat.
-pub enum Knock {
+pub enum ConnectAnswer {
     /// An ack: the socket, and the content of the ack.
-    In(Box<Stream>, Value),
+    Accepted(Box<Stream>, Value),
     Refused {
         code: String,
     },
 }
 
 /// Opens a socket and sends connect-chat. Returns `None` if no answer comes.
-pub async fn knock(address: SocketAddr, content: Value) -> Option<Knock> {
+pub async fn connect_chat(address: SocketAddr, content: Value) -> Option<ConnectAnswer> {
     let entering = async {
         let (mut stream, _) = connect_async(format!("ws://{address}/ws")).await.ok()?;
         let frame = json!({ "type": "connect-chat", "id": 1, "content": content });
@@ -108,10 +111,15 @@ pub async fn knock(address: SocketAddr, content: Value) -> Option<Knock> {
                 _ => continue,
             };
             match frame["type"].as_str()? {
-                "ack" => return Some(Knock::In(Box::new(stream), frame["content"].clone())),
+                "ack" => {
+                    return Some(ConnectAnswer::Accepted(
+                        Box::new(stream),
+                        frame["content"].clone(),
+                    ));
+                }
                 "error" => {
                     let code = frame["content"]["code"].as_str()?.to_owned();
-                    return Some(Knock::Refused { code });
+                    return Some(ConnectAnswer::Refused { code });
                 }
                 _ => {}
             }

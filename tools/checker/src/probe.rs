@@ -2,8 +2,9 @@
 //! restart.
 
 use crate::{
-    record::{ChatId, Violation},
+    record::ChatId,
     rest::Rest,
+    violation::{Violation, ViolationKind},
 };
 use serde_json::{Value, json};
 use std::{net::SocketAddr, time::Duration};
@@ -13,7 +14,7 @@ use tokio::time::{self, Instant};
 /// failover, and a margin for a busy machine.
 const LIMIT: Duration = Duration::from_secs(15);
 /// Time limit of one answer: longer than the server's own 5 s.
-const PATIENCE: Duration = Duration::from_secs(7);
+const TIMEOUT: Duration = Duration::from_secs(7);
 
 /// A client with its own user and chat.
 pub struct Probe {
@@ -29,7 +30,7 @@ impl Probe {
         let user = rest.make("/user", body, "customerId").await?;
         let chat = json!({ "chatName": "probe" });
         let chat = rest.make("/chat", chat, "chatId").await?;
-        let http = reqwest::Client::builder().timeout(PATIENCE).build();
+        let http = reqwest::Client::builder().timeout(TIMEOUT).build();
         Ok(Self {
             http: http.map_err(|e| e.to_string())?,
             user,
@@ -49,7 +50,7 @@ impl Probe {
                 let ready = ready.send().await.map(|answer| answer.status());
                 let text =
                     format!("{LIMIT:?} after {after} {address} says {said}; ready: {ready:?}");
-                return Some(Violation::new("stuck", text));
+                return Some(Violation::new(ViolationKind::Stuck, text));
             }
             time::sleep(Duration::from_millis(100)).await;
         }

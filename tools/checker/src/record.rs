@@ -21,7 +21,7 @@ pub enum State {
     /// The message is deleted.
     Deleted,
     /// A text of no operation.
-    Strange,
+    Foreign,
 }
 
 /// The request of an operation.
@@ -59,7 +59,7 @@ pub struct Op {
     /// The acks; several if the operation was retried.
     pub acks: Vec<Ack>,
     /// True if an attempt got no clear answer.
-    pub doubt: bool,
+    pub in_doubt: bool,
     /// The error code of a clear refusal.
     pub refused: Option<String>,
 }
@@ -68,7 +68,7 @@ pub struct Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Acked,
-    Doubt,
+    InDoubt,
     Refused,
 }
 
@@ -114,22 +114,6 @@ pub struct Segment {
     pub events: Vec<Event>,
 }
 
-/// A broken promise of the server.
-#[derive(Clone, Debug)]
-pub struct Violation {
-    /// The kind, in one word.
-    pub kind: &'static str,
-    /// The details.
-    pub text: String,
-}
-
-impl Violation {
-    pub fn new(kind: &'static str, text: impl Into<String>) -> Self {
-        let text = text.into();
-        Self { kind, text }
-    }
-}
-
 impl OpId {
     /// The clientMessageId of a send.
     pub fn key(self) -> String {
@@ -165,7 +149,7 @@ impl State {
         let key = content.split_once(' ').map(|(key, _)| key);
         match key.and_then(OpId::from_key) {
             Some(op) if op.text() == content => Self::Text(op),
-            _ => Self::Strange,
+            _ => Self::Foreign,
         }
     }
 }
@@ -174,8 +158,8 @@ impl Op {
     pub fn outcome(&self) -> Outcome {
         if !self.acks.is_empty() {
             Outcome::Acked
-        } else if self.doubt || self.refused.is_none() {
-            Outcome::Doubt
+        } else if self.in_doubt || self.refused.is_none() {
+            Outcome::InDoubt
         } else {
             Outcome::Refused
         }

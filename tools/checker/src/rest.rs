@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Time limit of a request: longer than the server's own 15 s and the longest freeze.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// The size of the largest page, in messages.
 const PAGE: usize = 1000;
 
@@ -48,12 +48,12 @@ pub enum Reply {
     /// It was refused for certain.
     Refused { code: String, sentence: String },
     /// It is unknown if the request took effect.
-    Doubt,
+    InDoubt,
 }
 
 impl Rest {
     pub fn new(addresses: &[SocketAddr]) -> Result<Self, String> {
-        let http = reqwest::Client::builder().timeout(PATIENCE).build();
+        let http = reqwest::Client::builder().timeout(TIMEOUT).build();
         Ok(Self {
             http: http.map_err(|e| e.to_string())?,
             bases: addresses.iter().map(|a| format!("http://{a}")).collect(),
@@ -107,14 +107,14 @@ impl Rest {
             request = request.json(&body);
         }
         let Some((status, body)) = answer(request).await else {
-            return Reply::Doubt;
+            return Reply::InDoubt;
         };
         if status.is_success() {
             return Reply::Done(status, body);
         }
         let (code, sentence) = wire::refusal(&body);
         match wire::leaves_open(&code, &sentence) {
-            true => Reply::Doubt,
+            true => Reply::InDoubt,
             false => Reply::Refused { code, sentence },
         }
     }
@@ -128,7 +128,7 @@ impl Rest {
         request: RequestBuilder,
     ) -> Option<StatusCode> {
         let Some((status, body)) = answer(request).await else {
-            journal.op(op).doubt = true;
+            journal.op(op).in_doubt = true;
             return None;
         };
         if !status.is_success() {

@@ -35,7 +35,7 @@ pub struct Run<'a> {
     pub restores: u32,
     pub clients: Vec<Client>,
     /// Sends the last message of each chat.
-    pub closer: Journal,
+    pub last_sender: Journal,
     pub nemesis: Nemesis,
     /// The messages that were stored when the era began.
     pub baseline: Rows,
@@ -57,7 +57,7 @@ pub async fn run(options: &Options, seed: u64) -> Result<Report, String> {
         }
     }
     run.report.faults = run.nemesis.all_faults();
-    run.report.blame(run.nemesis.violations);
+    run.report.add_violations(run.nemesis.violations);
     Ok(run.report)
 }
 
@@ -65,12 +65,12 @@ impl<'a> Run<'a> {
     /// Starts the servers, and creates users and chats.
     async fn prepare(options: &'a Options, folder: &Path, seed: u64) -> Result<Self, String> {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let mut beneath = Beneath::prepare(options, folder).await?;
-        for server in &mut beneath.servers {
+        let mut infrastructure = Infrastructure::prepare(options, folder).await?;
+        for server in &mut infrastructure.servers {
             server.start().await?;
         }
         let addresses: Vec<SocketAddr> =
-            (beneath.servers.iter().map(|server| server.address)).collect();
+            (infrastructure.servers.iter().map(|server| server.address)).collect();
         let rest = Rest::new(&addresses)?;
         let mut chats = Vec::new();
         for n in 0..options.chats {
@@ -88,18 +88,18 @@ impl<'a> Run<'a> {
                 journal: Journal::new(index, make_user(&rest, index).await?),
             });
         }
-        let closer = Journal::new(options.clients, make_user(&rest, options.clients).await?);
+        let last_sender = Journal::new(options.clients, make_user(&rest, options.clients).await?);
         let nemesis = Nemesis {
-            servers: beneath.servers,
-            network: beneath.network,
-            postgres: beneath.postgres,
-            volume: beneath.volume,
-            disk: beneath.disk,
+            servers: infrastructure.servers,
+            network: infrastructure.network,
+            postgres: infrastructure.postgres,
+            volume: infrastructure.volume,
+            disk: infrastructure.disk,
             probe: Probe::new(&rest).await?,
             rng: rng.fork(),
             faults: Faults::default(),
             only: options.only.clone(),
-            mends: Vec::new(),
+            repairs: Vec::new(),
             clocks: options.faketime.is_some(),
             plan: None,
             backup: None,
@@ -115,7 +115,7 @@ impl<'a> Run<'a> {
             rng,
             chats,
             clients,
-            closer,
+            last_sender,
             nemesis,
             baseline: Rows::new(),
             report: Report::new(options, seed),
@@ -132,35 +132,35 @@ impl<'a> Run<'a> {
         }
         let journals = self.journals();
         let found = check::restored(&journals, (&self.baseline, rows), &restored, &backup.heads);
-        self.report.blame(found);
+        self.report.add_violations(found);
         self.baseline = restored;
         let mut returning = JoinSet::new();
         for mut client in self.clients.drain(..) {
             returning.spawn(async move {
-                client.come_back().await;
+                client.resume_old_epoch().await;
                 client
             });
         }
         self.clients = returning.join_all().await;
         self.clients.sort_by_key(|client| client.journal.client);
         for client in &mut self.clients {
-            self.report.blame(client.journal.begin_era());
+            self.report.add_violations(client.journal.begin_era());
         }
-        self.report.blame(self.closer.begin_era());
+        self.report.add_violations(self.last_sender.begin_era());
         Ok(())
     }
 
     /// All journals, ordered by the number of their client.
     pub fn journals(&self) -> Vec<&Journal> {
         let journals = self.clients.iter().map(|client| &client.journal);
-        let mut journals: Vec<&Journal> = journals.chain([&self.closer]).collect();
+        let mut journals: Vec<&Journal> = journals.chain([&self.last_sender]).collect();
         journals.sort_by_key(|journal| journal.client);
         journals
     }
 }
 
 /// The infrastructure that the clients do not see.
-struct Beneath {
+struct Infrastructure {
     servers: Vec<Server>,
     network: Option<Network>,
     postgres: Option<Postgres>,
@@ -168,13 +168,13 @@ struct Beneath {
     disk: Option<Disk>,
 }
 
-impl Beneath {
+impl Infrastructure {
     /// Prepares the servers, which are not started, and their infrastructure, which is.
     async fn prepare(options: &Options, folder: &Path) -> Result<Self, String> {
         // Postgres runs as another user, which must be able to read the library that fails its disk.
         let open = fs::Permissions::from_mode(0o755);
         fs::set_permissions(folder, open).map_err(|e| e.to_string())?;
-        let mut beneath = match options.store {
+        let mut infrastructure = match options.store {
             StoreKind::Sqlite if options.nodes > 1 => {
                 return Err("several servers need --store postgres".to_owned());
             }
@@ -183,12 +183,12 @@ impl Beneath {
         };
         if options.nodes > 1 {
             let network = Network::new(options.nodes, folder).await?;
-            for (n, server) in beneath.servers.iter_mut().enumerate() {
+            for (n, server) in infrastructure.servers.iter_mut().enumerate() {
                 server.link(n, network.url(n), options.faketime.clone());
             }
-            beneath.network = Some(network);
+            infrastructure.network = Some(network);
         }
-        Ok(beneath)
+        Ok(infrastructure)
     }
 
     fn sqlite(options: &Options, folder: &Path) -> Result<Self, String> {
@@ -220,7 +220,7 @@ impl Beneath {
             }
             false => {
                 let url = postgres::new_database(&postgres::url()?).await?;
-                (Postgres::alone(&url, environment).await?, url)
+                (Postgres::single(&url, environment).await?, url)
             }
         };
         let server = || Server::new(options.server()?, folder, &url);

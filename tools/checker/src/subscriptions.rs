@@ -3,13 +3,14 @@
 use crate::{
     journal::Journal,
     record::{ChatId, Event, Frame, Segment, Seq},
-    socket::Gone,
+    socket::Disconnected,
+    violation::ViolationKind,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A chat that the socket is connected to.
-struct Place {
+struct Subscription {
     segment: usize,
     since: Option<Seq>,
     /// The socket got all changes up to this seq, counted from the beginning of the segment. `None`
@@ -19,16 +20,16 @@ struct Place {
 }
 
 /// All chats of a socket.
-pub struct Places {
+pub struct Subscriptions {
     /// The number of the socket among the sockets of its client.
     pub socket: u32,
-    chats: BTreeMap<ChatId, Place>,
+    chats: BTreeMap<ChatId, Subscription>,
     /// Chats with a truncated replay, and the seq at which each became live. The client reads the rest
     /// by REST.
     pub truncated: Vec<(ChatId, Seq)>,
 }
 
-impl Places {
+impl Subscriptions {
     pub fn new(socket: u32) -> Self {
         Self {
             socket,
@@ -39,7 +40,7 @@ impl Places {
 
     /// Begins a segment: connect-chat is sent next.
     pub fn begin(&mut self, journal: &mut Journal, chat: ChatId, since: Option<Seq>) {
-        let place = Place {
+        let place = Subscription {
             segment: journal.segments.len(),
             since,
             position: since,
@@ -59,7 +60,7 @@ impl Places {
     pub fn change(&mut self, journal: &mut Journal, chat: ChatId, frame: Frame) {
         let Some(place) = self.chats.get_mut(&chat) else {
             let text = format!("a frame of chat {chat}, which it is not in");
-            return journal.violate("protocol", text);
+            return journal.report(ViolationKind::Protocol, text);
         };
         let segment = &mut journal.segments[place.segment];
         segment.events.push(Event::Frame(frame));
@@ -89,14 +90,20 @@ impl Places {
         journal: &mut Journal,
         chat: ChatId,
         content: &Value,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Disconnected> {
         let (Some(place), Some(seq)) = (self.chats.get_mut(&chat), content["seq"].as_i64()) else {
-            journal.violate("protocol", format!("a strange ack: {content}"));
-            return Err(Gone);
+            journal.report(
+                ViolationKind::Protocol,
+                format!("an invalid ack: {content}"),
+            );
+            return Err(Disconnected);
         };
         match content["epoch"].as_str() {
             Some(epoch) => journal.note_epoch(chat, epoch),
-            None => journal.violate("protocol", format!("an ack without an epoch: {content}")),
+            None => journal.report(
+                ViolationKind::Protocol,
+                format!("an ack without an epoch: {content}"),
+            ),
         }
         let truncated = content["truncated"] == true;
         let segment = &mut journal.segments[place.segment];

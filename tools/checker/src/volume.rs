@@ -21,7 +21,7 @@ pub struct Volume {
 
 /// Restarts this program in its own mount namespace if the system permits it. Its mounts then disappear
 /// with the process, even if it is killed.
-pub fn own_mounts() {
+pub fn use_own_mounts() {
     const UNSHARE: [&str; 4] = ["unshare", "--mount", "--propagation", "private"];
     if env::var_os(OWN_MOUNTS).is_some() || !rustix::process::geteuid().is_root() {
         return;

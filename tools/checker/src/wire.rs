@@ -12,9 +12,9 @@ pub enum Incoming {
     /// The heads of the socket's chats.
     Heartbeat(Vec<(ChatId, i64)>),
     /// A join or leave frame, which is not recorded.
-    Passing,
+    Ignored,
     /// A frame that the server never sends to a client of the checker.
-    Strange,
+    Invalid,
 }
 
 /// Reads a text frame.
@@ -22,7 +22,7 @@ pub fn read(text: &str) -> Incoming {
     serde_json::from_str(text)
         .ok()
         .and_then(|frame| understand(&frame))
-        .unwrap_or(Incoming::Strange)
+        .unwrap_or(Incoming::Invalid)
 }
 
 fn understand(frame: &Value) -> Option<Incoming> {
@@ -51,7 +51,7 @@ fn understand(frame: &Value) -> Option<Incoming> {
             let heads = heads.map(|(chat, seq)| Some((chat.parse().ok()?, seq.as_i64()?)));
             Incoming::Heartbeat(heads.collect::<Option<_>>()?)
         }
-        "join" | "leave" => Incoming::Passing,
+        "join" | "leave" => Incoming::Ignored,
         _ => return None,
     })
 }

@@ -3,7 +3,8 @@
 use crate::{
     client::{ANSWER_LIMIT, Client},
     record::{ChatId, Kind, MessageId, OpId, Outcome},
-    socket::{Gone, Socket},
+    socket::{Disconnected, Socket},
+    violation::ViolationKind,
 };
 use serde_json::json;
 use std::time::Duration;
@@ -14,13 +15,13 @@ const RECENT: usize = 200;
 
 impl Client {
     /// Works for a while on one socket.
-    pub async fn visit(&mut self, socket: &mut Socket) -> Result<(), Gone> {
+    pub async fn use_socket(&mut self, socket: &mut Socket) -> Result<(), Disconnected> {
         self.retry(socket).await?;
         for _ in 0..self.rng.u32(1..80) {
             if !self.is_working() {
                 break;
             }
-            self.act(socket).await?;
+            self.operate(socket).await?;
         }
         // Some clients leave while answers are pending.
         match self.is_working() && self.rng.u32(0..3) == 0 {
@@ -30,8 +31,8 @@ impl Client {
     }
 
     /// Performs one random action.
-    async fn act(&mut self, socket: &mut Socket) -> Result<(), Gone> {
-        let chats = socket.places.chats();
+    async fn operate(&mut self, socket: &mut Socket) -> Result<(), Disconnected> {
+        let chats = socket.subscriptions.chats();
         let chat = chats[self.rng.usize(0..chats.len())];
         match self.rng.u32(0..100) {
             0..55 => {
@@ -63,7 +64,7 @@ impl Client {
     }
 
     /// Only reads frames, for 1 to 100 ms.
-    async fn listen(&mut self, socket: &mut Socket) -> Result<(), Gone> {
+    async fn listen(&mut self, socket: &mut Socket) -> Result<(), Disconnected> {
         let until = Instant::now() + Duration::from_millis(self.rng.u64(1..100));
         loop {
             match time::timeout_at(until, socket.step(&mut self.journal)).await {
@@ -74,7 +75,7 @@ impl Client {
     }
 
     /// Waits until every operation of this socket is answered.
-    async fn settle(&mut self, socket: &mut Socket) -> Result<(), Gone> {
+    async fn settle(&mut self, socket: &mut Socket) -> Result<(), Disconnected> {
         let settling = async {
             while !socket.is_settled() {
                 socket.step(&mut self.journal).await?;
@@ -84,19 +85,19 @@ impl Client {
         let settled = time::timeout(ANSWER_LIMIT, settling).await;
         settled.unwrap_or_else(|_| {
             let text = format!("an operation was not answered within {ANSWER_LIMIT:?}");
-            self.journal.violate("unanswered", text);
-            Err(Gone)
+            self.journal.report(ViolationKind::Unanswered, text);
+            Err(Disconnected)
         })
     }
 
     /// Submits a random operation over the socket.
-    async fn submit(&mut self, socket: &mut Socket, chat: ChatId) -> Result<(), Gone> {
+    async fn submit(&mut self, socket: &mut Socket, chat: ChatId) -> Result<(), Disconnected> {
         let kind = self.choose(chat);
         let op = self.journal.begin(chat, kind);
         self.submit_op(socket, op).await
     }
 
-    async fn submit_op(&mut self, socket: &mut Socket, op: OpId) -> Result<(), Gone> {
+    async fn submit_op(&mut self, socket: &mut Socket, op: OpId) -> Result<(), Disconnected> {
         let (chat, kind) = (self.journal.op(op).chat, self.journal.op(op).kind);
         let (name, content) = match kind {
             Kind::Send => (
@@ -134,16 +135,20 @@ impl Client {
     /// an edit of a random message, which the server must refuse if another user wrote it.
     fn choose(&mut self, chat: ChatId) -> Kind {
         match self.rng.u32(0..100) {
-            0..12 => self.own(chat).map_or(Kind::Send, |m| Kind::Edit(Some(m))),
+            0..12 => self
+                .own_message(chat)
+                .map_or(Kind::Send, |m| Kind::Edit(Some(m))),
             12..15 => Kind::Edit(None),
-            15..22 => self.own(chat).map_or(Kind::Send, Kind::Delete),
-            22..24 => self.any(chat).map_or(Kind::Send, |m| Kind::Edit(Some(m))),
+            15..22 => self.own_message(chat).map_or(Kind::Send, Kind::Delete),
+            22..24 => self
+                .any_message(chat)
+                .map_or(Kind::Send, |m| Kind::Edit(Some(m))),
             _ => Kind::Send,
         }
     }
 
     /// A message that this client sent not long ago.
-    fn own(&mut self, chat: ChatId) -> Option<MessageId> {
+    fn own_message(&mut self, chat: ChatId) -> Option<MessageId> {
         let sent = |op: &crate::record::Op| {
             let ours = op.chat == chat && op.kind == Kind::Send;
             op.acks.first().filter(|_| ours).map(|ack| ack.message)
@@ -155,7 +160,7 @@ impl Client {
     }
 
     /// A random message of any author, from the client's view of the chat.
-    fn any(&mut self, chat: ChatId) -> Option<MessageId> {
+    fn any_message(&mut self, chat: ChatId) -> Option<MessageId> {
         // Draws an id, because the order of a hash map does not follow the seed.
         let view = self.journal.views.get(&chat)?;
         let newest = view.messages.keys().max()?;
@@ -164,15 +169,15 @@ impl Client {
 
     /// Repeats sends in doubt under their idempotency key, and one other send in 50. Uses the socket if
     /// it is connected to the chat, else REST for one operation in four.
-    async fn retry(&mut self, socket: &mut Socket) -> Result<(), Gone> {
+    async fn retry(&mut self, socket: &mut Socket) -> Result<(), Disconnected> {
         let again: Vec<OpId> = (self.journal.ops.iter().rev().take(RECENT))
             .filter(|op| op.kind == Kind::Send && op.outcome() != Outcome::Refused)
-            .filter(|op| op.acks.is_empty() && op.doubt || op.id.number % 50 == 0)
+            .filter(|op| op.acks.is_empty() && op.in_doubt || op.id.number % 50 == 0)
             .map(|op| op.id)
             .collect();
         for op in again {
             let chat = self.journal.op(op).chat;
-            if socket.places.chats().contains(&chat) {
+            if socket.subscriptions.chats().contains(&chat) {
                 self.submit_op(socket, op).await?;
             } else if self.rng.u32(0..4) == 0 {
                 self.rest.send(&mut self.journal, op).await;

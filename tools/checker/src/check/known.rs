@@ -1,9 +1,10 @@
 //! Collects every change that an ack, a frame or the store shows. Two changes with one seq that
 //! disagree, or a change that the store lacks, were published before their commit or are lost.
 
-use super::Evidence;
-use crate::record::{
-    ChatId, Event, FrameKind, Kind, MessageId, Op, Outcome, Seq, State, Violation,
+use super::History;
+use crate::{
+    record::{ChatId, Event, FrameKind, Kind, MessageId, Op, Outcome, Seq, State},
+    violation::{Violation, ViolationKind},
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -61,9 +62,9 @@ pub struct Known {
 }
 
 /// Collects the known changes and reports contradictions.
-pub fn gather(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) -> Known {
+pub fn gather(history: &History<'_>, violations: &mut Vec<Violation>) -> Known {
     let mut known = Known::default();
-    for op in evidence.ops() {
+    for op in history.ops() {
         let source = Source::Ack {
             client: op.id.client,
         };
@@ -75,7 +76,7 @@ pub fn gather(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) -> Known
             }
         }
     }
-    for segment in evidence.journals.iter().flat_map(|j| &j.segments) {
+    for segment in history.journals.iter().flat_map(|j| &j.segments) {
         let source = Source::Frame {
             client: segment.client,
             socket: segment.socket,
@@ -87,8 +88,8 @@ pub fn gather(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) -> Known
         }
     }
     for (all, source) in [
-        (evidence.baseline, Source::Restored),
-        (evidence.rows, Source::Store),
+        (history.baseline, Source::Restored),
+        (history.rows, Source::Store),
     ] {
         for (&chat, rows) in all {
             for row in rows {
@@ -97,7 +98,7 @@ pub fn gather(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) -> Known
             }
         }
     }
-    known.find_sent(evidence);
+    known.find_sent(history);
     known
 }
 
@@ -121,7 +122,7 @@ impl Known {
         }
         self.others.push((chat, seq, change));
         let text = format!("chat {chat} seq {seq} is two changes: {known} and {change}");
-        Some(Violation::new("reused", text))
+        Some(Violation::new(ViolationKind::Reused, text))
     }
 
     fn all(&self) -> impl Iterator<Item = (ChatId, Seq, &Change)> {
@@ -138,13 +139,13 @@ impl Known {
     }
 
     /// Records the seq at which each message was sent, if it is known.
-    fn find_sent(&mut self, evidence: &Evidence<'_>) {
+    fn find_sent(&mut self, history: &History<'_>) {
         for (&chat, changes) in &self.changes {
             for (&seq, change) in changes {
                 let State::Text(id) = change.state else {
                     continue;
                 };
-                if evidence.op(id).is_some_and(|op| op.kind == Kind::Send) {
+                if history.op(id).is_some_and(|op| op.kind == Kind::Send) {
                     self.sent.entry((chat, change.message)).or_insert(seq);
                 }
             }
@@ -153,40 +154,43 @@ impl Known {
 }
 
 /// Checks that every known change was requested, is stored, and was not undone.
-pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violation>) {
-    let deletes = deletes(evidence);
+pub fn check(history: &History<'_>, known: &Known, violations: &mut Vec<Violation>) {
+    let deletes = deletes(history);
     for (chat, seq, change) in known.all() {
         let mut report = |kind, what: &str| {
             let text = format!("chat {chat} seq {seq} {change}: {what}");
             violations.push(Violation::new(kind, text));
         };
-        let Some(row) = evidence.row(chat, change.message) else {
-            report("uncommitted", "the store has no such message");
+        let Some(row) = history.row(chat, change.message) else {
+            report(ViolationKind::Uncommitted, "the store has no such message");
             continue;
         };
         let other = row.seq == seq && row.state != change.state;
-        if other || row.seq < seq || evidence.head(chat) < seq {
-            report("uncommitted", &format!("the store has {row:?}"));
+        if other || row.seq < seq || history.head(chat) < seq {
+            report(
+                ViolationKind::Uncommitted,
+                &format!("the store has {row:?}"),
+            );
         }
         let asked = match change.state {
-            State::Text(id) => match evidence.op(id) {
+            State::Text(id) => match history.op(id) {
                 Some(op) => explains(op, chat, seq, change.message, row.user),
                 None => Err("an operation that does not exist"),
             },
             State::Deleted if deletes.contains(&(chat, change.message)) => Ok(()),
-            State::Deleted => Err("nobody deleted it"),
-            State::Strange => Err("a text that nobody sent"),
+            State::Deleted => Err("no operation deleted it"),
+            State::Foreign => Err("a text of no operation"),
         };
         if let Err(why) = asked {
-            report("unexplained", why);
+            report(ViolationKind::Unexplained, why);
         }
     }
-    kinds(evidence, violations);
+    kinds(history, violations);
 }
 
 /// The messages that a client may have deleted: those with a deletion that was not refused.
-fn deletes(evidence: &Evidence<'_>) -> HashSet<(ChatId, MessageId)> {
-    let possible = evidence.ops().filter(|op| op.outcome() != Outcome::Refused);
+fn deletes(history: &History<'_>) -> HashSet<(ChatId, MessageId)> {
+    let possible = history.ops().filter(|op| op.outcome() != Outcome::Refused);
     let target = |op: &Op| match op.kind {
         Kind::Delete(message) => Some((op.chat, message)),
         _ => None,
@@ -221,23 +225,23 @@ fn explains(
 }
 
 /// Checks that the type of each live frame fits the operation that made the change.
-fn kinds(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) {
-    for segment in evidence.journals.iter().flat_map(|j| &j.segments) {
+fn kinds(history: &History<'_>, violations: &mut Vec<Violation>) {
+    for segment in history.journals.iter().flat_map(|j| &j.segments) {
         for event in &segment.events {
             let Event::Frame(frame) = event else { continue };
             let right = match frame.state {
-                State::Text(id) => match evidence.op(id).map(|op| op.kind) {
+                State::Text(id) => match history.op(id).map(|op| op.kind) {
                     Some(Kind::Send) => frame.replay || frame.kind == FrameKind::Sent,
                     Some(Kind::Edit(_)) => frame.replay || frame.kind == FrameKind::Edited,
                     _ => true,
                 },
                 State::Deleted => frame.kind == FrameKind::Deleted,
-                State::Strange => true,
+                State::Foreign => true,
             };
             if !right {
                 let (client, socket) = (segment.client, segment.socket);
                 let text = format!("client {client} socket {socket}: of the wrong type: {frame:?}");
-                violations.push(Violation::new("kind", text));
+                violations.push(Violation::new(ViolationKind::WrongType, text));
             }
         }
     }

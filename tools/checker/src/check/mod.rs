@@ -9,15 +9,16 @@ mod views;
 
 use crate::{
     journal::Journal,
-    record::{ChatId, MessageId, Op, OpId, Seq, Violation},
+    record::{ChatId, MessageId, Op, OpId, Seq},
     rest::Row,
     run::Rows,
+    violation::Violation,
 };
 use known::Known;
 use std::collections::{BTreeMap, HashMap};
 
 /// The records to check.
-pub struct Evidence<'a> {
+pub struct History<'a> {
     journals: &'a [&'a Journal],
     /// The messages that were stored when the era began.
     baseline: &'a Rows,
@@ -26,7 +27,7 @@ pub struct Evidence<'a> {
 }
 
 /// The result of the checks.
-pub struct Verdict {
+pub struct Findings {
     /// The violations of the server's promise.
     pub violations: Vec<Violation>,
     /// The number of seqs that only an operation in doubt can explain.
@@ -34,16 +35,16 @@ pub struct Verdict {
 }
 
 /// Runs every check of an era.
-pub fn check(journals: &[&Journal], baseline: &Rows, rows: &Rows) -> Verdict {
-    let evidence = Evidence::new(journals, baseline, rows);
+pub fn check(journals: &[&Journal], baseline: &Rows, rows: &Rows) -> Findings {
+    let history = History::new(journals, baseline, rows);
     let mut violations = Vec::new();
-    let known = known::gather(&evidence, &mut violations);
-    messages::check(&evidence, &mut violations);
-    known::check(&evidence, &known, &mut violations);
-    let unexplained = numbers::check(&evidence, &known, &mut violations);
-    segments::check(&evidence, &known, &mut violations);
-    views::check(&evidence, &mut violations);
-    Verdict {
+    let known = known::gather(&history, &mut violations);
+    messages::check(&history, &mut violations);
+    known::check(&history, &known, &mut violations);
+    let unexplained = numbers::check(&history, &known, &mut violations);
+    segments::check(&history, &known, &mut violations);
+    views::check(&history, &mut violations);
+    Findings {
         violations,
         unexplained,
     }
@@ -56,12 +57,12 @@ pub fn restored(
     restored: &Rows,
     heads: &BTreeMap<ChatId, Seq>,
 ) -> Vec<Violation> {
-    let evidence = Evidence::new(journals, baseline, rows);
-    let restored = Evidence::new(journals, baseline, restored);
-    restored::check(&evidence, &restored, heads)
+    let history = History::new(journals, baseline, rows);
+    let restored = History::new(journals, baseline, restored);
+    restored::check(&history, &restored, heads)
 }
 
-impl<'a> Evidence<'a> {
+impl<'a> History<'a> {
     fn new(journals: &'a [&'a Journal], baseline: &'a Rows, rows: &'a Rows) -> Self {
         let by_id = rows
             .iter()

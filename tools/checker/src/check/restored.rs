@@ -1,24 +1,27 @@
 //! Checks that a restored backup is a consistent snapshot of each chat.
 
-use super::{Evidence, known};
-use crate::record::{ChatId, Seq, Violation};
+use super::{History, known};
+use crate::{
+    record::{ChatId, Seq},
+    violation::{Violation, ViolationKind},
+};
 use std::collections::BTreeMap;
 
 /// Compares the restored messages with the changes known before. Each chat must end at one change, no
 /// earlier than the head that was stored when the backup began.
 pub fn check(
-    evidence: &Evidence<'_>,
-    restored: &Evidence<'_>,
+    history: &History<'_>,
+    restored: &History<'_>,
     heads: &BTreeMap<ChatId, Seq>,
 ) -> Vec<Violation> {
     // The check of the era has already reported contradictions.
-    let known = known::gather(evidence, &mut Vec::new());
+    let known = known::gather(history, &mut Vec::new());
     let mut violations = Vec::new();
     for (&chat, &least) in heads {
         let head = restored.head(chat);
         let mut report = |text: String| {
             let text = format!("chat {chat}, restored up to {head}: {text}");
-            violations.push(Violation::new("restored", text));
+            violations.push(Violation::new(ViolationKind::Restored, text));
         };
         if head < least {
             report(format!("{least} was stored before the backup was begun"));

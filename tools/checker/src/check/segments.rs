@@ -1,38 +1,41 @@
 //! Checks the frames that each socket got of each chat: in order, without a hole or a duplicate, and of
 //! the type that fits a client that knows every change up to its cursor.
 
-use super::{Evidence, Known};
-use crate::record::{Event, Frame, FrameKind, MessageId, Segment, Seq, State, Violation};
+use super::{History, Known};
+use crate::{
+    record::{Event, Frame, FrameKind, MessageId, Segment, Seq, State},
+    violation::{Violation, ViolationKind},
+};
 use std::collections::HashMap;
 
 /// Checks every segment of every socket.
-pub fn check(evidence: &Evidence<'_>, known: &Known, violations: &mut Vec<Violation>) {
-    for segment in evidence.journals.iter().flat_map(|j| &j.segments) {
-        let mut walk = Walk {
-            evidence,
+pub fn check(history: &History<'_>, known: &Known, violations: &mut Vec<Violation>) {
+    for segment in history.journals.iter().flat_map(|j| &j.segments) {
+        let mut check = SegmentCheck {
+            history,
             known,
             segment,
             violations,
             position: segment.since,
             live: false,
-            run: None,
+            replay: None,
         };
         for event in &segment.events {
-            walk.event(event);
+            check.event(event);
         }
-        walk.finish(false);
+        check.finish(false);
     }
 }
 
 /// A sequence of replayed frames: its cursor, and the last seq of each message.
-struct Run {
+struct Replay {
     from: Seq,
     delivered: HashMap<MessageId, Seq>,
 }
 
-/// A walk along one segment.
-struct Walk<'a> {
-    evidence: &'a Evidence<'a>,
+/// The state of the check after some of the events of a segment.
+struct SegmentCheck<'a> {
+    history: &'a History<'a>,
     known: &'a Known,
     segment: &'a Segment,
     violations: &'a mut Vec<Violation>,
@@ -41,10 +44,10 @@ struct Walk<'a> {
     position: Option<Seq>,
     /// True once connect-chat was answered.
     live: bool,
-    run: Option<Run>,
+    replay: Option<Replay>,
 }
 
-impl Walk<'_> {
+impl SegmentCheck<'_> {
     fn event(&mut self, event: &Event) {
         match event {
             Event::Frame(frame) => self.frame(frame),
@@ -52,7 +55,10 @@ impl Walk<'_> {
             Event::Heartbeat(seq) => {
                 if self.position != Some(*seq) {
                     let position = self.position;
-                    self.report("order", format!("a heartbeat says {seq} at {position:?}"));
+                    self.report(
+                        ViolationKind::Order,
+                        format!("a heartbeat says {seq} at {position:?}"),
+                    );
                 }
             }
         }
@@ -62,12 +68,15 @@ impl Walk<'_> {
         self.live = true;
         let position = self.position;
         if truncated {
-            if position.is_none_or(|since| seq - since <= 1000) || self.run.is_some() {
-                self.report("order", format!("truncated to {seq} at {position:?}"));
+            if position.is_none_or(|since| seq - since <= 1000) || self.replay.is_some() {
+                self.report(
+                    ViolationKind::Order,
+                    format!("truncated to {seq} at {position:?}"),
+                );
             }
         } else if position.is_some_and(|position| position != seq) {
             self.report(
-                "hole",
+                ViolationKind::Hole,
                 format!("connected at {seq}, was sent up to {position:?}"),
             );
         }
@@ -78,24 +87,27 @@ impl Walk<'_> {
     fn frame(&mut self, frame: &Frame) {
         let Some(position) = self.position else {
             return self.report(
-                "order",
+                ViolationKind::Order,
                 format!("before the answer to connect-chat: {frame:?}"),
             );
         };
         if frame.seq <= position {
-            self.report("order", format!("after {position}: {frame:?}"));
+            self.report(ViolationKind::Order, format!("after {position}: {frame:?}"));
         }
         if frame.replay {
             self.replayed(frame, position);
         } else {
             if !self.live {
                 self.report(
-                    "order",
+                    ViolationKind::Order,
                     format!("live before connect-chat's answer: {frame:?}"),
                 );
             }
             if frame.seq > position + 1 {
-                self.report("hole", format!("live after {position}: {frame:?}"));
+                self.report(
+                    ViolationKind::Hole,
+                    format!("live after {position}: {frame:?}"),
+                );
             }
             self.finish(true);
         }
@@ -103,23 +115,23 @@ impl Walk<'_> {
     }
 
     fn replayed(&mut self, frame: &Frame, position: Seq) {
-        let run = self.run.get_or_insert_with(|| Run {
+        let replay = self.replay.get_or_insert_with(|| Replay {
             from: position,
             delivered: HashMap::new(),
         });
-        let again = run.delivered.insert(frame.message, frame.seq).is_some();
+        let again = replay.delivered.insert(frame.message, frame.seq).is_some();
         let sent = self.known.sent.get(&(self.segment.chat, frame.message));
         let right = match (frame.state, sent) {
             (State::Deleted, _) => frame.kind == FrameKind::Deleted,
             _ if again => frame.kind == FrameKind::Edited,
-            (_, Some(sent)) if *sent > run.from => frame.kind == FrameKind::Sent,
+            (_, Some(sent)) if *sent > replay.from => frame.kind == FrameKind::Sent,
             (_, Some(_)) => frame.kind == FrameKind::Edited,
             (_, None) => true,
         };
         if !right {
-            let from = run.from;
+            let from = replay.from;
             self.report(
-                "kind",
+                ViolationKind::WrongType,
                 format!("a replay after {from}, message sent {sent:?}: {frame:?}"),
             );
         }
@@ -129,34 +141,34 @@ impl Walk<'_> {
     /// range, that change or a later one of its message. A sequence that was broken off may lack
     /// messages that have changed again since.
     fn finish(&mut self, complete: bool) {
-        let (Some(run), Some(position)) = (self.run.take(), self.position) else {
+        let (Some(replay), Some(position)) = (self.replay.take(), self.position) else {
             return;
         };
         let Some(changes) = self.known.changes.get(&self.segment.chat) else {
             return;
         };
         let mut missing = Vec::new();
-        for (&seq, change) in changes.range(run.from + 1..=position) {
-            let came = run
+        for (&seq, change) in changes.range(replay.from + 1..=position) {
+            let came = replay
                 .delivered
                 .get(&change.message)
                 .is_some_and(|&last| last >= seq);
-            let row = self.evidence.row(self.segment.chat, change.message);
+            let row = self.history.row(self.segment.chat, change.message);
             let moved = row.is_some_and(|row| row.seq > position);
             if !came && (complete || !moved) {
                 missing.push((seq, *change));
             }
         }
         if let Some((seq, change)) = missing.first() {
-            let (from, count) = (run.from, missing.len());
+            let (from, count) = (replay.from, missing.len());
             let text = format!(
                 "a replay from {from} to {position} left out {count}, the first: {seq} {change}"
             );
-            self.report("hole", text);
+            self.report(ViolationKind::Hole, text);
         }
     }
 
-    fn report(&mut self, kind: &'static str, text: String) {
+    fn report(&mut self, kind: ViolationKind, text: String) {
         let Segment {
             client,
             socket,

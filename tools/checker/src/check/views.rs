@@ -1,23 +1,23 @@
 //! Checks that after the final resume every client's view equals the store.
 
-use super::Evidence;
-use crate::record::Violation;
+use super::History;
+use crate::violation::{Violation, ViolationKind};
 
 /// Checks each client's view of each chat.
-pub fn check(evidence: &Evidence<'_>, violations: &mut Vec<Violation>) {
-    for journal in evidence.journals {
+pub fn check(history: &History<'_>, violations: &mut Vec<Violation>) {
+    for journal in history.journals {
         for (&chat, seq) in &journal.finals {
             let mut report = |text: String| {
                 let text = format!("client {} chat {chat}: {text}", journal.client);
-                violations.push(Violation::new("view", text));
+                violations.push(Violation::new(ViolationKind::View, text));
             };
-            let head = evidence.head(chat);
+            let head = history.head(chat);
             if *seq != head {
                 report(format!(
                     "the final resume said {seq}, the store is at {head}"
                 ));
             }
-            let rows = evidence.rows.get(&chat).map_or(&[][..], Vec::as_slice);
+            let rows = history.rows.get(&chat).map_or(&[][..], Vec::as_slice);
             let view = journal.views.get(&chat).map(|view| &view.messages);
             for row in rows {
                 let seen = view.and_then(|view| view.get(&row.message));

@@ -1,9 +1,10 @@
-//! Compares the stored users, chats and members with an admin's book.
+//! Compares the stored users, chats and members with an admin's model.
 
-use super::book::{Book, Named, Role, UserId};
+use super::model::{Model, Named, Role, UserId};
 use crate::{
-    record::{ChatId, Violation},
+    record::ChatId,
     rest::{Reply, Rest},
+    violation::{Violation, ViolationKind},
 };
 use reqwest::Method;
 use serde_json::Value;
@@ -52,42 +53,45 @@ async fn list(rest: &Rest, path: &str, id: &str, name: &str) -> Result<Names, St
     }
 }
 
-/// Compares the members of a chat, as listed by the server, with the book.
-pub fn members(book: &mut Book, chat: ChatId, listed: &Value) {
+/// Compares the members of a chat, as listed by the server, with the model.
+pub fn members(model: &mut Model, chat: ChatId, listed: &Value) {
     let mut stored: HashMap<UserId, Option<Role>> = HashMap::new();
     for row in listed.as_array().into_iter().flatten() {
         let role = row["role"].as_str().and_then(Role::parse);
         match (row["customerId"].as_i64(), role) {
             (Some(user), Some(role)) => drop(stored.insert(user, Some(role))),
-            _ => book.violate("unexplained", format!("chat {chat} has the member {row}")),
+            _ => model.report(
+                ViolationKind::Unexplained,
+                format!("chat {chat} has the member {row}"),
+            ),
         }
     }
     let mut wrong = Vec::new();
-    for (&(_, user), register) in book.members.range((chat, 0)..=(chat, UserId::MAX)) {
+    for (&(_, user), register) in model.members.range((chat, 0)..=(chat, UserId::MAX)) {
         let role = stored.remove(&user).flatten();
         if !register.allows(&role) {
             let kind = match role {
-                None => "lost",
-                Some(_) => "unexplained",
+                None => ViolationKind::Lost,
+                Some(_) => ViolationKind::Unexplained,
             };
             let text = format!("user {user} in chat {chat} is {role:?}, was told {register:?}");
             wrong.push((kind, text));
         }
     }
     for (user, role) in stored {
-        let text = format!("user {user} in chat {chat} is {role:?}, and nobody added it");
-        wrong.push(("unexplained", text));
+        let text = format!("user {user} in chat {chat} is {role:?}, and no operation added it");
+        wrong.push((ViolationKind::Unexplained, text));
     }
     for (kind, text) in wrong {
-        book.violate(kind, text);
+        model.report(kind, text);
     }
 }
 
-/// Compares a stored user or chat with the book. `stored` is its name, or `None` if it does not exist.
-pub fn one(book: &mut Book, what: &str, id: i64, stored: Option<&str>) {
+/// Compares a stored user or chat with the model. `stored` is its name, or `None` if it does not exist.
+pub fn entry(model: &mut Model, what: &str, id: i64, stored: Option<&str>) {
     let named = match what {
-        "user" => &book.users,
-        _ => &book.chats,
+        "user" => &model.users,
+        _ => &model.chats,
     };
     let stored = stored.map(ToOwned::to_owned);
     let Some(register) = named.known.get(&id) else {
@@ -95,44 +99,47 @@ pub fn one(book: &mut Book, what: &str, id: i64, stored: Option<&str>) {
     };
     if !register.allows(&stored) {
         let kind = match stored {
-            None => "lost",
-            Some(_) => "unexplained",
+            None => ViolationKind::Lost,
+            Some(_) => ViolationKind::Unexplained,
         };
         let text = format!("{what} {id} is {stored:?}, was told {register:?}");
-        book.violate(kind, text);
+        model.report(kind, text);
     }
 }
 
-/// Compares all stored users or chats with the books of all admins. Acknowledged ones must exist,
+/// Compares all stored users or chats with the models of all admins. Acknowledged ones must exist,
 /// refused ones must not. No other user or chat may have a name of an admin. No id may be given twice.
-pub fn all(books: &mut [Book], what: &'static str, stored: &Names) -> Vec<Violation> {
-    let named = |book: &Book| -> Named {
+pub fn all(models: &mut [Model], what: &'static str, stored: &Names) -> Vec<Violation> {
+    let named = |model: &Model| -> Named {
         match what {
-            "user" => book.users.clone(),
-            _ => book.chats.clone(),
+            "user" => model.users.clone(),
+            _ => model.chats.clone(),
         }
     };
     let mut violations = Vec::new();
     let mut given: HashMap<i64, String> = HashMap::new();
-    for book in books {
-        let known = named(book);
+    for model in models {
+        let known = named(model);
         for id in known.known.keys() {
-            one(book, what, *id, stored.get(id).map(String::as_str));
+            entry(model, what, *id, stored.get(id).map(String::as_str));
         }
         for (id, name) in known.given {
             if let Some(other) = given.insert(id, name.clone()) {
                 let text = format!("{what} {id} was given to {other:?} and to {name:?}");
-                violations.push(Violation::new("reused", text));
+                violations.push(Violation::new(ViolationKind::Reused, text));
             }
         }
-        let prefix = book.prefix();
+        let prefix = model.prefix();
         for (id, name) in stored.iter().filter(|(_, name)| name.starts_with(&prefix)) {
-            let why = match known.known.contains_key(id) || known.doubtful.contains(name) {
+            let why = match known.known.contains_key(id) || known.in_doubt.contains(name) {
                 _ if known.refused.contains(name) => "its name was refused",
                 true => continue,
                 false => "no operation explains it",
             };
-            book.violate("unexplained", format!("{what} {id} {name:?}: {why}"));
+            model.report(
+                ViolationKind::Unexplained,
+                format!("{what} {id} {name:?}: {why}"),
+            );
         }
     }
     violations

@@ -2,21 +2,21 @@
 //! end, and a refused one must not. An operation in doubt may be stored or not.
 
 mod admin;
-mod book;
-mod look;
+mod compare;
+mod members;
+mod model;
 mod register;
 
 use crate::{
     phase::Phase,
-    record::Violation,
     rest::{Reply, Rest},
+    violation::Violation,
 };
 use admin::Admin;
-use book::Book;
 use reqwest::Method;
 use tokio::{sync::watch, task::JoinSet};
 
-pub use book::Counts;
+pub use model::{Counts, Model};
 
 /// Starts this many admins, which work until the era ends.
 pub fn start(
@@ -25,17 +25,17 @@ pub fn start(
     rest: &Rest,
     rng: &mut fastrand::Rng,
     phase: &watch::Receiver<Phase>,
-) -> JoinSet<Book> {
+) -> JoinSet<Model> {
     let mut working = JoinSet::new();
     for admin in 0..admins {
         let admin = Admin {
             rest: rest.clone(),
             rng: rng.fork(),
             phase: phase.clone(),
-            book: Book {
+            model: Model {
                 admin,
                 era,
-                ..Book::default()
+                ..Model::default()
             },
             next: 0,
         };
@@ -44,29 +44,33 @@ pub fn start(
     working
 }
 
-/// Compares the admins' books with the stored data, after the last fault.
+/// Compares the admins' models with the stored data, after the last fault.
 pub async fn check(
     rest: &Rest,
-    working: JoinSet<Book>,
+    working: JoinSet<Model>,
 ) -> Result<(Counts, Vec<Violation>), String> {
-    let mut books = working.join_all().await;
-    books.sort_by_key(|book| book.admin);
-    let mut violations = look::all(&mut books, "user", &look::users(rest).await?);
-    violations.extend(look::all(&mut books, "chat", &look::chats(rest).await?));
+    let mut models = working.join_all().await;
+    models.sort_by_key(|model| model.admin);
+    let mut violations = compare::all(&mut models, "user", &compare::users(rest).await?);
+    violations.extend(compare::all(
+        &mut models,
+        "chat",
+        &compare::chats(rest).await?,
+    ));
     let mut counts = Counts::default();
-    for book in &mut books {
-        let chats: Vec<i64> = book.chats.known.keys().copied().collect();
+    for model in &mut models {
+        let chats: Vec<i64> = model.chats.known.keys().copied().collect();
         for chat in chats {
             let path = format!("/user/chat/{chat}?limit=1000");
             match rest.call(Method::GET, &path, None).await {
-                Reply::Done(_, listed) => look::members(book, chat, &listed),
+                Reply::Done(_, listed) => compare::members(model, chat, &listed),
                 // A missing chat was judged already, by its name.
                 Reply::Refused { code, .. } if code == "chat_not_found" => {}
                 reply => return Err(format!("{path} cannot be read: {reply:?}")),
             }
         }
-        counts.add(&book.counts);
-        violations.append(&mut book.violations);
+        counts.add(&model.counts);
+        violations.append(&mut model.violations);
     }
     Ok((counts, violations))
 }

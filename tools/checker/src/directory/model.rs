@@ -1,7 +1,10 @@
 //! The users, chats and memberships of one admin, as the answers to its operations describe them.
 
 use super::register::Register;
-use crate::record::{ChatId, Violation};
+use crate::{
+    record::ChatId,
+    violation::{Violation, ViolationKind},
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -26,7 +29,7 @@ pub struct Counts {
     pub chats_deleted: usize,
     pub members_set: usize,
     pub members_removed: usize,
-    pub looks: usize,
+    pub reads: usize,
     pub acked: usize,
     pub refused: usize,
     pub in_doubt: usize,
@@ -40,14 +43,14 @@ pub struct Named {
     /// Every id that the server gave, with the name of its user or chat.
     pub given: Vec<(i64, String)>,
     /// Names of creations in doubt.
-    pub doubtful: Vec<String>,
+    pub in_doubt: Vec<String>,
     /// Names of refused creations and renames: no user or chat may have them.
     pub refused: Vec<String>,
 }
 
 /// Everything that one admin knows.
 #[derive(Clone, Debug, Default)]
-pub struct Book {
+pub struct Model {
     pub admin: u32,
     pub era: u32,
     pub users: Named,
@@ -84,7 +87,7 @@ impl Counts {
         self.chats_deleted += other.chats_deleted;
         self.members_set += other.members_set;
         self.members_removed += other.members_removed;
-        self.looks += other.looks;
+        self.reads += other.reads;
         self.acked += other.acked;
         self.refused += other.refused;
         self.in_doubt += other.in_doubt;
@@ -107,13 +110,13 @@ impl Named {
     }
 }
 
-impl Book {
+impl Model {
     /// The prefix of all names of this admin.
     pub fn prefix(&self) -> String {
         format!("admin {} era {} ", self.admin, self.era)
     }
 
-    pub fn violate(&mut self, kind: &'static str, text: String) {
+    pub fn report(&mut self, kind: ViolationKind, text: String) {
         let text = format!("admin {}: {text}", self.admin);
         self.violations.push(Violation::new(kind, text));
     }
@@ -125,7 +128,7 @@ impl Book {
     }
 
     /// Records the effect of a user's deletion on roles. The server promotes a member of each chat that
-    /// loses its last admin. The book does not know which one, so each member may be an admin
+    /// loses its last admin. The model does not know which one, so each member may be an admin
     /// afterwards.
     pub fn inherit(&mut self, user: UserId) {
         let is_admin = |role: &Option<Role>| *role == Some(Role::Admin);
@@ -144,7 +147,7 @@ impl Book {
             }
             for ((_, member), register) in self.members.range_mut(others()) {
                 if *member != user && register.may_be(Option::is_some) {
-                    register.doubt(Some(Role::Admin));
+                    register.write_in_doubt(Some(Role::Admin));
                 }
             }
         }
@@ -155,7 +158,7 @@ impl Book {
         for (&(chat, user), register) in &mut self.members {
             match of(chat, user) {
                 true if certain => register.write(None),
-                true => register.doubt(None),
+                true => register.write_in_doubt(None),
                 false => {}
             }
         }

@@ -5,14 +5,14 @@
 #[derive(Clone, Debug)]
 pub struct Register<T> {
     acked: T,
-    doubts: Vec<T>,
+    in_doubt: Vec<T>,
 }
 
 impl<T: PartialEq> Register<T> {
     /// Returns a register that certainly holds this value.
     pub fn new(acked: T) -> Self {
-        let doubts = Vec::new();
-        Self { acked, doubts }
+        let in_doubt = Vec::new();
+        Self { acked, in_doubt }
     }
 
     /// Records an acknowledged write.
@@ -21,19 +21,19 @@ impl<T: PartialEq> Register<T> {
     }
 
     /// Records a write in doubt.
-    pub fn doubt(&mut self, value: T) {
-        if !self.doubts.contains(&value) {
-            self.doubts.push(value);
+    pub fn write_in_doubt(&mut self, value: T) {
+        if !self.in_doubt.contains(&value) {
+            self.in_doubt.push(value);
         }
     }
 
     /// True if the store may hold this value.
     pub fn allows(&self, value: &T) -> bool {
-        self.acked == *value || self.doubts.contains(value)
+        self.acked == *value || self.in_doubt.contains(value)
     }
 
     /// True if the store may hold a value that satisfies `kind`.
     pub fn may_be(&self, kind: impl Fn(&T) -> bool) -> bool {
-        kind(&self.acked) || self.doubts.iter().any(kind)
+        kind(&self.acked) || self.in_doubt.iter().any(kind)
     }
 }

@@ -78,7 +78,7 @@ impl Nemesis {
 
     /// Picks a server to kill during a database fault, in one case of four.
     pub(super) fn victim(&mut self) -> Result<Option<usize>, String> {
-        let server = self.any()?;
+        let server = self.any_server()?;
         Ok((self.rng.u32(0..4) == 0).then_some(server))
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
+pub enum FaultKind {
     /// The server dies and starts again: the worst fault and the quickest, so that it is every other
     /// one
     Kill,

@@ -1,6 +1,6 @@
 //! Faults of the link between several servers.
 
-use super::{Mend, Nemesis};
+use super::{Nemesis, Repair};
 use tokio::time::Instant;
 
 impl Nemesis {
@@ -11,7 +11,7 @@ impl Nemesis {
         if let Some(network) = &mut self.network {
             network.break_link(server, how);
         }
-        self.mends.push((until, Mend::Link(server)));
+        self.repairs.push((until, Repair::Link(server)));
         Ok(())
     }
 

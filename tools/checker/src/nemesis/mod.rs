@@ -2,7 +2,7 @@
 
 mod database;
 mod disk;
-mod kind;
+mod faults;
 mod link;
 mod restore;
 mod server;
@@ -14,8 +14,8 @@ use crate::{
     phase::Phase,
     postgres::Postgres,
     probe::Probe,
-    record::Violation,
     server::Server,
+    violation::Violation,
     volume::Volume,
 };
 use std::{path::PathBuf, time::Duration};
@@ -28,7 +28,7 @@ use tokio::{
 /// lost, and short enough for many faults a minute.
 const PAUSE: std::ops::Range<u64> = 100..700;
 
-pub use kind::{Faults, Kind};
+pub use faults::{FaultKind, Faults};
 
 /// The nemesis with everything that it can break.
 pub struct Nemesis {
@@ -51,9 +51,9 @@ pub struct Nemesis {
     /// True if the servers' clocks can be moved.
     pub clocks: bool,
     /// The kinds of faults to inject. Empty means all kinds.
-    pub only: Vec<Kind>,
+    pub only: Vec<FaultKind>,
     /// Faults that last while other faults are injected, and the time at which each ends.
-    pub mends: Vec<(Instant, Mend)>,
+    pub repairs: Vec<(Instant, Repair)>,
     /// The next backup. `None` if none is planned.
     pub plan: Option<Plan>,
     /// The latest backup.
@@ -66,7 +66,7 @@ pub struct Nemesis {
 
 /// The repair of a fault that lasts.
 #[derive(Clone, Copy, Debug)]
-pub enum Mend {
+pub enum Repair {
     /// Resumes this frozen server.
     Thaw(usize),
     /// Restores this server's link.
@@ -96,15 +96,15 @@ impl Nemesis {
                 break;
             }
             self.notice_crashes().await?;
-            self.mend(Instant::now())?;
+            self.repair(Instant::now())?;
             self.back_up(Instant::now()).await?;
             if !calm {
                 self.fault().await?;
             }
         }
         self.notice_crashes().await?;
-        let all = self.mends.iter().map(|(at, _)| *at).max();
-        self.mend(all.unwrap_or_else(Instant::now))?;
+        let all = self.repairs.iter().map(|(at, _)| *at).max();
+        self.repair(all.unwrap_or_else(Instant::now))?;
         for server in &mut self.servers {
             server.start().await?;
         }
@@ -114,12 +114,12 @@ impl Nemesis {
     }
 
     /// Makes the repairs that are due at this time.
-    fn mend(&mut self, by: Instant) -> Result<(), String> {
-        for (_, mend) in self.mends.extract_if(.., |(at, _)| *at <= by) {
-            match (mend, &self.network) {
-                (Mend::Thaw(server), _) => self.servers[server].thaw()?,
-                (Mend::Link(server), Some(network)) => network.mend(server),
-                (Mend::Link(_), None) => {}
+    fn repair(&mut self, by: Instant) -> Result<(), String> {
+        for (_, repair) in self.repairs.extract_if(.., |(at, _)| *at <= by) {
+            match (repair, &self.network) {
+                (Repair::Thaw(server), _) => self.servers[server].thaw()?,
+                (Repair::Link(server), Some(network)) => network.mend_link(server),
+                (Repair::Link(_), None) => {}
             }
         }
         Ok(())
@@ -127,7 +127,7 @@ impl Nemesis {
 
     async fn fault(&mut self) -> Result<(), String> {
         let (kills, others): (Vec<_>, Vec<_>) =
-            (self.possible().into_iter()).partition(|kind| *kind == Kind::Kill);
+            (self.possible().into_iter()).partition(|kind| *kind == FaultKind::Kill);
         let kinds = match self.rng.bool() && !kills.is_empty() || others.is_empty() {
             true => kills,
             false => others,
@@ -136,48 +136,48 @@ impl Nemesis {
             return Ok(());
         };
         match kind {
-            Kind::Kill => self.kill().await,
-            Kind::Stop => self.stop().await,
-            Kind::Freeze => self.freeze().await,
-            Kind::RestartDatabase => self.restart_database().await,
-            Kind::StopDatabase => self.stop_database().await,
-            Kind::FreezeDatabase => self.freeze_database().await,
-            Kind::ReadOnlyDatabase => self.make_read_only().await,
-            Kind::FailOver => self.fail_over().await,
-            Kind::FillDisk => self.fill_disk().await,
-            Kind::FailDisk => self.fail_disk().await,
-            Kind::KillNats => self.kill_nats().await,
-            Kind::FreezeNats => self.freeze_nats().await,
-            Kind::BreakLink => self.break_link(),
-            Kind::MoveClock => self.move_clock(),
+            FaultKind::Kill => self.kill().await,
+            FaultKind::Stop => self.stop().await,
+            FaultKind::Freeze => self.freeze().await,
+            FaultKind::RestartDatabase => self.restart_database().await,
+            FaultKind::StopDatabase => self.stop_database().await,
+            FaultKind::FreezeDatabase => self.freeze_database().await,
+            FaultKind::ReadOnlyDatabase => self.make_read_only().await,
+            FaultKind::FailOver => self.fail_over().await,
+            FaultKind::FillDisk => self.fill_disk().await,
+            FaultKind::FailDisk => self.fail_disk().await,
+            FaultKind::KillNats => self.kill_nats().await,
+            FaultKind::FreezeNats => self.freeze_nats().await,
+            FaultKind::BreakLink => self.break_link(),
+            FaultKind::MoveClock => self.move_clock(),
         }
     }
 
-    fn possible(&self) -> Vec<Kind> {
-        let mut kinds = vec![Kind::Kill, Kind::Stop, Kind::Freeze];
+    fn possible(&self) -> Vec<FaultKind> {
+        let mut kinds = vec![FaultKind::Kill, FaultKind::Stop, FaultKind::Freeze];
         if let Some(postgres) = &self.postgres {
             // Two entries make failovers likelier: replacing the standby takes longest.
             kinds.extend(
-                [Kind::FailOver; 2]
+                [FaultKind::FailOver; 2]
                     .into_iter()
                     .filter(|_| postgres.has_standby()),
             );
-            kinds.extend([Kind::RestartDatabase, Kind::StopDatabase]);
-            kinds.extend([Kind::FreezeDatabase, Kind::ReadOnlyDatabase]);
+            kinds.extend([FaultKind::RestartDatabase, FaultKind::StopDatabase]);
+            kinds.extend([FaultKind::FreezeDatabase, FaultKind::ReadOnlyDatabase]);
         }
         if self.volume.is_some() || self.disk.is_some() && self.postgres.is_some() {
-            kinds.push(Kind::FillDisk);
+            kinds.push(FaultKind::FillDisk);
         }
         if self.disk.is_some() {
-            kinds.push(Kind::FailDisk);
+            kinds.push(FaultKind::FailDisk);
         }
         if self.network.is_some() {
-            kinds.extend([Kind::KillNats, Kind::FreezeNats]);
+            kinds.extend([FaultKind::KillNats, FaultKind::FreezeNats]);
             // One entry for each of the four ways to break a link.
-            kinds.extend([Kind::BreakLink; 4]);
+            kinds.extend([FaultKind::BreakLink; 4]);
         }
         if self.clocks {
-            kinds.push(Kind::MoveClock);
+            kinds.push(FaultKind::MoveClock);
         }
         kinds.retain(|kind| self.only.is_empty() || self.only.contains(kind));
         kinds

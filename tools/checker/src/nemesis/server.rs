@@ -1,33 +1,34 @@
 //! Faults of the server's process and of its clock.
 
-use super::{Mend, Nemesis};
-use crate::record::Violation;
+use super::{Nemesis, Repair};
+use crate::violation::{Violation, ViolationKind};
 use std::time::Duration;
 use tokio::time::{self, Instant};
 
 impl Nemesis {
     pub(super) async fn kill(&mut self) -> Result<(), String> {
         self.faults.kills += 1;
-        let server = self.any()?;
+        let server = self.any_server()?;
         self.servers[server].kill().await?;
         self.servers[server].start().await
     }
 
     pub(super) async fn stop(&mut self) -> Result<(), String> {
         self.faults.stops += 1;
-        let server = self.any()?;
+        let server = self.any_server()?;
         let status = self.servers[server].terminate().await?;
         if !status.is_some_and(|status| status.success()) {
             let how = status.map_or("had to be killed".to_owned(), |status| status.to_string());
             let text = format!("the server did not stop well when told to: {how}");
-            self.violations.push(Violation::new("crash", text));
+            self.violations
+                .push(Violation::new(ViolationKind::Crash, text));
         }
         self.servers[server].start().await
     }
 
     pub(super) async fn freeze(&mut self) -> Result<(), String> {
         self.faults.freezes += 1;
-        let server = self.any()?;
+        let server = self.any_server()?;
         self.servers[server].freeze(true)?;
         if self.network.is_none() {
             time::sleep(self.pause(200, 7000)).await;
@@ -40,7 +41,7 @@ impl Nemesis {
             _ => self.pause(200, 7000),
         };
         let until = Instant::now() + pause;
-        self.mends.push((until, Mend::Thaw(server)));
+        self.repairs.push((until, Repair::Thaw(server)));
         Ok(())
     }
 
@@ -54,7 +55,7 @@ impl Nemesis {
     }
 
     /// Picks a random server and resumes it if it is frozen. Returns its index.
-    pub(super) fn any(&mut self) -> Result<usize, String> {
+    pub(super) fn any_server(&mut self) -> Result<usize, String> {
         let server = self.rng.usize(0..self.servers.len());
         self.servers[server].thaw()?;
         Ok(server)
@@ -65,7 +66,8 @@ impl Nemesis {
         for server in &mut self.servers {
             if let Some(status) = server.ended() {
                 let text = format!("a server ended by itself: {status}");
-                self.violations.push(Violation::new("crash", text));
+                self.violations
+                    .push(Violation::new(ViolationKind::Crash, text));
                 server.start().await?;
             }
         }
@@ -76,7 +78,7 @@ impl Nemesis {
     /// again.
     pub(super) async fn recovers(&mut self, after: &str) -> Result<(), String> {
         self.notice_crashes().await?;
-        let server = self.any()?;
+        let server = self.any_server()?;
         let address = self.servers[server].address;
         if let Some(violation) = self.probe.works(address, after).await {
             self.violations.push(violation);

@@ -1,15 +1,11 @@
 //! The server's Postgres. It can be restarted, stopped, frozen and made read-only. If it has a standby,
 //! it can fail over.
 
-use rustix::process::{Pid, Signal, kill_process};
-use std::{
-    env,
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+mod process;
+
+use process::{children, postmaster, signal};
+use rustix::process::{Pid, Signal};
+use std::{env, ffi::OsString, path::PathBuf, process::Stdio, time::Duration};
 use testkit::{Loss, PostgresPair, sql};
 use tokio::{
     process::Command,
@@ -32,7 +28,7 @@ pub struct Postgres {
 
 enum Host {
     /// One server, started by scripts/with-postgres.
-    Alone {
+    Single {
         control: PathBuf,
         data: PathBuf,
         url: String,
@@ -67,7 +63,7 @@ async fn execute(url: &str, sql: &str) -> Result<(), String> {
 impl Postgres {
     /// Takes control of the server of scripts/with-postgres and restarts it with these variables, if
     /// there are any. Returns `None` if the environment has a URL but no means of control.
-    pub async fn alone(
+    pub async fn single(
         database_url: &str,
         environment: Environment,
     ) -> Result<Option<Self>, String> {
@@ -79,7 +75,7 @@ impl Postgres {
         };
         let folder = PathBuf::from(folder);
         let has_more = !environment.is_empty();
-        let host = Host::Alone {
+        let host = Host::Single {
             control: control.into(),
             environment,
             data: folder,
@@ -109,7 +105,7 @@ impl Postgres {
     /// The data folder of the primary.
     pub fn data(&self) -> PathBuf {
         match &self.host {
-            Host::Alone { data, .. } => data.clone(),
+            Host::Single { data, .. } => data.clone(),
             Host::Pair(cluster) => {
                 let [primary, _] = cluster.data();
                 primary
@@ -124,14 +120,14 @@ impl Postgres {
     /// The URL of a database other than the server's.
     fn url(&self) -> String {
         match &self.host {
-            Host::Alone { url, .. } => url.clone(),
+            Host::Single { url, .. } => url.clone(),
             Host::Pair(cluster) => cluster.primary_url(),
         }
     }
 
     pub async fn restart(&self) -> Result<(), String> {
         match &self.host {
-            Host::Alone { .. } => self.control(&["restart", "-m", "immediate"]).await,
+            Host::Single { .. } => self.control(&["restart", "-m", "immediate"]).await,
             Host::Pair(cluster) => {
                 cluster.stop().await?;
                 cluster.resume().await
@@ -141,14 +137,14 @@ impl Postgres {
 
     pub async fn stop(&self) -> Result<(), String> {
         match &self.host {
-            Host::Alone { .. } => self.control(&["stop", "-m", "immediate"]).await,
+            Host::Single { .. } => self.control(&["stop", "-m", "immediate"]).await,
             Host::Pair(cluster) => cluster.stop().await,
         }
     }
 
     pub async fn start(&self) -> Result<(), String> {
         match &self.host {
-            Host::Alone { .. } => self.control(&["start"]).await,
+            Host::Single { .. } => self.control(&["start"]).await,
             Host::Pair(cluster) => cluster.resume().await,
         }
     }
@@ -177,7 +173,7 @@ impl Postgres {
     /// Makes the lost primary a standby of the current primary.
     pub async fn rejoin(&mut self) -> Result<(), String> {
         match &mut self.host {
-            Host::Alone { .. } => Ok(()),
+            Host::Single { .. } => Ok(()),
             Host::Pair(cluster) => cluster.rejoin().await,
         }
     }
@@ -228,7 +224,7 @@ impl Postgres {
 
     /// Runs pg_ctl with these arguments.
     async fn control(&self, words: &[&str]) -> Result<(), String> {
-        let Host::Alone {
+        let Host::Single {
             control,
             environment,
             ..
@@ -278,44 +274,4 @@ impl Postgres {
     fn postmaster(&self) -> Result<Pid, String> {
         postmaster(&self.data())
     }
-}
-
-/// The id of the running postmaster of this data folder.
-fn postmaster(data: &Path) -> Result<Pid, String> {
-    let text = fs::read_to_string(data.join("postmaster.pid"))
-        .map_err(|e| format!("cannot read Postgres' pid: {e}"))?;
-    let pid = text
-        .lines()
-        .next()
-        .and_then(|line| line.trim().parse().ok());
-    let pid = pid.and_then(Pid::from_raw);
-    // A postmaster that crashed on a disk error may have left the file behind.
-    pid.filter(|pid| rustix::process::test_kill_process(*pid).is_ok())
-        .ok_or_else(|| "Postgres has no process".to_owned())
-}
-
-fn signal(pids: &[Pid], signal: Signal) {
-    for &pid in pids {
-        // A process that has ended needs no signal.
-        let _ = kill_process(pid, signal);
-    }
-}
-
-/// The child processes of this process.
-fn children(parent: Pid) -> Vec<Pid> {
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    processes
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-            // The process name stands in parentheses and may contain anything.
-            let (_, rest) = stat.rsplit_once(')')?;
-            let ppid: i32 = rest.split_whitespace().nth(1)?.parse().ok()?;
-            (ppid == parent.as_raw_nonzero().get()).then_some(pid)
-        })
-        .filter_map(Pid::from_raw)
-        .collect()
 }
