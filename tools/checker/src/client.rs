@@ -1,4 +1,4 @@
-//! One client: it connects, works, breaks its own connection and reconnects until the era ends.
+//! One client: it connects, works, breaks its own connection and reconnects until the round ends.
 
 use crate::{
     journal::Journal,
@@ -31,7 +31,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Works until the era ends and the last messages have arrived. The final resume is not part of it.
+    /// Works until the round ends and the last messages have arrived. The final resume is not part of it.
     pub async fn run(mut self) -> Self {
         while self.is_working() {
             let Ok(mut socket) = self.connect().await else {

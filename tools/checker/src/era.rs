@@ -1,10 +1,10 @@
 //! One era: clients and admins work while faults are injected. Afterwards, without faults, the results
-//! are checked.
+//! are checked. An era is the time from the start, or from a restored backup, to the next one.
 
 use crate::{
-    check,
+    check::{self, Findings},
     client::Client,
-    directory,
+    directory::{self, Model},
     phase::Phase,
     presence,
     record::{ChatId, Kind, Outcome},
@@ -14,11 +14,39 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time};
 
 /// The maximum number of final resumes, which are repeated if the store changes meanwhile.
-const ROUNDS: u32 = 5;
+const RESUMES: u32 = 5;
+/// The length of the first round with `--stop-at`. Each later round is twice as long as the one before,
+/// so that the checks between them take a small part of a long run.
+const FIRST_ROUND: Duration = Duration::from_secs(3);
 
 impl Run<'_> {
-    /// Runs an era and checks it. Returns the messages that are stored at its end.
+    /// Runs an era and checks it. Returns the messages that are stored at its end. With `--stop-at`, the
+    /// era has several rounds, each followed by all checks, and ends with the first that reports the kind.
     pub async fn era(&mut self, era: u32) -> Result<Rows, String> {
+        let seconds = self.options.seconds as f64 / f64::from(self.restores + 1);
+        let mut left = Duration::from_secs_f64(seconds);
+        if era < self.restores {
+            self.nemesis.plan_backup(left, &self.rest, &self.chats);
+        }
+        let mut next = self.options.stop_at.map_or(left, |_| FIRST_ROUND);
+        loop {
+            let length = next.min(left);
+            left -= length;
+            next *= 2;
+            let rows = self.round(length).await?;
+            let findings = check::check(&self.journals(), &self.baseline, &rows);
+            if left.is_zero() || self.is_reported(&findings) {
+                self.conclude(findings, &rows);
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// Lets clients and admins work for this long while faults are injected, then ends all connections.
+    /// Returns the stored messages.
+    async fn round(&mut self, length: Duration) -> Result<Rows, String> {
+        self.rounds += 1;
+        self.worked += length;
         let (phases, phase) = watch::channel(Phase::Working);
         let mut working = JoinSet::new();
         for mut client in self.clients.drain(..) {
@@ -26,12 +54,7 @@ impl Run<'_> {
             working.spawn(client.run());
         }
         let admins = self.options.admins;
-        let admins = directory::start(admins, era, &self.rest, &mut self.rng, &phase);
-        let seconds = self.options.seconds as f64 / f64::from(self.restores + 1);
-        let length = Duration::from_secs_f64(seconds);
-        if era < self.restores {
-            self.nemesis.plan_backup(length, &self.rest, &self.chats);
-        }
+        let admins = directory::start(admins, self.rounds, &self.rest, &mut self.rng, &phase);
         let breaking = self.nemesis.run(phase, self.options.calm);
         let timing = async {
             time::sleep(length).await;
@@ -44,6 +67,13 @@ impl Run<'_> {
         phases.send_replace(Phase::Closing(Arc::new(lasts)));
         self.clients = working.join_all().await;
         let rows = self.settle().await?;
+        self.check_presence_and_directory(admins).await?;
+        Ok(rows)
+    }
+
+    async fn check_presence_and_directory(&mut self, admins: JoinSet<Model>) -> Result<(), String> {
+        let crashes = std::mem::take(&mut self.nemesis.violations);
+        self.report.add_violations(crashes);
         let users: Vec<i64> = (self.clients.iter().map(|client| client.journal.user)).collect();
         let asking = self.last_sender.user;
         let present = presence::check(&self.addresses, &self.chats, &users, asking).await;
@@ -51,8 +81,7 @@ impl Run<'_> {
         let (counts, found) = directory::check(&self.rest, admins).await?;
         self.report.directory.add(&counts);
         self.report.add_violations(found);
-        self.conclude(&rows);
-        Ok(rows)
+        Ok(())
     }
 
     /// Sends the last message of each chat. Returns its seq by chat. An operation that the server
@@ -82,7 +111,7 @@ impl Run<'_> {
     /// may still be in the server's buffers and change a chat meanwhile. Both steps are then repeated.
     async fn settle(&mut self) -> Result<Rows, String> {
         let mut rows = Rows::new();
-        for _ in 0..ROUNDS {
+        for _ in 0..RESUMES {
             let mut resuming = JoinSet::new();
             for client in self.clients.drain(..) {
                 resuming.spawn(resume_all(client));
@@ -104,12 +133,20 @@ impl Run<'_> {
         Ok(rows)
     }
 
-    fn conclude(&mut self, rows: &Rows) {
+    /// True if the report, a journal or these findings have a violation of the kind in `--stop-at`.
+    fn is_reported(&self, findings: &Findings) -> bool {
+        let journals = self.journals().into_iter();
+        let mut violations = journals
+            .flat_map(|journal| &journal.violations)
+            .chain(&findings.violations);
+        self.must_stop() || violations.any(|violation| Some(violation.kind) == self.options.stop_at)
+    }
+
+    /// Adds the era to the report.
+    fn conclude(&mut self, findings: Findings, rows: &Rows) {
         let mut report = std::mem::take(&mut self.report);
-        let journals = self.journals();
-        let findings = check::check(&journals, &self.baseline, rows);
         report.stored_messages = rows.values().map(Vec::len).sum();
-        for journal in journals {
+        for journal in self.journals() {
             report.count(journal);
             report.add_violations(journal.violations.clone());
         }

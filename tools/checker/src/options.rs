@@ -1,6 +1,6 @@
 //! The command-line options of the checker.
 
-use crate::{disk::Disk, nemesis::FaultKind};
+use crate::{disk::Disk, nemesis::FaultKind, violation::ViolationKind};
 use clap::{Parser, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -57,6 +57,11 @@ pub struct Options {
     /// Inject these kinds of faults only, such as kill,fill-disk
     #[arg(long, value_enum, value_delimiter = ',')]
     pub only: Vec<FaultKind>,
+
+    /// End the run at the first check that reports a violation of this kind. The run is then checked
+    /// every few seconds, and --seconds is its longest time
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub stop_at: Option<ViolationKind>,
 
     /// The seed of all random choices of clients and faults; by default a new one each time
     #[arg(long)]

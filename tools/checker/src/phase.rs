@@ -1,9 +1,9 @@
-//! The phase of an era.
+//! The phase of a round.
 
 use crate::record::{ChatId, Seq};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// The phase of an era, watched by every client, admin and the nemesis.
+/// The phase of a round, watched by every client, admin and the nemesis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Clients work while faults are injected.

@@ -18,7 +18,10 @@ use crate::{
     volume::Volume,
 };
 use serde_json::json;
-use std::{collections::BTreeMap, fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    collections::BTreeMap, fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path,
+    time::Duration,
+};
 use tokio::{sync::watch, task::JoinSet};
 
 /// The messages of each chat, ordered by the seq of their latest change.
@@ -33,6 +36,10 @@ pub struct Run<'a> {
     pub chats: Vec<ChatId>,
     /// The number of times a backup is restored.
     pub restores: u32,
+    /// The number of rounds so far.
+    pub rounds: u32,
+    /// The time that clients worked so far.
+    pub worked: Duration,
     pub clients: Vec<Client>,
     /// Sends the last message of each chat.
     pub last_sender: Journal,
@@ -52,10 +59,14 @@ pub async fn run(options: &Options, seed: u64) -> Result<Report, String> {
     let mut run = Run::prepare(options, folder.path(), seed).await?;
     for era in 0..=run.restores {
         let rows = run.era(era).await?;
+        if run.must_stop() {
+            break;
+        }
         if era < run.restores {
             run.restore(&rows).await?;
         }
     }
+    run.report.seconds = run.worked.as_secs_f64().round() as u64;
     run.report.faults = run.nemesis.all_faults();
     run.report.add_violations(run.nemesis.violations);
     Ok(run.report)
@@ -110,6 +121,8 @@ impl<'a> Run<'a> {
         Ok(Self {
             options,
             restores: if can_restore { options.restores() } else { 0 },
+            rounds: 0,
+            worked: Duration::ZERO,
             addresses,
             rest,
             rng,
@@ -148,6 +161,13 @@ impl<'a> Run<'a> {
         }
         self.report.add_violations(self.last_sender.begin_era());
         Ok(())
+    }
+
+    /// True if the report has a violation of the kind in `--stop-at`.
+    pub fn must_stop(&self) -> bool {
+        let found = &self.report.violations_by_kind;
+        let kind = self.options.stop_at;
+        kind.is_some_and(|kind| found.contains_key(&kind))
     }
 
     /// All journals, ordered by the number of their client.

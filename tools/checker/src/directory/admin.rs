@@ -34,7 +34,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Works until the era ends.
+    /// Works until the round ends.
     pub async fn run(mut self) -> Model {
         while *self.phase.borrow() == Phase::Working {
             self.operate().await;

@@ -18,10 +18,10 @@ use tokio::{sync::watch, task::JoinSet};
 
 pub use model::{Counts, Model};
 
-/// Starts this many admins, which work until the era ends.
+/// Starts this many admins, which work until the round ends. Its number makes their names unique.
 pub fn start(
     admins: u32,
-    era: u32,
+    round: u32,
     rest: &Rest,
     rng: &mut fastrand::Rng,
     phase: &watch::Receiver<Phase>,
@@ -34,7 +34,7 @@ pub fn start(
             phase: phase.clone(),
             model: Model {
                 admin,
-                era,
+                round,
                 ..Model::default()
             },
             next: 0,

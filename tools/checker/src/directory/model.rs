@@ -52,7 +52,7 @@ pub struct Named {
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     pub admin: u32,
-    pub era: u32,
+    pub round: u32,
     pub users: Named,
     pub chats: Named,
     /// The role of a user in a chat. `None` if the user is not a member.
@@ -113,7 +113,7 @@ impl Named {
 impl Model {
     /// The prefix of all names of this admin.
     pub fn prefix(&self) -> String {
-        format!("admin {} era {} ", self.admin, self.era)
+        format!("admin {} round {} ", self.admin, self.round)
     }
 
     pub fn report(&mut self, kind: ViolationKind, text: String) {

@@ -108,7 +108,7 @@ impl Nemesis {
         for server in &mut self.servers {
             server.start().await?;
         }
-        // In an era that ends before its backup is due, the backup is made at the end.
+        // In a round that ends before its backup is due, the backup is made at the end.
         let due = self.plan.as_ref().map(|plan| plan.due);
         self.back_up(due.unwrap_or_else(Instant::now)).await
     }
