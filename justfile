@@ -38,9 +38,10 @@ fmt:
 check SECONDS="60" *OPTIONS:
     scripts/check "$@"
 
-# Runs one scenario of benches/README.md, such as `just bench fanout`.
+# Runs one scenario of tools/load/README.md, such as `just bench fanout`.
 bench *ARGUMENTS:
-    scripts/with-postgres cargo bench --bench load -- "$@"
+    cargo build --locked --release -p messaging-api -p load
+    scripts/with-postgres cargo run --locked --release -p load -- "$@"
 
 # Builds the documentation of the source, and checks the links and commands of the documents.
 docs:

@@ -31,7 +31,7 @@ const FOREIGN: &[&str] = &[
     "zcat",
 ];
 /// Subcommands of cargo that the documents use.
-const CARGO: &[&str] = &["bench", "build", "clippy", "doc", "fmt", "run", "test"];
+const CARGO: &[&str] = &["build", "clippy", "doc", "fmt", "run", "test"];
 
 /// What the repository offers.
 pub struct Offers {
@@ -187,12 +187,15 @@ impl Offers {
                 .find(|pair| pair[0] == flag)
                 .map(|pair| pair[1])
         };
-        for (flag, folder) in [("--test", "tests"), ("--example", "examples")] {
-            if let Some(name) = value(flag)
-                && !self.exists(&format!("{folder}/{name}/main.rs"))
-                && !self.exists(&format!("{folder}/{name}.rs"))
-            {
-                return Err(format!("cargo has no {flag} {name}"));
+        if let Some(name) = value("--test")
+            && !self.exists(&format!("tests/{name}/main.rs"))
+        {
+            return Err(format!("cargo has no --test {name}"));
+        }
+        let packages = own.windows(2).filter(|pair| pair[0] == "-p");
+        for name in packages.map(|pair| pair[1]) {
+            if name != "messaging-api" && !self.exists(&format!("tools/{name}/Cargo.toml")) {
+                return Err(format!("cargo has no package {name}"));
             }
         }
         if subcommand == "test" {
@@ -205,15 +208,13 @@ impl Offers {
                 self.test(&format!("tests/{binary}"), filter)?;
             }
         }
-        let program = match (value("--bench"), value("--example")) {
-            (Some("load"), _) => "benches/load",
-            (_, Some("checker")) => "examples/checker",
-            (Some(name), _) | (_, Some(name)) => return Err(format!("{name} is unknown")),
-            _ if subcommand == "run" => return binary(passed),
-            _ => return Ok(()),
+        let program = match value("-p") {
+            _ if subcommand != "run" => return Ok(()),
+            None => return binary(passed),
+            Some(name) => format!("tools/{name}/src"),
         };
         // The flags and words of its arguments stand in its source as clap takes them.
-        let source = sources(&self.root.join(program)).concat().to_lowercase();
+        let source = sources(&self.root.join(&program)).concat().to_lowercase();
         for word in passed
             .iter()
             .filter(|word| word.starts_with(|c: char| c == '-' || c.is_alphabetic()))
@@ -313,8 +314,8 @@ fn a_command_that_does_not_exist_is_noticed() {
         "A=1 scripts/with-postgres cargo test --test api chat_s::",
         "cargo test --test apis",
         "cargo tset",
-        "cargo run --example checker -- --storm",
-        "cargo bench --bench load -- fanin",
+        "cargo run -p checker -- --storm",
+        "cargo run -p load -- fanin",
         "docker compose --profile node up",
         "docker compose up prox",
         "docker compose exec -T server messaging-api exprot",

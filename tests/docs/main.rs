@@ -21,7 +21,7 @@ const OUTSIDE: &[&str] = &[
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
-    "benches/README.md",
+    "tools/load/README.md",
     "tools/testkit/README.md",
 ];
 /// The README is read on one screen and a half; details stand in `docs`.

@@ -38,7 +38,7 @@ pub use openapi::{Operation, operations, paths};
 pub use person::{PASSWORD, Person};
 pub use postgres::Postgres;
 pub use postgres_pair::{Loss, PostgresPair};
-pub use process::{Process, server_binary};
+pub use process::{Process, built_server, server_binary};
 pub use program::{free_port, nats_server, program};
 pub use prose::riddles;
 pub use proxy::{Proxy, Way};

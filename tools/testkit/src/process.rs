@@ -39,6 +39,44 @@ pub fn server_binary() -> PathBuf {
     binary.expect("the server's binary: cargo build makes it")
 }
 
+/// The server's binary beside this program, where `cargo build` puts both.
+///
+/// # Errors
+/// If there is no binary, or if one of its sources is newer: a run with it would say nothing about them.
+pub fn built_server() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|e| e.to_string())?;
+    let binary = own.with_file_name("messaging-api");
+    if !binary.is_file() {
+        let path = binary.display();
+        return Err(format!(
+            "there is no {path}: build messaging-api with the same profile"
+        ));
+    }
+    match newer_source(&binary) {
+        None => Ok(binary),
+        Some(source) => Err(format!(
+            "{} is older than {}: build messaging-api again",
+            binary.display(),
+            source.display()
+        )),
+    }
+}
+
+/// A source that was changed after this binary was built. Cargo lists the sources of a binary in a file
+/// beside it; a binary without that file was copied here, and is taken as it is.
+fn newer_source(binary: &Path) -> Option<PathBuf> {
+    let changed = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
+    let built = changed(binary)?;
+    let list = std::fs::read_to_string(binary.with_extension("d")).ok()?;
+    let (_, sources) = list.trim_end().split_once(": ")?;
+    // A space in a path has a backslash before it.
+    let sources = sources.replace("\\ ", "\0");
+    let mut sources = sources
+        .split(' ')
+        .map(|path| PathBuf::from(path.replace('\0', " ")));
+    sources.find(|path| changed(path).is_some_and(|changed| changed > built))
+}
+
 /// The command of the binary, with these settings as its whole environment, in this folder.
 pub(super) fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
     let binary = server_binary();

@@ -1,0 +1,34 @@
+//! Checks that after the final resume every client's view equals the store.
+
+use super::History;
+use crate::violation::{Violation, ViolationKind};
+
+/// Checks each client's view of each chat.
+pub fn check(history: &History<'_>, violations: &mut Vec<Violation>) {
+    for journal in history.journals {
+        for (&chat, seq) in &journal.finals {
+            let mut report = |text: String| {
+                let text = format!("client {} chat {chat}: {text}", journal.client);
+                violations.push(Violation::new(ViolationKind::View, text));
+            };
+            let head = history.head(chat);
+            if *seq != head {
+                report(format!(
+                    "the final resume said {seq}, the store is at {head}"
+                ));
+            }
+            let rows = history.rows.get(&chat).map_or(&[][..], Vec::as_slice);
+            let view = journal.views.get(&chat).map(|view| &view.messages);
+            for row in rows {
+                let seen = view.and_then(|view| view.get(&row.message));
+                if seen != Some(&(row.seq, row.state)) {
+                    report(format!("has {seen:?}, the store has {row:?}"));
+                }
+            }
+            let more = view.map_or(0, |view| view.len());
+            if more > rows.len() {
+                report(format!("has {more} messages, the store {}", rows.len()));
+            }
+        }
+    }
+}
