@@ -17,6 +17,7 @@ use std::{
     future::Future,
     path::PathBuf,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -73,7 +74,7 @@ pub enum Database {
     /// A pool of connections to Postgres.
     Postgres(PostgresPool),
     /// One writing connection and several read-only connections to an SQLite file.
-    Sqlite(Box<SqliteDatabase>),
+    Sqlite(Arc<SqliteDatabase>),
 }
 
 /// A transaction on Postgres or SQLite. Dropping it without a commit rolls it back.
@@ -142,7 +143,7 @@ impl Database {
             }
             Target::Sqlite(path) => {
                 let embedded = SqliteDatabase::open(path, connections).await?;
-                Ok(Self::Sqlite(Box::new(embedded)))
+                Ok(Self::Sqlite(Arc::new(embedded)))
             }
         }
     }
@@ -156,7 +157,7 @@ impl Database {
             Self::Postgres(pool) => {
                 Self::Postgres(pool.priority(connections, &GENERIC_PLAN, PRIORITY_ACQUIRE_LIMIT))
             }
-            Self::Sqlite(embedded) => Self::Sqlite(embedded.clone()),
+            Self::Sqlite(embedded) => Self::Sqlite(Arc::clone(embedded)),
         }
     }
 
@@ -215,6 +216,29 @@ impl Database {
     pub async fn note_mark(&self, epoch: &str, mark: i64) {
         if let Self::Sqlite(embedded) = self {
             embedded.note_mark(epoch, mark).await;
+        }
+    }
+
+    /// Commits a small write, to show that the database takes writes. The write is as durable as a message.
+    ///
+    /// # Errors
+    /// `unavailable` if the database takes no writes or does not answer.
+    pub async fn probe_write(&self) -> Result<(), Error> {
+        const SQL: &str = "INSERT INTO write_probe (id, writes) VALUES (1, 1) \
+                           ON CONFLICT (id) DO UPDATE SET writes = write_probe.writes + 1";
+        match self {
+            // One statement without a transaction: all servers write to this row, and a server that
+            // is frozen between two statements of a transaction would keep the row locked.
+            Self::Postgres(pool) => {
+                let mut connection = pool.acquire().await?;
+                query(SQL).execute(&mut connection).await?;
+                Ok(())
+            }
+            Self::Sqlite(_) => {
+                let mut tx = self.begin().await?;
+                on!(tx &mut tx, |db| query(SQL).execute(db).await.map(drop))?;
+                tx.commit().await
+            }
         }
     }
 
@@ -279,41 +303,6 @@ fn pool<DB: sqlx::Database>(connections: u32) -> sqlx::pool::PoolOptions<DB> {
     sqlx::pool::PoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_LIMIT)
-}
-
-/// Probes whether the database takes writes, for the readiness check.
-#[derive(Clone)]
-pub struct HealthRepository(Database);
-
-impl HealthRepository {
-    /// Creates the probe of a database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
-    /// Commits a small write. The write is as durable as a message.
-    ///
-    /// # Errors
-    /// `unavailable` if the database takes no writes or does not answer.
-    pub async fn write(&self) -> Result<(), Error> {
-        const SQL: &str = "INSERT INTO write_probe (id, writes) VALUES (1, 1) \
-                           ON CONFLICT (id) DO UPDATE SET writes = write_probe.writes + 1";
-        match &self.0 {
-            // One statement without a transaction: all servers write to this row, and a server that
-            // is frozen between two statements of a transaction would keep the row locked.
-            Database::Postgres(pool) => {
-                let mut connection = pool.acquire().await?;
-                query(SQL).execute(&mut connection).await?;
-                Ok(())
-            }
-            Database::Sqlite(_) => {
-                let mut tx = self.0.begin().await?;
-                on!(tx &mut tx, |db| query(SQL).execute(db).await.map(drop))?;
-                tx.commit().await
-            }
-        }
-    }
 }
 
 /// A future that a drop does not cancel: the work continues as a task, and its result is dropped.

@@ -8,12 +8,13 @@ use super::{
     writer::{BATCH, COMMIT_LIMIT, Job, LastOutcome, WAIT_LIMIT},
 };
 use crate::{
+    database::Database,
     error::{Code, Error, catch_panic},
     hub::{Event, Hub},
     metrics::WriterMetrics,
     model::{ChatId, Message, Seq, Timestamp},
     protocol::{self, Frame},
-    repository::{LockedChatRepository, MessageLogRepository, SendAttempt, SingleMessage},
+    repository::{SendAttempt, SingleMessage},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -25,8 +26,7 @@ use tokio_util::sync::CancellationToken;
 /// The task that commits and publishes queued changes.
 pub struct Worker {
     queue: mpsc::Receiver<Job>,
-    pub(super) log: MessageLogRepository,
-    pub(super) locked_chats: LockedChatRepository,
+    pub(super) database: Database,
     pub(super) hub: Hub,
     metrics: WriterMetrics,
     stop: CancellationToken,
@@ -68,15 +68,14 @@ const ONE_BY_ONE_LIMIT: Duration = Duration::from_millis(500);
 impl Worker {
     pub(super) fn new(
         queue: mpsc::Receiver<Job>,
-        log: MessageLogRepository,
-        locked_chats: LockedChatRepository,
-        (hub, metrics): (Hub, WriterMetrics),
+        database: Database,
+        hub: Hub,
+        metrics: WriterMetrics,
         stop: CancellationToken,
     ) -> Self {
         Self {
             queue,
-            log,
-            locked_chats,
+            database,
             hub,
             metrics,
             stop,
@@ -235,7 +234,7 @@ impl Worker {
         let limit = time::Instant::now() + COMMIT_LIMIT;
         if let ([change], LockWait::Default, true) = (changes, lock_wait, allows_single_statement())
         {
-            let sending = async { Ok(send(&self.log, change).await) };
+            let sending = async { Ok(send(&self.database, change).await) };
             // A panic leaves the commit in doubt: the statement commits by itself, perhaps before the panic.
             let attempt = time::timeout_at(limit, catch_panic(sending)).await;
             match attempt.map(|attempt| attempt.unwrap_or_else(SendAttempt::InDoubt)) {
@@ -253,9 +252,10 @@ impl Worker {
         }
         let mut committing = false;
         let transaction = async {
+            let log = self.database.message_log();
             let mut tx = match lock_wait {
-                LockWait::Default => self.log.begin().await?,
-                LockWait::Short => self.log.begin_with_short_lock_timeout().await?,
+                LockWait::Default => log.begin().await?,
+                LockWait::Short => log.begin_with_short_lock_timeout().await?,
             };
             let outcome = batch::write(&mut tx, changes).await?;
             if !outcome.events.is_empty() {
@@ -349,7 +349,7 @@ fn answer(job: Job, answer: Result<Outcome, Error>) {
 }
 
 /// Tries to store a new message as one statement. Declines every other change, and a reply.
-pub(super) async fn send(log: &MessageLogRepository, change: &Change) -> SendAttempt {
+pub(super) async fn send(database: &Database, change: &Change) -> SendAttempt {
     match change {
         Change::Send {
             caller,
@@ -366,6 +366,7 @@ pub(super) async fn send(log: &MessageLogRepository, change: &Change) -> SendAtt
                 key: key.as_ref(),
                 members_only: caller.members_only(),
             };
+            let log = database.message_log();
             log.send_single(&new, Timestamp::now()).await
         }
         _ => SendAttempt::Declined,

@@ -4,12 +4,7 @@
 //! published before it is committed.
 
 use super::worker::Worker;
-use crate::{
-    error::Error,
-    hub::Hub,
-    metrics::WriterMetrics,
-    repository::{LockedChatRepository, MessageLogRepository},
-};
+use crate::{database::Database, error::Error, hub::Hub, metrics::WriterMetrics};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -60,14 +55,13 @@ impl Writer {
     /// changes, finishes the queued ones and ends.
     #[must_use]
     pub fn new(
-        log: MessageLogRepository,
-        locked_chats: LockedChatRepository,
+        database: Database,
         hub: Hub,
         metrics: WriterMetrics,
         stop: CancellationToken,
     ) -> (Self, Worker) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let worker = Worker::new(waiting, log, locked_chats, (hub, metrics), stop);
+        let worker = Worker::new(waiting, database, hub, metrics, stop);
         let outcome = worker.outcome.clone();
         (Self { queue, outcome }, worker)
     }

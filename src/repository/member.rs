@@ -13,7 +13,7 @@ use crate::{
         Chat, ChatId, ChatMember, Epoch, Member, MessageId, Role, Seq, Timestamp, User, UserId,
     },
 };
-use sqlx::{Result, query, query_as, query_scalar};
+use sqlx::{Result, query, query_as};
 
 /// Maximum number of attempts of `join`. An attempt fails if a user or chat in the batch is deleted at the
 /// time of the insert.
@@ -78,19 +78,13 @@ impl ListedChat {
 }
 
 /// Reads and adds memberships.
-#[derive(Clone)]
-pub struct MemberRepository(Database);
+#[derive(Clone, Copy)]
+pub struct MemberRepository<'a>(pub(super) &'a Database);
 
-impl MemberRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl MemberRepository<'_> {
     /// Returns up to `limit` members of a chat with user ids above `after`, in order of user id.
     pub async fn list(
-        &self,
+        self,
         chat: ChatId,
         after: UserId,
         limit: i64,
@@ -102,7 +96,7 @@ impl MemberRepository {
             chat_exists!("$1"),
             " ORDER BY m.customer_id LIMIT $3"
         );
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(chat)
             .bind(after)
             .bind(limit)
@@ -114,7 +108,7 @@ impl MemberRepository {
     /// first. A null cursor starts at the first page. Messages newer than `as_of` do not affect the order, so
     /// that a message sent between two pages does not move a chat to another page.
     pub async fn chats_of(
-        &self,
+        self,
         user: UserId,
         after: Option<ChatPosition>,
         limit: i64,
@@ -147,7 +141,7 @@ impl MemberRepository {
             None => (0, 0, 0),
             Some(after) => (after.chat.0, after.last_message.0, after.as_of.0),
         };
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(user)
             .bind(chat)
             .bind(last_message)
@@ -160,7 +154,7 @@ impl MemberRepository {
     /// Returns the current cursor of a chat in the chat list of a user; null if the list does not contain the
     /// chat.
     pub async fn position_of(
-        &self,
+        self,
         user: UserId,
         chat: ChatId,
     ) -> Result<Option<ChatPosition>, Error> {
@@ -172,7 +166,7 @@ impl MemberRepository {
             FROM customer_chat m WHERE m.customer_id = $1 AND m.chat_id = $2 AND ",
             chat_exists!("$2")
         );
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(user)
             .bind(chat)
             .fetch_optional(db)
@@ -180,13 +174,13 @@ impl MemberRepository {
     }
 
     /// Returns the membership; null if the user is not a member of the chat.
-    pub async fn find(&self, user: UserId, chat: ChatId) -> Result<Option<Member>, Error> {
+    pub async fn find(self, user: UserId, chat: ChatId) -> Result<Option<Member>, Error> {
         const SQL: &str = concat!(
             "SELECT customer_id, chat_id, role, joined_at FROM customer_chat \
              WHERE customer_id = $1 AND chat_id = $2 AND ",
             chat_exists!("$2")
         );
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(user)
             .bind(chat)
             .fetch_optional(db)
@@ -196,32 +190,23 @@ impl MemberRepository {
     /// Returns the membership status of each pair, in the order of `pairs`. One query serves a batch of
     /// connects: it tells if each user may connect, under which name and from which head.
     pub async fn memberships(
-        &self,
+        self,
         pairs: &[(UserId, ChatId)],
     ) -> Result<Vec<MembershipStatus>, Error> {
-        Ok(memberships(&self.0, pairs).await?)
+        Ok(memberships(self.0, pairs).await?)
     }
 
     /// Returns the pairs that are not a membership although both the user and the chat exist.
     pub async fn non_members(
-        &self,
+        self,
         pairs: &[(UserId, ChatId)],
     ) -> Result<Vec<(UserId, ChatId)>, Error> {
-        Ok(non_members(&self.0, pairs).await?)
-    }
-
-    /// Returns the head of the chat; null if the chat does not exist.
-    pub async fn head(&self, chat: ChatId) -> Result<Option<Seq>, Error> {
-        const SQL: &str = "SELECT seq FROM chat WHERE chat_id = $1 AND deleted_at IS NULL";
-        Ok(on!(read & self.0, |db| query_scalar(SQL)
-            .bind(chat)
-            .fetch_optional(db)
-            .await)?)
+        Ok(non_members(self.0, pairs).await?)
     }
 
     /// Makes users members of chats with the role participant. Skips existing memberships and pairs with a
     /// missing user or chat.
-    pub async fn join(&self, pairs: &[(UserId, ChatId)]) -> Result<(), Error> {
+    pub async fn join(self, pairs: &[(UserId, ChatId)]) -> Result<(), Error> {
         let mut pairs = pairs.to_vec();
         // All transactions lock these rows in sorted order, so that they cannot deadlock.
         pairs.sort_unstable();

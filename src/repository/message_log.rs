@@ -16,8 +16,8 @@ use crate::{
 use sqlx::{Result, query, query_as, query_scalar};
 
 /// Writes to the message log.
-#[derive(Clone)]
-pub struct MessageLogRepository(Database);
+#[derive(Clone, Copy)]
+pub struct MessageLogRepository<'a>(pub(super) &'a Database);
 
 /// A transaction on the message log. Other transactions see its changes only after `commit`.
 pub struct MessageLogTransaction(pub(super) DatabaseTransaction);
@@ -94,27 +94,21 @@ impl NewMessage {
     }
 }
 
-impl MessageLogRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl MessageLogRepository<'_> {
     /// Stores one message with the next seq of its chat, in one statement. Handles only the common case: the
     /// chat and the author exist, the author may write, and the idempotency key is new. Returns `Declined`
     /// otherwise.
-    pub async fn send_single(&self, new: &SingleMessage<'_>, now: Timestamp) -> SendAttempt {
-        single_send::send(&self.0, new, now).await
+    pub async fn send_single(self, new: &SingleMessage<'_>, now: Timestamp) -> SendAttempt {
+        single_send::send(self.0, new, now).await
     }
 
     /// Begins a transaction.
-    pub async fn begin(&self) -> Result<MessageLogTransaction, Error> {
+    pub async fn begin(self) -> Result<MessageLogTransaction, Error> {
         self.0.begin().await.map(MessageLogTransaction)
     }
 
     /// Begins a transaction in which each wait for a lock is limited to 250 ms on Postgres.
-    pub async fn begin_with_short_lock_timeout(&self) -> Result<MessageLogTransaction, Error> {
+    pub async fn begin_with_short_lock_timeout(self) -> Result<MessageLogTransaction, Error> {
         let mut tx = self.0.begin().await?;
         lock::set_short_lock_timeout(&mut tx).await?;
         Ok(MessageLogTransaction(tx))
@@ -122,7 +116,7 @@ impl MessageLogRepository {
 
     /// Returns the chats that no other transaction has locked at the time of the query. The chats are not
     /// locked when the function returns.
-    pub async fn unlocked(&self, chats: &[ChatId]) -> Result<Vec<ChatId>, Error> {
+    pub async fn unlocked(self, chats: &[ChatId]) -> Result<Vec<ChatId>, Error> {
         let mut tx = self.0.begin().await?;
         Ok(lock::unlocked(&mut tx, chats).await?)
     }
@@ -131,17 +125,17 @@ impl MessageLogRepository {
     /// also the user. With `empty_chats_go`, chats without another member are deleted too. Null if the user
     /// does not exist.
     pub async fn delete_user(
-        &self,
+        self,
         user: UserId,
         now: Timestamp,
         empty_chats_go: bool,
     ) -> Result<Option<DeletionStep>, Error> {
-        user_deletion::step(&self.0, user, now, empty_chats_go).await
+        user_deletion::step(self.0, user, now, empty_chats_go).await
     }
 
     /// Returns the committed heads of the chats. Missing and deleted chats are left out.
-    pub async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
-        Ok(heads(&self.0, chats).await?)
+    pub async fn heads(self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
+        Ok(heads(self.0, chats).await?)
     }
 }
 

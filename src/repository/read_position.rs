@@ -69,20 +69,14 @@ pub struct Position {
 }
 
 /// Reads and advances read positions.
-#[derive(Clone)]
-pub struct ReadPositionRepository(Database);
+#[derive(Clone, Copy)]
+pub struct ReadPositionRepository<'a>(pub(super) &'a Database);
 
-impl ReadPositionRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl ReadPositionRepository<'_> {
     /// Moves read positions forward and returns the positions that moved. A mark is ignored if it lies at or
     /// before the read position, if its message is not in the chat or if its user is not a member of the
     /// chat.
-    pub async fn advance(&self, marks: &[ReadMark]) -> Result<Vec<MovedPosition>, Error> {
+    pub async fn advance(self, marks: &[ReadMark]) -> Result<Vec<MovedPosition>, Error> {
         let mut tx = self.0.begin().await?;
         let moved = mark_read(&mut tx, marks).await?;
         tx.commit().await?;
@@ -90,8 +84,8 @@ impl ReadPositionRepository {
     }
 
     /// Returns the stored facts about each mark, in the order of `marks`.
-    pub async fn read(&self, marks: &[ReadMark]) -> Result<Vec<Position>, Error> {
-        Ok(positions(&self.0, marks).await?)
+    pub async fn read(self, marks: &[ReadMark]) -> Result<Vec<Position>, Error> {
+        Ok(positions(self.0, marks).await?)
     }
 }
 

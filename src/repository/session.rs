@@ -12,8 +12,8 @@ use sqlx::{query, query_as, query_scalar};
 const MAX_SESSIONS: usize = 100;
 
 /// Reads and writes sessions.
-#[derive(Clone)]
-pub struct SessionRepository(Database);
+#[derive(Clone, Copy)]
+pub struct SessionRepository<'a>(pub(super) &'a Database);
 
 /// A session to begin, for a user who has just proved their password.
 #[derive(Debug)]
@@ -56,18 +56,12 @@ pub struct SessionCutoff {
     pub idle_since: Timestamp,
 }
 
-impl SessionRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl SessionRepository<'_> {
     /// Begins a session. Null if the user was deleted or the stored password changed since the verification,
     /// because a session must not outlive the password that it was begun with. Sessions above the limit end:
     /// lowest `rank` first, then earliest last use.
     pub async fn begin(
-        &self,
+        self,
         new: &NewSession,
         rank: impl Fn(SessionId) -> u8,
     ) -> Result<Option<Begun>, Error> {
@@ -126,13 +120,13 @@ impl SessionRepository {
 
     /// Returns the user and the id of the live session with this token; null if there is none.
     pub async fn find(
-        &self,
+        self,
         token_hash: [u8; 32],
         cutoff: SessionCutoff,
     ) -> Result<Option<(UserId, SessionId)>, Error> {
         const SQL: &str = "SELECT customer_id, session_id FROM session \
                            WHERE token_hash = $1 AND expires_at > $2 AND last_used_at > $3";
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(&token_hash[..])
             .bind(cutoff.now)
             .bind(cutoff.idle_since)
@@ -141,12 +135,12 @@ impl SessionRepository {
     }
 
     /// Returns the live sessions of a user, in order of id.
-    pub async fn list(&self, user: UserId, cutoff: SessionCutoff) -> Result<Vec<Session>, Error> {
+    pub async fn list(self, user: UserId, cutoff: SessionCutoff) -> Result<Vec<Session>, Error> {
         const SQL: &str = "SELECT session_id, created_at, last_used_at, expires_at, user_agent \
                            FROM session \
                            WHERE customer_id = $1 AND expires_at > $2 AND last_used_at > $3 \
                            ORDER BY session_id";
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(user)
             .bind(cutoff.now)
             .bind(cutoff.idle_since)
@@ -155,7 +149,7 @@ impl SessionRepository {
     }
 
     /// Ends a session of a user. Returns false if the user has no such session.
-    pub async fn end(&self, user: UserId, session: SessionId) -> Result<bool, Error> {
+    pub async fn end(self, user: UserId, session: SessionId) -> Result<bool, Error> {
         const SQL: &str = "DELETE FROM session WHERE customer_id = $1 AND session_id = $2";
         let mut tx = self.0.begin().await?;
         let ended = on!(tx &mut tx, |db| query(SQL)
@@ -169,7 +163,7 @@ impl SessionRepository {
     }
 
     /// Ends all sessions of a user except `kept`, and returns the ended sessions.
-    pub async fn end_others(&self, user: UserId, kept: SessionId) -> Result<Vec<SessionId>, Error> {
+    pub async fn end_others(self, user: UserId, kept: SessionId) -> Result<Vec<SessionId>, Error> {
         const SQL: &str = "DELETE FROM session WHERE customer_id = $1 AND session_id <> $2 \
                            RETURNING session_id";
         let mut tx = self.0.begin().await?;
@@ -183,19 +177,19 @@ impl SessionRepository {
     }
 
     /// Returns the ids that have no session.
-    pub async fn missing(&self, sessions: &[SessionId]) -> Result<Vec<SessionId>, Error> {
-        Ok(missing_sessions(&self.0, sessions).await?)
+    pub async fn missing(self, sessions: &[SessionId]) -> Result<Vec<SessionId>, Error> {
+        Ok(missing_sessions(self.0, sessions).await?)
     }
 
     /// Returns the current time of the clock that all nodes share, which is the clock of the database server
     /// on Postgres. A node with a wrong clock must not end sessions that other nodes began.
-    pub async fn now(&self) -> Result<Timestamp, Error> {
-        Ok(now(&self.0).await?)
+    pub async fn now(self) -> Result<Timestamp, Error> {
+        Ok(now(self.0).await?)
     }
 
     /// Records the use of sessions. Returns the sessions that have not expired.
     pub async fn touch(
-        &self,
+        self,
         sessions: &[SessionId],
         now: Timestamp,
     ) -> Result<Vec<SessionId>, Error> {
@@ -206,7 +200,7 @@ impl SessionRepository {
     }
 
     /// Deletes all sessions that are not live, and returns them with their users.
-    pub async fn sweep(&self, cutoff: SessionCutoff) -> Result<Vec<(SessionId, UserId)>, Error> {
+    pub async fn sweep(self, cutoff: SessionCutoff) -> Result<Vec<(SessionId, UserId)>, Error> {
         const SQL: &str = "DELETE FROM session WHERE expires_at <= $1 OR last_used_at <= $2 \
                            RETURNING session_id, customer_id";
         let mut tx = self.0.begin().await?;
