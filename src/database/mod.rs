@@ -88,13 +88,26 @@ pub enum DatabaseTransaction {
 /// Instantiates one expression for both database drivers and runs the one in use.
 ///
 /// `read` runs the expression on the pool for reads. `tx` runs it inside a transaction; all writes of
-/// SQLite need one.
+/// SQLite need one. `[POSTGRES, SQLITE]` names the two texts of a statement that differs; the expression
+/// takes the text in use.
 macro_rules! on {
     (read $database:expr, |$db:ident| $body:expr) => {
         match $database {
             $crate::database::Database::Postgres($db) => $body,
             $crate::database::Database::Sqlite(embedded) => {
                 let $db = embedded.readers();
+                $body
+            }
+        }
+    };
+    (read $database:expr, [$postgres:expr, $sqlite:expr], |$sql:ident, $db:ident| $body:expr) => {
+        match $database {
+            $crate::database::Database::Postgres($db) => {
+                let $sql = $postgres;
+                $body
+            }
+            $crate::database::Database::Sqlite(embedded) => {
+                let ($sql, $db) = ($sqlite, embedded.readers());
                 $body
             }
         }
@@ -107,6 +120,18 @@ macro_rules! on {
             }
             $crate::database::DatabaseTransaction::Sqlite(tx) => {
                 let $db = &mut **tx;
+                $body
+            }
+        }
+    };
+    (tx $tx:expr, [$postgres:expr, $sqlite:expr], |$sql:ident, $db:ident| $body:expr) => {
+        match $tx {
+            $crate::database::DatabaseTransaction::Postgres(tx) => {
+                let ($sql, $db) = ($postgres, &mut **tx);
+                $body
+            }
+            $crate::database::DatabaseTransaction::Sqlite(tx) => {
+                let ($sql, $db) = ($sqlite, &mut **tx);
                 $body
             }
         }

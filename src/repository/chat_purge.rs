@@ -1,7 +1,7 @@
 //! Purges the rows of deleted chats, a few rows per transaction: one statement over hundreds of thousands of
 //! messages would block all writers. Also reads which chats lack an admin or members, for admin succession.
 
-use super::list::column;
+use super::list::List;
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
@@ -107,13 +107,9 @@ pub(crate) async fn next_deleted_chat(tx: &mut DatabaseTransaction) -> Result<Op
                             ORDER BY chat_id LIMIT 1 FOR UPDATE SKIP LOCKED";
     const SQLITE: &str = "SELECT chat_id FROM chat WHERE deleted_at IS NOT NULL \
                           ORDER BY chat_id LIMIT 1";
-    match tx {
-        DatabaseTransaction::Postgres(tx) => {
-            let query = query_scalar(POSTGRES);
-            query.fetch_optional(&mut **tx).await
-        }
-        DatabaseTransaction::Sqlite(tx) => query_scalar(SQLITE).fetch_optional(&mut **tx).await,
-    }
+    on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_scalar(sql)
+        .fetch_optional(db)
+        .await)
 }
 
 /// Locks the deleted chats among `chats`, so that no purge deletes their rows before this transaction ends.
@@ -126,10 +122,7 @@ pub(crate) async fn lock_deleted_chats(
                             WHERE chat_id = ANY($1) AND deleted_at IS NOT NULL \
                             ORDER BY chat_id FOR NO KEY UPDATE";
     if let DatabaseTransaction::Postgres(tx) = tx {
-        query(POSTGRES)
-            .bind(column(chats, |chat| chat.0))
-            .execute(&mut **tx)
-            .await?;
+        query(POSTGRES).bind(List(chats)).execute(&mut **tx).await?;
     }
     Ok(())
 }

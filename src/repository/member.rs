@@ -3,17 +3,15 @@
 
 use super::{
     chat::chat_exists,
-    list::{column, json},
+    list::{column, json, rows},
     read_position::{latest_message, read_position},
 };
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
-    model::{
-        Chat, ChatId, ChatMember, Epoch, Member, MessageId, Role, Seq, Timestamp, User, UserId,
-    },
+    model::{Chat, ChatId, ChatMember, Epoch, Member, MessageId, Role, Seq, Timestamp, UserId},
 };
-use sqlx::{Result, query, query_as};
+use sqlx::{Result, query, query_as, query_as_with};
 
 /// Maximum number of attempts of `join`. An attempt fails if a user or chat in the batch is deleted at the
 /// time of the insert.
@@ -193,15 +191,48 @@ impl MemberRepository<'_> {
         self,
         pairs: &[(UserId, ChatId)],
     ) -> Result<Vec<MembershipStatus>, Error> {
-        Ok(memberships(self.0, pairs).await?)
+        const POSTGRES: &str = "SELECT \
+            (SELECT username FROM customer WHERE customer_id = k.u) AS username, \
+            (SELECT seq FROM chat WHERE chat_id = k.c AND deleted_at IS NULL) AS head, \
+            (SELECT role FROM customer_chat WHERE customer_id = k.u AND chat_id = k.c) AS role, \
+            (SELECT epoch FROM log_epoch) AS epoch \
+            FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS k (u, c, n) ORDER BY k.n";
+        const SQLITE: &str = "SELECT \
+            (SELECT username FROM customer WHERE customer_id = k.value ->> 0) AS username, \
+            (SELECT seq FROM chat WHERE chat_id = k.value ->> 1 AND deleted_at IS NULL) AS head, \
+            (SELECT role FROM customer_chat WHERE customer_id = k.value ->> 0 \
+                AND chat_id = k.value ->> 1) AS role, \
+            (SELECT epoch FROM log_epoch) AS epoch \
+            FROM json_each($1) AS k ORDER BY k.key";
+        let pairs = rows(pairs, |(user, chat)| [user.0, chat.0]);
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_as_with(sql, pairs)
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 
-    /// Returns the pairs that are not a membership although both the user and the chat exist.
+    /// Returns the pairs that are not a membership although both the user and the chat exist. Pairs with a
+    /// deleted user or chat are left out, because the deletion is reported separately. One statement reads all
+    /// tables, so that a concurrent deletion is not mistaken for the end of a membership.
     pub async fn non_members(
         self,
         pairs: &[(UserId, ChatId)],
     ) -> Result<Vec<(UserId, ChatId)>, Error> {
-        Ok(non_members(self.0, pairs).await?)
+        const POSTGRES: &str = "SELECT k.u, k.c FROM unnest($1::bigint[], $2::bigint[]) AS k (u, c) \
+            JOIN customer u ON u.customer_id = k.u \
+            JOIN chat c ON c.chat_id = k.c AND c.deleted_at IS NULL \
+            WHERE NOT EXISTS (SELECT FROM customer_chat m \
+                WHERE m.customer_id = k.u AND m.chat_id = k.c)";
+        const SQLITE: &str = "SELECT k.value ->> 0, k.value ->> 1 FROM json_each($1) AS k \
+            JOIN customer u ON u.customer_id = k.value ->> 0 \
+            JOIN chat c ON c.chat_id = k.value ->> 1 AND c.deleted_at IS NULL \
+            WHERE NOT EXISTS (SELECT 1 FROM customer_chat m \
+                WHERE m.customer_id = k.value ->> 0 AND m.chat_id = k.value ->> 1)";
+        let pairs = rows(pairs, |(user, chat)| [user.0, chat.0]);
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_as_with(sql, pairs)
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 
     /// Makes users members of chats with the role participant. Skips existing memberships and pairs with a
@@ -265,89 +296,6 @@ pub(crate) async fn join(
             let query = query(SQLITE).bind(role.as_str()).bind(now);
             let query = query.bind(json(pairs, |(user, chat)| (user.0, chat.0)));
             query.execute(&mut **tx).await.map(drop)
-        }
-    }
-}
-
-/// Returns the users with these ids, in no particular order. Missing users are left out.
-pub(crate) async fn users(database: &Database, ids: &[UserId]) -> Result<Vec<User>> {
-    const POSTGRES: &str = "SELECT customer_id, username, created_at FROM customer \
-        WHERE customer_id = ANY($1)";
-    const SQLITE: &str = "SELECT customer_id, username, created_at FROM customer \
-        WHERE customer_id IN (SELECT value FROM json_each($1))";
-    match database {
-        Database::Postgres(pool) => {
-            let query = query_as(POSTGRES).bind(column(ids, |id| id.0));
-            query.fetch_all(pool).await
-        }
-        Database::Sqlite(embedded) => {
-            let query = query_as(SQLITE).bind(json(ids, |id| id.0));
-            query.fetch_all(embedded.readers()).await
-        }
-    }
-}
-
-/// Returns the membership status of each pair of user and chat, in the order of `pairs`.
-async fn memberships(
-    database: &Database,
-    pairs: &[(UserId, ChatId)],
-) -> Result<Vec<MembershipStatus>> {
-    const POSTGRES: &str = "SELECT \
-        (SELECT username FROM customer WHERE customer_id = k.u) AS username, \
-        (SELECT seq FROM chat WHERE chat_id = k.c AND deleted_at IS NULL) AS head, \
-        (SELECT role FROM customer_chat WHERE customer_id = k.u AND chat_id = k.c) AS role, \
-        (SELECT epoch FROM log_epoch) AS epoch \
-        FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS k (u, c, n) ORDER BY k.n";
-    const SQLITE: &str = "SELECT \
-        (SELECT username FROM customer WHERE customer_id = k.value ->> 0) AS username, \
-        (SELECT seq FROM chat WHERE chat_id = k.value ->> 1 AND deleted_at IS NULL) AS head, \
-        (SELECT role FROM customer_chat WHERE customer_id = k.value ->> 0 \
-            AND chat_id = k.value ->> 1) AS role, \
-        (SELECT epoch FROM log_epoch) AS epoch \
-        FROM json_each($1) AS k ORDER BY k.key";
-    match database {
-        Database::Postgres(pool) => {
-            let query = query_as(POSTGRES).bind(column(pairs, |(user, _)| user.0));
-            query
-                .bind(column(pairs, |(_, chat)| chat.0))
-                .fetch_all(pool)
-                .await
-        }
-        Database::Sqlite(embedded) => {
-            let query = query_as(SQLITE).bind(json(pairs, |(user, chat)| (user.0, chat.0)));
-            query.fetch_all(embedded.readers()).await
-        }
-    }
-}
-
-/// Returns the pairs that are not a membership although both the user and the chat exist. Pairs with a
-/// deleted user or chat are left out, because the deletion is reported separately. One statement reads all
-/// tables, so that a concurrent deletion is not mistaken for the end of a membership.
-async fn non_members(
-    database: &Database,
-    pairs: &[(UserId, ChatId)],
-) -> Result<Vec<(UserId, ChatId)>> {
-    const POSTGRES: &str = "SELECT k.u, k.c FROM unnest($1::bigint[], $2::bigint[]) AS k (u, c) \
-        JOIN customer u ON u.customer_id = k.u \
-        JOIN chat c ON c.chat_id = k.c AND c.deleted_at IS NULL \
-        WHERE NOT EXISTS (SELECT FROM customer_chat m \
-            WHERE m.customer_id = k.u AND m.chat_id = k.c)";
-    const SQLITE: &str = "SELECT k.value ->> 0, k.value ->> 1 FROM json_each($1) AS k \
-        JOIN customer u ON u.customer_id = k.value ->> 0 \
-        JOIN chat c ON c.chat_id = k.value ->> 1 AND c.deleted_at IS NULL \
-        WHERE NOT EXISTS (SELECT 1 FROM customer_chat m \
-            WHERE m.customer_id = k.value ->> 0 AND m.chat_id = k.value ->> 1)";
-    match database {
-        Database::Postgres(pool) => {
-            let query = query_as(POSTGRES).bind(column(pairs, |(user, _)| user.0));
-            query
-                .bind(column(pairs, |(_, chat)| chat.0))
-                .fetch_all(pool)
-                .await
-        }
-        Database::Sqlite(embedded) => {
-            let query = query_as(SQLITE).bind(json(pairs, |(user, chat)| (user.0, chat.0)));
-            query.fetch_all(embedded.readers()).await
         }
     }
 }

@@ -1,9 +1,6 @@
 //! Reads messages by id, by page, by change and by search. The message log (`message_log`) writes them.
 
-use super::{
-    chat::chat_exists,
-    list::{column, json},
-};
+use super::{chat::chat_exists, list::List};
 use crate::{
     database::{Database, on},
     error::Error,
@@ -100,7 +97,14 @@ impl MessageRepository<'_> {
     /// Returns the messages with these ids, in no particular order. Missing messages are left out; messages
     /// of a deleted chat are returned until the purge removes them.
     pub async fn find_all(self, ids: &[MessageId]) -> Result<Vec<Message>, Error> {
-        Ok(read_messages(self.0, ids).await?)
+        const POSTGRES: &str = select_messages!("WHERE m.message_id = ANY($1)");
+        const SQLITE: &str =
+            select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_as(sql)
+            .bind(List(ids))
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 
     /// Returns the chat that a message was sent to; null if the message or its chat does not exist. The chat
@@ -265,25 +269,5 @@ impl MessagePage {
             rows,
             is_truncated: false,
         })
-    }
-}
-
-const MESSAGES_POSTGRES: &str = select_messages!("WHERE m.message_id = ANY($1)");
-const MESSAGES_SQLITE: &str =
-    select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
-
-/// Returns the messages with these ids, in no particular order. Missing messages are left out.
-async fn read_messages(database: &Database, ids: &[MessageId]) -> Result<Vec<Message>> {
-    match database {
-        Database::Postgres(pool) => {
-            query_as(MESSAGES_POSTGRES)
-                .bind(column(ids, |id| id.0))
-                .fetch_all(pool)
-                .await
-        }
-        Database::Sqlite(embedded) => {
-            let query = query_as(MESSAGES_SQLITE).bind(json(ids, |id| id.0));
-            query.fetch_all(embedded.readers()).await
-        }
     }
 }

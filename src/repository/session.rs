@@ -1,8 +1,8 @@
 //! Login sessions: begins, finds, lists and ends them. The session service calls it for logins and tokens.
 
-use super::list::{column, json};
+use super::list::List;
 use crate::{
-    database::{Database, DatabaseTransaction, on},
+    database::{Database, on},
     error::Error,
     model::{Session, SessionId, Timestamp, UserId},
 };
@@ -178,23 +178,46 @@ impl SessionRepository<'_> {
 
     /// Returns the ids that have no session.
     pub async fn missing(self, sessions: &[SessionId]) -> Result<Vec<SessionId>, Error> {
-        Ok(missing_sessions(self.0, sessions).await?)
+        const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
+            WHERE NOT EXISTS (SELECT FROM session s WHERE s.session_id = k.id)";
+        const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
+            WHERE NOT EXISTS (SELECT 1 FROM session s WHERE s.session_id = k.value)";
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_scalar(sql)
+            .bind(List(sessions))
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 
-    /// Returns the current time of the clock that all nodes share, which is the clock of the database server
-    /// on Postgres. A node with a wrong clock must not end sessions that other nodes began.
+    /// Returns the current time of the clock that all nodes share: the clock of the database server on Postgres,
+    /// the clock of this process on SQLite. A node with a wrong clock must not end sessions that other nodes
+    /// began.
     pub async fn now(self) -> Result<Timestamp, Error> {
-        Ok(now(self.0).await?)
+        const POSTGRES: &str = "SELECT clock_timestamp()";
+        match self.0 {
+            Database::Postgres(pool) => Ok(query_scalar(POSTGRES).fetch_one(pool).await?),
+            Database::Sqlite(_) => Ok(Timestamp::now()),
+        }
     }
 
-    /// Records the use of sessions. Returns the sessions that have not expired.
+    /// Records `now` as the last use of the sessions. Returns the sessions that have not expired; expired and
+    /// missing sessions are not changed.
     pub async fn touch(
         self,
         sessions: &[SessionId],
         now: Timestamp,
     ) -> Result<Vec<SessionId>, Error> {
+        const POSTGRES: &str = "UPDATE session SET last_used_at = $2 \
+            WHERE session_id = ANY($1) AND expires_at > $2 RETURNING session_id";
+        const SQLITE: &str = "UPDATE session SET last_used_at = $2 \
+            WHERE session_id IN (SELECT value FROM json_each($1)) AND expires_at > $2 \
+            RETURNING session_id";
         let mut tx = self.0.begin().await?;
-        let alive = touch_sessions(&mut tx, sessions, now).await?;
+        let alive = on!(tx &mut tx, [POSTGRES, SQLITE], |sql, db| query_scalar(sql)
+            .bind(List(sessions))
+            .bind(now)
+            .fetch_all(db)
+            .await)?;
         tx.commit().await?;
         Ok(alive)
     }
@@ -223,58 +246,6 @@ fn over_limit(mut others: Vec<SessionId>, rank: impl Fn(SessionId) -> u8) -> Vec
     }
     others.truncate(over);
     others
-}
-
-/// Returns the ids that have no session.
-async fn missing_sessions(database: &Database, ids: &[SessionId]) -> sqlx::Result<Vec<SessionId>> {
-    const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
-        WHERE NOT EXISTS (SELECT FROM session s WHERE s.session_id = k.id)";
-    const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
-        WHERE NOT EXISTS (SELECT 1 FROM session s WHERE s.session_id = k.value)";
-    match database {
-        Database::Postgres(pool) => {
-            let query = query_scalar(POSTGRES).bind(column(ids, |id| id.0));
-            query.fetch_all(pool).await
-        }
-        Database::Sqlite(embedded) => {
-            let query = query_scalar(SQLITE).bind(json(ids, |id| id.0));
-            query.fetch_all(embedded.readers()).await
-        }
-    }
-}
-
-/// Returns the current time: the clock of the database server on Postgres, the clock of this process on
-/// SQLite.
-async fn now(database: &Database) -> sqlx::Result<Timestamp> {
-    const POSTGRES: &str = "SELECT clock_timestamp()";
-    match database {
-        Database::Postgres(pool) => query_scalar(POSTGRES).fetch_one(pool).await,
-        Database::Sqlite(_) => Ok(Timestamp::now()),
-    }
-}
-
-/// Records `now` as the last use of the sessions. Returns the sessions that have not expired; expired and
-/// missing sessions are not changed.
-async fn touch_sessions(
-    tx: &mut DatabaseTransaction,
-    sessions: &[SessionId],
-    now: Timestamp,
-) -> sqlx::Result<Vec<SessionId>> {
-    const POSTGRES: &str = "UPDATE session SET last_used_at = $2 \
-        WHERE session_id = ANY($1) AND expires_at > $2 RETURNING session_id";
-    const SQLITE: &str = "UPDATE session SET last_used_at = $2 \
-        WHERE session_id IN (SELECT value FROM json_each($1)) AND expires_at > $2 \
-        RETURNING session_id";
-    match tx {
-        DatabaseTransaction::Postgres(tx) => {
-            let query = query_scalar(POSTGRES).bind(column(sessions, |s| s.0));
-            query.bind(now).fetch_all(&mut **tx).await
-        }
-        DatabaseTransaction::Sqlite(tx) => {
-            let query = query_scalar(SQLITE).bind(json(sessions, |s| s.0));
-            query.bind(now).fetch_all(&mut **tx).await
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! Reads, creates and changes users. The module `user_deletion` deletes them.
 
-use super::{
-    list::{column, json},
-    lock, member,
-};
+use super::{list::List, lock};
 use crate::{
     database::{Database, on},
     error::{Error, OnConstraint},
@@ -50,12 +47,28 @@ impl UserRepository<'_> {
 
     /// Returns the ids that have no user.
     pub async fn missing(self, ids: &[UserId]) -> Result<Vec<UserId>, Error> {
-        Ok(missing_users(self.0, ids).await?)
+        const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
+            WHERE NOT EXISTS (SELECT FROM customer u WHERE u.customer_id = k.id)";
+        const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
+            WHERE NOT EXISTS (SELECT 1 FROM customer u WHERE u.customer_id = k.value)";
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_scalar(sql)
+            .bind(List(ids))
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 
     /// Returns the users with these ids, in no particular order. Missing users are left out.
     pub async fn find_all(self, ids: &[UserId]) -> Result<Vec<User>, Error> {
-        Ok(member::users(self.0, ids).await?)
+        const POSTGRES: &str = "SELECT customer_id, username, created_at FROM customer \
+            WHERE customer_id = ANY($1)";
+        const SQLITE: &str = "SELECT customer_id, username, created_at FROM customer \
+            WHERE customer_id IN (SELECT value FROM json_each($1))";
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_as(sql)
+            .bind(List(ids))
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 
     /// Returns the user with this name, in any Unicode normal form; null if no user matches.
@@ -170,22 +183,4 @@ fn name_taken(name: &Username) -> Error {
     let message =
         format!("The username {name} is taken, or looks like a name that is taken; choose another");
     Error::new(crate::error::Code::UsernameTaken, message)
-}
-
-/// Returns the ids that have no user.
-async fn missing_users(database: &Database, ids: &[UserId]) -> sqlx::Result<Vec<UserId>> {
-    const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
-        WHERE NOT EXISTS (SELECT FROM customer u WHERE u.customer_id = k.id)";
-    const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
-        WHERE NOT EXISTS (SELECT 1 FROM customer u WHERE u.customer_id = k.value)";
-    match database {
-        Database::Postgres(pool) => {
-            let query = query_scalar(POSTGRES).bind(column(ids, |id| id.0));
-            query.fetch_all(pool).await
-        }
-        Database::Sqlite(embedded) => {
-            let query = query_scalar(SQLITE).bind(json(ids, |id| id.0));
-            query.fetch_all(embedded.readers()).await
-        }
-    }
 }
