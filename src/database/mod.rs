@@ -13,15 +13,7 @@ use crate::{database::sqlite::copy, error::Error};
 use chrono::NaiveDateTime;
 use sqlite::LockFile;
 use sqlx::query;
-use std::{
-    future::Future,
-    path::PathBuf,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
-use tokio::runtime::Handle;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -328,34 +320,4 @@ fn pool<DB: sqlx::Database>(connections: u32) -> sqlx::pool::PoolOptions<DB> {
     sqlx::pool::PoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_LIMIT)
-}
-
-/// A future that a drop does not cancel: the work continues as a task, and its result is dropped.
-pub(super) struct RunToCompletion<F: Future + Send + 'static>(Option<Pin<Box<F>>>);
-
-impl<F: Future + Send + 'static> RunToCompletion<F> {
-    pub(super) fn new(work: F) -> Self {
-        Self(Some(Box::pin(work)))
-    }
-}
-
-impl<F: Future + Send + 'static> Future for RunToCompletion<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let Some(work) = &mut self.0 else {
-            return Poll::Pending;
-        };
-        let done = ready!(work.as_mut().poll(cx));
-        self.0 = None;
-        Poll::Ready(done)
-    }
-}
-
-impl<F: Future + Send + 'static> Drop for RunToCompletion<F> {
-    fn drop(&mut self) {
-        if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(async { drop(work.await) });
-        }
-    }
 }
