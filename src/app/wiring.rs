@@ -6,23 +6,16 @@ use crate::{
     cli::Control,
     cluster::{Link, LinkOptions, LinkTask},
     config::{Auth, Config},
-    database::{Database, HealthRepository, Pools},
-    delivery::{Feeds, MembershipLoader, Reconciler, ReconcilerParts, Writer},
+    database::{Database, Pools},
+    delivery::{Feeds, MembershipLoader, Reconciler, Writer},
     error::Error,
     hub::{Hub, Leaves, Outbox},
     metrics::{Exposition, Histogram, Metrics},
     rate_limit::{ConcurrencyLimiter, TrustedProxies},
-    repository::{
-        ChatPurgeRepository, ChatRepository, DemoDataRepository, EpochRepository,
-        LegacyPasswordRepository, LockedChatRepository, MemberRepository, MessageLogRepository,
-        MessageRepository, ReadPositionRepository, SessionRepository, SkeletonRepository,
-        TotalsRepository, UserRepository,
-    },
     service::{
-        AdminSuccession, ChatParts, ChatPurger, ChatService, Deletions, HealthService,
-        LegacyPasswords, MemberParts, MemberService, MessageService, ReadReceiptService,
-        SessionParts, SessionService, SessionTtl, SkeletonBackfill, Startup, TotalsService,
-        UserService,
+        self, AdminSuccession, ChatPurger, ChatService, Deletions, HealthService, LegacyPasswords,
+        MemberService, MessageService, ReadReceiptService, SessionService, SessionTtl,
+        SkeletonBackfill, TotalsService, UserService,
     },
     state::{AppState, Shared},
     tasks::{Stage, Tasks},
@@ -57,19 +50,15 @@ struct Delivery {
 
 /// Fills the demo data and the skeletons of an empty database.
 pub(super) async fn prepare(config: &Config, database: &Database) -> Result<(), String> {
-    let startup = Startup::new(
-        DemoDataRepository::new(database.clone()),
-        SkeletonRepository::new(database.clone()),
-    );
     let failed = |e: Error| {
         e.log();
         format!("cannot prepare the data: {e}")
     };
     if config.demo_data() {
-        startup.fill_sample().await.map_err(failed)?;
+        service::fill_sample(database).await.map_err(failed)?;
     }
-    startup.fill_first_skeletons().await.map_err(failed)?;
-    Ok(())
+    let filled = service::fill_first_skeletons(database).await;
+    filled.map_err(failed)
 }
 
 /// The rules of new passwords. In open mode, which is for development, every password is accepted.
@@ -143,33 +132,29 @@ impl Parts<'_> {
         self.state(delivery, logins, tasks)
     }
 
+    /// The database, over the general pool.
+    fn database(&self) -> Database {
+        self.pools.general.clone()
+    }
+
     fn start_delivery(&self, tasks: &mut Tasks) -> Delivery {
-        let (general, priority) = (&self.pools.general, &self.pools.priority);
+        let (hub, priority) = (self.hub, &self.pools.priority);
         let (writer, worker) = Writer::new(
-            MessageLogRepository::new(priority.clone()),
-            LockedChatRepository::new(priority.clone()),
-            self.hub.clone(),
+            priority.clone(),
+            hub.clone(),
             self.metrics.writer.clone(),
             tasks.stop_token(Stage::Writer),
         );
         tasks.spawn("writer", Stage::Writer, worker.run());
-        let reconciler = Reconciler::new(ReconcilerParts {
-            hub: self.hub.clone(),
-            log: MessageLogRepository::new(general.clone()),
-            members: MemberRepository::new(general.clone()),
-            users: UserRepository::new(general.clone()),
-            sessions: SessionRepository::new(general.clone()),
-            epochs: EpochRepository::new(general.clone()),
-            period: self.config.compare,
-        });
+        let reconciler = Reconciler::new(hub.clone(), self.database(), self.config.compare);
         let reconciling = reconciler.run(tasks.stop_token(Stage::Periodic));
         tasks.spawn("reconciler", Stage::Periodic, reconciling);
-        let (memberships, loading) = MembershipLoader::new(MemberRepository::new(priority.clone()));
+        let (memberships, loading) = MembershipLoader::new(priority.clone());
         tasks.spawn("membership loader", Stage::Loader, loading);
         let feeds = Feeds::new(
-            self.hub.clone(),
+            hub.clone(),
             memberships.clone(),
-            MessageRepository::new(general.clone()),
+            self.database(),
             self.pools.feeds_at_once,
             self.metrics.feeds.clone(),
         );
@@ -183,39 +168,28 @@ impl Parts<'_> {
 
     /// Starts the periodic tasks that no service needs.
     fn start_maintenance(&self, delivery: &Delivery, tasks: &mut Tasks) {
-        let database = &self.pools.general;
+        let (database, deletions) = (self.database(), &delivery.deletions);
         let stop = tasks.stop_token(Stage::Periodic);
-        let purges = ChatPurgeRepository::new(database.clone());
-        let succession = AdminSuccession::new(
-            purges.clone(),
-            LockedChatRepository::new(database.clone()),
-            delivery.deletions.clone(),
-            self.config.auth() == Auth::Required,
-        );
         let mut spawn = |name, work: Work| tasks.spawn(name, Stage::Periodic, work);
+        let members_only = self.config.auth() == Auth::Required;
+        let succession = AdminSuccession::new(database.clone(), deletions.clone(), members_only);
         spawn("admin succession", Box::pin(succession.run(stop.clone())));
-        let purger = ChatPurger::new(purges, delivery.deletions.clone());
+        let purger = ChatPurger::new(database.clone(), deletions.clone());
         spawn("chat purge", Box::pin(purger.run(stop.clone())));
-        let skeletons = SkeletonBackfill::new(SkeletonRepository::new(database.clone()));
+        let skeletons = SkeletonBackfill::new(database.clone());
         spawn("skeleton backfill", Box::pin(skeletons.run(stop.clone())));
         // Half of the hashing permits are left to logins.
-        let legacy = LegacyPasswords::new(
-            LegacyPasswordRepository::new(database.clone()),
-            self.passwords.clone(),
-            self.config.hashes_at_once() / 2,
-        );
-        spawn(
-            "legacy password hashing",
-            Box::pin(legacy.run(stop.clone())),
-        );
+        let at_once = self.config.hashes_at_once() / 2;
+        let legacy = LegacyPasswords::new(database.clone(), self.passwords.clone(), at_once);
+        let hashing = Box::pin(legacy.run(stop.clone()));
+        spawn("legacy password hashing", hashing);
         let hub = self.hub.clone();
         let close = move |session| hub.end_session(session);
-        if let Some(control) = Control::listen(self.config, database, close) {
+        if let Some(control) = Control::listen(self.config, &database, close) {
             spawn("control socket", Box::pin(control.run(stop.clone())));
         }
         let sweeping = self.limiters.clone().sweep(stop.clone());
         spawn("rate limiter cleanup", Box::pin(sweeping));
-        let database = database.clone();
         let shortening = async move { database.keep_log_short(&stop).await };
         spawn("write-ahead log", Box::pin(shortening));
     }
@@ -225,24 +199,17 @@ impl Parts<'_> {
             Auth::Open => Mode::Open,
             Auth::Required => Mode::Required,
         };
-        SessionService::new(SessionParts {
-            mode,
-            sessions: SessionRepository::new(self.pools.general.clone()),
-            tokens: SessionRepository::new(self.pools.priority.clone()),
-            users: UserRepository::new(self.pools.general.clone()),
-            passwords: self.passwords.clone(),
-            hub: self.hub.clone(),
-            lifetimes: SessionTtl {
-                absolute: self.config.session_limit,
-                idle: self.config.session_idle_limit,
-            },
-            at_once: self.pools.tokens_at_once,
-        })
+        let lifetimes = SessionTtl {
+            absolute: self.config.session_limit,
+            idle: self.config.session_idle_limit,
+        };
+        let (passwords, hub) = (self.passwords.clone(), self.hub.clone());
+        SessionService::new(self.pools, mode, passwords, hub, lifetimes)
     }
 
     fn users(&self, delivery: &Delivery, tasks: &mut Tasks) -> UserService {
         let (users, loading) = UserService::new(
-            UserRepository::new(self.pools.general.clone()),
+            self.database(),
             self.passwords.clone(),
             self.hub.clone(),
             delivery.writer.clone(),
@@ -253,56 +220,34 @@ impl Parts<'_> {
     }
 
     fn read_receipts(&self, delivery: &Delivery, tasks: &mut Tasks) -> ReadReceiptService {
-        let (receipts, writing) = ReadReceiptService::new(
-            ReadPositionRepository::new(self.pools.general.clone()),
-            delivery.memberships.clone(),
-            self.hub.clone(),
-        );
+        let (memberships, hub) = (delivery.memberships.clone(), self.hub.clone());
+        let (receipts, writing) = ReadReceiptService::new(self.database(), memberships, hub);
         tasks.spawn("read receipts", Stage::Loader, writing);
         receipts
     }
 
     fn chats(&self, delivery: &Delivery) -> ChatService {
-        let database = &self.pools.general;
-        ChatService::new(ChatParts {
-            chats: ChatRepository::new(database.clone()),
-            members: MemberRepository::new(database.clone()),
-            locked_chats: LockedChatRepository::new(database.clone()),
-            writer: delivery.writer.clone(),
-            deletions: delivery.deletions.clone(),
-            most: limits::only_with(self.config, self.config.limits.max_chats_per_user),
-        })
+        let most = limits::only_with(self.config, self.config.limits.max_chats_per_user);
+        let (writer, deletions) = (delivery.writer.clone(), delivery.deletions.clone());
+        ChatService::new(self.database(), writer, deletions, most)
     }
 
     fn members(&self, delivery: &Delivery) -> MemberService {
-        let database = &self.pools.general;
-        MemberService::new(MemberParts {
-            members: MemberRepository::new(database.clone()),
-            users: UserRepository::new(database.clone()),
-            messages: MessageRepository::new(database.clone()),
-            locked_chats: LockedChatRepository::new(database.clone()),
-            memberships: delivery.memberships.clone(),
-            writer: delivery.writer.clone(),
-            most: limits::only_with(self.config, self.config.limits.max_memberships_per_user),
-        })
+        let most = limits::only_with(self.config, self.config.limits.max_memberships_per_user);
+        let (memberships, writer) = (delivery.memberships.clone(), delivery.writer.clone());
+        MemberService::new(self.database(), memberships, writer, most)
     }
 
     fn messages(&self, delivery: &Delivery) -> MessageService {
-        let database = &self.pools.general;
-        MessageService::new(
-            MessageRepository::new(database.clone()),
-            MemberRepository::new(database.clone()),
-            EpochRepository::new(database.clone()),
-            delivery.writer.clone(),
-            self.limiters.messages.clone(),
-        )
+        let (writer, limiter) = (delivery.writer.clone(), self.limiters.messages.clone());
+        MessageService::new(self.database(), writer, limiter)
     }
 
     fn state(&self, delivery: Delivery, logins: SessionService, tasks: &mut Tasks) -> AppState {
         let config = self.config;
         let permits = Arc::new(Semaphore::new(config.max_connections as usize));
         let sessions = TaskTracker::new();
-        let totals = TotalsService::new(TotalsRepository::new(self.pools.general.clone()));
+        let totals = TotalsService::new(self.database());
         let sources = GaugeSources {
             totals: totals.clone(),
             hub: self.hub.clone(),
@@ -322,7 +267,7 @@ impl Parts<'_> {
             members: self.members(&delivery),
             messages: self.messages(&delivery),
             health: HealthService::new(
-                HealthRepository::new(self.pools.health()),
+                self.pools.health(),
                 self.link.clone(),
                 delivery.writer,
                 tasks.health(),

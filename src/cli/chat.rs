@@ -8,7 +8,6 @@ use crate::{
     database::Database,
     error::Error,
     model::{ChatId, Role, SoughtName, User, UserId},
-    repository::{ChatRepository, LockedChatRepository, UserRepository},
 };
 
 /// Makes a user an admin of a chat. Adds the user to the chat if the user is not a member.
@@ -19,14 +18,11 @@ pub(super) async fn make_admin(
 ) -> Result<CommandOutcome, String> {
     let no_chat = || format!("there is no chat {named}; name the chat by its id");
     let id: ChatId = named.parse().map_err(|()| no_chat())?;
-    let chat = ChatRepository::new(database.clone()).find(id).await;
+    let chat = database.chats().find(id).await;
     let chat = chat.map_err(failed)?.ok_or_else(no_chat)?;
-    let user = find(&UserRepository::new(database.clone()), user).await?;
+    let user = find(database, user).await?;
     let admin = Some(Role::Admin);
-    let mut locked_chat = LockedChatRepository::new(database.clone())
-        .lock(id)
-        .await
-        .map_err(failed)?;
+    let mut locked_chat = database.chats().lock(id).await.map_err(failed)?;
     let updated = match locked_chat.set_role(user.customer_id, admin).await {
         Ok(None) => locked_chat.add(user.customer_id, Role::Admin).await,
         updated => updated,
@@ -50,8 +46,8 @@ pub(super) async fn make_admin(
 
 /// Finds a user by name or id. A user may have a name equal to the id of another user; such an ambiguous text
 /// is refused.
-async fn find(users: &UserRepository, named: &str) -> Result<User, String> {
-    let name = SoughtName::new(named);
+async fn find(database: &Database, named: &str) -> Result<User, String> {
+    let (users, name) = (database.users(), SoughtName::new(named));
     let by_name = users.find_by_name(&name).await.map_err(failed)?;
     let by_id = match named.parse::<UserId>() {
         Ok(id) => users.find_all(&[id]).await.map_err(failed)?.pop(),

@@ -15,8 +15,7 @@ use crate::{
     config::{CliCommand, Config, command_line},
     database::{Database, Tables},
     error::{Error, sentence},
-    repository::{DemoDataRepository, LegacyPasswordRepository, SkeletonRepository},
-    service::{LegacyPasswords, Startup},
+    service::{self, LegacyPasswords},
 };
 use clap_complete::Shell;
 use std::{
@@ -61,18 +60,11 @@ async fn migrate(config: &Config) -> Result<(), String> {
         return tell(&control::ask(&socket, &CommandRequest::Migrate).await?);
     }
     let database = open_within(config, config.database.db_wait).await?;
-    let legacy_passwords = LegacyPasswords::new(
-        LegacyPasswordRepository::new(database.clone()),
-        hasher(config),
-        config.hashes_at_once(),
-    );
-    let start = Startup::new(
-        DemoDataRepository::new(database.clone()),
-        SkeletonRepository::new(database.clone()),
-    );
+    let at_once = config.hashes_at_once();
+    let legacy_passwords = LegacyPasswords::new(database.clone(), hasher(config), at_once);
     let work = async {
         legacy_passwords.hash_all().await?;
-        start.fill_first_skeletons().await
+        service::fill_first_skeletons(&database).await
     };
     let prepared = work.await;
     database.close().await;

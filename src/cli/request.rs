@@ -7,7 +7,6 @@ use crate::{
     database::Database,
     error::Error,
     model::{ChatId, Password, SessionId, SoughtName, User, UserId, Username},
-    repository::{EpochRepository, UserRepository},
 };
 use serde::{Deserialize, Serialize};
 
@@ -77,11 +76,12 @@ impl CommandRequest {
         database: &Database,
         passwords: &PasswordHasher,
     ) -> Result<CommandOutcome, String> {
-        let users = UserRepository::new(database.clone());
         match self {
-            Self::CreateUser { name, password } => create(&users, passwords, name, password).await,
+            Self::CreateUser { name, password } => {
+                create(database, passwords, name, password).await
+            }
             Self::ResetPassword { name, password } => {
-                reset_password(&users, passwords, &name, password).await
+                reset_password(database, passwords, &name, password).await
             }
             Self::NewEpoch => begin_epoch(database).await,
             Self::MakeAdmin { chat, user } => make_admin(database, &chat, &user).await,
@@ -100,19 +100,23 @@ pub(super) fn said(sentence: String) -> CommandOutcome {
 }
 
 async fn create(
-    users: &UserRepository,
+    database: &Database,
     passwords: &PasswordHasher,
     name: String,
     password: String,
 ) -> Result<CommandOutcome, String> {
     let name = Username::parse(name).map_err(failed)?;
-    if find(users, name.as_str()).await?.is_some() {
+    if find(database, name.as_str()).await?.is_some() {
         return Err(format!(
             "The username {name} is taken, or looks like a name that is taken; choose another"
         ));
     }
     let hash = hash(passwords, password, name.as_str()).await?;
-    let user = users.create(&name, &hash).await.map_err(failed)?;
+    let user = database
+        .users()
+        .create(&name, &hash)
+        .await
+        .map_err(failed)?;
     Ok(CommandOutcome {
         user: Some(user.customer_id),
         ..said(format!("{name} is user {}.", user.customer_id))
@@ -120,16 +124,16 @@ async fn create(
 }
 
 async fn reset_password(
-    users: &UserRepository,
+    database: &Database,
     passwords: &PasswordHasher,
     name: &str,
     password: String,
 ) -> Result<CommandOutcome, String> {
     let unknown = || format!("no user has the name {name}");
-    let user = find(users, name).await?.ok_or_else(unknown)?;
+    let user = find(database, name).await?.ok_or_else(unknown)?;
     let hash = hash(passwords, password, &user.username).await?;
     let id = user.customer_id;
-    let updated = users.update(id, None, Some(&hash), None).await;
+    let updated = database.users().update(id, None, Some(&hash), None).await;
     let ended = updated.map_err(failed)?.ok_or_else(unknown)?.ended;
     let sentence = format!(
         "{name} has a new password; number of ended sessions: {}.",
@@ -143,7 +147,7 @@ async fn reset_password(
 }
 
 async fn begin_epoch(database: &Database) -> Result<CommandOutcome, String> {
-    let epochs = EpochRepository::new(database.clone());
+    let epochs = database.epoch();
     let old = epochs.read().await.map_err(failed)?;
     let begun = epochs.renew(&old.epoch, old.mark).await;
     begun.map_err(|e| format!("cannot begin a new epoch: {}", cause(&e)))?;
@@ -151,8 +155,8 @@ async fn begin_epoch(database: &Database) -> Result<CommandOutcome, String> {
     Ok(said(sentence.to_owned()))
 }
 
-async fn find(users: &UserRepository, name: &str) -> Result<Option<User>, String> {
-    let found = users.find_by_name(&SoughtName::new(name)).await;
+async fn find(database: &Database, name: &str) -> Result<Option<User>, String> {
+    let found = database.users().find_by_name(&SoughtName::new(name)).await;
     found.map_err(failed)
 }
 

@@ -14,14 +14,7 @@ use crate::{database::sqlite::copy, error::Error};
 use chrono::NaiveDateTime;
 use sqlite::LockFile;
 use sqlx::query;
-use std::{
-    future::Future,
-    path::PathBuf,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
-use tokio::runtime::Handle;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -74,7 +67,7 @@ pub enum Database {
     /// A pool of connections to Postgres.
     Postgres(PostgresPool),
     /// One writing connection and several read-only connections to an SQLite file.
-    Sqlite(Box<SqliteDatabase>),
+    Sqlite(Arc<SqliteDatabase>),
 }
 
 /// A transaction on Postgres or SQLite. Dropping it without a commit rolls it back.
@@ -88,13 +81,26 @@ pub enum DatabaseTransaction {
 /// Instantiates one expression for both database drivers and runs the one in use.
 ///
 /// `read` runs the expression on the pool for reads. `tx` runs it inside a transaction; all writes of
-/// SQLite need one.
+/// SQLite need one. `[POSTGRES, SQLITE]` names the two texts of a statement that differs; the expression
+/// takes the text in use.
 macro_rules! on {
     (read $database:expr, |$db:ident| $body:expr) => {
         match $database {
             $crate::database::Database::Postgres($db) => $body,
             $crate::database::Database::Sqlite(embedded) => {
                 let $db = embedded.readers();
+                $body
+            }
+        }
+    };
+    (read $database:expr, [$postgres:expr, $sqlite:expr], |$sql:ident, $db:ident| $body:expr) => {
+        match $database {
+            $crate::database::Database::Postgres($db) => {
+                let $sql = $postgres;
+                $body
+            }
+            $crate::database::Database::Sqlite(embedded) => {
+                let ($sql, $db) = ($sqlite, embedded.readers());
                 $body
             }
         }
@@ -107,6 +113,18 @@ macro_rules! on {
             }
             $crate::database::DatabaseTransaction::Sqlite(tx) => {
                 let $db = &mut **tx;
+                $body
+            }
+        }
+    };
+    (tx $tx:expr, [$postgres:expr, $sqlite:expr], |$sql:ident, $db:ident| $body:expr) => {
+        match $tx {
+            $crate::database::DatabaseTransaction::Postgres(tx) => {
+                let ($sql, $db) = ($postgres, &mut **tx);
+                $body
+            }
+            $crate::database::DatabaseTransaction::Sqlite(tx) => {
+                let ($sql, $db) = ($sqlite, &mut **tx);
                 $body
             }
         }
@@ -143,7 +161,7 @@ impl Database {
             }
             Target::Sqlite(path) => {
                 let embedded = SqliteDatabase::open(path, connections).await?;
-                Ok(Self::Sqlite(Box::new(embedded)))
+                Ok(Self::Sqlite(Arc::new(embedded)))
             }
         }
     }
@@ -157,7 +175,7 @@ impl Database {
             Self::Postgres(pool) => {
                 Self::Postgres(pool.priority(connections, &GENERIC_PLAN, PRIORITY_ACQUIRE_LIMIT))
             }
-            Self::Sqlite(embedded) => Self::Sqlite(embedded.clone()),
+            Self::Sqlite(embedded) => Self::Sqlite(Arc::clone(embedded)),
         }
     }
 
@@ -216,6 +234,29 @@ impl Database {
     pub async fn note_mark(&self, epoch: &str, mark: i64) {
         if let Self::Sqlite(embedded) = self {
             embedded.note_mark(epoch, mark).await;
+        }
+    }
+
+    /// Commits a small write, to show that the database takes writes. The write is as durable as a message.
+    ///
+    /// # Errors
+    /// `unavailable` if the database takes no writes or does not answer.
+    pub async fn probe_write(&self) -> Result<(), Error> {
+        const SQL: &str = "INSERT INTO write_probe (id, writes) VALUES (1, 1) \
+                           ON CONFLICT (id) DO UPDATE SET writes = write_probe.writes + 1";
+        match self {
+            // One statement without a transaction: all servers write to this row, and a server that
+            // is frozen between two statements of a transaction would keep the row locked.
+            Self::Postgres(pool) => {
+                let mut connection = pool.acquire().await?;
+                query(SQL).execute(&mut connection).await?;
+                Ok(())
+            }
+            Self::Sqlite(_) => {
+                let mut tx = self.begin().await?;
+                on!(tx &mut tx, |db| query(SQL).execute(db).await.map(drop))?;
+                tx.commit().await
+            }
         }
     }
 
@@ -280,69 +321,4 @@ fn pool<DB: sqlx::Database>(connections: u32) -> sqlx::pool::PoolOptions<DB> {
     sqlx::pool::PoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_LIMIT)
-}
-
-/// Probes whether the database takes writes, for the readiness check.
-#[derive(Clone)]
-pub struct HealthRepository(Database);
-
-impl HealthRepository {
-    /// Creates the probe of a database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
-    /// Commits a small write. The write is as durable as a message.
-    ///
-    /// # Errors
-    /// `unavailable` if the database takes no writes or does not answer.
-    pub async fn write(&self) -> Result<(), Error> {
-        const SQL: &str = "INSERT INTO write_probe (id, writes) VALUES (1, 1) \
-                           ON CONFLICT (id) DO UPDATE SET writes = write_probe.writes + 1";
-        match &self.0 {
-            // One statement without a transaction: all servers write to this row, and a server that
-            // is frozen between two statements of a transaction would keep the row locked.
-            Database::Postgres(pool) => {
-                let mut connection = pool.acquire().await?;
-                query(SQL).execute(&mut connection).await?;
-                Ok(())
-            }
-            Database::Sqlite(_) => {
-                let mut tx = self.0.begin().await?;
-                on!(tx &mut tx, |db| query(SQL).execute(db).await.map(drop))?;
-                tx.commit().await
-            }
-        }
-    }
-}
-
-/// A future that a drop does not cancel: the work continues as a task, and its result is dropped.
-pub(super) struct RunToCompletion<F: Future + Send + 'static>(Option<Pin<Box<F>>>);
-
-impl<F: Future + Send + 'static> RunToCompletion<F> {
-    pub(super) fn new(work: F) -> Self {
-        Self(Some(Box::pin(work)))
-    }
-}
-
-impl<F: Future + Send + 'static> Future for RunToCompletion<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let Some(work) = &mut self.0 else {
-            return Poll::Pending;
-        };
-        let done = ready!(work.as_mut().poll(cx));
-        self.0 = None;
-        Poll::Ready(done)
-    }
-}
-
-impl<F: Future + Send + 'static> Drop for RunToCompletion<F> {
-    fn drop(&mut self) {
-        if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(async { drop(work.await) });
-        }
-    }
 }

@@ -5,10 +5,11 @@
 
 use crate::{
     auth::Caller,
+    database::Database,
     error::Error,
     model::{ChatId, Role, UserId},
     policy,
-    repository::{LockedChat, MemberRepository},
+    repository::LockedChat,
 };
 
 /// Checks that the caller may see the chat now.
@@ -16,12 +17,15 @@ use crate::{
 /// # Errors
 /// `chat_not_found` if not; `unavailable` if the database does not answer.
 pub(crate) async fn may_see(
-    members: &MemberRepository,
+    database: &Database,
     caller: Caller,
     chat: ChatId,
 ) -> Result<(), Error> {
     let role = match caller.user().filter(|_| caller.members_only()) {
-        Some(me) => members.find(me, chat).await?.map(|member| member.role),
+        Some(me) => {
+            let member = database.members().find(me, chat).await?;
+            member.map(|member| member.role)
+        }
         None => None,
     };
     policy::see_chat(caller, role, chat)

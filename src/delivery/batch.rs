@@ -84,7 +84,8 @@ impl Worker {
             return Ok(None);
         };
         let now = Timestamp::now();
-        let sending = self.log.send_single(message, caller.members_only(), now);
+        let log = self.database.message_log();
+        let sending = log.send_single(message, caller.members_only(), now);
         let sending = async { Ok(sending.await) };
         match time::timeout_at(limit, catch_panic(sending)).await {
             Ok(Ok(sent)) => sent,
@@ -104,10 +105,11 @@ impl Worker {
         known: &Known,
     ) -> Result<Answers, CommitError> {
         let mut committing = false;
+        let log = self.database.message_log();
         let transaction = async {
             let mut tx = match lock_wait {
-                LockWait::Default => self.log.begin().await?,
-                LockWait::Short => self.log.begin_with_short_lock_timeout().await?,
+                LockWait::Default => log.begin().await?,
+                LockWait::Short => log.begin_with_short_lock_timeout().await?,
             };
             let result = write(&mut tx, changes).await?;
             if !result.events.is_empty() {

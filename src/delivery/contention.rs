@@ -45,7 +45,8 @@ impl Worker {
     pub(super) async fn commit_unlocked_first(&mut self, changes: &[Change]) -> Answers {
         let chats: HashSet<ChatId> = changes.iter().filter_map(Change::chat).collect();
         let chats: Vec<ChatId> = chats.into_iter().collect();
-        let reading = time::timeout(COMMIT_LIMIT, self.log.unlocked(&chats)).await;
+        let reading = self.database.message_log().unlocked(&chats);
+        let reading = time::timeout(COMMIT_LIMIT, reading).await;
         let free: HashSet<ChatId> = match reading.unwrap_or_else(|_| Err(Error::unavailable())) {
             Ok(free) => free.into_iter().collect(),
             Err(error) => return refuse_all(changes, &error, Error::unavailable),

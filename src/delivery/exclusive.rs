@@ -35,7 +35,8 @@ impl Worker {
     /// sockets on all nodes once the user is deleted.
     async fn delete_user(&self, caller: Caller, user: UserId) -> Result<Outcome, Error> {
         let delete_empty_chats = caller.members_only();
-        let deleting = (self.log).delete_user(user, Timestamp::now(), delete_empty_chats);
+        let log = self.database.message_log();
+        let deleting = log.delete_user(user, Timestamp::now(), delete_empty_chats);
         let step = settled(deleting).await?;
         let Some(DeletionStep { tombstones, done }) = step else {
             // An earlier deletion, in doubt at the time, may have deleted the user and left the sockets open.
@@ -69,7 +70,7 @@ impl Worker {
     /// Deletes a chat, if the caller may administer it.
     async fn delete_chat(&self, caller: Caller, chat: ChatId) -> Result<Outcome, Error> {
         let deleting = async {
-            let mut locked_chat = self.locked_chats.lock(chat).await?;
+            let mut locked_chat = self.database.chats().lock(chat).await?;
             access::may_administer(caller, chat, &mut locked_chat).await?;
             if !locked_chat.delete().await? {
                 return Err(Error::chat_not_found(chat));
@@ -89,7 +90,7 @@ impl Worker {
         chat: ChatId,
     ) -> Result<Outcome, Error> {
         let removing = async {
-            let mut locked_chat = self.locked_chats.lock(chat).await?;
+            let mut locked_chat = self.database.chats().lock(chat).await?;
             access::may_remove(caller, user, chat, &mut locked_chat).await?;
             if !locked_chat.remove(user).await? {
                 return Err(Error::member_not_found(user, chat));

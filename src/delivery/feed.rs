@@ -9,12 +9,13 @@ use super::{
 };
 use crate::{
     auth::Caller,
+    database::Database,
     error::Error,
     hub::{Batch, Event, Hub, Registration, Sequenced, Subscription},
     metrics::FeedMetrics,
     model::{ChatId, Epoch, Seq, SessionId, Since, UserId},
     protocol::{Frame, Online},
-    repository::{MembershipStatus, MessageRepository, PageLimit},
+    repository::{MembershipStatus, PageLimit},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -55,7 +56,7 @@ const READ_LIMIT: Duration = Duration::from_secs(5);
 pub struct Feeds {
     hub: Hub,
     members: MembershipLoader,
-    messages: MessageRepository,
+    database: Database,
     metrics: FeedMetrics,
     /// Permits to read from the database: half as many as the general pool has connections, so that catching
     /// up leaves connections for requests. A waiting socket takes a few bytes here; in front of the pool it
@@ -117,7 +118,7 @@ impl Feeds {
     pub fn new(
         hub: Hub,
         members: MembershipLoader,
-        messages: MessageRepository,
+        database: Database,
         at_once: usize,
         metrics: FeedMetrics,
     ) -> Self {
@@ -125,7 +126,7 @@ impl Feeds {
         Self {
             hub,
             members,
-            messages,
+            database,
             metrics,
             read_permits,
             replay_cache: ReplayCache::default(),
@@ -452,7 +453,8 @@ impl Feeds {
             // Counted only if there are more changes than the limit: there are never more changed messages
             // than changes.
             Some(since) if head.0 - since.0 > REPLAY_LIMIT => {
-                let counting = self.messages.count_since(chat, since, REPLAY_LIMIT + 1);
+                let messages = self.database.messages();
+                let counting = messages.count_since(chat, since, REPLAY_LIMIT + 1);
                 self.with_read_permit(counting).await? > REPLAY_LIMIT
             }
             _ => false,
@@ -478,7 +480,7 @@ impl Feeds {
         let target = self.hub.head(chat).map_or(head, |known| known.max(head));
         let read = || {
             self.metrics.reads.inc();
-            self.with_read_permit(self.messages.since(chat, seen, PAGE))
+            self.with_read_permit(self.database.messages().since(chat, seen, PAGE))
         };
         let page = self.replay_cache.after((chat, seen), target, read).await?;
         match self.members.ask(user, chat).await? {

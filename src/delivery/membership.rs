@@ -4,10 +4,11 @@
 use super::batcher::Batcher;
 use crate::{
     auth::Caller,
+    database::Database,
     error::Error,
     model::{ChatId, Epoch, Role, Seq, Since, UserId},
     policy,
-    repository::{MemberRepository, MembershipStatus},
+    repository::MembershipStatus,
 };
 use std::future::Future;
 
@@ -34,16 +35,16 @@ pub struct MembershipLoader {
 impl MembershipLoader {
     /// Creates the handle, and the task that answers its two queues. The task ends when the last clone of the
     /// handle is dropped.
-    pub fn new(members: MemberRepository) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let reader = members.clone();
+    pub fn new(database: Database) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let reader = database.clone();
         let (statuses, reading) = Batcher::new(move |pairs| {
-            let members = reader.clone();
-            async move { members.memberships(&pairs).await }
+            let database = reader.clone();
+            async move { database.members().memberships(&pairs).await }
         });
         let (joins, joining) = Batcher::new(move |pairs| {
-            let members = members.clone();
+            let database = database.clone();
             async move {
-                members.join(&pairs).await?;
+                database.members().join(&pairs).await?;
                 Ok(vec![(); pairs.len()])
             }
         });

@@ -25,7 +25,7 @@ pub(crate) use batcher::Batcher;
 pub use feed::{Feed, FeedAction, FeedStart, Feeds, HubEvent};
 pub use membership::{Connected, MembershipLoader};
 pub(crate) use membership::{missing, require_epoch};
-pub use reconciler::{Reconciler, ReconcilerParts};
+pub use reconciler::Reconciler;
 pub use writer::{Pending, Writer};
 
 /// A change to the message log or to the chats and users around it, as submitted to the writer.

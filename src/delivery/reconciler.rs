@@ -5,13 +5,11 @@
 //! reset.
 
 use crate::{
+    database::Database,
     error::Error,
     hub::{Claims, Event, Hub},
     model::{ChatId, Seq, SessionId, UserId},
-    repository::{
-        EpochRepository, LogState, MemberRepository, MessageLogRepository, SessionRepository,
-        UserRepository,
-    },
+    repository::LogState,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -35,27 +33,12 @@ const QUERY_SIZE: usize = 10_000;
 
 /// The task that reconciles the hub with the database.
 pub struct Reconciler {
-    parts: ReconcilerParts,
+    hub: Hub,
+    database: Database,
+    /// The time between two comparisons.
+    period: Duration,
     /// The state of the log at the last read. Null before the first read.
     log: Mutex<Option<LogState>>,
-}
-
-/// The hub, and the repositories that it is compared with.
-pub struct ReconcilerParts {
-    /// The connected users and sessions, and the published head of each occupied chat.
-    pub hub: Hub,
-    /// The stored heads of chats.
-    pub log: MessageLogRepository,
-    /// The memberships.
-    pub members: MemberRepository,
-    /// The users.
-    pub users: UserRepository,
-    /// The login sessions.
-    pub sessions: SessionRepository,
-    /// The epoch and the mark of the log.
-    pub epochs: EpochRepository,
-    /// The time between two comparisons.
-    pub period: Duration,
 }
 
 /// The differences that a comparison of chats has found.
@@ -69,11 +52,15 @@ struct Compared {
 }
 
 impl Reconciler {
-    /// Creates a reconciler of these parts.
+    /// Creates a reconciler that compares the hub with the database once per `period`.
     #[must_use]
-    pub fn new(parts: ReconcilerParts) -> Self {
-        let log = Mutex::new(None);
-        Self { parts, log }
+    pub fn new(hub: Hub, database: Database, period: Duration) -> Self {
+        Self {
+            hub,
+            database,
+            period,
+            log: Mutex::new(None),
+        }
     }
 
     /// Reconciles until `stop`. The heads have a loop of their own, so that a chat that is behind does not
@@ -94,8 +81,8 @@ impl Reconciler {
 
     /// Runs a comparison once per period, and at once when the link may have lost an event.
     async fn run_every<T: Future<Output = ()>>(&self, compare: impl Fn() -> T) {
-        let mut losses = self.parts.hub.possible_loss();
-        let mut ticks = time::interval(self.parts.period);
+        let mut losses = self.hub.possible_loss();
+        let mut ticks = time::interval(self.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             select! {
@@ -109,7 +96,7 @@ impl Reconciler {
     /// Verifies the claims of other nodes in the database, as they arrive.
     async fn verify_claims(&self) {
         loop {
-            let claims = self.parts.hub.claims().await;
+            let claims = self.hub.claims().await;
             if let Err(error) = self.verify(claims).await {
                 error.log();
                 time::sleep(GRACE).await;
@@ -134,7 +121,7 @@ impl Reconciler {
             self.notify_behind(chat, head);
         }
         for chat in compared.gone {
-            self.parts.hub.deliver(chat, Event::Closed);
+            self.hub.deliver(chat, Event::Closed);
         }
         match compared.went_back {
             true => self.renew_epoch(&known).await,
@@ -144,7 +131,7 @@ impl Reconciler {
 
     /// Begins a new epoch when another part of the node has found that the database went back.
     async fn renew_epoch_on_contradiction(&self) {
-        let hub = &self.parts.hub;
+        let hub = &self.hub;
         loop {
             hub.contradiction().await;
             let (known, generation) = (self.known(), hub.generation());
@@ -173,7 +160,7 @@ impl Reconciler {
         match self.compare(&gone, &HashMap::new()).await {
             Ok(compared) => {
                 for chat in compared.gone {
-                    self.parts.hub.deliver(chat, Event::Closed);
+                    self.hub.deliver(chat, Event::Closed);
                 }
             }
             Err(error) => error.log(),
@@ -184,8 +171,8 @@ impl Reconciler {
     /// that the log is still in its epoch.
     async fn heads(&self) -> Result<Compared, Error> {
         self.follow_epoch().await?;
-        let (known, recent) = (self.known(), self.parts.hub.take_recent());
-        let compared = self.compare(&self.parts.hub.occupied(), &recent).await;
+        let (known, recent) = (self.known(), self.hub.take_recent());
+        let compared = self.compare(&self.hub.occupied(), &recent).await;
         let noted = match &compared {
             Ok(compared) if compared.went_back => self.renew_epoch(&known).await,
             Ok(_) if recent.is_empty() => Ok(()),
@@ -196,7 +183,7 @@ impl Reconciler {
             error.log();
             // Kept for the next comparison.
             for (chat, seq) in recent {
-                self.parts.hub.committed(chat, seq);
+                self.hub.committed(chat, seq);
             }
         }
         compared
@@ -204,7 +191,7 @@ impl Reconciler {
 
     /// Increments the mark of the log, because the log has grown.
     async fn advance(&self, known: &Option<LogState>) -> Result<(), Error> {
-        let now = within(self.parts.epochs.advance()).await?;
+        let now = within(self.database.epoch().advance()).await?;
         self.remember(known, now);
         Ok(())
     }
@@ -213,7 +200,7 @@ impl Reconciler {
     /// proves that the database went back, even within an epoch.
     async fn follow_epoch(&self) -> Result<(), Error> {
         let known = self.known();
-        let now = within(self.parts.epochs.read()).await?;
+        let now = within(self.database.epoch().read()).await?;
         if known.as_ref().is_some_and(|known| now.mark < known.mark) {
             return self.renew_epoch(&known).await;
         }
@@ -224,7 +211,7 @@ impl Reconciler {
     /// Begins a new epoch, because the database went back from the known state. Does nothing if another node
     /// has already begun one.
     async fn renew_epoch(&self, known: &Option<LogState>) -> Result<(), Error> {
-        let now = within(self.parts.epochs.read()).await?;
+        let now = within(self.database.epoch().read()).await?;
         if known.is_none() {
             self.remember(known, now.clone());
         }
@@ -237,7 +224,7 @@ impl Reconciler {
             "the database lost changes that clients have received, such as after a restore; the \
              log begins a new epoch"
         );
-        let now = within(self.parts.epochs.renew(&now.epoch, known.mark)).await?;
+        let now = within(self.database.epoch().renew(&now.epoch, known.mark)).await?;
         self.remember(&Some(known), now);
         Ok(())
     }
@@ -261,7 +248,7 @@ impl Reconciler {
                 "the log has a new epoch: all sockets are closed, and clients load their chats \
                  again"
             );
-            self.parts.hub.reset();
+            self.hub.reset();
         }
         *log = Some(now);
     }
@@ -270,8 +257,8 @@ impl Reconciler {
     /// first, because the deletion of a user also deletes sessions and memberships. The three checks are
     /// independent; one that fails does not skip the other two.
     async fn evict_deleted(&self) {
-        let users = self.end_users(&self.parts.hub.users()).await;
-        let sessions = self.end_sessions(&self.parts.hub.sessions()).await;
+        let users = self.end_users(&self.hub.users()).await;
+        let sessions = self.end_sessions(&self.hub.sessions()).await;
         let memberships = self.end_memberships().await;
         for ended in [users, sessions, memberships] {
             if let Err(error) = ended {
@@ -284,33 +271,33 @@ impl Reconciler {
     /// membership is stored, so each missing membership is read twice, `GRACE` apart. Users and sessions need
     /// one read: both were in the database before their socket registered.
     async fn end_memberships(&self) -> Result<(), Error> {
-        let non_members = self.non_members(&self.parts.hub.members_online()).await?;
+        let non_members = self.non_members(&self.hub.members_online()).await?;
         if non_members.is_empty() {
             return Ok(());
         }
         time::sleep(GRACE).await;
         let members_online: HashSet<(UserId, ChatId)> =
-            self.parts.hub.members_online().into_iter().collect();
+            self.hub.members_online().into_iter().collect();
         let still = non_members
             .into_iter()
             .filter(|pair| members_online.contains(pair));
         let still: Vec<(UserId, ChatId)> = still.collect();
         for (user, chat) in self.non_members(&still).await? {
-            self.parts.hub.deliver(chat, Event::Removed(user));
+            self.hub.deliver(chat, Event::Removed(user));
         }
         Ok(())
     }
 
     /// Notifies a chat's sockets that they are behind the stored head, if they still are.
     fn notify_behind(&self, chat: ChatId, head: Seq) {
-        let Some(published) = self.parts.hub.head(chat).filter(|seq| *seq < head) else {
+        let Some(published) = self.hub.head(chat).filter(|seq| *seq < head) else {
             return;
         };
         // At head 0 the first socket has just subscribed and the head is not known yet: nothing was lost.
         if published > Seq(0) {
-            self.parts.hub.count_healed();
+            self.hub.count_healed();
         }
-        self.parts.hub.deliver(chat, Event::HeadAdvanced(head));
+        self.hub.deliver(chat, Event::HeadAdvanced(head));
     }
 
     /// Compares the stored heads of chats with the published heads, and with the heads that this node
@@ -330,9 +317,9 @@ impl Reconciler {
         all.extend(recent.keys());
         let all = Vec::from_iter(all);
         for asked in all.chunks(QUERY_SIZE) {
-            let published = asked.iter().map(|chat| (*chat, self.parts.hub.head(*chat)));
+            let published = asked.iter().map(|chat| (*chat, self.hub.head(*chat)));
             let published: HashMap<ChatId, Option<Seq>> = published.collect();
-            let heads = within(self.parts.log.heads(asked)).await?;
+            let heads = within(self.database.message_log().heads(asked)).await?;
             let stored: HashMap<ChatId, Seq> =
                 heads.iter().map(|head| (head.chat_id, head.seq)).collect();
             for (chat, published) in published {
@@ -353,8 +340,8 @@ impl Reconciler {
     /// Closes the sockets of users who do not exist any more.
     async fn end_users(&self, users: &[UserId]) -> Result<(), Error> {
         for users in users.chunks(QUERY_SIZE) {
-            for gone in within(self.parts.users.missing(users)).await? {
-                self.parts.hub.end_user_here(gone);
+            for gone in within(self.database.users().missing(users)).await? {
+                self.hub.end_user_here(gone);
             }
         }
         Ok(())
@@ -363,8 +350,8 @@ impl Reconciler {
     /// Closes the sockets of sessions that have ended.
     async fn end_sessions(&self, sessions: &[SessionId]) -> Result<(), Error> {
         for sessions in sessions.chunks(QUERY_SIZE) {
-            for gone in within(self.parts.sessions.missing(sessions)).await? {
-                self.parts.hub.end_session_here(gone);
+            for gone in within(self.database.sessions().missing(sessions)).await? {
+                self.hub.end_session_here(gone);
             }
         }
         Ok(())
@@ -377,7 +364,7 @@ impl Reconciler {
     ) -> Result<Vec<(UserId, ChatId)>, Error> {
         let mut non_members = Vec::new();
         for pairs in pairs.chunks(QUERY_SIZE) {
-            non_members.extend(within(self.parts.members.non_members(pairs)).await?);
+            non_members.extend(within(self.database.members().non_members(pairs)).await?);
         }
         Ok(non_members)
     }

@@ -5,11 +5,8 @@
 
 use super::{Change, MessageRef, Outcome, batch::LockWait};
 use crate::{
-    error::Error,
-    hub::Hub,
-    metrics::WriterMetrics,
-    model::ChatId,
-    repository::{CommitError, LockedChatRepository, MessageLogRepository},
+    database::Database, error::Error, hub::Hub, metrics::WriterMetrics, model::ChatId,
+    repository::CommitError,
 };
 use std::{
     collections::HashSet,
@@ -61,8 +58,7 @@ pub struct Pending(oneshot::Receiver<Result<Outcome, Error>>);
 /// The task that commits and publishes queued changes.
 pub struct Worker {
     queue: mpsc::Receiver<Job>,
-    pub(super) log: MessageLogRepository,
-    pub(super) locked_chats: LockedChatRepository,
+    pub(super) database: Database,
     pub(super) hub: Hub,
     pub(super) metrics: WriterMetrics,
     stop: CancellationToken,
@@ -77,8 +73,7 @@ impl Writer {
     /// changes, finishes the queued ones and ends.
     #[must_use]
     pub fn new(
-        log: MessageLogRepository,
-        locked_chats: LockedChatRepository,
+        database: Database,
         hub: Hub,
         metrics: WriterMetrics,
         stop: CancellationToken,
@@ -87,8 +82,7 @@ impl Writer {
         let outcome = LastOutcome::default();
         let worker = Worker {
             queue,
-            log,
-            locked_chats,
+            database,
             hub,
             metrics,
             stop,

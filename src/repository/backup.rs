@@ -378,10 +378,8 @@ pub(crate) async fn last_ids(tx: &mut DatabaseTransaction) -> Result<LastIds> {
         coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'chat'), 0), \
         coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'message'), 0), \
         coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'session'), 0)";
-    let (user, chat, message, session) = match tx {
-        DatabaseTransaction::Postgres(tx) => query_as(POSTGRES).fetch_one(&mut **tx).await,
-        DatabaseTransaction::Sqlite(tx) => query_as(SQLITE).fetch_one(&mut **tx).await,
-    }?;
+    let (user, chat, message, session) =
+        on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_as(sql).fetch_one(db).await)?;
     Ok(LastIds {
         user,
         chat,

@@ -4,7 +4,7 @@ use super::{lock, read_position::latest_message};
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
-    model::{Chat, ChatId, ChatName, Member, Role, Timestamp, UserId},
+    model::{Chat, ChatId, ChatName, Member, Role, Seq, Timestamp, UserId},
 };
 use sqlx::{query, query_as, query_scalar};
 
@@ -21,23 +21,17 @@ macro_rules! chat_exists {
 }
 pub(super) use chat_exists;
 
-/// Reads and writes chats.
-#[derive(Clone)]
-pub struct ChatRepository(Database);
+/// Reads, creates and locks chats.
+#[derive(Clone, Copy)]
+pub struct ChatRepository<'a>(pub(super) &'a Database);
 
-impl ChatRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl ChatRepository<'_> {
     /// Returns up to `limit` chats with ids above `after`, in order of id.
-    pub async fn list(&self, after: ChatId, limit: i64) -> Result<Vec<Chat>, Error> {
+    pub async fn list(self, after: ChatId, limit: i64) -> Result<Vec<Chat>, Error> {
         const SQL: &str = "SELECT chat_id, chat_name, created_at FROM chat \
                            WHERE chat_id > $1 AND deleted_at IS NULL \
                            ORDER BY chat_id LIMIT $2";
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(after)
             .bind(limit)
             .fetch_all(db)
@@ -46,7 +40,7 @@ impl ChatRepository {
 
     /// Returns up to `limit` chats of a user with ids above `after`, in order of id.
     pub async fn list_of(
-        &self,
+        self,
         user: UserId,
         after: ChatId,
         limit: i64,
@@ -55,7 +49,7 @@ impl ChatRepository {
                            FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id \
                            WHERE m.customer_id = $1 AND m.chat_id > $2 AND c.deleted_at IS NULL \
                            ORDER BY m.chat_id LIMIT $3";
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(user)
             .bind(after)
             .bind(limit)
@@ -64,11 +58,20 @@ impl ChatRepository {
     }
 
     /// Returns the chat with this id; null if it does not exist.
-    pub async fn find(&self, id: ChatId) -> Result<Option<Chat>, Error> {
+    pub async fn find(self, id: ChatId) -> Result<Option<Chat>, Error> {
         const SQL: &str = "SELECT chat_id, chat_name, created_at FROM chat \
                            WHERE chat_id = $1 AND deleted_at IS NULL";
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(id)
+            .fetch_optional(db)
+            .await)?)
+    }
+
+    /// Returns the head of the chat; null if the chat does not exist.
+    pub async fn head(self, chat: ChatId) -> Result<Option<Seq>, Error> {
+        const SQL: &str = "SELECT seq FROM chat WHERE chat_id = $1 AND deleted_at IS NULL";
+        Ok(on!(read self.0, |db| query_scalar(SQL)
+            .bind(chat)
             .fetch_optional(db)
             .await)?)
     }
@@ -77,7 +80,7 @@ impl ChatRepository {
     /// error is `unauthorized` if that user was deleted, and `forbidden` if that user already created `most`
     /// chats that still exist. There is no limit if `most` is null.
     pub async fn create(
-        &self,
+        self,
         name: &ChatName,
         admin: Option<UserId>,
         most: Option<u32>,
@@ -116,6 +119,14 @@ impl ChatRepository {
         tx.commit().await?;
         Ok(chat)
     }
+
+    /// Locks a chat. A missing or deleted chat is no error: its `LockedChat` finds no members and changes
+    /// nothing.
+    pub async fn lock(self, chat: ChatId) -> Result<LockedChat, Error> {
+        let mut tx = self.0.begin().await?;
+        lock::lock_chats(&mut tx, &[chat]).await?;
+        Ok(LockedChat { tx, chat })
+    }
 }
 
 /// Checks that the user created fewer than `most` chats that still exist. The lock on the user makes
@@ -141,31 +152,11 @@ async fn check_created_limit(
     )))
 }
 
-/// Locks chats for changes.
-#[derive(Clone)]
-pub struct LockedChatRepository(Database);
-
 /// A chat that is locked against other writers until `commit`. Changes are rolled back if the value is
 /// dropped without `commit`.
 pub struct LockedChat {
     tx: DatabaseTransaction,
     chat: ChatId,
-}
-
-impl LockedChatRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
-    /// Locks a chat. A missing or deleted chat is no error: its `LockedChat` finds no members and changes
-    /// nothing.
-    pub async fn lock(&self, chat: ChatId) -> Result<LockedChat, Error> {
-        let mut tx = self.0.begin().await?;
-        lock::lock_chats(&mut tx, &[chat]).await?;
-        Ok(LockedChat { tx, chat })
-    }
 }
 
 impl LockedChat {
@@ -335,8 +326,8 @@ impl LockedChat {
             .await)?)
     }
 
-    /// Marks the chat as deleted, which hides it from all readers. `ChatPurgeRepository` deletes its rows
-    /// later. Returns false if the chat does not exist.
+    /// Marks the chat as deleted, which hides it from all readers. The view
+    /// `Database::chat_purge` deletes its rows later. Returns false if the chat does not exist.
     pub async fn delete(&mut self) -> Result<bool, Error> {
         const SQL: &str = "UPDATE chat SET deleted_at = $2 \
                            WHERE chat_id = $1 AND deleted_at IS NULL";

@@ -1,7 +1,7 @@
 //! Purges the rows of deleted chats, a few rows per transaction: one statement over hundreds of thousands of
 //! messages would block all writers. Also reads which chats lack an admin or members, for admin succession.
 
-use super::{list::column, row::from_row};
+use super::{list::List, row::from_row};
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
@@ -46,26 +46,20 @@ from_row!(AdminTenure {
 });
 
 /// Purges deleted chats and reads admin tenures.
-#[derive(Clone)]
-pub struct ChatPurgeRepository(Database);
+#[derive(Clone, Copy)]
+pub struct ChatPurgeRepository<'a>(pub(super) &'a Database);
 
-impl ChatPurgeRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl ChatPurgeRepository<'_> {
     /// Returns the tenures of the next chats with ids above `after`, in order of id. Empty after the last
     /// chat.
-    pub async fn tenures(&self, after: ChatId) -> Result<Vec<AdminTenure>, Error> {
+    pub async fn tenures(self, after: ChatId) -> Result<Vec<AdminTenure>, Error> {
         const SQL: &str = "SELECT c.chat_id, c.empty_since, \
                 EXISTS (SELECT 1 FROM customer_chat m WHERE m.chat_id = c.chat_id) AS inhabited, \
                 EXISTS (SELECT 1 FROM customer_chat m \
                     WHERE m.chat_id = c.chat_id AND m.role = $2) AS governed \
             FROM chat c WHERE c.chat_id > $1 AND c.deleted_at IS NULL \
             ORDER BY c.chat_id LIMIT $3";
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(after)
             .bind(Role::Admin.as_str())
             .bind(TENURES_PER_QUERY)
@@ -75,7 +69,7 @@ impl ChatPurgeRepository {
 
     /// Clears `empty_since` of all chats. In open mode memberships do not count, so an empty chat must not
     /// age.
-    pub async fn forget_empty(&self) -> Result<(), Error> {
+    pub async fn forget_empty(self) -> Result<(), Error> {
         const SQL: &str = "UPDATE chat SET empty_since = NULL WHERE empty_since IS NOT NULL";
         let mut tx = self.0.begin().await?;
         on!(tx &mut tx, |db| query(SQL).execute(db).await.map(drop))?;
@@ -85,7 +79,7 @@ impl ChatPurgeRepository {
 
     /// Deletes up to `MAX_ROWS` rows of one deleted chat: messages first, then memberships, then the chat.
     /// Returns false if no deleted chat is left, or if other nodes have locked all deleted chats.
-    pub async fn step(&self) -> Result<bool, Error> {
+    pub async fn step(self) -> Result<bool, Error> {
         let mut tx = self.0.begin().await?;
         let Some(chat) = next_deleted_chat(&mut tx).await? else {
             return Ok(false);
@@ -120,13 +114,9 @@ pub(crate) async fn next_deleted_chat(tx: &mut DatabaseTransaction) -> Result<Op
                             ORDER BY chat_id LIMIT 1 FOR UPDATE SKIP LOCKED";
     const SQLITE: &str = "SELECT chat_id FROM chat WHERE deleted_at IS NOT NULL \
                           ORDER BY chat_id LIMIT 1";
-    match tx {
-        DatabaseTransaction::Postgres(tx) => {
-            let query = query_scalar(POSTGRES);
-            query.fetch_optional(&mut **tx).await
-        }
-        DatabaseTransaction::Sqlite(tx) => query_scalar(SQLITE).fetch_optional(&mut **tx).await,
-    }
+    on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_scalar(sql)
+        .fetch_optional(db)
+        .await)
 }
 
 /// Locks the deleted chats among `chats`, so that no purge deletes their rows before this transaction ends.
@@ -139,10 +129,7 @@ pub(crate) async fn lock_deleted_chats(
                             WHERE chat_id = ANY($1) AND deleted_at IS NOT NULL \
                             ORDER BY chat_id FOR NO KEY UPDATE";
     if let DatabaseTransaction::Postgres(tx) = tx {
-        query(POSTGRES)
-            .bind(column(chats, |chat| chat.0))
-            .execute(&mut **tx)
-            .await?;
+        query(POSTGRES).bind(List(chats)).execute(&mut **tx).await?;
     }
     Ok(())
 }

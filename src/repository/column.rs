@@ -2,7 +2,12 @@
 //! into the build a second time, for the compiler, which takes a fifth of the time of a first build.
 
 use crate::model::{ChatId, Epoch, MessageId, Role, Seq, SessionId, UserId};
-use sqlx::{Database, Decode, Encode, Type, encode::IsNull, error::BoxDynError};
+use sqlx::{
+    Database, Decode, Encode, Type,
+    encode::IsNull,
+    error::BoxDynError,
+    postgres::{PgHasArrayType, PgTypeInfo},
+};
 
 /// Implements the type and the decoding of a column: it is read as the inner type and converted.
 macro_rules! column {
@@ -42,6 +47,12 @@ macro_rules! id {
         {
             fn encode_by_ref(&self, buffer: &mut DB::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
                 self.0.encode_by_ref(buffer)
+            }
+        }
+
+        impl PgHasArrayType for $name {
+            fn array_type_info() -> PgTypeInfo {
+                i64::array_type_info()
             }
         }
     };

@@ -22,25 +22,19 @@ pub struct LogState {
 from_row!(LogState { epoch, mark });
 
 /// Reads and changes the epoch and the mark.
-#[derive(Clone)]
-pub struct EpochRepository(Database);
+#[derive(Clone, Copy)]
+pub struct EpochRepository<'a>(pub(super) &'a Database);
 
-impl EpochRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl EpochRepository<'_> {
     /// Returns the current epoch and mark.
-    pub async fn read(&self) -> Result<LogState, Error> {
-        Ok(on!(read & self.0, |db| query_as(STATE)
+    pub async fn read(self) -> Result<LogState, Error> {
+        Ok(on!(read self.0, |db| query_as(STATE)
             .fetch_one(db)
             .await)?)
     }
 
     /// Increments the mark and returns the new state.
-    pub async fn advance(&self) -> Result<LogState, Error> {
+    pub async fn advance(self) -> Result<LogState, Error> {
         const SQL: &str = "UPDATE log_epoch SET mark = mark + 1";
         let mut tx = self.0.begin().await?;
         on!(tx &mut tx, |db| query(SQL).execute(db).await.map(drop))?;
@@ -49,7 +43,7 @@ impl EpochRepository {
 
     /// Begins a new epoch after `old`, unless another node already did. Raises the mark at least 1,000 above
     /// `mark`, so that it exceeds every mark that a node has read before. Returns the new state.
-    pub async fn renew(&self, old: &Epoch, mark: i64) -> Result<LogState, Error> {
+    pub async fn renew(self, old: &Epoch, mark: i64) -> Result<LogState, Error> {
         const SQL: &str = "UPDATE log_epoch SET epoch = $1, \
                            mark = CASE WHEN mark < $3 THEN $3 ELSE mark END + 1000 \
                            WHERE epoch = $2";
@@ -65,7 +59,7 @@ impl EpochRepository {
     }
 
     /// Reads the state, commits and records the state in the note file beside an SQLite database.
-    async fn commit_state(&self, mut tx: DatabaseTransaction) -> Result<LogState, Error> {
+    async fn commit_state(self, mut tx: DatabaseTransaction) -> Result<LogState, Error> {
         let state: LogState = on!(tx &mut tx, |db| query_as(STATE).fetch_one(db).await)?;
         tx.commit().await?;
         self.0.note_mark(state.epoch.as_str(), state.mark).await;

@@ -1,12 +1,9 @@
 //! Row locks of Postgres, held until the end of the transaction. SQLite has one writer and needs no row
 //! locks; there the functions only read, or do nothing.
 
-use super::{
-    list::{column, json},
-    message::Head,
-};
+use super::{list::List, message::Head};
 use crate::{
-    database::DatabaseTransaction,
+    database::{DatabaseTransaction, on},
     model::{ChatId, UserId},
 };
 use sqlx::{Result, query, query_as, query_scalar};
@@ -23,20 +20,10 @@ pub(crate) async fn lock_chats(
     const SQLITE: &str = "SELECT chat_id, seq FROM chat \
                           WHERE chat_id IN (SELECT value FROM json_each($1)) \
                           AND deleted_at IS NULL";
-    match tx {
-        DatabaseTransaction::Postgres(tx) => {
-            query_as(POSTGRES)
-                .bind(column(chats, |c| c.0))
-                .fetch_all(&mut **tx)
-                .await
-        }
-        DatabaseTransaction::Sqlite(tx) => {
-            query_as(SQLITE)
-                .bind(json(chats, |c| c.0))
-                .fetch_all(&mut **tx)
-                .await
-        }
-    }
+    on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_as(sql)
+        .bind(List(chats))
+        .fetch_all(db)
+        .await)
 }
 
 /// Locks the user against all other writers, including inserts that refer to the user. Returns false if the
@@ -44,20 +31,10 @@ pub(crate) async fn lock_chats(
 pub(crate) async fn lock_user(tx: &mut DatabaseTransaction, user: UserId) -> Result<bool> {
     const POSTGRES: &str = "SELECT customer_id FROM customer WHERE customer_id = $1 FOR UPDATE";
     const SQLITE: &str = "SELECT customer_id FROM customer WHERE customer_id = $1";
-    let found: Option<i64> = match tx {
-        DatabaseTransaction::Postgres(tx) => {
-            query_scalar(POSTGRES)
-                .bind(user)
-                .fetch_optional(&mut **tx)
-                .await
-        }
-        DatabaseTransaction::Sqlite(tx) => {
-            query_scalar(SQLITE)
-                .bind(user)
-                .fetch_optional(&mut **tx)
-                .await
-        }
-    }?;
+    let found: Option<i64> = on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_scalar(sql)
+        .bind(user)
+        .fetch_optional(db)
+        .await)?;
     Ok(found.is_some())
 }
 
@@ -110,7 +87,7 @@ pub(crate) async fn unlocked(
     match tx {
         DatabaseTransaction::Postgres(tx) => {
             query_scalar(POSTGRES)
-                .bind(column(chats, |c| c.0))
+                .bind(List(chats))
                 .fetch_all(&mut **tx)
                 .await
         }

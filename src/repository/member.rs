@@ -3,18 +3,16 @@
 
 use super::{
     chat::chat_exists,
-    list::{column, json},
+    list::{column, json, rows},
     read_position::{latest_message, read_position},
     row::from_row,
 };
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
-    model::{
-        Chat, ChatId, ChatMember, Epoch, Member, MessageId, Role, Seq, Timestamp, User, UserId,
-    },
+    model::{Chat, ChatId, ChatMember, Epoch, Member, MessageId, Role, Seq, Timestamp, UserId},
 };
-use sqlx::{Result, query, query_as, query_scalar};
+use sqlx::{Result, query, query_as, query_as_with};
 
 /// Maximum number of attempts of `join`. An attempt fails if a user or chat in the batch is deleted at the
 /// time of the insert.
@@ -101,19 +99,13 @@ impl ListedChat {
 }
 
 /// Reads and adds memberships.
-#[derive(Clone)]
-pub struct MemberRepository(Database);
+#[derive(Clone, Copy)]
+pub struct MemberRepository<'a>(pub(super) &'a Database);
 
-impl MemberRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl MemberRepository<'_> {
     /// Returns up to `limit` members of a chat with user ids above `after`, in order of user id.
     pub async fn list(
-        &self,
+        self,
         chat: ChatId,
         after: UserId,
         limit: i64,
@@ -125,7 +117,7 @@ impl MemberRepository {
             chat_exists!("$1"),
             " ORDER BY m.customer_id LIMIT $3"
         );
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(chat)
             .bind(after)
             .bind(limit)
@@ -137,7 +129,7 @@ impl MemberRepository {
     /// first. A null cursor starts at the first page. Messages newer than `as_of` do not affect the order, so
     /// that a message sent between two pages does not move a chat to another page.
     pub async fn chats_of(
-        &self,
+        self,
         user: UserId,
         after: Option<ChatPosition>,
         limit: i64,
@@ -170,7 +162,7 @@ impl MemberRepository {
             None => (0, 0, 0),
             Some(after) => (after.chat.0, after.last_message.0, after.as_of.0),
         };
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(user)
             .bind(chat)
             .bind(last_message)
@@ -183,7 +175,7 @@ impl MemberRepository {
     /// Returns the current cursor of a chat in the chat list of a user; null if the list does not contain the
     /// chat.
     pub async fn position_of(
-        &self,
+        self,
         user: UserId,
         chat: ChatId,
     ) -> Result<Option<ChatPosition>, Error> {
@@ -195,7 +187,7 @@ impl MemberRepository {
             FROM customer_chat m WHERE m.customer_id = $1 AND m.chat_id = $2 AND ",
             chat_exists!("$2")
         );
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(user)
             .bind(chat)
             .fetch_optional(db)
@@ -203,13 +195,13 @@ impl MemberRepository {
     }
 
     /// Returns the membership; null if the user is not a member of the chat.
-    pub async fn find(&self, user: UserId, chat: ChatId) -> Result<Option<Member>, Error> {
+    pub async fn find(self, user: UserId, chat: ChatId) -> Result<Option<Member>, Error> {
         const SQL: &str = concat!(
             "SELECT customer_id, chat_id, role, joined_at FROM customer_chat \
              WHERE customer_id = $1 AND chat_id = $2 AND ",
             chat_exists!("$2")
         );
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(user)
             .bind(chat)
             .fetch_optional(db)
@@ -219,32 +211,56 @@ impl MemberRepository {
     /// Returns the membership status of each pair, in the order of `pairs`. One query serves a batch of
     /// connects: it tells if each user may connect, under which name and from which head.
     pub async fn memberships(
-        &self,
+        self,
         pairs: &[(UserId, ChatId)],
     ) -> Result<Vec<MembershipStatus>, Error> {
-        Ok(memberships(&self.0, pairs).await?)
+        const POSTGRES: &str = "SELECT \
+            (SELECT username FROM customer WHERE customer_id = k.u) AS username, \
+            (SELECT seq FROM chat WHERE chat_id = k.c AND deleted_at IS NULL) AS head, \
+            (SELECT role FROM customer_chat WHERE customer_id = k.u AND chat_id = k.c) AS role, \
+            (SELECT epoch FROM log_epoch) AS epoch \
+            FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS k (u, c, n) ORDER BY k.n";
+        const SQLITE: &str = "SELECT \
+            (SELECT username FROM customer WHERE customer_id = k.value ->> 0) AS username, \
+            (SELECT seq FROM chat WHERE chat_id = k.value ->> 1 AND deleted_at IS NULL) AS head, \
+            (SELECT role FROM customer_chat WHERE customer_id = k.value ->> 0 \
+                AND chat_id = k.value ->> 1) AS role, \
+            (SELECT epoch FROM log_epoch) AS epoch \
+            FROM json_each($1) AS k ORDER BY k.key";
+        let pairs = rows(pairs, |(user, chat)| [user.0, chat.0]);
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_as_with(sql, pairs)
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 
-    /// Returns the pairs that are not a membership although both the user and the chat exist.
+    /// Returns the pairs that are not a membership although both the user and the chat exist. Pairs with a
+    /// deleted user or chat are left out, because the deletion is reported separately. One statement reads all
+    /// tables, so that a concurrent deletion is not mistaken for the end of a membership.
     pub async fn non_members(
-        &self,
+        self,
         pairs: &[(UserId, ChatId)],
     ) -> Result<Vec<(UserId, ChatId)>, Error> {
-        Ok(non_members(&self.0, pairs).await?)
-    }
-
-    /// Returns the head of the chat; null if the chat does not exist.
-    pub async fn head(&self, chat: ChatId) -> Result<Option<Seq>, Error> {
-        const SQL: &str = "SELECT seq FROM chat WHERE chat_id = $1 AND deleted_at IS NULL";
-        Ok(on!(read & self.0, |db| query_scalar(SQL)
-            .bind(chat)
-            .fetch_optional(db)
-            .await)?)
+        const POSTGRES: &str = "SELECT k.u, k.c FROM unnest($1::bigint[], $2::bigint[]) AS k (u, c) \
+            JOIN customer u ON u.customer_id = k.u \
+            JOIN chat c ON c.chat_id = k.c AND c.deleted_at IS NULL \
+            WHERE NOT EXISTS (SELECT FROM customer_chat m \
+                WHERE m.customer_id = k.u AND m.chat_id = k.c)";
+        const SQLITE: &str = "SELECT k.value ->> 0, k.value ->> 1 FROM json_each($1) AS k \
+            JOIN customer u ON u.customer_id = k.value ->> 0 \
+            JOIN chat c ON c.chat_id = k.value ->> 1 AND c.deleted_at IS NULL \
+            WHERE NOT EXISTS (SELECT 1 FROM customer_chat m \
+                WHERE m.customer_id = k.value ->> 0 AND m.chat_id = k.value ->> 1)";
+        let pairs = rows(pairs, |(user, chat)| [user.0, chat.0]);
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_as_with(sql, pairs)
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 
     /// Makes users members of chats with the role participant. Skips existing memberships and pairs with a
     /// missing user or chat.
-    pub async fn join(&self, pairs: &[(UserId, ChatId)]) -> Result<(), Error> {
+    pub async fn join(self, pairs: &[(UserId, ChatId)]) -> Result<(), Error> {
         let mut pairs = pairs.to_vec();
         // All transactions lock these rows in sorted order, so that they cannot deadlock.
         pairs.sort_unstable();
@@ -303,89 +319,6 @@ pub(crate) async fn join(
             let query = query(SQLITE).bind(role.as_str()).bind(now);
             let query = query.bind(json(pairs, |(user, chat)| (user.0, chat.0)));
             query.execute(&mut **tx).await.map(drop)
-        }
-    }
-}
-
-/// Returns the users with these ids, in no particular order. Missing users are left out.
-pub(crate) async fn users(database: &Database, ids: &[UserId]) -> Result<Vec<User>> {
-    const POSTGRES: &str = "SELECT customer_id, username, created_at FROM customer \
-        WHERE customer_id = ANY($1)";
-    const SQLITE: &str = "SELECT customer_id, username, created_at FROM customer \
-        WHERE customer_id IN (SELECT value FROM json_each($1))";
-    match database {
-        Database::Postgres(pool) => {
-            let query = query_as(POSTGRES).bind(column(ids, |id| id.0));
-            query.fetch_all(pool).await
-        }
-        Database::Sqlite(embedded) => {
-            let query = query_as(SQLITE).bind(json(ids, |id| id.0));
-            query.fetch_all(embedded.readers()).await
-        }
-    }
-}
-
-/// Returns the membership status of each pair of user and chat, in the order of `pairs`.
-async fn memberships(
-    database: &Database,
-    pairs: &[(UserId, ChatId)],
-) -> Result<Vec<MembershipStatus>> {
-    const POSTGRES: &str = "SELECT \
-        (SELECT username FROM customer WHERE customer_id = k.u) AS username, \
-        (SELECT seq FROM chat WHERE chat_id = k.c AND deleted_at IS NULL) AS head, \
-        (SELECT role FROM customer_chat WHERE customer_id = k.u AND chat_id = k.c) AS role, \
-        (SELECT epoch FROM log_epoch) AS epoch \
-        FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS k (u, c, n) ORDER BY k.n";
-    const SQLITE: &str = "SELECT \
-        (SELECT username FROM customer WHERE customer_id = k.value ->> 0) AS username, \
-        (SELECT seq FROM chat WHERE chat_id = k.value ->> 1 AND deleted_at IS NULL) AS head, \
-        (SELECT role FROM customer_chat WHERE customer_id = k.value ->> 0 \
-            AND chat_id = k.value ->> 1) AS role, \
-        (SELECT epoch FROM log_epoch) AS epoch \
-        FROM json_each($1) AS k ORDER BY k.key";
-    match database {
-        Database::Postgres(pool) => {
-            let query = query_as(POSTGRES).bind(column(pairs, |(user, _)| user.0));
-            query
-                .bind(column(pairs, |(_, chat)| chat.0))
-                .fetch_all(pool)
-                .await
-        }
-        Database::Sqlite(embedded) => {
-            let query = query_as(SQLITE).bind(json(pairs, |(user, chat)| (user.0, chat.0)));
-            query.fetch_all(embedded.readers()).await
-        }
-    }
-}
-
-/// Returns the pairs that are not a membership although both the user and the chat exist. Pairs with a
-/// deleted user or chat are left out, because the deletion is reported separately. One statement reads all
-/// tables, so that a concurrent deletion is not mistaken for the end of a membership.
-async fn non_members(
-    database: &Database,
-    pairs: &[(UserId, ChatId)],
-) -> Result<Vec<(UserId, ChatId)>> {
-    const POSTGRES: &str = "SELECT k.u, k.c FROM unnest($1::bigint[], $2::bigint[]) AS k (u, c) \
-        JOIN customer u ON u.customer_id = k.u \
-        JOIN chat c ON c.chat_id = k.c AND c.deleted_at IS NULL \
-        WHERE NOT EXISTS (SELECT FROM customer_chat m \
-            WHERE m.customer_id = k.u AND m.chat_id = k.c)";
-    const SQLITE: &str = "SELECT k.value ->> 0, k.value ->> 1 FROM json_each($1) AS k \
-        JOIN customer u ON u.customer_id = k.value ->> 0 \
-        JOIN chat c ON c.chat_id = k.value ->> 1 AND c.deleted_at IS NULL \
-        WHERE NOT EXISTS (SELECT 1 FROM customer_chat m \
-            WHERE m.customer_id = k.value ->> 0 AND m.chat_id = k.value ->> 1)";
-    match database {
-        Database::Postgres(pool) => {
-            let query = query_as(POSTGRES).bind(column(pairs, |(user, _)| user.0));
-            query
-                .bind(column(pairs, |(_, chat)| chat.0))
-                .fetch_all(pool)
-                .await
-        }
-        Database::Sqlite(embedded) => {
-            let query = query_as(SQLITE).bind(json(pairs, |(user, chat)| (user.0, chat.0)));
-            query.fetch_all(embedded.readers()).await
         }
     }
 }

@@ -1,10 +1,6 @@
 //! Reads messages by id, by page, by change and by search. The message log (`message_log`) writes them.
 
-use super::{
-    chat::chat_exists,
-    list::{column, json},
-    row::from_row,
-};
+use super::{chat::chat_exists, list::List, row::from_row};
 use crate::{
     database::{Database, on},
     error::Error,
@@ -57,21 +53,15 @@ pub struct Located {
 from_row!(Located { chat_id, role });
 
 /// Reads messages.
-#[derive(Clone)]
-pub struct MessageRepository(Database);
+#[derive(Clone, Copy)]
+pub struct MessageRepository<'a>(pub(super) &'a Database);
 
-impl MessageRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl MessageRepository<'_> {
     /// Returns the message with this id, tombstones included. Null if the message or its chat does not exist.
-    pub async fn find(&self, id: MessageId) -> Result<Option<Message>, Error> {
+    pub async fn find(self, id: MessageId) -> Result<Option<Message>, Error> {
         const SQL: &str =
             select_messages!("WHERE m.message_id = $1 AND ", chat_exists!("m.chat_id"));
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(id)
             .fetch_optional(db)
             .await)?)
@@ -79,13 +69,13 @@ impl MessageRepository {
 
     /// Returns the message with this id, tombstones included. Null if the message or its chat does not exist,
     /// or if the user is not a member of the chat.
-    pub async fn find_as(&self, user: UserId, id: MessageId) -> Result<Option<Message>, Error> {
+    pub async fn find_as(self, user: UserId, id: MessageId) -> Result<Option<Message>, Error> {
         const SQL: &str = select_messages!(
             "WHERE m.message_id = $1 AND EXISTS (SELECT 1 FROM customer_chat c \
                 WHERE c.chat_id = m.chat_id AND c.customer_id = $2) AND ",
             chat_exists!("m.chat_id")
         );
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(id)
             .bind(user)
             .fetch_optional(db)
@@ -94,14 +84,14 @@ impl MessageRepository {
 
     /// Returns the chat of a message and the user's role in it. Null if the message or its chat does not
     /// exist.
-    pub async fn locate_as(&self, user: UserId, id: MessageId) -> Result<Option<Located>, Error> {
+    pub async fn locate_as(self, user: UserId, id: MessageId) -> Result<Option<Located>, Error> {
         const SQL: &str = concat!(
             "SELECT m.chat_id, (SELECT c.role FROM customer_chat c \
                 WHERE c.chat_id = m.chat_id AND c.customer_id = $2) AS role \
              FROM message m WHERE m.message_id = $1 AND ",
             chat_exists!("m.chat_id")
         );
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(id)
             .bind(user)
             .fetch_optional(db)
@@ -110,35 +100,33 @@ impl MessageRepository {
 
     /// Returns the messages with these ids, in no particular order. Missing messages are left out; messages
     /// of a deleted chat are returned until the purge removes them.
-    pub async fn find_all(&self, ids: &[MessageId]) -> Result<Vec<Message>, Error> {
-        Ok(read_messages(&self.0, ids).await?)
+    pub async fn find_all(self, ids: &[MessageId]) -> Result<Vec<Message>, Error> {
+        const POSTGRES: &str = select_messages!("WHERE m.message_id = ANY($1)");
+        const SQLITE: &str =
+            select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_as(sql)
+            .bind(List(ids))
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 
     /// Returns the chat that a message was sent to; null if the message or its chat does not exist. The chat
     /// of a message never changes.
-    pub async fn chat_of(&self, id: MessageId) -> Result<Option<ChatId>, Error> {
+    pub async fn chat_of(self, id: MessageId) -> Result<Option<ChatId>, Error> {
         const SQL: &str = concat!(
             "SELECT m.chat_id FROM message m WHERE m.message_id = $1 AND ",
             chat_exists!("m.chat_id")
         );
-        Ok(on!(read & self.0, |db| query_scalar(SQL)
+        Ok(on!(read self.0, |db| query_scalar(SQL)
             .bind(id)
-            .fetch_optional(db)
-            .await)?)
-    }
-
-    /// Returns the head of the chat; null if the chat does not exist.
-    pub async fn head(&self, chat: ChatId) -> Result<Option<Seq>, Error> {
-        const SQL: &str = "SELECT seq FROM chat WHERE chat_id = $1 AND deleted_at IS NULL";
-        Ok(on!(read & self.0, |db| query_scalar(SQL)
-            .bind(chat)
             .fetch_optional(db)
             .await)?)
     }
 
     /// Returns the newest messages of the chat with ids below `before`, newest first.
     pub async fn page(
-        &self,
+        self,
         chat: ChatId,
         before: MessageId,
         most: PageLimit,
@@ -148,7 +136,7 @@ impl MessageRepository {
             chat_exists!("$1"),
             " ORDER BY m.message_id DESC LIMIT $3"
         );
-        Ok(on!(read & self.0, |db| {
+        Ok(on!(read self.0, |db| {
             let query = query_as(SQL).bind(chat).bind(before).bind(most.rows);
             MessagePage::read(query.fetch(db), most.bytes).await
         })?)
@@ -156,7 +144,7 @@ impl MessageRepository {
 
     /// Returns the messages that changed after `since`, in order of the number of their latest change.
     pub async fn since(
-        &self,
+        self,
         chat: ChatId,
         since: Seq,
         most: PageLimit,
@@ -166,17 +154,17 @@ impl MessageRepository {
             chat_exists!("$1"),
             " ORDER BY m.seq LIMIT $3"
         );
-        Ok(on!(read & self.0, |db| {
+        Ok(on!(read self.0, |db| {
             let query = query_as(SQL).bind(chat).bind(since).bind(most.rows);
             MessagePage::read(query.fetch(db), most.bytes).await
         })?)
     }
 
     /// Returns the number of messages that changed after `since`. Counting stops at `most`.
-    pub async fn count_since(&self, chat: ChatId, since: Seq, most: i64) -> Result<i64, Error> {
+    pub async fn count_since(self, chat: ChatId, since: Seq, most: i64) -> Result<i64, Error> {
         const SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM message \
                            WHERE chat_id = $1 AND seq > $2 LIMIT $3) changed";
-        Ok(on!(read & self.0, |db| query_scalar(SQL)
+        Ok(on!(read self.0, |db| query_scalar(SQL)
             .bind(chat)
             .bind(since)
             .bind(most)
@@ -188,7 +176,7 @@ impl MessageRepository {
     /// scans at most `MAX_SCANNED_ROWS` messages and about `MAX_SCANNED_BYTES` of text, so that a search for
     /// a rare text in a large chat stays short.
     pub async fn search(
-        &self,
+        self,
         chat: ChatId,
         text: &SearchText,
         before: MessageId,
@@ -200,7 +188,7 @@ impl MessageRepository {
             chat_exists!("$1"),
             " ORDER BY m.message_id DESC LIMIT $3"
         );
-        let found = on!(read & self.0, |db| {
+        let found = on!(read self.0, |db| {
             let query = query_as(SQL).bind(chat).bind(before).bind(MAX_SCANNED_ROWS);
             Found::scan(query.fetch(db), text, most).await
         });
@@ -285,25 +273,5 @@ impl MessagePage {
             rows,
             is_truncated: false,
         })
-    }
-}
-
-const MESSAGES_POSTGRES: &str = select_messages!("WHERE m.message_id = ANY($1)");
-const MESSAGES_SQLITE: &str =
-    select_messages!("WHERE m.message_id IN (SELECT value FROM json_each($1))");
-
-/// Returns the messages with these ids, in no particular order. Missing messages are left out.
-async fn read_messages(database: &Database, ids: &[MessageId]) -> Result<Vec<Message>> {
-    match database {
-        Database::Postgres(pool) => {
-            query_as(MESSAGES_POSTGRES)
-                .bind(column(ids, |id| id.0))
-                .fetch_all(pool)
-                .await
-        }
-        Database::Sqlite(embedded) => {
-            let query = query_as(MESSAGES_SQLITE).bind(json(ids, |id| id.0));
-            query.fetch_all(embedded.readers()).await
-        }
     }
 }

@@ -2,7 +2,7 @@
 //! Every writer locks the chats first, so that seqs, message ids and commits have one order on all nodes.
 
 use super::{
-    list::{column, json},
+    list::{List, column, json, rows},
     lock,
     message::{Head, select_messages},
     row::from_row,
@@ -16,11 +16,11 @@ use crate::{
         ChatId, ClientMessageId, Message, MessageId, NewMessage, Role, Seq, Timestamp, UserId,
     },
 };
-use sqlx::{Result, query, query_as, query_scalar};
+use sqlx::{Result, query, query_as, query_as_with, query_scalar, query_with};
 
 /// Writes to the message log.
-#[derive(Clone)]
-pub struct MessageLogRepository(Database);
+#[derive(Clone, Copy)]
+pub struct MessageLogRepository<'a>(pub(super) &'a Database);
 
 /// A transaction on the message log. Other transactions see its changes only after `commit`.
 pub struct MessageLogTransaction(pub(super) DatabaseTransaction);
@@ -88,33 +88,27 @@ impl IdempotencyKey {
     }
 }
 
-impl MessageLogRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl MessageLogRepository<'_> {
     /// Stores one message with the next seq of its chat, in one statement. Handles only the common case on
     /// Postgres: the chat and the author exist, the author may write, the idempotency key is new, and the
-    /// message is not a reply. Returns null otherwise. With `members_only`, the author must be a member of the
+    /// message is not a reply. Returns `None` otherwise. With `members_only`, the author must be a member of the
     /// chat.
     pub async fn send_single(
-        &self,
+        self,
         message: &NewMessage,
         members_only: bool,
         now: Timestamp,
     ) -> Result<Option<Box<Message>>, CommitError> {
-        single_send::send(&self.0, message, members_only, now).await
+        single_send::send(self.0, message, members_only, now).await
     }
 
     /// Begins a transaction.
-    pub async fn begin(&self) -> Result<MessageLogTransaction, Error> {
+    pub async fn begin(self) -> Result<MessageLogTransaction, Error> {
         self.0.begin().await.map(MessageLogTransaction)
     }
 
     /// Begins a transaction in which each wait for a lock is limited to 250 ms on Postgres.
-    pub async fn begin_with_short_lock_timeout(&self) -> Result<MessageLogTransaction, Error> {
+    pub async fn begin_with_short_lock_timeout(self) -> Result<MessageLogTransaction, Error> {
         let mut tx = self.0.begin().await?;
         lock::set_short_lock_timeout(&mut tx).await?;
         Ok(MessageLogTransaction(tx))
@@ -122,7 +116,7 @@ impl MessageLogRepository {
 
     /// Returns the chats that no other transaction has locked at the time of the query. The chats are not
     /// locked when the function returns.
-    pub async fn unlocked(&self, chats: &[ChatId]) -> Result<Vec<ChatId>, Error> {
+    pub async fn unlocked(self, chats: &[ChatId]) -> Result<Vec<ChatId>, Error> {
         let mut tx = self.0.begin().await?;
         Ok(lock::unlocked(&mut tx, chats).await?)
     }
@@ -131,17 +125,26 @@ impl MessageLogRepository {
     /// also the user. With `empty_chats_go`, chats without another member are deleted too. Null if the user
     /// does not exist.
     pub async fn delete_user(
-        &self,
+        self,
         user: UserId,
         now: Timestamp,
         empty_chats_go: bool,
     ) -> Result<Option<DeletionStep>, Error> {
-        user_deletion::step(&self.0, user, now, empty_chats_go).await
+        user_deletion::step(self.0, user, now, empty_chats_go).await
     }
 
     /// Returns the committed heads of the chats. Missing and deleted chats are left out.
-    pub async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
-        Ok(heads(&self.0, chats).await?)
+    pub async fn heads(self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
+        const POSTGRES: &str = "SELECT chat_id, seq FROM chat \
+                                WHERE chat_id = ANY($1) AND deleted_at IS NULL";
+        const SQLITE: &str = "SELECT chat_id, seq FROM chat \
+                              WHERE chat_id IN (SELECT value FROM json_each($1)) \
+                              AND deleted_at IS NULL";
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_as(sql)
+            .bind(List(chats))
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 }
 
@@ -159,17 +162,71 @@ impl MessageLogTransaction {
         users: &[UserId],
         chats: &[ChatId],
     ) -> Result<Vec<Author>, Error> {
-        Ok(authors(&mut self.0, users, chats).await?)
+        const POSTGRES: &str = "SELECT u.customer_id, u.username, m.chat_id, m.role FROM customer u \
+                                LEFT JOIN customer_chat m \
+                                ON m.customer_id = u.customer_id AND m.chat_id = ANY($2) \
+                                WHERE u.customer_id = ANY($1) ORDER BY u.customer_id \
+                                FOR KEY SHARE OF u";
+        const SQLITE: &str = "SELECT u.customer_id, u.username, m.chat_id, m.role FROM customer u \
+                              LEFT JOIN customer_chat m ON m.customer_id = u.customer_id \
+                              AND m.chat_id IN (SELECT value FROM json_each($2)) \
+                              WHERE u.customer_id IN (SELECT value FROM json_each($1))";
+        let found = on!(tx &mut self.0, [POSTGRES, SQLITE], |sql, db| query_as(sql)
+            .bind(List(users))
+            .bind(List(chats))
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 
-    /// Returns the messages with these ids in these chats. Missing messages are left out.
+    /// Returns the messages with these ids in these chats. Missing messages are left out. The chat is part of
+    /// each condition, because on Postgres the primary key is `(chat_id, message_id)` and the table may be
+    /// partitioned by chat.
     pub async fn messages(&mut self, named: &[(ChatId, MessageId)]) -> Result<Vec<Message>, Error> {
-        Ok(messages(&mut self.0, named).await?)
+        const POSTGRES: &str = select_messages!(
+            "JOIN unnest($1::bigint[], $2::bigint[]) AS k (chat, id) \
+             ON m.chat_id = k.chat AND m.message_id = k.id"
+        );
+        const SQLITE: &str = select_messages!(
+            "JOIN json_each($1) AS k ON m.chat_id = k.value ->> 0 AND m.message_id = k.value ->> 1"
+        );
+        let named = rows(named, |(chat, id)| [chat.0, id.0]);
+        let found = on!(tx &mut self.0, [POSTGRES, SQLITE], |sql, db| query_as_with(sql, named)
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 
-    /// Returns the messages that are already stored under these idempotency keys.
+    /// Returns the messages that are already stored under these idempotency keys. The condition `IS NOT NULL`
+    /// lets Postgres use the partial index on the keys.
     pub async fn duplicates(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Message>, Error> {
-        Ok(duplicates(&mut self.0, keys).await?)
+        const POSTGRES: &str = select_messages!(
+            "JOIN unnest($1::bigint[], $2::bigint[], $3::text[]) AS k (chat, author, key) \
+             ON m.chat_id = k.chat AND m.customer_id = k.author AND m.client_message_id = k.key \
+             AND m.client_message_id IS NOT NULL"
+        );
+        const SQLITE: &str = select_messages!(
+            "JOIN json_each($1) AS k ON m.chat_id = k.value ->> 0 \
+             AND m.customer_id = k.value ->> 1 AND m.client_message_id = k.value ->> 2 \
+             AND m.client_message_id IS NOT NULL"
+        );
+        let found = match &mut self.0 {
+            DatabaseTransaction::Postgres(tx) => {
+                query_as(POSTGRES)
+                    .bind(column(keys, |k| k.chat.0))
+                    .bind(column(keys, |k| k.author.0))
+                    .bind(column(keys, |k| k.client_message_id.as_str()))
+                    .fetch_all(&mut **tx)
+                    .await
+            }
+            DatabaseTransaction::Sqlite(tx) => {
+                let rows = json(keys, |k| {
+                    (k.chat.0, k.author.0, k.client_message_id.as_str())
+                });
+                query_as(SQLITE).bind(rows).fetch_all(&mut **tx).await
+            }
+        }?;
+        Ok(found)
     }
 
     /// Returns the user's latest message in the chat that is not deleted; null if there is none.
@@ -185,19 +242,92 @@ impl MessageLogTransaction {
     }
 
     /// Stores new messages under their seqs and advances the heads of their chats. Returns the message ids in
-    /// the order of `rows`.
+    /// the order of `rows`. Postgres does both in one statement, because each further round trip extends the time
+    /// for which the chats are locked.
     pub async fn append(
         &mut self,
         rows: &[(Seq, NewMessage)],
         heads: &[Head],
         now: Timestamp,
     ) -> Result<Vec<MessageId>, Error> {
-        Ok(append(&mut self.0, rows, heads, now).await?)
+        const POSTGRES: &str = "WITH moved AS (UPDATE chat AS c SET seq = h.seq \
+                FROM unnest($8::bigint[], $9::bigint[]) AS h (id, seq) WHERE c.chat_id = h.id) \
+            INSERT INTO message (chat_id, customer_id, content, sent_at, seq, sent_seq, reply_to, \
+                client_message_id) \
+            SELECT chat, author, content, $1, seq, seq, reply_to, client_message_id \
+            FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[]) \
+                WITH ORDINALITY AS r (chat, author, content, seq, reply_to, client_message_id, n) \
+            ORDER BY n RETURNING message_id";
+        match &mut self.0 {
+            DatabaseTransaction::Postgres(tx) => {
+                let ids = query_scalar(POSTGRES)
+                    .bind(now.get())
+                    .bind(column(rows, |(_, new)| new.chat.0))
+                    .bind(column(rows, |(_, new)| new.author.0))
+                    .bind(column(rows, |(_, new)| new.content.as_str()))
+                    .bind(column(rows, |(seq, _)| seq.0))
+                    .bind(column(rows, |(_, new)| new.reply_to.map(|id| id.0)))
+                    .bind(column(rows, |(_, new)| {
+                        new.client_message_id.as_ref().map(ClientMessageId::as_str)
+                    }))
+                    .bind(column(heads, |h| h.chat_id.0))
+                    .bind(column(heads, |h| h.seq.0))
+                    .fetch_all(&mut **tx)
+                    .await?;
+                Ok(ids)
+            }
+            DatabaseTransaction::Sqlite(tx) => {
+                let ids = insert(tx, rows, now).await?;
+                advance(&mut self.0, heads).await?;
+                Ok(ids)
+            }
+        }
     }
 
-    /// Stores the new state of messages that were edited or deleted.
+    /// Stores the new text, seq and times of messages that were edited or deleted.
     pub async fn update(&mut self, messages: &[Message]) -> Result<(), Error> {
-        Ok(update(&mut self.0, messages).await?)
+        const POSTGRES: &str = "UPDATE message AS m SET content = r.content, seq = r.seq, \
+                edited_at = r.edited_at, deleted_at = r.deleted_at, deleted_by = r.deleted_by \
+            FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], \
+                $5::timestamptz[], $6::bigint[], $7::bigint[]) \
+                AS r (id, content, seq, edited_at, deleted_at, deleted_by, chat) \
+            WHERE m.message_id = r.id AND m.chat_id = r.chat";
+        const SQLITE: &str = "UPDATE message SET content = r.value ->> 1, seq = r.value ->> 2, \
+                edited_at = r.value ->> 3, deleted_at = r.value ->> 4, deleted_by = r.value ->> 5 \
+            FROM json_each($1) AS r \
+            WHERE message_id = r.value ->> 0 AND chat_id = r.value ->> 6";
+        match &mut self.0 {
+            DatabaseTransaction::Postgres(tx) => {
+                query(POSTGRES)
+                    .bind(column(messages, |m| m.message_id.0))
+                    .bind(column(messages, |m| m.content.as_deref()))
+                    .bind(column(messages, |m| m.seq.0))
+                    .bind(column(messages, |m| m.edited_at.map(Timestamp::get)))
+                    .bind(column(messages, |m| m.deleted_at.map(Timestamp::get)))
+                    .bind(column(messages, |m| m.deleted_by.map(|user| user.0)))
+                    .bind(column(messages, |m| m.chat_id.0))
+                    .execute(&mut **tx)
+                    .await?;
+            }
+            DatabaseTransaction::Sqlite(tx) => {
+                let rows = json(messages, |m| {
+                    let edited = m.edited_at.map(Timestamp::to_column_text);
+                    let deleted = m.deleted_at.map(Timestamp::to_column_text);
+                    let by = m.deleted_by.map(|user| user.0);
+                    (
+                        m.message_id.0,
+                        m.content.as_deref(),
+                        m.seq.0,
+                        edited,
+                        deleted,
+                        by,
+                        m.chat_id.0,
+                    )
+                });
+                query(SQLITE).bind(rows).execute(&mut **tx).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Sets the heads of the chats.
@@ -209,47 +339,6 @@ impl MessageLogTransaction {
     /// stored.
     pub async fn commit(self) -> Result<(), Error> {
         self.0.commit().await
-    }
-}
-
-/// Stores messages and advances the heads. Postgres does both in one statement, because each further round
-/// trip extends the time for which the chats are locked.
-pub(crate) async fn append(
-    tx: &mut DatabaseTransaction,
-    rows: &[(Seq, NewMessage)],
-    heads: &[Head],
-    now: Timestamp,
-) -> Result<Vec<MessageId>> {
-    const POSTGRES: &str = "WITH moved AS (UPDATE chat AS c SET seq = h.seq \
-            FROM unnest($8::bigint[], $9::bigint[]) AS h (id, seq) WHERE c.chat_id = h.id) \
-        INSERT INTO message (chat_id, customer_id, content, sent_at, seq, sent_seq, reply_to, \
-            client_message_id) \
-        SELECT chat, author, content, $1, seq, seq, reply_to, client_message_id \
-        FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[]) \
-            WITH ORDINALITY AS r (chat, author, content, seq, reply_to, client_message_id, n) \
-        ORDER BY n RETURNING message_id";
-    match tx {
-        DatabaseTransaction::Postgres(tx) => {
-            query_scalar(POSTGRES)
-                .bind(now.get())
-                .bind(column(rows, |(_, new)| new.chat.0))
-                .bind(column(rows, |(_, new)| new.author.0))
-                .bind(column(rows, |(_, new)| new.content.as_str()))
-                .bind(column(rows, |(seq, _)| seq.0))
-                .bind(column(rows, |(_, new)| new.reply_to.map(|id| id.0)))
-                .bind(column(rows, |(_, new)| {
-                    new.client_message_id.as_ref().map(ClientMessageId::as_str)
-                }))
-                .bind(column(heads, |h| h.chat_id.0))
-                .bind(column(heads, |h| h.seq.0))
-                .fetch_all(&mut **tx)
-                .await
-        }
-        DatabaseTransaction::Sqlite(inner) => {
-            let ids = insert(inner, rows, now).await?;
-            advance(tx, heads).await?;
-            Ok(ids)
-        }
     }
 }
 
@@ -278,72 +367,17 @@ async fn insert(
     query.fetch_all(tx).await
 }
 
-/// Stores the new text, seq and times of edited or deleted messages.
-pub(crate) async fn update(tx: &mut DatabaseTransaction, rows: &[Message]) -> Result<()> {
-    const POSTGRES: &str = "UPDATE message AS m SET content = r.content, seq = r.seq, \
-            edited_at = r.edited_at, deleted_at = r.deleted_at, deleted_by = r.deleted_by \
-        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], \
-            $5::timestamptz[], $6::bigint[], $7::bigint[]) \
-            AS r (id, content, seq, edited_at, deleted_at, deleted_by, chat) \
-        WHERE m.message_id = r.id AND m.chat_id = r.chat";
-    const SQLITE: &str = "UPDATE message SET content = r.value ->> 1, seq = r.value ->> 2, \
-            edited_at = r.value ->> 3, deleted_at = r.value ->> 4, deleted_by = r.value ->> 5 \
-        FROM json_each($1) AS r \
-        WHERE message_id = r.value ->> 0 AND chat_id = r.value ->> 6";
-    match tx {
-        DatabaseTransaction::Postgres(tx) => {
-            query(POSTGRES)
-                .bind(column(rows, |m| m.message_id.0))
-                .bind(column(rows, |m| m.content.as_deref()))
-                .bind(column(rows, |m| m.seq.0))
-                .bind(column(rows, |m| m.edited_at.map(Timestamp::get)))
-                .bind(column(rows, |m| m.deleted_at.map(Timestamp::get)))
-                .bind(column(rows, |m| m.deleted_by.map(|user| user.0)))
-                .bind(column(rows, |m| m.chat_id.0))
-                .execute(&mut **tx)
-                .await?;
-        }
-        DatabaseTransaction::Sqlite(tx) => {
-            let rows = json(rows, |m| {
-                let edited = m.edited_at.map(Timestamp::to_column_text);
-                let deleted = m.deleted_at.map(Timestamp::to_column_text);
-                let by = m.deleted_by.map(|user| user.0);
-                (
-                    m.message_id.0,
-                    m.content.as_deref(),
-                    m.seq.0,
-                    edited,
-                    deleted,
-                    by,
-                    m.chat_id.0,
-                )
-            });
-            query(SQLITE).bind(rows).execute(&mut **tx).await?;
-        }
-    }
-    Ok(())
-}
-
 /// Sets the heads of the chats.
-pub(crate) async fn advance(tx: &mut DatabaseTransaction, heads: &[Head]) -> Result<()> {
+async fn advance(tx: &mut DatabaseTransaction, heads: &[Head]) -> Result<()> {
     const POSTGRES: &str = "UPDATE chat AS c SET seq = r.seq \
         FROM unnest($1::bigint[], $2::bigint[]) AS r (id, seq) WHERE c.chat_id = r.id";
     const SQLITE: &str = "UPDATE chat SET seq = r.value ->> 1 FROM json_each($1) AS r \
                           WHERE chat_id = r.value ->> 0";
-    match tx {
-        DatabaseTransaction::Postgres(tx) => {
-            let query = query(POSTGRES).bind(column(heads, |h| h.chat_id.0));
-            query
-                .bind(column(heads, |h| h.seq.0))
-                .execute(&mut **tx)
-                .await?;
-        }
-        DatabaseTransaction::Sqlite(tx) => {
-            let rows = json(heads, |h| (h.chat_id.0, h.seq.0));
-            query(SQLITE).bind(rows).execute(&mut **tx).await?;
-        }
-    }
-    Ok(())
+    let heads = rows(heads, |head| [head.chat_id.0, head.seq.0]);
+    on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_with(sql, heads)
+        .execute(db)
+        .await
+        .map(drop))
 }
 
 /// Sets the head of each chat to the highest seq of its messages.
@@ -352,135 +386,9 @@ pub(crate) async fn advance_to_last(tx: &mut DatabaseTransaction, chats: &[ChatI
         WHERE m.chat_id = chat.chat_id) WHERE chat_id = ANY($1)";
     const SQLITE: &str = "UPDATE chat SET seq = (SELECT max(seq) FROM message m \
         WHERE m.chat_id = chat.chat_id) WHERE chat_id IN (SELECT value FROM json_each($1))";
-    match tx {
-        DatabaseTransaction::Postgres(tx) => {
-            query(POSTGRES)
-                .bind(column(chats, |c| c.0))
-                .execute(&mut **tx)
-                .await?;
-        }
-        DatabaseTransaction::Sqlite(tx) => {
-            query(SQLITE)
-                .bind(json(chats, |c| c.0))
-                .execute(&mut **tx)
-                .await?;
-        }
-    }
-    Ok(())
-}
-
-/// Returns the committed heads of the chats. Missing and deleted chats are left out.
-async fn heads(database: &Database, chats: &[ChatId]) -> Result<Vec<Head>> {
-    const POSTGRES: &str = "SELECT chat_id, seq FROM chat \
-                            WHERE chat_id = ANY($1) AND deleted_at IS NULL";
-    const SQLITE: &str = "SELECT chat_id, seq FROM chat \
-                          WHERE chat_id IN (SELECT value FROM json_each($1)) \
-                          AND deleted_at IS NULL";
-    match database {
-        Database::Postgres(pool) => {
-            query_as(POSTGRES)
-                .bind(column(chats, |c| c.0))
-                .fetch_all(pool)
-                .await
-        }
-        Database::Sqlite(embedded) => {
-            query_as(SQLITE)
-                .bind(json(chats, |c| c.0))
-                .fetch_all(embedded.readers())
-                .await
-        }
-    }
-}
-
-/// Returns the users, each with its memberships in `chats`. On Postgres the users cannot be deleted before
-/// the transaction ends.
-async fn authors(
-    tx: &mut DatabaseTransaction,
-    users: &[UserId],
-    chats: &[ChatId],
-) -> Result<Vec<Author>> {
-    const POSTGRES: &str = "SELECT u.customer_id, u.username, m.chat_id, m.role FROM customer u \
-                            LEFT JOIN customer_chat m \
-                            ON m.customer_id = u.customer_id AND m.chat_id = ANY($2) \
-                            WHERE u.customer_id = ANY($1) ORDER BY u.customer_id \
-                            FOR KEY SHARE OF u";
-    const SQLITE: &str = "SELECT u.customer_id, u.username, m.chat_id, m.role FROM customer u \
-                          LEFT JOIN customer_chat m ON m.customer_id = u.customer_id \
-                          AND m.chat_id IN (SELECT value FROM json_each($2)) \
-                          WHERE u.customer_id IN (SELECT value FROM json_each($1))";
-    match tx {
-        DatabaseTransaction::Postgres(tx) => {
-            let query = query_as(POSTGRES).bind(column(users, |u| u.0));
-            query
-                .bind(column(chats, |c| c.0))
-                .fetch_all(&mut **tx)
-                .await
-        }
-        DatabaseTransaction::Sqlite(tx) => {
-            let query = query_as(SQLITE).bind(json(users, |u| u.0));
-            query.bind(json(chats, |c| c.0)).fetch_all(&mut **tx).await
-        }
-    }
-}
-
-/// Returns the messages with these ids in these chats. The chat is part of each condition, because on
-/// Postgres the primary key is `(chat_id, message_id)` and the table may be partitioned by chat.
-async fn messages(
-    tx: &mut DatabaseTransaction,
-    named: &[(ChatId, MessageId)],
-) -> Result<Vec<Message>> {
-    const POSTGRES: &str = select_messages!(
-        "JOIN unnest($1::bigint[], $2::bigint[]) AS k (chat, id) \
-         ON m.chat_id = k.chat AND m.message_id = k.id"
-    );
-    const SQLITE: &str = select_messages!(
-        "JOIN json_each($1) AS k ON m.chat_id = k.value ->> 0 AND m.message_id = k.value ->> 1"
-    );
-    match tx {
-        DatabaseTransaction::Postgres(tx) => {
-            query_as(POSTGRES)
-                .bind(column(named, |(chat, _)| chat.0))
-                .bind(column(named, |(_, id)| id.0))
-                .fetch_all(&mut **tx)
-                .await
-        }
-        DatabaseTransaction::Sqlite(tx) => {
-            query_as(SQLITE)
-                .bind(json(named, |(chat, id)| (chat.0, id.0)))
-                .fetch_all(&mut **tx)
-                .await
-        }
-    }
-}
-
-/// Returns the messages that are stored under these idempotency keys. The condition `IS NOT NULL` lets
-/// Postgres use the partial index on the keys.
-async fn duplicates(tx: &mut DatabaseTransaction, keys: &[IdempotencyKey]) -> Result<Vec<Message>> {
-    const POSTGRES: &str = select_messages!(
-        "JOIN unnest($1::bigint[], $2::bigint[], $3::text[]) AS k (chat, author, client_message_id) \
-         ON m.chat_id = k.chat AND m.customer_id = k.author \
-         AND m.client_message_id = k.client_message_id \
-         AND m.client_message_id IS NOT NULL"
-    );
-    const SQLITE: &str = select_messages!(
-        "JOIN json_each($1) AS k ON m.chat_id = k.value ->> 0 \
-         AND m.customer_id = k.value ->> 1 AND m.client_message_id = k.value ->> 2 \
-         AND m.client_message_id IS NOT NULL"
-    );
-    match tx {
-        DatabaseTransaction::Postgres(tx) => {
-            query_as(POSTGRES)
-                .bind(column(keys, |k| k.chat.0))
-                .bind(column(keys, |k| k.author.0))
-                .bind(column(keys, |k| k.client_message_id.as_str()))
-                .fetch_all(&mut **tx)
-                .await
-        }
-        DatabaseTransaction::Sqlite(tx) => {
-            let rows = json(keys, |k| {
-                (k.chat.0, k.author.0, k.client_message_id.as_str())
-            });
-            query_as(SQLITE).bind(rows).fetch_all(&mut **tx).await
-        }
-    }
+    on!(tx tx, [POSTGRES, SQLITE], |sql, db| query(sql)
+        .bind(List(chats))
+        .execute(db)
+        .await
+        .map(drop))
 }

@@ -1,6 +1,6 @@
-//! SQL access to the database: one cloneable repository struct per aggregate. Most queries are written once
-//! and run on both Postgres and SQLite. A statement that differs has one constant per database, side by side.
-//! The module `list` binds lists of rows for both.
+//! SQL access to the database: one view of `Database` per aggregate, such as `database.users()`. Most queries are
+//! written once and run on both Postgres and SQLite. A statement that differs has one constant per database,
+//! side by side. The module `list` binds lists of rows for both.
 
 mod backup;
 mod backup_row;
@@ -24,11 +24,13 @@ mod totals;
 mod user;
 mod user_deletion;
 
+use crate::database::Database;
+
 pub use backup::{Counts, LastIds, Restore, Snapshot};
 pub use backup_row::{
     ChatRecord, Kind, MemberRecord, MessageRecord, Record, SessionRecord, UserRecord,
 };
-pub use chat::{ChatRepository, LockedChat, LockedChatRepository};
+pub use chat::{ChatRepository, LockedChat};
 pub use chat_purge::{AdminTenure, ChatPurgeRepository};
 pub use epoch::{EpochRepository, LogState};
 pub use member::{ChatPosition, ListedChat, MemberRepository, MembershipStatus};
@@ -42,3 +44,84 @@ pub use skeleton::SkeletonRepository;
 pub use totals::{Totals, TotalsRepository};
 pub use user::{Credentials, Updated, UserRepository};
 pub use user_deletion::{DeletionStep, Tombstone};
+
+/// The views of a database. A view borrows the handle, so that it costs nothing to make.
+impl Database {
+    /// Users.
+    #[must_use]
+    pub fn users(&self) -> UserRepository<'_> {
+        UserRepository(self)
+    }
+
+    /// Chats, without their members and messages.
+    #[must_use]
+    pub fn chats(&self) -> ChatRepository<'_> {
+        ChatRepository(self)
+    }
+
+    /// Memberships, and the chat list of each user.
+    #[must_use]
+    pub fn members(&self) -> MemberRepository<'_> {
+        MemberRepository(self)
+    }
+
+    /// Messages, for reading.
+    #[must_use]
+    pub fn messages(&self) -> MessageRepository<'_> {
+        MessageRepository(self)
+    }
+
+    /// The message log, through which messages are written.
+    #[must_use]
+    pub fn message_log(&self) -> MessageLogRepository<'_> {
+        MessageLogRepository(self)
+    }
+
+    /// How far members have read.
+    #[must_use]
+    pub fn read_positions(&self) -> ReadPositionRepository<'_> {
+        ReadPositionRepository(self)
+    }
+
+    /// Login sessions.
+    #[must_use]
+    pub fn sessions(&self) -> SessionRepository<'_> {
+        SessionRepository(self)
+    }
+
+    /// The epoch and the mark of the log.
+    #[must_use]
+    pub fn epoch(&self) -> EpochRepository<'_> {
+        EpochRepository(self)
+    }
+
+    /// Deleted chats, and chats without an admin or a member.
+    #[must_use]
+    pub fn chat_purge(&self) -> ChatPurgeRepository<'_> {
+        ChatPurgeRepository(self)
+    }
+
+    /// Missing skeletons of usernames.
+    #[must_use]
+    pub fn skeletons(&self) -> SkeletonRepository<'_> {
+        SkeletonRepository(self)
+    }
+
+    /// Passwords that are not hashed yet.
+    #[must_use]
+    pub fn legacy_passwords(&self) -> LegacyPasswordRepository<'_> {
+        LegacyPasswordRepository(self)
+    }
+
+    /// The demo data of an empty database.
+    #[must_use]
+    pub fn demo_data(&self) -> DemoDataRepository<'_> {
+        DemoDataRepository(self)
+    }
+
+    /// Row counts and the size of the database.
+    #[must_use]
+    pub fn totals(&self) -> TotalsRepository<'_> {
+        TotalsRepository(self)
+    }
+}

@@ -2,15 +2,15 @@
 
 use super::{
     chat::chat_exists,
-    list::{column, json},
+    list::{Rows, rows},
     row::from_row,
 };
 use crate::{
-    database::{Database, DatabaseTransaction},
+    database::{Database, DatabaseTransaction, on},
     error::Error,
     model::{ChatId, MessageId, UserId},
 };
-use sqlx::{Result, query_as};
+use sqlx::{Result, query_as_with};
 
 /// Builds the read position of the membership row `m`: the later of the marked message and the member's own
 /// latest message, because a member who writes has seen the chat. Null if there is no such message.
@@ -82,20 +82,14 @@ from_row!(Position {
 });
 
 /// Reads and advances read positions.
-#[derive(Clone)]
-pub struct ReadPositionRepository(Database);
+#[derive(Clone, Copy)]
+pub struct ReadPositionRepository<'a>(pub(super) &'a Database);
 
-impl ReadPositionRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl ReadPositionRepository<'_> {
     /// Moves read positions forward and returns the positions that moved. A mark is ignored if it lies at or
     /// before the read position, if its message is not in the chat or if its user is not a member of the
     /// chat.
-    pub async fn advance(&self, marks: &[ReadMark]) -> Result<Vec<MovedPosition>, Error> {
+    pub async fn advance(self, marks: &[ReadMark]) -> Result<Vec<MovedPosition>, Error> {
         let mut tx = self.0.begin().await?;
         let moved = mark_read(&mut tx, marks).await?;
         tx.commit().await?;
@@ -103,18 +97,38 @@ impl ReadPositionRepository {
     }
 
     /// Returns the stored facts about each mark, in the order of `marks`.
-    pub async fn read(&self, marks: &[ReadMark]) -> Result<Vec<Position>, Error> {
-        Ok(positions(&self.0, marks).await?)
+    pub async fn read(self, marks: &[ReadMark]) -> Result<Vec<Position>, Error> {
+        const POSTGRES: &str = concat!(
+            "SELECT m.customer_id AS member, x.message_id AS message, ",
+            read_position!(),
+            " AS position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) \
+                WITH ORDINALITY AS k (u, c, m, n) \
+            LEFT JOIN customer_chat m ON m.customer_id = k.u AND m.chat_id = k.c AND ",
+            chat_exists!("m.chat_id"),
+            " LEFT JOIN message x ON x.message_id = k.m AND x.chat_id = k.c ORDER BY k.n"
+        );
+        const SQLITE: &str = concat!(
+            "SELECT m.customer_id AS member, x.message_id AS message, ",
+            read_position!(),
+            " AS position FROM json_each($1) AS k \
+            LEFT JOIN customer_chat m ON m.customer_id = k.value ->> 0 AND m.chat_id = k.value ->> 1 \
+                AND ",
+            chat_exists!("m.chat_id"),
+            " LEFT JOIN message x ON x.message_id = k.value ->> 2 AND x.chat_id = k.value ->> 1 \
+            ORDER BY k.key"
+        );
+        let marks = mark_rows(marks);
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_as_with(sql, marks)
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 }
 
 /// Moves read positions forward and returns the positions that moved. Postgres first locks the membership
 /// rows in order of user and chat. Deletions of users and chats lock rows in that order too, so that no
 /// deadlock occurs.
-pub(crate) async fn mark_read(
-    tx: &mut DatabaseTransaction,
-    marks: &[ReadMark],
-) -> Result<Vec<MovedPosition>> {
+async fn mark_read(tx: &mut DatabaseTransaction, marks: &[ReadMark]) -> Result<Vec<MovedPosition>> {
     const POSTGRES: &str = concat!(
         "WITH asked AS (SELECT k.u, k.c, max(k.m) AS message_id \
             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS k (u, c, m) \
@@ -141,56 +155,12 @@ pub(crate) async fn mark_read(
         read_position!(),
         ", 0) RETURNING customer_id, chat_id, last_read_message_id AS message_id"
     );
-    match tx {
-        DatabaseTransaction::Postgres(tx) => {
-            let query = query_as(POSTGRES).bind(column(marks, |mark| mark.user.0));
-            let query = query.bind(column(marks, |mark| mark.chat.0));
-            let query = query.bind(column(marks, |mark| mark.message.0));
-            query.fetch_all(&mut **tx).await
-        }
-        DatabaseTransaction::Sqlite(tx) => {
-            let query = query_as(SQLITE).bind(json(marks, mark_row));
-            query.fetch_all(&mut **tx).await
-        }
-    }
+    on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_as_with(sql, mark_rows(marks))
+        .fetch_all(db)
+        .await)
 }
 
-/// Returns the stored facts about each mark, in the order of `marks`.
-pub(crate) async fn positions(database: &Database, marks: &[ReadMark]) -> Result<Vec<Position>> {
-    const POSTGRES: &str = concat!(
-        "SELECT m.customer_id AS member, x.message_id AS message, ",
-        read_position!(),
-        " AS position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) \
-            WITH ORDINALITY AS k (u, c, m, n) \
-        LEFT JOIN customer_chat m ON m.customer_id = k.u AND m.chat_id = k.c AND ",
-        chat_exists!("m.chat_id"),
-        " LEFT JOIN message x ON x.message_id = k.m AND x.chat_id = k.c ORDER BY k.n"
-    );
-    const SQLITE: &str = concat!(
-        "SELECT m.customer_id AS member, x.message_id AS message, ",
-        read_position!(),
-        " AS position FROM json_each($1) AS k \
-        LEFT JOIN customer_chat m ON m.customer_id = k.value ->> 0 AND m.chat_id = k.value ->> 1 \
-            AND ",
-        chat_exists!("m.chat_id"),
-        " LEFT JOIN message x ON x.message_id = k.value ->> 2 AND x.chat_id = k.value ->> 1 \
-        ORDER BY k.key"
-    );
-    match database {
-        Database::Postgres(pool) => {
-            let query = query_as(POSTGRES).bind(column(marks, |mark| mark.user.0));
-            let query = query.bind(column(marks, |mark| mark.chat.0));
-            let query = query.bind(column(marks, |mark| mark.message.0));
-            query.fetch_all(pool).await
-        }
-        Database::Sqlite(embedded) => {
-            let query = query_as(SQLITE).bind(json(marks, mark_row));
-            query.fetch_all(embedded.readers()).await
-        }
-    }
-}
-
-/// Returns the mark as a row for `json`: user, chat, message.
-fn mark_row(mark: &ReadMark) -> (i64, i64, i64) {
-    (mark.user.0, mark.chat.0, mark.message.0)
+/// Returns the marks as parameters: user, chat, message.
+fn mark_rows(marks: &[ReadMark]) -> Rows<3> {
+    rows(marks, |mark| [mark.user.0, mark.chat.0, mark.message.0])
 }

@@ -1,8 +1,8 @@
 //! Login sessions: begins, finds, lists and ends them. The session service calls it for logins and tokens.
 
-use super::list::{column, json};
+use super::list::List;
 use crate::{
-    database::{Database, DatabaseTransaction, on},
+    database::{Database, on},
     error::Error,
     model::{Session, SessionId, Timestamp, UserId},
 };
@@ -12,8 +12,8 @@ use sqlx::{query, query_as, query_scalar};
 const MAX_SESSIONS: usize = 100;
 
 /// Reads and writes sessions.
-#[derive(Clone)]
-pub struct SessionRepository(Database);
+#[derive(Clone, Copy)]
+pub struct SessionRepository<'a>(pub(super) &'a Database);
 
 /// A session to begin, for a user who has just proved their password.
 #[derive(Debug)]
@@ -56,18 +56,12 @@ pub struct SessionCutoff {
     pub idle_since: Timestamp,
 }
 
-impl SessionRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl SessionRepository<'_> {
     /// Begins a session. Null if the user was deleted or the stored password changed since the verification,
     /// because a session must not outlive the password that it was begun with. Sessions above the limit end:
     /// lowest `rank` first, then earliest last use.
     pub async fn begin(
-        &self,
+        self,
         new: &NewSession,
         rank: impl Fn(SessionId) -> u8,
     ) -> Result<Option<Begun>, Error> {
@@ -127,13 +121,13 @@ impl SessionRepository {
 
     /// Returns the user and the id of the live session with this token; null if there is none.
     pub async fn find(
-        &self,
+        self,
         token_hash: [u8; 32],
         cutoff: SessionCutoff,
     ) -> Result<Option<(UserId, SessionId)>, Error> {
         const SQL: &str = "SELECT customer_id, session_id FROM session \
                            WHERE token_hash = $1 AND expires_at > $2 AND last_used_at > $3";
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(&token_hash[..])
             .bind(cutoff.now)
             .bind(cutoff.idle_since)
@@ -142,13 +136,13 @@ impl SessionRepository {
     }
 
     /// Returns the live sessions of a user, in order of id.
-    pub async fn list(&self, user: UserId, cutoff: SessionCutoff) -> Result<Vec<Session>, Error> {
+    pub async fn list(self, user: UserId, cutoff: SessionCutoff) -> Result<Vec<Session>, Error> {
         const SQL: &str = "SELECT session_id, created_at, last_used_at, expires_at, user_agent, \
                                FALSE AS current \
                            FROM session \
                            WHERE customer_id = $1 AND expires_at > $2 AND last_used_at > $3 \
                            ORDER BY session_id";
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(user)
             .bind(cutoff.now)
             .bind(cutoff.idle_since)
@@ -157,7 +151,7 @@ impl SessionRepository {
     }
 
     /// Ends a session of a user. Returns false if the user has no such session.
-    pub async fn end(&self, user: UserId, session: SessionId) -> Result<bool, Error> {
+    pub async fn end(self, user: UserId, session: SessionId) -> Result<bool, Error> {
         const SQL: &str = "DELETE FROM session WHERE customer_id = $1 AND session_id = $2";
         let mut tx = self.0.begin().await?;
         let ended = on!(tx &mut tx, |db| query(SQL)
@@ -171,7 +165,7 @@ impl SessionRepository {
     }
 
     /// Ends all sessions of a user except `kept`, and returns the ended sessions.
-    pub async fn end_others(&self, user: UserId, kept: SessionId) -> Result<Vec<SessionId>, Error> {
+    pub async fn end_others(self, user: UserId, kept: SessionId) -> Result<Vec<SessionId>, Error> {
         const SQL: &str = "DELETE FROM session WHERE customer_id = $1 AND session_id <> $2 \
                            RETURNING session_id";
         let mut tx = self.0.begin().await?;
@@ -185,30 +179,53 @@ impl SessionRepository {
     }
 
     /// Returns the ids that have no session.
-    pub async fn missing(&self, sessions: &[SessionId]) -> Result<Vec<SessionId>, Error> {
-        Ok(missing_sessions(&self.0, sessions).await?)
+    pub async fn missing(self, sessions: &[SessionId]) -> Result<Vec<SessionId>, Error> {
+        const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
+            WHERE NOT EXISTS (SELECT FROM session s WHERE s.session_id = k.id)";
+        const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
+            WHERE NOT EXISTS (SELECT 1 FROM session s WHERE s.session_id = k.value)";
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_scalar(sql)
+            .bind(List(sessions))
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 
-    /// Returns the current time of the clock that all nodes share, which is the clock of the database server
-    /// on Postgres. A node with a wrong clock must not end sessions that other nodes began.
-    pub async fn now(&self) -> Result<Timestamp, Error> {
-        Ok(now(&self.0).await?)
+    /// Returns the current time of the clock that all nodes share: the clock of the database server on Postgres,
+    /// the clock of this process on SQLite. A node with a wrong clock must not end sessions that other nodes
+    /// began.
+    pub async fn now(self) -> Result<Timestamp, Error> {
+        const POSTGRES: &str = "SELECT clock_timestamp()";
+        match self.0 {
+            Database::Postgres(pool) => Ok(query_scalar(POSTGRES).fetch_one(pool).await?),
+            Database::Sqlite(_) => Ok(Timestamp::now()),
+        }
     }
 
-    /// Records the use of sessions. Returns the sessions that have not expired.
+    /// Records `now` as the last use of the sessions. Returns the sessions that have not expired; expired and
+    /// missing sessions are not changed.
     pub async fn touch(
-        &self,
+        self,
         sessions: &[SessionId],
         now: Timestamp,
     ) -> Result<Vec<SessionId>, Error> {
+        const POSTGRES: &str = "UPDATE session SET last_used_at = $2 \
+            WHERE session_id = ANY($1) AND expires_at > $2 RETURNING session_id";
+        const SQLITE: &str = "UPDATE session SET last_used_at = $2 \
+            WHERE session_id IN (SELECT value FROM json_each($1)) AND expires_at > $2 \
+            RETURNING session_id";
         let mut tx = self.0.begin().await?;
-        let alive = touch_sessions(&mut tx, sessions, now).await?;
+        let alive = on!(tx &mut tx, [POSTGRES, SQLITE], |sql, db| query_scalar(sql)
+            .bind(List(sessions))
+            .bind(now)
+            .fetch_all(db)
+            .await)?;
         tx.commit().await?;
         Ok(alive)
     }
 
     /// Deletes all sessions that are not live, and returns them with their users.
-    pub async fn sweep(&self, cutoff: SessionCutoff) -> Result<Vec<(SessionId, UserId)>, Error> {
+    pub async fn sweep(self, cutoff: SessionCutoff) -> Result<Vec<(SessionId, UserId)>, Error> {
         const SQL: &str = "DELETE FROM session WHERE expires_at <= $1 OR last_used_at <= $2 \
                            RETURNING session_id, customer_id";
         let mut tx = self.0.begin().await?;
@@ -231,58 +248,6 @@ fn over_limit(mut others: Vec<SessionId>, rank: impl Fn(SessionId) -> u8) -> Vec
     }
     others.truncate(over);
     others
-}
-
-/// Returns the ids that have no session.
-async fn missing_sessions(database: &Database, ids: &[SessionId]) -> sqlx::Result<Vec<SessionId>> {
-    const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
-        WHERE NOT EXISTS (SELECT FROM session s WHERE s.session_id = k.id)";
-    const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
-        WHERE NOT EXISTS (SELECT 1 FROM session s WHERE s.session_id = k.value)";
-    match database {
-        Database::Postgres(pool) => {
-            let query = query_scalar(POSTGRES).bind(column(ids, |id| id.0));
-            query.fetch_all(pool).await
-        }
-        Database::Sqlite(embedded) => {
-            let query = query_scalar(SQLITE).bind(json(ids, |id| id.0));
-            query.fetch_all(embedded.readers()).await
-        }
-    }
-}
-
-/// Returns the current time: the clock of the database server on Postgres, the clock of this process on
-/// SQLite.
-async fn now(database: &Database) -> sqlx::Result<Timestamp> {
-    const POSTGRES: &str = "SELECT clock_timestamp()";
-    match database {
-        Database::Postgres(pool) => query_scalar(POSTGRES).fetch_one(pool).await,
-        Database::Sqlite(_) => Ok(Timestamp::now()),
-    }
-}
-
-/// Records `now` as the last use of the sessions. Returns the sessions that have not expired; expired and
-/// missing sessions are not changed.
-async fn touch_sessions(
-    tx: &mut DatabaseTransaction,
-    sessions: &[SessionId],
-    now: Timestamp,
-) -> sqlx::Result<Vec<SessionId>> {
-    const POSTGRES: &str = "UPDATE session SET last_used_at = $2 \
-        WHERE session_id = ANY($1) AND expires_at > $2 RETURNING session_id";
-    const SQLITE: &str = "UPDATE session SET last_used_at = $2 \
-        WHERE session_id IN (SELECT value FROM json_each($1)) AND expires_at > $2 \
-        RETURNING session_id";
-    match tx {
-        DatabaseTransaction::Postgres(tx) => {
-            let query = query_scalar(POSTGRES).bind(column(sessions, |s| s.0));
-            query.bind(now).fetch_all(&mut **tx).await
-        }
-        DatabaseTransaction::Sqlite(tx) => {
-            let query = query_scalar(SQLITE).bind(json(sessions, |s| s.0));
-            query.bind(now).fetch_all(&mut **tx).await
-        }
-    }
 }
 
 #[cfg(test)]

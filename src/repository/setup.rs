@@ -49,19 +49,13 @@ macro_rules! insert {
 }
 
 /// Fills an empty database with demo data.
-#[derive(Clone)]
-pub struct DemoDataRepository(Database);
+#[derive(Clone, Copy)]
+pub struct DemoDataRepository<'a>(pub(super) &'a Database);
 
-impl DemoDataRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl DemoDataRepository<'_> {
     /// Stores the demo data in one transaction, if the database has never held a user or a chat. Returns true
     /// if the data was stored. A new id above the expected one shows that earlier rows were deleted.
-    pub async fn fill(&self) -> Result<bool, Error> {
+    pub async fn fill(self) -> Result<bool, Error> {
         const USER: &str = "INSERT INTO customer \
                 (username, password, created_at, skeleton, written_skeleton, skeleton_of) \
             VALUES ($1, $2, $3, $4, $5, $1) RETURNING customer_id";
@@ -109,8 +103,8 @@ fn seq_after(chat: i64, n: usize) -> i64 {
 }
 
 /// Finds and replaces passwords that are not hashed yet.
-#[derive(Clone)]
-pub struct LegacyPasswordRepository(Database);
+#[derive(Clone, Copy)]
+pub struct LegacyPasswordRepository<'a>(pub(super) &'a Database);
 
 /// Password of a user as the original server stored it: not hashed.
 pub struct LegacyPassword {
@@ -132,17 +126,11 @@ impl LegacyPassword {
     }
 }
 
-impl LegacyPasswordRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl LegacyPasswordRepository<'_> {
     /// Returns the number of passwords that are not hashed yet.
-    pub async fn count(&self) -> Result<i64, Error> {
+    pub async fn count(self) -> Result<i64, Error> {
         const SQL: &str = "SELECT count(*) FROM customer WHERE password LIKE 'plain:%'";
-        Ok(on!(read & self.0, |db| query_scalar(SQL)
+        Ok(on!(read self.0, |db| query_scalar(SQL)
             .fetch_one(db)
             .await)?)
     }
@@ -150,14 +138,14 @@ impl LegacyPasswordRepository {
     /// Returns up to `limit` passwords that are not hashed yet, of users with ids above `after`, in order of
     /// id.
     pub async fn plain_passwords(
-        &self,
+        self,
         after: UserId,
         limit: i64,
     ) -> Result<Vec<LegacyPassword>, Error> {
         const SQL: &str = "SELECT customer_id, password FROM customer \
                            WHERE password LIKE 'plain:%' AND customer_id > $1 \
                            ORDER BY customer_id LIMIT $2";
-        let rows: Vec<(UserId, String)> = on!(read & self.0, |db| query_as(SQL)
+        let rows: Vec<(UserId, String)> = on!(read self.0, |db| query_as(SQL)
             .bind(after)
             .bind(limit)
             .fetch_all(db)
@@ -169,7 +157,7 @@ impl LegacyPasswordRepository {
     }
 
     /// Replaces a password with its hash. Does nothing if the password changed since it was read.
-    pub async fn replace(&self, plain: &LegacyPassword, hash: &str) -> Result<(), Error> {
+    pub async fn replace(self, plain: &LegacyPassword, hash: &str) -> Result<(), Error> {
         const SQL: &str = "UPDATE customer SET password = $3 \
                            WHERE customer_id = $1 AND password = $2";
         let mut tx = self.0.begin().await?;

@@ -13,8 +13,8 @@ use sqlx::{query, query_as};
 const MAX_NAMES: i64 = 200;
 
 /// Stores missing skeletons of usernames.
-#[derive(Clone)]
-pub struct SkeletonRepository(Database);
+#[derive(Clone, Copy)]
+pub struct SkeletonRepository<'a>(pub(super) &'a Database);
 
 /// A username with skeletons that are missing or belong to a former name.
 struct NameRow {
@@ -27,20 +27,14 @@ from_row!(NameRow {
     username
 });
 
-impl SkeletonRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl SkeletonRepository<'_> {
     /// Stores the skeletons of the next names, of users with ids above `after`. Returns the last user of the
     /// step, or null if no name is left. A name that looks like another stored name stays without skeletons.
-    pub async fn step(&self, after: UserId) -> Result<Option<UserId>, Error> {
+    pub async fn step(self, after: UserId) -> Result<Option<UserId>, Error> {
         const SQL: &str = "SELECT customer_id, username FROM customer \
                            WHERE skeleton_of IS DISTINCT FROM username AND customer_id > $1 \
                            ORDER BY customer_id LIMIT $2";
-        let names: Vec<NameRow> = on!(read & self.0, |db| query_as(SQL)
+        let names: Vec<NameRow> = on!(read self.0, |db| query_as(SQL)
             .bind(after)
             .bind(MAX_NAMES)
             .fetch_all(db)

@@ -36,8 +36,8 @@ from_row!(Totals {
 });
 
 /// Reads the totals of the database.
-#[derive(Clone)]
-pub struct TotalsRepository(Database);
+#[derive(Clone, Copy)]
+pub struct TotalsRepository<'a>(pub(super) &'a Database);
 
 /// Builds a subquery that counts rows up to the value of `COUNTED`.
 macro_rules! counted {
@@ -78,23 +78,15 @@ enum Table {
     Sessions,
 }
 
-impl TotalsRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl TotalsRepository<'_> {
     /// Returns the totals of the database.
-    pub async fn read(&self) -> Result<Totals, Error> {
+    pub async fn read(self) -> Result<Totals, Error> {
         const POSTGRES: &str = totals!("pg_database_size(current_database())");
         const SQLITE: &str =
             totals!("(SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())");
-        let sql = match &self.0 {
-            Database::Postgres(_) => POSTGRES,
-            Database::Sqlite(_) => SQLITE,
-        };
-        let mut totals: Totals = on!(read & self.0, |db| query_as(sql).fetch_one(db).await)?;
+        let mut totals: Totals = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_as(sql)
+            .fetch_one(db)
+            .await)?;
         for (table, total) in [
             (Table::Users, &mut totals.users),
             (Table::Chats, &mut totals.chats),
@@ -109,15 +101,12 @@ impl TotalsRepository {
     }
 
     /// Returns an estimate of the number of rows in a table.
-    async fn estimate(&self, table: Table) -> Result<i64, Error> {
+    async fn estimate(self, table: Table) -> Result<i64, Error> {
         let (postgres, sqlite) = table.estimates();
-        let sql = match &self.0 {
-            Database::Postgres(_) => postgres,
-            Database::Sqlite(_) => sqlite,
-        };
-        Ok(on!(read & self.0, |db| query_scalar(sql)
+        let found = on!(read self.0, [postgres, sqlite], |sql, db| query_scalar(sql)
             .fetch_one(db)
-            .await)?)
+            .await)?;
+        Ok(found)
     }
 }
 

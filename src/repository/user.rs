@@ -1,10 +1,6 @@
 //! Reads, creates and changes users. The module `user_deletion` deletes them.
 
-use super::{
-    list::{column, json},
-    lock, member,
-    row::from_row,
-};
+use super::{list::List, lock, row::from_row};
 use crate::{
     database::{Database, on},
     error::{Error, OnConstraint},
@@ -35,21 +31,15 @@ pub struct Updated {
 }
 
 /// Reads and writes users.
-#[derive(Clone)]
-pub struct UserRepository(Database);
+#[derive(Clone, Copy)]
+pub struct UserRepository<'a>(pub(super) &'a Database);
 
-impl UserRepository {
-    /// Creates the repository on this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
-    }
-
+impl UserRepository<'_> {
     /// Returns up to `limit` users with ids above `after`, in order of id.
-    pub async fn list(&self, after: UserId, limit: i64) -> Result<Vec<User>, Error> {
+    pub async fn list(self, after: UserId, limit: i64) -> Result<Vec<User>, Error> {
         const SQL: &str = "SELECT customer_id, username, created_at FROM customer \
                            WHERE customer_id > $1 ORDER BY customer_id LIMIT $2";
-        Ok(on!(read & self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(SQL)
             .bind(after)
             .bind(limit)
             .fetch_all(db)
@@ -57,23 +47,39 @@ impl UserRepository {
     }
 
     /// Returns the ids that have no user.
-    pub async fn missing(&self, ids: &[UserId]) -> Result<Vec<UserId>, Error> {
-        Ok(missing_users(&self.0, ids).await?)
+    pub async fn missing(self, ids: &[UserId]) -> Result<Vec<UserId>, Error> {
+        const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
+            WHERE NOT EXISTS (SELECT FROM customer u WHERE u.customer_id = k.id)";
+        const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
+            WHERE NOT EXISTS (SELECT 1 FROM customer u WHERE u.customer_id = k.value)";
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_scalar(sql)
+            .bind(List(ids))
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 
     /// Returns the users with these ids, in no particular order. Missing users are left out.
-    pub async fn find_all(&self, ids: &[UserId]) -> Result<Vec<User>, Error> {
-        Ok(member::users(&self.0, ids).await?)
+    pub async fn find_all(self, ids: &[UserId]) -> Result<Vec<User>, Error> {
+        const POSTGRES: &str = "SELECT customer_id, username, created_at FROM customer \
+            WHERE customer_id = ANY($1)";
+        const SQLITE: &str = "SELECT customer_id, username, created_at FROM customer \
+            WHERE customer_id IN (SELECT value FROM json_each($1))";
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_as(sql)
+            .bind(List(ids))
+            .fetch_all(db)
+            .await)?;
+        Ok(found)
     }
 
     /// Returns the user with this name, in any Unicode normal form; null if no user matches.
-    pub async fn find_by_name(&self, name: &SoughtName) -> Result<Option<User>, Error> {
+    pub async fn find_by_name(self, name: &SoughtName) -> Result<Option<User>, Error> {
         Ok(self.credentials(name).await?.map(|found| found.user))
     }
 
     /// Stores a new user with a hashed password. The error is `username_taken` if another user has this name
     /// or a name that looks like it.
-    pub async fn create(&self, name: &Username, hash: &str) -> Result<User, Error> {
+    pub async fn create(self, name: &Username, hash: &str) -> Result<User, Error> {
         const SQL: &str = "INSERT INTO customer \
                 (username, password, created_at, skeleton, written_skeleton, skeleton_of) \
             VALUES ($1, $2, $3, $4, $5, $1) RETURNING customer_id, username, created_at";
@@ -95,12 +101,12 @@ impl UserRepository {
     /// Returns the user with this name and the stored password hash; null if no user matches. The name
     /// matches in any Unicode normal form. If several users match, the name closest to the given spelling
     /// wins.
-    pub async fn credentials(&self, name: &SoughtName) -> Result<Option<Credentials>, Error> {
+    pub async fn credentials(self, name: &SoughtName) -> Result<Option<Credentials>, Error> {
         const SQL: &str = "SELECT customer_id, username, created_at, password FROM customer \
                            WHERE username = $1 OR username = $2 OR skeleton = $3";
         // The skeleton finds stored names in other normal forms. It also finds names that only look alike,
         // which `distance` rejects.
-        let found: Vec<Credentials> = on!(read & self.0, |db| query_as(SQL)
+        let found: Vec<Credentials> = on!(read self.0, |db| query_as(SQL)
             .bind(name.given())
             .bind(name.composed())
             .bind(&name.skeletons.folded[..])
@@ -119,7 +125,7 @@ impl UserRepository {
     /// if the user does not exist. The error is `username_taken` if another user has the new name or one that
     /// looks like it.
     pub async fn update(
-        &self,
+        self,
         id: UserId,
         name: Option<&Username>,
         hash: Option<&str>,
@@ -178,22 +184,4 @@ fn name_taken(name: &Username) -> Error {
     let message =
         format!("The username {name} is taken, or looks like a name that is taken; choose another");
     Error::new(crate::error::Code::UsernameTaken, message)
-}
-
-/// Returns the ids that have no user.
-async fn missing_users(database: &Database, ids: &[UserId]) -> sqlx::Result<Vec<UserId>> {
-    const POSTGRES: &str = "SELECT k.id FROM unnest($1::bigint[]) AS k (id) \
-        WHERE NOT EXISTS (SELECT FROM customer u WHERE u.customer_id = k.id)";
-    const SQLITE: &str = "SELECT k.value FROM json_each($1) AS k \
-        WHERE NOT EXISTS (SELECT 1 FROM customer u WHERE u.customer_id = k.value)";
-    match database {
-        Database::Postgres(pool) => {
-            let query = query_scalar(POSTGRES).bind(column(ids, |id| id.0));
-            query.fetch_all(pool).await
-        }
-        Database::Sqlite(embedded) => {
-            let query = query_scalar(SQLITE).bind(json(ids, |id| id.0));
-            query.fetch_all(embedded.readers()).await
-        }
-    }
 }

@@ -4,9 +4,10 @@
 
 use super::janitor::Deletions;
 use crate::{
+    database::Database,
     error::Error,
     model::{ChatId, Timestamp},
-    repository::{AdminTenure, ChatPurgeRepository, LockedChatRepository},
+    repository::AdminTenure,
 };
 use std::time::Duration;
 use tokio::{
@@ -29,8 +30,7 @@ const REST: u32 = 10;
 
 /// The task that checks the admins of all chats.
 pub struct AdminSuccession {
-    chats: ChatPurgeRepository,
-    locked_chats: LockedChatRepository,
+    database: Database,
     deletions: Deletions,
     /// True if membership is required. If false, no chat is changed but recorded times of emptiness are
     /// forgotten.
@@ -40,15 +40,9 @@ pub struct AdminSuccession {
 impl AdminSuccession {
     /// Returns the task.
     #[must_use]
-    pub fn new(
-        chats: ChatPurgeRepository,
-        locked_chats: LockedChatRepository,
-        deletions: Deletions,
-        members_only: bool,
-    ) -> Self {
+    pub fn new(database: Database, deletions: Deletions, members_only: bool) -> Self {
         Self {
-            chats,
-            locked_chats,
+            database,
             deletions,
             members_only,
         }
@@ -64,7 +58,7 @@ impl AdminSuccession {
             let begun = Instant::now();
             let looked = match self.members_only {
                 true => self.look_at_all().await,
-                false => within(self.chats.forget_empty()).await,
+                false => within(self.database.chat_purge().forget_empty()).await,
             };
             let period = match looked {
                 Ok(()) => PERIOD,
@@ -87,7 +81,7 @@ impl AdminSuccession {
         let mut locked = None;
         loop {
             let begun = Instant::now();
-            let tenures = within(self.chats.tenures(after)).await?;
+            let tenures = within(self.database.chat_purge().tenures(after)).await?;
             let Some(last) = tenures.last() else {
                 return locked.map_or(Ok(()), Err);
             };
@@ -116,7 +110,7 @@ impl AdminSuccession {
 
     /// Makes the longest-standing member admin, if the chat has no admin.
     async fn appoint(&self, chat: ChatId) -> Result<(), Error> {
-        let mut locked_chat = self.locked_chats.lock(chat).await?;
+        let mut locked_chat = self.database.chats().lock(chat).await?;
         let appointed = locked_chat.appoint_eldest().await?;
         locked_chat.note_empty(None).await?;
         locked_chat.commit().await?;
@@ -143,7 +137,7 @@ impl AdminSuccession {
         if since.is_some() && !long {
             return Ok(());
         }
-        let mut locked_chat = self.locked_chats.lock(chat).await?;
+        let mut locked_chat = self.database.chats().lock(chat).await?;
         if !locked_chat.is_empty().await? {
             return Ok(());
         }

@@ -7,63 +7,39 @@ use super::{
 };
 use crate::{
     auth::Caller,
+    database::Database,
     delivery::access,
     delivery::{Change, Writer},
     error::Error,
     model::{Chat, ChatId, ChatName, Message, MessageId, UserChat, UserId},
     policy,
-    repository::{
-        ChatPosition, ChatRepository, ListedChat, LockedChatRepository, MemberRepository,
-    },
+    repository::{ChatPosition, ListedChat},
 };
 use std::{collections::HashMap, fmt, str::FromStr};
 
 /// The rules about chats.
 #[derive(Clone)]
 pub struct ChatService {
-    chats: ChatRepository,
-    members: MemberRepository,
-    locked_chats: LockedChatRepository,
+    database: Database,
     writer: Writer,
     /// Notified of a deleted chat, so that it is purged.
     deletions: Deletions,
-    /// The most chats that one user may have created at a time; null without a limit.
-    most: Option<u32>,
-}
-
-/// The parts that `ChatService` is built from.
-pub struct ChatParts {
-    /// Chats.
-    pub chats: ChatRepository,
-    /// Memberships, for access checks.
-    pub members: MemberRepository,
-    /// Chats under a lock, for changes of their name.
-    pub locked_chats: LockedChatRepository,
-    /// The writer, which deletes chats.
-    pub writer: Writer,
-    /// Notified of a deleted chat, so that it is purged.
-    pub deletions: Deletions,
     /// The most chats that one user may have created at a time, without deleted chats; null without a
     /// limit.
-    pub most: Option<u32>,
+    most: Option<u32>,
 }
 
 impl ChatService {
     /// Returns the service.
     #[must_use]
-    pub fn new(parts: ChatParts) -> Self {
-        let ChatParts {
-            chats,
-            members,
-            locked_chats,
-            writer,
-            deletions,
-            most,
-        } = parts;
+    pub fn new(
+        database: Database,
+        writer: Writer,
+        deletions: Deletions,
+        most: Option<u32>,
+    ) -> Self {
         Self {
-            chats,
-            members,
-            locked_chats,
+            database,
             writer,
             deletions,
             most,
@@ -78,9 +54,10 @@ impl ChatService {
         after: ChatId,
         limit: Limit,
     ) -> Result<Page<Chat>, Error> {
+        let chats = self.database.chats();
         let rows = match caller {
-            Caller::User(me) => self.chats.list_of(me, after, limit.and_one()).await?,
-            Caller::Open | Caller::Known(_) => self.chats.list(after, limit.and_one()).await?,
+            Caller::User(me) => chats.list_of(me, after, limit.and_one()).await?,
+            Caller::Open | Caller::Known(_) => chats.list(after, limit.and_one()).await?,
         };
         Ok(limit.page(rows))
     }
@@ -90,8 +67,8 @@ impl ChatService {
     /// # Errors
     /// `chat_not_found`, also if the caller may not see the chat.
     pub async fn find(&self, caller: Caller, id: ChatId) -> Result<Chat, Error> {
-        let chat = self.chats.find(id).await?;
-        access::may_see(&self.members, caller, id).await?;
+        let chat = self.database.chats().find(id).await?;
+        access::may_see(&self.database, caller, id).await?;
         chat.ok_or_else(|| Error::chat_not_found(id))
     }
 
@@ -100,7 +77,8 @@ impl ChatService {
     /// # Errors
     /// `forbidden` if the user has created `most` chats already.
     pub async fn create(&self, caller: Caller, name: ChatName) -> Result<Chat, Error> {
-        self.chats.create(&name, caller.user(), self.most).await
+        let chats = self.database.chats();
+        chats.create(&name, caller.user(), self.most).await
     }
 
     /// Renames a chat.
@@ -110,8 +88,8 @@ impl ChatService {
     /// admin.
     pub async fn rename(&self, caller: Caller, id: ChatId, name: ChatName) -> Result<Chat, Error> {
         // Checked before the lock, so that a stranger can neither hold the lock nor notice it.
-        access::may_see(&self.members, caller, id).await?;
-        let mut locked_chat = self.locked_chats.lock(id).await?;
+        access::may_see(&self.database, caller, id).await?;
+        let mut locked_chat = self.database.chats().lock(id).await?;
         access::may_administer(caller, id, &mut locked_chat).await?;
         let chat = locked_chat.rename(&name).await?;
         let chat = chat.ok_or_else(|| Error::chat_not_found(id))?;
@@ -125,7 +103,7 @@ impl ChatService {
     /// `chat_not_found`, also if the caller may not see the chat; `forbidden` if the caller is not an
     /// admin.
     pub async fn delete(&self, caller: Caller, chat: ChatId) -> Result<(), Error> {
-        access::may_see(&self.members, caller, chat).await?;
+        access::may_see(&self.database, caller, chat).await?;
         let change = Change::DeleteChat { caller, chat };
         self.writer.submit(change)?.answer().await?;
         self.deletions.note_chat();
@@ -211,8 +189,9 @@ impl MemberService {
     ) -> Result<ChatPage, Error> {
         policy::act_as(caller, user)?;
         let after = self.position(user, after).await?;
-        let listed = self.members.chats_of(user, after, limit.and_one()).await?;
-        if listed.is_empty() && self.users.find_all(&[user]).await?.is_empty() {
+        let members = self.database.members();
+        let listed = members.chats_of(user, after, limit.and_one()).await?;
+        if listed.is_empty() && self.database.users().find_all(&[user]).await?.is_empty() {
             return Err(Error::user_not_found(user));
         }
         let page = limit.page(listed);
@@ -236,7 +215,7 @@ impl MemberService {
             Some(ChatCursor::Position(position)) => return Ok(Some(position)),
             Some(ChatCursor::Chat(chat)) => chat,
         };
-        let found = self.members.position_of(user, chat).await?;
+        let found = self.database.members().position_of(user, chat).await?;
         let expected = "a chat in this list, or the value from the Link header";
         found
             .map(Some)
@@ -248,7 +227,7 @@ impl MemberService {
         let (mut rows, mut held) = (Vec::new(), 0);
         for listed in page.rows.chunks(LAST_AT_ONCE) {
             let ids: Vec<MessageId> = listed.iter().map(|row| row.last_message_id).collect();
-            let last = self.messages.find_all(&ids).await?;
+            let last = self.database.messages().find_all(&ids).await?;
             let mut last: HashMap<MessageId, Message> = last
                 .into_iter()
                 .map(|message| (message.message_id, message))
@@ -276,7 +255,7 @@ impl MemberService {
     async fn keep_own(&self, user: UserId, rows: &mut Vec<UserChat>) -> Result<(), Error> {
         let pairs: Vec<(UserId, ChatId)> =
             rows.iter().map(|row| (user, row.chat.chat_id)).collect();
-        let gone = self.members.non_members(&pairs).await?;
+        let gone = self.database.members().non_members(&pairs).await?;
         rows.retain(|row| !gone.contains(&(user, row.chat.chat_id)));
         Ok(())
     }

@@ -5,7 +5,7 @@ mod tests;
 
 use crate::{
     cluster::{Link, LinkState},
-    database::HealthRepository,
+    database::Database,
     delivery::Writer,
     error::{Code, Error},
     tasks::TaskHealth,
@@ -35,7 +35,7 @@ pub struct HealthService {
 /// Probe writes to the database. Concurrent queries share one write (single-flight).
 #[derive(Clone)]
 struct Probe {
-    health: HealthRepository,
+    database: Database,
     /// The end of the last probe write, and true if it was stored; null before the first write.
     last: Arc<Mutex<Option<(Instant, bool)>>>,
 }
@@ -43,15 +43,10 @@ struct Probe {
 impl HealthService {
     /// Returns the service.
     #[must_use]
-    pub fn new(
-        health: HealthRepository,
-        link: Option<Link>,
-        writer: Writer,
-        tasks: TaskHealth,
-    ) -> Self {
+    pub fn new(database: Database, link: Option<Link>, writer: Writer, tasks: TaskHealth) -> Self {
         let last = Arc::default();
         Self {
-            probe: Probe { health, last },
+            probe: Probe { database, last },
             link,
             writer,
             tasks,
@@ -93,11 +88,11 @@ impl Probe {
         {
             return stored;
         }
-        let health = self.health.clone();
+        let database = self.database.clone();
         // Spawned, so that the write completes even if the request is dropped: otherwise the next request
         // would begin a second write.
         let writing = tokio::spawn(async move {
-            let written = timeout(LIMIT, health.write()).await;
+            let written = timeout(LIMIT, database.probe_write()).await;
             let written = written.unwrap_or_else(|_| Err(Error::unavailable()));
             let stored = written.inspect_err(Error::log).is_ok();
             *last = Some((Instant::now(), stored));

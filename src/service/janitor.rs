@@ -1,10 +1,11 @@
 //! Background upkeep of the database: purge of deleted chats and expiry of sessions. Each task works in small steps, so that other work goes on.
 
 use crate::{
+    database::Database,
     error::Error,
     hub::Hub,
     model::{SessionId, Timestamp},
-    repository::{ChatPurgeRepository, SessionCutoff, SessionRepository},
+    repository::SessionCutoff,
 };
 use std::{
     collections::HashSet,
@@ -52,15 +53,18 @@ impl Deletions {
 
 /// The task that purges deleted chats.
 pub struct ChatPurger {
-    chats: ChatPurgeRepository,
+    database: Database,
     deletions: Deletions,
 }
 
 impl ChatPurger {
     /// Returns the task, woken by `deletions`.
     #[must_use]
-    pub fn new(chats: ChatPurgeRepository, deletions: Deletions) -> Self {
-        Self { chats, deletions }
+    pub fn new(database: Database, deletions: Deletions) -> Self {
+        Self {
+            database,
+            deletions,
+        }
     }
 
     /// Runs until `stop`. The next server to start purges the rest.
@@ -82,7 +86,8 @@ impl ChatPurger {
     async fn sweep(&self) {
         loop {
             let begun = Instant::now();
-            match time::timeout(STEP_LIMIT, self.chats.step()).await {
+            let step = self.database.chat_purge().step();
+            match time::timeout(STEP_LIMIT, step).await {
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => return error.log(),
@@ -142,7 +147,7 @@ impl Used {
 
 /// The task that stores the uses of sessions and ends expired sessions.
 pub struct SessionJanitor {
-    pub(super) sessions: SessionRepository,
+    pub(super) database: Database,
     pub(super) used: Used,
     pub(super) hub: Hub,
     pub(super) lifetimes: SessionTtl,
@@ -178,16 +183,17 @@ impl SessionJanitor {
         let mut used: Vec<SessionId> = self.used.take().into_iter().chain(open.clone()).collect();
         used.sort_unstable();
         used.dedup();
-        let now = self.sessions.now().await?;
+        let sessions = self.database.sessions();
+        let now = sessions.now().await?;
         let mut alive = HashSet::with_capacity(used.len());
         for some in used.chunks(AT_ONCE) {
-            alive.extend(self.sessions.touch(some, now).await?);
+            alive.extend(sessions.touch(some, now).await?);
         }
         for gone in open.iter().filter(|session| !alive.contains(session)) {
             self.hub.end_session_here(*gone);
         }
         let living = self.lifetimes.living(now);
-        for (expired, user) in self.sessions.sweep(living).await? {
+        for (expired, user) in sessions.sweep(living).await? {
             self.hub.end_session(expired);
             tracing::info!(user = user.0, session = expired.0, "session expired");
         }

@@ -3,9 +3,10 @@
 
 use crate::{
     auth::PasswordHasher,
+    database::Database,
     error::Error,
     model::{Password, UserId},
-    repository::{LegacyPassword, LegacyPasswordRepository},
+    repository::LegacyPassword,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::time::Duration;
@@ -22,7 +23,7 @@ const REPORT_PERIOD: Duration = Duration::from_secs(5);
 /// Replaces plain passwords by argon2id hashes. Safe to interrupt, to repeat, and to run on several servers
 /// at once: a password is replaced only if it is unchanged since it was read.
 pub struct LegacyPasswords {
-    takeover: LegacyPasswordRepository,
+    database: Database,
     passwords: PasswordHasher,
     at_once: usize,
 }
@@ -31,13 +32,9 @@ impl LegacyPasswords {
     /// Returns the task. It hashes at most `at_once` passwords at a time, and a login may wait behind them
     /// for a hash permit.
     #[must_use]
-    pub fn new(
-        takeover: LegacyPasswordRepository,
-        passwords: PasswordHasher,
-        at_once: usize,
-    ) -> Self {
+    pub fn new(database: Database, passwords: PasswordHasher, at_once: usize) -> Self {
         Self {
-            takeover,
+            database,
             passwords,
             at_once,
         }
@@ -61,7 +58,8 @@ impl LegacyPasswords {
     /// `unavailable` if the database does not answer, or if no hash permit is free. Replaced passwords stay
     /// replaced.
     pub async fn hash_all(&self) -> Result<(), Error> {
-        let all = self.takeover.count().await?;
+        let legacy = self.database.legacy_passwords();
+        let all = legacy.count().await?;
         if all == 0 {
             return Ok(());
         }
@@ -72,7 +70,7 @@ impl LegacyPasswords {
         let (mut hashed, mut last_report) = (0, Instant::now());
         let mut after = UserId(0);
         loop {
-            let page = self.takeover.plain_passwords(after, PAGE).await?;
+            let page = legacy.plain_passwords(after, PAGE).await?;
             let Some(last) = page.last() else {
                 break;
             };
@@ -93,6 +91,7 @@ impl LegacyPasswords {
     async fn replace(&self, plain: LegacyPassword) -> Result<(), Error> {
         let password = Password::taken_over(plain.text().to_owned());
         let hash = self.passwords.hash(password).await?;
-        self.takeover.replace(&plain, &hash).await
+        let legacy = self.database.legacy_passwords();
+        legacy.replace(&plain, &hash).await
     }
 }

@@ -106,7 +106,7 @@ impl SessionService {
             password,
             new_password,
         } = proofs;
-        let credentials = self.users.credentials(name).await?;
+        let credentials = self.database.users().credentials(name).await?;
         let stored = credentials.as_ref().map(|c| c.password.clone());
         let username = credentials.as_ref().map(|c| c.user.username.clone());
         let username = username.unwrap_or_default();
@@ -145,7 +145,8 @@ impl SessionService {
         client: &Client,
     ) -> Result<Option<Login>, Error> {
         let token = SessionToken::generate()?;
-        let now = self.sessions.now().await?;
+        let sessions = self.database.sessions();
+        let now = sessions.now().await?;
         let new = NewSession {
             user: credentials.user.customer_id,
             proved: credentials.password,
@@ -156,11 +157,8 @@ impl SessionService {
             expires_at: now.after(self.lifetimes.absolute),
             user_agent: client.user_agent.clone(),
         };
-        let begun = self
-            .sessions
-            .begin(&new, |session| self.rank(session))
-            .await?;
-        let Some(Begun { session, ended }) = begun else {
+        let begun = sessions.begin(&new, |session| self.rank(session));
+        let Some(Begun { session, ended }) = begun.await? else {
             return Ok(None);
         };
         if new.alone {

@@ -4,42 +4,21 @@
 use super::pagination::{Limit, Page};
 use crate::{
     auth::Caller,
+    database::Database,
     delivery::access,
     delivery::{Change, MembershipLoader, Writer, missing},
     error::{Code, Error},
     model::{Access, ChatId, ChatMember, Member, Role, UserId},
-    repository::{LockedChatRepository, MemberRepository, MessageRepository, UserRepository},
 };
 
 /// The rules about memberships.
 #[derive(Clone)]
 pub struct MemberService {
-    pub(super) members: MemberRepository,
-    pub(super) users: UserRepository,
-    pub(super) messages: MessageRepository,
-    locked_chats: LockedChatRepository,
+    pub(super) database: Database,
     memberships: MembershipLoader,
     writer: Writer,
     /// The most chats that a user may belong to; null without a limit.
     most: Option<u32>,
-}
-
-/// The parts that `MemberService` is built from.
-pub struct MemberParts {
-    /// Memberships.
-    pub members: MemberRepository,
-    /// Users.
-    pub users: UserRepository,
-    /// Messages.
-    pub messages: MessageRepository,
-    /// Chats under a row lock, held while a membership is decided.
-    pub locked_chats: LockedChatRepository,
-    /// The batching loader of membership status.
-    pub memberships: MembershipLoader,
-    /// The writer, which removes members in order with the messages.
-    pub writer: Writer,
-    /// The most chats that a user may be added to; null without a limit.
-    pub most: Option<u32>,
 }
 
 /// A membership after it was added or changed.
@@ -54,21 +33,14 @@ pub struct Membership {
 impl MemberService {
     /// Returns the service.
     #[must_use]
-    pub fn new(parts: MemberParts) -> Self {
-        let MemberParts {
-            members,
-            users,
-            messages,
-            locked_chats,
-            memberships,
-            writer,
-            most,
-        } = parts;
+    pub fn new(
+        database: Database,
+        memberships: MembershipLoader,
+        writer: Writer,
+        most: Option<u32>,
+    ) -> Self {
         Self {
-            members,
-            users,
-            messages,
-            locked_chats,
+            database,
             memberships,
             writer,
             most,
@@ -88,10 +60,11 @@ impl MemberService {
     ) -> Result<Page<ChatMember>, Error> {
         // Checked before the read, so that a stranger learns nothing from the response time, and again
         // after it, because the caller may have been removed meanwhile.
-        access::may_see(&self.members, caller, chat).await?;
-        let page = limit.page(self.members.list(chat, after, limit.and_one()).await?);
-        access::may_see(&self.members, caller, chat).await?;
-        if page.rows.is_empty() && self.members.head(chat).await?.is_none() {
+        access::may_see(&self.database, caller, chat).await?;
+        let members = self.database.members();
+        let page = limit.page(members.list(chat, after, limit.and_one()).await?);
+        access::may_see(&self.database, caller, chat).await?;
+        if page.rows.is_empty() && self.database.chats().head(chat).await?.is_none() {
             return Err(Error::chat_not_found(chat));
         }
         Ok(page)
@@ -111,8 +84,8 @@ impl MemberService {
         role: Option<Role>,
     ) -> Result<Membership, Error> {
         // Checked before the lock, so that a stranger can neither hold the lock nor notice it.
-        access::may_see(&self.members, caller, chat).await?;
-        let mut locked_chat = self.locked_chats.lock(chat).await?;
+        access::may_see(&self.database, caller, chat).await?;
+        let mut locked_chat = self.database.chats().lock(chat).await?;
         access::may_appoint(caller, user, role, chat, &mut locked_chat).await?;
         let first_role = role.unwrap_or(Role::Participant);
         let members_online = match locked_chat.add(user, first_role).await? {
@@ -151,7 +124,7 @@ impl MemberService {
     /// # Errors
     /// `user_not_found`, `chat_not_found`, `member_not_found`, `forbidden`.
     pub async fn remove(&self, caller: Caller, user: UserId, chat: ChatId) -> Result<(), Error> {
-        access::may_see(&self.members, caller, chat).await?;
+        access::may_see(&self.database, caller, chat).await?;
         let change = Change::RemoveMember { caller, user, chat };
         match self.writer.submit(change)?.answer().await {
             Ok(_) => {
@@ -174,8 +147,8 @@ impl MemberService {
         user: UserId,
         chat: ChatId,
     ) -> Result<Access, Error> {
-        let member = self.members.find(user, chat).await?;
-        let seen = match access::may_see(&self.members, caller, chat).await {
+        let member = self.database.members().find(user, chat).await?;
+        let seen = match access::may_see(&self.database, caller, chat).await {
             Ok(()) => true,
             Err(error) if error.code() == Code::ChatNotFound => false,
             Err(error) => return Err(error),

@@ -4,6 +4,7 @@
 use super::pagination::{BackPage, Limit, Page};
 use crate::{
     auth::Caller,
+    database::Database,
     delivery::access,
     delivery::{Change, MessageRef, Pending, Writer, require_epoch},
     error::Error,
@@ -12,15 +13,13 @@ use crate::{
     },
     policy,
     rate_limit::KeyedRateLimiter,
-    repository::{EpochRepository, Found, Located, MemberRepository, MessageRepository, PageLimit},
+    repository::{Found, Located, PageLimit},
 };
 
 /// The rules about messages.
 #[derive(Clone)]
 pub struct MessageService {
-    messages: MessageRepository,
-    members: MemberRepository,
-    epochs: EpochRepository,
+    database: Database,
     writer: Writer,
     /// The rate limiter of message changes by user, over REST and all sockets of the user.
     rate_limiter: KeyedRateLimiter<UserId>,
@@ -29,17 +28,9 @@ pub struct MessageService {
 impl MessageService {
     /// Returns the service.
     #[must_use]
-    pub fn new(
-        messages: MessageRepository,
-        members: MemberRepository,
-        epochs: EpochRepository,
-        writer: Writer,
-        rate_limiter: KeyedRateLimiter<UserId>,
-    ) -> Self {
+    pub fn new(database: Database, writer: Writer, rate_limiter: KeyedRateLimiter<UserId>) -> Self {
         Self {
-            messages,
-            members,
-            epochs,
+            database,
             writer,
             rate_limiter,
         }
@@ -57,9 +48,10 @@ impl MessageService {
         before: Option<MessageId>,
         limit: Limit,
     ) -> Result<BackPage, Error> {
-        access::may_see(&self.members, caller, chat).await?;
+        access::may_see(&self.database, caller, chat).await?;
         let before = before.unwrap_or(MessageId(i64::MAX));
-        let read = self.messages.page(chat, before, limit.of_messages());
+        let messages = self.database.messages();
+        let read = messages.page(chat, before, limit.of_messages());
         let page = limit.messages_back(read.await?);
         self.check_still_visible(caller, chat, page.rows.is_empty())
             .await?;
@@ -79,14 +71,15 @@ impl MessageService {
         before: Option<MessageId>,
         limit: Limit,
     ) -> Result<BackPage, Error> {
-        access::may_see(&self.members, caller, chat).await?;
+        access::may_see(&self.database, caller, chat).await?;
         let before = before.unwrap_or(MessageId(i64::MAX));
         let most = PageLimit {
             rows: limit.get(),
             ..limit.of_messages()
         };
-        let Found { ids, next } = self.messages.search(chat, text, before, most).await?;
-        let mut rows = self.messages.find_all(&ids).await?;
+        let messages = self.database.messages();
+        let Found { ids, next } = messages.search(chat, text, before, most).await?;
+        let mut rows = messages.find_all(&ids).await?;
         // The message may have been deleted or edited since the search.
         rows.retain(|message| message.content.as_deref().is_some_and(|c| text.is_in(c)));
         rows.sort_unstable_by_key(|message| message.message_id);
@@ -108,10 +101,11 @@ impl MessageService {
         since: &Since,
         limit: Limit,
     ) -> Result<(Page<Message>, Epoch), Error> {
-        access::may_see(&self.members, caller, chat).await?;
-        let epoch = self.epochs.read().await?.epoch;
+        access::may_see(&self.database, caller, chat).await?;
+        let epoch = self.database.epoch().read().await?.epoch;
         require_epoch(since.epoch.as_ref(), Some(&epoch), "The query")?;
-        let read = self.messages.since(chat, since.seq, limit.of_messages());
+        let messages = self.database.messages();
+        let read = messages.since(chat, since.seq, limit.of_messages());
         let page = limit.messages(read.await?);
         self.check_still_visible(caller, chat, page.rows.is_empty())
             .await?;
@@ -128,8 +122,8 @@ impl MessageService {
         chat: ChatId,
         is_empty: bool,
     ) -> Result<(), Error> {
-        access::may_see(&self.members, caller, chat).await?;
-        match is_empty && self.messages.head(chat).await?.is_none() {
+        access::may_see(&self.database, caller, chat).await?;
+        match is_empty && self.database.chats().head(chat).await?.is_none() {
             true => Err(Error::chat_not_found(chat)),
             false => Ok(()),
         }
@@ -141,12 +135,13 @@ impl MessageService {
     /// # Errors
     /// `message_not_found`.
     pub async fn find(&self, caller: Caller, id: MessageId) -> Result<Message, Error> {
+        let messages = self.database.messages();
         let found = match caller.user().filter(|_| caller.members_only()) {
             Some(me) => {
                 self.locate_as(me, caller, id).await?;
-                self.messages.find_as(me, id).await?
+                messages.find_as(me, id).await?
             }
-            None => self.messages.find(id).await?,
+            None => messages.find(id).await?,
         };
         found.ok_or_else(|| Error::message_not_found(id))
     }
@@ -159,7 +154,7 @@ impl MessageService {
         match caller.user().filter(|_| caller.members_only()) {
             Some(me) => self.locate_as(me, caller, id).await,
             None => {
-                let chat = self.messages.chat_of(id).await?;
+                let chat = self.database.messages().chat_of(id).await?;
                 chat.ok_or_else(|| Error::message_not_found(id))
             }
         }
@@ -167,7 +162,7 @@ impl MessageService {
 
     /// Returns the chat of a message, after checking that the user may see it.
     async fn locate_as(&self, me: UserId, caller: Caller, id: MessageId) -> Result<ChatId, Error> {
-        let located = self.messages.locate_as(me, id).await?;
+        let located = self.database.messages().locate_as(me, id).await?;
         let Located { chat_id, role } = located.ok_or_else(|| Error::message_not_found(id))?;
         policy::see_message(caller, role.map(Role::from), chat_id, id)?;
         Ok(chat_id)

@@ -4,12 +4,13 @@
 
 use crate::{
     auth::Caller,
+    database::Database,
     delivery::{MembershipLoader, missing},
     error::{Code, Error, catch_panic},
     hub::Hub,
     model::{ChatId, MessageId, UserId},
     protocol::Frame,
-    repository::{MovedPosition, ReadMark, ReadPositionRepository},
+    repository::{MovedPosition, ReadMark},
 };
 use std::{collections::HashMap, future::Future, time::Duration};
 use tokio::{
@@ -50,12 +51,12 @@ impl ReadReceiptService {
     /// Returns the service and the worker that writes receipts. The worker ends when the last clone of the
     /// service is dropped.
     pub fn new(
-        positions: ReadPositionRepository,
+        database: Database,
         memberships: MembershipLoader,
         hub: Hub,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        (Self { queue, memberships }, work(waiting, positions, hub))
+        (Self { queue, memberships }, work(waiting, database, hub))
     }
 
     /// Queues a receipt: the member has read up to this message.
@@ -121,17 +122,17 @@ fn not_stored() -> Error {
 }
 
 /// Writes the queued receipts in batches, until the service is dropped.
-async fn work(mut waiting: mpsc::Receiver<Job>, positions: ReadPositionRepository, hub: Hub) {
+async fn work(mut waiting: mpsc::Receiver<Job>, database: Database, hub: Hub) {
     let mut jobs = Vec::new();
     while waiting.recv_many(&mut jobs, QUEUE).await > 0 {
         let next = Instant::now() + PAUSE;
         let marks: Vec<ReadMark> = jobs.iter().map(|job| job.mark).collect();
-        let answers = match in_time(&marks, &positions, &hub).await {
+        let answers = match in_time(&marks, &database, &hub).await {
             Ok(answers) => answers,
             // One receipt caused the error. Writing each receipt individually confines the error to it.
             Err(error) if error.code() == Code::Internal && marks.len() > 1 => {
                 error.log();
-                one_by_one(&marks, &positions, &hub).await
+                one_by_one(&marks, &database, &hub).await
             }
             Err(error) => {
                 error.log();
@@ -149,7 +150,7 @@ async fn work(mut waiting: mpsc::Receiver<Job>, positions: ReadPositionRepositor
 /// Writes each receipt individually. Receipts not reached within `ONE_BY_ONE_LIMIT` get `unavailable`.
 async fn one_by_one(
     marks: &[ReadMark],
-    positions: &ReadPositionRepository,
+    database: &Database,
     hub: &Hub,
 ) -> Vec<Result<MessageId, Error>> {
     let until = Instant::now() + ONE_BY_ONE_LIMIT;
@@ -157,7 +158,7 @@ async fn one_by_one(
     for mark in marks {
         let one = std::slice::from_ref(mark);
         let answer = match Instant::now() < until {
-            true => in_time(one, positions, hub).await,
+            true => in_time(one, database, hub).await,
             false => Err(not_stored()),
         };
         let answer = answer.and_then(|mut answers| answers.pop().unwrap_or(Err(not_stored())));
@@ -169,10 +170,10 @@ async fn one_by_one(
 /// Writes the receipts within `WRITE_LIMIT`. A panic becomes an error, so that it does not end the worker.
 async fn in_time(
     marks: &[ReadMark],
-    positions: &ReadPositionRepository,
+    database: &Database,
     hub: &Hub,
 ) -> Result<Vec<Result<MessageId, Error>>, Error> {
-    let writing = catch_panic(write(marks, positions, hub));
+    let writing = catch_panic(write(marks, database, hub));
     let written = time::timeout(WRITE_LIMIT, writing).await;
     written.unwrap_or_else(|_| Err(not_stored()))
 }
@@ -180,9 +181,10 @@ async fn in_time(
 /// Writes the receipts, broadcasts the positions that moved, then reads every position for the answers.
 async fn write(
     marks: &[ReadMark],
-    positions: &ReadPositionRepository,
+    database: &Database,
     hub: &Hub,
 ) -> Result<Vec<Result<MessageId, Error>>, Error> {
+    let positions = database.read_positions();
     for MovedPosition {
         customer_id,
         chat_id,

@@ -4,10 +4,10 @@
 use super::janitor::{SessionJanitor, SessionTtl, Used};
 use crate::{
     auth::{Caller, LoginThrottle, Mode, PasswordHasher, SessionToken, SignedIn},
+    database::{Database, Pools},
     error::{Code, Error},
     hub::Hub,
     model::{Session, SessionId, Timestamp, UserId},
-    repository::{SessionRepository, UserRepository},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time};
@@ -19,9 +19,9 @@ const TURN_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct SessionService {
     mode: Mode,
-    pub(super) sessions: SessionRepository,
-    tokens: SessionRepository,
-    pub(super) users: UserRepository,
+    pub(super) database: Database,
+    /// The connections for tokens.
+    priority: Database,
     pub(super) passwords: PasswordHasher,
     pub(super) attempts: LoginThrottle,
     pub(super) hub: Hub,
@@ -30,26 +30,6 @@ pub struct SessionService {
     /// Permits for reading tokens. After a restart, every client returns within a second: the permits keep
     /// the requests from crowding the connection pool.
     turns: Arc<Semaphore>,
-}
-
-/// The parts that `SessionService` is built from.
-pub struct SessionParts {
-    /// The mode of the server: open, or with sign-in.
-    pub mode: Mode,
-    /// Sessions.
-    pub sessions: SessionRepository,
-    /// Sessions over connections reserved for tokens.
-    pub tokens: SessionRepository,
-    /// Users.
-    pub users: UserRepository,
-    /// The hasher of passwords.
-    pub passwords: PasswordHasher,
-    /// The hub, for closing the sockets of ended sessions.
-    pub hub: Hub,
-    /// The lifetimes of sessions.
-    pub lifetimes: SessionTtl,
-    /// The most tokens read at once.
-    pub at_once: usize,
 }
 
 /// The identity of a socket.
@@ -64,20 +44,25 @@ pub struct Identity {
 }
 
 impl SessionService {
-    /// Returns the service.
+    /// Returns the service. It reads tokens over the priority pool, so that slow reads do not delay them.
     #[must_use]
-    pub fn new(parts: SessionParts) -> Self {
+    pub(crate) fn new(
+        pools: &Pools,
+        mode: Mode,
+        passwords: PasswordHasher,
+        hub: Hub,
+        lifetimes: SessionTtl,
+    ) -> Self {
         Self {
-            mode: parts.mode,
-            sessions: parts.sessions,
-            tokens: parts.tokens,
-            users: parts.users,
-            passwords: parts.passwords,
+            mode,
+            database: pools.general.clone(),
+            priority: pools.priority.clone(),
+            passwords,
             attempts: LoginThrottle::default(),
-            hub: parts.hub,
-            lifetimes: parts.lifetimes,
+            hub,
+            lifetimes,
             used: Used::default(),
-            turns: Arc::new(Semaphore::new(parts.at_once)),
+            turns: Arc::new(Semaphore::new(pools.tokens_at_once)),
         }
     }
 
@@ -96,7 +81,7 @@ impl SessionService {
     #[must_use]
     pub fn keeper(&self, period: Duration) -> SessionJanitor {
         SessionJanitor {
-            sessions: self.sessions.clone(),
+            database: self.database.clone(),
             used: self.used.clone(),
             hub: self.hub.clone(),
             lifetimes: self.lifetimes,
@@ -116,8 +101,8 @@ impl SessionService {
             return Err(Error::unavailable());
         };
         let living = self.lifetimes.living(Timestamp::now());
-        let found = self.tokens.find(token.hash(), living).await?;
-        let (user, session) = found.ok_or_else(Error::invalid_token)?;
+        let found = self.priority.sessions().find(token.hash(), living);
+        let (user, session) = found.await?.ok_or_else(Error::invalid_token)?;
         self.used.note(session);
         Ok(SignedIn { user, session })
     }
@@ -186,7 +171,7 @@ impl SessionService {
     /// Returns the user's live sessions by id, with the caller's session marked as current.
     pub async fn list(&self, me: SignedIn) -> Result<Vec<Session>, Error> {
         let living = self.lifetimes.living(Timestamp::now());
-        let mut sessions = self.sessions.list(me.user, living).await?;
+        let mut sessions = self.database.sessions().list(me.user, living).await?;
         for session in &mut sessions {
             session.current = session.session_id == me.session;
         }
@@ -198,7 +183,7 @@ impl SessionService {
     /// # Errors
     /// `session_not_found`.
     pub async fn end(&self, me: SignedIn, session: SessionId) -> Result<(), Error> {
-        if !self.sessions.end(me.user, session).await? {
+        if !self.database.sessions().end(me.user, session).await? {
             let message = format!("You have no session {session}; GET /session lists them");
             return Err(Error::new(Code::SessionNotFound, message).masked());
         }
@@ -208,14 +193,18 @@ impl SessionService {
 
     /// Ends the user's sessions except the caller's, and closes their sockets.
     pub async fn end_others(&self, me: SignedIn) -> Result<(), Error> {
-        let ended = self.sessions.end_others(me.user, me.session).await?;
+        let ended = self
+            .database
+            .sessions()
+            .end_others(me.user, me.session)
+            .await?;
         close_ended(&self.hub, me.user, &ended);
         Ok(())
     }
 
     /// Ends the caller's session, and closes its sockets. A session that has already ended is no error.
     pub async fn logout(&self, me: SignedIn) -> Result<(), Error> {
-        self.sessions.end(me.user, me.session).await?;
+        self.database.sessions().end(me.user, me.session).await?;
         close_ended(&self.hub, me.user, &[me.session]);
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! while they run beside this version. The task runs in the background from the start to the end of the
 //! server.
 
-use crate::{error::Error, model::UserId, repository::SkeletonRepository};
+use crate::{database::Database, error::Error, model::UserId};
 use std::time::Duration;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
@@ -13,13 +13,13 @@ const PERIOD: Duration = Duration::from_secs(60);
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 
 /// The backfill task.
-pub struct SkeletonBackfill(SkeletonRepository);
+pub struct SkeletonBackfill(Database);
 
 impl SkeletonBackfill {
     /// Returns the task.
     #[must_use]
-    pub fn new(names: SkeletonRepository) -> Self {
-        Self(names)
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
     /// Runs until `stop`. The next server to start does the rest.
@@ -41,7 +41,8 @@ impl SkeletonBackfill {
         let mut after = UserId(0);
         loop {
             let begun = Instant::now();
-            let step = time::timeout(STEP_LIMIT, self.0.step(after)).await;
+            let step = self.0.skeletons().step(after);
+            let step = time::timeout(STEP_LIMIT, step).await;
             match step.unwrap_or_else(|_| Err(Error::unavailable()))? {
                 Some(last) => after = last,
                 None => return Ok(()),

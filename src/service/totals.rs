@@ -1,9 +1,6 @@
 //! Row totals for the metrics. A scrape reads them from the database, at most every 10 s.
 
-use crate::{
-    error::Error,
-    repository::{Totals, TotalsRepository},
-};
+use crate::{database::Database, error::Error, repository::Totals};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -20,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 pub struct TotalsService(Arc<Inner>);
 
 struct Inner {
-    repository: TotalsRepository,
+    database: Database,
     latest: Mutex<Option<Totals>>,
     /// The time of the last reading. Locked while the database is read, so that scrapes share one reading.
     asked: tokio::sync::Mutex<Option<Instant>>,
@@ -29,9 +26,9 @@ struct Inner {
 impl TotalsService {
     /// Returns the service.
     #[must_use]
-    pub fn new(repository: TotalsRepository) -> Self {
+    pub fn new(database: Database) -> Self {
         Self(Arc::new(Inner {
-            repository,
+            database,
             latest: Mutex::default(),
             asked: tokio::sync::Mutex::default(),
         }))
@@ -45,7 +42,8 @@ impl TotalsService {
             return;
         }
         *asked = Some(Instant::now());
-        let reading = time::timeout(LIMIT, self.0.repository.read()).await;
+        let reading = self.0.database.totals().read();
+        let reading = time::timeout(LIMIT, reading).await;
         match reading.unwrap_or_else(|_| Err(Error::unavailable())) {
             Ok(totals) => *self.lock() = Some(totals),
             Err(error) => error.log(),

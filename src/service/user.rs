@@ -7,12 +7,13 @@ use super::{
 };
 use crate::{
     auth::{Caller, PasswordHasher},
+    database::Database,
     delivery::{Batcher, Change, Outcome, Writer},
     error::{Code, Error},
     hub::Hub,
     model::{Password, SessionId, SoughtName, User, UserId, Username},
     policy,
-    repository::{Updated, UserRepository},
+    repository::Updated,
 };
 use std::future::Future;
 use tokio_util::task::TaskTracker;
@@ -21,7 +22,7 @@ use tracing::Instrument;
 /// The rules about users.
 #[derive(Clone)]
 pub struct UserService {
-    users: UserRepository,
+    database: Database,
     /// Batches the queries of single users.
     found: Batcher<UserId, Option<User>>,
     passwords: PasswordHasher,
@@ -46,16 +47,16 @@ impl UserService {
     /// Returns the service and the worker that reads users in batches. The worker ends when the last clone
     /// of the service is dropped.
     pub fn new(
-        users: UserRepository,
+        database: Database,
         passwords: PasswordHasher,
         hub: Hub,
         writer: Writer,
         (deletions, detached): (Deletions, TaskTracker),
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let reader = users.clone();
+        let reader = database.clone();
         let (found, finding) = Batcher::new(move |ids| find(reader.clone(), ids));
         let service = Self {
-            users,
+            database,
             found,
             passwords,
             hub,
@@ -73,7 +74,7 @@ impl UserService {
         after: UserId,
         limit: Limit,
     ) -> Result<Page<User>, Error> {
-        Ok(limit.page(self.users.list(after, limit.and_one()).await?))
+        Ok(limit.page(self.database.users().list(after, limit.and_one()).await?))
     }
 
     /// Returns a user by id.
@@ -90,7 +91,8 @@ impl UserService {
     /// # Errors
     /// `user_not_found`.
     pub async fn find_by_name(&self, _caller: Caller, name: &str) -> Result<User, Error> {
-        self.users
+        self.database
+            .users()
             .find_by_name(&SoughtName::new(name))
             .await?
             .ok_or_else(|| {
@@ -108,7 +110,7 @@ impl UserService {
     /// is free.
     pub async fn create(&self, name: Username, password: Password) -> Result<User, Error> {
         let hash = self.passwords.hash_chosen(password, name.as_str()).await?;
-        let user = self.users.create(&name, &hash).await?;
+        let user = self.database.users().create(&name, &hash).await?;
         #[cfg(feature = "planted-faults")]
         if crate::failpoints::forgets_this_sign_up() {
             delete(self.writer.clone(), Caller::Open, user.customer_id).await?;
@@ -140,15 +142,13 @@ impl UserService {
             }
             None => None,
         };
-        let updated = self
-            .users
-            .update(id, name.as_ref(), hash.as_deref(), asking)
-            .await?;
+        let users = self.database.users();
+        let updated = users.update(id, name.as_ref(), hash.as_deref(), asking);
         let Updated {
             user,
             former_name,
             ended,
-        } = updated.ok_or_else(|| Error::user_not_found(id))?;
+        } = updated.await?.ok_or_else(|| Error::user_not_found(id))?;
         if user.username != former_name {
             self.hub.rename(id, &former_name, &user.username);
         }
@@ -179,11 +179,11 @@ impl UserService {
 }
 
 /// Returns the user of each id, in the order of `ids`; null for a missing user.
-async fn find(users: UserRepository, ids: Vec<UserId>) -> Result<Vec<Option<User>>, Error> {
+async fn find(database: Database, ids: Vec<UserId>) -> Result<Vec<Option<User>>, Error> {
     let mut distinct = ids.clone();
     distinct.sort_unstable();
     distinct.dedup();
-    let mut found = users.find_all(&distinct).await?;
+    let mut found = database.users().find_all(&distinct).await?;
     found.sort_unstable_by_key(|user| user.customer_id);
     let find = |id: &UserId| {
         let place = found.binary_search_by_key(id, |user| user.customer_id);

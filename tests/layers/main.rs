@@ -78,6 +78,7 @@ const LAYERS: &[Layer] = &[
         "delivery",
         &[
             "auth",
+            "database",
             "error",
             "failpoints",
             "hub",
@@ -287,6 +288,27 @@ fn no_layer_names_what_it_may_not() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+#[test]
+fn a_repository_uses_no_other() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/repository");
+    let sources = sources(&folder, "");
+    let (views, repositories): (Vec<_>, Vec<_>) =
+        sources.iter().partition(|(file, _)| file == "mod.rs");
+    let views: Vec<&str> = views
+        .iter()
+        .flat_map(|(_, text)| text.lines())
+        .filter(|line| line.contains("Repository<'_> {"))
+        .filter_map(|line| line.trim().strip_prefix("pub fn ")?.split('(').next())
+        .collect();
+    assert!(views.len() > 10, "{views:?}");
+    for (file, text) in repositories {
+        for view in &views {
+            let call = format!(".{view}()");
+            assert!(!text.contains(&call), "{file} calls {call}");
+        }
+    }
+}
+
 /// Files that start tasks, and how each notices the end of a task.
 const SPAWN: &[(&str, &str)] = &[
     (
@@ -342,7 +364,7 @@ error.rs           | use axum::{Json, Router};                                | 
 model/id.rs        | #[derive(sqlx::Encode)] struct A;                        | sqlx::Encode
 model/id.rs        | use sqlx::TypeInfo;                                      | sqlx::TypeInfo
 websocket/mod.rs   | use sqlx::PgPool;                                        | sqlx::PgPool
-repository/chat.rs | fn f() { super::user::UserRepository::new() }            | UserRepository
+repository/chat.rs | fn f() { super::user::UserRepository(&database) }        | UserRepository
 novel.rs           | fn f() {}                                                | no place
 "##;
 

@@ -3,9 +3,11 @@
 mod connect;
 mod health;
 mod pool;
+mod run_to_completion;
 
-use super::{PING_AFTER_IDLE, RunToCompletion, pool};
+use super::{PING_AFTER_IDLE, pool};
 use health::Trust;
+use run_to_completion::RunToCompletion;
 use sqlx::{
     Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},

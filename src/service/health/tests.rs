@@ -2,12 +2,11 @@
 
 use super::HealthService;
 use crate::{
-    database::{Database, HealthRepository, Target},
+    database::{Database, Target},
     delivery::Writer,
     error::{Code, Error},
     hub::Hub,
     metrics::Metrics,
-    repository::{LockedChatRepository, MessageLogRepository},
     tasks::{Stage, Tasks},
 };
 use std::{future::pending, time::Duration};
@@ -19,8 +18,7 @@ async fn ready(ended: Option<&str>) -> Result<Option<Code>, String> {
     let database = Database::open(&target, 2, Duration::ZERO).await?;
     let mut tasks = Tasks::default();
     let (writer, worker) = Writer::new(
-        MessageLogRepository::new(database.clone()),
-        LockedChatRepository::new(database.clone()),
+        database.clone(),
         Hub::default(),
         Metrics::default().writer,
         tasks.stop_token(Stage::Writer),
@@ -28,8 +26,7 @@ async fn ready(ended: Option<&str>) -> Result<Option<Code>, String> {
     tasks.spawn("writer", Stage::Writer, worker.run());
     tasks.spawn("members", Stage::Loader, pending());
     tasks.spawn("receipts", Stage::Loader, pending());
-    let health = HealthRepository::new(database.clone());
-    let health = HealthService::new(health, None, writer, tasks.health());
+    let health = HealthService::new(database.clone(), None, writer, tasks.health());
     if let Some(name) = ended {
         assert!(tasks.abort(name));
         tasks.failure().await;
