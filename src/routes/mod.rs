@@ -34,8 +34,7 @@ pub(crate) fn router(state: &AppState) -> Router<AppState> {
         .merge(message::router())
         .merge(session::router(state))
         .merge(ops::router())
-        // A request without a session has a caller in open mode only.
-        .merge(web_client::router(state.logins.caller(None).is_ok()))
+        .merge(web_client::router())
         .merge(docs::router(state))
 }
 
