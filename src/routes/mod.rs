@@ -29,10 +29,10 @@ pub use openapi::document;
 /// Returns the routes of the API, of its documents and of the web page.
 pub(crate) fn router(state: &AppState) -> Router<AppState> {
     Router::new()
-        .merge(user::router(state))
-        .merge(chat::router(state))
+        .merge(user::router())
+        .merge(chat::router())
         .merge(message::router())
-        .merge(session::router(state))
+        .merge(session::router())
         .merge(ops::router())
         .merge(web_client::router())
         .merge(docs::router(state))

@@ -4,7 +4,7 @@ use super::extract::{Body, Id};
 use crate::{
     auth::{Caller, SignedIn},
     error::{Code, Error},
-    middleware::hold_passwords,
+    middleware::PasswordRate,
     model::{Password, Session, SessionId, SoughtName, Timestamp, User, Username},
     service::{Client, Login, Proofs, of_new_password},
     state::AppState,
@@ -13,17 +13,15 @@ use axum::{
     Json, Router,
     extract::State,
     http::{StatusCode, header},
-    middleware,
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub(super) fn router(state: &AppState) -> Router<AppState> {
-    let paced = middleware::from_fn_with_state(state.clone(), hold_passwords);
+pub(super) fn router() -> Router<AppState> {
     Router::new()
-        .route("/login", post(login).layer(paced))
+        .route("/login", post(login))
         .route("/logout", post(logout))
         .route("/me", get(me))
         .route("/session", get(list).delete(end_others))
@@ -55,6 +53,7 @@ pub(super) struct LoggedIn<'a> {
 }
 
 async fn login(
+    _: PasswordRate,
     client: Client,
     State(state): State<AppState>,
     Body(body): Body<Credentials>,

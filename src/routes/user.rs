@@ -8,30 +8,19 @@ use super::{
 use crate::{
     auth::Caller,
     error::Error,
-    middleware::hold_passwords,
+    middleware::PasswordRate,
     model::{ChatId, Password, User, UserId, Username},
     service::UserChange,
     state::AppState,
 };
-use axum::{
-    Json, Router,
-    extract::State,
-    http::StatusCode,
-    middleware,
-    response::Response,
-    routing::{get, post, put},
-};
+use axum::{Json, Router, extract::State, http::StatusCode, response::Response, routing::get};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-pub(super) fn router(state: &AppState) -> Router<AppState> {
-    let paced = || middleware::from_fn_with_state(state.clone(), hold_passwords);
+pub(super) fn router() -> Router<AppState> {
     Router::new()
-        .route("/user", get(list).merge(post(create).layer(paced())))
-        .route(
-            "/user/{id}",
-            get(find).delete(remove).merge(put(update).layer(paced())),
-        )
+        .route("/user", get(list).post(create))
+        .route("/user/{id}", get(find).put(update).delete(remove))
         .route("/user/username/{username}", get(find_by_name))
         .route("/user/chat/{chat_id}", get(of_chat))
         .route("/user/{id}/chat", get(chats))
@@ -85,6 +74,7 @@ async fn find_by_name(
 }
 
 async fn create(
+    _: PasswordRate,
     State(state): State<AppState>,
     Body(body): Body<NewUser>,
 ) -> Result<Response, Error> {
@@ -100,6 +90,7 @@ async fn create(
 }
 
 async fn update(
+    _: PasswordRate,
     caller: Caller,
     OptionalSession(asking): OptionalSession,
     Id(id): Id<UserId>,

@@ -10,7 +10,7 @@ pub type Service = NormalizePath<Router>;
 
 /// Builds the service for one listener.
 pub fn service(state: AppState) -> Service {
-    let routes = routes::router(&state).merge(websocket::router(&state));
+    let routes = routes::router(&state).merge(websocket::router());
     let routes = routes::with_fallbacks(routes);
     // A trailing slash is removed before the route is matched.
     NormalizePathLayer::trim_trailing_slash().layer(middleware::apply(routes, state))

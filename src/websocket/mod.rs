@@ -7,7 +7,7 @@ mod socket;
 
 pub(crate) use crate::{
     error::{Code, Error},
-    middleware::{ClientAddress, Connection, csrf, request_log, too_many_connections},
+    middleware::{ClientAddress, Connection, SameSite, request_log, too_many_connections},
     rate_limit::{Permit, rate_limit_key},
     routes::OptionalSession,
     state::AppState,
@@ -18,7 +18,6 @@ use axum::{
         State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
-    middleware,
     response::Response,
     routing::get,
 };
@@ -32,14 +31,14 @@ const READ_BUFFER: usize = 256;
 /// Bytes that a socket buffers before it writes without an explicit flush.
 const WRITE_BUFFER: usize = 16 * 1024;
 
-pub(super) fn router(state: &AppState) -> Router<AppState> {
-    // A page of another site must not open a socket. Browsers send no CORS preflight before a
-    // WebSocket upgrade.
-    let guard = middleware::from_fn_with_state(state.clone(), csrf::guard);
-    Router::new().route("/ws", get(upgrade).layer(guard))
+pub(super) fn router() -> Router<AppState> {
+    Router::new().route("/ws", get(upgrade))
 }
 
+// A page of another site must not open a socket. Browsers send no CORS preflight before a WebSocket
+// upgrade.
 async fn upgrade(
+    _: SameSite,
     OptionalSession(opened_by): OptionalSession,
     State(state): State<AppState>,
     Extension(connection): Extension<Connection>,
