@@ -22,20 +22,23 @@ use axum::{
     Router,
     http::{Method, Uri},
 };
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use auth::OptionalSession;
-pub use openapi::document;
+pub(crate) use openapi::{complete, refusal};
 
-/// Returns the routes of the API, of its documents and of the web page.
-pub(crate) fn router(state: &AppState) -> Router<AppState> {
-    Router::new()
+/// Returns the routes of the API, of its documents and of the web page. `document` makes the OpenAPI
+/// document of all routes, for `/openapi.json`.
+pub(crate) fn router(document: fn(bool) -> OpenApi) -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
         .merge(user::router())
         .merge(chat::router())
         .merge(message::router())
         .merge(session::router())
         .merge(ops::router())
         .merge(web_client::router())
-        .merge(docs::router(state))
+        .merge(docs::router(document))
 }
 
 /// Answers requests for unknown routes, and for unsupported methods of the routes that `router` has by now.

@@ -3,7 +3,6 @@
 
 use crate::{error::Error, state::AppState};
 use axum::{
-    Router,
     extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
@@ -11,6 +10,7 @@ use axum::{
 };
 use rust_embed::{Embed, EmbeddedFile};
 use std::borrow::Cow;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The content security policy of the page: it loads and runs only files of this server, and
 /// connects only to this server.
@@ -29,14 +29,27 @@ const REQUIRED: &str = "data-auth=\"required\"";
 #[folder = "web/"]
 struct Web;
 
-pub(super) fn router() -> Router<AppState> {
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    let page = OpenApiRouter::new().routes(routes!(page));
     let files = Web::iter().filter(|name| name != PAGE);
-    files.fold(Router::new().route("/", get(page)), |router, name| {
+    files.fold(page, |router, name| {
         let path = format!("/{name}");
         router.route(&path, get(async move |headers| file(&name, &headers)))
     })
 }
 
+/// Open the chat page
+///
+/// The web client. Its files, such as `/app.js`, are not part of the API.
+#[utoipa::path(
+    get, path = "/", operation_id = "openPage", tag = "service",
+    responses(
+        (status = OK, description = "The page", content((String = "text/html"))),
+        (status = NOT_MODIFIED,
+            description = "The client has this page already: `If-None-Match` holds its `ETag`"),
+    ),
+    security(()),
+)]
 async fn page(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, Error> {
     let page = embedded(PAGE)?;
     // A request without a session has a caller in open mode only.
