@@ -47,7 +47,7 @@ pub struct Shared {
     pub unproxied: bool,
     /// Sizes, counts and durations that bound requests and sockets.
     pub limits: Limits,
-    /// Proxies that are trusted to name their clients (`X-Forwarded-For`, `Forwarded`).
+    /// Proxies that are trusted to name their clients (`X-Forwarded-For`).
     pub proxies: TrustedProxies,
     /// Limits the rate of requests per client address.
     pub requests: KeyedRateLimiter<IpAddr>,

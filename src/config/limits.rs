@@ -84,8 +84,8 @@ pub struct CallerLimits {
           value_parser = clap::value_parser!(u32).range(1024..=60 * 1024))]
     pub max_url_bytes: u32,
 
-    /// Addresses and networks (10.0.0.0/8) of proxies from which X-Forwarded-* and Forwarded headers are
-    /// trusted, separated by commas. Default: none
+    /// Addresses and networks (10.0.0.0/8) of proxies from which X-Forwarded-* headers are trusted,
+    /// separated by commas. Default: none
     #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse::network)]
     pub trusted_proxies: Vec<IpNet>,
 }

@@ -289,8 +289,10 @@ mod tests {
     /// Two chats with the heads 10 and 20. `STORED` has the idempotency key "stored".
     fn state() -> BatchState {
         let now = Timestamp::now();
-        let mut state = BatchState::default();
-        state.heads = HashMap::from([(CHAT, Seq(10)), (OTHER_CHAT, Seq(20))]);
+        let mut state = BatchState {
+            heads: HashMap::from([(CHAT, Seq(10)), (OTHER_CHAT, Seq(20))]),
+            ..BatchState::default()
+        };
         let users = [ADMIN, MEMBER, STRANGER];
         state.names = users.map(|user| (user, format!("user {user}"))).into();
         state.roles.insert((ADMIN, CHAT), Role::Admin);

@@ -1,6 +1,8 @@
 //! Determines the client address and the external host name of a request. Behind a proxy every
-//! connection comes from the proxy. The client's address and the host name are in headers that any
-//! client could have written, so only the entries of trusted proxies count.
+//! connection comes from the proxy. The client's address and the host name are in `X-Forwarded-*`
+//! headers. Any client could have written them, so only the entries of trusted proxies count. The
+//! `Forwarded` header (RFC 7239) is not read: with two sources, a client could forge the one that its
+//! proxy does not write.
 
 #[cfg(test)]
 mod tests;
@@ -9,7 +11,7 @@ pub(crate) use super::Connection;
 use crate::{rate_limit::TrustedProxies, state::AppState};
 use axum::{
     extract::{Request, State},
-    http::{Extensions, HeaderMap, HeaderName, HeaderValue, header},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
     response::Response,
 };
@@ -60,33 +62,17 @@ pub(crate) async fn resolve(
 }
 
 /// Returns the address of the client. Each proxy appends the address of its peer. The list is read
-/// from the right, and the first address that is not a trusted proxy is the client; everything left
-/// of it is client-controlled. If `X-Forwarded-For` and `Forwarded` name different clients, one of
-/// the headers is forged, and neither counts.
+/// from the right, and the first address that is not a trusted proxy is the client, or the last
+/// address if all are trusted. Everything left of the client is client-controlled. An entry that is
+/// not an address hides the entries before it.
 fn client(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> IpAddr {
-    let peer = peer.to_canonical();
-    if !proxies.contain(peer) {
-        return peer;
+    let hops = values(headers, X_FORWARDED_FOR).flat_map(|line| line.rsplit(','));
+    let mut hops = hops.map(address);
+    let mut client = peer.to_canonical();
+    while let (true, Some(Some(hop))) = (proxies.contain(client), hops.next()) {
+        client = hop;
     }
-    let plain = headers.contains_key(X_FORWARDED_FOR).then(|| {
-        let hops = values(headers, X_FORWARDED_FOR).flat_map(|line| line.rsplit(','));
-        first_untrusted(peer, hops.map(address), proxies)
-    });
-    let standard = headers.contains_key(header::FORWARDED).then(|| {
-        // A comma within quotes ends a hop too. No address contains a comma, and a quote left open
-        // by a client must not hide the entries that proxies appended.
-        let hops = values(headers, header::FORWARDED).flat_map(|line| line.rsplit(','));
-        first_untrusted(
-            peer,
-            hops.map(|hop| address(parameter(hop, "for")?)),
-            proxies,
-        )
-    });
-    match (plain, standard) {
-        (Some(plain), Some(standard)) if plain != standard => peer,
-        (Some(client), _) | (None, Some(client)) => client,
-        (None, None) => peer,
-    }
+    client
 }
 
 /// Returns the lines of a header, the last line first. A line that is not text becomes empty, so it
@@ -97,20 +83,6 @@ fn values(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
         .into_iter()
         .rev()
         .map(|line| line.to_str().unwrap_or_default())
-}
-
-/// Returns the first hop that is not a trusted proxy, or the last hop if all are trusted. An entry
-/// that is not an address hides the entries before it.
-fn first_untrusted(
-    peer: IpAddr,
-    mut hops: impl Iterator<Item = Option<IpAddr>>,
-    proxies: &TrustedProxies,
-) -> IpAddr {
-    let mut client = peer;
-    while let (true, Some(Some(hop))) = (proxies.contain(client), hops.next()) {
-        client = hop;
-    }
-    client
 }
 
 /// Parses an address as proxies write it: bare or in brackets, with or without a port.
@@ -127,37 +99,15 @@ fn address(text: &str) -> Option<IpAddr> {
     address.map(|address| address.to_canonical())
 }
 
-/// Returns a parameter of one hop of a `Forwarded` header (RFC 7239), without its quotes.
-fn parameter<'a>(hop: &'a str, name: &str) -> Option<&'a str> {
-    hop.split(';').find_map(|pair| {
-        let (key, value) = pair.split_once('=')?;
-        let value = value.trim();
-        let quoted = value
-            .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'));
-        key.trim()
-            .eq_ignore_ascii_case(name)
-            .then_some(quoted.unwrap_or(value))
-    })
-}
-
 /// Returns the forwarded host. The entry of the nearest proxy counts: the last or only one.
 fn called_as(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> ForwardedHost {
     if !proxies.contain(peer) {
         return ForwardedHost::default();
     }
-    let last = |name| values(headers, name).next()?.rsplit(',').next();
-    let hop = last(header::FORWARDED);
-    let said = |name, parameter_name| {
-        Some(
-            last(name)
-                .or_else(|| parameter(hop?, parameter_name))?
-                .trim(),
-        )
-    };
+    let last = |name| Some(values(headers, name).next()?.rsplit(',').next()?.trim());
     ForwardedHost {
-        host: said(X_FORWARDED_HOST, "host").and_then(|host| HeaderValue::from_str(host).ok()),
-        scheme: said(X_FORWARDED_PROTO, "proto").map(page_scheme),
+        host: last(X_FORWARDED_HOST).and_then(|host| HeaderValue::from_str(host).ok()),
+        scheme: last(X_FORWARDED_PROTO).map(page_scheme),
     }
 }
 

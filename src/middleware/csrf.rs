@@ -11,8 +11,11 @@ use crate::{
     state::AppState,
 };
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::Authority},
+    extract::{FromRequestParts, Request, State},
+    http::{
+        Extensions, HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts,
+        uri::Authority,
+    },
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -36,20 +39,35 @@ pub(crate) async fn guard_changes(
     request: Request,
     next: Next,
 ) -> Response {
-    match *request.method() {
-        Method::GET | Method::HEAD | Method::OPTIONS => next.run(request).await,
-        _ => guard(State(state), request, next).await,
+    let checked = match *request.method() {
+        Method::GET | Method::HEAD | Method::OPTIONS => Ok(()),
+        _ => check(request.headers(), request.extensions(), &state.origins),
+    };
+    match checked {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
     }
 }
 
-/// Refuses requests from pages of other sites with any method. For GET routes that have an effect.
-pub(crate) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let called = request.extensions().get::<ForwardedHost>();
+/// Refuses requests from pages of other sites with any method. An argument of GET handlers that
+/// have an effect.
+pub(crate) struct SameSite;
+
+impl FromRequestParts<AppState> for SameSite {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        check(&parts.headers, &parts.extensions, &state.origins).map(|()| Self)
+    }
+}
+
+fn check(headers: &HeaderMap, extensions: &Extensions, allowed: &[String]) -> Result<(), Error> {
+    let called = extensions.get::<ForwardedHost>();
     let called = called.cloned().unwrap_or_default();
-    let own = OwnOrigin::of(request.headers(), &called);
-    match is_allowed(request.headers(), own.as_ref(), &state.origins) {
-        true => next.run(request).await,
-        false => Error::cross_site(own).into_response(),
+    let own = OwnOrigin::of(headers, &called);
+    match is_allowed(headers, own.as_ref(), allowed) {
+        true => Ok(()),
+        false => Err(Error::cross_site(own)),
     }
 }
 

@@ -7,8 +7,8 @@ use crate::{
     state::AppState,
 };
 use axum::{
-    extract::{Request, State},
-    http::{HeaderValue, StatusCode, Version, header},
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderValue, StatusCode, Version, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -72,34 +72,31 @@ pub(crate) async fn limit_requests(
     if request.uri().path().starts_with("/health/") {
         return next.run(request).await;
     }
-    within_rate(&state.requests, "requests from this address", request, next).await
-}
-
-/// Applies the password rate limit of the client's address. Passwords are hashed a few at a time,
-/// and one address must not take all hash permits.
-pub(crate) async fn limit_passwords(
-    State(state): State<AppState>,
-    request: Request,
-    next: Next,
-) -> Response {
-    within_rate(
-        &state.passwords,
-        "passwords from this address",
-        request,
-        next,
-    )
-    .await
-}
-
-async fn within_rate(
-    limiter: &KeyedRateLimiter<IpAddr>,
-    what: &str,
-    request: Request,
-    next: Next,
-) -> Response {
-    let ClientAddress(address) = ClientAddress::of(request.extensions());
-    match limiter.take(&rate_limit_key(address), what) {
+    let address = ClientAddress::of(request.extensions());
+    match within_rate(&state.requests, address, "requests from this address") {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
+}
+
+/// Applies the password rate limit of the client's address. The first argument of handlers that
+/// receive a password: passwords are hashed a few at a time, and one address must not take all hash
+/// permits.
+pub(crate) struct PasswordRate;
+
+impl FromRequestParts<AppState> for PasswordRate {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        let address = ClientAddress::of(&parts.extensions);
+        within_rate(&state.passwords, address, "passwords from this address").map(|()| Self)
+    }
+}
+
+fn within_rate(
+    limiter: &KeyedRateLimiter<IpAddr>,
+    ClientAddress(address): ClientAddress,
+    what: &str,
+) -> Result<(), Error> {
+    limiter.take(&rate_limit_key(address), what)
 }

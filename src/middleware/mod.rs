@@ -22,7 +22,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub(crate) use client_ip::ClientAddress;
 pub(crate) use connection::too_many_connections;
 pub use connection::{Connection, ConnectionPermits, Input, Refused};
-pub(crate) use limits::limit_passwords;
+pub(crate) use csrf::SameSite;
+pub(crate) use limits::PasswordRate;
 pub(crate) use request_log::log_rate_limited;
 
 /// The header with the epoch of the log that the seqs of a page belong to.

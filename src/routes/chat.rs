@@ -2,48 +2,41 @@
 
 use super::{
     extract::{Body, Id, Ids, Params},
+    openapi::{example, query, refusal},
     response,
 };
 use crate::{
     auth::Caller,
     error::Error,
-    middleware::csrf,
-    model::{Access, Chat, ChatId, ChatName, Role, UserId},
+    middleware::SameSite,
+    model::{Access, Chat, ChatId, ChatName, Member, Role, UserId},
     service::Membership,
     state::AppState,
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{FromRequest, Request, State},
     http::{Method, StatusCode, Uri, header},
-    middleware,
     response::{IntoResponse, Response},
-    routing::{get, put},
 };
 use http_body::Body as _;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt as _},
+    routes,
+};
 
-pub(super) fn router(state: &AppState) -> Router<AppState> {
-    // The original backend adds a member by GET. A page of another site could make a browser send
-    // such a request, so the route needs the guard.
-    let guard = middleware::from_fn_with_state(state.clone(), csrf::guard);
-    Router::new()
-        .route("/chat", get(list).post(create))
-        .route("/chat/{id}", get(find).put(rename).delete(remove))
-        .route(
-            "/chat/user/{user_id}",
-            get(add_member)
-                .layer(guard)
-                .head(no_head)
-                .delete(remove_member),
-        )
-        .route(
-            "/chat/{chat_id}/user/{user_id}",
-            put(put_member).delete(remove_member_by_path),
-        )
-        .route("/chat/user/{user_id}/chat/{chat_id}/access", get(access))
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(find, rename, remove))
+        .routes(routes!(add_member, remove_member).map(|methods| methods.head(no_head)))
+        .routes(routes!(put_member, remove_member_by_path))
+        .routes(routes!(access))
 }
+
+const CHAT_PARAMETER: &str = "The id of the chat. The name `chatId` is accepted too.";
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct ChatBody {
@@ -57,6 +50,17 @@ pub(super) struct MemberBody {
     role: Option<Role>,
 }
 
+/// List chats
+///
+/// In required mode, only the chats of the current user.
+#[utoipa::path(
+    get, path = "/chat", operation_id = "listChats", tag = "chats",
+    params(query::Limit, query::AfterChat),
+    responses(
+        (status = OK, description = "Chats, ordered by id", body = Vec<Chat>, headers(("Link")),
+            example = json!([example::chat(1, "general"), example::chat(2, "random")])),
+    ),
+)]
 async fn list(
     caller: Caller,
     params: Params,
@@ -71,6 +75,16 @@ async fn list(
     Ok(response::list(page, next))
 }
 
+/// Find a chat
+#[utoipa::path(
+    get, path = "/chat/{id}", operation_id = "findChat", tag = "chats",
+    params(("id" = ChatId, Path, example = 1)),
+    responses(
+        (status = OK, description = "The chat", body = Chat,
+            example = json!(example::chat(1, "general"))),
+        refusal::ChatNotFound,
+    ),
+)]
 async fn find(
     caller: Caller,
     Id(id): Id<ChatId>,
@@ -79,6 +93,19 @@ async fn find(
     state.chats.find(caller, id).await.map(Json)
 }
 
+/// Create a chat
+///
+/// The creator, if known, becomes an admin of the chat. `forbidden` if the creator has reached
+/// `MAX_CHATS_PER_USER` chats.
+#[utoipa::path(
+    post, path = "/chat", operation_id = "createChat", tag = "chats",
+    request_body(content = ChatBody, example = json!({ "chatName": "music" })),
+    responses(
+        (status = CREATED, description = "The new chat", body = Chat, headers(("Location")),
+            example = json!(example::chat(3, "music"))),
+        refusal::Forbidden,
+    ),
+)]
 async fn create(
     caller: Caller,
     State(state): State<AppState>,
@@ -91,6 +118,19 @@ async fn create(
     Ok(response::created(&format!("/chat/{}", chat.chat_id), chat))
 }
 
+/// Rename a chat
+///
+/// Admins only.
+#[utoipa::path(
+    put, path = "/chat/{id}", operation_id = "renameChat", tag = "chats",
+    params(("id" = ChatId, Path, example = 2)),
+    request_body(content = ChatBody, example = json!({ "chatName": "noise" })),
+    responses(
+        (status = OK, description = "The renamed chat", body = Chat,
+            example = json!(example::chat(2, "noise"))),
+        refusal::ChatNotFound, refusal::Forbidden,
+    ),
+)]
 async fn rename(
     caller: Caller,
     Id(id): Id<ChatId>,
@@ -104,6 +144,18 @@ async fn rename(
         .map(Json)
 }
 
+/// Delete a chat
+///
+/// Deletes the memberships and messages of the chat too, and disconnects all sockets from the chat.
+/// Admins only.
+#[utoipa::path(
+    delete, path = "/chat/{id}", operation_id = "deleteChat", tag = "chats",
+    params(("id" = ChatId, Path, example = 2)),
+    responses(
+        (status = NO_CONTENT, description = "The chat is deleted"),
+        refusal::ChatNotFound, refusal::Forbidden,
+    ),
+)]
 async fn remove(
     caller: Caller,
     Id(id): Id<ChatId>,
@@ -116,7 +168,27 @@ async fn remove(
         .map(|()| StatusCode::NO_CONTENT)
 }
 
+/// Add a member
+///
+/// A route of the original API: a GET that changes data. `PUT /chat/{chat_id}/user/{user_id}` has
+/// the same effect.
+#[utoipa::path(
+    get, path = "/chat/user/{user_id}", operation_id = "addMember", tag = "members",
+    params(
+        ("user_id" = UserId, Path, example = 3),
+        ("chat_id" = ChatId, Query, description = CHAT_PARAMETER, example = 1),
+    ),
+    responses(
+        (status = CREATED, description = "The new member", body = Member,
+            example = json!(example::member(3, "participant"))),
+        (status = OK, description = "The existing member", body = Member,
+            example = json!(example::member(2, "participant"))),
+        refusal::UserNotFound, refusal::ChatNotFound, refusal::Forbidden,
+    ),
+)]
 async fn add_member(
+    // A page of another site could make a browser send a GET.
+    _: SameSite,
     caller: Caller,
     Id(user): Id<UserId>,
     params: Params,
@@ -129,6 +201,27 @@ async fn add_member(
     Ok(membership_reply(membership))
 }
 
+/// Add a member, or change a role
+///
+/// Without a `role` or without a body, a new member becomes a participant, and an existing member
+/// keeps the role.
+#[utoipa::path(
+    put, path = "/chat/{chat_id}/user/{user_id}", operation_id = "putMember", tag = "members",
+    params(("chat_id" = ChatId, Path, example = 1), ("user_id" = UserId, Path, example = 3)),
+    request_body(
+        // A reference, so that the body is optional without being null.
+        content = ref("#/components/schemas/MemberBody"),
+        content_type = "application/json",
+        example = json!({ "role": "admin" }),
+    ),
+    responses(
+        (status = CREATED, description = "The new member", body = Member,
+            example = json!(example::member(3, "admin"))),
+        (status = OK, description = "The existing member", body = Member,
+            example = json!(example::member(2, "participant"))),
+        refusal::UserNotFound, refusal::ChatNotFound, refusal::Forbidden,
+    ),
+)]
 async fn put_member(
     caller: Caller,
     Ids(chat, user): Ids<ChatId, UserId>,
@@ -154,6 +247,21 @@ fn membership_reply(membership: Membership) -> Response {
     (status, Json(membership.member)).into_response()
 }
 
+/// Remove a member
+///
+/// The user receives no further events of the chat. Admins may remove any member, and every member
+/// may leave.
+#[utoipa::path(
+    delete, path = "/chat/user/{user_id}", operation_id = "removeMember", tag = "members",
+    params(
+        ("user_id" = UserId, Path, example = 2),
+        ("chat_id" = ChatId, Query, description = CHAT_PARAMETER, example = 1),
+    ),
+    responses(
+        (status = NO_CONTENT, description = "The user is no longer a member"),
+        refusal::UserNotFound, refusal::ChatNotFound, refusal::Forbidden, refusal::MemberNotFound,
+    ),
+)]
 async fn remove_member(
     caller: Caller,
     Id(user): Id<UserId>,
@@ -168,6 +276,19 @@ async fn remove_member(
         .map(|()| StatusCode::NO_CONTENT)
 }
 
+/// Remove a member
+///
+/// The user receives no further events of the chat. Admins may remove any member, and every member
+/// may leave.
+#[utoipa::path(
+    delete, path = "/chat/{chat_id}/user/{user_id}",
+    operation_id = "removeMemberByPath", tag = "members",
+    params(("chat_id" = ChatId, Path, example = 1), ("user_id" = UserId, Path, example = 2)),
+    responses(
+        (status = NO_CONTENT, description = "The user is no longer a member"),
+        refusal::UserNotFound, refusal::ChatNotFound, refusal::Forbidden, refusal::MemberNotFound,
+    ),
+)]
 async fn remove_member_by_path(
     caller: Caller,
     Ids(chat, user): Ids<ChatId, UserId>,
@@ -180,6 +301,18 @@ async fn remove_member_by_path(
         .map(|()| StatusCode::NO_CONTENT)
 }
 
+/// Check the access of a user to a chat
+///
+/// `hasAccess` is false if the user or the chat does not exist.
+#[utoipa::path(
+    get, path = "/chat/user/{user_id}/chat/{chat_id}/access",
+    operation_id = "hasAccess", tag = "members",
+    params(("user_id" = UserId, Path, example = 1), ("chat_id" = ChatId, Path, example = 1)),
+    responses(
+        (status = OK, description = "The access of the user", body = Access,
+            example = json!({ "hasAccess": true })),
+    ),
+)]
 async fn access(
     caller: Caller,
     Ids(user, chat): Ids<UserId, ChatId>,

@@ -2,6 +2,7 @@
 
 use super::{
     extract::{Body, Id, Params},
+    openapi::{example, query, refusal},
     response,
 };
 use crate::{
@@ -9,24 +10,24 @@ use crate::{
     delivery::{MessageRef, Outcome},
     error::Error,
     middleware::LOG_EPOCH,
-    model::{ChatId, ClientMessageId, Content, Message, MessageId, NewMessage, UserId},
+    model::{ChatId, ClientMessageId, Content, Message, MessageId, NewMessage, Seq, UserId},
     state::AppState,
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{get, put},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn router() -> Router<AppState> {
-    Router::new()
-        .route("/chat/{chat_id}/message", get(list).post(send))
-        .route("/chat/{chat_id}/read", put(mark))
-        .route("/message/{message_id}", get(find).put(edit).delete(remove))
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, send))
+        .routes(routes!(mark))
+        .routes(routes!(find, edit, remove))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -73,6 +74,38 @@ pub(super) struct Edit {
     customer_id: Option<UserId>,
 }
 
+/// List a chat's messages
+///
+/// Lists the newest messages, ordered from old to new; `before` selects older pages. `q` selects
+/// the messages that contain a text. `since` selects all messages with a later change, ordered by
+/// `seq`, each in its present state; it cannot be combined with `before` or `q`. With `since`, the
+/// header `Log-Epoch` names the epoch of the log, which changes after an import or a restore from a
+/// backup. A page ends before it exceeds 1 MiB of text, so a short page may have a `Link` to a next
+/// page.
+#[utoipa::path(
+    get, path = "/chat/{chat_id}/message", operation_id = "listMessages", tag = "messages",
+    params(
+        ("chat_id" = ChatId, Path, example = 2),
+        query::Limit,
+        ("before" = Option<MessageId>, Query, example = 11,
+            description = "Only messages with a smaller id"),
+        ("since" = Option<Seq>, Query, example = 7,
+            description = "Only messages with a change after this `seq`"),
+        ("epoch" = Option<String>, Query, example = json!(example::EPOCH),
+            description = "With `since`: the epoch of that `seq`. `invalid_field` if the log has \
+                           another epoch"),
+        ("q" = Option<String>, Query, example = "there",
+            min_length = 1, max_length = 16384, pattern = r"^[^\u0000]+$",
+            description = "The text to search for, at most 16 KiB. Case and accents are ignored. \
+                           A page searches at most 20,000 messages or 8 MiB of text, so a short \
+                           or empty page may have a `Link`"),
+    ),
+    responses(
+        (status = OK, description = "Messages", body = Vec<Message>,
+            headers(("Link"), ("Log-Epoch")), example = example::messages),
+        refusal::ChatNotFound,
+    ),
+)]
 async fn list(
     caller: Caller,
     Id(chat): Id<ChatId>,
@@ -116,6 +149,26 @@ fn form_encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
+/// Send a message
+///
+/// Publishes the message to all sockets of the chat, like a message sent over the WebSocket.
+/// `clientMessageId` is an idempotency key: a repeated send with the same key, user and chat stores
+/// no second message, at any later time.
+#[utoipa::path(
+    post, path = "/chat/{chat_id}/message", operation_id = "sendMessage", tag = "messages",
+    params(("chat_id" = ChatId, Path, example = 1)),
+    request_body(content = SendBody,
+        example = json!({ "customerId": 1, "content": "Hi world." })),
+    responses(
+        (status = CREATED, description = "The message", body = Message, headers(("Location")),
+            example = json!(example::message(11, "Hi world.", 8))),
+        (status = OK,
+            description = "The message that an earlier request with this `clientMessageId` stored",
+            body = Message,
+            example = example::see_you_there),
+        refusal::UserNotFound, refusal::ChatNotFound, refusal::Forbidden,
+    ),
+)]
 async fn send(
     caller: Caller,
     Id(chat): Id<ChatId>,
@@ -135,6 +188,18 @@ async fn send(
     }
 }
 
+/// Find a message
+///
+/// Finds a deleted message too; its `content` is null.
+#[utoipa::path(
+    get, path = "/message/{message_id}", operation_id = "findMessage", tag = "messages",
+    params(("message_id" = MessageId, Path, example = 10)),
+    responses(
+        (status = OK, description = "The message", body = Message,
+            example = example::see_you_there),
+        refusal::MessageNotFound,
+    ),
+)]
 async fn find(
     caller: Caller,
     Id(id): Id<MessageId>,
@@ -143,6 +208,20 @@ async fn find(
     state.messages.find(caller, id).await.map(Json)
 }
 
+/// Edit a message
+///
+/// Only the author may edit the message.
+#[utoipa::path(
+    put, path = "/message/{message_id}", operation_id = "editMessage", tag = "messages",
+    params(("message_id" = MessageId, Path, example = 10)),
+    request_body(content = Edit,
+        example = json!({ "customerId": 1, "content": "See you at nine." })),
+    responses(
+        (status = OK, description = "The edited message", body = Message,
+            example = example::edited),
+        refusal::MessageNotFound, refusal::ChatNotFound, refusal::UserNotFound, refusal::Forbidden,
+    ),
+)]
 async fn edit(
     caller: Caller,
     Id(id): Id<MessageId>,
@@ -158,6 +237,21 @@ async fn edit(
     pending.answer().await?.into_message().map(Json)
 }
 
+/// Delete a message
+///
+/// Only the author or an admin of the chat may delete the message.
+#[utoipa::path(
+    delete, path = "/message/{message_id}", operation_id = "deleteMessage", tag = "messages",
+    params(
+        ("message_id" = MessageId, Path, example = 10),
+        ("customerId" = Option<UserId>, Query, example = 1,
+            description = "The acting user, in open mode. If omitted, the author of the message"),
+    ),
+    responses(
+        (status = NO_CONTENT, description = "The message is deleted"),
+        refusal::MessageNotFound, refusal::ChatNotFound, refusal::UserNotFound, refusal::Forbidden,
+    ),
+)]
 async fn remove(
     caller: Caller,
     Id(id): Id<MessageId>,
@@ -192,6 +286,20 @@ pub(super) struct ReadReply {
     message_id: MessageId,
 }
 
+/// Mark messages as read
+///
+/// Moves the read position forward, never back. All sockets of the chat receive the new position.
+#[utoipa::path(
+    put, path = "/chat/{chat_id}/read", operation_id = "markRead", tag = "messages",
+    params(("chat_id" = ChatId, Path, example = 1)),
+    request_body(content = ReadBody, example = json!({ "customerId": 2, "messageId": 10 })),
+    responses(
+        (status = OK, description = "The read position", body = ReadReply,
+            example = json!({ "chatId": 1, "messageId": 10 })),
+        refusal::MessageNotFound, refusal::ChatNotFound, refusal::UserNotFound, refusal::Forbidden,
+        refusal::MemberNotFound,
+    ),
+)]
 async fn mark(
     caller: Caller,
     Id(chat_id): Id<ChatId>,

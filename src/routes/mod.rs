@@ -22,21 +22,23 @@ use axum::{
     Router,
     http::{Method, Uri},
 };
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use auth::OptionalSession;
-pub use openapi::document;
+pub(crate) use openapi::{complete, refusal};
 
-/// Returns the routes of the API, of its documents and of the web page.
-pub(crate) fn router(state: &AppState) -> Router<AppState> {
-    Router::new()
-        .merge(user::router(state))
-        .merge(chat::router(state))
+/// Returns the routes of the API, of its documents and of the web page. `document` makes the OpenAPI
+/// document of all routes, for `/openapi.json`.
+pub(crate) fn router(document: fn(bool) -> OpenApi) -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .merge(user::router())
+        .merge(chat::router())
         .merge(message::router())
-        .merge(session::router(state))
+        .merge(session::router())
         .merge(ops::router())
-        // A request without a session has a caller in open mode only.
-        .merge(web_client::router(state.logins.caller(None).is_ok()))
-        .merge(docs::router(state))
+        .merge(web_client::router())
+        .merge(docs::router(document))
 }
 
 /// Answers requests for unknown routes, and for unsupported methods of the routes that `router` has by now.

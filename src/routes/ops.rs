@@ -1,42 +1,72 @@
 //! `/health` and `/metrics`, for supervisors and monitoring.
 
-use super::{auth::bearer, no_route};
+use super::{auth::bearer, no_route, openapi::refusal};
 use crate::{
     error::{Code, Error},
     metrics::Format,
     state::AppState,
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     http::{HeaderMap, Uri, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn router() -> Router<AppState> {
-    Router::new()
-        .route("/health/live", get(live))
-        .route("/health/ready", get(ready))
-        .route("/metrics", get(metrics))
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(live))
+        .routes(routes!(ready))
+        .routes(routes!(metrics))
 }
 
-/// Answers 200 as long as the process responds.
+/// Check that the process is alive
+#[utoipa::path(
+    get, path = "/health/live", operation_id = "isLive", tag = "service",
+    responses(
+        (status = OK, description = "The process is alive", body = Object,
+            example = json!({ "status": "live" })),
+    ),
+    security(()),
+)]
 async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))
 }
 
-/// Answers 200 if changes can be stored, else 503 `unavailable`. `link` is the state of the
-/// connection to NATS, which carries events between nodes: `up`, `down`, or `none` on a single
-/// node.
+/// Check that changes can be stored
+///
+/// Reports the outcome of the last change, or of a small test write, made at most once a second.
+/// `link` is the state of the connection to NATS, which links several servers: `up`, `down`, or
+/// `none` on a single server.
+#[utoipa::path(
+    get, path = "/health/ready", operation_id = "isReady", tag = "service",
+    responses(
+        (status = OK, description = "Changes can be stored", body = Object,
+            example = json!({ "status": "ready", "link": "none" })),
+    ),
+    security(()),
+)]
 async fn ready(State(state): State<AppState>) -> Result<Json<Value>, Error> {
     let link = state.health.ready().await?;
     Ok(Json(json!({ "status": "ready", "link": link })))
 }
 
-/// Answers with the metrics. If `METRICS_TOKEN` is set, the request must carry the token. If it is
-/// unset, the metrics are public in open mode, and the route does not exist otherwise.
+/// Get the metrics
+///
+/// Metrics for Prometheus, in its text format, or in the OpenMetrics format if `Accept` asks for
+/// it. `docs/METRICS.md` lists all metrics. If `METRICS_TOKEN` is set, it is the required bearer
+/// token. In required mode without `METRICS_TOKEN`, the route does not exist (404).
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "getMetrics", tag = "service",
+    responses(
+        (status = OK, description = "The metrics, in the requested format",
+            content((String = "text/plain"), (String = "application/openmetrics-text"))),
+        refusal::NotFound,
+    ),
+    security(("metricsToken" = [])),
+)]
 async fn metrics(
     headers: HeaderMap,
     State(state): State<AppState>,

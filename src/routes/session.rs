@@ -1,33 +1,34 @@
 //! `/login`, `/logout`, `/me` and `/session`: signing in, and the sessions of a user.
 
-use super::extract::{Body, Id};
+use super::{
+    extract::{Body, Id},
+    openapi::{example, refusal},
+};
 use crate::{
     auth::{Caller, SignedIn},
     error::{Code, Error},
-    middleware::limit_passwords,
+    middleware::PasswordRate,
     model::{Password, Session, SessionId, SoughtName, Timestamp, User, Username},
     service::{Client, Login, Proofs, of_new_password},
     state::AppState,
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     http::{StatusCode, header},
-    middleware,
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn router(state: &AppState) -> Router<AppState> {
-    let limited = middleware::from_fn_with_state(state.clone(), limit_passwords);
-    Router::new()
-        .route("/login", post(login).layer(limited))
-        .route("/logout", post(logout))
-        .route("/me", get(me))
-        .route("/session", get(list).delete(end_others))
-        .route("/session/{id}", delete(end))
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(login))
+        .routes(routes!(logout))
+        .routes(routes!(me))
+        .routes(routes!(list, end_others))
+        .routes(routes!(end))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -54,7 +55,26 @@ pub(super) struct LoggedIn<'a> {
     user: User,
 }
 
+/// Sign in
+///
+/// Creates a session. A wrong name and a wrong password receive the same answer after the same
+/// time. After several failed logins, each further attempt has to wait longer. A correct password
+/// that is too weak for required mode, such as one from open mode, is refused with
+/// `password_change_required`: ask for a new password, and log in again with the old password and
+/// `newPassword`. The new password replaces the old one and ends all other sessions.
+#[utoipa::path(
+    post, path = "/login", operation_id = "logIn", tag = "sessions",
+    request_body(content = Credentials, example = example::credentials),
+    responses(
+        (status = OK, description = "The token of the session, which is returned only once",
+            body = LoggedIn,
+            example = example::logged_in),
+        refusal::Unauthorized, refusal::PasswordChangeRequired,
+    ),
+    security(()),
+)]
 async fn login(
+    _: PasswordRate,
     client: Client,
     State(state): State<AppState>,
     Body(body): Body<Credentials>,
@@ -93,20 +113,56 @@ fn count_outcome(state: &AppState, login: Result<Login, Error>) -> Result<Login,
     login
 }
 
+/// Sign out
+///
+/// Ends the current session and closes its sockets.
+#[utoipa::path(
+    post, path = "/logout", operation_id = "logOut", tag = "sessions",
+    responses((status = NO_CONTENT, description = "The token is no longer valid")),
+    security(("token" = [])),
+)]
 async fn logout(me: SignedIn, State(state): State<AppState>) -> Result<StatusCode, Error> {
     state.logins.logout(me).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Get the current user
+#[utoipa::path(
+    get, path = "/me", operation_id = "findMe", tag = "sessions",
+    responses(
+        (status = OK, description = "The token's user", body = User, example = example::dora),
+    ),
+    security(("token" = [])),
+)]
 async fn me(me: SignedIn, State(state): State<AppState>) -> Result<Json<User>, Error> {
     let caller = Caller::User(me.user);
     state.users.find(caller, me.user).await.map(Json)
 }
 
+/// List the current user's sessions
+#[utoipa::path(
+    get, path = "/session", operation_id = "listSessions", tag = "sessions",
+    responses(
+        (status = OK, description = "All sessions of the user, including the current one",
+            body = Vec<Session>,
+            example = json!([example::session()])),
+    ),
+    security(("token" = [])),
+)]
 async fn list(me: SignedIn, State(state): State<AppState>) -> Result<Json<Vec<Session>>, Error> {
     state.logins.list(me).await.map(Json)
 }
 
+/// End one of the current user's sessions
+#[utoipa::path(
+    delete, path = "/session/{id}", operation_id = "endSession", tag = "sessions",
+    params(("id" = SessionId, Path, example = 1)),
+    responses(
+        (status = NO_CONTENT, description = "The session has ended and its sockets are closed"),
+        refusal::SessionNotFound,
+    ),
+    security(("token" = [])),
+)]
 async fn end(
     me: SignedIn,
     Id(id): Id<SessionId>,
@@ -116,6 +172,12 @@ async fn end(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// End all sessions except the current one
+#[utoipa::path(
+    delete, path = "/session", operation_id = "endOtherSessions", tag = "sessions",
+    responses((status = NO_CONTENT, description = "The current session is the only one")),
+    security(("token" = [])),
+)]
 async fn end_others(me: SignedIn, State(state): State<AppState>) -> Result<StatusCode, Error> {
     state.logins.end_others(me).await?;
     Ok(StatusCode::NO_CONTENT)

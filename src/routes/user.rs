@@ -3,38 +3,29 @@
 use super::{
     auth::OptionalSession,
     extract::{Body, Id, Name, Params},
+    openapi::{example, query, refusal},
     response,
 };
 use crate::{
     auth::Caller,
     error::Error,
-    middleware::limit_passwords,
-    model::{ChatId, Password, User, UserId, Username},
+    middleware::PasswordRate,
+    model::{ChatId, ChatMember, Password, User, UserChat, UserId, Username},
     service::UserChange,
     state::AppState,
 };
-use axum::{
-    Json, Router,
-    extract::State,
-    http::StatusCode,
-    middleware,
-    response::Response,
-    routing::{get, post, put},
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn router(state: &AppState) -> Router<AppState> {
-    let limited = || middleware::from_fn_with_state(state.clone(), limit_passwords);
-    Router::new()
-        .route("/user", get(list).merge(post(create).layer(limited())))
-        .route(
-            "/user/{id}",
-            get(find).delete(remove).merge(put(update).layer(limited())),
-        )
-        .route("/user/username/{username}", get(find_by_name))
-        .route("/user/chat/{chat_id}", get(of_chat))
-        .route("/user/{id}/chat", get(chats))
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(find, update, remove))
+        .routes(routes!(find_by_name))
+        .routes(routes!(of_chat))
+        .routes(routes!(chats))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -54,6 +45,15 @@ pub(super) struct ChangeBody {
     password: Option<String>,
 }
 
+/// List users
+#[utoipa::path(
+    get, path = "/user", operation_id = "listUsers", tag = "users",
+    params(query::Limit, query::AfterUser),
+    responses(
+        (status = OK, description = "Users, ordered by id", body = Vec<User>, headers(("Link")),
+            example = example::users),
+    ),
+)]
 async fn list(
     caller: Caller,
     params: Params,
@@ -68,6 +68,15 @@ async fn list(
     Ok(response::list(page, next))
 }
 
+/// Find a user
+#[utoipa::path(
+    get, path = "/user/{id}", operation_id = "findUser", tag = "users",
+    params(("id" = UserId, Path, example = 1)),
+    responses(
+        (status = OK, description = "The user", body = User, example = example::carl),
+        refusal::UserNotFound,
+    ),
+)]
 async fn find(
     caller: Caller,
     Id(id): Id<UserId>,
@@ -76,6 +85,18 @@ async fn find(
     state.users.find(caller, id).await.map(Json)
 }
 
+/// Find a user by name
+#[utoipa::path(
+    get, path = "/user/username/{username}", operation_id = "findUserByName", tag = "users",
+    params(
+        ("username" = String, Path, description = "The exact name", example = "carl",
+            min_length = 1, pattern = r"^[^\u0000]+$"),
+    ),
+    responses(
+        (status = OK, description = "The user", body = User, example = example::carl),
+        refusal::UserNotFound,
+    ),
+)]
 async fn find_by_name(
     caller: Caller,
     Name(name): Name,
@@ -84,7 +105,19 @@ async fn find_by_name(
     state.users.find_by_name(caller, &name).await.map(Json)
 }
 
+/// Sign up
+#[utoipa::path(
+    post, path = "/user", operation_id = "createUser", tag = "users",
+    request_body(content = NewUser, example = example::credentials),
+    responses(
+        (status = CREATED, description = "The new user", body = User, headers(("Location")),
+            example = json!(example::user(4, "dora"))),
+        refusal::UsernameTaken,
+    ),
+    security(()),
+)]
 async fn create(
+    _: PasswordRate,
     State(state): State<AppState>,
     Body(body): Body<NewUser>,
 ) -> Result<Response, Error> {
@@ -99,7 +132,21 @@ async fn create(
     ))
 }
 
+/// Change a user
+///
+/// Omitted fields stay unchanged. Users may change their own account only.
+#[utoipa::path(
+    put, path = "/user/{id}", operation_id = "updateUser", tag = "users",
+    params(("id" = UserId, Path, example = 1)),
+    request_body(content = ChangeBody, example = json!({ "username": "carla" })),
+    responses(
+        (status = OK, description = "The changed user", body = User,
+            example = json!(example::user(1, "carla"))),
+        refusal::UserNotFound, refusal::UsernameTaken, refusal::Forbidden,
+    ),
+)]
 async fn update(
+    _: PasswordRate,
     caller: Caller,
     OptionalSession(asking): OptionalSession,
     Id(id): Id<UserId>,
@@ -118,6 +165,19 @@ async fn update(
         .map(Json)
 }
 
+/// Delete a user
+///
+/// Deletes the memberships and sessions of the user. The user's messages stay as tombstones without
+/// an author. Each tombstone has a new `seq` and is published to all sockets of its chat. Users may
+/// delete their own account only.
+#[utoipa::path(
+    delete, path = "/user/{id}", operation_id = "deleteUser", tag = "users",
+    params(("id" = UserId, Path, example = 3)),
+    responses(
+        (status = NO_CONTENT, description = "The user is deleted"),
+        refusal::UserNotFound, refusal::Forbidden,
+    ),
+)]
 async fn remove(
     caller: Caller,
     Id(id): Id<UserId>,
@@ -130,6 +190,17 @@ async fn remove(
         .map(|()| StatusCode::NO_CONTENT)
 }
 
+/// List a chat's members
+#[utoipa::path(
+    get, path = "/user/chat/{chat_id}", operation_id = "listChatMembers", tag = "users",
+    params(("chat_id" = ChatId, Path, example = 2), query::Limit, query::AfterUser),
+    responses(
+        (status = OK, description = "Members with their roles, ordered by user id",
+            body = Vec<ChatMember>, headers(("Link")),
+            example = json!([example::chat_member()])),
+        refusal::ChatNotFound,
+    ),
+)]
 async fn of_chat(
     caller: Caller,
     Id(chat): Id<ChatId>,
@@ -147,6 +218,20 @@ async fn of_chat(
     }))
 }
 
+/// List a user's chats
+///
+/// Users may list their own chats only. The pages that `Link` connects contain each chat once, even
+/// if chats become active or are deleted between two requests.
+#[utoipa::path(
+    get, path = "/user/{id}/chat", operation_id = "listUserChats", tag = "users",
+    params(("id" = UserId, Path, example = 3), query::Limit, query::AfterCursor),
+    responses(
+        (status = OK, description = "Chats, ordered by their latest activity, newest first",
+            body = Vec<UserChat>, headers(("Link")),
+            example = json!([example::user_chat()])),
+        refusal::UserNotFound, refusal::Forbidden,
+    ),
+)]
 async fn chats(
     caller: Caller,
     Id(user): Id<UserId>,

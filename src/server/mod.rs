@@ -30,7 +30,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use router::{Service, service};
+pub use router::{Service, document, service};
 
 /// Pause after a failed accept. The usual cause is a lack of file descriptors, and an immediate
 /// retry would only burn CPU time.

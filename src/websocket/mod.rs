@@ -7,24 +7,23 @@ mod socket;
 
 pub(crate) use crate::{
     error::{Code, Error},
-    middleware::{ClientAddress, Connection, csrf, request_log, too_many_connections},
+    middleware::{ClientAddress, Connection, SameSite, request_log, too_many_connections},
     rate_limit::{Permit, rate_limit_key},
-    routes::OptionalSession,
+    routes::{OptionalSession, refusal},
     state::AppState,
 };
 use axum::{
-    Extension, Router,
+    Extension,
     extract::{
         State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
-    middleware,
     response::Response,
-    routing::get,
 };
 use handshake::Handshake;
 use socket::Socket;
 use std::net::IpAddr;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The read buffer of a socket, in bytes: enough for an ordinary frame. A larger frame grows the
 /// buffer while the frame is read.
@@ -32,14 +31,27 @@ const READ_BUFFER: usize = 256;
 /// Bytes that a socket buffers before it writes without an explicit flush.
 const WRITE_BUFFER: usize = 16 * 1024;
 
-pub(super) fn router(state: &AppState) -> Router<AppState> {
-    // A page of another site must not open a socket. Browsers send no CORS preflight before a
-    // WebSocket upgrade.
-    let guard = middleware::from_fn_with_state(state.clone(), csrf::guard);
-    Router::new().route("/ws", get(upgrade).layer(guard))
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(upgrade))
 }
 
+/// Open a WebSocket
+///
+/// Frames are texts of the form `{"type":…,"content":…,"id"?:…}`. The first frame must be
+/// `connect-chat`, which identifies the user. `/asyncapi.yaml` describes all frames. A request
+/// without an upgrade is answered with 426.
+#[utoipa::path(
+    get, path = "/ws", operation_id = "openSocket", tag = "websocket",
+    responses(
+        (status = SWITCHING_PROTOCOLS, description = "The WebSocket is open"),
+        refusal::UpgradeRequired,
+    ),
+    security(("token" = []), ()),
+)]
 async fn upgrade(
+    // A page of another site must not open a socket. Browsers send no CORS preflight before a
+    // WebSocket upgrade.
+    _: SameSite,
     OptionalSession(opened_by): OptionalSession,
     State(state): State<AppState>,
     Extension(connection): Extension<Connection>,

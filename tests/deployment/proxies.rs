@@ -32,8 +32,9 @@ async fn a_sockets_scheme_is_that_of_its_page(store: Store) {
             "https://chat.example",
             101,
         ),
+        // Not believed, so the scheme is unknown and a page may have either.
         (
-            ("forwarded", "for=192.0.2.1;proto=wss"),
+            ("forwarded", "for=192.0.2.1;proto=ws"),
             "https://chat.example",
             101,
         ),
@@ -121,9 +122,13 @@ async fn what_the_server_takes_for_its_origin_is_told(store: Store) {
             vec![called, ("x-forwarded-proto", "https, http")],
             "http://chat.example",
         ),
+        // Not believed.
         (
-            vec![("forwarded", "host=chat.example;proto=http")],
-            "http://chat.example",
+            vec![
+                ("forwarded", "host=chat.example;proto=https"),
+                ("host", "localhost:8080"),
+            ],
+            "http://localhost:8080",
         ),
         // The proxy keeps the name to itself.
         (vec![("host", "localhost:8080")], "http://localhost:8080"),

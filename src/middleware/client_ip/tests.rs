@@ -75,29 +75,14 @@ fn the_rightmost_untrusted_address_is_the_client() {
             "10.0.0.1",
             vec![("x-forwarded-for", "6.6.6.6,")],
         ),
+        // `Forwarded` is not believed, alone or beside the other header.
         (
-            "198.51.100.1",
+            "10.0.0.1",
             "10.0.0.1",
             vec![("forwarded", "For=198.51.100.1;proto=https")],
         ),
         (
-            "2001:db8::1",
-            "10.0.0.1",
-            vec![(
-                "forwarded",
-                "for=6.6.6.6, proto=https; for=\"[2001:db8::1]:80\", for=10.2.2.2",
-            )],
-        ),
-        // A quote that the client left open.
-        (
             "198.51.100.1",
-            "10.0.0.1",
-            vec![("forwarded", "for=6.6.6.6;x=\", for=\"198.51.100.1\"")],
-        ),
-        ("10.0.0.1", "10.0.0.1", vec![("forwarded", "for=_hidden")]),
-        // The headers disagree, so one of them is forged.
-        (
-            "10.0.0.1",
             "10.0.0.1",
             vec![
                 ("forwarded", "for=6.6.6.6"),
@@ -126,23 +111,14 @@ fn the_nearest_proxy_names_the_host_and_scheme() {
     ];
     assert_eq!(said("10.0.0.1", &plain), pair("chat.example", "https"));
     assert_eq!(said("192.0.2.1", &plain), pair("", ""));
-    let standard = [(
-        "forwarded",
-        "for=1.2.3.4;host=\"chat.example:443\";proto=https",
-    )];
-    assert_eq!(
-        said("10.0.0.1", &standard),
-        pair("chat.example:443", "https")
-    );
+    // `Forwarded` is not believed.
+    let standard = ("forwarded", "host=\"evil.example:443\";proto=https");
+    assert_eq!(said("10.0.0.1", &[standard]), pair("", ""));
+    let both = [plain[0], ("x-forwarded-proto", "http"), standard];
+    assert_eq!(said("10.0.0.1", &both), pair("chat.example", "http"));
     for (scheme, expected) in [("wss", "https"), ("WS", "http"), ("https, http", "http")] {
         let plain = [("x-forwarded-proto", scheme)];
         assert_eq!(said("10.0.0.1", &plain), pair("", expected));
-        let standard = format!("for=1.2.3.4;proto={scheme}");
-        let standard = [("forwarded", standard.as_str())];
-        let hop = scheme.split(',').count();
-        // A comma ends a hop, and the last hop names no scheme.
-        let expected = if hop == 1 { expected } else { "" };
-        assert_eq!(said("10.0.0.1", &standard), pair("", expected));
     }
 }
 
@@ -169,7 +145,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     /// Behind proxies that append the address of their peer, any headers of a client lead to the
-    /// client's own address or to the proxy's, never to another one.
+    /// client's own address.
     #[test]
     fn a_client_cannot_forge_its_address(
         real in outside(),
@@ -182,30 +158,21 @@ proptest! {
             IpAddr::V6(address) if with_port => format!("[{address}]:9"),
             address => address.to_string(),
         };
-        let more = |form: fn(u8) -> String| (0..hops).map(form).collect::<String>();
-        let plain = format!("{node}{}", more(|n| format!(", 10.1.1.{n}")));
-        let standard = format!("for=\"{node}\"{}", more(|n| format!(", for=10.1.1.{n}")));
+        let more = (0..hops).map(|n| format!(", 10.1.1.{n}")).collect::<String>();
+        let begun = forged_lines.first().map_or(String::new(), |forged| format!("{forged}, "));
+        let mut lines: Vec<(&str, &str)> =
+            forged_lines.iter().skip(1).map(|forged| ("x-forwarded-for", forged.as_str())).collect();
+        let line = format!("{begun}{node}{more}");
+        lines.push(("x-forwarded-for", &line));
+        lines.push(("forwarded", &other));
         let proxy = IpAddr::from([10, 0, 0, 1]);
-        for (name, written, untouched) in [
-            ("x-forwarded-for", plain, "forwarded"),
-            ("forwarded", standard, "x-forwarded-for"),
-        ] {
-            let begun = forged_lines.first().map_or(String::new(), |forged| format!("{forged}, "));
-            let mut lines: Vec<(&str, &str)> =
-                forged_lines.iter().skip(1).map(|forged| (name, forged.as_str())).collect();
-            let line = format!("{begun}{written}");
-            lines.push((name, &line));
-            prop_assert_eq!(client(proxy, &headers(&lines), &proxies()), real);
-            lines.push((untouched, &other));
-            let address = client(proxy, &headers(&lines), &proxies());
-            prop_assert!(address == real || address == proxy, "{address}");
-        }
+        prop_assert_eq!(client(proxy, &headers(&lines), &proxies()), real);
     }
 
     /// Without a trusted proxy the headers are ignored. With one, any value is handled.
     #[test]
     fn any_header_is_handled(peer in outside(), bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-        for name in [header::FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO] {
+        for name in [HeaderName::from_static("forwarded"), X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO] {
             let mut headers = HeaderMap::new();
             if let Ok(value) = HeaderValue::from_bytes(&bytes) {
                 headers.insert(name, value);

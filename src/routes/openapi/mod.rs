@@ -1,23 +1,28 @@
-//! The OpenAPI 3.1 document of the API: the requests and answers of the routes, described by the
-//! types that the handlers use. The document is kept apart from the handlers, so that a handler
-//! reads as the work it does. Tests check every route and every answer against the document.
+//! The OpenAPI 3.1 document of the API. Each handler declares its route with `#[utoipa::path]`:
+//! summary, parameters, body, success, and the refusals that are its own. This module adds the parts
+//! that operations have in common. Tests check every answer against the document.
+//!
+//! In a declaration:
+//!
+//! - the first line of the handler's comment is the summary, the rest is the description;
+//! - without `security`, an operation is for callers: signed-in users, or anyone in open mode.
+//!   `security(())` is for everyone and reads no token, `security(("token" = []), ())` accepts a
+//!   token, and `security(("token" = []))` requires one in either mode;
+//! - a response header stands for the shared header with its name;
+//! - a type of `refusal` is an error code of the operation.
 
-mod chat;
-mod message;
+pub(super) mod example;
 mod operation;
-mod refusal;
-mod service;
-mod session;
-mod user;
+pub(super) mod query;
+pub(crate) mod refusal;
 
+use super::chat::MemberBody;
 use crate::error::Code;
-use operation::{METRICS_TOKEN, Operation, TOKEN};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        Components, ComponentsBuilder, Header, Info, ObjectBuilder, OpenApi, Paths, Type,
+        Components, ComponentsBuilder, Header, Info, ObjectBuilder, OpenApi, Type,
         info::License,
-        path::PathItem,
         security::{Http, HttpAuthScheme, SecurityScheme},
         tag::Tag,
     },
@@ -75,43 +80,29 @@ const TAGS: [(&str, &str); 7] = [
     ),
 ];
 
-/// Builds the document for a server in required mode (`sign_in` is true) or in open mode.
+/// Completes the declarations of the routes to the document of a server in required mode (`sign_in`
+/// is true) or in open mode.
 #[must_use]
-pub fn document(sign_in: bool) -> OpenApi {
-    let mut paths = Paths::new();
-    let mut components = components();
-    for (tag, operation) in operations() {
-        for (name, schema) in &operation.schemas {
-            components = components.schema(name, schema.clone());
-        }
-        let item = paths.paths.entry(operation.path.to_owned()).or_default();
-        let method = operation.method.clone();
-        let path_item = PathItem::new(method, operation.tell(tag, sign_in));
-        item.merge_operations(path_item);
-    }
-    let session = bearer("The session token that `POST /login` returns.");
-    let metrics = bearer("The `METRICS_TOKEN` of the server.");
-    components = components.security_scheme(TOKEN, session);
-    components = components.security_scheme(METRICS_TOKEN, metrics);
+pub(crate) fn complete(routes: OpenApi, sign_in: bool) -> OpenApi {
     let tags = TAGS.map(|(name, about)| Tag::builder().name(name).description(Some(about)).build());
-    OpenApi::builder()
+    let mut document = OpenApi::builder()
         .info(info(sign_in))
-        .paths(paths)
-        .components(Some(components.build()))
+        .components(Some(components().build()))
         .tags(Some(tags))
-        .build()
-}
-
-fn operations() -> impl Iterator<Item = (&'static str, Operation)> {
-    let tagged =
-        |tag: &'static str, list: Vec<Operation>| list.into_iter().map(move |one| (tag, one));
-    tagged("users", user::operations())
-        .chain(tagged("chats", chat::operations()))
-        .chain(tagged("members", chat::of_members()))
-        .chain(tagged("messages", message::operations()))
-        .chain(tagged("sessions", session::operations()))
-        .chain(tagged("websocket", service::websocket()))
-        .chain(tagged("service", service::operations()))
+        .build();
+    document.merge(routes);
+    for item in document.paths.paths.values_mut() {
+        let methods = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+        ];
+        for operation in methods.into_iter().flatten() {
+            operation::complete(operation, sign_in);
+        }
+    }
+    document
 }
 
 fn info(sign_in: bool) -> Info {
@@ -132,7 +123,7 @@ fn bearer(about: &str) -> SecurityScheme {
     SecurityScheme::Http(bearer.build())
 }
 
-/// Returns the components that all operations refer to.
+/// Returns the components that operations refer to without declaring them.
 fn components() -> ComponentsBuilder {
     let header = |kind: Type, about: &str, example: &str| {
         Header::builder()
@@ -145,6 +136,15 @@ fn components() -> ComponentsBuilder {
     Components::builder()
         .schema(Code::name(), Code::schema())
         .schema(refusal::NAME, refusal::schema())
+        .schema(MemberBody::name(), MemberBody::schema())
+        .security_scheme(
+            operation::TOKEN,
+            bearer("The session token that `POST /login` returns."),
+        )
+        .security_scheme(
+            operation::METRICS_TOKEN,
+            bearer("The `METRICS_TOKEN` of the server."),
+        )
         .header(
             "RequestId",
             text(

@@ -1,7 +1,8 @@
 //! Errors in the OpenAPI document: one response per status, each code with an example that the
-//! server's own error constructors build.
+//! server's own error constructors build. A handler declares its error codes by the types of this
+//! module, in its `responses(…)`.
 
-use super::operation::{JSON, header};
+use super::operation::header;
 use crate::{
     error::{Code, Error},
     model::{ChatId, MessageId, UserId},
@@ -10,9 +11,9 @@ use axum::http::StatusCode;
 use serde_json::json;
 use std::{collections::BTreeMap, time::Duration};
 use utoipa::{
-    ToSchema,
+    IntoResponses, ToSchema,
     openapi::{
-        Content, Object, ObjectBuilder, Ref, Response, ResponseBuilder, Type,
+        Content, Object, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type,
         example::{Example, ExampleBuilder},
     },
 };
@@ -21,6 +22,46 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// The name of the schema of all errors.
 pub(super) const NAME: &str = "Error";
+
+/// Declares one type per error code. Its response has the code as its key, because several codes
+/// have the same status.
+macro_rules! refusals {
+    ($($code:ident),* $(,)?) => {
+        $(
+            #[doc = concat!("The error code `Code::", stringify!($code), "`.")]
+            pub(crate) struct $code;
+
+            impl IntoResponses for $code {
+                fn responses() -> BTreeMap<String, RefOr<Response>> {
+                    let key = Code::$code.as_str().to_owned();
+                    BTreeMap::from([(key, Response::default().into())])
+                }
+            }
+        )*
+
+        const DECLARED: &[Code] = &[$(Code::$code),*];
+    };
+}
+
+refusals![
+    ChatNotFound,
+    Forbidden,
+    MemberNotFound,
+    MessageNotFound,
+    NotFound,
+    PasswordChangeRequired,
+    SessionNotFound,
+    Unauthorized,
+    UpgradeRequired,
+    UserNotFound,
+    UsernameTaken,
+];
+
+/// Returns the error code with this key among the responses of a handler. `None` for a status.
+pub(super) fn declared(key: &str) -> Option<Code> {
+    let mut codes = DECLARED.iter().copied();
+    codes.find(|code| code.as_str() == key)
+}
 
 /// Returns one response per status, with all codes that the status may carry.
 pub(super) fn responses(codes: Vec<Code>) -> BTreeMap<StatusCode, Response> {
@@ -54,7 +95,7 @@ fn response(status: StatusCode, codes: BTreeMap<&str, Code>) -> Response {
     let response = Response::builder()
         .description(names.join(", "))
         .header_ref("x-request-id", header("RequestId"))
-        .content(JSON, content.build());
+        .content("application/json", content.build());
     with_headers(status, response).build()
 }
 

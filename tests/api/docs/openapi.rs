@@ -8,26 +8,24 @@ use testkit::{
     Client, Operation, Process, Reply, Server, Store, apply, both_stores, operations, paths, rstest,
 };
 
-/// Returns the paths of the routes, as literals in the sources of the routers. The routes of the page's
-/// files are left out: their paths are not literals.
-fn routed(folder: &Path) -> BTreeSet<String> {
+/// Returns the paths that the handlers declare. Only the files of the page are routed without a
+/// declaration.
+fn declared(folder: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(folder).expect("sources") {
         let path = entry.expect("a source").path();
         if path.is_dir() {
-            found.extend(routed(&path));
+            found.extend(declared(&path));
             continue;
         }
         let text = fs::read_to_string(&path).expect("a source");
-        let calls = text.split(".route(").skip(1).map(str::trim_start);
-        let (literal, other): (Vec<&str>, Vec<&str>) =
-            calls.partition(|call| call.starts_with('"'));
-        assert!(
-            other.is_empty() || path.ends_with("web_client.rs"),
-            "{path:?}"
-        );
-        let path_of = |call: &&str| call.split('"').nth(1).expect("a path").to_owned();
-        found.extend(literal.iter().map(path_of));
+        let by_hand = text.contains(".route(") || text.contains(".route_service(");
+        assert!(!by_hand || path.ends_with("web_client.rs"), "{path:?}");
+        let declarations = text.split("#[utoipa::path(").skip(1);
+        found.extend(declarations.map(|declaration| {
+            let path = declaration.split("path = \"").nth(1).expect("a path");
+            path.split('"').next().expect("its end").to_owned()
+        }));
     }
     found
 }
@@ -35,8 +33,8 @@ fn routed(folder: &Path) -> BTreeSet<String> {
 #[test]
 fn every_path_of_the_router_is_told_and_no_other() {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = routed(&sources.join("routes"));
-    found.extend(routed(&sources.join("websocket")));
+    let mut found = declared(&sources.join("routes"));
+    found.extend(declared(&sources.join("websocket")));
     assert_eq!(found, paths());
 }
 

@@ -3,7 +3,7 @@
 
 use super::Reply;
 use jsonschema::{Draft, Validator};
-use messaging_api::routes;
+use messaging_api::server;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use std::{
@@ -13,7 +13,7 @@ use std::{
 
 /// The document of required mode, which contains that of open mode.
 static DOCUMENT: LazyLock<Value> =
-    LazyLock::new(|| serde_json::to_value(routes::document(true)).expect("the document"));
+    LazyLock::new(|| serde_json::to_value(server::document(true)).expect("the document"));
 
 /// The schema of each JSON body, by operation and status.
 static BODIES: LazyLock<HashMap<(String, String), Validator>> = LazyLock::new(|| {
