@@ -20,7 +20,7 @@ impl SessionToken {
     pub fn generate() -> Result<Self, Error> {
         let mut bytes = [0; BYTES];
         getrandom::fill(&mut bytes).map_err(Error::internal)?;
-        Ok(Self(bytes.iter().map(|b| format!("{b:02x}")).collect()))
+        Ok(Self(hex::encode(bytes)))
     }
 
     /// Parses a token from a client. Returns `None` if the text is not 64 lower-case hexadecimal

@@ -19,7 +19,6 @@ use crate::{
     repository::{Counts, LastIds},
 };
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::{error::Error as _, fmt, io};
 
 pub use read::read;
@@ -85,12 +84,4 @@ impl From<io::Error> for ArchiveError {
     fn from(error: io::Error) -> Self {
         Self::File(error)
     }
-}
-
-fn hex(digest: Sha256) -> String {
-    digest
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

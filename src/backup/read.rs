@@ -1,6 +1,6 @@
 //! Imports an archive into an empty database, for the command `import`.
 
-use super::{ArchiveError, END, FirstLine, LastLine, VERSION, hex};
+use super::{ArchiveError, END, FirstLine, LastLine, VERSION};
 use crate::{
     database::Database,
     repository::{Counts, Kind, LastIds, Record, Restore},
@@ -56,7 +56,7 @@ pub async fn read(
         progress(text.len() as u64);
         if text.starts_with(END) {
             let end: LastLine = serde_json::from_str(text).map_err(|e| reader.broken(&e))?;
-            break verified(end, counts, hex(before))?;
+            break verified(end, counts, hex::encode(before.finalize()))?;
         }
         let record: Record = serde_json::from_str(text).map_err(|e| reader.broken(&e))?;
         let kind = record.kind();

@@ -1,6 +1,6 @@
 //! Writes an archive from a snapshot of the database, for the command `export`.
 
-use super::{ArchiveError, FirstLine, LastLine, VERSION, hex};
+use super::{ArchiveError, FirstLine, LastLine, VERSION};
 use crate::repository::{Counts, Snapshot};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -53,7 +53,7 @@ pub async fn write(
     let end = LastLine {
         counts,
         last_ids: snapshot.last_ids().await?,
-        sha256: hex(lines.digest.clone()),
+        sha256: hex::encode(lines.digest.clone().finalize()),
     };
     lines.write(&end)?;
     lines.out.flush()?;

@@ -168,7 +168,7 @@ pub struct SessionRecord {
     /// Id of the user.
     pub customer_id: UserId,
     /// SHA-256 of the session token; hexadecimal digits in JSON.
-    #[serde(with = "hex")]
+    #[serde(with = "hex::serde")]
     pub token_hash: Vec<u8>,
     /// Time of the login, in microsecond precision.
     #[serde(with = "exact")]
@@ -265,39 +265,5 @@ mod exact {
             let time = Option::<DateTime<Utc>>::deserialize(input)?;
             Ok(time.map(Timestamp::of))
         }
-    }
-}
-
-/// Serializes bytes as a string of hexadecimal digits.
-mod hex {
-    use serde::{Deserialize, Deserializer, Serializer, de};
-    use std::fmt::Write;
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], out: S) -> Result<S::Ok, S::Error> {
-        let mut text = String::with_capacity(bytes.len() * 2);
-        for byte in bytes {
-            // Writing to a `String` never fails.
-            let _ = write!(text, "{byte:02x}");
-        }
-        out.serialize_str(&text)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(input)?;
-        let digit = |c: &u8| {
-            char::from(*c)
-                .to_digit(16)
-                .and_then(|n| u8::try_from(n).ok())
-        };
-        let digits: Option<Vec<u8>> = text.as_bytes().iter().map(digit).collect();
-        digits
-            .filter(|digits| digits.len() % 2 == 0)
-            .map(|digits| {
-                digits
-                    .chunks(2)
-                    .map(|pair| pair[0] << 4 | pair[1])
-                    .collect()
-            })
-            .ok_or_else(|| de::Error::custom("expected pairs of hexadecimal digits"))
     }
 }

@@ -79,14 +79,8 @@ fn answer(
     mode: &str,
     bytes: Cow<'static, [u8]>,
 ) -> Response {
-    let hash = u128::from_be_bytes(
-        *file
-            .metadata
-            .sha256_hash()
-            .first_chunk()
-            .unwrap_or(&[0; 16]),
-    );
-    let tag = format!("\"{hash:032x}{mode}\"");
+    let hash = hex::encode(file.metadata.sha256_hash());
+    let tag = format!("\"{hash}{mode}\"");
     let known = headers.get(header::IF_NONE_MATCH);
     let is_known = known.is_some_and(|known| *known == *tag);
     let fixed = [

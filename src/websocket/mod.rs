@@ -51,8 +51,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 async fn upgrade(
     // A page of another site must not open a socket. Browsers send no CORS preflight before a
     // WebSocket upgrade.
-    _: SameSite,
-    OptionalSession(opened_by): OptionalSession,
+    (SameSite, OptionalSession(opened_by)): (SameSite, OptionalSession),
     State(state): State<AppState>,
     Extension(connection): Extension<Connection>,
     Extension(client): Extension<ClientAddress>,
