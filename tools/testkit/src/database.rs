@@ -80,11 +80,21 @@ impl Database {
         rows.into_iter().map(|row| row.0).collect()
     }
 
-    /// Waits until a query beside the server gives this number. Each query has a connection of its own,
-    /// which paces the loop.
+    /// Waits until a query beside the server gives this number. A long job is waited for as long as the
+    /// number changes. Each query has a connection of its own, which paces the loop.
     pub async fn until(&self, sql: &str, expected: i64) {
-        let reached = async { while self.number(sql).await != expected {} };
-        patiently(sql, reached).await;
+        let mut last = self.number(sql).await;
+        while last != expected {
+            let change = async {
+                loop {
+                    match self.number(sql).await {
+                        same if same == last => {}
+                        other => break other,
+                    }
+                }
+            };
+            last = patiently(sql, change).await;
+        }
     }
 
     /// Appends this number of messages of a user to a chat.
