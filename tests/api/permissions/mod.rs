@@ -66,5 +66,5 @@ async fn every_frame_is_answered_as_the_table_says(store: Store) {
 #[test]
 fn every_route_is_in_the_table() {
     let listed: BTreeSet<String> = Table::read("## Routes").names().collect();
-    assert_eq!(listed, routes::of_the_sources());
+    assert_eq!(listed, routes::of_the_document());
 }

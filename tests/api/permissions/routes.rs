@@ -3,8 +3,8 @@
 use super::actors::{Actors, Role, Scene};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, fs, path::Path};
-use testkit::{PASSWORD, Person, Socket};
+use std::collections::BTreeSet;
+use testkit::{PASSWORD, Person, Socket, operations};
 use uuid::Uuid;
 
 /// Asks, and gives the answer as a cell of the table would.
@@ -102,60 +102,12 @@ fn body(actors: &Actors, who: Option<&Person>, scene: &Scene, template: &str) ->
     }
 }
 
-/// Every method of every route that the sources name.
-pub fn of_the_sources() -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    read_folder(&sources.join("routes"), &mut found);
-    read_folder(&sources.join("websocket"), &mut found);
+/// Every method of every route. The server registers a route and its declaration in the document at once.
+pub fn of_the_document() -> BTreeSet<String> {
+    let all = operations().into_iter();
+    let found: BTreeSet<String> = all
+        .map(|one| format!("{} {}", one.method, one.path))
+        .collect();
     assert!(found.len() > 30, "{found:?}");
     found
-}
-
-fn read_folder(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).expect("a folder of sources") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            read_folder(&path, found);
-        } else {
-            let text = fs::read_to_string(&path).expect("a source");
-            for call in text.split(".route(").skip(1) {
-                // Paths that are not written out are files of the page, which are public.
-                if call.trim_start().starts_with('"') {
-                    read_route(call, found);
-                }
-            }
-        }
-    }
-}
-
-/// Reads what follows `.route(`: the path, and the methods up to the closing bracket.
-fn read_route(call: &str, found: &mut BTreeSet<String>) {
-    let mut depth = 1;
-    let end = call.find(|c| {
-        depth += match c {
-            '(' => 1,
-            ')' => -1,
-            _ => 0,
-        };
-        depth == 0
-    });
-    let call = &call[..end.expect("a closing bracket")];
-    let path = call.split('"').nth(1).expect("a path");
-    let methods: Vec<&str> = ["get", "post", "put", "delete", "patch", "any"]
-        .into_iter()
-        .filter(|method| {
-            let name = format!("{method}(");
-            call.match_indices(&name).any(|(at, _)| {
-                let before = call[..at].chars().last();
-                before.is_none_or(|c| !c.is_alphanumeric() && c != '_')
-            })
-        })
-        .collect();
-    assert!(!methods.is_empty(), "no method in {call}");
-    found.extend(
-        methods
-            .iter()
-            .map(|method| format!("{} {path}", method.to_uppercase())),
-    );
 }
