@@ -1,17 +1,9 @@
 //! The command-line options of the checker.
 
 use crate::{disk::Disk, nemesis::FaultKind, violation::ViolationKind};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use std::path::{Path, PathBuf};
-
-/// Which database the server runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum StoreKind {
-    /// The embedded file.
-    Sqlite,
-    /// A new database on the server that TEST_POSTGRES_URL names.
-    Postgres,
-}
+use testkit::Store;
 
 /// Injects faults into the server and its database while clients work, then checks that no acknowledged
 /// change was lost, doubled or reordered.
@@ -22,7 +14,7 @@ pub enum StoreKind {
 pub struct Options {
     /// The database that the server runs on
     #[arg(long, value_enum, default_value = "sqlite")]
-    pub store: StoreKind,
+    pub store: Store,
 
     /// The number of servers on the database, linked by NATS. More than one needs Postgres and an
     /// installed nats-server

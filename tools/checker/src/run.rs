@@ -7,7 +7,7 @@ use crate::{
     journal::Journal,
     nemesis::{Faults, Nemesis},
     network::Network,
-    options::{Options, StoreKind},
+    options::Options,
     phase::Phase,
     postgres::{self, Postgres},
     probe::Probe,
@@ -22,6 +22,7 @@ use std::{
     collections::BTreeMap, fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path,
     time::Duration,
 };
+use testkit::Store;
 use tokio::{sync::watch, task::JoinSet};
 
 /// The messages of each chat, ordered by the seq of their latest change.
@@ -117,7 +118,7 @@ impl<'a> Run<'a> {
             folder: folder.to_owned(),
             violations: Vec::new(),
         };
-        let can_restore = options.store == StoreKind::Sqlite || nemesis.postgres.is_some();
+        let can_restore = options.store == Store::Sqlite || nemesis.postgres.is_some();
         Ok(Self {
             options,
             restores: if can_restore { options.restores() } else { 0 },
@@ -195,11 +196,11 @@ impl Infrastructure {
         let open = fs::Permissions::from_mode(0o755);
         fs::set_permissions(folder, open).map_err(|e| e.to_string())?;
         let mut infrastructure = match options.store {
-            StoreKind::Sqlite if options.nodes > 1 => {
+            Store::Sqlite if options.nodes > 1 => {
                 return Err("several servers need --store postgres".to_owned());
             }
-            StoreKind::Sqlite => Self::sqlite(options, folder)?,
-            StoreKind::Postgres => Self::postgres(options, folder).await?,
+            Store::Sqlite => Self::sqlite(options, folder)?,
+            Store::Postgres => Self::postgres(options, folder).await?,
         };
         if options.nodes > 1 {
             let network = Network::new(options.nodes, folder).await?;

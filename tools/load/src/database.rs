@@ -1,17 +1,9 @@
 //! A new database for every run. SQL fills it, so that the server has no load before the measurement.
 
-use clap::ValueEnum;
 use tempfile::TempDir;
 use testkit::sql;
 
-/// Where a server keeps its data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Store {
-    /// The embedded file.
-    Sqlite,
-    /// A database on the server that TEST_POSTGRES_URL names.
-    Postgres,
-}
+pub use testkit::Store;
 
 /// An empty database. Dropping it deletes the folder; a Postgres database has to be removed with
 /// `remove`.

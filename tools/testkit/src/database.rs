@@ -1,15 +1,16 @@
 //! A database for each test.
 
 use super::{patiently, sql};
+use clap::ValueEnum;
 use sqlx::{Connection, FromRow, PgConnection, postgres::PgRow, sqlite::SqliteRow};
 use tempfile::TempDir;
 
-/// The store of a test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The store of a test, of the checker or of the load generator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Store {
     /// The embedded file.
     Sqlite,
-    /// A database on the server that `TEST_POSTGRES_URL` names, or on one started for the tests.
+    /// A new database on the server that TEST_POSTGRES_URL names.
     Postgres,
 }
 
