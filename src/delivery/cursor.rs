@@ -1,7 +1,7 @@
 //! The position of one socket in one chat, and the decision about each event of the hub: send it, skip it, or
 //! catch up from the database. A feed has a cursor for each of its chats.
 
-use super::{feed::FeedAction, replay_cache::Page};
+use super::{feed::FeedAction, replay_cache::ReplayPage};
 use crate::{
     hub::{Batch, Subscription},
     model::{ChatId, MessageId, Seq},
@@ -107,7 +107,7 @@ impl Cursor {
 
     /// The frames of a page from the database, with the position moved to its end. The last page ends the
     /// replay.
-    pub(super) fn replay(&mut self, page: &Page) -> Vec<Frame> {
+    pub(super) fn replay(&mut self, page: &ReplayPage) -> Vec<Frame> {
         let Some(behind) = &mut self.behind else {
             return Vec::new();
         };

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 
 /// A page of the messages that changed after a given change of a chat.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(super) struct ReplayPage {
     /// The change after which the page begins.
     after: Seq,
     /// The messages, by `seq`, as read from the database.
@@ -26,7 +26,7 @@ pub(super) struct Page {
     frames: Vec<Frame>,
 }
 
-impl Page {
+impl ReplayPage {
     fn new(after: Seq, stored: MessagePage) -> Self {
         let frames = stored.rows.iter();
         let frames = frames.map(|message| Frame::replayed(message, after));
@@ -72,7 +72,7 @@ type Map = Mutex<HashMap<Key, Weak<InFlight>>>;
 struct InFlight {
     key: Key,
     /// Unset while the read is under way; null if the read failed.
-    page: OnceCell<Option<Page>>,
+    page: OnceCell<Option<ReplayPage>>,
     /// The cache's map, from which a dropped read removes itself.
     map: Arc<Map>,
 }
@@ -82,7 +82,7 @@ pub(super) struct SharedPage(Arc<InFlight>);
 
 impl SharedPage {
     /// The page; null if its read failed.
-    pub(super) fn page(&self) -> Option<&Page> {
+    pub(super) fn page(&self) -> Option<&ReplayPage> {
         self.0.page.get().and_then(Option::as_ref)
     }
 }
@@ -168,13 +168,13 @@ impl InFlight {
     ///
     /// # Errors
     /// `unavailable` if the read failed; the cause is logged once.
-    async fn read<T>(&self, read: &impl Fn() -> T) -> Result<&Page, Error>
+    async fn read<T>(&self, read: &impl Fn() -> T) -> Result<&ReplayPage, Error>
     where
         T: Future<Output = Result<MessagePage, Error>>,
     {
         let reading = || async {
             match read().await {
-                Ok(stored) => Some(Page::new(self.key.1, stored)),
+                Ok(stored) => Some(ReplayPage::new(self.key.1, stored)),
                 Err(error) => {
                     error.log();
                     None

@@ -92,7 +92,7 @@ pub struct DeleteMessage {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct ClientEnvelope<'a> {
     #[serde(borrow, rename = "type", default)]
     kind: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -157,7 +157,7 @@ impl Request {
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let object = text.trim_ascii_start().starts_with('{');
-        let envelope: Envelope<'_> = match serde_json::from_str(text) {
+        let envelope: ClientEnvelope<'_> = match serde_json::from_str(text) {
             Ok(_) if !object => {
                 return Self {
                     id: None,

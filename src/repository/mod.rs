@@ -42,7 +42,7 @@ pub use setup::{DemoDataRepository, LegacyPassword, LegacyPasswordRepository};
 pub use single_send::CommitError;
 pub use skeleton::SkeletonRepository;
 pub use totals::{Totals, TotalsRepository};
-pub use user::{Credentials, Updated, UserRepository};
+pub use user::{StoredCredentials, Updated, UserRepository};
 pub use user_deletion::{DeletionStep, Tombstone};
 
 /// The views of a database. A view borrows the handle, so that it costs nothing to make.

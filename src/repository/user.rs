@@ -10,14 +10,14 @@ use sqlx::{query_as, query_scalar};
 
 /// A user with the stored password hash, for the check of a login.
 #[derive(Clone)]
-pub struct Credentials {
+pub struct StoredCredentials {
     /// The user.
     pub user: User,
     /// Stored hash of the user's password.
     pub password: String,
 }
 
-from_row!(Credentials { password }[user]);
+from_row!(StoredCredentials { password }[user]);
 
 /// A user after a change, with the sessions that the change ended.
 #[derive(Debug)]
@@ -101,12 +101,12 @@ impl UserRepository<'_> {
     /// Returns the user with this name and the stored password hash; null if no user matches. The name
     /// matches in any Unicode normal form. If several users match, the name closest to the given spelling
     /// wins.
-    pub async fn credentials(self, name: &SoughtName) -> Result<Option<Credentials>, Error> {
+    pub async fn credentials(self, name: &SoughtName) -> Result<Option<StoredCredentials>, Error> {
         const SQL: &str = "SELECT customer_id, username, created_at, password FROM customer \
                            WHERE username = $1 OR username = $2 OR skeleton = $3";
         // The skeleton finds stored names in other normal forms. It also finds names that only look alike,
         // which `distance` rejects.
-        let found: Vec<Credentials> = on!(read self.0, |db| query_as(SQL)
+        let found: Vec<StoredCredentials> = on!(read self.0, |db| query_as(SQL)
             .bind(name.given())
             .bind(name.composed())
             .bind(&name.skeletons.folded[..])

@@ -55,7 +55,7 @@ pub(super) struct MemberBody {
 /// In required mode, only the chats of the current user.
 #[utoipa::path(
     get, path = "/chat", operation_id = "listChats", tag = "chats",
-    params(query::Limit, query::AfterChat),
+    params(query::PageSize, query::AfterChat),
     responses(
         (status = OK, description = "Chats, ordered by id", body = Vec<Chat>, headers(("Link")),
             example = json!([example::chat(1, "general"), example::chat(2, "random")])),

@@ -86,7 +86,7 @@ pub(super) struct Edit {
     get, path = "/chat/{chat_id}/message", operation_id = "listMessages", tag = "messages",
     params(
         ("chat_id" = ChatId, Path, example = 2),
-        query::Limit,
+        query::PageSize,
         ("before" = Option<MessageId>, Query, example = 11,
             description = "Only messages with a smaller id"),
         ("since" = Option<Seq>, Query, example = 7,

@@ -48,7 +48,7 @@ pub(super) struct ChangeBody {
 /// List users
 #[utoipa::path(
     get, path = "/user", operation_id = "listUsers", tag = "users",
-    params(query::Limit, query::AfterUser),
+    params(query::PageSize, query::AfterUser),
     responses(
         (status = OK, description = "Users, ordered by id", body = Vec<User>, headers(("Link")),
             example = example::users),
@@ -193,7 +193,7 @@ async fn remove(
 /// List a chat's members
 #[utoipa::path(
     get, path = "/user/chat/{chat_id}", operation_id = "listChatMembers", tag = "users",
-    params(("chat_id" = ChatId, Path, example = 2), query::Limit, query::AfterUser),
+    params(("chat_id" = ChatId, Path, example = 2), query::PageSize, query::AfterUser),
     responses(
         (status = OK, description = "Members with their roles, ordered by user id",
             body = Vec<ChatMember>, headers(("Link")),
@@ -224,7 +224,7 @@ async fn of_chat(
 /// if chats become active or are deleted between two requests.
 #[utoipa::path(
     get, path = "/user/{id}/chat", operation_id = "listUserChats", tag = "users",
-    params(("id" = UserId, Path, example = 3), query::Limit, query::AfterCursor),
+    params(("id" = UserId, Path, example = 3), query::PageSize, query::AfterCursor),
     responses(
         (status = OK, description = "Chats, ordered by their latest activity, newest first",
             body = Vec<UserChat>, headers(("Link")),

@@ -5,7 +5,7 @@ use crate::{
     auth::{SessionToken, Verification},
     error::{Code, Error},
     model::{Password, Session, SoughtName, User},
-    repository::{Begun, Credentials, NewSession},
+    repository::{Begun, NewSession, StoredCredentials},
 };
 use std::net::IpAddr;
 use tokio::time;
@@ -140,7 +140,7 @@ impl SessionService {
     /// else the new hash of the old one. Returns null if the stored hash was replaced meanwhile.
     async fn begin_session(
         &self,
-        credentials: Credentials,
+        credentials: StoredCredentials,
         (chosen, rehashed): (Option<String>, Option<String>),
         client: &Client,
     ) -> Result<Option<Login>, Error> {

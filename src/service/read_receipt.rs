@@ -34,12 +34,12 @@ const FRAMES_PER_WRITE: usize = 16;
 /// The rules about read positions. Clones share the queue.
 #[derive(Clone)]
 pub struct ReadReceiptService {
-    queue: mpsc::Sender<Job>,
+    queue: mpsc::Sender<QueuedReceipt>,
     memberships: MembershipLoader,
 }
 
 /// A queued receipt, and the channel for its answer.
-struct Job {
+struct QueuedReceipt {
     mark: ReadMark,
     reply: oneshot::Sender<Result<MessageId, Error>>,
 }
@@ -75,7 +75,7 @@ impl ReadReceiptService {
             message,
         };
         let (reply, answer) = oneshot::channel();
-        let job = Job { mark, reply };
+        let job = QueuedReceipt { mark, reply };
         self.queue.try_send(job).map_err(|_| not_stored())?;
         Ok(PendingReceipt(answer))
     }
@@ -122,7 +122,7 @@ fn not_stored() -> Error {
 }
 
 /// Writes the queued receipts in batches, until the service is dropped.
-async fn work(mut waiting: mpsc::Receiver<Job>, database: Database, hub: Hub) {
+async fn work(mut waiting: mpsc::Receiver<QueuedReceipt>, database: Database, hub: Hub) {
     let mut jobs = Vec::new();
     while waiting.recv_many(&mut jobs, QUEUE).await > 0 {
         let next = Instant::now() + PAUSE;

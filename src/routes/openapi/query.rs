@@ -14,7 +14,7 @@ const CURSOR: &str =
     "^(0|[1-9][0-9]{0,17}(\\.(0|[1-9][0-9]{0,17})){0,1}(\\.(0|[1-9][0-9]{0,17})){0,1})$";
 
 /// `limit`, the most rows of a page.
-pub(crate) struct Limit;
+pub(crate) struct PageSize;
 
 /// `after`, the user after which a page begins.
 pub(crate) struct AfterUser;
@@ -26,7 +26,7 @@ pub(crate) struct AfterChat;
 /// an id.
 pub(crate) struct AfterCursor;
 
-impl IntoParams for Limit {
+impl IntoParams for PageSize {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let rows = ObjectBuilder::new().schema_type(Type::Integer);
         let rows = rows.minimum(Some(1)).default(Some(100.into()));
