@@ -1,8 +1,7 @@
-//! Rebuilds the crate when a file appears in or vanishes from a folder that is embedded in the binary.
+//! Rebuilds the crate when a file appears in or vanishes from `web`, which is embedded in the binary.
 
 #![allow(clippy::print_stdout)]
 
 fn main() {
     println!("cargo::rerun-if-changed=web");
-    println!("cargo::rerun-if-changed=migrations");
 }
