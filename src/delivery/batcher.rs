@@ -3,7 +3,7 @@
 //! timer: a batch holds the queries that arrived while the batch before it was answered, so that a single
 //! query is never delayed. Connecting sockets query their memberships through it (`membership.rs`).
 
-use crate::error::{Code, Error, catch_panic};
+use crate::error::{Code, Error, catch_panic, within};
 use std::{
     future::Future,
     time::{Duration, Instant},
@@ -111,6 +111,5 @@ where
 async fn answered<A>(
     answering: impl Future<Output = Result<Vec<A>, Error>>,
 ) -> Result<Vec<A>, Error> {
-    let answered = time::timeout(ANSWER_LIMIT, catch_panic(answering)).await;
-    answered.unwrap_or_else(|_| Err(Error::unavailable()))
+    within(ANSWER_LIMIT, catch_panic(answering)).await
 }

@@ -9,9 +9,13 @@ use super::{
     retry::refuse_all,
     writer::{COMMIT_LIMIT, Worker},
 };
-use crate::{error::Error, model::ChatId, repository::CommitError};
+use crate::{
+    error::{Error, within},
+    model::ChatId,
+    repository::CommitError,
+};
 use std::collections::{BTreeMap, HashSet};
-use tokio::time::{self, Duration, Instant};
+use tokio::time::{Duration, Instant};
 
 /// The total time that a batch waits for its locked chats, once its unlocked chats are stored. With the wait
 /// for the batch itself, every sender is still answered within 5 s.
@@ -46,8 +50,7 @@ impl Worker {
         let chats: HashSet<ChatId> = changes.iter().filter_map(Change::chat).collect();
         let chats: Vec<ChatId> = chats.into_iter().collect();
         let reading = self.database.message_log().unlocked(&chats);
-        let reading = time::timeout(COMMIT_LIMIT, reading).await;
-        let free: HashSet<ChatId> = match reading.unwrap_or_else(|_| Err(Error::unavailable())) {
+        let free: HashSet<ChatId> = match within(COMMIT_LIMIT, reading).await {
             Ok(free) => free.into_iter().collect(),
             Err(error) => return refuse_all(changes, &error, Error::unavailable),
         };

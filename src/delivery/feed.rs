@@ -10,7 +10,7 @@ use super::{
 use crate::{
     auth::Caller,
     database::Database,
-    error::Error,
+    error::{Error, within},
     hub::{Batch, Event, Hub, Registration, Sequenced, Subscription},
     metrics::FeedMetrics,
     model::{ChatId, Epoch, Seq, SessionId, Since, UserId},
@@ -161,8 +161,7 @@ impl Feeds {
             return Err(Error::unavailable());
         };
         // Boxed after the wait, so that a waiting socket holds no running query.
-        let read = time::timeout(READ_LIMIT, Box::pin(read)).await;
-        read.unwrap_or_else(|_| Err(Error::unavailable()))
+        within(READ_LIMIT, Box::pin(read)).await
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::{
     database::Database,
-    error::Error,
+    error::{Error, within},
     hub::{Claims, Event, Hub},
     model::{ChatId, Seq, SessionId, UserId},
     repository::LogState,
@@ -191,7 +191,7 @@ impl Reconciler {
 
     /// Increments the mark of the log, because the log has grown.
     async fn advance(&self, known: &Option<LogState>) -> Result<(), Error> {
-        let now = within(self.database.epoch().advance()).await?;
+        let now = within(READ_LIMIT, self.database.epoch().advance()).await?;
         self.remember(known, now);
         Ok(())
     }
@@ -200,7 +200,7 @@ impl Reconciler {
     /// proves that the database went back, even within an epoch.
     async fn follow_epoch(&self) -> Result<(), Error> {
         let known = self.known();
-        let now = within(self.database.epoch().read()).await?;
+        let now = within(READ_LIMIT, self.database.epoch().read()).await?;
         if known.as_ref().is_some_and(|known| now.mark < known.mark) {
             return self.renew_epoch(&known).await;
         }
@@ -211,7 +211,7 @@ impl Reconciler {
     /// Begins a new epoch, because the database went back from the known state. Does nothing if another node
     /// has already begun one.
     async fn renew_epoch(&self, known: &Option<LogState>) -> Result<(), Error> {
-        let now = within(self.database.epoch().read()).await?;
+        let now = within(READ_LIMIT, self.database.epoch().read()).await?;
         if known.is_none() {
             self.remember(known, now.clone());
         }
@@ -224,7 +224,11 @@ impl Reconciler {
             "the database lost changes that clients have received, such as after a restore; the \
              log begins a new epoch"
         );
-        let now = within(self.database.epoch().renew(&now.epoch, known.mark)).await?;
+        let now = within(
+            READ_LIMIT,
+            self.database.epoch().renew(&now.epoch, known.mark),
+        )
+        .await?;
         self.remember(&Some(known), now);
         Ok(())
     }
@@ -319,7 +323,7 @@ impl Reconciler {
         for asked in all.chunks(QUERY_SIZE) {
             let published = asked.iter().map(|chat| (*chat, self.hub.head(*chat)));
             let published: HashMap<ChatId, Option<Seq>> = published.collect();
-            let heads = within(self.database.message_log().heads(asked)).await?;
+            let heads = within(READ_LIMIT, self.database.message_log().heads(asked)).await?;
             let stored: HashMap<ChatId, Seq> =
                 heads.iter().map(|head| (head.chat_id, head.seq)).collect();
             for (chat, published) in published {
@@ -340,7 +344,7 @@ impl Reconciler {
     /// Closes the sockets of users who do not exist any more.
     async fn end_users(&self, users: &[UserId]) -> Result<(), Error> {
         for users in users.chunks(QUERY_SIZE) {
-            for gone in within(self.database.users().missing(users)).await? {
+            for gone in within(READ_LIMIT, self.database.users().missing(users)).await? {
                 self.hub.end_user_here(gone);
             }
         }
@@ -350,7 +354,7 @@ impl Reconciler {
     /// Closes the sockets of sessions that have ended.
     async fn end_sessions(&self, sessions: &[SessionId]) -> Result<(), Error> {
         for sessions in sessions.chunks(QUERY_SIZE) {
-            for gone in within(self.database.sessions().missing(sessions)).await? {
+            for gone in within(READ_LIMIT, self.database.sessions().missing(sessions)).await? {
                 self.hub.end_session_here(gone);
             }
         }
@@ -364,14 +368,9 @@ impl Reconciler {
     ) -> Result<Vec<(UserId, ChatId)>, Error> {
         let mut non_members = Vec::new();
         for pairs in pairs.chunks(QUERY_SIZE) {
-            non_members.extend(within(self.database.members().non_members(pairs)).await?);
+            non_members
+                .extend(within(READ_LIMIT, self.database.members().non_members(pairs)).await?);
         }
         Ok(non_members)
     }
-}
-
-/// Runs a query within `READ_LIMIT`. `unavailable` after that.
-async fn within<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let read = time::timeout(READ_LIMIT, read).await;
-    read.unwrap_or_else(|_| Err(Error::unavailable()))
 }

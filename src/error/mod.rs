@@ -5,6 +5,7 @@ mod catch_panic;
 mod code;
 mod database;
 mod sqlstate;
+mod within;
 
 use axum::{
     Json,
@@ -19,6 +20,7 @@ pub(crate) use catch_panic::catch_panic;
 pub use code::Code;
 pub use database::{OnConstraint, is_not_committed};
 pub use sqlstate::SessionHealth;
+pub(crate) use within::within;
 
 /// An error: a code and a message for the caller, and a cause that only the log receives.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 use super::janitor::Deletions;
 use crate::{
     database::Database,
-    error::Error,
+    error::{Error, within},
     model::{ChatId, Timestamp},
     repository::AdminTenure,
 };
@@ -58,7 +58,7 @@ impl AdminSuccession {
             let begun = Instant::now();
             let looked = match self.members_only {
                 true => self.look_at_all().await,
-                false => within(self.database.chat_purge().forget_empty()).await,
+                false => within(STEP_LIMIT, self.database.chat_purge().forget_empty()).await,
             };
             let period = match looked {
                 Ok(()) => PERIOD,
@@ -81,13 +81,13 @@ impl AdminSuccession {
         let mut locked = None;
         loop {
             let begun = Instant::now();
-            let tenures = within(self.database.chat_purge().tenures(after)).await?;
+            let tenures = within(STEP_LIMIT, self.database.chat_purge().tenures(after)).await?;
             let Some(last) = tenures.last() else {
                 return locked.map_or(Ok(()), Err);
             };
             after = last.chat_id;
             for tenure in &tenures {
-                match within(self.settle(tenure)).await {
+                match within(STEP_LIMIT, self.settle(tenure)).await {
                     // Another server holds the lock, perhaps stalled in a transaction. The remaining chats
                     // are still checked.
                     Err(error) if error.is_locked() => locked = Some(error),
@@ -155,10 +155,4 @@ impl AdminSuccession {
         }
         Ok(())
     }
-}
-
-/// Runs a step within `STEP_LIMIT`; `unavailable` if it takes longer.
-async fn within<T>(step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let step = time::timeout(STEP_LIMIT, step).await;
-    step.unwrap_or_else(|_| Err(Error::unavailable()))
 }

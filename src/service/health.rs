@@ -7,14 +7,14 @@ use crate::{
     cluster::{Link, LinkState},
     database::Database,
     delivery::Writer,
-    error::{Code, Error},
+    error::{Code, Error, within},
     tasks::TaskHealth,
 };
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::Mutex, time::timeout};
+use tokio::sync::Mutex;
 
 /// The validity of a write's outcome. However often readiness is queried, at most one probe write is made
 /// in this time.
@@ -92,8 +92,7 @@ impl Probe {
         // Spawned, so that the write completes even if the request is dropped: otherwise the next request
         // would begin a second write.
         let writing = tokio::spawn(async move {
-            let written = timeout(LIMIT, database.probe_write()).await;
-            let written = written.unwrap_or_else(|_| Err(Error::unavailable()));
+            let written = within(LIMIT, database.probe_write()).await;
             let stored = written.inspect_err(Error::log).is_ok();
             *last = Some((Instant::now(), stored));
             stored

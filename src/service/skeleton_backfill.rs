@@ -2,7 +2,11 @@
 //! while they run beside this version. The task runs in the background from the start to the end of the
 //! server.
 
-use crate::{database::Database, error::Error, model::UserId};
+use crate::{
+    database::Database,
+    error::{Error, within},
+    model::UserId,
+};
 use std::time::Duration;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
@@ -41,9 +45,7 @@ impl SkeletonBackfill {
         let mut after = UserId(0);
         loop {
             let begun = Instant::now();
-            let step = self.0.skeletons().step(after);
-            let step = time::timeout(STEP_LIMIT, step).await;
-            match step.unwrap_or_else(|_| Err(Error::unavailable()))? {
+            match within(STEP_LIMIT, self.0.skeletons().step(after)).await? {
                 Some(last) => after = last,
                 None => return Ok(()),
             }

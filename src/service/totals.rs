@@ -1,11 +1,11 @@
 //! Row totals for the metrics. A scrape reads them from the database, at most every 10 s.
 
-use crate::{database::Database, error::Error, repository::Totals};
+use crate::{database::Database, error::within, repository::Totals};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::time::{self, Instant};
+use tokio::time::Instant;
 
 /// The validity of a reading.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -42,9 +42,7 @@ impl TotalsService {
             return;
         }
         *asked = Some(Instant::now());
-        let reading = self.0.database.totals().read();
-        let reading = time::timeout(LIMIT, reading).await;
-        match reading.unwrap_or_else(|_| Err(Error::unavailable())) {
+        match within(LIMIT, self.0.database.totals().read()).await {
             Ok(totals) => *self.lock() = Some(totals),
             Err(error) => error.log(),
         }

@@ -5,7 +5,7 @@ use super::session::{AcceptedConnect, AwaitedChange, SocketSession, admit};
 use crate::{
     auth::Caller,
     delivery::{MessageRef, Outcome},
-    error::Error,
+    error::{Error, within},
     model::{ChatId, MessageId, NewMessage, UserId},
     protocol::{
         ClientCommand, CloseCode, Connect, Frame, MarkRead, Request, RequestId, StartTyping,
@@ -14,7 +14,6 @@ use crate::{
     service::PendingReceipt,
 };
 use std::{collections::VecDeque, time::Duration};
-use tokio::time;
 
 /// Time limit of a database query for a command. After it the client receives `unavailable`.
 const STORE_LIMIT: Duration = Duration::from_secs(5);
@@ -154,20 +153,18 @@ impl SocketSession {
             .state
             .messages
             .chat_of(Caller::User(self.user), message);
-        let found = time::timeout(STORE_LIMIT, finding).await;
-        Ok(found
-            .unwrap_or_else(|_| Err(Error::unavailable()))
-            .and_then(|chat| {
-                self.require_joined(chat)?;
-                let caller = Caller::User(self.user);
-                let pending = self.state.messages.delete(caller, None, chat, message)?;
-                self.pending.push_back(AwaitedChange {
-                    id,
-                    ack: ack_deleted,
-                    pending,
-                });
-                Ok(())
-            }))
+        let found = within(STORE_LIMIT, finding).await;
+        Ok(found.and_then(|chat| {
+            self.require_joined(chat)?;
+            let caller = Caller::User(self.user);
+            let pending = self.state.messages.delete(caller, None, chat, message)?;
+            self.pending.push_back(AwaitedChange {
+                id,
+                ack: ack_deleted,
+                pending,
+            });
+            Ok(())
+        }))
     }
 
     async fn leave(&mut self, id: Option<RequestId>, chat: ChatId) -> Result<(), CloseCode> {
