@@ -3,8 +3,11 @@
 use futures_util::{StreamExt, stream};
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
+/// The time for which a connection without a request is kept: half of the time after which the server closes
+/// it. A request that is sent while the server closes its connection gets no answer.
+const IDLE_LIMIT: Duration = Duration::from_secs(5);
 /// The number of requests that `say_many` has under way: enough for the writer to gather batches.
 const SENDING_AT_ONCE: usize = 32;
 
@@ -64,8 +67,9 @@ impl Reply {
 impl Client {
     /// Makes one for the server at this address.
     pub fn new(address: SocketAddr) -> Self {
+        let http = reqwest::Client::builder().pool_idle_timeout(IDLE_LIMIT);
         Self {
-            http: reqwest::Client::new(),
+            http: http.build().expect("a client"),
             base: format!("http://{address}"),
             token: None,
         }
