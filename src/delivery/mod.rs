@@ -11,6 +11,7 @@ mod exclusive;
 mod feed;
 mod membership;
 mod reconciler;
+mod replay;
 mod replay_cache;
 mod retry;
 mod writer;

@@ -1,7 +1,7 @@
 //! A single-flight cache of replay pages. The sockets of a chat often fall behind at one change, so the page
 //! after that change is read and encoded once for all of them. A page is kept only while a socket uses it.
 
-use super::feed::PAGE;
+use super::replay::PAGE;
 use crate::{
     error::Error,
     model::{ChatId, Message, Seq},

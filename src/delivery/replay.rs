@@ -1,0 +1,131 @@
+//! Reads for the feeds: the facts with which a socket begins in a chat, and the pages of a replay.
+
+use super::{Connected, feed::Feeds, replay_cache::SharedPage};
+use crate::{
+    auth::Caller,
+    error::{Error, within},
+    model::{ChatId, Epoch, Seq, Since, UserId},
+    protocol::Frame,
+    repository::{MembershipStatus, PageLimit},
+};
+use std::time::Duration;
+use tokio::time;
+
+/// The maximum size of a page: the messages that one read from the database loads for a socket. It bounds the
+/// memory of a socket, and is small enough that a socket that catches up does not delay other sockets. A
+/// socket with a client that does not read keeps its page for up to `WRITE_SECONDS`. JSON escapes can make the text
+/// six times as long.
+pub(crate) const PAGE: PageLimit = PageLimit {
+    rows: 200,
+    bytes: 256 * 1024,
+};
+/// The maximum number of messages replayed on a socket. A client that missed more gets no replay and pages
+/// them by REST.
+const REPLAY_LIMIT: i64 = 1000;
+
+/// How long a socket waits for a read permit. If many thousands of sockets reconnect at once, the last socket
+/// waits for the reads of all sockets before it.
+const PERMIT_LIMIT: Duration = Duration::from_secs(20);
+/// The maximum duration of a read, once the socket has its permit.
+const READ_LIMIT: Duration = Duration::from_secs(5);
+
+/// The facts that a socket needs to begin in a chat.
+pub(super) struct StartState {
+    pub(super) username: String,
+    pub(super) head: Seq,
+    pub(super) epoch: Option<Epoch>,
+    /// Whether the client missed more than `REPLAY_LIMIT` messages.
+    pub(super) truncated: bool,
+}
+
+/// The result of reading the next page of a replay.
+pub(super) enum NextPage {
+    /// The messages with the next changes, by `seq`.
+    Page(SharedPage),
+    /// The chat was deleted or the user was removed from it. Holds the chat's last frame for the user.
+    Gone(Frame),
+    /// The database has fewer changes than the socket was sent: it went back.
+    Contradicted,
+}
+
+impl Feeds {
+    /// Runs a read once a permit is free.
+    ///
+    /// # Errors
+    /// The error of the read; `unavailable` if the permit or the read takes too long.
+    async fn with_read_permit<T>(
+        &self,
+        read: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let permit = time::timeout(PERMIT_LIMIT, self.read_permits.acquire()).await;
+        let Ok(Ok(_permit)) = permit else {
+            return Err(Error::unavailable());
+        };
+        // Boxed after the wait, so that a waiting socket holds no running query.
+        within(READ_LIMIT, Box::pin(read)).await
+    }
+
+    /// Checks that the user may connect, and reads the facts that the socket needs to begin.
+    pub(super) async fn load_start(
+        &self,
+        caller: Caller,
+        user: UserId,
+        chat: ChatId,
+        since: Option<&Since>,
+    ) -> Result<StartState, Error> {
+        let connected = self.members.connect(caller, user, chat, since).await?;
+        let Connected {
+            username,
+            head,
+            epoch,
+        } = connected;
+        let truncated = match since.map(|since| since.seq) {
+            // Counted only if there are more changes than the limit: there are never more changed messages
+            // than changes.
+            Some(since) if head.0 - since.0 > REPLAY_LIMIT => {
+                let messages = self.database.messages();
+                let counting = messages.count_since(chat, since, REPLAY_LIMIT + 1);
+                self.with_read_permit(counting).await? > REPLAY_LIMIT
+            }
+            _ => false,
+        };
+        Ok(StartState {
+            username,
+            head,
+            epoch,
+            truncated,
+        })
+    }
+
+    /// Reads the next page after `seen`. `head` is the lowest change that the replay must reach. The
+    /// membership is read after the messages, so that a removed member gets no message of the time after the
+    /// removal.
+    pub(super) async fn load_next_page(
+        &self,
+        user: UserId,
+        chat: ChatId,
+        (seen, head): (Seq, Seq),
+    ) -> Result<NextPage, Error> {
+        // Read before the page: the page must reach every change that the hub has announced so far.
+        let target = self.hub.head(chat).map_or(head, |known| known.max(head));
+        let read = || {
+            self.metrics.reads.inc();
+            self.with_read_permit(self.database.messages().since(chat, seen, PAGE))
+        };
+        let page = self.replay_cache.after((chat, seen), target, read).await?;
+        match self.members.ask(user, chat).await? {
+            MembershipStatus { username: None, .. } => {
+                // The user was deleted: the socket is closed, without a last frame of any chat.
+                self.hub.end_user_here(user);
+                Err(Error::user_not_found(user))
+            }
+            MembershipStatus { head: None, .. } => Ok(NextPage::Gone(Frame::chat_deleted(chat))),
+            // The head, read after the socket was sent `seen`, is below `seen`: the database went back.
+            MembershipStatus {
+                head: Some(stored), ..
+            } if stored < seen => Ok(NextPage::Contradicted),
+            MembershipStatus { role: None, .. } => Ok(NextPage::Gone(Frame::removed(chat))),
+            MembershipStatus { .. } => Ok(NextPage::Page(page)),
+        }
+    }
+}
