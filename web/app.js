@@ -1,6 +1,6 @@
 // The page: the sign-in, then the chats. Combines the views and follows the address.
 
-import * as acts from "./acts.js";
+import * as actions from "./actions.js";
 import { say } from "./announce.js";
 import * as chats from "./chats.js";
 import { composerView, refuseFiles } from "./composer.js";
@@ -8,8 +8,8 @@ import { connectionView } from "./connection.js";
 import { h } from "./dom.js";
 import { shortcuts } from "./keyboard.js";
 import { messagesView } from "./messages.js";
-import { headingView, mayRun, peopleView } from "./people.js";
-import * as questions from "./questions.js";
+import { headingView, mayRun, peopleView } from "./members.js";
+import * as prompts from "./prompts.js";
 import * as session from "./session.js";
 import { sidebarView } from "./sidebar.js";
 import { changed, currentChat, on, state } from "./store.js";
@@ -29,21 +29,21 @@ function chatPage() {
   view.mayDelete = mayDelete;
   view.messages = messagesView({
     edit: (message) => view.composer.edit(message),
-    remove: (message) => questions.removeMessage(currentChat(), message),
-    retry: (message) => acts.retry(currentChat(), message),
-    discard: (message) => acts.discard(currentChat(), message.clientMessageId),
+    remove: (message) => prompts.removeMessage(currentChat(), message),
+    retry: (message) => actions.retry(currentChat(), message),
+    discard: (message) => actions.discard(currentChat(), message.clientMessageId),
     mayDelete,
-  }, acts.markRead);
+  }, actions.markRead);
   view.composer = composerView(view.messages.toEnd, () => {
     wanted += 1;
     view.messages.scroller.focus();
   });
   const pick = h("div", {}, h("h2", {}, "Pick a chat"), h("p", {}, "Or press ", h("kbd", {}, "?"), " to see what the keyboard can do."));
   const begin = h("div", {}, h("h2", {}, "Nothing here yet"), h("p", {}, "A chat needs a name, and then people."),
-    h("div", { class: "buttons" }, h("button", { type: "button", class: "main", onclick: questions.newChat }, "Begin a chat")));
+    h("div", { class: "buttons" }, h("button", { type: "button", class: "main", onclick: prompts.newChat }, "Begin a chat")));
   const nothing = h("div", { class: "blank nothing" }, pick, begin);
   const chat = h("main", { class: "chat" }, headingView(), view.messages.root, view.composer.root, nothing);
-  const shell = h("div", { class: "shell" }, connectionView(), sidebarView({ newChat: questions.newChat, help: questions.shortcuts, leave }), chat, peopleView());
+  const shell = h("div", { class: "shell" }, connectionView(), sidebarView({ newChat: prompts.newChat, help: prompts.shortcuts, leave }), chat, peopleView());
   on("current", () => {
     const shown = Boolean(currentChat());
     shell.classList.toggle("in-chat", shown);

@@ -1,6 +1,6 @@
 // The text field: Enter sends, Shift+Enter begins a new line, arrow up edits the user's last message.
 
-import * as acts from "./acts.js";
+import * as actions from "./actions.js";
 import { warn } from "./announce.js";
 import { attr, h, icon, iconButton, text } from "./dom.js";
 import { names } from "./format.js";
@@ -55,7 +55,7 @@ export function composerView(sent, leave) {
     if (!edited) {
       set("");
       chat.draft = "";
-      acts.send(chat, content);
+      actions.send(chat, content);
       sent();
       return;
     }
@@ -63,7 +63,7 @@ export function composerView(sent, leave) {
     const message = edited;
     saving = true;
     text(doing, "Saving…");
-    const done = content === message.content || await acts.edit(chat, message.messageId, content);
+    const done = content === message.content || await actions.edit(chat, message.messageId, content);
     saving = false;
     text(doing, EDITING);
     if (done && edited === message) stopEditing();
@@ -110,7 +110,7 @@ export function composerView(sent, leave) {
 
   area.addEventListener("input", () => {
     grow();
-    if (chat && !edited && area.value.trim() !== "") acts.typing(chat);
+    if (chat && !edited && area.value.trim() !== "") actions.typing(chat);
   });
   area.addEventListener("keydown", (event) => {
     // While a word is being composed (Japanese, Chinese, Korean), Enter and arrows belong to that.

@@ -1,9 +1,9 @@
 // The shortcuts. Shortcuts with Ctrl or Alt work everywhere. Single letters work only while the user moves
 // by keyboard: after a click, typed letters go into the text field.
 
-import * as acts from "./acts.js";
-import { togglePanel } from "./people.js";
-import * as questions from "./questions.js";
+import * as actions from "./actions.js";
+import { togglePanel } from "./members.js";
+import * as prompts from "./prompts.js";
 import { sorted } from "./sidebar.js";
 import { state, currentChat } from "./store.js";
 import { toggleTheme } from "./theme-switch.js";
@@ -31,7 +31,7 @@ export function shortcuts(view) {
 const isWriting = (element) => element instanceof Element && element.closest("input, textarea") !== null;
 
 function everywhere({ key, ctrlKey, metaKey, altKey, shiftKey }) {
-  if ((ctrlKey || metaKey) && !altKey && !shiftKey && key === "k") return questions.switchChat;
+  if ((ctrlKey || metaKey) && !altKey && !shiftKey && key === "k") return prompts.switchChat;
   if (!altKey || ctrlKey || metaKey) return null;
   if (key === "ArrowDown") return () => neighbour(1);
   if (key === "ArrowUp") return () => neighbour(-1);
@@ -40,8 +40,8 @@ function everywhere({ key, ctrlKey, metaKey, altKey, shiftKey }) {
 
 function elsewhere({ key, target }, view) {
   const chat = currentChat();
-  if (key === "?") return questions.shortcuts;
-  if (key === "n") return questions.newChat;
+  if (key === "?") return prompts.shortcuts;
+  if (key === "n") return prompts.newChat;
   if (key === "t") return toggleTheme;
   if (!chat) return null;
   const message = chat.timeline.get(Number(target.closest?.(".message")?.dataset.id));
@@ -59,7 +59,7 @@ function onMessage(key, chat, message, view) {
   if (key === "ArrowUp") return () => view.messages.step(-1);
   if (key === "ArrowDown") return () => view.messages.step(1);
   if (key === "e" && mine) return () => view.composer.edit(message);
-  if (key === "Delete" && message.deletedAt === null && (mine || view.mayDelete())) return () => questions.removeMessage(chat, message);
+  if (key === "Delete" && message.deletedAt === null && (mine || view.mayDelete())) return () => prompts.removeMessage(chat, message);
   if (key === "End") return view.messages.toEnd;
   if (key === "i" || key === "Escape") return view.composer.focus;
   if (key === "p") return () => togglePanel();
@@ -71,5 +71,5 @@ function neighbour(by) {
   const chats = sorted();
   const at = chats.findIndex((chat) => chat.chatId === state.current);
   const next = at < 0 ? chats[0] : chats[(at + by + chats.length) % chats.length];
-  if (next) acts.show(next.chatId);
+  if (next) actions.show(next.chatId);
 }

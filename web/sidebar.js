@@ -1,6 +1,6 @@
 // The sidebar: the user's chats, the state of the connection, and the user's name.
 
-import * as acts from "./acts.js";
+import * as actions from "./actions.js";
 import { warn } from "./announce.js";
 import { avatar } from "./avatar.js";
 import { attr, h, iconButton, reconcile, text } from "./dom.js";
@@ -92,6 +92,6 @@ function said({ username, customerId, content }) {
 
 function joinButton(chat) {
   const button = h("button", { type: "button", class: "join" }, h("bdi", { class: "name" }, chat.chatName), h("span", {}, "Join"));
-  button.addEventListener("click", () => acts.join(chat.chatId).catch((error) => warn(error.message)));
+  button.addEventListener("click", () => actions.join(chat.chatId).catch((error) => warn(error.message)));
   return button;
 }

@@ -1,6 +1,6 @@
 // Dialogs: confirmations, forms and lists to pick from.
 
-import * as acts from "./acts.js";
+import * as actions from "./actions.js";
 import * as api from "./api.js";
 import { warn } from "./announce.js";
 import { avatar } from "./avatar.js";
@@ -9,30 +9,30 @@ import { h } from "./dom.js";
 import { count } from "./format.js";
 import { sorted } from "./sidebar.js";
 
-export const newChat = () => askText("New chat", "Name", "", "Create chat", acts.createChat);
+export const newChat = () => askText("New chat", "Name", "", "Create chat", actions.createChat);
 
-export const rename = (chat) => askText("Rename chat", "Name", chat.chatName, "Rename", (name) => acts.rename(chat, name));
+export const rename = (chat) => askText("Rename chat", "Name", chat.chatName, "Rename", (name) => actions.rename(chat, name));
 
 export function removeMessage(chat, message) {
-  confirm("Delete this message?", "Everyone sees that a message was deleted, and nobody what it said.", "Delete", () => acts.remove(chat, message.messageId));
+  confirm("Delete this message?", "Everyone sees that a message was deleted, and nobody what it said.", "Delete", () => actions.remove(chat, message.messageId));
 }
 
 export function leave(chat) {
   confirm(`Leave ${chat.chatName}?`, "You will not get its messages any more.", "Leave", async () => {
-    await acts.leave(chat);
-    acts.showList();
+    await actions.leave(chat);
+    actions.showList();
   });
 }
 
 export function deleteChat(chat) {
   confirm(`Delete ${chat.chatName}?`, "The chat and its messages are gone for everyone, for good.", "Delete chat", async () => {
-    await acts.deleteChat(chat);
-    acts.showList();
+    await actions.deleteChat(chat);
+    actions.showList();
   });
 }
 
 export function removePerson(chat, person) {
-  confirm(`Remove ${person.username}?`, `${person.username} will not see ${chat.chatName} any more.`, "Remove", () => acts.removePerson(chat, person.customerId));
+  confirm(`Remove ${person.username}?`, `${person.username} will not see ${chat.chatName} any more.`, "Remove", () => actions.removePerson(chat, person.customerId));
 }
 
 export async function addPeople(chat) {
@@ -46,12 +46,12 @@ export async function addPeople(chat) {
   const members = new Set(chat.members?.map((one) => one.customerId));
   const rows = users.filter((user) => !members.has(user.customerId))
     .map((user) => ({ key: user.customerId, name: user.username, sign: () => avatar(user.customerId, user.username, { small: true }) }));
-  pick("Add people", "Find somebody by name", rows, (row) => acts.addPerson(chat, row.key), rows.length > 0 ? "Nobody of that name." : "Everybody is here already.");
+  pick("Add people", "Find somebody by name", rows, (row) => actions.addPerson(chat, row.key), rows.length > 0 ? "Nobody of that name." : "Everybody is here already.");
 }
 
 export function switchChat() {
   const rows = sorted().map((chat) => ({ key: chat.chatId, name: chat.chatName, detail: chat.unread > 0 ? count(chat.unread, "unread message") : null }));
-  pick("Go to a chat", "Find a chat by name", rows, (row) => acts.show(row.key), "No chat of that name.");
+  pick("Go to a chat", "Find a chat by name", rows, (row) => actions.show(row.key), "No chat of that name.");
 }
 
 const apple = /Mac|iPhone|iPad/u.test(navigator.platform);

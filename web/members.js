@@ -1,11 +1,11 @@
 // The chat's heading, and the panel with its members and the actions on the chat.
 
-import * as acts from "./acts.js";
+import * as actions from "./actions.js";
 import { avatar } from "./avatar.js";
 import { attr, h, icon, iconButton, reconcile, text } from "./dom.js";
 import { count } from "./format.js";
 import { changed, currentChat, on, state } from "./store.js";
-import * as questions from "./questions.js";
+import * as prompts from "./prompts.js";
 
 /** Whether the user may rename, add, remove and delete in this chat. In open mode every user may. */
 export const mayRun = (chat) => state.mode === "open" || chat.role === "admin";
@@ -26,7 +26,7 @@ export function headingView() {
   const about = h("p");
   const toggle = iconButton("people", "People and settings", () => togglePanel(), { "aria-controls": "people" });
   const root = h("header", { class: "heading" },
-    iconButton("back", "All chats", acts.showList, { class: "icon-button back" }),
+    iconButton("back", "All chats", actions.showList, { class: "icon-button back" }),
     h("div", { class: "title" }, name, about), toggle);
   on(["current", "people"], () => {
     const chat = currentChat();
@@ -43,10 +43,10 @@ export function headingView() {
 export function peopleView() {
   const list = h("ul", { class: "people" });
   const title = h("h2", {}, "People");
-  const add = h("button", { type: "button", class: "wide", onclick: () => questions.addPeople(currentChat()) }, icon("add"), "Add people");
-  const rename = h("button", { type: "button", class: "wide", onclick: () => questions.rename(currentChat()) }, icon("edit"), "Rename chat");
-  const leave = h("button", { type: "button", class: "wide", onclick: () => questions.leave(currentChat()) }, icon("leave"), "Leave chat");
-  const bin = h("button", { type: "button", class: "wide danger", onclick: () => questions.deleteChat(currentChat()) }, icon("bin"), "Delete chat");
+  const add = h("button", { type: "button", class: "wide", onclick: () => prompts.addPeople(currentChat()) }, icon("add"), "Add people");
+  const rename = h("button", { type: "button", class: "wide", onclick: () => prompts.rename(currentChat()) }, icon("edit"), "Rename chat");
+  const leave = h("button", { type: "button", class: "wide", onclick: () => prompts.leave(currentChat()) }, icon("leave"), "Leave chat");
+  const bin = h("button", { type: "button", class: "wide danger", onclick: () => prompts.deleteChat(currentChat()) }, icon("bin"), "Delete chat");
   const root = h("aside", { class: "panel", id: "people", "aria-label": "People and settings" },
     h("header", {}, title, iconButton("close", "Close people", () => togglePanel(false))),
     h("div", { class: "roll", tabindex: "-1" }, add, list),
@@ -73,7 +73,7 @@ function drawPerson(row, person, online, runs, chat) {
   const signature = [person.username, person.role, online, runs, chat.chatId].join("|");
   if (row.signature === signature) return;
   row.signature = signature;
-  const remove = runs && !me && iconButton("close", `Remove ${person.username}`, () => questions.removePerson(chat, person));
+  const remove = runs && !me && iconButton("close", `Remove ${person.username}`, () => prompts.removePerson(chat, person));
   row.replaceChildren(...[
     avatar(person.customerId, person.username, { online, small: true }),
     h("div", {}, h("bdi", { class: "name" }, person.username), me && " (you)",
