@@ -84,10 +84,10 @@ impl Worker {
             return Ok(None);
         };
         let now = Timestamp::now();
-        let log = self.database.message_log();
-        let sending = log.send_single(message, caller.members_only(), now);
-        // On the heap, because the futures of the driver would add 16 KiB to each caller's own.
-        let sending = Box::pin(async { Ok(sending.await) });
+        let sending = async {
+            let log = self.database.message_log();
+            Ok(log.send_single(message, caller.members_only(), now).await)
+        };
         match time::timeout_at(limit, catch_panic(sending)).await {
             Ok(Ok(sent)) => sent,
             // The statement commits by itself, perhaps before the panic.
