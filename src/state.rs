@@ -32,11 +32,11 @@ pub struct Shared {
     /// Sends, edits, deletes and reads messages.
     pub messages: MessageService,
     /// Records how far members have read.
-    pub reads: ReadReceiptService,
+    pub receipts: ReadReceiptService,
     /// Creates the feed of each socket: the events that the socket is sent.
     pub feeds: Feeds,
     /// Signs users in and out, and identifies callers by their session.
-    pub logins: SessionService,
+    pub sessions: SessionService,
     /// Web origins that may use the API from a browser, besides the server's own origin.
     pub origins: Vec<String>,
     /// True if only loopback names are accepted in the `Host` header. That is so in open mode on a
@@ -44,7 +44,7 @@ pub struct Shared {
     pub loopback_only: bool,
     /// True if requests through a proxy are refused. That is so if AUTH is unset: the server then
     /// believes every caller on its own machine, but not callers behind a proxy.
-    pub unproxied: bool,
+    pub refuse_proxied: bool,
     /// Sizes, counts and durations that bound requests and sockets.
     pub limits: Limits,
     /// Proxies that are trusted to name their clients (`X-Forwarded-For`).
@@ -61,11 +61,11 @@ pub struct Shared {
     /// Thins out the log lines about requests that a rate limiter refused.
     pub refusals: RefusalLog,
     /// Permits for open connections of all addresses.
-    pub permits: Arc<Semaphore>,
+    pub connection_permits: Arc<Semaphore>,
     /// Limits the open connections per client address.
-    pub connections: ConcurrencyLimiter<IpAddr>,
+    pub connections_per_address: ConcurrencyLimiter<IpAddr>,
     /// Limits the open sockets per user.
-    pub sockets: ConcurrencyLimiter<UserId>,
+    pub sockets_per_user: ConcurrencyLimiter<UserId>,
     /// Metrics of requests and sockets.
     pub metrics: RouteMetrics,
     /// Counts stored users, chats, messages, sessions and bytes, for `GET /metrics`.
@@ -76,7 +76,7 @@ pub struct Shared {
     /// hidden otherwise.
     pub metrics_token: Option<SharedSecret>,
     /// Tracks the tasks of open sockets, so that a stopping server can wait for them.
-    pub sessions: TaskTracker,
+    pub socket_tasks: TaskTracker,
     /// Cancelled when the server stops.
     pub stopping: CancellationToken,
 }

@@ -101,8 +101,8 @@ impl CallerLimiters {
 /// Returns the limits of the listener.
 pub(super) fn connection_limits(config: &Config, state: &AppState) -> ConnectionLimits {
     ConnectionLimits {
-        permits: state.permits.clone(),
-        of_address: state.connections.clone(),
+        permits: state.connection_permits.clone(),
+        of_address: state.connections_per_address.clone(),
         proxies: state.proxies.clone(),
         head_limit: config.handshake_limit,
         write_limit: config.write_limit,

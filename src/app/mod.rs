@@ -129,15 +129,15 @@ impl App {
     async fn finish(&self, connections: &TaskTracker) {
         let deletions = self.tasks.detached();
         connections.close();
-        self.state.sessions.close();
+        self.state.socket_tasks.close();
         deletions.close();
         let finished = async {
             connections.wait().await;
-            self.state.sessions.wait().await;
+            self.state.socket_tasks.wait().await;
             deletions.wait().await;
         };
         if time::timeout(self.shutdown_limit, finished).await.is_err() {
-            let sockets = self.state.sessions.len();
+            let sockets = self.state.socket_tasks.len();
             tracing::warn!(
                 sockets,
                 requests = connections.len(),

@@ -1,6 +1,6 @@
 //! Fits the number of connections to the limit of open files of the process.
 
-use crate::{config::Config, server::TURNED_AWAY};
+use crate::{config::Config, server::MAX_REFUSED};
 use std::io;
 
 /// Files besides connections and the database: standard streams, the listener, the runtime, the
@@ -46,7 +46,7 @@ pub fn fit_open_files(config: &Config) -> Result<Config, String> {
 /// Returns the number of files besides the connections of clients.
 fn reserved_files(config: &Config) -> u64 {
     let database = u64::from(config.database.db_connections) * FILES_PER_DATABASE_CONNECTION;
-    OTHER_FILES + TURNED_AWAY as u64 + database
+    OTHER_FILES + MAX_REFUSED as u64 + database
 }
 
 /// Raises the soft limit to the hard limit, and returns it. The usual soft limit of 1,024 is far

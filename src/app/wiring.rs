@@ -124,12 +124,12 @@ impl Parts<'_> {
     /// Builds the services, and starts every background task.
     pub(super) fn start(&self, tasks: &mut Tasks) -> AppState {
         let delivery = self.start_delivery(tasks);
-        let logins = self.sessions();
+        let sessions = self.sessions();
         let stop = tasks.stop_token(Stage::Periodic);
-        let keeper = logins.keeper(self.config.session_sweep).run(stop);
+        let keeper = sessions.keeper(self.config.session_sweep).run(stop);
         tasks.spawn("session janitor", Stage::Periodic, keeper);
         self.start_maintenance(&delivery, tasks);
-        self.state(delivery, logins, tasks)
+        self.state(delivery, sessions, tasks)
     }
 
     /// The database, over the general pool.
@@ -243,10 +243,10 @@ impl Parts<'_> {
         MessageService::new(self.database(), writer, limiter)
     }
 
-    fn state(&self, delivery: Delivery, logins: SessionService, tasks: &mut Tasks) -> AppState {
+    fn state(&self, delivery: Delivery, sessions: SessionService, tasks: &mut Tasks) -> AppState {
         let config = self.config;
-        let permits = Arc::new(Semaphore::new(config.max_connections as usize));
-        let sessions = TaskTracker::new();
+        let connection_permits = Arc::new(Semaphore::new(config.max_connections as usize));
+        let socket_tasks = TaskTracker::new();
         let totals = TotalsService::new(self.database());
         let sources = GaugeSources {
             totals: totals.clone(),
@@ -254,15 +254,15 @@ impl Parts<'_> {
             link: self.link.clone(),
             pools: self.pools.clone(),
             writer: delivery.writer.clone(),
-            sockets: sessions.clone(),
-            permits: permits.clone(),
+            sockets: socket_tasks.clone(),
+            permits: connection_permits.clone(),
             most_connections: config.max_connections as usize,
         };
         let (limiters, limits) = (self.limiters, &config.limits);
         let concurrency = |most| limits::only_with(config, most);
         AppState::new(Shared {
             users: self.users(&delivery, tasks),
-            reads: self.read_receipts(&delivery, tasks),
+            receipts: self.read_receipts(&delivery, tasks),
             chats: self.chats(&delivery),
             members: self.members(&delivery),
             messages: self.messages(&delivery),
@@ -273,10 +273,10 @@ impl Parts<'_> {
                 tasks.health(),
             ),
             feeds: delivery.feeds,
-            logins,
+            sessions,
             origins: config.cors_allowed_origins.clone(),
             loopback_only: config.auth() == Auth::Open && config.host.is_loopback(),
-            unproxied: config.auth.is_none() && config.auth() == Auth::Open,
+            refuse_proxied: config.auth.is_none() && config.auth() == Auth::Open,
             limits: limits::limits(config),
             proxies: TrustedProxies::new(limits.trusted_proxies.clone()),
             requests: limiters.requests.clone(),
@@ -284,14 +284,16 @@ impl Parts<'_> {
             connects: limiters.connects.clone(),
             signals: limiters.signals.clone(),
             refusals: limiters.refusals.clone(),
-            permits,
-            connections: ConcurrencyLimiter::new(concurrency(limits.max_connections_per_address)),
-            sockets: ConcurrencyLimiter::new(concurrency(limits.max_sockets_per_user)),
+            connection_permits,
+            connections_per_address: ConcurrencyLimiter::new(concurrency(
+                limits.max_connections_per_address,
+            )),
+            sockets_per_user: ConcurrencyLimiter::new(concurrency(limits.max_sockets_per_user)),
             totals,
             exposition: Exposition::new(self.metrics, move || sources.read()),
             metrics: self.metrics.routes.clone(),
             metrics_token: config.metrics_token.as_deref().map(SharedSecret::new),
-            sessions,
+            socket_tasks,
             stopping: CancellationToken::new(),
         })
     }

@@ -2,6 +2,7 @@
 //! NATS, and every other node passes it on to its own sockets. Delivery is at most once and nothing is kept
 //! for later: the reconciler reads lost changes from the database.
 
+mod connect;
 mod nats;
 mod wire;
 
@@ -25,7 +26,8 @@ use tokio::{
 };
 use uuid::Uuid;
 
-pub use nats::{LinkOptions, LinkTask};
+pub use connect::LinkOptions;
+pub use nats::LinkTask;
 
 /// How long a message may wait for room in the client's queue. After that it is dropped.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(1);
@@ -98,7 +100,7 @@ impl Link {
     /// A message for the operator about an invalid option.
     pub async fn new(options: LinkOptions, outbox: Outbox) -> Result<(Self, LinkTask), String> {
         let (events, nats_events) = mpsc::channel(64);
-        let client = nats::connect(&options, events).await?;
+        let client = connect::connect(&options, events).await?;
         let link = Self(Arc::new(LinkInner {
             client,
             node: NodeId(Uuid::new_v4().as_u64_pair().0),

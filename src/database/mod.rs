@@ -1,6 +1,7 @@
 //! The database, Postgres or an embedded SQLite file: connection pools, migrations and transactions.
 //! Repositories use `Database` and `DatabaseTransaction`, which hide the difference.
 
+mod copy;
 mod inspect;
 mod invariants;
 mod migrations;
@@ -10,7 +11,7 @@ mod sqlite;
 mod startup_check;
 mod takeover;
 
-use crate::{database::sqlite::copy, error::Error};
+use crate::error::Error;
 use chrono::NaiveDateTime;
 use sqlite::LockFile;
 use sqlx::query;

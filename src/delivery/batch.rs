@@ -172,7 +172,7 @@ impl Worker {
             if known.stored.get(&message.chat_id) >= Some(&message.seq) {
                 self.hub.contradict(known.generation);
             }
-            if self.hub.is_heard(message.chat_id) {
+            if self.hub.may_be_heard(message.chat_id) {
                 let frame = Frame::changed(change, message);
                 chats
                     .entry(message.chat_id)
@@ -181,7 +181,7 @@ impl Worker {
             }
         }
         for (chat, frames) in chats {
-            self.hub.post(chat, Event::Changes(frames.into()));
+            self.hub.publish(chat, Event::Changes(frames.into()));
         }
     }
 }

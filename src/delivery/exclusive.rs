@@ -54,7 +54,7 @@ impl Worker {
                 self.hub.committed(last.chat_id, last.seq);
             }
             if let Some(first) = chat.first() {
-                self.hub.post(
+                self.hub.publish(
                     first.chat_id,
                     Event::Changes(chat.iter().map(frame).collect()),
                 );
@@ -78,7 +78,7 @@ impl Worker {
             locked_chat.commit().await
         };
         settled(deleting).await?;
-        self.hub.post(chat, Event::Closed);
+        self.hub.publish(chat, Event::Closed);
         Ok(Outcome::Deleted)
     }
 
@@ -98,7 +98,7 @@ impl Worker {
             locked_chat.commit().await
         };
         settled(removing).await?;
-        self.hub.post(chat, Event::Removed(user));
+        self.hub.publish(chat, Event::Removed(user));
         Ok(Outcome::Deleted)
     }
 }

@@ -201,7 +201,7 @@ impl Feed {
     }
 
     /// Notifies the chat that the user is typing. Does nothing if the socket is not in the chat.
-    pub fn type_in(&self, chat: ChatId) {
+    pub fn notify_typing(&self, chat: ChatId) {
         if let Some(cursor) = self.cursor(chat) {
             cursor.subscription.notify_typing();
         }
@@ -256,7 +256,7 @@ impl Feed {
     /// The head of each connected chat, as far as the hub knows it. Every change up to it is on its way to
     /// this socket, unless it was lost.
     #[must_use]
-    pub fn head(&self) -> HashMap<ChatId, Seq> {
+    pub fn known_heads(&self) -> HashMap<ChatId, Seq> {
         let cursors = self.cursors.iter();
         cursors
             .map(|cursor| (cursor.chat, cursor.subscription.head()))
@@ -264,7 +264,7 @@ impl Feed {
     }
 
     /// The head of each connected chat, for the heartbeat frame: the head in `known`, an earlier result of
-    /// `known()`, but never below the last change that was sent.
+    /// `known_heads`, but never below the last change that was sent.
     #[must_use]
     pub fn heads(&self, known: &HashMap<ChatId, Seq>) -> BTreeMap<ChatId, Seq> {
         let head = |cursor: &Cursor| {

@@ -166,7 +166,7 @@ impl Hub {
 
     /// Publishes an event to a chat's subscribers on every node, in the order of the calls. Without
     /// subscribers the event is dropped.
-    pub fn post(&self, chat: ChatId, event: Event) {
+    pub fn publish(&self, chat: ChatId, event: Event) {
         if let Some(outbound) = &self.0.outbound {
             outbound.publish(chat, &event);
         }
@@ -174,8 +174,8 @@ impl Hub {
     }
 
     /// Publishes an ephemeral frame to a chat's subscribers on every node. The frame may be lost.
-    pub fn pass(&self, chat: ChatId, frame: Frame) {
-        self.post(chat, Event::Ephemeral(frame));
+    pub fn publish_ephemeral(&self, chat: ChatId, frame: Frame) {
+        self.publish(chat, Event::Ephemeral(frame));
     }
 
     /// Delivers an event to the chat's subscribers on this node. A durable event must be confirmed by the
@@ -185,13 +185,13 @@ impl Hub {
             return;
         };
         match (event, &self.0.outbound) {
-            (Event::Ephemeral(frame), _) => channel.pass(frame),
+            (Event::Ephemeral(frame), _) => channel.broadcast_ephemeral(frame),
             (Event::Changes(batch), Some(outbound)) => {
                 self.deliver_in_order(outbound, (chat, &channel), batch, Source::Local);
             }
             // Without other nodes, batches are posted in order of commit and need no reorder buffer. Other
             // durable events have no order among nodes.
-            (event, _) => channel.post(event),
+            (event, _) => channel.broadcast(event),
         }
     }
 
@@ -307,7 +307,7 @@ impl Hub {
     /// Checks that an event of the chat may reach a subscriber on this node or on other nodes. Always true
     /// in a cluster, because subscriptions on other nodes are not known.
     #[must_use]
-    pub fn is_heard(&self, chat: ChatId) -> bool {
+    pub fn may_be_heard(&self, chat: ChatId) -> bool {
         self.0.outbound.is_some() || self.is_occupied(chat)
     }
 

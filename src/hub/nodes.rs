@@ -86,7 +86,8 @@ impl Hub {
         }
     }
 
-    pub(super) fn publish_ephemeral(&self, chat: ChatId, frame: Frame) {
+    /// Queues an ephemeral frame to the other nodes, but not to subscribers on this node.
+    pub(super) fn forward_ephemeral(&self, chat: ChatId, frame: Frame) {
         if let Some(outbound) = &self.0.outbound {
             outbound.publish(chat, &Event::Ephemeral(frame));
         }
@@ -257,7 +258,7 @@ impl Hub {
             if room.present.contains_key(&who.customer_id) {
                 continue;
             }
-            room.channel.pass(match joined {
+            room.channel.broadcast_ephemeral(match joined {
                 true => Frame::join(chat, &who),
                 false => Frame::leave(chat, &who),
             });

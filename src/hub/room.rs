@@ -144,7 +144,7 @@ impl Room {
 
     /// Broadcasts a durable event that is confirmed, or is `RemovalReported`. `HeadAdvanced` is dropped if
     /// the room has already reached that head.
-    pub(super) fn post(&self, event: Event) {
+    pub(super) fn broadcast(&self, event: Event) {
         let mut state = self.state();
         if let Event::Changes(batch) = &event
             && let Some((last, _)) = batch.last()
@@ -270,7 +270,7 @@ impl Room {
     }
 
     /// Broadcasts an ephemeral frame, which is not counted as a durable event.
-    pub(super) fn pass(&self, frame: Frame) {
+    pub(super) fn broadcast_ephemeral(&self, frame: Frame) {
         let state = self.state();
         let count = state.count;
         let _ = self.sender.send(Sequenced {
@@ -380,7 +380,7 @@ mod tests {
         assert_eq!(deliver_in_order(&channel, [4]), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [1, 3, 4]);
         assert_eq!(deliver_in_order(&channel, [6]), BatchOutcome::Buffered);
-        channel.post(Event::HeadAdvanced(Seq(6)));
+        channel.broadcast(Event::HeadAdvanced(Seq(6)));
         assert_eq!(deliver_in_order(&channel, [7]), BatchOutcome::Delivered);
         assert_eq!(heard(&mut receiver), [7]);
     }

@@ -69,7 +69,7 @@ impl Subscription {
         let first = first_here && !rooms.remote.has(self.chat, who.customer_id);
         self.who = Some(who);
         if first {
-            room.channel.pass(join);
+            room.channel.broadcast_ephemeral(join);
             return None;
         }
         Some(join)
@@ -94,8 +94,8 @@ impl Subscription {
         {
             present.last_typing = Some(Instant::now());
             let typing = Frame::typing(self.chat, &present.online(who.customer_id));
-            self.hub.publish_ephemeral(self.chat, typing.clone());
-            room.channel.pass(typing);
+            self.hub.forward_ephemeral(self.chat, typing.clone());
+            room.channel.broadcast_ephemeral(typing);
         }
     }
 
@@ -192,7 +192,7 @@ impl Hub {
         self.publish_leave(chat, user, rooms.version);
         if !rooms.remote.has(chat, user) {
             let gone = present.online(user);
-            room.channel.pass(Frame::leave(chat, &gone));
+            room.channel.broadcast_ephemeral(Frame::leave(chat, &gone));
         }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn resolve(
             c.peer.ip()
         });
     let address = client(peer, request.headers(), &state.proxies);
-    let called = called_as(peer, request.headers(), &state.proxies);
+    let called = forwarded_host(peer, request.headers(), &state.proxies);
     request.extensions_mut().insert(ClientAddress(address));
     request.extensions_mut().insert(called);
     next.run(request).await
@@ -100,7 +100,7 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 /// Returns the forwarded host. The entry of the nearest proxy counts: the last or only one.
-fn called_as(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> ForwardedHost {
+fn forwarded_host(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> ForwardedHost {
     if !proxies.contain(peer) {
         return ForwardedHost::default();
     }

@@ -87,7 +87,7 @@ pub(crate) async fn guard_host(
         return Error::new(Code::CrossSite, message).into_response();
     }
     match headers.keys().find(|name| is_proxy_header(name)) {
-        Some(name) if state.unproxied => {
+        Some(name) if state.refuse_proxied => {
             let message = format!(
                 "This request came through a proxy (it has the header {name}), and without AUTH \
                  this server trusts only callers on its own machine: start the server with \

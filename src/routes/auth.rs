@@ -31,7 +31,7 @@ impl FromRequestParts<AppState> for OptionalSession {
             return Ok(*shown);
         }
         let shown = match bearer(&parts.headers)? {
-            Some(token) => Some(state.logins.authenticate(token).await?),
+            Some(token) => Some(state.sessions.authenticate(token).await?),
             None => None,
         };
         if let Some(SignedIn { user, .. }) = shown {
@@ -49,7 +49,7 @@ impl FromRequestParts<AppState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
         let OptionalSession(shown) = OptionalSession::from_request_parts(parts, state).await?;
-        state.logins.caller(shown)
+        state.sessions.caller(shown)
     }
 }
 

@@ -308,7 +308,7 @@ async fn mark(
 ) -> Result<Json<ReadReply>, Error> {
     let user = caller.require_user(body.customer_id)?;
     let message_id = state
-        .reads
+        .receipts
         .read(caller, user, chat_id, body.message_id)
         .await?;
     Ok(Json(ReadReply {

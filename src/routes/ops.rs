@@ -79,7 +79,7 @@ async fn metrics(
                            Authorization: Bearer";
             return Err(Error::new(Code::Unauthorized, message));
         }
-        None if state.logins.caller(None).is_ok() => {}
+        None if state.sessions.caller(None).is_ok() => {}
         None => return Err(no_route(uri).await),
     }
     state.totals.refresh().await;

@@ -89,7 +89,7 @@ async fn login(
         token,
         session,
         user,
-    } = count_outcome(&state, state.logins.login(name, proofs, client).await)?;
+    } = count_outcome(&state, state.sessions.login(name, proofs, client).await)?;
     let body = LoggedIn {
         token: token.reveal(),
         expires_at: session.expires_at,
@@ -122,7 +122,7 @@ fn count_outcome(state: &AppState, login: Result<Login, Error>) -> Result<Login,
     security(("token" = [])),
 )]
 async fn logout(me: SignedIn, State(state): State<AppState>) -> Result<StatusCode, Error> {
-    state.logins.logout(me).await?;
+    state.sessions.logout(me).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -150,7 +150,7 @@ async fn me(me: SignedIn, State(state): State<AppState>) -> Result<Json<User>, E
     security(("token" = [])),
 )]
 async fn list(me: SignedIn, State(state): State<AppState>) -> Result<Json<Vec<Session>>, Error> {
-    state.logins.list(me).await.map(Json)
+    state.sessions.list(me).await.map(Json)
 }
 
 /// End one of the current user's sessions
@@ -168,7 +168,7 @@ async fn end(
     Id(id): Id<SessionId>,
     State(state): State<AppState>,
 ) -> Result<StatusCode, Error> {
-    state.logins.end(me, id).await?;
+    state.sessions.end(me, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -179,6 +179,6 @@ async fn end(
     security(("token" = [])),
 )]
 async fn end_others(me: SignedIn, State(state): State<AppState>) -> Result<StatusCode, Error> {
-    state.logins.end_others(me).await?;
+    state.sessions.end_others(me).await?;
     Ok(StatusCode::NO_CONTENT)
 }

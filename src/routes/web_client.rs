@@ -53,7 +53,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 async fn page(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, Error> {
     let page = embedded(PAGE)?;
     // A request without a session has a caller in open mode only.
-    if state.logins.caller(None).is_ok() {
+    if state.sessions.caller(None).is_ok() {
         return Ok(answer(&headers, &page, "open", page.data.clone()));
     }
     let text = String::from_utf8_lossy(&page.data).replacen(OPEN, REQUIRED, 1);

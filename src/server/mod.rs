@@ -39,7 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const COMPLAINT_PERIOD: Duration = Duration::from_secs(1);
 /// Connections over a limit that receive an error at once, before they are closed. The number is
 /// enough for ordinary clients; a flood beyond it is closed without an answer.
-pub(super) const TURNED_AWAY: usize = 256;
+pub(super) const MAX_REFUSED: usize = 256;
 /// Time that a refused connection has to send its request.
 const TURN_AWAY_LIMIT: Duration = Duration::from_secs(2);
 /// Time that the task of a socket has beyond its own write limit, before the stream below it fails.
@@ -87,7 +87,7 @@ impl Acceptor {
         Self {
             service,
             room: bounds.permits.clone(),
-            overflow: Arc::new(Semaphore::new(TURNED_AWAY)),
+            overflow: Arc::new(Semaphore::new(MAX_REFUSED)),
             bounds,
             stopping,
             connections,

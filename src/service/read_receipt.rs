@@ -191,7 +191,7 @@ async fn write(
         message_id,
     } in limit_frames(positions.advance(marks).await?)
     {
-        hub.pass(chat_id, Frame::read(chat_id, customer_id, message_id));
+        hub.publish_ephemeral(chat_id, Frame::read(chat_id, customer_id, message_id));
     }
     let found = positions.read(marks).await?;
     let answers = marks.iter().zip(found).map(|(mark, found)| {

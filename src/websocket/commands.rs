@@ -97,7 +97,7 @@ impl SocketSession {
         Caller::User(self.user).acting_as(connect.user)?;
         if let Some(token) = &connect.token {
             // The user of the socket is already known; a token must belong to that user.
-            let shown = self.state.logins.authenticate(token).await?;
+            let shown = self.state.sessions.authenticate(token).await?;
             Caller::User(self.user).acting_as(Some(shown.user))?;
         }
         admit(&mut self.feed, &self.state, self.caller, id, connect).await
@@ -192,7 +192,7 @@ impl SocketSession {
     fn start_typing(&self, typing: &StartTyping) -> Result<(), Error> {
         self.require_joined(typing.chat)?;
         Caller::User(self.user).acting_as(typing.user)?;
-        self.feed.type_in(typing.chat);
+        self.feed.notify_typing(typing.chat);
         Ok(())
     }
 
@@ -207,7 +207,7 @@ impl SocketSession {
         let MarkRead { chat, message, .. } = *mark;
         self.require_joined(chat)?;
         Caller::User(self.user).acting_as(mark.user)?;
-        let pending = self.state.reads.mark(self.user, chat, message)?;
+        let pending = self.state.receipts.mark(self.user, chat, message)?;
         self.receipts
             .push_back(AwaitedReceipt { id, chat, pending });
         Ok(())

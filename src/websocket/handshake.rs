@@ -168,7 +168,7 @@ impl Handshake {
         id: Option<RequestId>,
         connect: Connect,
     ) -> Result<Identified, Error> {
-        let logins = &self.state.logins;
+        let logins = &self.state.sessions;
         let token = connect.token.as_deref();
         let Identity {
             caller,
@@ -183,7 +183,7 @@ impl Handshake {
                 return Err(error);
             }
         };
-        let permit = self.state.sockets.take(user).ok_or_else(|| {
+        let permit = self.state.sockets_per_user.take(user).ok_or_else(|| {
             let message = format!("User {user} has too many open sockets; close one first");
             Error::rate_limited(message, RETRY_AFTER)
         })?;

@@ -69,7 +69,7 @@ async fn upgrade(
         .max_frame_size(state.limits.frame)
         .max_message_size(state.limits.frame);
     // Counted from here on, so that a stopping server waits for the handshake too.
-    let counted = state.sessions.token();
+    let counted = state.socket_tasks.token();
     Ok(upgrade.on_upgrade(async move |socket| {
         let id = id.to_str().unwrap_or_default();
         let socket = Socket::new(socket, id, client.0, connection.become_socket(), &state);
@@ -77,7 +77,7 @@ async fn upgrade(
         if let Some((session, admitted)) = identified {
             // The session runs in a task of its own, so that an open socket does not keep the
             // memory of its upgrade and handshake.
-            state.sessions.spawn(async move {
+            state.socket_tasks.spawn(async move {
                 session.run(admitted).await;
                 drop((connection, permit));
             });
@@ -97,6 +97,6 @@ fn permit_behind_proxy(
     if !state.proxies.contain(connection.peer.ip()) {
         return Ok(None);
     }
-    let permit = state.connections.take(rate_limit_key(client));
+    let permit = state.connections_per_address.take(rate_limit_key(client));
     permit.map(Some).ok_or_else(too_many_connections)
 }

@@ -307,7 +307,7 @@ impl SocketSession {
             // Heads are read before the events that have already arrived are sent. So a head in the
             // heartbeat that is above the last seq the client has received means a lost change, not
             // one on its way.
-            let known_heads = self.feed.head();
+            let known_heads = self.feed.known_heads();
             while let Some(Some(arrival)) = unconstrained(self.feed.arrival()).now_or_never() {
                 self.deliver(arrival).await?;
             }

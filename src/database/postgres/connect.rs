@@ -2,7 +2,7 @@
 
 use super::{SESSION, pool::PostgresPool};
 use crate::{
-    database::{migrations, sqlite::copy, startup_check, takeover},
+    database::{copy, migrations, startup_check, takeover},
     error::sentence,
 };
 use sqlx::{

@@ -1,12 +1,11 @@
 //! The embedded SQLite database, for one server process at a time: opening, migrations and snapshots.
 
 mod checkpoint;
-pub(crate) mod copy;
 mod file_identity;
 mod lock_file;
 mod writer;
 
-use super::{migrations, pool, startup_check};
+use super::{copy, migrations, pool, startup_check};
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, SqlitePool,
     migrate::MigrateError,

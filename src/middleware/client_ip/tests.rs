@@ -98,7 +98,7 @@ fn the_rightmost_untrusted_address_is_the_client() {
 fn the_nearest_proxy_names_the_host_and_scheme() {
     let said = |peer: &str, list: &[(&str, &str)]| {
         let peer = peer.parse().unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-        let called = called_as(peer, &headers(list), &proxies());
+        let called = forwarded_host(peer, &headers(list), &proxies());
         let host = called
             .host
             .and_then(|host| Some(host.to_str().ok()?.to_owned()));
@@ -178,10 +178,10 @@ proptest! {
                 headers.insert(name, value);
             }
             prop_assert_eq!(client(peer, &headers, &proxies()), peer);
-            prop_assert_eq!(called_as(peer, &headers, &proxies()), ForwardedHost::default());
+            prop_assert_eq!(forwarded_host(peer, &headers, &proxies()), ForwardedHost::default());
             let proxy = IpAddr::from([10, 0, 0, 1]);
             client(proxy, &headers, &proxies());
-            called_as(proxy, &headers, &proxies());
+            forwarded_host(proxy, &headers, &proxies());
         }
     }
 }

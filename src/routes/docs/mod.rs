@@ -83,7 +83,7 @@ async fn document(
     Extension(Document { build, text }): Extension<Document>,
 ) -> impl IntoResponse {
     let text = text.get_or_init(|| {
-        let document = build(state.logins.caller(None).is_err());
+        let document = build(state.sessions.caller(None).is_err());
         // Serialization does not fail, because all keys of the document are strings.
         document.to_json().unwrap_or_default().into()
     });

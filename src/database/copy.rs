@@ -2,7 +2,7 @@
 //! such as a restored backup. A copy begins a new epoch of the log, so that clients load their chats
 //! again. A restart, a renamed folder and a promoted standby are no copies.
 
-use super::beside;
+use super::sqlite::beside;
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection, SqliteConnection, query, query_as, query_scalar};
 use std::{
