@@ -10,6 +10,7 @@ use std::{
 use testkit::{
     Client, Postgres, Room, Server, Socket, Store, apply, both_stores, change, patiently, rstest,
 };
+use tokio_util::sync::CancellationToken;
 
 /// Within this every send is answered.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -72,24 +73,29 @@ async fn a_send_does_not_wait_for_the_slow_requests_of_others() {
     let others = join_all(names.iter().map(|name| room.client.new_user(name))).await;
     let database = &room.server.database;
     let mut locker = database.postgres().await;
-    let lock = "BEGIN; LOCK TABLE session IN ACCESS EXCLUSIVE MODE";
+    let lock = "BEGIN; SELECT FROM customer WHERE username LIKE 'other%' FOR UPDATE";
     locker.execute(lock).await.expect("a lock");
+    // Each renames itself, waits for the lock, is refused when the wait is over, and tries again.
+    let stop = CancellationToken::new();
     let slow = tokio::spawn({
-        let client = room.client.clone();
+        let (client, stop) = (room.client.clone(), stop.clone());
         async move {
-            let change = json!({ "password": "another horse" });
-            let paths = others.iter().map(|user| format!("/user/{user}"));
-            let asking = paths.map(|path| {
-                let (client, change) = (client.clone(), change.clone());
-                async move { client.put(&path, change).await }
+            let renaming = others.iter().map(async |user| {
+                let (path, change) = (
+                    format!("/user/{user}"),
+                    json!({ "username": format!("new{user}") }),
+                );
+                while !stop.is_cancelled() {
+                    client.put(&path, change.clone()).await;
+                }
             });
-            join_all(asking).await
+            join_all(renaming).await
         }
     });
-    // Each has a connection and waits for the lock: of the ten, all that are for everyone.
-    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = \
-                   (SELECT oid FROM pg_database WHERE datname = current_database())";
-    let stuck = async { while database.number(waiting.to_owned()).await < 5 {} };
+    // Of the ten connections, all that are for everyone.
+    let waiting = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let stuck = async { while database.number(waiting).await < 5 {} };
     patiently("the connections to be taken", stuck).await;
     for n in 0..20 {
         let begun = Instant::now();
@@ -98,6 +104,7 @@ async fn a_send_does_not_wait_for_the_slow_requests_of_others() {
         assert!(took < Duration::from_millis(1500), "{took:?}");
     }
     room.client.get("/health/ready").await.expect(200);
+    stop.cancel();
     locker.execute("ROLLBACK").await.expect("no lock");
     slow.await.expect("answers");
     room.close().await;

@@ -142,10 +142,23 @@ impl Client {
         self.send(self.request(Method::DELETE, path)).await
     }
 
+    /// Sends a POST, and again as long as the server is too busy for it and has done nothing.
+    pub async fn post_until_taken(&self, path: &str, body: Value) -> Reply {
+        let posting = async {
+            loop {
+                let reply = self.post(path, body.clone()).await;
+                if reply.status != 503 {
+                    return reply;
+                }
+            }
+        };
+        super::patiently("a server that is not too busy", posting).await
+    }
+
     /// Makes a user and gives its id.
     pub async fn new_user(&self, name: &str) -> i64 {
         let body = json!({ "username": name, "password": "correct horse" });
-        let user = self.post("/user", body).await.expect(201);
+        let user = self.post_until_taken("/user", body).await.expect(201);
         user["customerId"].as_i64().expect("an id")
     }
 
