@@ -14,6 +14,8 @@ use tokio::{
 
 /// Time limit for Postgres to accept queries after its disk works again.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
+/// The time limit of the first checkpoint, which writes what other runs have left.
+const CHECKPOINT_LIMIT: Duration = Duration::from_secs(120);
 /// Time limit of one statement.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(20);
 
@@ -82,6 +84,13 @@ impl Postgres {
             url: url()?,
         };
         let postgres = Self::new(host, database_url)?;
+        // After a crash Postgres repeats all writes since the last checkpoint: those of a whole test suite, if
+        // it ran here before, which can take longer than a restart may.
+        let url = postgres.url();
+        let checkpoint = sql::execute(&url, "CHECKPOINT");
+        let written = time::timeout(CHECKPOINT_LIMIT, checkpoint).await;
+        let written = written.map_err(|_| "Postgres does not end a checkpoint".to_owned())?;
+        written.map_err(|e| format!("Postgres refuses a checkpoint: {e}"))?;
         if has_more {
             postgres.restart().await?;
         }
