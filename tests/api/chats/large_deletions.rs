@@ -195,6 +195,20 @@ async fn writer_of_many(room: &Room) -> Vec<i64> {
     chats
 }
 
+/// Deletes a user. A slow machine may not end the deletion within the limit of a request; the server goes on, and
+/// a repeated request waits for the end.
+async fn delete_until_gone(client: &Client, path: &str) {
+    let mut is_repeated = false;
+    loop {
+        match client.delete(path).await.status {
+            204 => return,
+            404 if is_repeated => return,
+            status => assert_eq!(status, 503),
+        }
+        is_repeated = true;
+    }
+}
+
 async fn assert_buried(room: &Room, chats: &[i64]) {
     let database = &room.server.database;
     let left = format!(
@@ -224,12 +238,12 @@ async fn a_user_of_very_many_messages_goes_and_holds_nobody_up(store: Store) {
     let deleting = tokio::spawn({
         let client = room.client.clone();
         let path = path.clone();
-        async move { client.delete(&path).await }
+        async move { delete_until_gone(&client, &path).await }
     });
     let done = || async { deleting.is_finished() };
     let longest = talk_until(&mut talker, room.chat, done).await;
     assert!(longest < AT_MOST, "a message took {longest:?}");
-    deleting.await.expect("an answer").expect(204);
+    deleting.await.expect("an answer");
     assert_buried(&room, &chats).await;
     room.close().await;
 }
