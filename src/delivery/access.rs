@@ -1,7 +1,7 @@
 //! Access checks that read the caller's role first, and then ask the policy.
 //!
-//! Reads are checked after the data is read, writes inside their transaction: a membership that has just
-//! ended gives no access.
+//! Reads are checked before the query, so that its time tells a stranger nothing, and again after it; writes
+//! inside their transaction. A membership that has just ended gives no access.
 
 use crate::{
     auth::Caller,
