@@ -39,7 +39,7 @@ pub enum CommitError {
 }
 
 /// Stores one message. Locks the chat row first, like every writer, so that ids and seqs are assigned in commit
-/// order. Reads the membership after the lock, so that a concurrent removal that the statement waited for is
+/// order. The chat keeps the id as that of its latest message. Reads the membership after the lock, so that a concurrent removal that the statement waited for is
 /// seen.
 const SEND: &str = "WITH locked AS MATERIALIZED ( \
         SELECT chat_id FROM chat WHERE chat_id = $1 AND deleted_at IS NULL \
@@ -47,15 +47,17 @@ const SEND: &str = "WITH locked AS MATERIALIZED ( \
     member AS MATERIALIZED (SELECT m.chat_id FROM locked JOIN customer_chat m \
         ON m.chat_id = locked.chat_id AND m.customer_id = $2 FOR KEY SHARE OF m), \
     head AS ( \
-        UPDATE chat SET seq = seq + 1 WHERE chat_id = $1 AND deleted_at IS NULL \
+        UPDATE chat SET seq = seq + 1, last_message_seq = seq + 1, \
+            last_message_id = nextval(pg_get_serial_sequence('message', 'message_id')) \
+        WHERE chat_id = $1 AND deleted_at IS NULL \
         AND EXISTS (SELECT FROM customer WHERE customer_id = $2) \
         AND (NOT $3 OR EXISTS (SELECT FROM member)) \
         AND NOT EXISTS (SELECT FROM message WHERE chat_id = $1 AND customer_id = $2 \
             AND client_message_id = $4) \
-        RETURNING seq) \
-    INSERT INTO message (chat_id, customer_id, content, sent_at, seq, sent_seq, \
-        client_message_id) \
-    SELECT $1, $2, $5, $6, head.seq, head.seq, $4 FROM head \
+        RETURNING last_message_id, seq) \
+    INSERT INTO message (message_id, chat_id, customer_id, content, sent_at, seq, sent_seq, \
+        client_message_id) OVERRIDING SYSTEM VALUE \
+    SELECT head.last_message_id, $1, $2, $5, $6, head.seq, head.seq, $4 FROM head \
     RETURNING message_id, seq, \
         (SELECT username FROM customer WHERE customer_id = $2) AS username";
 

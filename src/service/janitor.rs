@@ -31,6 +31,7 @@ const STEP_LIMIT: Duration = Duration::from_secs(10);
 pub struct Deletions {
     chats: Arc<Notify>,
     users: Arc<Notify>,
+    large_users: Arc<Notify>,
 }
 
 impl Deletions {
@@ -43,6 +44,16 @@ impl Deletions {
     pub(super) fn note_user(&self) {
         self.chats.notify_one();
         self.users.notify_one();
+    }
+
+    /// Notes that the deletion of a user with very many messages is stored.
+    pub(super) fn note_large_user(&self) {
+        self.large_users.notify_one();
+    }
+
+    /// Waits until the deletion of a user with very many messages is stored.
+    pub(super) async fn of_large_users(&self) {
+        self.large_users.notified().await;
     }
 
     /// Waits until a user is deleted.
