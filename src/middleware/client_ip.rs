@@ -55,9 +55,9 @@ pub(crate) async fn resolve(
             c.peer.ip()
         });
     let address = client(peer, request.headers(), &state.proxies);
-    let called = forwarded_host(peer, request.headers(), &state.proxies);
+    let forwarded = forwarded_host(peer, request.headers(), &state.proxies);
     request.extensions_mut().insert(ClientAddress(address));
-    request.extensions_mut().insert(called);
+    request.extensions_mut().insert(forwarded);
     next.run(request).await
 }
 

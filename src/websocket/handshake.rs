@@ -168,13 +168,13 @@ impl Handshake {
         id: Option<RequestId>,
         connect: Connect,
     ) -> Result<Identified, Error> {
-        let logins = &self.state.sessions;
+        let sessions = &self.state.sessions;
         let token = connect.token.as_deref();
         let Identity {
             caller,
             user,
             session,
-        } = match logins.identify(self.opened_by, token, connect.user).await {
+        } = match sessions.identify(self.opened_by, token, connect.user).await {
             Ok(identity) => identity,
             Err(error) => {
                 if token.is_some() && error.code() == Code::Unauthorized {
@@ -188,7 +188,7 @@ impl Handshake {
             Error::rate_limited(message, RETRY_AFTER)
         })?;
         let mut feed = self.state.feeds.feed(user, session);
-        logins.ensure_alive(user, session).await?;
+        sessions.ensure_alive(user, session).await?;
         let admitted = admit(&mut feed, &self.state, caller, id, connect).await?;
         Ok(Identified {
             feed,
