@@ -55,8 +55,12 @@ pub fn url() -> Result<String, String> {
 }
 
 async fn execute(url: &str, sql: &str) -> Result<(), String> {
+    execute_within(url, sql, STATEMENT_LIMIT).await
+}
+
+async fn execute_within(url: &str, sql: &str, limit: Duration) -> Result<(), String> {
     let work = sql::execute(url, sql);
-    let done = time::timeout(STATEMENT_LIMIT, work).await;
+    let done = time::timeout(limit, work).await;
     let done = done.map_err(|_| format!("Postgres does not answer {sql}"))?;
     done.map(drop)
         .map_err(|e| format!("Postgres refuses {sql}: {e}"))
@@ -86,11 +90,7 @@ impl Postgres {
         let postgres = Self::new(host, database_url)?;
         // After a crash Postgres repeats all writes since the last checkpoint: those of a whole test suite, if
         // it ran here before, which can take longer than a restart may.
-        let url = postgres.url();
-        let checkpoint = sql::execute(&url, "CHECKPOINT");
-        let written = time::timeout(CHECKPOINT_LIMIT, checkpoint).await;
-        let written = written.map_err(|_| "Postgres does not end a checkpoint".to_owned())?;
-        written.map_err(|e| format!("Postgres refuses a checkpoint: {e}"))?;
+        execute_within(&postgres.url(), "CHECKPOINT", CHECKPOINT_LIMIT).await?;
         if has_more {
             postgres.restart().await?;
         }
