@@ -142,23 +142,26 @@ impl Client {
         self.send(self.request(Method::DELETE, path)).await
     }
 
-    /// Sends a POST, and again as long as the server is too busy for it and has done nothing.
-    pub async fn post_until_taken(&self, path: &str, body: Value) -> Reply {
+    /// Sends a sign-up or login, and again as long as the queue of passwords is full. Every other refusal is
+    /// returned: only this one says that nothing was done.
+    pub async fn post_password(&self, path: &str, body: Value) -> Reply {
+        const QUEUE_IS_FULL: &str =
+            "Too many sign-ups and logins at once; nothing was done, try again";
         let posting = async {
             loop {
                 let reply = self.post(path, body.clone()).await;
-                if reply.status != 503 {
+                if reply.body["error"] != QUEUE_IS_FULL {
                     return reply;
                 }
             }
         };
-        super::patiently("a server that is not too busy", posting).await
+        super::patiently("room in the queue of passwords", posting).await
     }
 
     /// Makes a user and gives its id.
     pub async fn new_user(&self, name: &str) -> i64 {
         let body = json!({ "username": name, "password": "correct horse" });
-        let user = self.post_until_taken("/user", body).await.expect(201);
+        let user = self.post_password("/user", body).await.expect(201);
         user["customerId"].as_i64().expect("an id")
     }
 

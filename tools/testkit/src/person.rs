@@ -93,6 +93,6 @@ impl Client {
     /// Signs in; gives the answer.
     pub async fn login(&self, name: &str, password: &str) -> Value {
         let body = json!({ "username": name, "password": password });
-        self.post_until_taken("/login", body).await.expect(200)
+        self.post_password("/login", body).await.expect(200)
     }
 }

@@ -147,27 +147,6 @@ impl Socket {
 
     /// Sends a frame with an id and gives the content of its ack, passing over broadcasts.
     pub async fn ask(&mut self, kind: &str, content: Value) -> Value {
-        let frame = self.answer(kind, content).await;
-        assert_eq!(frame["type"], "ack", "{frame}");
-        frame["content"].clone()
-    }
-
-    /// Asks as `ask` does, and again as long as the server is too busy. For frames that may be repeated.
-    pub async fn ask_until_taken(&mut self, kind: &str, content: Value) -> Value {
-        let asking = async {
-            loop {
-                let frame = self.answer(kind, content.clone()).await;
-                if frame["content"]["code"] != "unavailable" {
-                    assert_eq!(frame["type"], "ack", "{frame}");
-                    return frame["content"].clone();
-                }
-            }
-        };
-        patiently("a server that is not too busy", asking).await
-    }
-
-    /// Sends a frame with an id and gives the ack or error with this id, passing over broadcasts.
-    async fn answer(&mut self, kind: &str, content: Value) -> Value {
         let id = uuid::Uuid::new_v4().to_string();
         self.send(json!({ "type": kind, "id": id, "content": content }))
             .await;
@@ -175,11 +154,12 @@ impl Socket {
             loop {
                 let frame = self.next().await;
                 if frame["id"] == id {
-                    return frame;
+                    assert_eq!(frame["type"], "ack", "{frame}");
+                    return frame["content"].clone();
                 }
             }
         };
-        patiently("an answer", searching).await
+        patiently("an ack", searching).await
     }
 
     /// Connects to a chat and waits for the ack; gives its content.
