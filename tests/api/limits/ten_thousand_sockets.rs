@@ -20,7 +20,7 @@ const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocke
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 /// The wrong tokens of one lying socket, as many as a socket may send.
 const LIES: usize = 4;
-const METRICS_TOKEN: &str = "a token that reads the metrics";
+const METRICS_TOKEN: &str = "a-token-that-reads-the-metrics";
 /// Runs one test at a time: two would need twice the number of open files.
 static TURN: Mutex<()> = Mutex::const_new(());
 
