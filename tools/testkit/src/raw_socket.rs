@@ -2,7 +2,7 @@
 
 use super::{asyncapi::Watch, patiently};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpSocket, TcpStream},
@@ -22,7 +22,13 @@ pub struct RawSocket {
 impl RawSocket {
     /// Opens one. It answers no ping.
     pub async fn open(address: SocketAddr) -> Self {
+        Self::open_from(Ipv4Addr::LOCALHOST, address).await
+    }
+
+    /// Opens one from this address of the machine.
+    pub async fn open_from(source: Ipv4Addr, address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((source, 0).into()).expect("a source address");
         socket
             .set_recv_buffer_size(RECEIVE_BUFFER)
             .expect("a small buffer");
