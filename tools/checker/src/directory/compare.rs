@@ -70,9 +70,9 @@ pub fn members(model: &mut Model, chat: ChatId, listed: &Value) {
     for (&(_, user), register) in model.members.range((chat, 0)..=(chat, UserId::MAX)) {
         let role = stored.remove(&user).flatten();
         if !register.allows(&role) {
-            let kind = match role {
-                None => ViolationKind::Lost,
-                Some(_) => ViolationKind::Unexplained,
+            let kind = match role.is_none() || register.was(|earlier| *earlier == role) {
+                true => ViolationKind::Lost,
+                false => ViolationKind::Unexplained,
             };
             let text = format!("user {user} in chat {chat} is {role:?}, was told {register:?}");
             wrong.push((kind, text));
@@ -98,9 +98,9 @@ pub fn entry(model: &mut Model, what: &str, id: i64, stored: Option<&str>) {
         return;
     };
     if !register.allows(&stored) {
-        let kind = match stored {
-            None => ViolationKind::Lost,
-            Some(_) => ViolationKind::Unexplained,
+        let kind = match stored.is_none() || register.was(|earlier| *earlier == stored) {
+            true => ViolationKind::Lost,
+            false => ViolationKind::Unexplained,
         };
         let text = format!("{what} {id} is {stored:?}, was told {register:?}");
         model.report(kind, text);

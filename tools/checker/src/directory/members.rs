@@ -68,6 +68,10 @@ impl Admin {
         let register = self.model.member(chat, user);
         let (was, may_not) = (format!("{register:?}"), register.allows(&None));
         let may = register.may_be(Option::is_some);
+        let kind = match register.was(Option::is_some) {
+            true => ViolationKind::Lost,
+            false => ViolationKind::Unexplained,
+        };
         match &reply {
             Reply::Refused { code, .. } if code == "member_not_found" => {
                 if !may_not {
@@ -79,7 +83,7 @@ impl Admin {
             }
             Reply::Done(..) if !may => {
                 let text = format!("{what}: was a member, was told {was}");
-                self.model.report(ViolationKind::Unexplained, text);
+                self.model.report(kind, text);
             }
             Reply::Done(..) => register.write(None),
             Reply::InDoubt => register.write_in_doubt(None),

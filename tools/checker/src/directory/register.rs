@@ -1,23 +1,33 @@
 //! A register with one writer.
 
+use std::mem;
+
 /// The last acknowledged value, and the values of writes in doubt: each may take effect at any later
 /// time, or never.
 #[derive(Clone, Debug)]
 pub struct Register<T> {
     acked: T,
     in_doubt: Vec<T>,
+    /// The acknowledged values before `acked`, each once.
+    earlier: Vec<T>,
 }
 
 impl<T: PartialEq> Register<T> {
     /// Returns a register that certainly holds this value.
     pub fn new(acked: T) -> Self {
-        let in_doubt = Vec::new();
-        Self { acked, in_doubt }
+        Self {
+            acked,
+            in_doubt: Vec::new(),
+            earlier: Vec::new(),
+        }
     }
 
     /// Records an acknowledged write.
     pub fn write(&mut self, value: T) {
-        self.acked = value;
+        let earlier = mem::replace(&mut self.acked, value);
+        if !self.earlier.contains(&earlier) {
+            self.earlier.push(earlier);
+        }
     }
 
     /// Records a write in doubt.
@@ -35,5 +45,11 @@ impl<T: PartialEq> Register<T> {
     /// True if the store may hold a value that satisfies `kind`.
     pub fn may_be(&self, kind: impl Fn(&T) -> bool) -> bool {
         kind(&self.acked) || self.in_doubt.iter().any(kind)
+    }
+
+    /// True if an earlier acknowledged value satisfies `kind`. If the store holds it and may not, an acknowledged
+    /// write is lost.
+    pub fn was(&self, kind: impl Fn(&T) -> bool) -> bool {
+        self.earlier.iter().any(kind)
     }
 }
