@@ -66,5 +66,9 @@ async fn every_frame_is_answered_as_the_table_says(store: Store) {
 #[test]
 fn every_route_is_in_the_table() {
     let listed: BTreeSet<String> = Table::read("## Routes").names().collect();
-    assert_eq!(listed, routes::of_the_document());
+    let routes = routes::of_the_document();
+    let missing: Vec<_> = routes.difference(&listed).collect();
+    let unknown: Vec<_> = listed.difference(&routes).collect();
+    assert!(missing.is_empty(), "not in the table: {missing:?}");
+    assert!(unknown.is_empty(), "no route of the server: {unknown:?}");
 }
