@@ -102,3 +102,21 @@ pub fn keeps_ghosts() -> bool {
 pub fn loses_dedupe() -> bool {
     is_selected("lost_dedupe")
 }
+
+/// Returns true for every 3rd write to a socket (`blocked_writes`), as if the client had not read. Nothing is
+/// lost by it: the frames wait in the send queue for the socket's task, which is seldom needed on a fast
+/// network.
+#[must_use]
+pub fn blocks_this_write() -> bool {
+    static WRITES: AtomicU64 = AtomicU64::new(1);
+    is_selected("blocked_writes") && WRITES.fetch_add(1, Ordering::Relaxed).is_multiple_of(3)
+}
+
+/// Returns true for every 16th batch that a publisher hands to a socket (`blocked_writes`, `skip_lagged`), as
+/// if too many bytes waited. The socket then lags, and reads the batch from the database.
+#[must_use]
+pub fn refuses_this_batch() -> bool {
+    static BATCHES: AtomicU64 = AtomicU64::new(1);
+    (is_selected("blocked_writes") || is_selected("skip_lagged"))
+        && BATCHES.fetch_add(1, Ordering::Relaxed).is_multiple_of(16)
+}

@@ -25,6 +25,7 @@
 //!  auth                    caller, password hashes, tokens, login throttle
 //!  rate_limit              rate limiters, concurrency limiters, client addresses
 //!  protocol                frames of clients and of the server, close codes
+//!  send_queue              the outgoing bytes of one socket
 //!
 //!  error, model, json, metrics, telemetry, tasks, failpoints: the ground of all layers
 //! ```
@@ -54,6 +55,7 @@ pub mod protocol;
 pub mod rate_limit;
 pub mod repository;
 pub mod routes;
+pub mod send_queue;
 pub mod server;
 pub mod service;
 pub mod state;

@@ -67,7 +67,7 @@ fn header(kind: u8, (node, at): Origin, chat: ChatId, room: usize) -> BytesMut {
 
 /// Encodes a batch, as several messages if it exceeds `MAX_BATCH_BYTES`.
 pub(super) fn changes(origin: Origin, chat: ChatId, batch: &Batch) -> Vec<Bytes> {
-    let size = |frame: &Frame| 8 + 4 + frame.as_bytes().len();
+    let size = |frame: &Frame| 8 + 4 + frame.text().len();
     let mut messages = Vec::with_capacity(1);
     let mut rest = &batch[..];
     while let Some(((seq, frame), more)) = rest.split_first() {
@@ -93,7 +93,7 @@ pub(super) fn changes(origin: Origin, chat: ChatId, batch: &Batch) -> Vec<Bytes>
 
 /// Appends a frame: its `seq` (8 bytes), its length (4 bytes), its bytes.
 fn put_frame(bytes: &mut BytesMut, seq: Seq, frame: &Frame) {
-    let frame = frame.as_bytes();
+    let frame = frame.text();
     bytes.put_i64(seq.0);
     bytes.put_u32(frame.len() as u32);
     bytes.put_slice(frame);
@@ -101,8 +101,8 @@ fn put_frame(bytes: &mut BytesMut, seq: Seq, frame: &Frame) {
 
 /// Encodes the frame of an ephemeral event.
 pub(super) fn ephemeral(origin: Origin, chat: ChatId, frame: &Frame) -> Bytes {
-    let mut bytes = header(EPHEMERAL, origin, chat, frame.as_bytes().len());
-    bytes.put_slice(frame.as_bytes());
+    let mut bytes = header(EPHEMERAL, origin, chat, frame.text().len());
+    bytes.put_slice(frame.text());
     bytes.freeze()
 }
 
@@ -126,14 +126,14 @@ pub(super) fn read(mut bytes: Bytes) -> Option<WireMessage> {
     let chat = ChatId(bytes.get_i64());
     let body = match kind {
         CHANGES => WireBody::Changes(chat, bytes),
-        EPHEMERAL => WireBody::Ephemeral(chat, Frame::from_bytes(bytes)),
+        EPHEMERAL => WireBody::Ephemeral(chat, Frame::from_text(&bytes)),
         CONTROL => WireBody::Control(serde_json::from_slice(&bytes).ok()?),
         _ => return None,
     };
     Some(WireMessage { node, age_ms, body })
 }
 
-/// Decodes a batch of changes; the frames share its bytes. `None` if a frame is malformed or belongs to another
+/// Decodes a batch of changes. `None` if a frame is malformed or belongs to another
 /// chat, or if the `seq`s are not consecutive. The checks are strict because the frames are sent to sockets
 /// unchanged.
 pub(super) fn frames(chat: ChatId, mut bytes: Bytes) -> Option<Batch> {
@@ -144,7 +144,7 @@ pub(super) fn frames(chat: ChatId, mut bytes: Bytes) -> Option<Batch> {
         if bytes.remaining() < length {
             return None;
         }
-        let frame = Frame::from_bytes(bytes.split_to(length));
+        let frame = Frame::from_text(&bytes.split_to(length));
         let is_next = match frames.last() {
             Some((last, _)) => seq == last.next(),
             None => seq > Seq(0),
@@ -177,7 +177,7 @@ mod tests {
         let text = format!(
             r#"{{"type":"delete-message","content":1,"chatId":{chat},"seq":{seq},"pad":"{pad}"}}"#
         );
-        Frame::from_bytes(text.into_bytes().into())
+        Frame::from_text(text.as_bytes())
     }
 
     fn read_changes(bytes: Bytes) -> Option<(ChatId, Batch)> {
@@ -199,9 +199,9 @@ mod tests {
                 panic!("a message is not understood");
             };
             assert_eq!(chat, ChatId(7));
-            came.extend(frames.iter().map(|(seq, f)| (*seq, f.as_bytes().len())));
+            came.extend(frames.iter().map(|(seq, f)| (*seq, f.text().len())));
         }
-        let sent: Vec<_> = sent.iter().map(|(s, f)| (*s, f.as_bytes().len())).collect();
+        let sent: Vec<_> = sent.iter().map(|(s, f)| (*s, f.text().len())).collect();
         assert_eq!(came, sent);
     }
 
@@ -220,7 +220,7 @@ mod tests {
         assert!(!read(&[1], &|seq| deletion(8, seq, 0)));
         assert!(!read(&[1], &|_| deletion(7, Seq(2), 0)));
         for text in [&b"{}"[..], b"", b"\xff", b"[1]", b"{\"type\":\"join\"}"] {
-            assert!(!read(&[1], &|_| Frame::from_bytes(text.into())), "{text:?}");
+            assert!(!read(&[1], &|_| Frame::from_text(text)), "{text:?}");
         }
     }
 

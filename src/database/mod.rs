@@ -22,8 +22,8 @@ use uuid::Uuid;
 pub use inspect::{Inspection, Tables, flaws_of, inspect, snapshot};
 pub use invariants::{LARGEST, flaws_of_rows};
 pub(crate) use pools::Pools;
-pub use postgres::{PostgresConnection, PostgresPool, PostgresTransaction};
-pub use sqlite::{SqliteDatabase, SqliteTransaction, beside, identity_of};
+pub use postgres::{KeptConnection, PostgresConnection, PostgresPool, PostgresTransaction};
+pub use sqlite::{SqliteDatabase, SqliteScript, SqliteTransaction, beside, identity_of};
 pub use sqlx::postgres::PgConnectOptions;
 pub use startup_check::try_start;
 
@@ -266,7 +266,7 @@ impl Database {
     pub fn connections(&self) -> Connections {
         match self {
             Self::Postgres(pool) => Connections::of(pool.inner()),
-            Self::Sqlite(embedded) => embedded.pools().into_iter().map(Connections::of).sum(),
+            Self::Sqlite(embedded) => embedded.connections(),
         }
     }
 

@@ -76,7 +76,7 @@ impl Worker {
     /// Tries to store a new message as one statement. Null if the statement declines the message, and for
     /// every other change: a transaction then decides the change.
     async fn try_single_send(
-        &self,
+        &mut self,
         change: &Change,
         limit: time::Instant,
     ) -> Result<Option<Box<Message>>, CommitError> {
@@ -84,10 +84,7 @@ impl Worker {
             return Ok(None);
         };
         let now = Timestamp::now();
-        let sending = async {
-            let log = self.database.message_log();
-            Ok(log.send_single(message, caller.members_only(), now).await)
-        };
+        let sending = async { Ok(self.single.send(message, caller.members_only(), now).await) };
         match time::timeout_at(limit, catch_panic(sending)).await {
             Ok(Ok(sent)) => sent,
             // The statement commits by itself, perhaps before the panic.

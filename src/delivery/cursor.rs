@@ -19,6 +19,8 @@ pub(super) struct Cursor {
     /// The room's count of durable events, as of the last received event. If the subscription's count is
     /// higher after an overrun, a durable event was lost.
     pub(super) count: u64,
+    /// The room's number of broadcast events, as of the last received event.
+    pub(super) index: u64,
     /// The hub's generation when the socket subscribed. A higher generation means that all sockets were reset
     /// since.
     pub(super) generation: u64,
@@ -61,7 +63,7 @@ pub(super) fn beginning(since: Option<Seq>, head: Seq) -> (Seq, Option<Box<Catch
 impl Cursor {
     /// Takes a batch of live changes. Changes that were sent before are skipped. A gap before the first new
     /// change, or a replay under way, sends the socket to the database.
-    pub(super) fn changes(&mut self, chat: ChatId, batch: Batch) -> FeedAction {
+    pub(super) fn changes(&mut self, chat: ChatId, batch: &Batch) -> FeedAction {
         let skip = batch.partition_point(|(seq, _)| *seq <= self.seen);
         let (Some((first, _)), Some((last, _))) = (batch.get(skip), batch.last()) else {
             return FeedAction::Nothing;
@@ -69,13 +71,13 @@ impl Cursor {
         #[cfg(feature = "planted-faults")]
         if crate::failpoints::skips_lagged() {
             self.seen = *last;
-            return FeedAction::Changes(batch, skip);
+            return FeedAction::Changes(batch.encoded_from(skip));
         }
         if self.behind.is_some() || *first != self.seen.next() {
             return self.fall_behind(chat);
         }
         self.seen = *last;
-        FeedAction::Changes(batch, skip)
+        FeedAction::Changes(batch.encoded_from(skip))
     }
 
     /// Handles an overrun: the room's channel has discarded events that this socket had not received. Durable

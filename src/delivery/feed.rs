@@ -12,16 +12,17 @@ use crate::{
     auth::Caller,
     database::Database,
     error::Error,
-    hub::{Batch, Event, Hub, Registration, Sequenced, Subscription},
+    hub::{DirectSocket, Event, Hub, Registration, RoomEvents, Sequenced, Subscription},
     metrics::FeedMetrics,
     model::{ChatId, Epoch, Seq, SessionId, Since, UserId},
-    protocol::{Frame, Online},
+    protocol::{EncodedFrames, Frame, Online},
+    send_queue::SendQueue,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::Semaphore;
 use tokio_stream::{
     StreamExt, StreamMap,
     wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
@@ -50,8 +51,10 @@ pub struct Feed {
     user: UserId,
     /// Closes the socket with its user or its session.
     registration: Registration,
-    /// The live events of each connected chat.
+    /// The live events of each connected chat without a direct line.
     streams: StreamMap<ChatId, BroadcastStream<Sequenced>>,
+    /// Events of closed direct lines, which come before those of `streams`.
+    queued: VecDeque<HubEvent>,
     /// The position in each connected chat. A socket has few chats, mostly one: a list takes a tenth of the
     /// memory of a map, and ten thousand sockets have one each.
     cursors: Vec<Cursor>,
@@ -64,8 +67,8 @@ pub type HubEvent = (ChatId, Result<Sequenced, BroadcastStreamRecvError>);
 /// The action that an event of the hub requires.
 #[derive(Debug)]
 pub enum FeedAction {
-    /// Send the batch's frames from this index on.
-    Changes(Batch, usize),
+    /// Send these changes.
+    Changes(EncodedFrames),
     /// Send this frame.
     Frame(Frame),
     /// Send the frames that `catch_up` returns, until it returns null.
@@ -116,13 +119,13 @@ impl Feeds {
     #[must_use]
     pub fn feed(&self, user: UserId, session: Option<SessionId>) -> Feed {
         let (feeds, registration) = (self.clone(), self.hub.register(user, session));
-        let (streams, cursors) = (StreamMap::new(), Vec::new());
         Feed {
             feeds,
             user,
             registration,
-            streams,
-            cursors,
+            streams: StreamMap::new(),
+            queued: VecDeque::new(),
+            cursors: Vec::new(),
         }
     }
 }
@@ -142,7 +145,9 @@ impl Feed {
         chat: ChatId,
         since: Option<&Since>,
     ) -> Result<FeedStart, Error> {
-        let (subscription, receiver) = self.feeds.hub.subscribe(chat);
+        // The position of an earlier connect must not move from here on.
+        self.close_lines(|cursor| cursor.chat == chat);
+        let (subscription, events) = self.feeds.hub.subscribe(chat);
         let (count, generation) = (subscription.count(), self.feeds.hub.generation());
         let feeds = self.feeds.clone();
         let StartState {
@@ -165,10 +170,11 @@ impl Feed {
             subscription,
             seen,
             count,
+            index: events.index,
             generation,
             behind,
         };
-        let previous = self.place(cursor, receiver);
+        let previous = self.place(cursor, events);
         Ok(FeedStart {
             username,
             epoch,
@@ -179,14 +185,10 @@ impl Feed {
 
     /// Adds the cursor of a chat with the chat's events. Returns the subscription of an earlier cursor of the
     /// chat; null if there is none.
-    fn place(
-        &mut self,
-        cursor: Cursor,
-        events: broadcast::Receiver<Sequenced>,
-    ) -> Option<Subscription> {
+    fn place(&mut self, cursor: Cursor, events: RoomEvents) -> Option<Subscription> {
         let previous = self.leave(cursor.chat);
-        self.streams
-            .insert(cursor.chat, BroadcastStream::new(events));
+        let events = BroadcastStream::new(events.receiver);
+        self.streams.insert(cursor.chat, events);
         self.cursors.reserve_exact(1);
         self.cursors.push(cursor);
         previous
@@ -218,7 +220,58 @@ impl Feed {
     pub fn leave(&mut self, chat: ChatId) -> Option<Subscription> {
         let index = self.cursors.iter().position(|cursor| cursor.chat == chat)?;
         self.streams.remove(&chat);
+        self.queued.retain(|(of, _)| *of != chat);
         Some(self.cursors.swap_remove(index).subscription)
+    }
+
+    /// Opens a direct line for each chat in which the socket has nothing to catch up with: the publishers of
+    /// these chats write to the send queue themselves, and no event of them arrives here until the line is cut.
+    /// Everything that this feed was asked for must be in the send queue.
+    pub fn open_lines(&mut self, send_queue: &Arc<SendQueue>) {
+        if !self.queued.is_empty() {
+            return;
+        }
+        for cursor in &mut self.cursors {
+            if cursor.behind.is_some() || cursor.subscription.is_direct() {
+                continue;
+            }
+            let socket = DirectSocket {
+                send_queue: Arc::clone(send_queue),
+                user: self.user,
+                ended: self.registration.ended(),
+            };
+            let (seen, index) = (cursor.seen, cursor.index);
+            if cursor.subscription.open_line(socket, seen, index) {
+                self.streams.remove(&cursor.chat);
+            }
+        }
+    }
+
+    /// Closes the direct lines that were cut. What the socket missed is handled with the next arrivals.
+    pub fn close_cut_lines(&mut self) {
+        self.close_lines(|cursor| cursor.subscription.is_cut());
+    }
+
+    /// Closes all direct lines, so that no frame is written to the socket but by its task.
+    pub fn close_all_lines(&mut self) {
+        self.close_lines(|_| true);
+    }
+
+    fn close_lines(&mut self, chosen: impl Fn(&Cursor) -> bool) {
+        for cursor in self.cursors.iter_mut().filter(|cursor| chosen(cursor)) {
+            let Some((position, events)) = cursor.subscription.close_line() else {
+                continue;
+            };
+            (cursor.seen, cursor.count) = (position.seen, position.count);
+            cursor.index = events.index;
+            let events = BroadcastStream::new(events.receiver);
+            self.streams.insert(cursor.chat, events);
+            let cause = position.cause.map(|cause| (cursor.chat, Ok(cause)));
+            self.queued.extend(cause);
+            // Whatever came between the cut and the new subscription was missed: an overrun.
+            let overrun = BroadcastStreamRecvError::Lagged(0);
+            self.queued.push_back((cursor.chat, Err(overrun)));
+        }
     }
 
     fn cursor(&self, chat: ChatId) -> Option<&Cursor> {
@@ -282,10 +335,14 @@ impl Feed {
         self.cursor(chat).map_or(Seq(0), |cursor| cursor.seen)
     }
 
-    /// Waits for the next event of the connected chats. Null at once if the socket is in no chat. Cancel
+    /// Waits for the next event of the connected chats. Null at once if no chat has events for this task:
+    /// the socket is in no chat, or each has a direct line. Cancel
     /// safe: a dropped call loses no event.
     pub async fn arrival(&mut self) -> Option<HubEvent> {
-        self.streams.next().await
+        match self.queued.pop_front() {
+            Some(event) => Some(event),
+            None => self.streams.next().await,
+        }
     }
 
     /// Decides how to handle an event of the hub, and moves the position in the event's chat.
@@ -294,17 +351,22 @@ impl Feed {
         let Some(cursor) = self.cursor_mut(chat) else {
             return FeedAction::Nothing;
         };
-        let Ok(Sequenced { count, event }) = signal else {
+        let Ok(Sequenced {
+            count,
+            index,
+            event,
+        }) = signal
+        else {
             let action = cursor.overrun(chat, generation);
             if let FeedAction::CatchUp(_) = action {
                 self.feeds.metrics.overruns.inc();
             }
             return action;
         };
-        cursor.count = count;
+        (cursor.count, cursor.index) = (count, index);
         let action = match event {
             Event::Ephemeral(frame) => FeedAction::Frame(frame),
-            Event::Changes(batch) => cursor.changes(chat, batch),
+            Event::Changes(batch) => cursor.changes(chat, &batch),
             Event::HeadAdvanced(head) if head > cursor.seen => cursor.fall_behind(chat),
             Event::Removed(user) if user == self.user => self.end(chat, Frame::removed(chat)),
             // Another node reports the removal. The replay reads the membership from the database and ends

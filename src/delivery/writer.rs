@@ -5,8 +5,12 @@
 
 use super::{Change, MessageRef, Outcome, batch::LockWait};
 use crate::{
-    database::Database, error::Error, hub::Hub, metrics::WriterMetrics, model::ChatId,
-    repository::CommitError,
+    database::Database,
+    error::Error,
+    hub::Hub,
+    metrics::WriterMetrics,
+    model::ChatId,
+    repository::{CommitError, SingleSender},
 };
 use std::{
     collections::HashSet,
@@ -59,6 +63,8 @@ pub struct Pending(oneshot::Receiver<Result<Outcome, Error>>);
 pub struct Worker {
     queue: mpsc::Receiver<Job>,
     pub(super) database: Database,
+    /// Stores a change that arrives alone.
+    pub(super) single: SingleSender,
     pub(super) hub: Hub,
     pub(super) metrics: WriterMetrics,
     stop: CancellationToken,
@@ -82,6 +88,7 @@ impl Writer {
         let outcome = LastOutcome::default();
         let worker = Worker {
             queue,
+            single: SingleSender::new(&database),
             database,
             hub,
             metrics,

@@ -3,9 +3,11 @@
 //! stores nothing; the database is the source of truth. If several nodes share the database, the cluster
 //! link carries events between their hubs.
 
+mod batch;
 mod claims;
 mod connections;
 mod delayed_leaves;
+mod direct;
 mod nodes;
 mod outbound;
 mod presence_snapshot;
@@ -31,17 +33,19 @@ use std::{
     time::Instant,
 };
 use tokio::{
-    sync::{broadcast, mpsc, watch},
+    sync::{mpsc, watch},
     time,
 };
 
+pub use batch::Batch;
 pub use claims::Claims;
 pub use connections::Registration;
 pub use delayed_leaves::DelayedLeaves;
+pub use direct::{DirectSocket, LinePosition};
 pub(crate) use outbound::{ControlMessage, NodeId, Outbound, Queued, REORDER_TIMEOUT};
 pub use outbound::{Outbox, PossibleLoss};
 pub(crate) use remote_presence::NODE_TIMEOUT;
-pub use room::{Batch, Event, Sequenced};
+pub use room::{Event, RoomEvents, Sequenced};
 pub(crate) use shards::{SHARDS, shard_of};
 pub use subscription::Subscription;
 
@@ -142,10 +146,10 @@ impl Hub {
         (Self(Arc::new(shared)), DelayedLeaves(queue))
     }
 
-    /// Subscribes a socket to a chat. The receiver gets every later event of the chat. No `join` is sent
-    /// before `Subscription::join`.
+    /// Subscribes a socket to a chat, with every later event of the chat. No `join` is sent before
+    /// `Subscription::join`.
     #[must_use]
-    pub fn subscribe(&self, chat: ChatId) -> (Subscription, broadcast::Receiver<Sequenced>) {
+    pub fn subscribe(&self, chat: ChatId) -> (Subscription, RoomEvents) {
         let mut rooms = self.rooms();
         let Rooms { local, shards, .. } = &mut *rooms;
         let room = local.entry(chat).or_insert_with(|| {
@@ -160,8 +164,8 @@ impl Hub {
         });
         room.subscriptions += 1;
         let channel = Arc::clone(&room.channel);
-        let receiver = channel.subscribe();
-        (Subscription::new(self.clone(), chat, channel), receiver)
+        let events = channel.subscribe();
+        (Subscription::new(self.clone(), chat, channel), events)
     }
 
     /// Publishes an event to a chat's subscribers on every node, in the order of the calls. Without

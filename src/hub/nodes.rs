@@ -3,9 +3,10 @@
 
 use super::{
     DelayedLeaves, Hub, Leaves, Rooms,
+    batch::Batch,
     outbound::{self, ControlMessage, NodeId, Outbound, Outbox, PossibleLoss, SnapshotPart},
     remote_presence::PresenceChange,
-    room::{Batch, Event, Source},
+    room::{Event, Source},
     shards::shard_of,
 };
 use crate::{

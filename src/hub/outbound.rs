@@ -1,7 +1,7 @@
 //! The queue of events to other nodes. The hub adds events under its lock, so the queue keeps the order of
 //! the events. The cluster link empties the queue.
 
-use super::room::{Batch, Event};
+use super::{batch::Batch, room::Event};
 use crate::{
     model::{ChatId, SessionId, UserId},
     protocol::{Frame, Online},
@@ -121,8 +121,8 @@ impl Outbound {
     /// The memory of the frames in KiB, rounded up.
     fn kib(&self) -> u32 {
         let bytes: usize = match self {
-            Self::Changes(_, batch) => batch.iter().map(|(_, frame)| frame.as_bytes().len()).sum(),
-            Self::Ephemeral(_, frame) => frame.as_bytes().len(),
+            Self::Changes(_, batch) => batch.iter().map(|(_, frame)| frame.text().len()).sum(),
+            Self::Ephemeral(_, frame) => frame.text().len(),
             Self::Chat(..) | Self::All(_) | Self::Node(..) => 0,
         };
         u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
@@ -244,8 +244,8 @@ mod tests {
 
     /// A batch of one frame with this many KiB.
     fn batch(kib: usize) -> Event {
-        let frame = Frame::from_bytes(vec![b'x'; kib * 1024].into());
-        Event::Changes([(Seq(1), frame)].into())
+        let frame = Frame::from_text(&vec![b'x'; kib * 1024]);
+        Event::Changes(vec![(Seq(1), frame)].into())
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The reorder buffer: batches of one chat that arrived before their predecessors.
 
-use super::room::{Batch, Source};
+use super::{batch::Batch, room::Source};
 use crate::model::Seq;
 use std::collections::BTreeMap;
 use tokio::time::Instant;

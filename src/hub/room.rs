@@ -1,13 +1,18 @@
 //! The broadcast channel of one chat on one node. The room puts batches that several nodes commit to the
 //! chat into the order of their seqs, and buffers a batch that arrives too early.
 
-use super::reorder_buffer::ReorderBuffer;
+use super::{
+    batch::Batch,
+    direct::{DirectLine, DirectSocket, LinePosition},
+    reorder_buffer::ReorderBuffer,
+};
 use crate::{
     model::{Seq, UserId},
     protocol::Frame,
 };
 use std::{
     hash::{DefaultHasher, Hasher},
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::{sync::broadcast, time::Instant};
@@ -16,9 +21,6 @@ use tokio::{sync::broadcast, time::Instant};
 /// because every occupied chat has a ring buffer of this size. One event carries all changes of one commit,
 /// so a busy chat does not use up the ring faster than a quiet chat.
 const CHANNEL_CAPACITY: usize = 32;
-
-/// The changes of one commit to one chat, in the order of their seqs, without a gap.
-pub type Batch = Arc<[(Seq, Frame)]>;
 
 /// An event in a chat.
 #[derive(Clone, Debug)]
@@ -49,16 +51,27 @@ pub(super) enum Source {
     Remote,
 }
 
-/// An event with the number of durable events up to it.
+/// An event with its place among the events of its room.
 #[derive(Clone, Debug)]
 pub struct Sequenced {
     /// The number of durable events that the room has sent, including this event if it is durable.
     pub count: u64,
+    /// The number of all events that the room has broadcast, including this event.
+    pub index: u64,
     /// The event itself.
     pub event: Event,
 }
 
-/// The broadcast channel of a chat. From the count of durable events a receiver that lagged knows whether
+/// The events of a room from one moment on.
+#[derive(Debug)]
+pub struct RoomEvents {
+    /// Receives the events.
+    pub receiver: broadcast::Receiver<Sequenced>,
+    /// The number of events that the room had broadcast before.
+    pub index: u64,
+}
+
+/// The broadcast channel of a chat, and its direct lines. A socket has one of the two. From the count of durable events a receiver that lagged knows whether
 /// it lost a durable event, or only ephemeral events.
 pub(super) struct Room {
     sender: broadcast::Sender<Sequenced>,
@@ -67,10 +80,14 @@ pub(super) struct Room {
     state: Mutex<RoomState>,
 }
 
-/// The history of the broadcast, as far as ordering needs it.
+/// The history of the broadcast, as far as ordering needs it, and the direct lines.
 struct RoomState {
     /// The number of durable events sent.
     count: u64,
+    /// The number of all events broadcast.
+    index: u64,
+    /// The sockets that are written to at once. They have every change up to the head.
+    lines: Vec<Arc<DirectLine>>,
     /// The last change sent, or the head read from the database; `None` before the first of either.
     head: Option<Seq>,
     /// The last change known to be stored: committed by this node, or read from the database.
@@ -104,14 +121,53 @@ impl Default for Room {
     fn default() -> Self {
         Self {
             sender: broadcast::Sender::new(CHANNEL_CAPACITY),
-            state: Mutex::new(RoomState::new(0)),
+            state: Mutex::new(RoomState::empty()),
         }
     }
 }
 
 impl Room {
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<Sequenced> {
-        self.sender.subscribe()
+    pub(super) fn subscribe(&self) -> RoomEvents {
+        let state = self.state();
+        self.events(&state)
+    }
+
+    /// The events after those that are broadcast already.
+    fn events(&self, state: &RoomState) -> RoomEvents {
+        RoomEvents {
+            receiver: self.sender.subscribe(),
+            index: state.index,
+        }
+    }
+
+    /// Opens a direct line to a socket that was sent every change up to `seen`, and has received every event
+    /// up to the `index`th. `None` if the room is ahead of the socket.
+    pub(super) fn open_line(
+        &self,
+        socket: DirectSocket,
+        seen: Seq,
+        index: u64,
+    ) -> Option<Arc<DirectLine>> {
+        let mut state = self.state();
+        if state.index != index || state.head.is_some_and(|head| head > seen) {
+            return None;
+        }
+        let line = Arc::new(DirectLine::new(socket, seen, state.count));
+        state.lines.push(Arc::clone(&line));
+        Some(line)
+    }
+
+    /// Closes a direct line. Returns the position of the socket, and the events after it, except for those
+    /// between the end of a line that was cut and this call.
+    pub(super) fn close_line(&self, line: &Arc<DirectLine>) -> (LinePosition, RoomEvents) {
+        let mut state = self.state();
+        state.remove(line);
+        (line.take_back(state.index), self.events(&state))
+    }
+
+    /// Removes the direct line of a socket that leaves.
+    pub(super) fn remove_line(&self, line: &Arc<DirectLine>) {
+        self.state().remove(line);
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -157,8 +213,13 @@ impl Room {
     /// Forgets the history of the log, and broadcasts `Reset`.
     pub(super) fn reset(&self) {
         let mut state = self.state();
-        // The count of durable events never goes back: receivers compare it.
-        *state = RoomState::new(state.count);
+        // The counts of events never go back: receivers compare them.
+        *state = RoomState {
+            count: state.count,
+            index: state.index,
+            lines: mem::take(&mut state.lines),
+            ..RoomState::empty()
+        };
         self.send(&mut state, Event::Reset);
     }
 
@@ -262,20 +323,28 @@ impl Room {
             | Event::Ephemeral(_) => {}
         }
         state.count += 1;
-        // Without a receiver the event is dropped.
-        let _ = self.sender.send(Sequenced {
-            count: state.count,
-            event,
-        });
+        for line in &state.lines {
+            line.deliver(&event, state.count);
+        }
+        self.emit(state, event);
     }
 
     /// Broadcasts an ephemeral frame, which is not counted as a durable event.
     pub(super) fn broadcast_ephemeral(&self, frame: Frame) {
-        let state = self.state();
-        let count = state.count;
+        let mut state = self.state();
+        for line in &state.lines {
+            line.deliver_ephemeral(&frame);
+        }
+        self.emit(&mut state, Event::Ephemeral(frame));
+    }
+
+    /// Sends an event to the receivers. Without a receiver the event is dropped.
+    fn emit(&self, state: &mut RoomState, event: Event) {
+        state.index += 1;
         let _ = self.sender.send(Sequenced {
-            count,
-            event: Event::Ephemeral(frame),
+            count: state.count,
+            index: state.index,
+            event,
         });
     }
 
@@ -285,15 +354,23 @@ impl Room {
 }
 
 impl RoomState {
-    /// Returns the state before any head is known. The count of durable events goes on from `count`.
-    fn new(count: u64) -> Self {
+    /// Returns the state of a room without a history.
+    fn empty() -> Self {
         Self {
-            count,
+            count: 0,
+            index: 0,
+            lines: Vec::new(),
             head: None,
             stored: Seq(0),
             learned: Seq(0),
             last: None,
             buffer: ReorderBuffer::default(),
+        }
+    }
+
+    fn remove(&mut self, line: &Arc<DirectLine>) {
+        if let Some(index) = self.lines.iter().position(|other| Arc::ptr_eq(other, line)) {
+            self.lines.swap_remove(index);
         }
     }
 
@@ -311,7 +388,7 @@ impl RoomState {
 /// A hash of the frame's bytes. Used within one process only.
 fn fingerprint(frame: &Frame) -> u64 {
     let mut hasher = DefaultHasher::new();
-    hasher.write(frame.as_bytes());
+    hasher.write(frame.text());
     hasher.finish()
 }
 
@@ -321,7 +398,7 @@ mod tests {
     use std::{sync::LazyLock, time::Duration};
 
     fn batch(seqs: impl IntoIterator<Item = i64>) -> Batch {
-        let frame = || Frame::from_bytes(bytes::Bytes::from_static(b"{}"));
+        let frame = || Frame::from_text(b"{}");
         seqs.into_iter().map(|seq| (Seq(seq), frame())).collect()
     }
 
@@ -353,7 +430,7 @@ mod tests {
     #[test]
     fn batches_out_of_order_are_reordered() {
         let channel = Room::default();
-        let mut receiver = channel.subscribe();
+        let mut receiver = channel.subscribe().receiver;
         assert_eq!(deliver_in_order(&channel, [5]), BatchOutcome::Buffered);
         assert_eq!(channel.observe_head(Seq(4)), Seq(4));
         assert_eq!(deliver_in_order(&channel, [9]), BatchOutcome::Buffered);
@@ -369,7 +446,7 @@ mod tests {
     #[test]
     fn an_overdue_batch_of_this_node_is_sent_with_a_gap() {
         let channel = Room::default();
-        let mut receiver = channel.subscribe();
+        let mut receiver = channel.subscribe().receiver;
         own(&channel, [1], 100);
         assert_eq!(own(&channel, [3], 100), BatchOutcome::Buffered);
         assert_eq!(
@@ -388,7 +465,7 @@ mod tests {
     #[test]
     fn an_overdue_batch_of_another_node_is_dropped() {
         let channel = Room::default();
-        let mut receiver = channel.subscribe();
+        let mut receiver = channel.subscribe().receiver;
         channel.observe_head(Seq(1));
         assert_eq!(
             deliver_in_order(&channel, [1_000_000]),
@@ -404,8 +481,8 @@ mod tests {
     fn two_changes_of_one_seq_are_a_contradiction() {
         let channel = Room::default();
         let one = |text: &'static str| -> Batch {
-            let frame = Frame::from_bytes(bytes::Bytes::from_static(text.as_bytes()));
-            [(Seq(2), frame)].into()
+            let frame = Frame::from_text(text.as_bytes());
+            vec![(Seq(2), frame)].into()
         };
         channel.observe_head(Seq(1));
         let heard = channel.deliver_in_order(one("a"), Source::Remote, later(100));
@@ -421,7 +498,7 @@ mod tests {
     #[test]
     fn an_early_release_leaves_later_batches_buffered() {
         let channel = Room::default();
-        let mut receiver = channel.subscribe();
+        let mut receiver = channel.subscribe().receiver;
         own(&channel, [1], 100);
         assert_eq!(own(&channel, [3], 100), BatchOutcome::Buffered);
         assert_eq!(own(&channel, [2], 100), BatchOutcome::Delivered);

@@ -1,7 +1,10 @@
 //! The subscription of one socket to one chat: join, typing and leave. Presence changes are sent to the
 //! chat's subscribers on this node and to the other nodes.
 
-use super::{Hub, Present, RoomEntry, Rooms, room::Room};
+use super::{
+    DirectSocket, Hub, LinePosition, Present, RoomEntry, RoomEvents, Rooms, direct::DirectLine,
+    room::Room,
+};
 use crate::{
     model::{ChatId, Seq, UserId},
     protocol::{Frame, Online},
@@ -23,6 +26,8 @@ pub struct Subscription {
     chat: ChatId,
     channel: Arc<Room>,
     who: Option<Online>,
+    /// The direct line of the socket. `None` while it receives the events of the room itself.
+    line: Option<Arc<DirectLine>>,
 }
 
 impl Subscription {
@@ -33,6 +38,7 @@ impl Subscription {
             chat,
             channel,
             who,
+            line: None,
         }
     }
 
@@ -99,6 +105,35 @@ impl Subscription {
         }
     }
 
+    /// Opens a direct line, if the socket was sent every change and has received every event of the room:
+    /// `seen` is the last change, `index` the index of the last event. Afterwards the frames of the room are
+    /// written to the socket, and the events that the socket subscribed to are of no use. Returns false if the
+    /// room is ahead of the socket.
+    #[must_use]
+    pub fn open_line(&mut self, socket: DirectSocket, seen: Seq, index: u64) -> bool {
+        self.line = self.channel.open_line(socket, seen, index);
+        self.line.is_some()
+    }
+
+    /// True if the socket has a direct line, cut or not.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.line.is_some()
+    }
+
+    /// True if the socket has a direct line that was cut.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| line.is_cut())
+    }
+
+    /// Closes the direct line and subscribes to the room again. Events between the cut of the line and this
+    /// call are missed. `None` if there is no line.
+    pub fn close_line(&mut self) -> Option<(LinePosition, RoomEvents)> {
+        let line = self.line.take()?;
+        Some(self.channel.close_line(&line))
+    }
+
     /// The user that joined; `None` before `join`.
     #[must_use]
     pub fn who(&self) -> Option<&Online> {
@@ -127,6 +162,9 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        if let Some(line) = &self.line {
+            self.channel.remove_line(line);
+        }
         #[cfg(feature = "planted-faults")]
         if crate::failpoints::keeps_ghosts() {
             return;

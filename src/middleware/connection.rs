@@ -1,6 +1,6 @@
 //! The connection of a request, as middleware and handlers see it.
 
-use crate::{error::Error, rate_limit::Permit};
+use crate::{error::Error, rate_limit::Permit, send_queue::SendQueue};
 use axum::{
     extract::Request as AnyRequest,
     http::{HeaderValue, header},
@@ -30,6 +30,7 @@ pub struct Connection {
     /// The reason why requests of this connection are refused. `None` for an admitted connection.
     refused: Option<Refused>,
     input: Arc<Input>,
+    send_queue: Arc<SendQueue>,
     _room: Arc<ConnectionPermits>,
 }
 
@@ -81,11 +82,17 @@ pub enum Refused {
 impl Connection {
     /// Creates a connection that is admitted, or that only receives the reason of its refusal.
     #[must_use]
-    pub fn new(peer: SocketAddr, room: ConnectionPermits, refused: Option<Refused>) -> Self {
+    pub fn new(
+        peer: SocketAddr,
+        send_queue: Arc<SendQueue>,
+        room: ConnectionPermits,
+        refused: Option<Refused>,
+    ) -> Self {
         Self {
             peer,
             refused,
             input: Arc::default(),
+            send_queue,
             _room: Arc::new(room),
         }
     }
@@ -94,6 +101,18 @@ impl Connection {
     #[must_use]
     pub fn input(&self) -> &Input {
         &self.input
+    }
+
+    /// Returns the outgoing bytes of the connection.
+    #[must_use]
+    pub fn send_queue(&self) -> &Arc<SendQueue> {
+        &self.send_queue
+    }
+
+    /// True if the connection became a socket: everything is written through its send queue.
+    #[must_use]
+    pub fn is_socket(&self) -> bool {
+        self.input.is_socket.load(Ordering::Relaxed)
     }
 
     /// Marks the connection as a socket, and returns its input.

@@ -58,6 +58,6 @@ impl Frame {
     }
 
     fn envelope(&self) -> Option<PeerEnvelope<'_>> {
-        serde_json::from_str(str::from_utf8(self.as_bytes()).ok()?).ok()
+        serde_json::from_str(str::from_utf8(self.text()).ok()?).ok()
     }
 }

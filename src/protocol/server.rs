@@ -10,9 +10,50 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// A text frame, serialized once. A clone shares its bytes.
+/// The first byte of a WebSocket frame that is a whole text message (RFC 6455, section 5.2).
+const WHOLE_TEXT: u8 = 0x81;
+/// The longest header of an unmasked WebSocket frame, in bytes.
+const MAX_HEADER: usize = 10;
+
+/// A text frame, serialized once and encoded as an unmasked WebSocket frame. A clone shares its bytes.
 #[derive(Clone, Debug)]
-pub struct Frame(Bytes);
+pub struct Frame {
+    /// The header and the text.
+    encoded: Bytes,
+    /// The length of the header: 2, 4 or 10 bytes.
+    header: u8,
+}
+
+/// Encoded frames, one after the other in one buffer.
+#[derive(Clone, Debug)]
+pub struct EncodedFrames {
+    /// The frames, as they are written to a socket.
+    pub bytes: Bytes,
+    /// The bytes of their texts, without headers.
+    pub text: usize,
+}
+
+/// The header of an unmasked text frame of this length, and the length of the header.
+fn header(length: usize) -> ([u8; MAX_HEADER], usize) {
+    let mut header = [0; MAX_HEADER];
+    header[0] = WHOLE_TEXT;
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(length @ ..126), _) => {
+            header[1] = length;
+            (header, 2)
+        }
+        (_, Ok(length)) => {
+            header[1] = 126;
+            header[2..4].copy_from_slice(&length.to_be_bytes());
+            (header, 4)
+        }
+        _ => {
+            header[1] = 127;
+            header[2..].copy_from_slice(&(length as u64).to_be_bytes());
+            (header, MAX_HEADER)
+        }
+    }
+}
 
 /// The kind of change of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +115,18 @@ impl<'a, T: Serialize> Envelope<'a, T> {
     }
 
     fn frame(&self) -> Frame {
+        // Room for the header, which is known once the text is.
+        let mut bytes = Vec::with_capacity(256);
+        bytes.resize(MAX_HEADER, 0);
         // Serialization cannot fail: the content is strings, numbers and maps with string keys.
-        Frame(serde_json::to_vec(self).unwrap_or_default().into())
+        let _ = serde_json::to_writer(&mut bytes, self);
+        let (header, size) = header(bytes.len() - MAX_HEADER);
+        let start = MAX_HEADER - size;
+        bytes[start..MAX_HEADER].copy_from_slice(&header[..size]);
+        Frame {
+            encoded: Bytes::from(bytes).slice(start..),
+            header: size as u8,
+        }
     }
 }
 
@@ -146,22 +197,37 @@ impl Frame {
         "read",
     ];
 
-    /// Wraps a frame that another node has serialized.
+    /// Encodes a text that another node has serialized.
     #[must_use]
-    pub fn from_bytes(bytes: Bytes) -> Self {
-        Self(bytes)
+    pub fn from_text(text: &[u8]) -> Self {
+        let (header, size) = header(text.len());
+        let mut bytes = Vec::with_capacity(size + text.len());
+        bytes.extend_from_slice(&header[..size]);
+        bytes.extend_from_slice(text);
+        Self {
+            encoded: bytes.into(),
+            header: size as u8,
+        }
     }
 
-    /// Returns the bytes of the frame.
+    /// The text of the frame: JSON.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+    pub fn text(&self) -> &[u8] {
+        &self.encoded[usize::from(self.header)..]
     }
 
-    /// Returns the bytes of the frame. They are JSON, so they are valid UTF-8.
+    /// The header and the text, as they are written to a socket.
     #[must_use]
-    pub fn into_bytes(self) -> Bytes {
-        self.0
+    pub fn encoded(&self) -> &Bytes {
+        &self.encoded
+    }
+
+    /// The frame in a buffer that holds a copy of it.
+    pub(crate) fn moved_to(&self, encoded: Bytes) -> Self {
+        Self {
+            encoded,
+            header: self.header,
+        }
     }
 
     /// Builds the broadcast about a changed message, for every subscriber of the chat.

@@ -6,7 +6,6 @@ use super::{
     lock,
     message::{Head, select_messages},
     row::from_row,
-    single_send::{self, CommitError},
     user_deletion::{self, DeletionStep},
 };
 use crate::{
@@ -89,19 +88,6 @@ impl IdempotencyKey {
 }
 
 impl MessageLogRepository<'_> {
-    /// Stores one message with the next seq of its chat, in one statement. Handles only the common case on
-    /// Postgres: the chat and the author exist, the author may write, the idempotency key is new, and the
-    /// message is not a reply. Returns `None` otherwise. With `members_only`, the author must be a member of the
-    /// chat.
-    pub async fn send_single(
-        self,
-        message: &NewMessage,
-        members_only: bool,
-        now: Timestamp,
-    ) -> Result<Option<Box<Message>>, CommitError> {
-        single_send::send(self.0, message, members_only, now).await
-    }
-
     /// Begins a transaction.
     pub async fn begin(self) -> Result<MessageLogTransaction, Error> {
         self.0.begin().await.map(MessageLogTransaction)

@@ -39,7 +39,7 @@ pub use message_log::{Author, IdempotencyKey, MessageLogRepository, MessageLogTr
 pub use read_position::{MovedPosition, Position, ReadMark, ReadPositionRepository};
 pub use session::{Begun, NewSession, SessionCutoff, SessionRepository};
 pub use setup::{DemoDataRepository, LegacyPassword, LegacyPasswordRepository};
-pub use single_send::CommitError;
+pub use single_send::{CommitError, SingleSender};
 pub use skeleton::SkeletonRepository;
 pub use totals::{Totals, TotalsRepository};
 pub use user::{StoredCredentials, Updated, UserRepository};

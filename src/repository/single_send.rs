@@ -1,14 +1,14 @@
-//! Stores a single message in one round trip to Postgres. A batch takes about six round trips, shared by its
-//! messages; a single message would wait for all six. SQLite runs in this process and has no round trips, so
-//! a batch of one is as fast there.
+//! Stores a single message in one round trip to Postgres, or one hop to the thread of SQLite's writing
+//! connection. A batch takes about six, shared by its messages; a single message would wait for all six.
 
 use super::row::from_row;
 use crate::{
-    database::Database,
+    database::{Database, KeptConnection, SqliteDatabase},
     error::{Error, is_not_committed},
     model::{ClientMessageId, Message, MessageId, NewMessage, Seq, Timestamp},
 };
 use sqlx::query_as;
+use std::sync::Arc;
 
 /// Values that the database assigns to a stored message, and the author's name.
 struct AssignedValues {
@@ -41,7 +41,7 @@ pub enum CommitError {
 /// Stores one message. Locks the chat row first, like every writer, so that ids and seqs are assigned in commit
 /// order. Reads the membership after the lock, so that a concurrent removal that the statement waited for is
 /// seen.
-const SEND: &str = "WITH locked AS MATERIALIZED ( \
+const POSTGRES: &str = "WITH locked AS MATERIALIZED ( \
         SELECT chat_id FROM chat WHERE chat_id = $1 AND deleted_at IS NULL \
         FOR NO KEY UPDATE), \
     member AS MATERIALIZED (SELECT m.chat_id FROM locked JOIN customer_chat m \
@@ -59,41 +59,100 @@ const SEND: &str = "WITH locked AS MATERIALIZED ( \
     RETURNING message_id, seq, \
         (SELECT username FROM customer WHERE customer_id = $2) AS username";
 
-/// Stores one message in one statement. With `members_only`, the author must be a member of the chat. Null if
-/// nothing was stored because a precondition failed, the message is a reply, or the database is SQLite. The
-/// caller then falls back to a batch, which finds the exact reason.
-///
-/// # Errors
-/// The database failed; a batch would fail too.
-pub(super) async fn send(
-    database: &Database,
-    new: &NewMessage,
-    members_only: bool,
-    now: Timestamp,
-) -> Result<Option<Box<Message>>, CommitError> {
-    let (Database::Postgres(pool), None) = (database, new.reply_to) else {
-        return Ok(None);
-    };
-    let acquired = pool.acquire().await;
-    let mut connection = acquired.map_err(|e| CommitError::NotCommitted(e.into()))?;
-    let stored: sqlx::Result<Vec<AssignedValues>> = query_as(SEND)
-        .bind(new.chat)
-        .bind(new.author)
-        .bind(members_only)
-        .bind(new.client_message_id.as_ref().map(ClientMessageId::as_str))
-        .bind(new.content.as_str())
-        .bind(now.get())
-        .fetch_all(&mut connection)
-        .await;
-    match stored {
-        Ok(mut rows) => Ok(rows
-            .pop()
-            .map(|assigned| Box::new(assigned.message(new.clone(), now)))),
-        // A constraint failed: a concurrent send used this idempotency key, or the author was deleted.
-        Err(sqlx::Error::Database(e)) if e.constraint().is_some() => Ok(None),
-        // The statement commits itself. Its error leaves the commit in doubt, unless the database reports for
-        // certain that nothing was committed.
-        Err(error) if is_not_committed(&error) => Err(CommitError::NotCommitted(error.into())),
-        Err(error) => Err(CommitError::InDoubt(error.into())),
+/// One transaction, so that its COMMIT is checked. `changes()` is the number of chats that the UPDATE moved: 0
+/// if a precondition failed.
+const SQLITE: &str = "BEGIN IMMEDIATE; \
+    UPDATE chat SET seq = seq + 1 WHERE chat_id = $1 AND deleted_at IS NULL \
+        AND EXISTS (SELECT 1 FROM customer WHERE customer_id = $2) \
+        AND (NOT $3 OR EXISTS (SELECT 1 FROM customer_chat \
+            WHERE customer_id = $2 AND chat_id = $1)) \
+        AND NOT EXISTS (SELECT 1 FROM message WHERE chat_id = $1 AND customer_id = $2 \
+            AND client_message_id = $4); \
+    INSERT INTO message (chat_id, customer_id, content, sent_at, seq, sent_seq, client_message_id) \
+        SELECT chat_id, $2, $5, $6, seq, seq, $4 FROM chat WHERE chat_id = $1 AND changes() = 1 \
+        RETURNING message_id, seq, \
+            (SELECT username FROM customer WHERE customer_id = $2) AS username; \
+    COMMIT";
+
+/// Stores single messages, with a connection of its own on Postgres.
+pub struct SingleSender(Store);
+
+enum Store {
+    Postgres(Box<KeptConnection>),
+    Sqlite(Arc<SqliteDatabase>),
+}
+
+impl SingleSender {
+    /// Sends to this database. Opens no connection yet.
+    #[must_use]
+    pub fn new(database: &Database) -> Self {
+        Self(match database {
+            Database::Postgres(pool) => {
+                Store::Postgres(Box::new(KeptConnection::new(pool.clone())))
+            }
+            Database::Sqlite(embedded) => Store::Sqlite(Arc::clone(embedded)),
+        })
+    }
+
+    /// Stores one message. With `members_only`, the author must be a member of the chat. Null if nothing was
+    /// stored because a precondition failed, or the message is a reply. The caller then falls back to a
+    /// batch, which finds the exact reason.
+    ///
+    /// # Errors
+    /// The database failed; a batch would fail too.
+    pub async fn send(
+        &mut self,
+        new: &NewMessage,
+        members_only: bool,
+        now: Timestamp,
+    ) -> Result<Option<Box<Message>>, CommitError> {
+        if new.reply_to.is_some() {
+            return Ok(None);
+        }
+        let not_committed = |error: sqlx::Error| CommitError::NotCommitted(error.into());
+        let key = new.client_message_id.as_ref().map(ClientMessageId::as_str);
+        let stored: sqlx::Result<Vec<AssignedValues>> = match &mut self.0 {
+            Store::Postgres(kept) => {
+                let mut connection = kept.take().await.map_err(not_committed)?;
+                let stored = query_as(POSTGRES)
+                    .bind(new.chat)
+                    .bind(new.author)
+                    .bind(members_only)
+                    .bind(key)
+                    .bind(new.content.as_str())
+                    .bind(now.get())
+                    .fetch_all(connection.get())
+                    .await;
+                if stored.is_ok() {
+                    connection.keep();
+                }
+                stored
+            }
+            Store::Sqlite(embedded) => {
+                let mut script = embedded.script().await.map_err(not_committed)?;
+                let stored = query_as(SQLITE)
+                    .bind(new.chat)
+                    .bind(new.author)
+                    .bind(members_only)
+                    .bind(key)
+                    .bind(new.content.as_str())
+                    .bind(now.get())
+                    .fetch_all(&mut *script)
+                    .await;
+                script.end(&stored);
+                stored
+            }
+        };
+        match stored {
+            Ok(mut rows) => Ok(rows
+                .pop()
+                .map(|assigned| Box::new(assigned.message(new.clone(), now)))),
+            // A constraint failed: a concurrent send used this idempotency key, or the author was deleted.
+            Err(sqlx::Error::Database(e)) if e.constraint().is_some() => Ok(None),
+            // The statement commits itself. Its error leaves the commit in doubt, unless the database reports
+            // for certain that nothing was committed.
+            Err(error) if is_not_committed(&error) => Err(CommitError::NotCommitted(error.into())),
+            Err(error) => Err(CommitError::InDoubt(error.into())),
+        }
     }
 }

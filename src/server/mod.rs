@@ -7,6 +7,7 @@ mod tcp_stream;
 pub(crate) use crate::{
     middleware::{Connection, ConnectionPermits, Refused},
     rate_limit::{ConcurrencyLimiter, TrustedProxies, rate_limit_key},
+    send_queue::SendQueue,
 };
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -140,28 +141,27 @@ impl Acceptor {
                 (ConnectionPermits(permit, None), Some(refused))
             }
         };
-        let connection = Connection::new(peer, room, refused);
+        // Frames are buffered before they are written. Waiting for more (Nagle's algorithm) would only
+        // delay them.
+        let _ = stream.set_nodelay(true);
+        let send_queue = Arc::new(SendQueue::new(stream));
+        let connection = Connection::new(peer, send_queue, room, refused);
         let head_limit = match refused {
             None => self.bounds.head_limit,
             Some(_) => self.bounds.head_limit.min(TURN_AWAY_LIMIT),
         };
-        let serving = self.serve(stream, connection, head_limit);
+        let serving = self.serve(connection, head_limit);
         self.connections.spawn(serving);
     }
 
     /// Serves a connection until it ends.
     fn serve(
         &self,
-        stream: TcpStream,
         connection: Connection,
         head_limit: Duration,
     ) -> impl Future<Output = ()> + Send + 'static {
-        // Frames are buffered before they are written. Waiting for more (Nagle's algorithm) would
-        // only delay them.
-        let _ = stream.set_nodelay(true);
         let stopping = self.stopping.clone();
         let stream = DeadlineStream::new(
-            stream,
             connection.clone(),
             self.bounds.write_limit + WRITE_GRACE,
             self.connections.clone(),

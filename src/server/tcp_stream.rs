@@ -2,15 +2,18 @@
 //! the client receives the last answer.
 
 pub(crate) use super::connection::Connection;
+use bytes::Bytes;
+use socket2::SockRef;
 use std::{
     future::Future,
     io,
+    net::Shutdown,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, copy, sink},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     runtime::Handle,
     select,
@@ -25,11 +28,11 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Most bytes that a closing connection still reads.
 const LINGER_BYTES: u64 = 32 * 1024 * 1024;
 
-/// A TCP stream with a time limit for writes, which lingers when it closes.
+/// A TCP stream with a time limit for writes, which lingers when it closes. Once the connection became a
+/// socket, everything is written through its send queue, which the task of the socket empties within a limit of
+/// its own.
 pub(super) struct DeadlineStream {
-    /// The stream. `None` once the stream lingers.
-    tcp: Option<TcpStream>,
-    /// Holds the permits of the connection until the stream is gone.
+    /// Holds the stream, and the permits of the connection until the stream is gone.
     connection: Connection,
     /// Time that the client has to accept the bytes that are written.
     write_limit: Duration,
@@ -44,14 +47,12 @@ pub(super) struct DeadlineStream {
 
 impl DeadlineStream {
     pub(super) fn new(
-        tcp: TcpStream,
         connection: Connection,
         write_limit: Duration,
         connections: TaskTracker,
         stopping: CancellationToken,
     ) -> Self {
         Self {
-            tcp: Some(tcp),
             connection,
             write_limit,
             stalled: None,
@@ -61,18 +62,24 @@ impl DeadlineStream {
         }
     }
 
-    fn tcp(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        let tcp = self.tcp.as_mut().map(Pin::new);
-        tcp.ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
-    /// Passes on the result of a write. Fails if the write has been pending for longer than the
-    /// limit.
-    fn in_time<T>(
+    /// Writes to the stream. Fails if the client has accepted nothing for longer than the limit.
+    fn poll_write_with(
         &mut self,
         cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let tcp = self.connection.send_queue().tcp();
+        let written = loop {
+            match tcp.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+            match write(tcp) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => break Poll::Ready(written),
+            }
+        };
         if written.is_ready() {
             self.stalled = None;
             return written;
@@ -84,6 +91,12 @@ impl DeadlineStream {
         self.ended = true;
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
+
+    /// Writes what waits in the send queue of a socket.
+    fn poll_write_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let send_queue = self.connection.send_queue();
+        send_queue.poll_write_out(cx, send_queue.accepted())
+    }
 }
 
 impl AsyncRead for DeadlineStream {
@@ -92,15 +105,22 @@ impl AsyncRead for DeadlineStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let (before, room) = (buf.filled().len(), buf.remaining());
-        let result = ready!(self.tcp()?.poll_read(cx, buf));
-        let over = room > 0 && buf.filled().len() == before;
+        let room = buf.remaining();
+        let tcp = self.connection.send_queue().tcp();
+        let result = loop {
+            ready!(tcp.poll_read_ready(cx))?;
+            match tcp.try_read_buf(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => break read,
+            }
+        };
+        let over = room > 0 && matches!(result, Ok(0));
         self.ended |= result.is_err() || over;
-        if result.is_ok() && over && self.connection.input().end() {
+        if over && self.connection.input().end() {
             // `end` notifies the task of the socket, which closes the connection.
             return Poll::Pending;
         }
-        Poll::Ready(result)
+        Poll::Ready(result.map(drop))
     }
 }
 
@@ -110,8 +130,12 @@ impl AsyncWrite for DeadlineStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.tcp()?.poll_write(cx, bytes);
-        self.in_time(cx, written)
+        if self.connection.is_socket() {
+            let send_queue = self.connection.send_queue();
+            send_queue.push(Bytes::copy_from_slice(bytes));
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        self.poll_write_with(cx, |tcp| tcp.try_write(bytes))
     }
 
     fn poll_write_vectored(
@@ -119,41 +143,60 @@ impl AsyncWrite for DeadlineStream {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = self.tcp()?.poll_write_vectored(cx, parts);
-        self.in_time(cx, written)
+        if self.connection.is_socket() {
+            let first = parts.iter().find(|part| !part.is_empty());
+            return self.poll_write(cx, first.map_or(&[], |part| part));
+        }
+        self.poll_write_with(cx, |tcp| tcp.try_write_vectored(parts))
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp()?.poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_write_out(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp()?.poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_write_out(cx))?;
+        Poll::Ready(shut_down(self.connection.send_queue().tcp()))
     }
+}
+
+/// Closes the sending side.
+fn shut_down(tcp: &TcpStream) -> io::Result<()> {
+    SockRef::from(tcp).shutdown(Shutdown::Write)
 }
 
 impl Drop for DeadlineStream {
     fn drop(&mut self) {
         // Lingers only if the client may still send, and a runtime is there to wait in.
-        let (false, Some(tcp), Ok(runtime)) = (self.ended, self.tcp.take(), Handle::try_current())
-        else {
+        let (false, Ok(runtime)) = (self.ended, Handle::try_current()) else {
             return;
         };
-        let lingering = linger(tcp, self.connection.clone(), self.stopping.clone());
+        let lingering = linger(self.connection.clone(), self.stopping.clone());
         self.connections.spawn_on(lingering, &runtime);
     }
 }
 
 /// Closes the sending side, then discards the bytes that still arrive, up to `LINGER` and
 /// `LINGER_BYTES`.
-async fn linger(mut tcp: TcpStream, _room: Connection, stopping: CancellationToken) {
+async fn linger(connection: Connection, stopping: CancellationToken) {
     let taking = async {
-        tcp.shutdown().await?;
-        copy(&mut tcp.take(LINGER_BYTES), &mut sink()).await
+        let tcp = connection.send_queue().tcp();
+        shut_down(tcp)?;
+        let (mut taken, mut buffer) = (0, [0; 4096]);
+        while taken < LINGER_BYTES {
+            tcp.readable().await?;
+            match tcp.try_read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => taken += read as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     };
     select! {
         _ = timeout(LINGER, taking) => {}

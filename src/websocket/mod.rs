@@ -28,8 +28,6 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 /// The read buffer of a socket, in bytes: enough for an ordinary frame. A larger frame grows the
 /// buffer while the frame is read.
 const READ_BUFFER: usize = 256;
-/// Bytes that a socket buffers before it writes without an explicit flush.
-const WRITE_BUFFER: usize = 16 * 1024;
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(upgrade))
@@ -65,14 +63,15 @@ async fn upgrade(
     let permit = permit_behind_proxy(&state, &connection, client)?;
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
+        // The send queue buffers.
+        .write_buffer_size(0)
         .max_frame_size(state.limits.frame)
         .max_message_size(state.limits.frame);
     // Counted from here on, so that a stopping server waits for the handshake too.
     let counted = state.socket_tasks.token();
     Ok(upgrade.on_upgrade(async move |socket| {
         let id = id.to_str().unwrap_or_default();
-        let socket = Socket::new(socket, id, client.0, connection.become_socket(), &state);
+        let socket = Socket::new(socket, id, client.0, &connection, &state);
         let identified = Box::pin(Handshake::new(socket, opened_by, &state).identify()).await;
         if let Some((session, admitted)) = identified {
             // The session runs in a task of its own, so that an open socket does not keep the

@@ -83,6 +83,8 @@ enum SessionEvent {
     ChangeAnswer(Result<Outcome, Error>),
     /// The oldest pending read position was written. Holds the position after the write.
     ReceiptAnswer(Result<MessageId, Error>),
+    /// Bytes wait in the send queue, or a direct line was cut.
+    Attention,
     /// A ping is due.
     Tick,
     /// The client closed its sending side.
@@ -165,6 +167,7 @@ impl SocketSession {
                 None => {
                     self.socket.flush().await?;
                     unflushed = 0;
+                    self.feed.open_lines(self.socket.send_queue());
                     self.event(&mut ticks).await?
                 }
             };
@@ -184,6 +187,7 @@ impl SocketSession {
                 SessionEvent::Client(Incoming::Other) => {}
                 SessionEvent::ChangeAnswer(answer) => self.answer(answer).await?,
                 SessionEvent::ReceiptAnswer(position) => self.answer_receipt(position).await?,
+                SessionEvent::Attention => self.feed.close_cut_lines(),
                 SessionEvent::Tick => Box::pin(self.tick()).await?,
                 SessionEvent::InputEnded => return Box::pin(self.finish(CloseCode::Normal)).await,
                 SessionEvent::Stopping => return Box::pin(self.finish(CloseCode::Restart)).await,
@@ -194,11 +198,13 @@ impl SocketSession {
     /// Waits for the next event. Cancel-safe: a dropped call loses no event.
     async fn event(&mut self, ticks: &mut Interval) -> Result<SessionEvent, CloseCode> {
         let reading = self.pending.len() < IN_FLIGHT && self.receipts.len() < IN_FLIGHT;
+        let send_queue = Arc::clone(self.socket.send_queue());
         Ok(select! {
             Some(arrival) = self.feed.arrival() => SessionEvent::Hub(arrival),
             incoming = self.socket.receive(), if reading => SessionEvent::Client(incoming?),
             Some(answer) = next_answer(&mut self.pending) => SessionEvent::ChangeAnswer(answer),
             Some(position) = next_receipt(&mut self.receipts) => SessionEvent::ReceiptAnswer(position),
+            () = send_queue.attention() => SessionEvent::Attention,
             _ = ticks.tick() => SessionEvent::Tick,
             () = self.input.ended() => SessionEvent::InputEnded,
             () = self.state.stopping.cancelled() => SessionEvent::Stopping,
@@ -208,12 +214,7 @@ impl SocketSession {
     /// Sends a hub event to the client.
     async fn deliver(&mut self, arrival: HubEvent) -> Result<(), CloseCode> {
         match self.feed.take(arrival) {
-            FeedAction::Changes(batch, skip) => {
-                for (_, frame) in batch.iter().skip(skip) {
-                    self.socket.buffer(frame.clone()).await?;
-                }
-                Ok(())
-            }
+            FeedAction::Changes(frames) => self.socket.buffer_frames(frames).await,
             FeedAction::Frame(frame) => self.socket.buffer(frame).await,
             FeedAction::CatchUp(chat) => Box::pin(self.catch_up(chat)).await,
             FeedAction::Reset => Err(CloseCode::Restart),
@@ -306,7 +307,9 @@ impl SocketSession {
         if self.heartbeat {
             // Heads are read before the events that have already arrived are sent. So a head in the
             // heartbeat that is above the last seq the client has received means a lost change, not
-            // one on its way.
+            // one on its way. Publishers must not write in between: a head below the last seq would mean
+            // that the log went back.
+            self.feed.close_all_lines();
             let known_heads = self.feed.known_heads();
             while let Some(Some(arrival)) = unconstrained(self.feed.arrival()).now_or_never() {
                 self.deliver(arrival).await?;
@@ -314,7 +317,8 @@ impl SocketSession {
             let heads = self.feed.heads(&known_heads);
             self.socket.buffer(Frame::heartbeat(&heads)).await?;
         }
-        self.socket.ping().await
+        self.socket.ping();
+        Ok(())
     }
 
     /// Finishes the socket when the server stops or the client sends no more: answers all pending
@@ -326,6 +330,7 @@ impl SocketSession {
         while let Some(position) = next_receipt(&mut self.receipts).await {
             self.answer_receipt(position).await?;
         }
+        self.feed.close_all_lines();
         while let Some(Some(arrival)) = self.feed.arrival().now_or_never() {
             self.deliver(arrival).await?;
         }

@@ -3,10 +3,11 @@
 
 use crate::{
     error::{Code, Error},
-    middleware::{Input, log_rate_limited},
+    middleware::{Connection, Input, log_rate_limited},
     model::UserId,
-    protocol::{CloseCode, Frame},
+    protocol::{CloseCode, EncodedFrames, Frame},
     rate_limit::{Rate, RateLimiter, RefusalLog, rate_limit_key},
+    send_queue::SendQueue,
     state::AppState,
 };
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, future::BoxFuture};
 use std::{
     future::{Future, poll_fn},
+    io,
     net::IpAddr,
     sync::Arc,
     time::Duration,
@@ -24,6 +26,10 @@ use tokio::{
 };
 use tungstenite::error::{CapacityError, Error as WsError};
 
+/// A ping: an unmasked WebSocket frame without a payload.
+const PING_FRAME: [u8; 2] = [0x89, 0];
+/// Bytes that a socket buffers before it writes without an explicit flush.
+const WRITE_BUFFER: usize = 16 * 1024;
 /// Time that the client has to answer a close frame, or to make room for one.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -31,6 +37,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 pub(super) struct Socket {
     /// Boxed, because a task reserves memory for every place that a value was moved through.
     socket: Box<WebSocket>,
+    /// The outgoing bytes, those of `socket` among them.
+    send_queue: Arc<SendQueue>,
     /// Time that the client has to accept the bytes that are written.
     write_limit: Duration,
     /// The request id of the upgrade, for the log.
@@ -40,8 +48,6 @@ pub(super) struct Socket {
     opened: Instant,
     /// Bytes of text received.
     received: u64,
-    /// Bytes of text sent.
-    sent: u64,
     throttle: Throttle,
     /// Thins out the log lines about refused frames, per client address.
     refusals: RefusalLog,
@@ -72,22 +78,22 @@ impl Socket {
         socket: WebSocket,
         id: &str,
         from: IpAddr,
-        input: Arc<Input>,
+        connection: &Connection,
         state: &AppState,
     ) -> Self {
         let (socket, limits) = (Box::new(socket), &state.limits);
         Self {
             socket,
+            send_queue: Arc::clone(connection.send_queue()),
             write_limit: limits.write,
             // Copied, because the header value would keep the whole head of the request in memory.
             id: id.into(),
             from,
             opened: Instant::now(),
             received: 0,
-            sent: 0,
             throttle: Throttle::new(limits.frames),
             refusals: state.refusals.clone(),
-            input,
+            input: connection.become_socket(),
             held: None,
             paused_until: None,
         }
@@ -166,32 +172,48 @@ impl Socket {
         }
     }
 
+    /// Returns the send queue of the socket.
+    pub(super) fn send_queue(&self) -> &Arc<SendQueue> {
+        &self.send_queue
+    }
+
     /// Buffers a frame, to be written with the frames that follow.
     pub(super) async fn buffer(&mut self, frame: Frame) -> Result<(), CloseCode> {
-        // Frames are JSON built by the server, so they are UTF-8. The check is cheap and does not
-        // fail.
-        let text = Utf8Bytes::try_from(frame.into_bytes()).map_err(|_| CloseCode::Normal)?;
-        self.sent += text.len() as u64;
-        self.feed(Message::Text(text)).await
+        let text = frame.text().len();
+        let waiting = self.send_queue.push_frames(frame.encoded().clone(), text);
+        self.flush_above(waiting).await
+    }
+
+    /// Buffers frames, to be written with the frames that follow.
+    pub(super) async fn buffer_frames(&mut self, frames: EncodedFrames) -> Result<(), CloseCode> {
+        let waiting = self.send_queue.push_frames(frames.bytes, frames.text);
+        self.flush_above(waiting).await
     }
 
     /// Buffers a ping.
-    pub(super) async fn ping(&mut self) -> Result<(), CloseCode> {
-        self.feed(Message::Ping(Bytes::new())).await
+    pub(super) fn ping(&self) {
+        self.send_queue.push(Bytes::from_static(&PING_FRAME));
     }
 
-    async fn feed(&mut self, message: Message) -> Result<(), CloseCode> {
-        let limit = self.write_limit;
-        within(limit, poll_fn(|cx| self.socket.poll_ready_unpin(cx))).await?;
-        self.socket
-            .start_send_unpin(message)
-            .map_err(|_| CloseCode::Normal)
+    async fn flush_above(&mut self, waiting: usize) -> Result<(), CloseCode> {
+        match waiting >= WRITE_BUFFER {
+            true => self.flush().await,
+            false => Ok(()),
+        }
     }
 
-    /// Writes all buffered frames.
+    /// Writes all frames that are buffered at the time of the call.
     pub(super) async fn flush(&mut self) -> Result<(), CloseCode> {
-        let limit = self.write_limit;
-        within(limit, poll_fn(|cx| self.socket.poll_flush_unpin(cx))).await
+        let send_queue = &self.send_queue;
+        let goal = send_queue.accepted();
+        let writing = poll_fn(|cx| send_queue.poll_write_out(cx, goal));
+        within(self.write_limit, writing).await?;
+        // A publisher may have added bytes meanwhile. They are written in a turn of their own, so that the
+        // client's frames are read in between.
+        if send_queue.is_waiting() {
+            send_queue.call_attention();
+        }
+        Ok(())
     }
 
     /// Writes one frame, after all buffered frames.
@@ -224,7 +246,7 @@ impl Socket {
             user = user.map(|user| user.0),
             code,
             received = self.received,
-            sent = self.sent,
+            sent = self.send_queue.text(),
             micros = self.opened.elapsed().as_micros() as u64,
             "socket closed"
         );
@@ -235,7 +257,7 @@ impl Socket {
 /// timer is created only for a write that does not.
 async fn within<F>(limit: Duration, mut writing: F) -> Result<(), CloseCode>
 where
-    F: Future<Output = Result<(), axum::Error>> + Unpin + Send,
+    F: Future<Output = io::Result<()>> + Unpin + Send,
 {
     let written = match (&mut writing).now_or_never() {
         Some(written) => written,

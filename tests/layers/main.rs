@@ -48,6 +48,7 @@ const LAYERS: &[Layer] = &[
     layer("failpoints", &[], &[]),
     layer("telemetry", &[], &[]),
     layer("metrics", &[], &[]),
+    layer("send_queue", &["failpoints"], &[]),
     layer("tasks", &[], &[]),
     // Errors are answered over HTTP and made from errors of the database: the one type that knows both.
     layer(
@@ -70,7 +71,13 @@ const LAYERS: &[Layer] = &[
     // Knows no NATS: it hands events for other nodes to a queue.
     layer(
         "hub",
-        &["rate_limit", "model", "protocol", "failpoints"],
+        &[
+            "rate_limit",
+            "model",
+            "send_queue",
+            "protocol",
+            "failpoints",
+        ],
         &[],
     ),
     layer("cluster", &["hub", "model", "protocol"], &[]),
@@ -84,6 +91,7 @@ const LAYERS: &[Layer] = &[
             "hub",
             "metrics",
             "model",
+            "send_queue",
             "policy",
             "protocol",
             "repository",
@@ -124,7 +132,7 @@ const LAYERS: &[Layer] = &[
     ),
     layer(
         "middleware",
-        &["error", "rate_limit", "state"],
+        &["error", "send_queue", "rate_limit", "state"],
         &["axum", "http_body", "tower_http"],
     ),
     layer(
@@ -150,6 +158,7 @@ const LAYERS: &[Layer] = &[
             "error",
             "middleware",
             "model",
+            "send_queue",
             "protocol",
             "rate_limit",
             "routes",
@@ -160,7 +169,14 @@ const LAYERS: &[Layer] = &[
     ),
     layer(
         "server",
-        &["middleware", "rate_limit", "routes", "state", "websocket"],
+        &[
+            "middleware",
+            "send_queue",
+            "rate_limit",
+            "routes",
+            "state",
+            "websocket",
+        ],
         &[
             "axum",
             "http_body",

@@ -2,6 +2,7 @@
 
 mod connect;
 mod health;
+mod kept;
 mod pool;
 mod run_to_completion;
 
@@ -16,6 +17,7 @@ use std::{io, time::Duration};
 use tokio::time::timeout;
 
 pub(super) use connect::{connect, open, place, version};
+pub use kept::KeptConnection;
 pub use pool::{PostgresConnection, PostgresPool, PostgresTransaction};
 
 /// The session settings of every connection of a running server. They override the defaults of the

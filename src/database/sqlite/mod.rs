@@ -5,7 +5,7 @@ mod file_identity;
 mod lock_file;
 mod writer;
 
-use super::{copy, migrations, pool, startup_check};
+use super::{Connections, copy, migrations, pool, startup_check};
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, SqlitePool,
     migrate::MigrateError,
@@ -25,7 +25,7 @@ use writer::OneWriter;
 
 pub use file_identity::identity_of;
 pub(crate) use lock_file::LockFile;
-pub use writer::SqliteTransaction;
+pub use writer::{SqliteScript, SqliteTransaction};
 
 /// SQLite's `busy_timeout`: the maximum wait for a lock that a checkpoint or a backup holds briefly.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -120,9 +120,18 @@ impl SqliteDatabase {
         &self.readers
     }
 
-    /// Returns the pool of the readers and the pool of the writer.
-    pub(super) fn pools(&self) -> [&SqlitePool; 2] {
-        [&self.readers, self.writer.pool()]
+    /// Waits for the writing connection, for a query that begins and commits by itself.
+    ///
+    /// # Errors
+    /// The error of the pool or of the file. Nothing was executed.
+    pub async fn script(&self) -> Result<SqliteScript, sqlx::Error> {
+        self.writer.script().await
+    }
+
+    /// Returns the number of connections of the readers and the writer.
+    pub(super) fn connections(&self) -> Connections {
+        let all = [Connections::of(&self.readers), self.writer.connections()];
+        all.into_iter().sum()
     }
 
     /// Writes the epoch and the mark of the log to the note file beside the database.
@@ -156,7 +165,7 @@ impl SqliteDatabase {
     pub async fn close(&self) {
         self.readers.close().await;
         self.advance_mark().await;
-        self.writer.pool().close().await;
+        self.writer.close().await;
         if let Err(error) = self.lock.release() {
             tracing::warn!(%error, "cannot unlock the database; it is free when this process ends");
         }

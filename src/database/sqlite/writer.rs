@@ -1,7 +1,7 @@
 //! The single connection that writes to an SQLite file, and its transactions.
 
 use super::file_identity::SameFile;
-use crate::database::pool;
+use crate::database::{ACQUIRE_LIMIT, Connections, pool};
 use sqlx::{
     Sqlite, SqliteConnection, SqlitePool,
     pool::PoolConnection,
@@ -15,6 +15,10 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    time::timeout,
+};
 
 /// A pool of exactly one connection, available only inside a transaction.
 ///
@@ -22,7 +26,11 @@ use std::{
 /// its last row, and a caller that takes only the first row would miss the error of the commit.
 #[derive(Clone)]
 pub(super) struct OneWriter {
+    /// Opens the connection, and repairs or replaces it after a failure.
     pool: SqlitePool,
+    /// The connection between transactions, if the last one was committed. Writers wait here, in the order
+    /// in which they came. A pool would ping the connection after each transaction.
+    kept: Slot,
     open: Open,
     /// The identity of the database file, checked before each transaction.
     file: SameFile,
@@ -30,13 +38,21 @@ pub(super) struct OneWriter {
 
 /// True if a transaction may be open on the connection.
 type Open = Arc<AtomicBool>;
+/// The place of the connection.
+type Slot = Arc<Mutex<Option<PoolConnection<Sqlite>>>>;
 
 /// A transaction on the writing connection, or on the own connection of a snapshot. Dropping it without a
 /// commit rolls it back.
 pub struct SqliteTransaction {
     connection: PoolConnection<Sqlite>,
     open: Open,
+    /// The place to which the connection returns after a commit. Locked until then.
+    kept: OwnedMutexGuard<Option<PoolConnection<Sqlite>>>,
 }
+
+/// One query of several statements, the first a BEGIN and the last a COMMIT. Dropping it without `end` rolls
+/// the transaction back, if it was begun.
+pub struct SqliteScript(SqliteTransaction);
 
 impl OneWriter {
     /// Creates the pool. The connection is opened on demand, and again after each failed BEGIN, COMMIT or
@@ -52,6 +68,7 @@ impl OneWriter {
         Self {
             file: SameFile::new(options.get_filename()),
             pool: pool.connect_lazy_with(options),
+            kept: Slot::default(),
             open,
         }
     }
@@ -64,14 +81,7 @@ impl OneWriter {
         &self,
         statement: &'static str,
     ) -> Result<SqliteTransaction, sqlx::Error> {
-        self.file.check()?;
-        let connection = self.pool.acquire().await?;
-        // Set before BEGIN is sent: a cancelled caller may leave the transaction open.
-        self.open.store(true, Ordering::Release);
-        let mut tx = SqliteTransaction {
-            connection,
-            open: self.open.clone(),
-        };
+        let mut tx = self.acquire().await?;
         match query(statement).execute(&mut *tx).await {
             Ok(_) => Ok(tx),
             Err(error) => {
@@ -81,14 +91,49 @@ impl OneWriter {
         }
     }
 
+    /// Waits for the connection, for a query that begins and commits by itself.
+    ///
+    /// # Errors
+    /// As `begin`.
+    pub(super) async fn script(&self) -> Result<SqliteScript, sqlx::Error> {
+        self.acquire().await.map(SqliteScript)
+    }
+
+    async fn acquire(&self) -> Result<SqliteTransaction, sqlx::Error> {
+        self.file.check()?;
+        let kept = timeout(ACQUIRE_LIMIT, self.kept.clone().lock_owned()).await;
+        let mut kept = kept.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let connection = match kept.take() {
+            Some(connection) => connection,
+            None => self.pool.acquire().await?,
+        };
+        // Set before BEGIN is sent: a cancelled caller may leave the transaction open.
+        self.open.store(true, Ordering::Release);
+        Ok(SqliteTransaction {
+            connection,
+            open: self.open.clone(),
+            kept,
+        })
+    }
+
+    /// Returns the number of connections. A kept connection is idle.
+    pub(super) fn connections(&self) -> Connections {
+        let mut connections = Connections::of(&self.pool);
+        if self.kept.try_lock().is_ok_and(|kept| kept.is_some()) {
+            connections.idle += 1;
+        }
+        connections
+    }
+
+    /// Closes the connection after the transaction that runs on it.
+    pub(super) async fn close(&self) {
+        drop(self.kept.lock().await.take());
+        self.pool.close().await;
+    }
+
     /// Returns the identity of the database file.
     pub(super) fn file(&self) -> &SameFile {
         &self.file
-    }
-
-    /// Returns the inner pool, for its metrics and its close.
-    pub(super) fn pool(&self) -> &SqlitePool {
-        &self.pool
     }
 }
 
@@ -114,7 +159,7 @@ impl SqliteTransaction {
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
         match query("COMMIT").execute(&mut *self).await {
             Ok(_) => {
-                self.open.store(false, Ordering::Release);
+                self.keep();
                 Ok(())
             }
             Err(error) => {
@@ -124,11 +169,42 @@ impl SqliteTransaction {
         }
     }
 
+    /// Keeps the connection for the next transaction.
+    fn keep(mut self) {
+        self.open.store(false, Ordering::Release);
+        *self.kept = Some(self.connection);
+    }
+
     /// Closes the connection and thereby rolls back an open transaction. The next transaction waits for
     /// the close and opens a new connection.
     fn discard(mut self) {
         self.open.store(false, Ordering::Release);
         self.connection.close_on_drop();
+    }
+}
+
+impl SqliteScript {
+    /// Ends the script with the result of its query. After an error the connection is closed, because the
+    /// transaction may be open and the commit may be in doubt.
+    pub(crate) fn end<T>(self, result: &Result<T, sqlx::Error>) {
+        match result {
+            Ok(_) => self.0.keep(),
+            Err(_) => self.0.discard(),
+        }
+    }
+}
+
+impl Deref for SqliteScript {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.0
+    }
+}
+
+impl DerefMut for SqliteScript {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.0
     }
 }
 
