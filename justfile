@@ -43,6 +43,12 @@ bench *ARGUMENTS:
     cargo build --locked --release -p messaging-api -p load
     scripts/with-postgres cargo run --locked --release -p load -- "$@"
 
+# Sends every statement to a large database on each store, and fails where one reads too much.
+growth *OPTIONS:
+    cargo build --locked --release -p load
+    cargo run --locked --release -p load -- growth "$@"
+    scripts/with-postgres cargo run --locked --release -p load -- growth --store postgres "$@"
+
 # Builds the documentation of the source, and checks the links and commands of the documents.
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps

@@ -13,9 +13,9 @@ use crate::{
     metrics::{Exposition, Histogram, Metrics},
     rate_limit::{ConcurrencyLimiter, TrustedProxies},
     service::{
-        self, AdminSuccession, ChatPurger, ChatService, Deletions, HealthService, LegacyPasswords,
-        MemberService, MessageService, ReadReceiptService, SessionService, SessionTtl,
-        SkeletonBackfill, TotalsService, UserService,
+        self, AdminSuccession, ChatPurger, ChatService, Deletions, HealthService, LargeDeletions,
+        LastMessageBackfill, LegacyPasswords, MemberService, MessageService, ReadReceiptService,
+        SessionService, SessionTtl, SkeletonBackfill, TotalsService, UserService,
     },
     state::{AppState, Shared},
     tasks::{Stage, Tasks},
@@ -176,8 +176,14 @@ impl Parts<'_> {
         spawn("admin succession", Box::pin(succession.run(stop.clone())));
         let purger = ChatPurger::new(database.clone(), deletions.clone());
         spawn("chat purge", Box::pin(purger.run(stop.clone())));
+        let writer = delivery.writer.clone();
+        let large = LargeDeletions::new(database.clone(), writer, deletions.clone());
+        spawn("large user deletions", Box::pin(large.run(stop.clone())));
         let skeletons = SkeletonBackfill::new(database.clone());
         spawn("skeleton backfill", Box::pin(skeletons.run(stop.clone())));
+        let last_messages = LastMessageBackfill::new(database.clone());
+        let filling = Box::pin(last_messages.run(stop.clone()));
+        spawn("last message backfill", filling);
         // Half of the hashing permits are left to logins.
         let at_once = self.config.hashes_at_once() / 2;
         let legacy = LegacyPasswords::new(database.clone(), self.passwords.clone(), at_once);

@@ -131,6 +131,13 @@ const ADDED_COLUMNS: &[Invariant] = &[
          coalesce((SELECT max(m.seq) FROM message m WHERE m.chat_id = c.chat_id), 0)"
     ),
     invariant!(
+        "a chat keeps a message that is not its latest",
+        "chat_id",
+        "SELECT chat_id AS id FROM chat c WHERE c.deleted_at IS NULL \
+         AND c.last_message_seq = c.seq AND c.last_message_id <> \
+         coalesce((SELECT max(m.message_id) FROM message m WHERE m.chat_id = c.chat_id), 0)"
+    ),
+    invariant!(
         "a chat's head is over 2^53 - 1",
         "chat_id",
         "SELECT chat_id AS id FROM chat WHERE seq NOT BETWEEN 0 AND ",

@@ -26,6 +26,9 @@ pub(super) static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| {
         file!("postgres/0008_invariants.sql"),
         file!("postgres/0009_joined.sql"),
         file!("postgres/0012_write_probe.sql"),
+        file!("postgres/0013_last_message.sql"),
+        file!("postgres/0014_live_messages.sql"),
+        file!("postgres/0015_user_deletion.sql"),
     ])
 });
 
@@ -40,6 +43,9 @@ pub(super) static SQLITE: LazyLock<Migrator> = LazyLock::new(|| {
         file!("sqlite/0006_empty_chat.sql"),
         file!("sqlite/0007_joined.sql"),
         file!("sqlite/0012_write_probe.sql"),
+        file!("sqlite/0013_last_message.sql"),
+        file!("sqlite/0014_live_messages.sql"),
+        file!("sqlite/0015_user_deletion.sql"),
     ])
 });
 

@@ -226,7 +226,7 @@ impl BatchState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{auth::Caller, model::ClientMessageId};
+    use crate::{auth::Caller, model::ClientMessageId, repository::DeletionCursor};
     use Code::{ChatNotFound, Forbidden, InvalidField, MessageNotFound, Unavailable, UserNotFound};
 
     const CHAT: ChatId = ChatId(1);
@@ -443,7 +443,11 @@ mod tests {
     fn an_exclusive_change_has_no_place_in_a_batch() {
         let (caller, chat, user) = (Caller::Open, CHAT, MEMBER);
         for change in [
-            Change::DeleteUser { caller, user },
+            Change::DeleteUser {
+                caller,
+                user,
+                after: DeletionCursor::start(1),
+            },
             Change::DeleteChat { caller, chat },
             Change::RemoveMember { caller, user, chat },
         ] {

@@ -11,7 +11,7 @@ use crate::{
     hub::Event,
     model::{ChatId, Timestamp, UserId},
     protocol::Frame,
-    repository::{DeletionStep, Tombstone},
+    repository::{DeletionCursor, DeletionStep, Tombstone},
 };
 use tokio::time;
 
@@ -20,7 +20,11 @@ impl Worker {
     /// batch.
     pub(super) async fn exclusive(&mut self, change: &Change) -> Result<Outcome, Error> {
         match change {
-            Change::DeleteUser { caller, user } => self.delete_user(*caller, *user).await,
+            Change::DeleteUser {
+                caller,
+                user,
+                after,
+            } => self.delete_user(*caller, *user, *after).await,
             Change::DeleteChat { caller, chat } => self.delete_chat(*caller, *chat).await,
             Change::RemoveMember { caller, user, chat } => {
                 self.remove_member(*caller, *user, *chat).await
@@ -31,14 +35,24 @@ impl Worker {
         }
     }
 
-    /// Deletes the next of a user's messages, and the user with the last of the messages. Closes the user's
-    /// sockets on all nodes once the user is deleted.
-    async fn delete_user(&self, caller: Caller, user: UserId) -> Result<Outcome, Error> {
+    /// Deletes the next of a user's messages, then memberships, and at last the user. Closes the user's sockets on
+    /// all nodes once the user is deleted.
+    async fn delete_user(
+        &self,
+        caller: Caller,
+        user: UserId,
+        after: DeletionCursor,
+    ) -> Result<Outcome, Error> {
         let delete_empty_chats = caller.members_only();
         let log = self.database.message_log();
-        let deleting = log.delete_user(user, Timestamp::now(), delete_empty_chats);
+        let deleting = log.delete_user(user, Timestamp::now(), delete_empty_chats, after);
         let step = settled(deleting).await?;
-        let Some(DeletionStep { tombstones, done }) = step else {
+        let Some(DeletionStep {
+            tombstones,
+            left,
+            next,
+        }) = step
+        else {
             // An earlier deletion, in doubt at the time, may have deleted the user and left the sockets open.
             self.hub.end_user(user);
             return Err(Error::user_not_found(user));
@@ -60,8 +74,11 @@ impl Worker {
                 );
             }
         }
-        if !done {
-            return Ok(Outcome::Incomplete);
+        for chat in left {
+            self.hub.publish(chat, Event::Removed(user));
+        }
+        if let Some(next) = next {
+            return Ok(Outcome::Incomplete(next));
         }
         self.hub.end_user(user);
         Ok(Outcome::Deleted)

@@ -20,6 +20,7 @@ use crate::{
     auth::Caller,
     error::{Code, Error},
     model::{ChatId, Content, Message, MessageId, NewMessage, UserId},
+    repository::DeletionCursor,
 };
 
 pub(crate) use batcher::Batcher;
@@ -63,12 +64,14 @@ pub enum Change {
         /// The message to delete.
         message: MessageId,
     },
-    /// Delete a user's messages, a limited number per change, and the user with the last of the messages.
+    /// Delete a user's messages, then the memberships, a limited number per change, and at last the user.
     DeleteUser {
         /// The caller of the request.
         caller: Caller,
         /// The user to delete.
         user: UserId,
+        /// The place where the last change of this deletion has ended.
+        after: DeletionCursor,
     },
     /// Delete a chat with its messages and memberships.
     DeleteChat {
@@ -107,8 +110,8 @@ pub enum Outcome {
     Duplicate(Box<Message>),
     /// The user, the chat or the membership is deleted.
     Deleted,
-    /// One step of a long user deletion was committed. The caller submits the change again to continue.
-    Incomplete,
+    /// One step of a long user deletion was committed. The caller submits the next change, after this place.
+    Incomplete(DeletionCursor),
 }
 
 /// The answers to the changes of a batch, in the order of the changes.
@@ -122,7 +125,7 @@ impl Outcome {
     pub fn into_message(self) -> Result<Message, Error> {
         match self {
             Self::Message(message) | Self::Duplicate(message) => Ok(*message),
-            Self::Deleted | Self::Incomplete => Err(Error::new(
+            Self::Deleted | Self::Incomplete(_) => Err(Error::new(
                 Code::Internal,
                 "The server failed: the answer contains no message",
             )),

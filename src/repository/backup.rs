@@ -6,7 +6,7 @@ use super::{
         ChatRecord, Kind, MemberRecord, MessageRecord, Record, SessionRecord, UserRecord,
     },
     chat::chat_exists,
-    epoch, lock,
+    epoch, last_message, lock,
     row::from_row,
 };
 use crate::{
@@ -238,10 +238,11 @@ impl Restore {
         Ok(found)
     }
 
-    /// Commits the import. New rows get ids above `last`. The log begins a new epoch, so that clients reload
-    /// their chats.
+    /// Commits the import. Chats keep their latest messages. New rows get ids above `last`. The log begins a
+    /// new epoch, so that clients reload their chats.
     pub async fn commit(mut self, last: LastIds) -> Result<(), Error> {
         set_last_ids(&mut self.0, last).await?;
+        last_message::store_all(&mut self.0).await?;
         epoch::begin(&mut self.0).await?;
         self.0.commit().await
     }

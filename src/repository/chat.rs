@@ -1,6 +1,6 @@
 //! Reads and creates chats, and changes a chat and its memberships under a row lock (`LockedChat`).
 
-use super::{lock, read_position::latest_message};
+use super::{last_message::last_message, lock};
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
@@ -47,8 +47,9 @@ impl ChatRepository<'_> {
     ) -> Result<Vec<Chat>, Error> {
         const SQL: &str = "SELECT c.chat_id, c.chat_name, c.created_at \
                            FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id \
-                           WHERE m.customer_id = $1 AND m.chat_id > $2 AND c.deleted_at IS NULL \
-                           ORDER BY m.chat_id LIMIT $3";
+                           WHERE m.customer_id <= $1 AND (m.customer_id, m.chat_id) > ($1, $2) \
+                           AND c.deleted_at IS NULL \
+                           ORDER BY m.customer_id, m.chat_id LIMIT $3";
         Ok(on!(read self.0, |db| query_as(SQL)
             .bind(user)
             .bind(after)
@@ -176,8 +177,8 @@ impl LockedChat {
 
     /// Returns true if a user other than this one is an admin of the chat.
     pub async fn has_other_admin(&mut self, user: UserId) -> Result<bool, Error> {
-        const SQL: &str = "SELECT count(*) FROM customer_chat \
-                           WHERE chat_id = $1 AND customer_id <> $2 AND role = $3";
+        const SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM customer_chat \
+                           WHERE chat_id = $1 AND customer_id <> $2 AND role = $3 LIMIT 1) AS other";
         let others: i64 = on!(tx &mut self.tx, |db| query_scalar(SQL)
             .bind(self.chat)
             .bind(user)
@@ -192,9 +193,9 @@ impl LockedChat {
     pub async fn add(&mut self, user: UserId, role: Role) -> Result<Option<Member>, Error> {
         const SQL: &str = concat!(
             "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, joined_message_id) \
-             SELECT u.customer_id, c.chat_id, $3, $4, ",
-            latest_message!("c.chat_id"),
-            " FROM customer u, chat c \
+             SELECT u.customer_id, c.chat_id, $3, $4, nullif(",
+            last_message!("c"),
+            ", 0) FROM customer u, chat c \
              WHERE u.customer_id = $1 AND c.chat_id = $2 AND c.deleted_at IS NULL \
              ON CONFLICT (customer_id, chat_id) DO NOTHING \
              RETURNING customer_id, chat_id, role, joined_at"

@@ -14,10 +14,12 @@ use sqlx::{Result, query, query_as, query_scalar};
 const MAX_ROWS: i64 = 500;
 
 const MESSAGES: &str = "DELETE FROM message WHERE message_id IN (SELECT message_id FROM message \
-                        WHERE chat_id = $1 ORDER BY message_id LIMIT $2)";
+                        WHERE chat_id <= $1 AND (chat_id, message_id) > ($1, 0) \
+                        ORDER BY chat_id, message_id LIMIT $2)";
 const MEMBERS: &str = "DELETE FROM customer_chat WHERE chat_id = $1 AND customer_id IN \
-                       (SELECT customer_id FROM customer_chat WHERE chat_id = $1 \
-                        ORDER BY customer_id LIMIT $2)";
+                       (SELECT customer_id FROM customer_chat \
+                        WHERE chat_id <= $1 AND (chat_id, customer_id) > ($1, 0) \
+                        ORDER BY chat_id, customer_id LIMIT $2)";
 /// Deletes the chat itself, after its messages and memberships, so that no cascade is left. The condition on
 /// `$2` is always true: it exists because `delete` binds the row limit to every statement.
 const CHAT: &str = "DELETE FROM chat WHERE chat_id = $1 AND $2 > 0";
@@ -53,10 +55,12 @@ impl ChatPurgeRepository<'_> {
     /// Returns the tenures of the next chats with ids above `after`, in order of id. Empty after the last
     /// chat.
     pub async fn tenures(self, after: ChatId) -> Result<Vec<AdminTenure>, Error> {
+        // For EXISTS, Postgres reads all memberships into a hash table at each call.
         const SQL: &str = "SELECT c.chat_id, c.empty_since, \
-                EXISTS (SELECT 1 FROM customer_chat m WHERE m.chat_id = c.chat_id) AS inhabited, \
-                EXISTS (SELECT 1 FROM customer_chat m \
-                    WHERE m.chat_id = c.chat_id AND m.role = $2) AS governed \
+                (SELECT 1 FROM customer_chat m WHERE m.chat_id = c.chat_id LIMIT 1) \
+                    IS NOT NULL AS inhabited, \
+                (SELECT 1 FROM customer_chat m WHERE m.chat_id = c.chat_id AND m.role = $2 LIMIT 1) \
+                    IS NOT NULL AS governed \
             FROM chat c WHERE c.chat_id > $1 AND c.deleted_at IS NULL \
             ORDER BY c.chat_id LIMIT $3";
         Ok(on!(read self.0, |db| query_as(SQL)

@@ -53,7 +53,7 @@ pub(crate) async fn hold_user(tx: &mut DatabaseTransaction, user: UserId) -> Res
 /// this transaction ends.
 pub(crate) async fn lock_if_empty(tx: &mut DatabaseTransaction) -> Result<bool> {
     const EMPTY: &str =
-        "SELECT count(*) FROM (SELECT 1 FROM customer UNION ALL SELECT 1 FROM chat) t";
+        "SELECT count(*) FROM (SELECT 1 FROM customer UNION ALL SELECT 1 FROM chat LIMIT 1) t";
     let rows: i64 = match tx {
         DatabaseTransaction::Postgres(tx) => {
             query("LOCK TABLE customer, chat IN SHARE ROW EXCLUSIVE MODE")

@@ -3,8 +3,9 @@
 
 use super::{
     chat::chat_exists,
+    last_message::last_message,
     list::{column, json, rows},
-    read_position::{latest_message, read_position},
+    read_position::read_position,
     row::from_row,
 };
 use crate::{
@@ -98,6 +99,48 @@ impl ListedChat {
     }
 }
 
+/// Builds the message of a row of `positions` after which messages are unread.
+macro_rules! read_to {
+    () => {
+        "CASE WHEN coalesce(position, 0) > coalesce(joined_message_id, 0) \
+            THEN position ELSE coalesce(joined_message_id, 0) END"
+    };
+}
+
+/// Builds the query for a page of a user's chats. `$unread` selects the messages `x` after `read_to` of a row of
+/// `positions`.
+macro_rules! chats_of {
+    ($($unread:expr),+) => {
+        concat!(
+            "WITH list AS (SELECT CASE WHEN $2 > 0 THEN $4 \
+                ELSE coalesce((SELECT max(message_id) FROM message), 0) END AS as_of), \
+            mine AS (SELECT c.chat_id, c.chat_name, c.created_at, m.customer_id, m.role, \
+                    m.last_read_message_id, m.joined_message_id, list.as_of, ",
+            last_message!("c"),
+            " AS last_message_id \
+                FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id CROSS JOIN list \
+                WHERE m.customer_id = $1 AND c.deleted_at IS NULL), \
+            placed AS (SELECT mine.*, CASE WHEN last_message_id <= as_of THEN last_message_id \
+                    ELSE coalesce((SELECT x.message_id FROM message x WHERE x.chat_id >= mine.chat_id \
+                        AND (x.chat_id, x.message_id) <= (mine.chat_id, mine.as_of) \
+                        ORDER BY x.chat_id DESC, x.message_id DESC LIMIT 1), 0) \
+                    END AS placed_by \
+                FROM mine), \
+            page AS (SELECT * FROM placed WHERE $2 = 0 OR (placed_by, chat_id) < ($3, $2) \
+                ORDER BY placed_by DESC, chat_id DESC LIMIT $5), \
+            positions AS (SELECT m.*, ",
+            read_position!(),
+            " AS position FROM page m) \
+            SELECT chat_id, chat_name, created_at, role, last_message_id, placed_by, as_of, \
+                position AS last_read_message_id, (SELECT count(*) FROM (SELECT 1 FROM message x \
+                WHERE ",
+            $($unread,)+
+            " AND x.deleted_at IS NULL ORDER BY x.chat_id, x.message_id LIMIT 1000) AS unread) AS unread \
+            FROM positions ORDER BY placed_by DESC, chat_id DESC"
+        )
+    };
+}
+
 /// Reads and adds memberships.
 #[derive(Clone, Copy)]
 pub struct MemberRepository<'a>(pub(super) &'a Database);
@@ -113,9 +156,9 @@ impl MemberRepository<'_> {
         const SQL: &str = concat!(
             "SELECT u.customer_id, u.username, u.created_at, m.role, m.joined_at \
              FROM customer_chat m JOIN customer u ON u.customer_id = m.customer_id \
-             WHERE m.chat_id = $1 AND m.customer_id > $2 AND ",
+             WHERE m.chat_id <= $1 AND (m.chat_id, m.customer_id) > ($1, $2) AND ",
             chat_exists!("$1"),
-            " ORDER BY m.customer_id LIMIT $3"
+            " ORDER BY m.chat_id, m.customer_id LIMIT $3"
         );
         Ok(on!(read self.0, |db| query_as(SQL)
             .bind(chat)
@@ -127,49 +170,37 @@ impl MemberRepository<'_> {
 
     /// Returns up to `limit` chats of a user after the cursor `after`, sorted by latest message, newest
     /// first. A null cursor starts at the first page. Messages newer than `as_of` do not affect the order, so
-    /// that a message sent between two pages does not move a chat to another page.
+    /// that a message sent between two pages does not move a chat to another page. All chats of the user are read to
+    /// sort them; messages are read for the chats of the page alone. The user's own messages need no condition in the
+    /// unread count, because the read position is never before them.
     pub async fn chats_of(
         self,
         user: UserId,
         after: Option<ChatPosition>,
         limit: i64,
     ) -> Result<Vec<ListedChat>, Error> {
-        const SQL: &str = concat!(
-            "WITH list AS (SELECT CASE WHEN $2 > 0 THEN $4 \
-                ELSE coalesce((SELECT max(message_id) FROM message), 0) END AS as_of), \
-            mine AS ( \
-                SELECT c.chat_id, c.chat_name, c.created_at, m.role, list.as_of, ",
-            read_position!(),
-            " AS last_read_message_id, m.joined_message_id, \
-                    coalesce((SELECT max(x.message_id) FROM message x \
-                        WHERE x.chat_id = c.chat_id), 0) AS last_message_id, \
-                    coalesce((SELECT max(x.message_id) FROM message x \
-                        WHERE x.chat_id = c.chat_id AND x.message_id <= list.as_of), 0) AS placed_by \
-                FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id CROSS JOIN list \
-                WHERE m.customer_id = $1 AND c.deleted_at IS NULL) \
-            SELECT mine.*, (SELECT count(*) FROM (SELECT 1 FROM message x \
-                WHERE x.chat_id = mine.chat_id AND x.deleted_at IS NULL \
-                    AND x.message_id > CASE \
-                        WHEN coalesce(mine.last_read_message_id, 0) > coalesce(mine.joined_message_id, 0) \
-                        THEN mine.last_read_message_id \
-                        ELSE coalesce(mine.joined_message_id, 0) END \
-                    AND (x.customer_id IS NULL OR x.customer_id <> $1) \
-                LIMIT 1000) AS unread) AS unread \
-            FROM mine WHERE $2 = 0 OR (mine.placed_by, mine.chat_id) < ($3, $2) \
-            ORDER BY mine.placed_by DESC, mine.chat_id DESC LIMIT $5"
+        const POSTGRES: &str = chats_of!(
+            "x.chat_id <= positions.chat_id AND (x.chat_id, x.message_id) > (positions.chat_id, ",
+            read_to!(),
+            ")"
+        );
+        const SQLITE: &str = chats_of!(
+            "x.chat_id = positions.chat_id AND x.message_id > ",
+            read_to!()
         );
         let (chat, last_message, as_of) = match after {
             None => (0, 0, 0),
             Some(after) => (after.chat.0, after.last_message.0, after.as_of.0),
         };
-        Ok(on!(read self.0, |db| query_as(SQL)
+        let page = on!(read self.0, [POSTGRES, SQLITE], |sql, db| query_as(sql)
             .bind(user)
             .bind(chat)
             .bind(last_message)
             .bind(as_of)
             .bind(limit)
             .fetch_all(db)
-            .await)?)
+            .await)?;
+        Ok(page)
     }
 
     /// Returns the current cursor of a chat in the chat list of a user; null if the list does not contain the
@@ -180,12 +211,11 @@ impl MemberRepository<'_> {
         chat: ChatId,
     ) -> Result<Option<ChatPosition>, Error> {
         const SQL: &str = concat!(
-            "SELECT m.chat_id AS chat, \
-                coalesce((SELECT max(x.message_id) FROM message x \
-                    WHERE x.chat_id = m.chat_id), 0) AS last_message, \
-                coalesce((SELECT max(message_id) FROM message), 0) AS as_of \
-            FROM customer_chat m WHERE m.customer_id = $1 AND m.chat_id = $2 AND ",
-            chat_exists!("$2")
+            "SELECT m.chat_id AS chat, ",
+            last_message!("c"),
+            " AS last_message, coalesce((SELECT max(message_id) FROM message), 0) AS as_of \
+            FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id \
+            WHERE m.customer_id = $1 AND m.chat_id = $2 AND c.deleted_at IS NULL"
         );
         Ok(on!(read self.0, |db| query_as(SQL)
             .bind(user)
@@ -291,9 +321,9 @@ pub(crate) async fn join(
 ) -> Result<()> {
     const POSTGRES: &str = concat!(
         "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, joined_message_id) \
-        SELECT u.customer_id, c.chat_id, $1, $2, ",
-        latest_message!("c.chat_id"),
-        " FROM unnest($3::bigint[], $4::bigint[]) AS k (u, c) \
+        SELECT u.customer_id, c.chat_id, $1, $2, nullif(",
+        last_message!("c"),
+        ", 0) FROM unnest($3::bigint[], $4::bigint[]) AS k (u, c) \
         JOIN customer u ON u.customer_id = k.u \
         JOIN chat c ON c.chat_id = k.c AND c.deleted_at IS NULL \
         ON CONFLICT (customer_id, chat_id) DO NOTHING"
@@ -301,9 +331,9 @@ pub(crate) async fn join(
     // SQLite parses ON CONFLICT after a join as the ON clause of the join. `WHERE TRUE` prevents this.
     const SQLITE: &str = concat!(
         "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, joined_message_id) \
-        SELECT u.customer_id, c.chat_id, $1, $2, ",
-        latest_message!("c.chat_id"),
-        " FROM json_each($3) AS k \
+        SELECT u.customer_id, c.chat_id, $1, $2, nullif(",
+        last_message!("c"),
+        ", 0) FROM json_each($3) AS k \
         JOIN customer u ON u.customer_id = k.value ->> 0 \
         JOIN chat c ON c.chat_id = k.value ->> 1 AND c.deleted_at IS NULL WHERE TRUE \
         ON CONFLICT (customer_id, chat_id) DO NOTHING"

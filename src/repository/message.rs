@@ -24,6 +24,56 @@ macro_rules! select_messages {
 }
 pub(super) use select_messages;
 
+/// Builds 1 for a message `x` that is not deleted, and 0 for a tombstone, as the index `message_author` has it.
+macro_rules! is_live {
+    () => {
+        "CAST(x.deleted_at IS NULL AS integer)"
+    };
+}
+pub(super) use is_live;
+
+/// Builds the latest message of a user in a chat, among the messages that are not deleted if `$live` is `>= 1`, and
+/// among the tombstones if it is `<= 0`. The order begins with `is_live`, so that Postgres cannot take the index
+/// of all message ids for it.
+macro_rules! latest_of {
+    ($user:literal, $chat:literal, $live:literal) => {
+        concat!(
+            "SELECT x.message_id FROM message x WHERE x.customer_id = ",
+            $user,
+            " AND x.chat_id = ",
+            $chat,
+            " AND ",
+            $crate::repository::message::is_live!(),
+            " ",
+            $live,
+            " ORDER BY ",
+            $crate::repository::message::is_live!(),
+            " DESC, x.message_id DESC LIMIT 1"
+        )
+    };
+}
+pub(super) use latest_of;
+
+/// Builds the conditions and the order of a page of chat `$1` before message `$2`: newest first. On Postgres the page
+/// begins at a key of chat and message (`repository/mod.rs` has the reason). SQLite reads the index of the chat in any
+/// case, and would not begin at the message.
+macro_rules! before {
+    (POSTGRES) => {
+        concat!(
+            "m.chat_id >= $1 AND (m.chat_id, m.message_id) < ($1, $2) AND ",
+            chat_exists!("$1"),
+            " ORDER BY m.chat_id DESC, m.message_id DESC LIMIT $3"
+        )
+    };
+    (SQLITE) => {
+        concat!(
+            "m.chat_id = $1 AND m.message_id < $2 AND ",
+            chat_exists!("$1"),
+            " ORDER BY m.message_id DESC LIMIT $3"
+        )
+    };
+}
+
 /// Maximum number of messages that one search scans: about 50 ms of work. The next page continues the scan.
 const MAX_SCANNED_ROWS: i64 = 20_000;
 /// Maximum size of the texts that one search scans, in bytes (8 MiB). A search stops after the message that
@@ -131,13 +181,10 @@ impl MessageRepository<'_> {
         before: MessageId,
         most: PageLimit,
     ) -> Result<MessagePage, Error> {
-        const SQL: &str = select_messages!(
-            "WHERE m.chat_id = $1 AND m.message_id < $2 AND ",
-            chat_exists!("$1"),
-            " ORDER BY m.message_id DESC LIMIT $3"
-        );
-        Ok(on!(read self.0, |db| {
-            let query = query_as(SQL).bind(chat).bind(before).bind(most.rows);
+        const POSTGRES: &str = select_messages!("WHERE ", before!(POSTGRES));
+        const SQLITE: &str = select_messages!("WHERE ", before!(SQLITE));
+        Ok(on!(read self.0, [POSTGRES, SQLITE], |sql, db| {
+            let query = query_as(sql).bind(chat).bind(before).bind(most.rows);
             MessagePage::read(query.fetch(db), most.bytes).await
         })?)
     }
@@ -150,9 +197,9 @@ impl MessageRepository<'_> {
         most: PageLimit,
     ) -> Result<MessagePage, Error> {
         const SQL: &str = select_messages!(
-            "WHERE m.chat_id = $1 AND m.seq > $2 AND ",
+            "WHERE m.chat_id <= $1 AND (m.chat_id, m.seq) > ($1, $2) AND ",
             chat_exists!("$1"),
-            " ORDER BY m.seq LIMIT $3"
+            " ORDER BY m.chat_id, m.seq LIMIT $3"
         );
         Ok(on!(read self.0, |db| {
             let query = query_as(SQL).bind(chat).bind(since).bind(most.rows);
@@ -163,7 +210,8 @@ impl MessageRepository<'_> {
     /// Returns the number of messages that changed after `since`. Counting stops at `most`.
     pub async fn count_since(self, chat: ChatId, since: Seq, most: i64) -> Result<i64, Error> {
         const SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM message \
-                           WHERE chat_id = $1 AND seq > $2 LIMIT $3) changed";
+                           WHERE chat_id <= $1 AND (chat_id, seq) > ($1, $2) \
+                           ORDER BY chat_id, seq LIMIT $3) changed";
         Ok(on!(read self.0, |db| query_scalar(SQL)
             .bind(chat)
             .bind(since)
@@ -182,14 +230,16 @@ impl MessageRepository<'_> {
         before: MessageId,
         most: PageLimit,
     ) -> Result<Found, Error> {
-        const SQL: &str = concat!(
-            "SELECT m.message_id, m.content FROM message m \
-             WHERE m.chat_id = $1 AND m.message_id < $2 AND m.content IS NOT NULL AND ",
-            chat_exists!("$1"),
-            " ORDER BY m.message_id DESC LIMIT $3"
+        const POSTGRES: &str = concat!(
+            "SELECT m.message_id, m.content FROM message m WHERE m.content IS NOT NULL AND ",
+            before!(POSTGRES)
         );
-        let found = on!(read self.0, |db| {
-            let query = query_as(SQL).bind(chat).bind(before).bind(MAX_SCANNED_ROWS);
+        const SQLITE: &str = concat!(
+            "SELECT m.message_id, m.content FROM message m WHERE m.content IS NOT NULL AND ",
+            before!(SQLITE)
+        );
+        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| {
+            let query = query_as(sql).bind(chat).bind(before).bind(MAX_SCANNED_ROWS);
             Found::scan(query.fetch(db), text, most).await
         });
         Ok(found?)

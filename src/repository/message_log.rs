@@ -4,9 +4,9 @@
 use super::{
     list::{List, column, json, rows},
     lock,
-    message::{Head, select_messages},
+    message::{Head, latest_of, select_messages},
     row::from_row,
-    user_deletion::{self, DeletionStep},
+    user_deletion::{self, DeletionCursor, DeletionStep},
 };
 use crate::{
     database::{Database, DatabaseTransaction, on},
@@ -16,6 +16,25 @@ use crate::{
     },
 };
 use sqlx::{Result, query, query_as, query_as_with, query_scalar, query_with};
+use std::collections::HashMap;
+
+/// Builds the assignments that move the head of a row `c` of `chat` to `$seq`, with the chat's latest message: `$last`,
+/// or the present one if that is null. The present one counts as the latest only if it was so up to now.
+macro_rules! moved {
+    ($seq:literal, $last:literal) => {
+        concat!(
+            "seq = ",
+            $seq,
+            ", last_message_id = coalesce(",
+            $last,
+            ", c.last_message_id), last_message_seq = CASE WHEN ",
+            $last,
+            " IS NOT NULL OR c.last_message_seq = c.seq THEN ",
+            $seq,
+            " ELSE c.last_message_seq END"
+        )
+    };
+}
 
 /// Writes to the message log.
 #[derive(Clone, Copy)]
@@ -107,16 +126,17 @@ impl MessageLogRepository<'_> {
         Ok(lock::unlocked(&mut tx, chats).await?)
     }
 
-    /// Runs one step of a user's deletion: deletes some of the user's messages, and with the last messages
-    /// also the user. With `empty_chats_go`, chats without another member are deleted too. Null if the user
+    /// Runs one step of a user's deletion: deletes the user's next messages after `after`, then memberships, and
+    /// at last the user. With `empty_chats_go`, chats without another member are deleted too. Null if the user
     /// does not exist.
     pub async fn delete_user(
         self,
         user: UserId,
         now: Timestamp,
         empty_chats_go: bool,
+        after: DeletionCursor,
     ) -> Result<Option<DeletionStep>, Error> {
-        user_deletion::step(self.0, user, now, empty_chats_go).await
+        user_deletion::step(self.0, user, now, empty_chats_go, after).await
     }
 
     /// Returns the committed heads of the chats. Missing and deleted chats are left out.
@@ -217,9 +237,7 @@ impl MessageLogTransaction {
 
     /// Returns the user's latest message in the chat that is not deleted; null if there is none.
     pub async fn latest(&mut self, user: UserId, chat: ChatId) -> Result<Option<MessageId>, Error> {
-        const SQL: &str = "SELECT message_id FROM message \
-                           WHERE customer_id = $1 AND chat_id = $2 AND deleted_at IS NULL \
-                           ORDER BY message_id DESC LIMIT 1";
+        const SQL: &str = latest_of!("$1", "$2", ">= 1");
         Ok(on!(tx &mut self.0, |db| query_scalar(SQL)
             .bind(user)
             .bind(chat)
@@ -227,23 +245,30 @@ impl MessageLogTransaction {
             .await)?)
     }
 
-    /// Stores new messages under their seqs and advances the heads of their chats. Returns the message ids in
-    /// the order of `rows`. Postgres does both in one statement, because each further round trip extends the time
-    /// for which the chats are locked.
+    /// Stores new messages under their seqs, and advances the heads and the latest messages of their chats.
+    /// Returns the message ids in the order of `rows`. Postgres does all in one statement, because each further
+    /// round trip extends the time for which the chats are locked.
     pub async fn append(
         &mut self,
         rows: &[(Seq, NewMessage)],
         heads: &[Head],
         now: Timestamp,
     ) -> Result<Vec<MessageId>, Error> {
-        const POSTGRES: &str = "WITH moved AS (UPDATE chat AS c SET seq = h.seq \
-                FROM unnest($8::bigint[], $9::bigint[]) AS h (id, seq) WHERE c.chat_id = h.id) \
-            INSERT INTO message (chat_id, customer_id, content, sent_at, seq, sent_seq, reply_to, \
-                client_message_id) \
+        const POSTGRES: &str = concat!(
+            "WITH sent AS (INSERT INTO message (chat_id, customer_id, content, sent_at, seq, \
+                sent_seq, reply_to, client_message_id) \
             SELECT chat, author, content, $1, seq, seq, reply_to, client_message_id \
             FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[]) \
                 WITH ORDINALITY AS r (chat, author, content, seq, reply_to, client_message_id, n) \
-            ORDER BY n RETURNING message_id";
+            ORDER BY n RETURNING message_id, chat_id), \
+            moved AS (UPDATE chat AS c SET ",
+            moved!("h.seq", "h.last"),
+            " FROM (SELECT k.id, k.seq, max(sent.message_id) AS last \
+                FROM unnest($8::bigint[], $9::bigint[]) AS k (id, seq) \
+                LEFT JOIN sent ON sent.chat_id = k.id GROUP BY k.id, k.seq) AS h \
+            WHERE c.chat_id = h.id) \
+            SELECT message_id FROM sent ORDER BY message_id"
+        );
         match &mut self.0 {
             DatabaseTransaction::Postgres(tx) => {
                 let ids = query_scalar(POSTGRES)
@@ -264,7 +289,9 @@ impl MessageLogTransaction {
             }
             DatabaseTransaction::Sqlite(tx) => {
                 let ids = insert(tx, rows, now).await?;
-                advance(&mut self.0, heads).await?;
+                let chats = rows.iter().map(|(_, new)| new.chat);
+                let last: HashMap<ChatId, MessageId> = chats.zip(ids.iter().copied()).collect();
+                advance_with(tx, heads, &last).await?;
                 Ok(ids)
             }
         }
@@ -353,27 +380,38 @@ async fn insert(
     query.fetch_all(tx).await
 }
 
-/// Sets the heads of the chats.
-async fn advance(tx: &mut DatabaseTransaction, heads: &[Head]) -> Result<()> {
-    const POSTGRES: &str = "UPDATE chat AS c SET seq = r.seq \
-        FROM unnest($1::bigint[], $2::bigint[]) AS r (id, seq) WHERE c.chat_id = r.id";
-    const SQLITE: &str = "UPDATE chat SET seq = r.value ->> 1 FROM json_each($1) AS r \
-                          WHERE chat_id = r.value ->> 0";
-    let heads = rows(heads, |head| [head.chat_id.0, head.seq.0]);
-    on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_with(sql, heads)
-        .execute(db)
-        .await
-        .map(drop))
+/// Sets the heads of the chats on SQLite, and the latest messages of the chats that `last` names.
+async fn advance_with(
+    tx: &mut sqlx::SqliteConnection,
+    heads: &[Head],
+    last: &HashMap<ChatId, MessageId>,
+) -> Result<()> {
+    const SQLITE: &str = concat!(
+        "UPDATE chat AS c SET ",
+        moved!("r.value ->> 1", "r.value ->> 2"),
+        " FROM json_each($1) AS r WHERE c.chat_id = r.value ->> 0"
+    );
+    let heads = json(heads, |head| {
+        let last = last.get(&head.chat_id).map(|id| id.0);
+        (head.chat_id.0, head.seq.0, last)
+    });
+    query(SQLITE).bind(heads).execute(tx).await.map(drop)
 }
 
-/// Sets the head of each chat to the highest seq of its messages.
-pub(crate) async fn advance_to_last(tx: &mut DatabaseTransaction, chats: &[ChatId]) -> Result<()> {
-    const POSTGRES: &str = "UPDATE chat SET seq = (SELECT max(seq) FROM message m \
-        WHERE m.chat_id = chat.chat_id) WHERE chat_id = ANY($1)";
-    const SQLITE: &str = "UPDATE chat SET seq = (SELECT max(seq) FROM message m \
-        WHERE m.chat_id = chat.chat_id) WHERE chat_id IN (SELECT value FROM json_each($1))";
-    on!(tx tx, [POSTGRES, SQLITE], |sql, db| query(sql)
-        .bind(List(chats))
+/// Sets the heads of the chats. Their latest messages stay.
+async fn advance(tx: &mut DatabaseTransaction, heads: &[Head]) -> Result<()> {
+    const POSTGRES: &str = concat!(
+        "UPDATE chat AS c SET ",
+        moved!("r.seq", "NULL"),
+        " FROM unnest($1::bigint[], $2::bigint[]) AS r (id, seq) WHERE c.chat_id = r.id"
+    );
+    const SQLITE: &str = concat!(
+        "UPDATE chat AS c SET ",
+        moved!("r.value ->> 1", "NULL"),
+        " FROM json_each($1) AS r WHERE c.chat_id = r.value ->> 0"
+    );
+    let heads = rows(heads, |head| [head.chat_id.0, head.seq.0]);
+    on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_with(sql, heads)
         .execute(db)
         .await
         .map(drop))

@@ -1,6 +1,12 @@
 //! SQL access to the database: one view of `Database` per aggregate, such as `database.users()`. Most queries are
 //! written once and run on both Postgres and SQLite. A statement that differs has one constant per database,
 //! side by side. The module `list` binds lists of rows for both.
+//!
+//! A page of many rows, or a bounded count of them, begins at a key: `WHERE chat_id <= $1 AND (chat_id, seq) > ($1, $2)
+//! ORDER BY chat_id, seq LIMIT $3`, and not `WHERE chat_id = $1 AND seq > $2 ORDER BY seq`. Both have one result. With
+//! the equality, Postgres trusts its estimate for the chat: it takes another index that has the order, or reads and
+//! sorts all rows of the chat, and either is a walk where one chat has most of the messages. With the key, only the
+//! index on both columns has the order, and Postgres expects too many rows to sort them.
 
 mod backup;
 mod backup_row;
@@ -8,6 +14,8 @@ mod chat;
 mod chat_purge;
 mod column;
 mod epoch;
+mod large_deletion;
+mod last_message;
 mod list;
 mod lock;
 mod member;
@@ -33,6 +41,8 @@ pub use backup_row::{
 pub use chat::{ChatRepository, LockedChat};
 pub use chat_purge::{AdminTenure, ChatPurgeRepository};
 pub use epoch::{EpochRepository, LogState};
+pub use large_deletion::{LargeDeletion, LargeDeletionRepository};
+pub use last_message::LastMessageRepository;
 pub use member::{ChatPosition, ListedChat, MemberRepository, MembershipStatus};
 pub use message::{Found, Head, Located, MessagePage, MessageRepository, PageLimit};
 pub use message_log::{Author, IdempotencyKey, MessageLogRepository, MessageLogTransaction};
@@ -43,7 +53,7 @@ pub use single_send::{CommitError, SingleSender};
 pub use skeleton::SkeletonRepository;
 pub use totals::{Totals, TotalsRepository};
 pub use user::{StoredCredentials, Updated, UserRepository};
-pub use user_deletion::{DeletionStep, Tombstone};
+pub use user_deletion::{DeletionCursor, DeletionStep, Tombstone};
 
 /// The views of a database. A view borrows the handle, so that it costs nothing to make.
 impl Database {
@@ -63,6 +73,12 @@ impl Database {
     #[must_use]
     pub fn members(&self) -> MemberRepository<'_> {
         MemberRepository(self)
+    }
+
+    /// The latest message that each chat keeps.
+    #[must_use]
+    pub fn last_messages(&self) -> LastMessageRepository<'_> {
+        LastMessageRepository(self)
     }
 
     /// Messages, for reading.
@@ -99,6 +115,12 @@ impl Database {
     #[must_use]
     pub fn chat_purge(&self) -> ChatPurgeRepository<'_> {
         ChatPurgeRepository(self)
+    }
+
+    /// Deletions of users with very many messages.
+    #[must_use]
+    pub fn large_deletions(&self) -> LargeDeletionRepository<'_> {
+        LargeDeletionRepository(self)
     }
 
     /// Missing skeletons of usernames.

@@ -16,25 +16,17 @@ use sqlx::{Result, query_as_with};
 /// latest message, because a member who writes has seen the chat. Null if there is no such message.
 macro_rules! read_position {
     () => {
-        "(SELECT max(p.message_id) FROM (SELECT m.last_read_message_id AS message_id \
-            UNION ALL SELECT max(x.message_id) FROM message x \
-            WHERE x.customer_id = m.customer_id AND x.chat_id = m.chat_id) AS p)"
-    };
-}
-pub(super) use read_position;
-
-/// Builds the id of the latest message of a chat; null if the chat has no message. Messages up to this one do
-/// not count as unread for a new member.
-macro_rules! latest_message {
-    ($chat:literal) => {
         concat!(
-            "(SELECT max(x.message_id) FROM message x WHERE x.chat_id = ",
-            $chat,
-            ")"
+            "(SELECT max(p.message_id) FROM (SELECT m.last_read_message_id AS message_id \
+            UNION ALL SELECT (",
+            $crate::repository::message::latest_of!("m.customer_id", "m.chat_id", ">= 1"),
+            ") UNION ALL SELECT (",
+            $crate::repository::message::latest_of!("m.customer_id", "m.chat_id", "<= 0"),
+            ")) AS p)"
         )
     };
 }
-pub(super) use latest_message;
+pub(super) use read_position;
 
 /// Request of a member to mark a chat as read up to a message.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 //! not hashed yet. The demo data has the users, chats and memberships of the original server's script, and
 //! enough messages for every example in the original server's documentation.
 
-use super::lock;
+use super::{last_message, lock};
 use crate::{
     database::{Database, on},
     error::Error,
@@ -88,6 +88,7 @@ impl DemoDataRepository<'_> {
         for (n, (chat, author, text)) in (1..).zip(MESSAGES) {
             insert!(tx, MESSAGE, chat, author, text, seq_after(chat, n), now);
         }
+        last_message::store_all(&mut tx).await?;
         tx.commit().await?;
         Ok(true)
     }

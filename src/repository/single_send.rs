@@ -39,28 +39,30 @@ pub enum CommitError {
 }
 
 /// Stores one message. Locks the chat row first, like every writer, so that ids and seqs are assigned in commit
-/// order. Reads the membership after the lock, so that a concurrent removal that the statement waited for is
-/// seen.
+/// order. The chat keeps the id as that of its latest message. Reads the membership after the lock, so that a
+/// concurrent removal that the statement waited for is seen.
 const POSTGRES: &str = "WITH locked AS MATERIALIZED ( \
         SELECT chat_id FROM chat WHERE chat_id = $1 AND deleted_at IS NULL \
         FOR NO KEY UPDATE), \
     member AS MATERIALIZED (SELECT m.chat_id FROM locked JOIN customer_chat m \
         ON m.chat_id = locked.chat_id AND m.customer_id = $2 FOR KEY SHARE OF m), \
     head AS ( \
-        UPDATE chat SET seq = seq + 1 WHERE chat_id = $1 AND deleted_at IS NULL \
+        UPDATE chat SET seq = seq + 1, last_message_seq = seq + 1, \
+            last_message_id = nextval(pg_get_serial_sequence('message', 'message_id')) \
+        WHERE chat_id = $1 AND deleted_at IS NULL \
         AND EXISTS (SELECT FROM customer WHERE customer_id = $2) \
         AND (NOT $3 OR EXISTS (SELECT FROM member)) \
         AND NOT EXISTS (SELECT FROM message WHERE chat_id = $1 AND customer_id = $2 \
             AND client_message_id = $4) \
-        RETURNING seq) \
-    INSERT INTO message (chat_id, customer_id, content, sent_at, seq, sent_seq, \
-        client_message_id) \
-    SELECT $1, $2, $5, $6, head.seq, head.seq, $4 FROM head \
+        RETURNING last_message_id, seq) \
+    INSERT INTO message (message_id, chat_id, customer_id, content, sent_at, seq, sent_seq, \
+        client_message_id) OVERRIDING SYSTEM VALUE \
+    SELECT head.last_message_id, $1, $2, $5, $6, head.seq, head.seq, $4 FROM head \
     RETURNING message_id, seq, \
         (SELECT username FROM customer WHERE customer_id = $2) AS username";
 
-/// One transaction, so that its COMMIT is checked. `changes()` is the number of chats that the UPDATE moved: 0
-/// if a precondition failed.
+/// One transaction, so that its COMMIT is checked. `changes()` is the number of rows of the statement before it:
+/// 0 if a precondition failed. The last UPDATE keeps the message as the latest of its chat.
 const SQLITE: &str = "BEGIN IMMEDIATE; \
     UPDATE chat SET seq = seq + 1 WHERE chat_id = $1 AND deleted_at IS NULL \
         AND EXISTS (SELECT 1 FROM customer WHERE customer_id = $2) \
@@ -72,6 +74,8 @@ const SQLITE: &str = "BEGIN IMMEDIATE; \
         SELECT chat_id, $2, $5, $6, seq, seq, $4 FROM chat WHERE chat_id = $1 AND changes() = 1 \
         RETURNING message_id, seq, \
             (SELECT username FROM customer WHERE customer_id = $2) AS username; \
+    UPDATE chat SET last_message_id = last_insert_rowid(), last_message_seq = seq \
+        WHERE chat_id = $1 AND changes() = 1; \
     COMMIT";
 
 /// Stores single messages, with a connection of its own on Postgres.

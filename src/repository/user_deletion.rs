@@ -1,31 +1,78 @@
-//! Deletes a user in steps of bounded size, so that a user with many messages does not block other writers
-//! for long. The writer repeats `step` until the user is gone.
+//! Deletes a user in steps of bounded size, so that a user with many messages or chats does not block other
+//! writers for long. The writer repeats `step` until the user is gone.
 
 use super::{
-    chat::chat_exists, chat_purge, lock, message_log, message_log::MessageLogTransaction,
+    chat::chat_exists,
+    chat_purge,
+    list::{List, column, json},
+    lock,
+    message::{Head, is_live},
+    message_log::MessageLogTransaction,
     row::from_row,
 };
 use crate::{
-    database::{Database, on},
+    database::{Database, DatabaseTransaction, on},
     error::Error,
     model::{ChatId, MessageId, Role, Seq, Timestamp, UserId},
 };
 use sqlx::{query, query_as, query_scalar};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Maximum number of attempts of a step. An attempt fails if the user wrote to another chat before the step
-/// locked the user.
+/// Maximum number of attempts of a step. An attempt fails if the user wrote to another chat, or if one of the
+/// messages was deleted, before the step locked the user and the chats.
 const ATTEMPTS: usize = 5;
-/// Maximum number of messages in one step: some tens of milliseconds, during which the chats of these
-/// messages are locked against other writers.
-const MAX_MESSAGES: i64 = 1000;
+/// Maximum number of memberships that end in one step.
+const MAX_CHATS: usize = 200;
 
 /// Result of one step of a user's deletion.
 #[derive(Clone, Debug)]
 pub struct DeletionStep {
     /// Messages that became tombstones, in order of chat and seq.
     pub tombstones: Vec<Tombstone>,
-    /// True if this step deleted the user; false if messages are left for a further step.
-    pub done: bool,
+    /// Chats that the user is no member of any more. Empty in the last step, which ends all memberships.
+    pub left: Vec<ChatId>,
+    /// Where the next step goes on; null if this step deleted the user.
+    pub next: Option<DeletionCursor>,
+}
+
+/// The message after which a step begins, in the order in which a user's messages are deleted: by chat, in each
+/// chat the messages that are already deleted first, then by id. On Postgres, the messages of earlier steps leave
+/// dead entries in the index, which a step would walk each time from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeletionCursor {
+    /// Maximum number of messages in one step. The chats of these messages are locked for the time of the step.
+    most: u16,
+    chat: i64,
+    live: i32,
+    message: i64,
+}
+
+impl DeletionCursor {
+    /// Returns the start of a deletion with at most this number of messages in one step.
+    #[must_use]
+    pub const fn start(most: u16) -> Self {
+        Self {
+            most,
+            chat: 0,
+            live: 0,
+            message: 0,
+        }
+    }
+
+    /// Returns true if a step after this cursor takes the user's first messages.
+    fn is_start(self) -> bool {
+        self.message == 0
+    }
+
+    /// Returns the cursor after this message.
+    fn after(self, message: OwnMessage) -> Self {
+        Self {
+            most: self.most,
+            chat: message.chat_id.0,
+            live: message.live,
+            message: message.message_id.0,
+        }
+    }
 }
 
 /// A message that became a tombstone.
@@ -39,168 +86,258 @@ pub struct Tombstone {
     pub seq: Seq,
 }
 
-from_row!(Tombstone {
+/// A message of the user that a step takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct OwnMessage {
+    chat_id: ChatId,
+    /// 1 for a message that is not deleted, 0 for a tombstone.
+    live: i32,
+    message_id: MessageId,
+}
+
+from_row!(OwnMessage {
     chat_id,
-    message_id,
-    seq
+    live,
+    message_id
 });
 
-/// Runs one step: turns up to `MAX_MESSAGES` messages of the user into numbered tombstones. The last step
-/// also deletes the user with their memberships and sessions. If the user is the last admin of a chat, the
-/// member with the earliest join becomes admin. With `empty_chats_go`, a chat without another member is
-/// deleted. Returns null if the user does not exist. The error is `unavailable` after `ATTEMPTS` failed
-/// attempts.
+/// The rows that a step takes.
+#[derive(Debug, PartialEq, Eq)]
+struct Taken {
+    /// The next messages of the user.
+    messages: Vec<OwnMessage>,
+    /// If the user has no further message: at most `MAX_CHATS` chats that the user is a member of, and one more
+    /// chat if there is one.
+    memberships: Vec<ChatId>,
+}
+
+impl Taken {
+    /// Returns the chats that the step locks, in order of id.
+    fn chat_ids(&self) -> Vec<ChatId> {
+        let of_messages = self.messages.iter().map(|message| message.chat_id);
+        let chats: BTreeSet<ChatId> = of_messages
+            .chain(self.memberships.iter().copied())
+            .collect();
+        chats.into_iter().collect()
+    }
+}
+
+/// Runs one step: turns the user's next messages into numbered tombstones. After the last message, steps end
+/// memberships, and the last step also deletes the user with their sessions. If the user is the last admin of a
+/// chat, the member with the earliest join becomes admin. With `empty_chats_go`, a chat without another member is
+/// deleted. Returns null if the user does not exist. The error is `unavailable` after `ATTEMPTS` failed attempts.
 pub(super) async fn step(
     database: &Database,
     user: UserId,
     now: Timestamp,
     empty_chats_go: bool,
+    after: DeletionCursor,
 ) -> Result<Option<DeletionStep>, Error> {
     for _ in 0..ATTEMPTS {
         let mut tx = MessageLogTransaction(database.begin().await?);
-        let chats = tx.chats_of_next(user).await?;
-        tx.lock_chats(&chats).await?;
+        let taken = tx.take(user, after).await?;
+        let chats = taken.chat_ids();
+        let heads = tx.lock_chats(&chats).await?;
         chat_purge::lock_deleted_chats(&mut tx.0, &chats).await?;
         if !lock::lock_user(&mut tx.0, user).await? {
             return Ok(None);
         }
-        // The lock on the user stops new messages and memberships. A message or membership that came before
-        // the lock may be in a chat that is not locked yet, so the step starts over.
-        if tx.chats_of_next(user).await? != chats {
+        // The locks stop new messages, memberships and deletions. What came before the locks may be in a chat that
+        // is not locked yet, so the step starts over.
+        if tx.take(user, after).await? != taken {
             continue;
         }
-        let anonymized = tx.anonymize(user).await?;
-        let tombstones = tx.tombstone(user, now, MAX_MESSAGES - anonymized).await?;
-        let mut advanced: Vec<ChatId> = tombstones.iter().map(|t| t.chat_id).collect();
-        advanced.dedup();
-        message_log::advance_to_last(&mut tx.0, &advanced).await?;
-        let done = anonymized + (tombstones.len() as i64) < MAX_MESSAGES;
-        if done {
-            tx.promote_successors(user).await?;
+        let Taken {
+            messages,
+            mut memberships,
+        } = taken;
+        let tombstones = tx.delete_messages(user, now, &messages, heads).await?;
+        let is_full = messages.len() == usize::from(after.most);
+        let ends = !is_full && after.is_start();
+        let all_chats = ends && memberships.len() <= MAX_CHATS;
+        memberships.truncate(MAX_CHATS);
+        if ends {
+            tx.promote_successors(user, &memberships).await?;
             if empty_chats_go {
-                tx.delete_empty_chats(user, now).await?;
+                tx.delete_empty_chats(user, now, &memberships).await?;
             }
+        }
+        let mut step = DeletionStep {
+            tombstones,
+            left: Vec::new(),
+            next: None,
+        };
+        if all_chats {
             tx.delete_user(user).await?;
+        } else if ends {
+            tx.leave(user, &memberships).await?;
+            step.left = memberships;
+            step.next = Some(after);
+        } else {
+            // After the last message, a step from the start finds what the user has written meanwhile.
+            let last = messages.last().filter(|_| is_full);
+            let start = DeletionCursor::start(after.most);
+            step.next = Some(last.map_or(start, |last| after.after(*last)));
         }
         tx.commit().await?;
-        return Ok(Some(DeletionStep { tombstones, done }));
+        return Ok(Some(step));
     }
     Err(Error::unavailable())
 }
 
+/// Builds the statement that makes the member with the earliest join the admin, in the chats of user `$1` that
+/// `$chats` selects and that have no other admin.
+macro_rules! promote {
+    ($chats:literal) => {
+        concat!(
+            "UPDATE customer_chat SET role = $2 WHERE (chat_id, customer_id) IN ( \
+                SELECT mine.chat_id, (SELECT o.customer_id FROM customer_chat o \
+                    WHERE o.chat_id = mine.chat_id AND o.customer_id <> $1 \
+                    ORDER BY o.joined_at, o.customer_id LIMIT 1) \
+                FROM customer_chat mine WHERE mine.customer_id = $1 AND mine.role = $2 AND ",
+            $chats,
+            " AND NOT EXISTS (SELECT 1 FROM customer_chat other \
+                WHERE other.chat_id = mine.chat_id AND other.customer_id <> $1 AND other.role = $2))"
+        )
+    };
+}
 impl MessageLogTransaction {
-    /// Returns the chats that the next step must lock, in order of id: the chats of the next `MAX_MESSAGES`
-    /// messages. The last step adds all chats of the user, so that no concurrent change makes the user an
-    /// admin or relies on the user as the remaining admin.
-    async fn chats_of_next(&mut self, user: UserId) -> Result<Vec<ChatId>, Error> {
-        const WRITTEN: &str = "SELECT chat_id, count(*) FROM ( \
-                SELECT chat_id FROM message WHERE customer_id = $1 \
-                ORDER BY chat_id, message_id LIMIT $2) AS upcoming GROUP BY chat_id";
-        const JOINED: &str = concat!(
-            "SELECT m.chat_id FROM customer_chat m WHERE m.customer_id = $1 AND ",
-            chat_exists!("m.chat_id")
+    /// Returns the rows that the next step takes.
+    async fn take(&mut self, user: UserId, after: DeletionCursor) -> Result<Taken, Error> {
+        const MESSAGES: &str = concat!(
+            "SELECT x.chat_id, ",
+            is_live!(),
+            " AS live, x.message_id FROM message x \
+             WHERE x.customer_id <= $1 AND (x.customer_id, x.chat_id, ",
+            is_live!(),
+            ", x.message_id) > ($1, $2, $3, $4) ORDER BY x.customer_id, x.chat_id, ",
+            is_live!(),
+            ", x.message_id LIMIT $5"
         );
-        let written: Vec<(ChatId, i64)> = on!(tx &mut self.0, |db| query_as(WRITTEN)
+        const MEMBERSHIPS: &str = concat!(
+            "SELECT m.chat_id FROM customer_chat m \
+             WHERE m.customer_id <= $1 AND (m.customer_id, m.chat_id) > ($1, 0) AND ",
+            chat_exists!("m.chat_id"),
+            " ORDER BY m.customer_id, m.chat_id LIMIT $2"
+        );
+        let messages: Vec<OwnMessage> = on!(tx &mut self.0, |db| query_as(MESSAGES)
             .bind(user)
-            .bind(MAX_MESSAGES)
+            .bind(after.chat)
+            .bind(after.live)
+            .bind(after.message)
+            .bind(i64::from(after.most))
             .fetch_all(db)
             .await)?;
-        let messages: i64 = written.iter().map(|(_, messages)| messages).sum();
-        let mut chats: Vec<ChatId> = written.into_iter().map(|(chat, _)| chat).collect();
-        if messages < MAX_MESSAGES {
-            let joined: Vec<ChatId> = on!(tx &mut self.0, |db| query_scalar(JOINED)
+        let mut memberships = Vec::new();
+        if messages.len() < usize::from(after.most) && after.is_start() {
+            memberships = on!(tx &mut self.0, |db| query_scalar(MEMBERSHIPS)
                 .bind(user)
+                .bind(MAX_CHATS as i64 + 1)
                 .fetch_all(db)
                 .await)?;
-            chats.extend(joined);
         }
-        chats.sort_unstable();
-        chats.dedup();
-        Ok(chats)
+        Ok(Taken {
+            messages,
+            memberships,
+        })
     }
 
-    /// Removes the author from messages that are already deleted, on their own or with their chat. Considers
-    /// the next `MAX_MESSAGES` messages of the user and returns the number of anonymized messages.
-    async fn anonymize(&mut self, user: UserId) -> Result<i64, Error> {
-        const SQL: &str = concat!(
-            "UPDATE message SET customer_id = NULL WHERE message_id IN (SELECT message_id FROM ( \
-                SELECT message_id, chat_id, deleted_at FROM message WHERE customer_id = $1 \
-                ORDER BY chat_id, message_id LIMIT $2) AS upcoming \
-             WHERE upcoming.deleted_at IS NOT NULL OR NOT ",
-            chat_exists!("upcoming.chat_id"),
-            ")"
-        );
-        let anonymized = on!(tx &mut self.0, |db| query(SQL)
-            .bind(user)
-            .bind(MAX_MESSAGES)
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(anonymized as i64)
-    }
-
-    /// Turns up to `most` messages of the user into tombstones without an author. Each tombstone gets the
-    /// next seq of its chat. Returns the tombstones in order of chat and seq.
-    async fn tombstone(
+    /// Turns messages into tombstones without an author. Each tombstone gets the next seq of its chat. A message
+    /// that is already deleted, on its own or with its chat, only loses its author. Returns the tombstones in
+    /// order of chat and seq.
+    async fn delete_messages(
         &mut self,
         user: UserId,
         now: Timestamp,
-        most: i64,
+        messages: &[OwnMessage],
+        heads: Vec<Head>,
     ) -> Result<Vec<Tombstone>, Error> {
-        const SQL: &str = "WITH upcoming AS ( \
-                SELECT message_id, chat_id FROM message WHERE customer_id = $1 \
-                ORDER BY chat_id, message_id LIMIT $3), \
-            last_words AS ( \
-                SELECT m.message_id, c.seq \
-                    + row_number() OVER (PARTITION BY m.chat_id ORDER BY m.message_id) AS seq \
-                FROM upcoming m JOIN chat c ON c.chat_id = m.chat_id) \
-            UPDATE message SET content = NULL, customer_id = NULL, deleted_by = $1, \
-                deleted_at = $2, seq = last_words.seq \
-            FROM last_words WHERE message.message_id = last_words.message_id \
-            RETURNING message.chat_id, message.message_id, message.seq";
-        let mut tombstones: Vec<Tombstone> = on!(tx &mut self.0, |db| query_as(SQL)
-            .bind(user)
-            .bind(now)
-            .bind(most)
-            .fetch_all(db)
-            .await)?;
-        tombstones.sort_unstable_by_key(|t| (t.chat_id, t.seq));
+        let mut heads: BTreeMap<ChatId, Seq> = heads
+            .into_iter()
+            .map(|Head { chat_id, seq }| (chat_id, seq))
+            .collect();
+        let (mut tombstones, mut anonymous) = (Vec::new(), Vec::new());
+        let mut moved = BTreeSet::new();
+        for &OwnMessage {
+            chat_id,
+            live,
+            message_id,
+        } in messages
+        {
+            match heads.get_mut(&chat_id).filter(|_| live == 1) {
+                Some(head) => {
+                    *head = head.next();
+                    moved.insert(chat_id);
+                    tombstones.push(Tombstone {
+                        chat_id,
+                        message_id,
+                        seq: *head,
+                    });
+                }
+                None => anonymous.push((chat_id, message_id)),
+            }
+        }
+        if !anonymous.is_empty() {
+            anonymize(&mut self.0, &anonymous).await?;
+        }
+        if !tombstones.is_empty() {
+            bury(&mut self.0, &tombstones, user, now).await?;
+            let head = |(&chat_id, &seq): (&ChatId, &Seq)| Head { chat_id, seq };
+            let moved = heads.iter().filter(|(chat, _)| moved.contains(chat));
+            let moved: Vec<Head> = moved.map(head).collect();
+            self.advance(&moved).await?;
+        }
         Ok(tombstones)
     }
 
-    /// Makes the member with the earliest join the admin of each chat that has only this user as admin.
-    async fn promote_successors(&mut self, user: UserId) -> Result<(), Error> {
-        const SQL: &str = "UPDATE customer_chat SET role = $2 \
-            WHERE customer_id <> $1 \
-                AND chat_id IN (SELECT mine.chat_id FROM customer_chat mine \
-                    WHERE mine.customer_id = $1 AND mine.role = $2 AND NOT EXISTS ( \
-                        SELECT 1 FROM customer_chat other WHERE other.chat_id = mine.chat_id \
-                            AND other.customer_id <> $1 AND other.role = $2)) \
-                AND NOT EXISTS (SELECT 1 FROM customer_chat earlier \
-                    WHERE earlier.chat_id = customer_chat.chat_id AND earlier.customer_id <> $1 \
-                        AND (earlier.joined_at < customer_chat.joined_at \
-                            OR (earlier.joined_at = customer_chat.joined_at \
-                                AND earlier.customer_id < customer_chat.customer_id)))";
-        on!(tx &mut self.0, |db| query(SQL)
+    /// Makes the member with the earliest join the admin of each of these chats that has only this user as admin.
+    async fn promote_successors(&mut self, user: UserId, chats: &[ChatId]) -> Result<(), Error> {
+        const POSTGRES: &str = promote!("mine.chat_id = ANY($3)");
+        const SQLITE: &str = promote!("mine.chat_id IN (SELECT value FROM json_each($3))");
+        on!(tx &mut self.0, [POSTGRES, SQLITE], |sql, db| query(sql)
             .bind(user)
             .bind(Role::Admin.as_str())
+            .bind(List(chats))
             .execute(db)
             .await
             .map(drop))?;
         Ok(())
     }
 
-    /// Marks the user's chats without another member as deleted, because no user could read them any more.
-    async fn delete_empty_chats(&mut self, user: UserId, now: Timestamp) -> Result<(), Error> {
-        const SQL: &str = "UPDATE chat SET deleted_at = $2 \
-            WHERE deleted_at IS NULL \
-                AND chat_id IN (SELECT mine.chat_id FROM customer_chat mine \
-                    WHERE mine.customer_id = $1 AND NOT EXISTS ( \
-                        SELECT 1 FROM customer_chat other WHERE other.chat_id = mine.chat_id \
-                            AND other.customer_id <> $1))";
-        on!(tx &mut self.0, |db| query(SQL)
+    /// Marks those of the chats that have no other member as deleted, because no user could read them any more.
+    async fn delete_empty_chats(
+        &mut self,
+        user: UserId,
+        now: Timestamp,
+        chats: &[ChatId],
+    ) -> Result<(), Error> {
+        const POSTGRES: &str = "UPDATE chat SET deleted_at = $2 \
+            WHERE deleted_at IS NULL AND chat_id = ANY($3) AND NOT EXISTS ( \
+                SELECT 1 FROM customer_chat other WHERE other.chat_id = chat.chat_id \
+                    AND other.customer_id <> $1)";
+        const SQLITE: &str = "UPDATE chat SET deleted_at = $2 \
+            WHERE deleted_at IS NULL AND chat_id IN (SELECT value FROM json_each($3)) \
+                AND NOT EXISTS (SELECT 1 FROM customer_chat other \
+                    WHERE other.chat_id = chat.chat_id AND other.customer_id <> $1)";
+        on!(tx &mut self.0, [POSTGRES, SQLITE], |sql, db| query(sql)
             .bind(user)
             .bind(now)
+            .bind(List(chats))
+            .execute(db)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
+    /// Ends the memberships of the user in these chats.
+    async fn leave(&mut self, user: UserId, chats: &[ChatId]) -> Result<(), Error> {
+        const POSTGRES: &str =
+            "DELETE FROM customer_chat WHERE customer_id = $1 AND chat_id = ANY($2)";
+        const SQLITE: &str = "DELETE FROM customer_chat WHERE customer_id = $1 \
+                              AND chat_id IN (SELECT value FROM json_each($2))";
+        on!(tx &mut self.0, [POSTGRES, SQLITE], |sql, db| query(sql)
+            .bind(user)
+            .bind(List(chats))
             .execute(db)
             .await
             .map(drop))?;
@@ -212,5 +349,59 @@ impl MessageLogTransaction {
         const SQL: &str = "DELETE FROM customer WHERE customer_id = $1";
         on!(tx &mut self.0, |db| query(SQL).bind(user).execute(db).await.map(drop))?;
         Ok(())
+    }
+}
+
+/// Removes the authors of messages.
+async fn anonymize(
+    tx: &mut DatabaseTransaction,
+    messages: &[(ChatId, MessageId)],
+) -> sqlx::Result<()> {
+    const POSTGRES: &str = "UPDATE message AS m SET customer_id = NULL \
+        FROM unnest($1::bigint[], $2::bigint[]) AS r (chat, id) \
+        WHERE m.chat_id = r.chat AND m.message_id = r.id";
+    const SQLITE: &str = "UPDATE message SET customer_id = NULL FROM json_each($1) AS r \
+        WHERE message_id = r.value ->> 1 AND chat_id = r.value ->> 0";
+    match tx {
+        DatabaseTransaction::Postgres(tx) => {
+            let query = query(POSTGRES).bind(column(messages, |(chat, _)| chat.0));
+            let query = query.bind(column(messages, |(_, id)| id.0));
+            query.execute(&mut **tx).await.map(drop)
+        }
+        DatabaseTransaction::Sqlite(tx) => {
+            let rows = json(messages, |(chat, id)| (chat.0, id.0));
+            query(SQLITE).bind(rows).execute(&mut **tx).await.map(drop)
+        }
+    }
+}
+
+/// Stores tombstones, without text and author.
+async fn bury(
+    tx: &mut DatabaseTransaction,
+    tombstones: &[Tombstone],
+    user: UserId,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    const POSTGRES: &str = "UPDATE message AS m SET content = NULL, customer_id = NULL, \
+            deleted_by = $1, deleted_at = $2, seq = r.seq \
+        FROM unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS r (chat, id, seq) \
+        WHERE m.chat_id = r.chat AND m.message_id = r.id";
+    const SQLITE: &str = "UPDATE message SET content = NULL, customer_id = NULL, \
+            deleted_by = $1, deleted_at = $2, seq = r.value ->> 2 \
+        FROM json_each($3) AS r \
+        WHERE message_id = r.value ->> 1 AND chat_id = r.value ->> 0";
+    match tx {
+        DatabaseTransaction::Postgres(tx) => {
+            let query = query(POSTGRES).bind(user).bind(now);
+            let query = query.bind(column(tombstones, |t| t.chat_id.0));
+            let query = query.bind(column(tombstones, |t| t.message_id.0));
+            let query = query.bind(column(tombstones, |t| t.seq.0));
+            query.execute(&mut **tx).await.map(drop)
+        }
+        DatabaseTransaction::Sqlite(tx) => {
+            let rows = json(tombstones, |t| (t.chat_id.0, t.message_id.0, t.seq.0));
+            let query = query(SQLITE).bind(user).bind(now).bind(rows);
+            query.execute(&mut **tx).await.map(drop)
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     middleware::PasswordRate,
     model::{ChatId, ChatMember, Password, User, UserChat, UserId, Username},
-    service::UserChange,
+    service::{UserChange, UserDeletion},
     state::AppState,
 };
 use axum::{Json, extract::State, http::StatusCode, response::Response};
@@ -175,6 +175,8 @@ async fn update(
     params(("id" = UserId, Path, example = 3)),
     responses(
         (status = NO_CONTENT, description = "The user is deleted"),
+        (status = ACCEPTED, description = "The user has more than 60,000 messages: the user is signed out, and \
+            the deletion goes on in the background. It has ended when the user is not found any more"),
         refusal::UserNotFound, refusal::Forbidden,
     ),
 )]
@@ -183,11 +185,10 @@ async fn remove(
     Id(id): Id<UserId>,
     State(state): State<AppState>,
 ) -> Result<StatusCode, Error> {
-    state
-        .users
-        .delete(caller, id)
-        .await
-        .map(|()| StatusCode::NO_CONTENT)
+    match state.users.delete(caller, id).await? {
+        UserDeletion::Done => Ok(StatusCode::NO_CONTENT),
+        UserDeletion::Continues => Ok(StatusCode::ACCEPTED),
+    }
 }
 
 /// List a chat's members

@@ -1,4 +1,5 @@
-//! Background upkeep of the database: purge of deleted chats and expiry of sessions. Each task works in small steps, so that other work goes on.
+//! Background upkeep of the database: purge of deleted chats and expiry of sessions. Each task works in small
+//! steps, so that other work goes on.
 
 use crate::{
     database::Database,
@@ -31,6 +32,7 @@ const STEP_LIMIT: Duration = Duration::from_secs(10);
 pub struct Deletions {
     chats: Arc<Notify>,
     users: Arc<Notify>,
+    large_users: Arc<Notify>,
 }
 
 impl Deletions {
@@ -43,6 +45,16 @@ impl Deletions {
     pub(super) fn note_user(&self) {
         self.chats.notify_one();
         self.users.notify_one();
+    }
+
+    /// Notes that the deletion of a user with very many messages is stored.
+    pub(super) fn note_large_user(&self) {
+        self.large_users.notify_one();
+    }
+
+    /// Waits until the deletion of a user with very many messages is stored.
+    pub(super) async fn of_large_users(&self) {
+        self.large_users.notified().await;
     }
 
     /// Waits until a user is deleted.

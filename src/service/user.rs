@@ -2,14 +2,15 @@
 
 use super::{
     janitor::Deletions,
+    large_deletion::{Deletion, Pace},
     pagination::{Limit, Page},
     session::close_ended,
 };
 use crate::{
     auth::{Caller, PasswordHasher},
     database::Database,
-    delivery::{Batcher, Change, Outcome, Writer},
-    error::{Code, Error},
+    delivery::{Batcher, Writer},
+    error::Error,
     hub::Hub,
     model::{Password, SessionId, SoughtName, User, UserId, Username},
     policy,
@@ -32,6 +33,15 @@ pub struct UserService {
     deletions: Deletions,
     /// Deletions that go on after their request.
     detached: TaskTracker,
+}
+
+/// The state of a deletion when its request is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserDeletion {
+    /// The user is deleted.
+    Done,
+    /// The user is signed out, and the deletion goes on in the background.
+    Continues,
 }
 
 /// A change of a user. An absent field stays as it is.
@@ -113,7 +123,9 @@ impl UserService {
         let user = self.database.users().create(&name, &hash).await?;
         #[cfg(feature = "planted-faults")]
         if crate::failpoints::forgets_this_sign_up() {
-            delete(self.writer.clone(), Caller::Open, user.customer_id).await?;
+            Deletion::new(&self.writer, Caller::Open, user.customer_id, Pace::PROMPT)
+                .run()
+                .await?;
         }
         Ok(user)
     }
@@ -160,17 +172,27 @@ impl UserService {
     }
 
     /// Deletes a user. Memberships and sessions end, sockets close, and the user's messages become
-    /// tombstones that are broadcast to their chats.
+    /// tombstones that are broadcast to their chats. A user with very many messages is signed out at once and
+    /// deleted in the background.
     ///
     /// # Errors
     /// `forbidden` if the caller is another user; `user_not_found`; `unavailable`.
-    pub async fn delete(&self, caller: Caller, id: UserId) -> Result<(), Error> {
+    pub async fn delete(&self, caller: Caller, id: UserId) -> Result<UserDeletion, Error> {
         policy::act_as(caller, id)?;
+        let (database, hub) = (self.database.clone(), self.hub.clone());
         let (writer, deletions) = (self.writer.clone(), self.deletions.clone());
         let deleting = async move {
-            let deleted = delete(writer, caller, id).await;
+            let large = database.large_deletions();
+            if large.is_large(id).await? {
+                let ended = large.store(id, caller.members_only()).await?;
+                let ended = ended.ok_or_else(|| Error::user_not_found(id))?;
+                close_ended(&hub, id, &ended);
+                deletions.note_large_user();
+                return Ok(UserDeletion::Continues);
+            }
+            let deleted = Deletion::new(&writer, caller, id, Pace::PROMPT).run().await;
             deletions.note_user();
-            deleted
+            deleted.map(|()| UserDeletion::Done)
         };
         // A task of its own: a request that meets its time limit does not leave half of the work undone.
         let deleting = self.detached.spawn(deleting.in_current_span());
@@ -190,20 +212,4 @@ async fn find(database: Database, ids: Vec<UserId>) -> Result<Vec<Option<User>>,
         place.ok().map(|place| found[place].clone())
     };
     Ok(ids.iter().map(find).collect())
-}
-
-/// Deletes a user in steps. Other changes run between the steps.
-async fn delete(writer: Writer, caller: Caller, user: UserId) -> Result<(), Error> {
-    let change = Change::DeleteUser { caller, user };
-    let step = async || writer.submit(change.clone())?.answer().await;
-    let mut answer = step().await?;
-    while let Outcome::Incomplete = answer {
-        // Earlier steps are stored already, so an unavailable writer leaves the deletion in doubt.
-        answer = step().await.map_err(|error| match error.code() {
-            Code::Unavailable => Error::in_doubt(),
-            _ => error,
-        })?;
-    }
-    tracing::info!(user = user.0, "user deleted");
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Chats: creation, names, lists, deletion.
 
 mod large_deletions;
+mod last_message;
 mod lifecycle;
 mod list;

@@ -84,7 +84,12 @@ async fn every_method_of_every_path_is_told(store: Store) {
 /// Returns the first success of an operation, which is the one that its example shows.
 fn success(operation: &Operation) -> (u16, Value) {
     let responses = operation.responses().iter();
-    let made = |status: &str| if status == "201" { 0 } else { 1 };
+    let made = |status: &str| match status {
+        "201" => 0,
+        // For large accounts alone.
+        "202" => 2,
+        _ => 1,
+    };
     let mut good: Vec<_> = responses
         .filter(|(status, _)| status.as_str() < "300")
         .collect();
@@ -164,7 +169,10 @@ async fn the_examples_are_what_the_sample_data_answers(store: Store) {
         assert_eq!(reply.status, status, "{case}");
         timeless(&mut reply.body);
         timeless(&mut example);
-        assert_eq!(reply.body, example, "{case}: the example and the answer");
+        // The document is no part of itself.
+        if operation.path != "/openapi.json" {
+            assert_eq!(reply.body, example, "{case}: the example and the answer");
+        }
     }
 }
 

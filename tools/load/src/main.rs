@@ -8,6 +8,7 @@ mod client;
 mod clients;
 mod counters;
 mod database;
+mod growth;
 mod http;
 mod marker;
 mod process;
@@ -42,6 +43,18 @@ struct Args {
     /// Messages a second in the scenario rooms
     #[arg(long, default_value_t = 12_000, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
+
+    /// Messages in the scenario growth
+    #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(i64).range(20_000..))]
+    messages: i64,
+
+    /// Chats in the scenario growth
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(i64).range(1000..))]
+    chats: i64,
+
+    /// Messages of the largest chat in the scenario growth; at most half of all messages
+    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(i64).range(1000..))]
+    largest: i64,
 
     /// Print JSON, one line for each scenario
     #[arg(long)]
@@ -78,7 +91,9 @@ enum Scenario {
     Hop,
     /// The cost of chats without a client on a linked server, on Postgres
     Bystander,
-    /// All of these but those of several servers
+    /// What every statement reads in a large database; fails where it is too much
+    Growth,
+    /// All of these but those of several servers and growth
     All,
 }
 
@@ -97,7 +112,7 @@ impl Scenario {
             Self::Nodes => scenario::nodes().await,
             Self::Hop => scenario::hop().await,
             Self::Bystander => scenario::bystander().await,
-            Self::All => Ok(Vec::new()),
+            Self::Growth | Self::All => Ok(Vec::new()),
         }
     }
 }
@@ -127,6 +142,14 @@ fn main() -> ExitCode {
 async fn run(args: &Args) -> Result<(), String> {
     if let Some(port) = args.reference {
         return reference::serve(port).await.map_err(|e| e.to_string());
+    }
+    if args.scenario == Some(Scenario::Growth) {
+        let sizes = growth::Sizes {
+            messages: args.messages,
+            chats: args.chats,
+            largest: args.largest,
+        };
+        return Box::pin(growth::run(args.store, sizes)).await;
     }
     let chosen: Vec<Scenario> = match args.scenario {
         Some(Scenario::All) | None => Scenario::value_variants()

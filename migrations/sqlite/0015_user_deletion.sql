@@ -1,0 +1,8 @@
+-- Users with very many messages who are deleted in the background. The row goes with the user.
+CREATE TABLE user_deletion (
+    customer_id INTEGER PRIMARY KEY REFERENCES customer ON DELETE CASCADE ON UPDATE CASCADE,
+    -- True if chats without another member are deleted too.
+    empty_chats_go INTEGER NOT NULL,
+    -- The time of a recent step. If it is long ago, the server goes on with the deletion.
+    stepped_at TEXT NOT NULL
+);
