@@ -10,7 +10,7 @@ use std::{
 };
 use tokio::{net::TcpStream, sync::Notify};
 
-/// The bytes that may wait in a send queue before a publisher is refused. A refused publisher leaves the change
+/// The bytes that may wait in a send queue that a publisher adds to. A refused publisher leaves the change
 /// to the socket's task, which reads it from the database once the client has read what waits.
 const BACKLOG: usize = 64 * 1024;
 /// The most parts that one system call writes.
@@ -44,6 +44,10 @@ struct Queue {
 
 impl Queue {
     fn push(&mut self, bytes: Bytes) {
+        // A part without a byte could never be written.
+        if bytes.is_empty() {
+            return;
+        }
         self.waiting += bytes.len();
         self.accepted += bytes.len() as u64;
         self.parts.push_back(bytes);
@@ -63,6 +67,12 @@ impl Queue {
         if self.parts.capacity() > KEPT_PARTS {
             self.parts = VecDeque::new();
         }
+    }
+
+    /// True if a publisher may add frames. Frames of any size are accepted by an empty queue: most of them are
+    /// written at once.
+    fn accepts(&self, frames: &Bytes) -> bool {
+        !self.broken && (self.parts.is_empty() || self.waiting + frames.len() <= BACKLOG)
     }
 
     /// The bytes that were accepted and written.
@@ -108,46 +118,42 @@ impl SendQueue {
         queue.waiting
     }
 
-    /// Writes encoded frames, or queues what the connection does not take at once; the socket's task then
-    /// writes the rest. Returns false if the frames were not accepted, because too many bytes wait or the
-    /// connection is broken. For publishers: never waits.
-    pub fn try_publish(&self, frames: &Bytes, text: usize) -> bool {
+    /// Queues encoded frames, to be written by `write_out`. Returns false if the frames were not accepted, because
+    /// too many bytes wait or the connection is broken. For publishers: never waits, and calls no system.
+    pub fn try_push(&self, frames: &Bytes, text: usize) -> bool {
         #[cfg(feature = "planted-faults")]
         if crate::failpoints::refuses_this_batch() {
             return false;
         }
         let mut queue = self.queue();
-        if queue.broken || queue.waiting >= BACKLOG {
-            return false;
+        let accepted = queue.accepts(frames);
+        if accepted {
+            queue.text += text as u64;
+            queue.push(frames.clone());
         }
-        let written = match queue.parts.is_empty() {
-            true => match self.write(&[IoSlice::new(frames)]) {
-                Ok(written) => written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                Err(_) => {
-                    queue.broken = true;
-                    self.attention.notify_one();
-                    return false;
+        accepted
+    }
+
+    /// Writes what waits, as far as the connection takes it at once, and wakes the socket's task for the rest. For
+    /// publishers: never waits.
+    pub fn write_out(&self) {
+        let mut queue = self.queue();
+        while !queue.parts.is_empty() && !queue.broken {
+            match self.write_first(&queue.parts) {
+                Ok(written) => queue.advance(written),
+                Err(error) => {
+                    queue.broken = error.kind() != io::ErrorKind::WouldBlock;
+                    return self.attention.notify_one();
                 }
-            },
-            false => 0,
-        };
-        queue.text += text as u64;
-        queue.accepted += written as u64;
-        if written < frames.len() {
-            if queue.parts.is_empty() {
-                self.attention.notify_one();
             }
-            queue.push(frames.slice(written..));
         }
-        true
     }
 
     /// Queues encoded frames that need not go out at once, and wakes the socket's task, which writes all that
     /// wait with one system call. Frames are dropped if too many bytes wait. For publishers: never waits.
     pub fn try_queue(&self, frames: &Bytes, text: usize) {
         let mut queue = self.queue();
-        if queue.broken || queue.waiting >= BACKLOG {
+        if !queue.accepts(frames) {
             return;
         }
         if queue.parts.is_empty() {
@@ -171,6 +177,12 @@ impl SendQueue {
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.queue().accepted
+    }
+
+    /// The bytes that were written so far.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.queue().written()
     }
 
     /// The bytes of text that were accepted so far.
@@ -197,16 +209,7 @@ impl SendQueue {
                 if queue.broken {
                     return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
                 }
-                let result = {
-                    let mut parts = [IoSlice::new(&[]); PARTS];
-                    let mut count = 0;
-                    for (part, bytes) in parts.iter_mut().zip(&queue.parts) {
-                        *part = IoSlice::new(bytes);
-                        count += 1;
-                    }
-                    self.write(&parts[..count])
-                };
-                match result {
+                match self.write_first(&queue.parts) {
                     Ok(written) => {
                         queue.advance(written);
                         continue;
@@ -222,12 +225,19 @@ impl SendQueue {
         }
     }
 
-    fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    /// Writes as many bytes of the first parts as the connection takes, with one system call.
+    fn write_first(&self, waiting: &VecDeque<Bytes>) -> io::Result<usize> {
         #[cfg(feature = "planted-faults")]
         if crate::failpoints::blocks_this_write() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let written = match parts {
+        let mut parts = [IoSlice::new(&[]); PARTS];
+        let mut count = 0;
+        for (part, bytes) in parts.iter_mut().zip(waiting) {
+            *part = IoSlice::new(bytes);
+            count += 1;
+        }
+        let written = match &parts[..count] {
             [part] => self.tcp.try_write(part),
             parts => self.tcp.try_write_vectored(parts),
         }?;
@@ -255,15 +265,20 @@ mod tests {
         Ok((SendQueue::new(accepted?.0), client?))
     }
 
+    /// Publishes like the room of a chat. Returns false if the send queue refuses the frames.
+    fn publish(send_queue: &SendQueue, frames: &Bytes) -> bool {
+        let accepted = send_queue.try_push(frames, frames.len());
+        send_queue.write_out();
+        accepted
+    }
+
     #[tokio::test]
     async fn a_publisher_writes_at_once_and_in_order() -> io::Result<()> {
         let (send_queue, mut client) = pair().await?;
         send_queue.push(Bytes::from_static(b"one "));
-        assert!(send_queue.try_publish(&Bytes::from_static(b"two "), 4));
-        assert!(send_queue.is_waiting(), "what is queued goes first");
-        let goal = send_queue.accepted();
-        poll_fn(|cx| send_queue.poll_write_out(cx, goal)).await?;
-        assert!(send_queue.try_publish(&Bytes::from_static(b"three"), 5));
+        send_queue.push(Bytes::new());
+        assert!(send_queue.try_push(&Bytes::from_static(b"two "), 4));
+        assert!(publish(&send_queue, &Bytes::from_static(b"three")));
         assert!(!send_queue.is_waiting());
         let mut read = [0; 13];
         client.read_exact(&mut read).await?;
@@ -277,11 +292,11 @@ mod tests {
         let (send_queue, mut client) = pair().await?;
         let chunk = Bytes::from(vec![b'x'; 60_000]);
         let mut accepted = 0_usize;
-        while send_queue.try_publish(&chunk, chunk.len()) {
+        while publish(&send_queue, &chunk) {
             accepted += chunk.len();
             assert!(accepted < 64 << 20, "a publisher is never refused");
         }
-        assert!(send_queue.queue().waiting < BACKLOG + chunk.len());
+        assert!(send_queue.queue().waiting <= BACKLOG);
         timeout(Duration::from_secs(5), send_queue.attention())
             .await
             .map_err(io::Error::other)?;
@@ -304,7 +319,7 @@ mod tests {
         drop(client);
         let chunk = Bytes::from(vec![b'x'; 60_000]);
         let refused = async {
-            while send_queue.try_publish(&chunk, chunk.len()) {
+            while publish(&send_queue, &chunk) {
                 send_queue.tcp().writable().await?;
                 let goal = send_queue.accepted();
                 if poll_fn(|cx| send_queue.poll_write_out(cx, goal))
@@ -319,7 +334,7 @@ mod tests {
         timeout(Duration::from_secs(5), refused)
             .await
             .map_err(io::Error::other)??;
-        assert!(!send_queue.try_publish(&chunk, chunk.len()));
+        assert!(!publish(&send_queue, &chunk));
         Ok(())
     }
 }

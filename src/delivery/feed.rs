@@ -49,8 +49,6 @@ pub struct Feeds {
 pub struct Feed {
     feeds: Feeds,
     user: UserId,
-    /// Closes the socket with its user or its session.
-    registration: Registration,
     /// The live events of each connected chat without a direct line.
     streams: StreamMap<ChatId, BroadcastStream<Sequenced>>,
     /// Events of closed direct lines, which come before those of `streams`.
@@ -58,6 +56,9 @@ pub struct Feed {
     /// The position in each connected chat. A socket has few chats, mostly one: a list takes a tenth of the
     /// memory of a map, and ten thousand sockets have one each.
     cursors: Vec<Cursor>,
+    /// Closes the socket with its user or its session. Dropped after `cursors`, so that no publisher writes to the
+    /// socket of an ended session while the feed is dropped.
+    registration: Registration,
 }
 
 /// An event of one of the socket's chats, as received from the hub. An error means that the chat's channel
@@ -122,10 +123,10 @@ impl Feeds {
         Feed {
             feeds,
             user,
-            registration,
             streams: StreamMap::new(),
             queued: VecDeque::new(),
             cursors: Vec::new(),
+            registration,
         }
     }
 }
@@ -146,7 +147,7 @@ impl Feed {
         since: Option<&Since>,
     ) -> Result<FeedStart, Error> {
         // The position of an earlier connect must not move from here on.
-        self.close_lines(|cursor| cursor.chat == chat);
+        self.close_line(chat);
         let (subscription, events) = self.feeds.hub.subscribe(chat);
         let (count, generation) = (subscription.count(), self.feeds.hub.generation());
         let feeds = self.feeds.clone();
@@ -250,6 +251,12 @@ impl Feed {
     /// Closes the direct lines that were cut. What the socket missed is handled with the next arrivals.
     pub fn close_cut_lines(&mut self) {
         self.close_lines(|cursor| cursor.subscription.is_cut());
+    }
+
+    /// Closes the direct line of a chat. The next frames of the chat come after those that the socket's task has
+    /// buffered until then.
+    pub fn close_line(&mut self, chat: ChatId) {
+        self.close_lines(|cursor| cursor.chat == chat);
     }
 
     /// Closes all direct lines, so that no frame is written to the socket but by its task.

@@ -95,8 +95,8 @@ impl DirectLine {
         }
     }
 
-    /// Takes a durable event, the `count`th of the room: writes changes to the socket, and cuts the line for
-    /// an event that the socket's task must handle.
+    /// Takes a durable event, the `count`th of the room: queues changes, which `write_out` writes to the socket, and
+    /// cuts the line for an event that the socket's task must handle.
     pub(super) fn deliver(&self, event: &Event, count: u64) {
         let mut state = self.state();
         if state.cut {
@@ -104,7 +104,7 @@ impl DirectLine {
         }
         let concerns = match event {
             Event::Changes(batch) => {
-                if self.write(&mut state, batch) {
+                if self.queue(&mut state, batch) {
                     state.count = count;
                 } else {
                     state.cut = true;
@@ -127,9 +127,15 @@ impl DirectLine {
         }
     }
 
-    /// Writes the changes after the last one that was sent. False if they leave a gap, or if the socket does
+    /// Writes the queued changes to the socket. Called without the lock of the room, so that a system call for each
+    /// socket delays no other use of the room.
+    pub(super) fn write_out(&self) {
+        self.socket.send_queue.write_out();
+    }
+
+    /// Queues the changes after the last one that was sent. False if they leave a gap, or if the socket does
     /// not take them.
-    fn write(&self, state: &mut LineState, batch: &Batch) -> bool {
+    fn queue(&self, state: &mut LineState, batch: &Batch) -> bool {
         let skip = batch.partition_point(|(seq, _)| *seq <= state.seen);
         let (Some((first, _)), Some((last, _))) = (batch.get(skip), batch.last()) else {
             return true;
@@ -138,10 +144,7 @@ impl DirectLine {
             return false;
         }
         let frames = batch.encoded_from(skip);
-        let taken = self
-            .socket
-            .send_queue
-            .try_publish(&frames.bytes, frames.text);
+        let taken = self.socket.send_queue.try_push(&frames.bytes, frames.text);
         if taken {
             state.seen = *last;
         }

@@ -150,6 +150,14 @@ impl Hub {
     /// `Subscription::join`.
     #[must_use]
     pub fn subscribe(&self, chat: ChatId) -> (Subscription, RoomEvents) {
+        let channel = self.open_channel(chat);
+        // Without the lock of all rooms, which would wait for the publisher of this room.
+        let events = channel.subscribe();
+        (Subscription::new(self.clone(), chat, channel), events)
+    }
+
+    /// The chat's broadcast channel, with one subscription more.
+    fn open_channel(&self, chat: ChatId) -> Arc<Room> {
         let mut rooms = self.rooms();
         let Rooms { local, shards, .. } = &mut *rooms;
         let room = local.entry(chat).or_insert_with(|| {
@@ -163,9 +171,7 @@ impl Hub {
             }
         });
         room.subscriptions += 1;
-        let channel = Arc::clone(&room.channel);
-        let events = channel.subscribe();
-        (Subscription::new(self.clone(), chat, channel), events)
+        Arc::clone(&room.channel)
     }
 
     /// Publishes an event to a chat's subscribers on every node, in the order of the calls. Without

@@ -71,8 +71,8 @@ pub struct RoomEvents {
     pub index: u64,
 }
 
-/// The broadcast channel of a chat, and its direct lines. A socket has one of the two. From the count of durable events a receiver that lagged knows whether
-/// it lost a durable event, or only ephemeral events.
+/// The broadcast channel of a chat, and its direct lines. A socket has one of the two. From the count of durable
+/// events a receiver that lagged knows whether it lost a durable event, or only ephemeral events.
 pub(super) struct Room {
     sender: broadcast::Sender<Sequenced>,
     /// A std lock. Counting and sending happen in one critical section, so that events are sent in the
@@ -86,8 +86,11 @@ struct RoomState {
     count: u64,
     /// The number of all events broadcast.
     index: u64,
-    /// The sockets that are written to at once. They have every change up to the head.
-    lines: Vec<Arc<DirectLine>>,
+    /// The sockets that are written to at once. They have every change up to the head. A publisher shares the list
+    /// while it writes.
+    lines: Arc<Vec<Arc<DirectLine>>>,
+    /// True if changes were queued for the lines and are not written yet.
+    unwritten: bool,
     /// The last change sent, or the head read from the database; `None` before the first of either.
     head: Option<Seq>,
     /// The last change known to be stored: committed by this node, or read from the database.
@@ -153,7 +156,7 @@ impl Room {
             return None;
         }
         let line = Arc::new(DirectLine::new(socket, seen, state.count));
-        state.lines.push(Arc::clone(&line));
+        Arc::make_mut(&mut state.lines).push(Arc::clone(&line));
         Some(line)
     }
 
@@ -188,26 +191,41 @@ impl Room {
     /// sends buffered batches that follow it. Returns the first head: a socket that read a lower head must
     /// catch up to the returned head. Returns 0 if a broadcast event had set the position earlier.
     pub(super) fn observe_head(&self, head: Seq) -> Seq {
+        self.publish(|state| {
+            state.stored = state.stored.max(head);
+            if state.head.is_none() {
+                state.head = Some(head);
+                state.learned = head;
+                self.send_ready(state);
+            }
+            state.learned
+        })
+    }
+
+    /// Runs an action that may send changes, and writes them to the direct lines once the lock is released. The
+    /// send queues keep the order of the changes.
+    fn publish<T>(&self, action: impl FnOnce(&mut RoomState) -> T) -> T {
         let mut state = self.state();
-        state.stored = state.stored.max(head);
-        if state.head.is_none() {
-            state.head = Some(head);
-            state.learned = head;
-            self.send_ready(&mut state);
+        let result = action(&mut state);
+        let lines = mem::take(&mut state.unwritten).then(|| Arc::clone(&state.lines));
+        drop(state);
+        for line in lines.iter().flat_map(|lines| lines.iter()) {
+            line.write_out();
         }
-        state.learned
+        result
     }
 
     /// Broadcasts a durable event that is confirmed, or is `RemovalReported`. `HeadAdvanced` is dropped if
     /// the room has already reached that head.
     pub(super) fn broadcast(&self, event: Event) {
-        let mut state = self.state();
-        if let Event::Changes(batch) = &event
-            && let Some((last, _)) = batch.last()
-        {
-            state.stored = state.stored.max(*last);
-        }
-        self.send(&mut state, event);
+        self.publish(|state| {
+            if let Event::Changes(batch) = &event
+                && let Some((last, _)) = batch.last()
+            {
+                state.stored = state.stored.max(*last);
+            }
+            self.send(state, event);
+        });
     }
 
     /// Forgets the history of the log, and broadcasts `Reset`.
@@ -236,20 +254,32 @@ impl Room {
         let (Some((first, _)), Some((last, _))) = (batch.first(), batch.last()) else {
             return BatchOutcome::Delivered;
         };
-        let mut state = self.state();
+        let (first, last) = (*first, *last);
+        self.publish(|state| self.place(state, (first, last), batch, source, until))
+    }
+
+    /// Sends, buffers or drops a batch with these first and last seqs.
+    fn place(
+        &self,
+        state: &mut RoomState,
+        (first, last): (Seq, Seq),
+        batch: Batch,
+        source: Source,
+        until: Instant,
+    ) -> BatchOutcome {
         if source == Source::Local {
-            state.stored = state.stored.max(*last);
+            state.stored = state.stored.max(last);
         }
         if state.contradicts(&batch) {
             return BatchOutcome::Contradicted;
         }
-        if state.head.is_some_and(|head| *last <= head) {
+        if state.head.is_some_and(|head| last <= head) {
             return BatchOutcome::Delivered;
         }
         // Without a head the next seq is not known. A batch of this node is confirmed and sets the head.
         let early = match state.head {
             None => source == Source::Remote,
-            Some(head) => *first > head.next(),
+            Some(head) => first > head.next(),
         };
         if early && !state.buffer.is_full() {
             state.buffer.hold(batch, source, until);
@@ -258,8 +288,8 @@ impl Room {
         if early && source == Source::Remote {
             return BatchOutcome::Missing;
         }
-        self.send(&mut state, Event::Changes(batch));
-        self.send_ready(&mut state);
+        self.send(state, Event::Changes(batch));
+        self.send_ready(state);
         match early {
             true => BatchOutcome::DeliveredWithGap,
             false => BatchOutcome::Delivered,
@@ -270,21 +300,22 @@ impl Room {
     /// before it are missing: each socket reads the missing changes from the database. A batch of another
     /// node is dropped, because only the database can confirm it.
     pub(super) fn release_due(&self, now: Instant) -> BatchOutcome {
-        let mut state = self.state();
-        self.send_ready(&mut state);
-        let mut outcome = BatchOutcome::Delivered;
-        while let Some((batch, source)) = state.buffer.due(now) {
-            if source == Source::Remote {
-                outcome = BatchOutcome::Missing;
-                continue;
+        self.publish(|state| {
+            self.send_ready(state);
+            let mut outcome = BatchOutcome::Delivered;
+            while let Some((batch, source)) = state.buffer.due(now) {
+                if source == Source::Remote {
+                    outcome = BatchOutcome::Missing;
+                    continue;
+                }
+                self.send(state, Event::Changes(batch));
+                self.send_ready(state);
+                if outcome != BatchOutcome::Missing {
+                    outcome = BatchOutcome::DeliveredWithGap;
+                }
             }
-            self.send(&mut state, Event::Changes(batch));
-            self.send_ready(&mut state);
-            if outcome != BatchOutcome::Missing {
-                outcome = BatchOutcome::DeliveredWithGap;
-            }
-        }
-        outcome
+            outcome
+        })
     }
 
     /// Sends the buffered batches that continue the head.
@@ -323,16 +354,17 @@ impl Room {
             | Event::Ephemeral(_) => {}
         }
         state.count += 1;
-        for line in &state.lines {
+        for line in state.lines.iter() {
             line.deliver(&event, state.count);
         }
+        state.unwritten |= matches!(event, Event::Changes(_)) && !state.lines.is_empty();
         self.emit(state, event);
     }
 
     /// Broadcasts an ephemeral frame, which is not counted as a durable event.
     pub(super) fn broadcast_ephemeral(&self, frame: Frame) {
         let mut state = self.state();
-        for line in &state.lines {
+        for line in state.lines.iter() {
             line.deliver_ephemeral(&frame);
         }
         self.emit(&mut state, Event::Ephemeral(frame));
@@ -359,7 +391,8 @@ impl RoomState {
         Self {
             count: 0,
             index: 0,
-            lines: Vec::new(),
+            lines: Arc::default(),
+            unwritten: false,
             head: None,
             stored: Seq(0),
             learned: Seq(0),
@@ -370,7 +403,7 @@ impl RoomState {
 
     fn remove(&mut self, line: &Arc<DirectLine>) {
         if let Some(index) = self.lines.iter().position(|other| Arc::ptr_eq(other, line)) {
-            self.lines.swap_remove(index);
+            Arc::make_mut(&mut self.lines).swap_remove(index);
         }
     }
 

@@ -92,8 +92,11 @@ impl DeadlineStream {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Writes what waits in the send queue of a socket.
+    /// Writes what waits in the send queue of a socket. Before the upgrade nothing does.
     fn poll_write_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.connection.is_socket() {
+            return Poll::Ready(Ok(()));
+        }
         let send_queue = self.connection.send_queue();
         send_queue.poll_write_out(cx, send_queue.accepted())
     }
@@ -133,6 +136,8 @@ impl AsyncWrite for DeadlineStream {
         if self.connection.is_socket() {
             let send_queue = self.connection.send_queue();
             send_queue.push(Bytes::copy_from_slice(bytes));
+            // The task of the socket writes the bytes within its limit.
+            send_queue.call_attention();
             return Poll::Ready(Ok(bytes.len()));
         }
         self.poll_write_with(cx, |tcp| tcp.try_write(bytes))
@@ -164,9 +169,12 @@ impl AsyncWrite for DeadlineStream {
     }
 }
 
-/// Closes the sending side.
+/// Closes the sending side. A connection that the client has closed already is no error.
 fn shut_down(tcp: &TcpStream) -> io::Result<()> {
-    SockRef::from(tcp).shutdown(Shutdown::Write)
+    match SockRef::from(tcp).shutdown(Shutdown::Write) {
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+        result => result,
+    }
 }
 
 impl Drop for DeadlineStream {

@@ -189,9 +189,11 @@ impl SocketSession {
         }
     }
 
-    fn start_typing(&self, typing: &StartTyping) -> Result<(), Error> {
+    fn start_typing(&mut self, typing: &StartTyping) -> Result<(), Error> {
         self.require_joined(typing.chat)?;
         Caller::User(self.user).acting_as(typing.user)?;
+        // The own notice comes after the ack.
+        self.feed.close_line(typing.chat);
         self.feed.notify_typing(typing.chat);
         Ok(())
     }

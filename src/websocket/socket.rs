@@ -48,6 +48,8 @@ pub(super) struct Socket {
     opened: Instant,
     /// Bytes of text received.
     received: u64,
+    /// True if a ping came, the pong of which may not be in the send queue yet.
+    pong_due: bool,
     throttle: Throttle,
     /// Thins out the log lines about refused frames, per client address.
     refusals: RefusalLog,
@@ -91,6 +93,7 @@ impl Socket {
             from,
             opened: Instant::now(),
             received: 0,
+            pong_due: false,
             throttle: Throttle::new(limits.frames),
             refusals: state.refusals.clone(),
             input: connection.become_socket(),
@@ -165,7 +168,10 @@ impl Socket {
                 Ok(Incoming::Text(text))
             }
             Some(Ok(Message::Pong(_))) => Ok(Incoming::Pong),
-            Some(Ok(Message::Ping(_))) => Ok(Incoming::Other),
+            Some(Ok(Message::Ping(_))) => {
+                self.pong_due = true;
+                Ok(Incoming::Other)
+            }
             Some(Ok(Message::Binary(_))) => Err(CloseCode::Binary),
             Some(Ok(Message::Close(_))) | None => Err(CloseCode::Normal),
             Some(Err(error)) => Err(close_code(error)),
@@ -202,12 +208,23 @@ impl Socket {
         }
     }
 
-    /// Writes all frames that are buffered at the time of the call.
+    /// Writes all frames that are buffered at the time of the call. The client has `write_limit` for each
+    /// `WRITE_BUFFER` bytes, so that a client that reads slowly and steadily stays connected.
     pub(super) async fn flush(&mut self) -> Result<(), CloseCode> {
+        if self.pong_due {
+            self.pong_due = false;
+            // Moves the pong into the send queue, which never waits. The rest is written below.
+            let _ = self.socket.flush().now_or_never();
+        }
         let send_queue = &self.send_queue;
         let goal = send_queue.accepted();
-        let writing = poll_fn(|cx| send_queue.poll_write_out(cx, goal));
-        within(self.write_limit, writing).await?;
+        while let written = send_queue.written()
+            && written < goal
+        {
+            let step = goal.min(written + WRITE_BUFFER as u64);
+            let writing = poll_fn(|cx| send_queue.poll_write_out(cx, step));
+            within(self.write_limit, writing).await?;
+        }
         // A publisher may have added bytes meanwhile. They are written in a turn of their own, so that the
         // client's frames are read in between.
         if send_queue.is_waiting() {
