@@ -87,9 +87,9 @@ impl Worker {
         let sending = async { Ok(self.single.send(message, caller.members_only(), now).await) };
         match time::timeout_at(limit, catch_panic(sending)).await {
             Ok(Ok(sent)) => sent,
-            // The statement commits by itself, perhaps before the panic.
-            Ok(Err(panic)) => Err(CommitError::InDoubt(panic)),
-            Err(_) => Err(CommitError::InDoubt(Error::unavailable())),
+            // The statement commits by itself, perhaps before the panic or the limit.
+            Ok(Err(panic)) => Err(self.single.interrupted(panic)),
+            Err(_) => Err(self.single.interrupted(Error::unavailable())),
         }
     }
 

@@ -79,7 +79,11 @@ const SQLITE: &str = "BEGIN IMMEDIATE; \
     COMMIT";
 
 /// Stores single messages, with a connection of its own on Postgres.
-pub struct SingleSender(Store);
+pub struct SingleSender {
+    store: Store,
+    /// True once the statement of the last message was handed to the database, so that it may be stored.
+    sent: bool,
+}
 
 enum Store {
     Postgres(Box<KeptConnection>),
@@ -90,12 +94,22 @@ impl SingleSender {
     /// Sends to this database. Opens no connection yet.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self(match database {
+        let store = match database {
             Database::Postgres(pool) => {
                 Store::Postgres(Box::new(KeptConnection::new(pool.clone())))
             }
             Database::Sqlite(embedded) => Store::Sqlite(Arc::clone(embedded)),
-        })
+        };
+        Self { store, sent: false }
+    }
+
+    /// Returns the error of a `send` that was dropped before its end.
+    #[must_use]
+    pub fn interrupted(&self, error: Error) -> CommitError {
+        match self.sent {
+            true => CommitError::InDoubt(error),
+            false => CommitError::NotCommitted(error),
+        }
     }
 
     /// Stores one message. With `members_only`, the author must be a member of the chat. Null if nothing was
@@ -110,14 +124,16 @@ impl SingleSender {
         members_only: bool,
         now: Timestamp,
     ) -> Result<Option<Box<Message>>, CommitError> {
+        self.sent = false;
         if new.reply_to.is_some() {
             return Ok(None);
         }
         let not_committed = |error: sqlx::Error| CommitError::NotCommitted(error.into());
         let key = new.client_message_id.as_ref().map(ClientMessageId::as_str);
-        let stored: sqlx::Result<Vec<AssignedValues>> = match &mut self.0 {
+        let stored: sqlx::Result<Vec<AssignedValues>> = match &mut self.store {
             Store::Postgres(kept) => {
                 let mut connection = kept.take().await.map_err(not_committed)?;
+                self.sent = true;
                 let stored = query_as(POSTGRES)
                     .bind(new.chat)
                     .bind(new.author)
@@ -134,6 +150,7 @@ impl SingleSender {
             }
             Store::Sqlite(embedded) => {
                 let mut script = embedded.script().await.map_err(not_committed)?;
+                self.sent = true;
                 let stored = query_as(SQLITE)
                     .bind(new.chat)
                     .bind(new.author)

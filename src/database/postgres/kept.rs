@@ -1,13 +1,20 @@
 //! A connection that one task keeps, instead of returning it to the pool after each statement.
 
 use super::{PING_AFTER_IDLE, PostgresConnection, PostgresPool};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// The longest time for which a connection is kept. The pool then checks it, and replaces it if it is old.
+const MAX_KEPT: Duration = Duration::from_secs(30 * 60);
+/// The largest pool from which no connection is kept: the other users of the pool would wait for it.
+const TOO_SMALL: u32 = 2;
 
 /// A connection of a pool that is kept between statements. A pool pings each connection that is returned to
-/// it, which costs a round trip for each statement. The connection is given back for a check if it was idle
-/// for long, and if the pool has lost trust in its connections.
+/// it, which costs a round trip for each statement. The connection is given back for a check if it was idle or
+/// kept for long, and if the pool has lost trust in its connections. A small pool gets it back at once.
 pub struct KeptConnection {
     pool: PostgresPool,
+    /// True if the pool is large enough to do without a connection.
+    keeps: bool,
     kept: Option<Kept>,
 }
 
@@ -23,7 +30,9 @@ impl KeptConnection {
     /// Keeps no connection yet.
     #[must_use]
     pub fn new(pool: PostgresPool) -> Self {
-        Self { pool, kept: None }
+        let keeps = pool.max_connections() > TOO_SMALL;
+        let kept = None;
+        Self { pool, keeps, kept }
     }
 
     /// Takes the kept connection, or one of the pool.
@@ -33,17 +42,22 @@ impl KeptConnection {
     pub async fn take(&mut self) -> Result<TakenConnection<'_>, sqlx::Error> {
         let trust = &self.pool.trust;
         let kept = self.kept.take().filter(|kept| {
-            let idle = kept.used.elapsed();
-            trust.covers(kept.acquired.elapsed()) && idle < PING_AFTER_IDLE && !trust.doubts(idle)
+            let (age, idle) = (kept.acquired.elapsed(), kept.used.elapsed());
+            let is_fresh = age < MAX_KEPT && idle < PING_AFTER_IDLE;
+            is_fresh && trust.covers(age) && !trust.doubts(idle)
         });
         let (connection, acquired) = match kept {
             Some(kept) => (kept.connection, kept.acquired),
-            None => (self.pool.acquire().await?, Instant::now()),
+            None => {
+                // The time before the pool checks the connection: trust may be lost during the check.
+                let acquired = Instant::now();
+                (self.pool.acquire().await?, acquired)
+            }
         };
         Ok(TakenConnection {
             connection,
             acquired,
-            slot: &mut self.kept,
+            slot: self.keeps.then_some(&mut self.kept),
         })
     }
 }
@@ -52,7 +66,8 @@ impl KeptConnection {
 pub struct TakenConnection<'a> {
     connection: PostgresConnection,
     acquired: Instant,
-    slot: &'a mut Option<Kept>,
+    /// The place of the connection between statements. `None` if the pool needs the connection back.
+    slot: Option<&'a mut Option<Kept>>,
 }
 
 impl TakenConnection<'_> {
@@ -61,13 +76,15 @@ impl TakenConnection<'_> {
         &mut self.connection
     }
 
-    /// Keeps the connection for the next statement. For a connection without a running statement or an open
-    /// transaction.
+    /// Keeps the connection for the next statement, if the pool can do without it. For a connection without a
+    /// running statement or an open transaction.
     pub fn keep(self) {
-        *self.slot = Some(Kept {
-            connection: self.connection,
-            acquired: self.acquired,
-            used: Instant::now(),
-        });
+        if let Some(slot) = self.slot {
+            *slot = Some(Kept {
+                connection: self.connection,
+                acquired: self.acquired,
+                used: Instant::now(),
+            });
+        }
     }
 }

@@ -42,6 +42,12 @@ pub type PostgresConnection = Watched<PoolConnection<Postgres>>;
 pub type PostgresTransaction = Watched<PgTransaction<'static>>;
 
 impl PostgresPool {
+    /// Returns the number of connections that the pool opens at most.
+    #[must_use]
+    pub fn max_connections(&self) -> u32 {
+        self.inner.options().get_max_connections()
+    }
+
     /// Takes a connection from the pool, for statements that write and commit by themselves.
     ///
     /// # Errors

@@ -127,7 +127,9 @@ impl OneWriter {
 
     /// Closes the connection after the transaction that runs on it.
     pub(super) async fn close(&self) {
-        drop(self.kept.lock().await.take());
+        // Locked until the end, so that no transaction takes the pool's connection and keeps it.
+        let mut kept = self.kept.lock().await;
+        drop(kept.take());
         self.pool.close().await;
     }
 

@@ -2,6 +2,7 @@
 //! servers are away, slow, repeat requests, or stop.
 
 mod endings;
+mod few_connections;
 mod idempotency;
 mod resume;
 mod shutdown;
