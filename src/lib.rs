@@ -23,7 +23,7 @@
 //!  state                   the services and limits that handlers take
 //!  policy                  permissions as pure functions
 //!  auth                    caller, password hashes, tokens, login throttle
-//!  rate_limit              rate limiters, concurrency limiters, client addresses
+//!  rate_limit              limiters of rates, numbers, reads and memory; client addresses
 //!  protocol                frames of clients and of the server, close codes
 //!  send_queue              the outgoing bytes of one socket
 //!

@@ -7,7 +7,7 @@ use crate::{
     model::UserId,
     rate_limit::{ConcurrencyLimiter, KeyedRateLimiter, Rate, RefusalLog, TrustedProxies},
     service::{
-        ChatService, HealthService, MemberService, MessageService, ReadReceiptService,
+        ChatService, HealthService, MemberService, MessageService, PageReads, ReadReceiptService,
         SessionService, TotalsService, UserService,
     },
 };
@@ -33,6 +33,8 @@ pub struct Shared {
     pub messages: MessageService,
     /// Records how far members have read.
     pub receipts: ReadReceiptService,
+    /// Limits the reads of pages, and the memory of their answers.
+    pub reads: PageReads,
     /// Creates the feed of each socket: the events that the socket is sent.
     pub feeds: Feeds,
     /// Signs users in and out, and identifies callers by their session.

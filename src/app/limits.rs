@@ -5,7 +5,7 @@ use crate::{
     error::Code,
     hub::Leaves,
     model::UserId,
-    rate_limit::{KeyedRateLimiter, REFUSAL_PERIOD, Rate, RefusalLog},
+    rate_limit::{KeyedRateLimiter, MemoryBudget, REFUSAL_PERIOD, Rate, ReadTurns, RefusalLog},
     server::ConnectionLimits,
     state::{AppState, Limits},
 };
@@ -37,7 +37,7 @@ fn rate(config: &Config, per_second: u32) -> Option<Rate> {
     })
 }
 
-/// The rate limiters of client addresses and users. A clone shares them.
+/// The limiters of client addresses and users. A clone shares them.
 #[derive(Clone)]
 pub(super) struct CallerLimiters {
     /// Requests of a client address.
@@ -52,12 +52,18 @@ pub(super) struct CallerLimiters {
     pub(super) signals: KeyedRateLimiter<UserId>,
     /// Immediate `leave` frames of a user in a chat.
     pub(super) leaves: Leaves,
+    /// Turns to read pages.
+    pub(super) turns: ReadTurns,
+    /// Memory of answers and replays.
+    pub(super) memory: MemoryBudget,
     /// Thins out the log lines about refusals.
     pub(super) refusals: RefusalLog,
 }
 
 impl CallerLimiters {
-    pub(super) fn new(config: &Config) -> Self {
+    /// Creates the limiters. `readers` is the number of reading connections to the database.
+    pub(super) fn new(config: &Config, readers: usize) -> Self {
+        let has_shares = config.rate_limit();
         Self {
             requests: KeyedRateLimiter::new(rate(config, config.limits.requests_per_second)),
             passwords: KeyedRateLimiter::new(rate(config, config.limits.passwords_per_second)),
@@ -65,6 +71,8 @@ impl CallerLimiters {
             connects: KeyedRateLimiter::new(rate(config, config.limits.messages_per_second)),
             signals: KeyedRateLimiter::new(rate(config, config.limits.messages_per_second)),
             leaves: KeyedRateLimiter::new(config.rate_limit().then_some(LEAVES)),
+            turns: ReadTurns::new(readers, has_shares),
+            memory: MemoryBudget::new(config.answer_memory_bytes as usize, has_shares),
             refusals: RefusalLog::default(),
         }
     }

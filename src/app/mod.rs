@@ -51,7 +51,7 @@ impl App {
         let pools = Pools::open(&config.target()?, connections, database.db_wait).await?;
         wiring::prepare(config, &pools.general).await?;
         let metrics = Metrics::default();
-        let limiters = limits::CallerLimiters::new(config);
+        let limiters = limits::CallerLimiters::new(config, pools.readers);
         let mut tasks = Tasks::default();
         let (hub, link) =
             wiring::connect_hub(config, &pools, (&limiters, &metrics), &mut tasks).await?;

@@ -7,15 +7,16 @@ use crate::{
     cluster::{Link, LinkOptions, LinkTask},
     config::{Auth, Config},
     database::{Database, Pools},
-    delivery::{Feeds, MembershipLoader, Reconciler, Writer},
+    delivery::{FeedLimits, Feeds, MembershipLoader, Reconciler, Writer},
     error::Error,
     hub::{Hub, Leaves, Outbox},
     metrics::{Exposition, Histogram, Metrics},
     rate_limit::{ConcurrencyLimiter, TrustedProxies},
     service::{
         self, AdminSuccession, ChatPurger, ChatService, Deletions, HealthService, LargeDeletions,
-        LastMessageBackfill, LegacyPasswords, MemberService, MessageService, ReadReceiptService,
-        SessionService, SessionTtl, SkeletonBackfill, TotalsService, UserService,
+        LastMessageBackfill, LegacyPasswords, MemberService, MessageService, PageReads,
+        ReadReceiptService, SessionService, SessionTtl, SkeletonBackfill, TotalsService,
+        UserService,
     },
     state::{AppState, Shared},
     tasks::{Stage, Tasks},
@@ -151,11 +152,16 @@ impl Parts<'_> {
         tasks.spawn("reconciler", Stage::Periodic, reconciling);
         let (memberships, loading) = MembershipLoader::new(priority.clone());
         tasks.spawn("membership loader", Stage::Loader, loading);
+        let limits = FeedLimits {
+            at_once: self.pools.feeds_at_once,
+            turns: self.limiters.turns.clone(),
+            memory: self.limiters.memory.clone(),
+        };
         let feeds = Feeds::new(
             hub.clone(),
             memberships.clone(),
             self.database(),
-            self.pools.feeds_at_once,
+            limits,
             self.metrics.feeds.clone(),
         );
         Delivery {
@@ -272,6 +278,7 @@ impl Parts<'_> {
             chats: self.chats(&delivery),
             members: self.members(&delivery),
             messages: self.messages(&delivery),
+            reads: PageReads::new(limiters.turns.clone(), limiters.memory.clone()),
             health: HealthService::new(
                 self.pools.health(),
                 self.link.clone(),

@@ -157,6 +157,12 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1024..=16 * 1024 * 1024))]
     pub max_frame_bytes: u32,
 
+    /// Memory for answers and replays that are read or sent, in bytes, at least 16777216. If RATE_LIMIT is
+    /// on, one caller has an eighth of it
+    #[arg(long, env = "ANSWER_MEMORY_BYTES", default_value_t = 64 * 1024 * 1024,
+          value_parser = clap::value_parser!(u32).range(16 * 1024 * 1024..))]
+    pub answer_memory_bytes: u32,
+
     /// Time limit of a request, in seconds
     #[arg(long = "request-seconds", env = "REQUEST_SECONDS", default_value = "15",
           value_name = "SECONDS", value_parser = parse::seconds)]

@@ -67,7 +67,7 @@ impl Target {
 pub enum Database {
     /// A pool of connections to Postgres.
     Postgres(PostgresPool),
-    /// One writing connection and several read-only connections to an SQLite file.
+    /// One writing connection and two pools of read-only connections to an SQLite file.
     Sqlite(Arc<SqliteDatabase>),
 }
 
@@ -148,9 +148,9 @@ impl Database {
     /// Opens the database and migrates its tables.
     ///
     /// Several servers may migrate one Postgres at once; an SQLite file belongs to one process.
-    /// `connections` is the size of the pool; SQLite uses at most four of them for reads, and one more
-    /// connection for writes. `wait` is the time to wait for a Postgres that is unreachable or takes no
-    /// writes.
+    /// `connections` is the size of the pool; SQLite uses at most four of them for reads. It has one more
+    /// connection for writes, and three for reads that must not wait. `wait` is the time to wait for a
+    /// Postgres that is unreachable or takes no writes.
     ///
     /// # Errors
     /// A sentence for the operator: the database is unreachable, in use, unfit, or too new.
@@ -168,15 +168,15 @@ impl Database {
     }
 
     /// Creates a priority pool of `connections` connections to this database, for work that must not
-    /// queue behind ordinary reads. SQLite shares its connections instead: its writer is already
-    /// separate from its readers.
+    /// queue behind ordinary reads. SQLite has three reading connections of this kind, and its writer is
+    /// already separate from its readers.
     #[must_use]
     pub fn priority(&self, connections: u32) -> Self {
         match self {
             Self::Postgres(pool) => {
                 Self::Postgres(pool.priority(connections, &GENERIC_PLAN, PRIORITY_ACQUIRE_LIMIT))
             }
-            Self::Sqlite(embedded) => Self::Sqlite(Arc::clone(embedded)),
+            Self::Sqlite(embedded) => Self::Sqlite(Arc::new(embedded.priority())),
         }
     }
 
@@ -261,7 +261,7 @@ impl Database {
         }
     }
 
-    /// Returns the number of connections. For SQLite it includes the readers and the writer.
+    /// Returns the number of connections. For SQLite it includes all readers and the writer.
     #[must_use]
     pub fn connections(&self) -> Connections {
         match self {

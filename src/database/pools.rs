@@ -1,6 +1,9 @@
 //! Divides the connections to the database into pools, so that slow reads do not delay sends.
 
-use super::{Connections, Database, Target};
+use super::{
+    Connections, Database, Target,
+    sqlite::{MAX_READERS, PRIORITY_READERS},
+};
 use std::time::Duration;
 
 /// The maximum size of the priority pool on Postgres: one connection for the writer, and three for slow
@@ -17,11 +20,12 @@ pub(crate) struct Pools {
     /// The pool of the readiness check, which neither waits for other work nor delays it. `None` on SQLite,
     /// and with fewer than three connections in total.
     health: Option<Database>,
-    /// The number of sockets that may replay missed messages at once: half of the general pool, rounded
-    /// up. A crowd of reconnecting clients leaves the other half to other requests.
+    /// The number of reading connections of the general pool, at least 1.
+    pub(crate) readers: usize,
+    /// The number of sockets that may replay missed messages at once: half of the readers, rounded up. A
+    /// crowd of reconnecting clients leaves the other half to other requests.
     pub(crate) feeds_at_once: usize,
-    /// The number of concurrent token lookups, at least 1: half of the priority pool, or half of all
-    /// connections on SQLite.
+    /// The number of concurrent token lookups, at least 1: half of the priority pool, or two on SQLite.
     pub(crate) tokens_at_once: usize,
 }
 
@@ -39,14 +43,18 @@ impl Pools {
             Target::Sqlite(_) => (0, 0),
         };
         let rest = total - priority - health;
-        let tokens = if priority > 0 { priority } else { total };
+        let (readers, tokens) = match target {
+            Target::Postgres(_) => (rest, priority / 2),
+            Target::Sqlite(_) => (rest.min(MAX_READERS), PRIORITY_READERS - 1),
+        };
         let general = Database::open(target, rest, wait).await?;
         Ok(Self {
             priority: general.priority(priority),
             health: (health > 0).then(|| general.priority(health)),
             general,
-            feeds_at_once: rest.div_ceil(2) as usize,
-            tokens_at_once: (tokens / 2).max(1) as usize,
+            readers: readers as usize,
+            feeds_at_once: readers.div_ceil(2) as usize,
+            tokens_at_once: tokens.max(1) as usize,
         })
     }
 
@@ -55,7 +63,7 @@ impl Pools {
         self.groups().iter().map(|group| group.connections()).sum()
     }
 
-    /// Returns the pools that have their own connections. On SQLite only the general pool has.
+    /// Returns the pools that are counted and closed. On SQLite the general pool stands for all.
     fn groups(&self) -> Vec<&Database> {
         let mut groups = vec![&self.general];
         if let Database::Postgres(_) = self.general {

@@ -16,6 +16,7 @@ use crate::{
     metrics::FeedMetrics,
     model::{ChatId, Epoch, Seq, SessionId, Since, UserId},
     protocol::{EncodedFrames, Frame, Online},
+    rate_limit::{MemoryBudget, ReadTurns, Reservation},
     send_queue::SendQueue,
 };
 use std::{
@@ -41,8 +42,30 @@ pub struct Feeds {
     /// up leaves connections for requests. A waiting socket takes a few bytes here; in front of the pool it
     /// would hold a whole query.
     pub(super) read_permits: Arc<Semaphore>,
+    /// The turns of each user, which the user's requests share.
+    pub(super) turns: ReadTurns,
+    /// The memory of the pages that are sent to sockets, shared with the answers to requests.
+    pub(super) memory: MemoryBudget,
     /// The pages that are read or in use. Sockets of one chat share them.
     pub(super) replay_cache: ReplayCache,
+}
+
+/// The limits on the reads of all feeds.
+pub struct FeedLimits {
+    /// The number of sockets that may read from the database at a time.
+    pub at_once: usize,
+    /// The turns of each user to read.
+    pub turns: ReadTurns,
+    /// The memory of the pages that are sent.
+    pub memory: MemoryBudget,
+}
+
+/// Frames from the database.
+pub struct ReplayFrames {
+    /// The frames, in order.
+    pub frames: Vec<Frame>,
+    /// The memory of the frames, to be held until they are written. Null for a last frame of a chat.
+    pub memory: Option<Reservation>,
 }
 
 /// The frames of all chats that one socket is connected to.
@@ -95,22 +118,28 @@ pub struct FeedStart {
 }
 
 impl Feeds {
-    /// Builds feeds for the sockets of this hub. At most `at_once` sockets read from the database at a time.
+    /// Builds feeds for the sockets of this hub.
     #[must_use]
     pub fn new(
         hub: Hub,
         members: MembershipLoader,
         database: Database,
-        at_once: usize,
+        limits: FeedLimits,
         metrics: FeedMetrics,
     ) -> Self {
-        let read_permits = Arc::new(Semaphore::new(at_once));
+        let FeedLimits {
+            at_once,
+            turns,
+            memory,
+        } = limits;
         Self {
             hub,
             members,
             database,
             metrics,
-            read_permits,
+            read_permits: Arc::new(Semaphore::new(at_once)),
+            turns,
+            memory,
             replay_cache: ReplayCache::default(),
         }
     }
@@ -409,7 +438,7 @@ impl Feed {
     ///
     /// # Errors
     /// `unavailable` if the database is; `user_not_found` if the user was deleted. The position is unchanged.
-    pub async fn catch_up(&mut self, chat: ChatId) -> Result<Option<Vec<Frame>>, Error> {
+    pub async fn catch_up(&mut self, chat: ChatId) -> Result<Option<ReplayFrames>, Error> {
         let user = self.user;
         let Some(cursor) = self.cursor(chat) else {
             return Ok(None);
@@ -421,15 +450,17 @@ impl Feed {
         let feeds = self.feeds.clone();
         let read = feeds.load_next_page(user, chat, (seen, head)).await?;
         match (read, self.cursor_mut(chat)) {
-            (NextPage::Page(shared), Some(cursor)) => {
+            (NextPage::Page(shared, memory), Some(cursor)) => {
                 let page = shared.page().ok_or_else(Error::unavailable)?;
                 let frames = cursor.replay(page);
                 self.feeds.metrics.replayed.inc_by(frames.len() as u64);
-                Ok(Some(frames))
+                let memory = Some(memory);
+                Ok(Some(ReplayFrames { frames, memory }))
             }
             (NextPage::Gone(frame), _) => {
                 self.leave(chat);
-                Ok(Some(vec![frame]))
+                let (frames, memory) = (vec![frame], None);
+                Ok(Some(ReplayFrames { frames, memory }))
             }
             (NextPage::Contradicted, cursor) => {
                 // The replay stops here: the reconciler verifies the contradiction, and a new epoch resets
@@ -440,7 +471,7 @@ impl Feed {
                 self.feeds.hub.contradict(generation);
                 Ok(None)
             }
-            (NextPage::Page(_), None) => Ok(None),
+            (NextPage::Page(..), None) => Ok(None),
         }
     }
 }

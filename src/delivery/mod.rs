@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub(crate) use batcher::Batcher;
-pub use feed::{Feed, FeedAction, FeedStart, Feeds, HubEvent};
+pub use feed::{Feed, FeedAction, FeedLimits, FeedStart, Feeds, HubEvent, ReplayFrames};
 pub use membership::{Connected, MembershipLoader};
 pub(crate) use membership::{missing, require_epoch};
 pub use reconciler::Reconciler;

@@ -6,6 +6,7 @@ use crate::{
     error::{Error, within},
     model::{ChatId, Epoch, Seq, Since, UserId},
     protocol::Frame,
+    rate_limit::{LimitKey, Reservation},
     repository::{MembershipStatus, PageLimit},
 };
 use std::time::Duration;
@@ -23,8 +24,8 @@ pub(crate) const PAGE: PageLimit = PageLimit {
 /// them by REST.
 const REPLAY_LIMIT: i64 = 1000;
 
-/// How long a socket waits for a read permit. If many thousands of sockets reconnect at once, the last socket
-/// waits for the reads of all sockets before it.
+/// How long a socket waits for a read permit, for a turn of its user, and for memory. If many thousands of
+/// sockets reconnect at once, the last socket waits for the reads of all sockets before it.
 const PERMIT_LIMIT: Duration = Duration::from_secs(20);
 /// The maximum duration of a read, once the socket has its permit.
 const READ_LIMIT: Duration = Duration::from_secs(5);
@@ -40,8 +41,8 @@ pub(super) struct StartState {
 
 /// The result of reading the next page of a replay.
 pub(super) enum NextPage {
-    /// The messages with the next changes, by `seq`.
-    Page(SharedPage),
+    /// The messages with the next changes, by `seq`, and the memory that is reserved for them.
+    Page(SharedPage, Reservation),
     /// The chat was deleted or the user was removed from it. Holds the chat's last frame for the user.
     Gone(Frame),
     /// The database has fewer changes than the socket was sent: it went back.
@@ -83,6 +84,8 @@ impl Feeds {
             // Counted only if there are more changes than the limit: there are never more changed messages
             // than changes.
             Some(since) if head.0 - since.0 > REPLAY_LIMIT => {
+                let own = self.turns.take_own(LimitKey::User(user), PERMIT_LIMIT);
+                let _turn = own.await?;
                 let messages = self.database.messages();
                 let counting = messages.count_since(chat, since, REPLAY_LIMIT + 1);
                 self.with_read_permit(counting).await? > REPLAY_LIMIT
@@ -108,11 +111,7 @@ impl Feeds {
     ) -> Result<NextPage, Error> {
         // Read before the page: the page must reach every change that the hub has announced so far.
         let target = self.hub.head(chat).map_or(head, |known| known.max(head));
-        let read = || {
-            self.metrics.reads.inc();
-            self.with_read_permit(self.database.messages().since(chat, seen, PAGE))
-        };
-        let page = self.replay_cache.after((chat, seen), target, read).await?;
+        let (page, memory) = self.reserved_page(user, (chat, seen), target).await?;
         match self.members.ask(user, chat).await? {
             MembershipStatus { username: None, .. } => {
                 // The user was deleted: the socket is closed, without a last frame of any chat.
@@ -125,7 +124,43 @@ impl Feeds {
                 head: Some(stored), ..
             } if stored < seen => Ok(NextPage::Contradicted),
             MembershipStatus { role: None, .. } => Ok(NextPage::Gone(Frame::removed(chat))),
-            MembershipStatus { .. } => Ok(NextPage::Page(page)),
+            MembershipStatus { .. } => Ok(NextPage::Page(page, memory)),
         }
+    }
+
+    /// Reads a page, and reserves memory for it. If the memory is in use, the page is not kept for the time of
+    /// the wait, but read again.
+    async fn reserved_page(
+        &self,
+        user: UserId,
+        from: (ChatId, Seq),
+        target: Seq,
+    ) -> Result<(SharedPage, Reservation), Error> {
+        let caller = LimitKey::User(user);
+        let page = self.page_in_turn(caller, from, target).await?;
+        let bytes = page.bytes();
+        if let Some(memory) = self.memory.try_reserve(caller, bytes) {
+            return Ok((page, memory));
+        }
+        drop(page);
+        let memory = self.memory.reserve(caller, bytes, PERMIT_LIMIT).await?;
+        let page = self.page_in_turn(caller, from, target).await?;
+        Ok((page, memory))
+    }
+
+    /// Reads a page in a turn of the caller. The turn comes before a read that other users may share, so that
+    /// they never wait for the turn of a busy user.
+    async fn page_in_turn(
+        &self,
+        caller: LimitKey,
+        (chat, seen): (ChatId, Seq),
+        target: Seq,
+    ) -> Result<SharedPage, Error> {
+        let _turn = self.turns.take_own(caller, PERMIT_LIMIT).await?;
+        let read = || {
+            self.metrics.reads.inc();
+            self.with_read_permit(self.database.messages().since(chat, seen, PAGE))
+        };
+        self.replay_cache.after((chat, seen), target, read).await
     }
 }

@@ -24,15 +24,21 @@ pub(super) struct ReplayPage {
     stored: MessagePage,
     /// The frame of each message, for a socket that has every change up to `after`.
     frames: Vec<Frame>,
+    /// The memory of the messages and the frames, in bytes.
+    bytes: usize,
 }
 
 impl ReplayPage {
     fn new(after: Seq, stored: MessagePage) -> Self {
         let frames = stored.rows.iter();
         let frames = frames.map(|message| Frame::replayed(message, after));
+        let frames: Vec<Frame> = frames.collect();
+        let encoded = frames.iter().map(|frame| frame.encoded().len());
+        let messages = stored.rows.iter().map(Message::memory);
         Self {
             after,
-            frames: frames.collect(),
+            bytes: encoded.chain(messages).sum(),
+            frames,
             stored,
         }
     }
@@ -84,6 +90,11 @@ impl SharedPage {
     /// The page; null if its read failed.
     pub(super) fn page(&self) -> Option<&ReplayPage> {
         self.0.page.get().and_then(Option::as_ref)
+    }
+
+    /// The memory of the page, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.page().map_or(0, |page| page.bytes)
     }
 }
 

@@ -160,6 +160,14 @@ impl Error {
         Self::new(Code::Unavailable, message)
     }
 
+    /// Creates the error for a read that found no turn, or no memory for its answer, in time.
+    #[must_use]
+    pub fn too_many_reads() -> Self {
+        let message = "Too many pages are being read or sent at once; read those that were asked for, \
+                       then try again";
+        Self::new(Code::Unavailable, message)
+    }
+
     /// Creates the error for a request that was refused before anything was written.
     #[must_use]
     pub fn unavailable() -> Self {

@@ -73,7 +73,7 @@ pub(crate) async fn observe(
     response
 }
 
-/// Logs an answer. Every answer is complete before it is sent, so the size of its body is known.
+/// Logs an answer. The size of a long page is unknown, because the page is encoded while it is sent.
 fn log_answer(route: &str, response: &Response, took: Duration) {
     let status = response.status().as_u16();
     let bytes = response.body().size_hint().exact();

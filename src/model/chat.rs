@@ -111,6 +111,15 @@ pub struct UserChat {
     pub last_read_message_id: Option<MessageId>,
 }
 
+impl UserChat {
+    /// Returns the memory of the entry, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let message = self.last_message.as_ref().map_or(0, Message::memory);
+        size_of::<Self>() + self.chat.chat_name.len() + message
+    }
+}
+
 /// Access of a user to a chat.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -113,4 +113,12 @@ impl Message {
     pub fn size(&self) -> usize {
         self.content.as_ref().map_or(0, String::len)
     }
+
+    /// Returns the memory of the message, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let texts = [&self.content, &self.username, &self.client_message_id];
+        let texts = texts.into_iter().flatten().map(String::len);
+        size_of::<Self>() + texts.sum::<usize>()
+    }
 }

@@ -20,6 +20,6 @@ pub use id::{ChatId, MessageId, Seq, SessionId, UserId};
 pub use message::{Message, NewMessage};
 pub use search::SearchText;
 pub use skeleton::{Skeletons, SoughtName};
-pub use text::{ChatName, ClientMessageId, Content, PLAIN_MARK, Password, Username};
+pub use text::{CONTENT_BYTES, ChatName, ClientMessageId, Content, PLAIN_MARK, Password, Username};
 pub use timestamp::Timestamp;
 pub use user::{Session, User};

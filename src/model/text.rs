@@ -10,8 +10,8 @@ use utoipa::{
 
 /// Maximum length of the name of a user or a chat, in characters: the column width of the original API.
 pub(super) const NAME_CHARS: usize = 255;
-/// Maximum length of a message's content, in bytes.
-pub(super) const CONTENT_BYTES: usize = 16 * 1024;
+/// Maximum length of a message's content, in bytes. JSON escapes can make it six times as long.
+pub const CONTENT_BYTES: usize = 16 * 1024;
 /// Maximum length of a password, in bytes. It bounds the work that a caller can cause by one hash.
 pub(super) const PASSWORD_BYTES: usize = 1024;
 /// Prefix of a stored password that is not hashed yet. No hash starts with it.

@@ -1,19 +1,35 @@
-//! Rate limiters, concurrency limiters, trusted proxies, and the log of refusals.
+//! Rate limiters, concurrency limiters, turns to read, the memory of answers, trusted proxies, and the log of
+//! refusals.
 
 mod client_ip;
 mod concurrency;
+mod keyed_semaphore;
+mod memory_budget;
+mod read_turns;
 mod refusal_log;
 
-use crate::error::Error;
+use crate::{error::Error, model::UserId};
 use governor::{
     DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota,
     clock::{Clock, DefaultClock},
 };
-use std::{hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{hash::Hash, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 pub use client_ip::{TrustedProxies, rate_limit_key};
 pub use concurrency::{ConcurrencyLimiter, Permit};
+pub use keyed_semaphore::{KeyedPermit, KeyedSemaphore};
+pub use memory_budget::{MemoryBudget, Reservation};
+pub use read_turns::{ReadTurn, ReadTurns, ReadWeight};
 pub use refusal_log::{REFUSAL_PERIOD, RefusalLog};
+
+/// The caller that a share is counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LimitKey {
+    /// The user of a session, or of a socket.
+    User(UserId),
+    /// The address of a request without a session, as `rate_limit_key` returns it.
+    Address(IpAddr),
+}
 
 /// A rate: the average per second in the long run. After a pause, `burst_seconds` times as much may
 /// pass at once.

@@ -1,12 +1,13 @@
 //! Extractors for the access rules: the type of a handler's parameter is its access rule. `Caller`
 //! is a signed-in user, or anyone in open mode. `SignedIn` requires a session in either mode.
-//! `OptionalSession` accepts a session. A handler with none of these parameters is open to
-//! everyone.
+//! `OptionalSession` accepts a session. `LimitKey` is the caller for the limits of reads. A handler
+//! with none of these parameters is open to everyone.
 
 use crate::{
     auth::{Caller, SignedIn},
     error::Error,
     middleware::ClientAddress,
+    rate_limit::{LimitKey, rate_limit_key},
     service::Client,
     state::AppState,
 };
@@ -59,6 +60,20 @@ impl FromRequestParts<AppState> for SignedIn {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
         let OptionalSession(shown) = OptionalSession::from_request_parts(parts, state).await?;
         shown.ok_or_else(Error::not_signed_in)
+    }
+}
+
+/// The caller that the reads of a request count for.
+impl FromRequestParts<AppState> for LimitKey {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        let OptionalSession(shown) = OptionalSession::from_request_parts(parts, state).await?;
+        let ClientAddress(address) = ClientAddress::of(&parts.extensions);
+        Ok(match shown {
+            Some(SignedIn { user, .. }) => Self::User(user),
+            None => Self::Address(rate_limit_key(address)),
+        })
     }
 }
 

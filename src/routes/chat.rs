@@ -10,6 +10,7 @@ use crate::{
     error::Error,
     middleware::SameSite,
     model::{Access, Chat, ChatId, ChatName, Member, Role, UserId},
+    rate_limit::{LimitKey, ReadWeight},
     service::Membership,
     state::AppState,
 };
@@ -63,16 +64,16 @@ pub(super) struct MemberBody {
 )]
 async fn list(
     caller: Caller,
+    reader: LimitKey,
     params: Params,
     State(state): State<AppState>,
 ) -> Result<Response, Error> {
-    let limit = params.limit()?;
-    let page = state
-        .chats
-        .list(caller, params.after_chat()?, limit)
-        .await?;
+    let (limit, after) = (params.limit()?, params.after_chat()?);
+    let memory = limit.memory_of_names();
+    let read = state.reads.begin(reader, ReadWeight::Light, memory).await?;
+    let page = state.chats.list(caller, after, limit).await?;
     let next = |chat: &Chat| format!("/chat?limit={}&after={}", limit.get(), chat.chat_id);
-    Ok(response::list(page, next))
+    Ok(response::list(page, read.end(), next))
 }
 
 /// Find a chat

@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     middleware::LOG_EPOCH,
     model::{ChatId, ClientMessageId, Content, Message, MessageId, NewMessage, Seq, UserId},
+    rate_limit::{LimitKey, ReadWeight},
     state::AppState,
 };
 use axum::{
@@ -108,20 +109,28 @@ pub(super) struct Edit {
 )]
 async fn list(
     caller: Caller,
+    reader: LimitKey,
     Id(chat): Id<ChatId>,
     params: Params,
     State(state): State<AppState>,
 ) -> Result<Response, Error> {
     let limit = params.limit()?;
     let (before, since, text) = (params.before()?, params.since()?, params.text()?);
+    if since.is_some() && (before.is_some() || text.is_some()) {
+        return Err(Error::invalid_field("since", "given without before and q"));
+    }
+    let weight = match (&before, &since, &text) {
+        (None, None, None) => ReadWeight::Light,
+        _ => ReadWeight::Heavy,
+    };
+    let memory = limit.memory_of_messages();
+    let read = state.reads.begin(reader, weight, memory).await?;
     if let Some(since) = since {
-        if before.is_some() || text.is_some() {
-            return Err(Error::invalid_field("since", "given without before and q"));
-        }
         let (page, epoch) = state.messages.since(caller, chat, &since, limit).await?;
+        let memory = read.end_with(memory_of(&page.rows));
         let named = since.epoch.map(|_| format!("&epoch={}", epoch.as_str()));
         let named = named.unwrap_or_default();
-        let mut response = response::list(page, |message| {
+        let mut response = response::list(page, memory, |message| {
             let (limit, seq) = (limit.get(), message.seq);
             format!("/chat/{chat}/message?limit={limit}&since={seq}{named}")
         });
@@ -142,7 +151,12 @@ async fn list(
         let limit = limit.get();
         format!("/chat/{chat}/message?limit={limit}&before={before}{asked}")
     });
-    Ok(response::linked(page.rows, next))
+    let memory = read.end_with(memory_of(&page.rows));
+    Ok(response::linked(page.rows, memory, next))
+}
+
+fn memory_of(rows: &[Message]) -> usize {
+    rows.iter().map(Message::memory).sum()
 }
 
 fn form_encoded(text: &str) -> String {
@@ -202,10 +216,12 @@ async fn send(
 )]
 async fn find(
     caller: Caller,
+    reader: LimitKey,
     Id(id): Id<MessageId>,
     State(state): State<AppState>,
-) -> Result<Json<Message>, Error> {
-    state.messages.find(caller, id).await.map(Json)
+) -> Result<Response, Error> {
+    let message = state.messages.find(caller, id).await?;
+    response::message(&state.reads, reader, message).await
 }
 
 /// Edit a message

@@ -4,6 +4,7 @@ mod auth;
 mod chat;
 mod docs;
 mod extract;
+mod json_body;
 mod message;
 mod openapi;
 mod ops;

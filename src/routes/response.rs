@@ -1,12 +1,22 @@
 //! Answers that several routes give.
 
-use crate::service::Page;
+use super::json_body::{self, CHUNK};
+use crate::{
+    error::Error,
+    model::Message,
+    rate_limit::{LimitKey, Reservation},
+    service::{Page, PageReads},
+};
 use axum::{
     Json,
+    body::Body,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+
+/// The most bytes that a byte of text takes in JSON, as in `\u0001`.
+const ESCAPED: usize = 6;
 
 /// Returns 201 with the created resource, and its path in `Location`.
 pub(super) fn created(path: &str, thing: impl Serialize) -> Response {
@@ -15,16 +25,26 @@ pub(super) fn created(path: &str, thing: impl Serialize) -> Response {
     response
 }
 
-/// Returns 200 with a page. If more rows follow, `next` makes the path of the `Link` from the last
-/// row.
-pub(super) fn list<T: Serialize>(page: Page<T>, next: impl FnOnce(&T) -> String) -> Response {
+/// Returns 200 with a page, which holds `memory` until it is sent. If more rows follow, `next` makes the path
+/// of the `Link` from the last row.
+pub(super) fn list<T>(
+    page: Page<T>,
+    memory: Reservation,
+    next: impl FnOnce(&T) -> String,
+) -> Response
+where
+    T: Serialize + Send + 'static,
+{
     let link = page.rows.last().filter(|_| page.more).map(next);
-    linked(page.rows, link)
+    linked(page.rows, memory, link)
 }
 
 /// Returns 200 with the rows of a page, and a `Link` to the path of the next page if there is one.
-pub(super) fn linked<T: Serialize>(rows: Vec<T>, next: Option<String>) -> Response {
-    let mut response = Json(rows).into_response();
+pub(super) fn linked<T>(rows: Vec<T>, memory: Reservation, next: Option<String>) -> Response
+where
+    T: Serialize + Send + 'static,
+{
+    let mut response = json(json_body::array(rows, memory));
     if let Some(path) = next {
         put(
             &mut response,
@@ -33,6 +53,28 @@ pub(super) fn linked<T: Serialize>(rows: Vec<T>, next: Option<String>) -> Respon
         );
     }
     response
+}
+
+/// Returns 200 with a message. A text that can be longer than a chunk in JSON holds memory until it is sent.
+///
+/// # Errors
+/// `unavailable` if the memory is not free in time.
+pub(super) async fn message(
+    reads: &PageReads,
+    caller: LimitKey,
+    message: Message,
+) -> Result<Response, Error> {
+    let escaped = ESCAPED * message.size();
+    if escaped <= CHUNK {
+        return Ok(Json(message).into_response());
+    }
+    let memory = reads.reserve(caller, message.memory() + escaped).await?;
+    Ok(json(json_body::value(message, memory)))
+}
+
+fn json(body: Body) -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (kind, body).into_response()
 }
 
 /// Sets a header. A value that is invalid in a header is left out.

@@ -3,12 +3,14 @@
 use super::{
     extract::{Body, Id},
     openapi::{example, refusal},
+    response,
 };
 use crate::{
     auth::{Caller, SignedIn},
     error::{Code, Error},
     middleware::PasswordRate,
     model::{Password, Session, SessionId, SoughtName, Timestamp, User, Username},
+    rate_limit::{LimitKey, ReadWeight},
     service::{Client, Login, Proofs, of_new_password},
     state::AppState,
 };
@@ -21,6 +23,9 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The most memory of the sessions of a user, in bytes: 100 sessions, each with a user agent of 256 characters.
+const SESSIONS_BYTES: usize = 128 * 1024;
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -149,8 +154,17 @@ async fn me(me: SignedIn, State(state): State<AppState>) -> Result<Json<User>, E
     ),
     security(("token" = [])),
 )]
-async fn list(me: SignedIn, State(state): State<AppState>) -> Result<Json<Vec<Session>>, Error> {
-    state.sessions.list(me).await.map(Json)
+async fn list(
+    me: SignedIn,
+    reader: LimitKey,
+    State(state): State<AppState>,
+) -> Result<Response, Error> {
+    let read = state
+        .reads
+        .begin(reader, ReadWeight::Light, SESSIONS_BYTES)
+        .await?;
+    let sessions = state.sessions.list(me).await?;
+    Ok(response::linked(sessions, read.end(), None))
 }
 
 /// End one of the current user's sessions

@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     middleware::PasswordRate,
     model::{ChatId, ChatMember, Password, User, UserChat, UserId, Username},
+    rate_limit::{LimitKey, ReadWeight},
     service::{UserChange, UserDeletion},
     state::AppState,
 };
@@ -56,16 +57,16 @@ pub(super) struct ChangeBody {
 )]
 async fn list(
     caller: Caller,
+    reader: LimitKey,
     params: Params,
     State(state): State<AppState>,
 ) -> Result<Response, Error> {
-    let limit = params.limit()?;
-    let page = state
-        .users
-        .list(caller, params.after_user()?, limit)
-        .await?;
+    let (limit, after) = (params.limit()?, params.after_user()?);
+    let memory = limit.memory_of_names();
+    let read = state.reads.begin(reader, ReadWeight::Light, memory).await?;
+    let page = state.users.list(caller, after, limit).await?;
     let next = |user: &User| format!("/user?limit={}&after={}", limit.get(), user.customer_id);
-    Ok(response::list(page, next))
+    Ok(response::list(page, read.end(), next))
 }
 
 /// Find a user
@@ -204,16 +205,16 @@ async fn remove(
 )]
 async fn of_chat(
     caller: Caller,
+    reader: LimitKey,
     Id(chat): Id<ChatId>,
     params: Params,
     State(state): State<AppState>,
 ) -> Result<Response, Error> {
-    let limit = params.limit()?;
-    let page = state
-        .members
-        .list(caller, chat, params.after_user()?, limit)
-        .await?;
-    Ok(response::list(page, |member| {
+    let (limit, after) = (params.limit()?, params.after_user()?);
+    let memory = limit.memory_of_names();
+    let read = state.reads.begin(reader, ReadWeight::Light, memory).await?;
+    let page = state.members.list(caller, chat, after, limit).await?;
+    Ok(response::list(page, read.end(), |member| {
         let after = member.user.customer_id;
         format!("/user/chat/{chat}?limit={}&after={after}", limit.get())
     }))
@@ -235,15 +236,19 @@ async fn of_chat(
 )]
 async fn chats(
     caller: Caller,
+    reader: LimitKey,
     Id(user): Id<UserId>,
     params: Params,
     State(state): State<AppState>,
 ) -> Result<Response, Error> {
     let limit = params.limit()?;
     let after = params.after_in_chats()?;
+    let memory = limit.memory_of_chats();
+    let read = state.reads.begin(reader, ReadWeight::Heavy, memory).await?;
     let page = state.members.chats_of(caller, user, after, limit).await?;
     let next = page
         .next
         .map(|after| format!("/user/{user}/chat?limit={}&after={after}", limit.get()));
-    Ok(response::linked(page.rows, next))
+    let memory = read.end_with(page.rows.iter().map(UserChat::memory).sum());
+    Ok(response::linked(page.rows, memory, next))
 }

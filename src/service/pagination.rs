@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    model::{Message, MessageId},
+    model::{CONTENT_BYTES, Message, MessageId},
     repository::{MessagePage, PageLimit},
 };
 
@@ -13,6 +13,9 @@ const MOST: i64 = 1000;
 /// The most text of a page of messages, in bytes: 1 MiB is a thousand messages of usual length, or sixty of
 /// the longest. The text can become six times as long in JSON.
 pub(super) const PAGE_BYTES: usize = 1024 * 1024;
+/// The most memory of a row beside the text of a message, in bytes: a name of 255 characters with four bytes
+/// each, ids and times.
+const ROW_BYTES: usize = 1536;
 
 /// One page of a list.
 #[derive(Debug)]
@@ -70,6 +73,30 @@ impl Limit {
         let more = rows.len() > wanted;
         rows.truncate(wanted);
         Page { rows, more }
+    }
+}
+
+/// The memory that a page takes at most before it is read.
+impl Limit {
+    /// The memory of a page of users, chats or members, in bytes.
+    #[must_use]
+    pub fn memory_of_names(self) -> usize {
+        self.0 as usize * ROW_BYTES
+    }
+
+    /// The memory of a page of messages, in bytes.
+    #[must_use]
+    pub fn memory_of_messages(self) -> usize {
+        let text = self.0 as usize * CONTENT_BYTES;
+        self.memory_of_names() + text.min(PAGE_BYTES + CONTENT_BYTES)
+    }
+
+    /// The memory of a page of a user's chats, in bytes. Their last messages are read 64 at a time, and a chat
+    /// has a name beside the message.
+    #[must_use]
+    pub fn memory_of_chats(self) -> usize {
+        let text = self.0 as usize * CONTENT_BYTES;
+        2 * self.memory_of_names() + text.min(2 * PAGE_BYTES)
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    delivery::{Feed, FeedAction, FeedStart, HubEvent, Outcome, Pending},
+    delivery::{Feed, FeedAction, FeedStart, HubEvent, Outcome, Pending, ReplayFrames},
     error::Error,
     middleware::Input,
     model::{ChatId, MessageId, UserId},
@@ -226,8 +226,8 @@ impl SocketSession {
     /// not answer, the socket closes and the client must reconnect and resume.
     async fn catch_up(&mut self, chat: ChatId) -> Result<(), CloseCode> {
         loop {
-            let frames = match self.feed.catch_up(chat).await {
-                Ok(Some(frames)) => frames,
+            let ReplayFrames { frames, memory } = match self.feed.catch_up(chat).await {
+                Ok(Some(page)) => page,
                 Ok(None) => return Ok(()),
                 Err(error) => {
                     error.log();
@@ -238,6 +238,7 @@ impl SocketSession {
                 self.socket.buffer(frame).await?;
             }
             self.socket.flush().await?;
+            drop(memory);
         }
     }
 

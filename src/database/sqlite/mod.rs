@@ -34,20 +34,33 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// 4 KiB. The module `checkpoint` truncates the log to zero in addition.
 const JOURNAL_SIZE_LIMIT: &str = "4194304";
 /// The maximum number of reading connections. Each connection has its own thread and page cache.
-const MAX_READERS: u32 = 4;
+pub(super) const MAX_READERS: u32 = 4;
+/// The maximum number of reading connections that are kept for tokens and for clients that connect.
+pub(super) const PRIORITY_READERS: u32 = 3;
 
-/// An open SQLite file: WAL mode, synchronous FULL, foreign keys on. One connection writes and up to
-/// `MAX_READERS` connections read. Several writing connections would poll for each other's locks.
+/// An open SQLite file: WAL mode, synchronous FULL, foreign keys on. One connection writes, and up to
+/// `MAX_READERS` and `PRIORITY_READERS` connections read. Several writing connections would poll for each
+/// other's locks.
 #[derive(Clone)]
 pub struct SqliteDatabase {
     /// The options of the writing connection and of the connections for checkpoints.
     options: SqliteConnectOptions,
     writer: OneWriter,
+    /// The readers of this handle: the general ones, or the priority readers.
     readers: SqlitePool,
+    pools: Readers,
     /// The path of the database file.
     path: Arc<Path>,
     /// The lock that keeps a second process from opening the file. It is held until `close`.
     lock: Arc<LockFile>,
+}
+
+/// All reading connections to a file.
+#[derive(Clone)]
+struct Readers {
+    general: SqlitePool,
+    /// The connections for tokens and for clients that connect.
+    priority: SqlitePool,
 }
 
 impl SqliteDatabase {
@@ -93,11 +106,12 @@ impl SqliteDatabase {
             }
             lock.remove_if_made();
         }
-        let (options, writer, readers) = opened?;
+        let (options, writer, pools) = opened?;
         Ok(Self {
             options,
             writer,
-            readers,
+            readers: pools.general.clone(),
+            pools,
             path: path.into(),
             lock: Arc::new(lock),
         })
@@ -114,7 +128,15 @@ impl SqliteDatabase {
         self.writer.begin("BEGIN IMMEDIATE").await
     }
 
-    /// Returns the pool of read-only connections.
+    /// Returns a handle that reads over the priority readers.
+    pub(super) fn priority(&self) -> Self {
+        Self {
+            readers: self.pools.priority.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the pool of read-only connections of this handle.
     #[must_use]
     pub fn readers(&self) -> &SqlitePool {
         &self.readers
@@ -128,10 +150,11 @@ impl SqliteDatabase {
         self.writer.script().await
     }
 
-    /// Returns the number of connections of the readers and the writer.
+    /// Returns the number of connections of all readers and the writer.
     pub(super) fn connections(&self) -> Connections {
-        let all = [Connections::of(&self.readers), self.writer.connections()];
-        all.into_iter().sum()
+        let Readers { general, priority } = &self.pools;
+        let readers = [general, priority].map(Connections::of);
+        readers.into_iter().chain([self.writer.connections()]).sum()
     }
 
     /// Writes the epoch and the mark of the log to the note file beside the database.
@@ -163,7 +186,8 @@ impl SqliteDatabase {
     /// Closes the readers and then the writer, and releases the lock. The close of the last connection
     /// merges the write-ahead log into the file.
     pub async fn close(&self) {
-        self.readers.close().await;
+        self.pools.general.close().await;
+        self.pools.priority.close().await;
         self.advance_mark().await;
         self.writer.close().await;
         if let Err(error) = self.lock.release() {
@@ -189,7 +213,7 @@ fn files(path: &Path) -> [PathBuf; 3] {
 async fn open_file(
     path: &Path,
     connections: u32,
-) -> Result<(SqliteConnectOptions, OneWriter, SqlitePool), String> {
+) -> Result<(SqliteConnectOptions, OneWriter, Readers), String> {
     let shown = path.display();
     let open_error = |e: sqlx::Error| format!("cannot open the database {shown}: {e}");
     startup_check::refuse_foreign(path).await?;
@@ -222,12 +246,14 @@ async fn open_file(
         .pragma("secure_delete", "ON")
         .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT);
     let writer = options.connect().await.map_err(open_error)?;
-    let readers = pool(connections.min(MAX_READERS))
-        .connect_with(options.clone().read_only(true))
-        .await
-        .map_err(open_error)?;
+    let reading = options.clone().read_only(true);
+    let general = pool(connections.min(MAX_READERS)).connect_with(reading.clone());
+    let general: SqlitePool = general.await.map_err(open_error)?;
+    let priority = pool(PRIORITY_READERS).connect_with(reading);
+    let priority: SqlitePool = priority.await.map_err(open_error)?;
     writer.close().await.map_err(open_error)?;
     connection.close().await.map_err(open_error)?;
+    let readers = Readers { general, priority };
     Ok((options.clone(), OneWriter::new(options), readers))
 }
 

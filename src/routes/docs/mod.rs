@@ -129,12 +129,12 @@ async fn part(Path(name): Path<String>) -> Result<Response, Error> {
     let file = utoipa_swagger_ui::serve(&name, Arc::default())
         .map_err(|e| Error::internal(e.to_string()))?;
     let file = file.ok_or_else(missing)?;
-    // The file was compressed when the binary was built. Every browser decompresses it.
+    // The file was compressed when the binary was built, and is not copied. Every browser decompresses it.
     let kind = [
         (header::CONTENT_TYPE, file.content_type),
         (header::CONTENT_ENCODING, "gzip".to_owned()),
     ];
-    Ok((HEADERS, kind, file.bytes.into_owned()).into_response())
+    Ok((HEADERS, kind, file.bytes).into_response())
 }
 
 const ASYNCAPI: &str = include_str!("../../../docs/asyncapi.yaml");

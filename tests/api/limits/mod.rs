@@ -3,6 +3,7 @@
 
 mod connections;
 mod large_texts;
+mod page_reads;
 mod password_hashing;
 mod request_bodies;
 mod request_heads;
@@ -10,3 +11,4 @@ mod request_rates;
 mod slow_clients;
 mod socket_rates;
 mod ten_thousand_sockets;
+mod unread_answers;

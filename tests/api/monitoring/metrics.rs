@@ -19,7 +19,7 @@ pub(crate) async fn scrape(client: &Client) -> String {
 }
 
 /// Returns the value of one series, or `None` if the text has no such series.
-fn find(text: &str, series: &str) -> Option<f64> {
+pub(crate) fn find(text: &str, series: &str) -> Option<f64> {
     let name = format!("messaging_{series} ");
     let value = text.lines().find_map(|line| line.strip_prefix(&name))?;
     Some(value.parse().expect("a number"))
