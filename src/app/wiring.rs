@@ -15,8 +15,8 @@ use crate::{
     service::{
         self, AdminSuccession, ChatPurger, ChatService, Deletions, HealthService, LargeDeletions,
         LastMessageBackfill, LegacyPasswords, MemberService, MessageService, PageReads,
-        ReadReceiptService, SessionService, SessionTtl, SkeletonBackfill, TotalsService,
-        UserService,
+        ReadReceiptService, SearchIndexer, SessionService, SessionTtl, SkeletonBackfill,
+        TotalsService, UserService,
     },
     state::{AppState, Shared},
     tasks::{Stage, Tasks},
@@ -190,6 +190,9 @@ impl Parts<'_> {
         let last_messages = LastMessageBackfill::new(database.clone());
         let filling = Box::pin(last_messages.run(stop.clone()));
         spawn("last message backfill", filling);
+        let metrics = self.metrics.search.clone();
+        let indexer = SearchIndexer::new(database.clone(), self.hub.clone(), metrics);
+        spawn("search index", Box::pin(indexer.run(stop.clone())));
         // Half of the hashing permits are left to logins.
         let at_once = self.config.hashes_at_once() / 2;
         let legacy = LegacyPasswords::new(database.clone(), self.passwords.clone(), at_once);

@@ -182,6 +182,20 @@ const ADDED_COLUMNS: &[Invariant] = &[
              WHERE a.chat_id = m.chat_id AND a.message_id = m.last_read_message_id)"
     ),
     invariant!(
+        "the search index of a chat is ahead of the chat",
+        "chat_id",
+        "SELECT p.chat_id AS id FROM search_position p JOIN chat c ON c.chat_id = p.chat_id \
+         WHERE c.deleted_at IS NULL AND p.seq > c.seq"
+    ),
+    invariant!(
+        "the search index keeps a message that was deleted",
+        "message_id",
+        "SELECT s.message_id AS id FROM message_search s \
+         JOIN search_position p ON p.chat_id = s.chat_id \
+         JOIN message m ON m.chat_id = s.chat_id AND m.message_id = s.message_id \
+         WHERE m.content IS NULL AND m.seq <= p.seq"
+    ),
+    invariant!(
         "a stored password is not an argon2 hash",
         "customer_id",
         "SELECT customer_id AS id FROM customer WHERE password NOT LIKE '$argon2%' \

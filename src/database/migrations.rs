@@ -29,6 +29,7 @@ pub(super) static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| {
         file!("postgres/0013_last_message.sql"),
         file!("postgres/0014_live_messages.sql"),
         file!("postgres/0015_user_deletion.sql"),
+        file!("postgres/0016_message_search.sql"),
     ])
 });
 
@@ -46,6 +47,7 @@ pub(super) static SQLITE: LazyLock<Migrator> = LazyLock::new(|| {
         file!("sqlite/0013_last_message.sql"),
         file!("sqlite/0014_live_messages.sql"),
         file!("sqlite/0015_user_deletion.sql"),
+        file!("sqlite/0016_message_search.sql"),
     ])
 });
 

@@ -36,10 +36,10 @@ const PRIORITY_ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 /// dead connections behind. A ping before every use would double the round trips of each query.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(5);
 
-/// Session settings of the priority pool: generic plans and no JIT compilation. Sends use a few prepared
-/// statements again and again. Postgres may plan a statement for each execution in hope of a better
-/// plan, which cost 7 % of the message throughput of a busy chat.
-const GENERIC_PLAN: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("jit", "off")];
+/// Session setting of the priority pool: generic plans. Sends use a few prepared statements again and again.
+/// Postgres may plan a statement for each execution in hope of a better plan, which cost 7 % of the message
+/// throughput of a busy chat.
+const GENERIC_PLAN: [(&str, &str); 1] = [("plan_cache_mode", "force_generic_plan")];
 
 /// The location of the data, from the configuration.
 #[derive(Clone, Debug)]

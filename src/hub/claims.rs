@@ -79,8 +79,10 @@ impl UnverifiedClaims {
 }
 
 impl Hub {
-    /// Records that this node committed a change. Chats over the bound `RECENT` are ignored.
+    /// Records that this node committed a change, for the reconciler and for the search index. Chats over the
+    /// bound `RECENT` are ignored by the reconciler.
     pub fn committed(&self, chat: ChatId, seq: Seq) {
+        self.0.changed.note(chat);
         let mut recent = lock(&self.0.claims.recent);
         if recent.len() < RECENT || recent.contains_key(&chat) {
             let known = recent.entry(chat).or_insert(seq);

@@ -4,6 +4,7 @@
 //! link carries events between their hubs.
 
 mod batch;
+mod changed_chats;
 mod claims;
 mod connections;
 mod delayed_leaves;
@@ -22,6 +23,7 @@ use crate::{
     protocol::{Frame, Online},
     rate_limit::KeyedRateLimiter,
 };
+use changed_chats::ChangedChats;
 use claims::UnverifiedClaims;
 use outbound::OutboundQueue;
 use remote_presence::RemotePresence;
@@ -38,6 +40,7 @@ use tokio::{
 };
 
 pub use batch::Batch;
+pub use changed_chats::Noted;
 pub use claims::Claims;
 pub use connections::Registration;
 pub use delayed_leaves::DelayedLeaves;
@@ -67,6 +70,8 @@ struct HubInner {
     sockets: connections::ConnectionRegistry,
     /// Claims that the database must confirm.
     claims: UnverifiedClaims,
+    /// Chats that the search index must read.
+    changed: ChangedChats,
     /// Limits the immediate `leave` frames of a chat.
     leaves: Leaves,
     /// Leaves that a chat is notified of later; `None` if no task publishes them.

@@ -12,7 +12,7 @@ mod sample;
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, info::Info},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::Registry,
 };
 use sample::Samples;
@@ -45,6 +45,8 @@ pub struct Metrics {
     pub link_lag: Histogram,
     /// Metrics of requests and sockets.
     pub routes: RouteMetrics,
+    /// Metrics of the search index.
+    pub search: SearchMetrics,
 }
 
 /// Metrics of the writer. The writer is one task, so no metric here is contended.
@@ -79,6 +81,15 @@ pub struct FeedMetrics {
     /// Messages that were sent to sockets from the database.
     pub replayed: Counter,
     healings: Family<CauseLabel, Counter>,
+}
+
+/// Metrics of the search index.
+#[derive(Clone, Default)]
+pub struct SearchMetrics {
+    /// Changed messages that the index has read.
+    pub indexed: Counter,
+    /// Chats with changes that the index has not read yet, as far as this server knows.
+    pub waiting: Gauge,
 }
 
 /// Metrics of requests, refusals and logins.
@@ -130,6 +141,7 @@ impl Default for Metrics {
             feeds: FeedMetrics::default(),
             link_lag: Histogram::new(SECONDS),
             routes: RouteMetrics::default(),
+            search: SearchMetrics::default(),
         }
     }
 }
@@ -254,6 +266,7 @@ impl Exposition {
                     clocks";
         registry.register("link_lag_seconds", help, metrics.link_lag.clone());
         register_routes(registry, &metrics.routes);
+        register_search(registry, &metrics.search);
         registry.register_collector(Box::new(Samples::new(samples)));
         all.register_collector(Box::new(Samples::new(process::read)));
         Self(Arc::new(all))
@@ -313,6 +326,13 @@ fn register_feeds(registry: &mut Registry, feeds: &FeedMetrics) {
     registry.register("feed_replays", help, feeds.replays.clone());
     let help = "Messages sent to sockets from the database";
     registry.register("feed_replayed_messages", help, feeds.replayed.clone());
+}
+
+fn register_search(registry: &mut Registry, search: &SearchMetrics) {
+    let help = "Changed messages that the search index has read";
+    registry.register("search_messages_indexed", help, search.indexed.clone());
+    let help = "Chats with changes that the search index has not read yet";
+    registry.register("search_chats_waiting", help, search.waiting.clone());
 }
 
 fn register_routes(registry: &mut Registry, routes: &RouteMetrics) {

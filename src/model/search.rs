@@ -1,17 +1,30 @@
-//! Search text, compared without regard to case and accents.
+//! Search text, compared without regard to case and accents, and the grams that the search index knows of a text.
+//!
+//! A message matches if its folded text contains the folded search text anywhere, also in the middle of a word. The
+//! index therefore holds short pieces of each word, its grams, and not whole words: every gram of a text is also a
+//! gram of each text that contains it. So the messages that have all grams of a search text include all matches, and
+//! comparing their texts removes the others. A gram depends on its own characters alone. Words by the rules of
+//! Unicode (UAX 29) would not do: their borders depend on the neighbours, which a piece of a word lacks.
+//!
+//! Between white space, a gram is three characters in a row, or two of which one is Han, kana, Hangul or Bopomofo:
+//! these scripts write a word with one or two characters. A search text without a gram, such as one letter, is
+//! compared with one message after the other.
 
 use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization;
 
-/// Maximum length of a search text, in bytes: the maximum length of a message.
-const MAX_BYTES: usize = 16 * 1024;
+/// Maximum length of a search text, in bytes.
+const MAX_BYTES: usize = 256;
+/// Maximum number of grams by which a search text is looked up. Further grams would exclude hardly any message, and
+/// each costs a lookup in every segment of the index.
+const MAX_GRAMS: usize = 12;
 
 /// Folded search text. Postgres and SQLite find equal results, because the folding is done in Rust.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchText(String);
 
 impl SearchText {
-    /// Parses a search text. Returns `None` if the text is empty, longer than 16 KiB, contains U+0000, or
+    /// Parses a search text. Returns `None` if the text is empty, longer than 256 bytes, contains U+0000, or
     /// consists of accents only.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -28,6 +41,69 @@ impl SearchText {
         // ASCII content folds to ASCII, so a search text beyond ASCII cannot be in it.
         (self.0.is_ascii() || !content.is_ascii()) && fold(content).contains(&self.0)
     }
+
+    /// Returns the grams by which the text is looked up in the index: at most `MAX_GRAMS`, from all over the
+    /// text. Empty if the text has no gram.
+    #[must_use]
+    pub fn grams(&self) -> Vec<u32> {
+        let all = grams_of_folded(&self.0);
+        let step = all.len().div_ceil(MAX_GRAMS).max(1);
+        all.into_iter().step_by(step).collect()
+    }
+}
+
+/// Returns the grams of the content of a message, in ascending order, each once. Each is a hash of the characters
+/// of the gram. The hashes are stored: a change of them, or of the folding, needs a new table.
+#[must_use]
+pub fn grams_of(content: &str) -> Vec<u32> {
+    grams_of_folded(&fold(content))
+}
+
+fn grams_of_folded(folded: &str) -> Vec<u32> {
+    let mut grams = Vec::with_capacity(folded.len());
+    let mut run = Vec::new();
+    for word in folded.split(char::is_whitespace) {
+        run.clear();
+        run.extend(word.chars());
+        let pairs = run.windows(2);
+        grams.extend(pairs.filter(|pair| pair.iter().any(is_dense)).map(hash));
+        let triples = run.windows(3);
+        grams.extend(
+            triples
+                .filter(|three| !three.iter().any(is_dense))
+                .map(hash),
+        );
+    }
+    grams.sort_unstable();
+    grams.dedup();
+    grams
+}
+
+/// Returns true for a character of a script in which one or two characters are a word: Han, kana, Hangul, Bopomofo.
+/// The ranges are Unicode blocks. They include characters that are not assigned yet, so that a later version of
+/// Unicode changes no gram.
+fn is_dense(c: &char) -> bool {
+    matches!(c,
+        '\u{1100}'..='\u{11ff}' | '\u{2e80}'..='\u{2fff}' | '\u{3005}'..='\u{3007}'
+        | '\u{3021}'..='\u{3029}' | '\u{3031}'..='\u{3035}' | '\u{3038}'..='\u{303c}'
+        | '\u{3040}'..='\u{31ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
+        | '\u{a960}'..='\u{a97f}' | '\u{ac00}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}'
+        | '\u{1aff0}'..='\u{1b16f}' | '\u{20000}'..='\u{3ffff}')
+}
+
+/// Returns the hash of a gram. Two grams with one hash only make the search compare more messages.
+fn hash(gram: &[char]) -> u32 {
+    let mixed = gram.iter().fold(0, |hash: u64, &c| mix(hash, u64::from(c)));
+    (mixed >> 32) as u32
+}
+
+/// Mixes a value into a hash of 64 bits. The upper half of the result depends on all bits of both.
+#[must_use]
+pub(crate) const fn mix(hash: u64, value: u64) -> u64 {
+    // The increment and a multiplier of the generator SplitMix64.
+    let mixed = hash.wrapping_add(value).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed ^ (mixed >> 27)
 }
 
 /// Folds a text: compatibility decomposition (NFKD), removal of accents and points, and case folding. Case
@@ -105,6 +181,57 @@ mod tests {
         ] {
             assert!(!finds(text, content), "{text} in {content}");
         }
+    }
+
+    #[test]
+    fn a_text_has_every_gram_of_its_pieces() {
+        let texts = [
+            "Say HELLO to Äpfel und STRAẞE, it's 100% (sure)!",
+            "5月に東京タワーへ行きます。カラオケ",
+            "안녕하세요 세계 ㄅㄆ",
+            "a😀b 🇩🇪🇫🇷 naïve cafe\u{301}s क्षत्रिय ไทย",
+        ];
+        for text in texts {
+            let all = grams_of(text);
+            let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+            for (n, &start) in starts.iter().enumerate() {
+                for &end in starts[n..].iter().chain([&text.len()]) {
+                    let Some(piece) = SearchText::parse(&text[start..end]) else {
+                        continue;
+                    };
+                    let found = piece.grams().iter().all(|gram| all.contains(gram));
+                    assert!(found || !piece.is_in(text), "{piece:?} in {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn words_of_three_letters_and_of_two_dense_characters_have_grams() {
+        let count = |text: &str| SearchText::parse(text).map_or(0, |text| text.grams().len());
+        for (text, expected) in [
+            ("a", 0),
+            ("ab", 0),
+            ("a b c", 0),
+            ("abc", 1),
+            ("abcd ab bcd", 2),
+            ("名", 0),
+            ("名前", 1),
+            ("5月", 1),
+            ("안녕하", 2),
+            ("C++", 1),
+            ("abcdefghijklm", 11),
+        ] {
+            assert_eq!(count(text), expected, "{text}");
+        }
+        let long: String = ('a'..='z').chain('A'..='Z').chain('0'..='9').collect();
+        assert!((6..=MAX_GRAMS).contains(&count(&long)));
+    }
+
+    #[test]
+    fn hashes_stay_as_they_are_stored() {
+        assert_eq!(grams_of("ABC"), [0x8377_c302]);
+        assert_eq!(grams_of("名前"), [0x5a9e_b256]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::{
     chat::chat_exists,
     epoch, last_message, lock,
     row::from_row,
+    search_tokens,
 };
 use crate::{
     database::{Database, DatabaseTransaction, LARGEST, flaws_of_rows, on},
@@ -154,13 +155,15 @@ pub struct Restore(DatabaseTransaction);
 
 impl Restore {
     /// Begins an import; null if the database holds a user or a chat. All other rows refer to a user or a
-    /// chat, so these two tables are enough. Other nodes cannot insert users or chats before the import ends.
+    /// chat, so these two tables are enough. Other nodes cannot insert users or chats before the import ends. The
+    /// search index may still have messages of chats that are gone, and the import may reuse their ids.
     pub async fn begin(database: &Database) -> Result<Option<Self>, Error> {
         let mut tx = database.begin().await?;
         if !lock::lock_if_empty(&mut tx).await? {
             return Ok(None);
         }
         disable_timeouts(&mut tx).await?;
+        search_tokens::clear(&mut tx).await?;
         Ok(Some(Self(tx)))
     }
 

@@ -1,7 +1,7 @@
 //! Purges the rows of deleted chats, a few rows per transaction: one statement over hundreds of thousands of
 //! messages would block all writers. Also reads which chats lack an admin or members, for admin succession.
 
-use super::{list::List, row::from_row};
+use super::{list::List, row::from_row, search_purge};
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
@@ -81,17 +81,19 @@ impl ChatPurgeRepository<'_> {
         Ok(())
     }
 
-    /// Deletes up to `MAX_ROWS` rows of one deleted chat: messages first, then memberships, then the chat.
-    /// Returns false if no deleted chat is left, or if other nodes have locked all deleted chats.
+    /// Deletes up to `MAX_ROWS` rows of one deleted chat: messages first, then memberships, then the search index of
+    /// the chat, then the chat. Returns false if no deleted chat is left, or if other nodes have locked all deleted
+    /// chats.
     pub async fn step(self) -> Result<bool, Error> {
         let mut tx = self.0.begin().await?;
         let Some(chat) = next_deleted_chat(&mut tx).await? else {
             return Ok(false);
         };
-        for rows in [MESSAGES, MEMBERS, CHAT] {
-            if delete(&mut tx, rows, chat).await? > 0 {
-                break;
-            }
+        let purged = delete(&mut tx, MESSAGES, chat).await? > 0
+            || delete(&mut tx, MEMBERS, chat).await? > 0
+            || search_purge::forget(&mut tx, chat).await?;
+        if !purged {
+            delete(&mut tx, CHAT, chat).await?;
         }
         tx.commit().await?;
         Ok(true)

@@ -1,14 +1,14 @@
-//! Reads messages by id, by page, by change and by search. The message log (`message_log`) writes them.
+//! Reads messages by id, by page and by change. The message log (`message_log`) writes them, and `search` finds them
+//! by their text.
 
 use super::{chat::chat_exists, list::List, row::from_row};
 use crate::{
     database::{Database, on},
     error::Error,
-    model::{ChatId, Message, MessageId, SearchText, Seq, UserId},
+    model::{ChatId, Message, MessageId, Seq, UserId},
 };
 use futures_util::TryStreamExt;
 use sqlx::{Result, query_as, query_scalar};
-use tokio::task::coop as task;
 
 /// Builds a query that returns messages with the author's current name. Every query for whole messages starts
 /// with this text.
@@ -73,12 +73,7 @@ macro_rules! before {
         )
     };
 }
-
-/// Maximum number of messages that one search scans: about 50 ms of work. The next page continues the scan.
-const MAX_SCANNED_ROWS: i64 = 20_000;
-/// Maximum size of the texts that one search scans, in bytes (8 MiB). A search stops after the message that
-/// reaches this size.
-const MAX_SCANNED_BYTES: usize = 8 * 1024 * 1024;
+pub(super) use before;
 
 /// Head of a chat: the number of its latest change.
 #[derive(Clone, Copy, Debug)]
@@ -218,68 +213,6 @@ impl MessageRepository<'_> {
             .bind(most)
             .fetch_one(db)
             .await)?)
-    }
-
-    /// Returns the ids of the newest messages below `before` that contain `text`, newest first. One call
-    /// scans at most `MAX_SCANNED_ROWS` messages and about `MAX_SCANNED_BYTES` of text, so that a search for
-    /// a rare text in a large chat stays short.
-    pub async fn search(
-        self,
-        chat: ChatId,
-        text: &SearchText,
-        before: MessageId,
-        most: PageLimit,
-    ) -> Result<Found, Error> {
-        const POSTGRES: &str = concat!(
-            "SELECT m.message_id, m.content FROM message m WHERE m.content IS NOT NULL AND ",
-            before!(POSTGRES)
-        );
-        const SQLITE: &str = concat!(
-            "SELECT m.message_id, m.content FROM message m WHERE m.content IS NOT NULL AND ",
-            before!(SQLITE)
-        );
-        let found = on!(read self.0, [POSTGRES, SQLITE], |sql, db| {
-            let query = query_as(sql).bind(chat).bind(before).bind(MAX_SCANNED_ROWS);
-            Found::scan(query.fetch(db), text, most).await
-        });
-        Ok(found?)
-    }
-}
-
-/// One page of search results.
-#[derive(Debug)]
-pub struct Found {
-    /// Ids of the matching messages, newest first.
-    pub ids: Vec<MessageId>,
-    /// Value of `before` for the next search. Null if the whole chat was scanned.
-    pub next: Option<MessageId>,
-}
-
-impl Found {
-    /// Filters a stream of contents. Stops at the page limit, or at the scan limits `MAX_SCANNED_ROWS` and
-    /// `MAX_SCANNED_BYTES`.
-    async fn scan<S>(mut contents: S, text: &SearchText, most: PageLimit) -> sqlx::Result<Self>
-    where
-        S: TryStreamExt<Ok = (MessageId, String), Error = sqlx::Error> + Unpin,
-    {
-        let (mut ids, mut held) = (Vec::new(), 0);
-        let (mut rows, mut bytes, mut last) = (0, 0, None);
-        while let Some((id, content)) = contents.try_next().await? {
-            // Buffered rows are ready without waiting. Without this yield a long scan would block the thread.
-            task::consume_budget().await;
-            if text.is_in(&content) {
-                held += content.len();
-                if ids.len() as i64 == most.rows || (held > most.bytes && !ids.is_empty()) {
-                    return Ok(Self { ids, next: last });
-                }
-                ids.push(id);
-            }
-            (rows, bytes, last) = (rows + 1, bytes + content.len(), Some(id));
-            if rows == MAX_SCANNED_ROWS || bytes >= MAX_SCANNED_BYTES {
-                return Ok(Self { ids, next: last });
-            }
-        }
-        Ok(Self { ids, next: None })
     }
 }
 

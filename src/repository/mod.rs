@@ -23,6 +23,10 @@ mod message;
 mod message_log;
 mod read_position;
 mod row;
+mod search;
+mod search_index;
+mod search_purge;
+mod search_tokens;
 mod session;
 mod setup;
 mod single_send;
@@ -44,9 +48,12 @@ pub use epoch::{EpochRepository, LogState};
 pub use large_deletion::{LargeDeletion, LargeDeletionRepository};
 pub use last_message::LastMessageRepository;
 pub use member::{ChatPosition, ListedChat, MemberRepository, MembershipStatus};
-pub use message::{Found, Head, Located, MessagePage, MessageRepository, PageLimit};
+pub use message::{Head, Located, MessagePage, MessageRepository, PageLimit};
 pub use message_log::{Author, IdempotencyKey, MessageLogRepository, MessageLogTransaction};
 pub use read_position::{MovedPosition, Position, ReadMark, ReadPositionRepository};
+pub use search::{Found, SearchRepository};
+pub use search_index::{ComparedPositions, IndexStep, MAX_INDEXED_CHATS, SearchIndexRepository};
+pub use search_purge::SearchPurgeRepository;
 pub use session::{Begun, NewSession, SessionCutoff, SessionRepository};
 pub use setup::{DemoDataRepository, LegacyPassword, LegacyPasswordRepository};
 pub use single_send::{CommitError, SingleSender};
@@ -85,6 +92,24 @@ impl Database {
     #[must_use]
     pub fn messages(&self) -> MessageRepository<'_> {
         MessageRepository(self)
+    }
+
+    /// Search in a chat.
+    #[must_use]
+    pub fn search(&self) -> SearchRepository<'_> {
+        SearchRepository(self)
+    }
+
+    /// What the search index has of chats that do not exist any more.
+    #[must_use]
+    pub fn search_purge(&self) -> SearchPurgeRepository<'_> {
+        SearchPurgeRepository(self)
+    }
+
+    /// The search index, for the task that fills it.
+    #[must_use]
+    pub fn search_index(&self) -> SearchIndexRepository<'_> {
+        SearchIndexRepository(self)
     }
 
     /// The message log, through which messages are written.

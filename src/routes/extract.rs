@@ -227,7 +227,7 @@ impl Params {
 
     /// Returns `q`, the text to search for, as received and as compared. `None` if absent.
     pub(super) fn text(&self) -> Result<Option<(&str, SearchText)>, Error> {
-        let expected = "1 byte to 16 KiB of text, without U+0000 and not only accents";
+        let expected = "1 to 256 bytes of text, without U+0000 and not only accents";
         match self.get("q")? {
             None => Ok(None),
             Some(raw) => match SearchText::parse(raw) {

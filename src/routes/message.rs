@@ -96,9 +96,9 @@ pub(super) struct Edit {
             description = "With `since`: the epoch of that `seq`. `invalid_field` if the log has \
                            another epoch"),
         ("q" = Option<String>, Query, example = "there",
-            min_length = 1, max_length = 16384, pattern = r"^[^\u0000]+$",
-            description = "The text to search for, at most 16 KiB. Case and accents are ignored. \
-                           A page searches at most 20,000 messages or 8 MiB of text, so a short \
+            min_length = 1, max_length = 256, pattern = r"^[^\u0000]+$",
+            description = "The text to search for, at most 256 bytes. Case and accents are ignored. \
+                           A page compares at most 20,000 messages or 8 MiB of text, so a short \
                            or empty page may have a `Link`"),
     ),
     responses(

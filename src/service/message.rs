@@ -77,9 +77,9 @@ impl MessageService {
             rows: limit.get(),
             ..limit.of_messages()
         };
-        let messages = self.database.messages();
-        let Found { ids, next } = messages.search(chat, text, before, most).await?;
-        let mut rows = messages.find_all(&ids).await?;
+        let found = self.database.search().find(chat, text, before, most);
+        let Found { ids, next } = found.await?;
+        let mut rows = self.database.messages().find_all(&ids).await?;
         // The message may have been deleted or edited since the search.
         rows.retain(|message| message.content.as_deref().is_some_and(|c| text.is_in(c)));
         rows.sort_unstable_by_key(|message| message.message_id);

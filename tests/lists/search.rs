@@ -80,8 +80,8 @@ async fn a_repeated_parameter_is_refused_and_an_unknown_one_is_not(store: Store)
 }
 
 #[apply(both_stores)]
-async fn a_long_search_is_walked_to_its_end_in_bounded_pages(store: Store) {
-    // Over twice as many as one search looks at.
+async fn a_search_without_the_index_is_walked_to_its_end_in_bounded_pages(store: Store) {
+    // Over twice as many as one search compares.
     const MANY: i64 = 45_000;
     let server = Server::start(store).await;
     let client = server.client();
@@ -92,14 +92,39 @@ async fn a_long_search_is_walked_to_its_end_in_bounded_pages(store: Store) {
     let first = client.say(carl, chat, "Nadel").await;
     server.database.fill(chat, carl, MANY, "straw").await;
     let last = client.say(carl, chat, "NADEL").await;
-    let path = format!("/chat/{chat}/message?q=nadel");
+    // The index has no pieces of two letters.
+    let path = format!("/chat/{chat}/message?q=na");
     let pages = client.pages(&path).await;
     assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 1]);
     assert_eq!(pages.concat(), [last, first]);
+}
 
-    let pages = client
-        .pages(&format!("/chat/{chat}/message?q=straw&limit=1000"))
-        .await;
+#[apply(both_stores)]
+async fn a_rare_text_in_a_long_chat_is_on_one_page(store: Store) {
+    // More than a segment of the index.
+    const MANY: i64 = 70_000;
+    let server = Server::start(store).await;
+    let client = server.client();
+    let (carl, chat) = (
+        client.new_user("carl").await,
+        client.new_chat("general").await,
+    );
+    let first = client.say(carl, chat, "Nadel").await;
+    server.database.fill(chat, carl, MANY, "straw").await;
+    let last = client.say(carl, chat, "NADEL").await;
+    let waiting = format!(
+        "SELECT c.seq - coalesce(p.seq, 0) FROM chat c LEFT JOIN search_position p \
+         ON p.chat_id = c.chat_id WHERE c.chat_id = {chat}"
+    );
+    server.database.until(&waiting, 0).await;
+    let segments = format!("SELECT count(*) FROM search_segment WHERE chat_id = {chat}");
+    assert_eq!(server.database.number(segments).await, 2);
+    assert_eq!(search(&client, chat, "nadel").await, [first, last]);
+    assert_eq!(search(&client, chat, "nowhere").await.len(), 0);
+    assert_eq!(search(&client, chat, "strawnadel").await.len(), 0);
+
+    let path = format!("/chat/{chat}/message?q=straw&limit=1000");
+    let pages = client.pages(&path).await;
     let straw: Vec<i64> = pages
         .iter()
         .rev()

@@ -22,7 +22,7 @@ pub use pool::{PostgresConnection, PostgresPool, PostgresTransaction};
 
 /// The session settings of every connection of a running server. They override the defaults of the
 /// database and its user. Migrations run without them.
-const SESSION: [(&str, &str); 6] = [
+const SESSION: [(&str, &str); 7] = [
     // The maximum duration of one statement.
     ("statement_timeout", "10s"),
     // The maximum wait for a row that another server has locked. It is shorter than the time limit of
@@ -36,6 +36,9 @@ const SESSION: [(&str, &str); 6] = [
     // A page begins at a key of two columns, and is read in the order of the index on both
     // (repository/mod.rs). An incremental sort would read all rows of a large chat to sort them.
     ("enable_incremental_sort", "off"),
+    // Every statement takes milliseconds. Postgres expects more of a lookup in the search index of a large
+    // database, and would compile it for longer than it runs.
+    ("jit", "off"),
     // All statements assume this level. At a stricter level, two servers that write to one chat would
     // fail instead of waiting for each other.
     ("default_transaction_isolation", "read committed"),

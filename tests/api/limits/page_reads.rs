@@ -12,7 +12,7 @@ const LONG: i64 = 20_000;
 /// A query that counts the searches that wait for a lock.
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity \
                        WHERE datname = current_database() AND wait_event_type = 'Lock' \
-                       AND query LIKE '%content IS NOT NULL%'";
+                       AND query LIKE 'SELECT message_id, content FROM message%'";
 
 /// A server that limits each user, and rates as little as it can.
 async fn start(store: Store) -> Server {

@@ -4,4 +4,5 @@ mod edit_delete;
 mod frames;
 mod idempotency;
 mod list;
+mod search;
 mod send;

@@ -105,13 +105,52 @@ async fn messages(database: &Database, sizes: Sizes, check: &mut Check) -> Resul
         .often("find_all", PAGE_ROWS, || messages.find_all(&ids))
         .await?;
     let text = SearchText::parse("nowhere").ok_or("no search text")?;
-    // A search scans at most 20,000 messages.
+    // A search without the index compares at most 20,000 messages.
     check
         .once(
-            "search",
+            "search before the index",
             41_000,
-            messages.search(largest, &text, newest, LIMIT),
+            database.search().find(largest, &text, newest, LIMIT),
         )
+        .await?;
+    search_index(database, sizes, check).await
+}
+
+/// The search index of some small chats, and a search in one of them.
+async fn search_index(database: &Database, sizes: Sizes, check: &mut Check) -> Result<(), String> {
+    let index = database.search_index();
+    check
+        .often("positions of 1,000 chats", 3020, || {
+            index.compare(ChatId(10))
+        })
+        .await?;
+    let first = sizes.chats / 2;
+    let mut chats: Vec<ChatId> = (first..first + 20).map(ChatId).collect();
+    let some = chats[0];
+    while !chats.is_empty() {
+        // A step reads at most 500 messages, and writes some 40 tokens of each.
+        let step = index.step(&chats);
+        let step = check.once("index 500 messages", 40_000, step).await?;
+        chats = [step.behind, step.left].concat();
+    }
+    check
+        .often("positions without a chat", 100, || {
+            index.orphans(ChatId(10))
+        })
+        .await?;
+    check
+        .once(
+            "purge a chat that exists",
+            FEW,
+            database.search_purge().step(some),
+        )
+        .await?;
+    let text = SearchText::parse("nowhere").ok_or("no search text")?;
+    let newest = MessageId(i64::MAX);
+    check
+        .often("search in the index", FEW, || {
+            database.search().find(some, &text, newest, LIMIT)
+        })
         .await?;
     Ok(())
 }
