@@ -2,6 +2,7 @@
 //! publishes them; feeds deliver the published changes to sockets; the reconciler makes up for lost events.
 
 pub(crate) mod access;
+mod answer_queue;
 mod batch;
 mod batcher;
 mod contention;
@@ -23,12 +24,13 @@ use crate::{
     repository::DeletionCursor,
 };
 
+pub use answer_queue::{AckBuilder, AnswerQueue, TakenAnswer};
 pub(crate) use batcher::Batcher;
 pub use feed::{Feed, FeedAction, FeedLimits, FeedStart, Feeds, HubEvent, ReplayFrames};
 pub use membership::{Connected, MembershipLoader};
 pub(crate) use membership::{missing, require_epoch};
 pub use reconciler::Reconciler;
-pub use writer::{Pending, Writer};
+pub use writer::{Pending, Submission, Writer};
 
 /// A change to the message log or to the chats and users around it, as submitted to the writer.
 #[derive(Clone, Debug)]

@@ -3,14 +3,19 @@
 //! single change without delay; under load many changes share a commit. No change is published before it is
 //! committed. One task publishes for the whole node, so that every socket sees a chat's changes in `seq` order.
 
-use super::{Change, MessageRef, Outcome, batch::LockWait};
+use super::{
+    AckBuilder, AnswerQueue, Change, MessageRef, Outcome, answer_queue::AnswerPlace,
+    batch::LockWait,
+};
 use crate::{
     database::Database,
     error::Error,
     hub::Hub,
     metrics::WriterMetrics,
     model::ChatId,
+    protocol::RequestId,
     repository::{CommitError, SingleSender},
+    send_queue::SendQueue,
 };
 use std::{
     collections::HashSet,
@@ -48,12 +53,26 @@ pub struct Writer {
     outcome: LastOutcome,
 }
 
-/// A queued change, with the sender of its answer.
+/// A queued change, with the receiver of its answer.
 struct Job {
     change: Change,
-    reply: oneshot::Sender<Result<Outcome, Error>>,
+    reply: Reply,
     /// The time when the change was queued.
     since: Instant,
+}
+
+/// The receiver of the answer to a change.
+enum Reply {
+    /// A task that waits.
+    Task(oneshot::Sender<Result<Outcome, Error>>),
+    /// A socket, which is sent the ack without its task.
+    Socket(AnswerPlace),
+}
+
+/// A change that its service has checked, to be queued for the worker.
+pub struct Submission<'a> {
+    writer: &'a Writer,
+    change: Change,
 }
 
 /// The pending answer to a submitted change. The answer comes within 5 s.
@@ -116,14 +135,66 @@ impl Writer {
     /// # Errors
     /// `unavailable` if the queue is full or the server is stopping; nothing is stored then.
     pub fn submit(&self, change: Change) -> Result<Pending, Error> {
-        let (reply, answer) = oneshot::channel();
-        let job = Job {
-            change,
-            reply,
-            since: Instant::now(),
-        };
-        self.queue.try_send(job).map_err(|_| Error::unavailable())?;
+        let (sender, answer) = oneshot::channel();
+        self.enqueue(change, || Reply::Task(sender))?;
         Ok(Pending(answer))
+    }
+
+    /// Returns a change that is queued by a method of the submission.
+    pub(crate) fn prepare(&self, change: Change) -> Submission<'_> {
+        Submission {
+            writer: self,
+            change,
+        }
+    }
+
+    fn enqueue(&self, change: Change, reply: impl FnOnce() -> Reply) -> Result<(), Error> {
+        let place = self.queue.try_reserve();
+        let place = place.map_err(|_| Error::unavailable())?;
+        place.send(Job {
+            change,
+            reply: reply(),
+            since: Instant::now(),
+        });
+        Ok(())
+    }
+}
+
+impl Submission<'_> {
+    /// Queues the change for a task that waits for the answer.
+    ///
+    /// # Errors
+    /// `unavailable` if the queue is full or the server is stopping; nothing is stored then.
+    pub fn submit(self) -> Result<Pending, Error> {
+        self.writer.submit(self.change)
+    }
+
+    /// Queues the change for a socket. A client that sent an `id` gets the ack.
+    ///
+    /// # Errors
+    /// `unavailable` if the queue is full or the server is stopping; nothing is stored then.
+    pub fn submit_for(
+        self,
+        answers: &AnswerQueue,
+        id: Option<RequestId>,
+        ack: AckBuilder,
+    ) -> Result<(), Error> {
+        let place = || Reply::Socket(answers.add(id, ack));
+        self.writer.enqueue(self.change, place)
+    }
+}
+
+impl Reply {
+    /// Answers. Returns the send queue that got an ack, which must be written out.
+    fn send(self, answer: Result<Outcome, Error>) -> Option<Arc<SendQueue>> {
+        match self {
+            Self::Task(sender) => {
+                // The task may have stopped waiting; the answer is then dropped.
+                let _ = sender.send(answer);
+                None
+            }
+            Self::Socket(place) => place.answer(answer),
+        }
     }
 }
 
@@ -203,13 +274,18 @@ impl Worker {
         };
         self.metrics.batch.observe(changes.len() as f64);
         self.metrics.commit.observe(begin.elapsed().as_secs_f64());
+        let mut acknowledged = Vec::new();
         for ((reply, since), answer) in replies.into_iter().zip(answers) {
             if let Ok(Outcome::Message(_)) = answer {
                 self.metrics
                     .publication
                     .observe(since.elapsed().as_secs_f64());
             }
-            let _ = reply.send(answer);
+            acknowledged.extend(reply.send(answer));
+        }
+        // Written once all acks are queued: one system call for the acks of a socket.
+        for send_queue in acknowledged {
+            send_queue.write_out();
         }
     }
 }
@@ -243,8 +319,9 @@ fn batchable_prefix<'a>(changes: impl Iterator<Item = &'a Change>) -> usize {
 }
 
 fn answer(job: Job, answer: Result<Outcome, Error>) {
-    // The sender may have stopped waiting; the answer is then dropped.
-    let _ = job.reply.send(answer);
+    if let Some(send_queue) = job.reply.send(answer) {
+        send_queue.write_out();
+    }
 }
 
 /// The time and the result of the last attempt to store a change: true if the database stored it. Null before

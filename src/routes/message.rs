@@ -189,7 +189,7 @@ async fn send(
     State(state): State<AppState>,
     Body(body): Body<SendBody>,
 ) -> Result<Response, Error> {
-    let mut pending = state.messages.send(caller, body.parse(chat)?)?;
+    let mut pending = state.messages.send(caller, body.parse(chat)?)?.submit()?;
     match pending.answer().await? {
         Outcome::Duplicate(message) => Ok(Json(message).into_response()),
         answer => {
@@ -249,7 +249,8 @@ async fn edit(
     let which = MessageRef::Message(id);
     let mut pending = state
         .messages
-        .edit(caller, body.customer_id, chat, which, content)?;
+        .edit(caller, body.customer_id, chat, which, content)?
+        .submit()?;
     pending.answer().await?.into_message().map(Json)
 }
 
@@ -279,6 +280,7 @@ async fn remove(
     state
         .messages
         .delete(caller, actor, chat, id)?
+        .submit()?
         .answer()
         .await?;
     Ok(StatusCode::NO_CONTENT)

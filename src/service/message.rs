@@ -6,7 +6,7 @@ use crate::{
     auth::Caller,
     database::Database,
     delivery::access,
-    delivery::{Change, MessageRef, Pending, Writer, require_epoch},
+    delivery::{Change, MessageRef, Submission, Writer, require_epoch},
     error::Error,
     model::{
         ChatId, Content, Epoch, Message, MessageId, NewMessage, Role, SearchText, Since, UserId,
@@ -168,23 +168,23 @@ impl MessageService {
         Ok(chat_id)
     }
 
-    /// Submits a message for sending.
+    /// Checks a message that is to be sent.
     ///
     /// # Errors
-    /// `invalid_field`, `forbidden`, `rate_limited` and `unavailable` at once; further errors come with the
+    /// `invalid_field`, `forbidden`, `rate_limited`; further errors come with the submission and with the
     /// answer.
     pub fn send(
         &self,
         caller: Caller,
         message: NewMessage<Option<UserId>>,
-    ) -> Result<Pending, Error> {
+    ) -> Result<Submission<'_>, Error> {
         let author = caller.require_user(message.author)?;
         self.take_rate_permit(Some(author))?;
         let message = message.sent_by(author);
-        self.writer.submit(Change::Send { caller, message })
+        Ok(self.writer.prepare(Change::Send { caller, message }))
     }
 
-    /// Submits an edit.
+    /// Checks an edit.
     ///
     /// # Errors
     /// `forbidden`, `rate_limited` and `unavailable` at once; further errors come with the answer.
@@ -195,19 +195,19 @@ impl MessageService {
         chat: ChatId,
         which: MessageRef,
         content: Content,
-    ) -> Result<Pending, Error> {
+    ) -> Result<Submission<'_>, Error> {
         let actor = caller.acting_as(actor)?;
         self.take_rate_permit(actor)?;
-        self.writer.submit(Change::Edit {
+        Ok(self.writer.prepare(Change::Edit {
             caller,
             actor,
             chat,
             which,
             content,
-        })
+        }))
     }
 
-    /// Submits a deletion.
+    /// Checks a deletion.
     ///
     /// # Errors
     /// `forbidden`, `rate_limited` and `unavailable` at once; further errors come with the answer.
@@ -217,15 +217,15 @@ impl MessageService {
         actor: Option<UserId>,
         chat: ChatId,
         message: MessageId,
-    ) -> Result<Pending, Error> {
+    ) -> Result<Submission<'_>, Error> {
         let actor = caller.acting_as(actor)?;
         self.take_rate_permit(actor)?;
-        self.writer.submit(Change::Delete {
+        Ok(self.writer.prepare(Change::Delete {
             caller,
             actor,
             chat,
             message,
-        })
+        }))
     }
 
     /// Takes a permit for one change from the user's rate limiter. A caller without a user, in open mode,

@@ -1,7 +1,7 @@
 //! Commands of a connected socket: carries out each frame from the client and sends or queues its
 //! answer.
 
-use super::session::{AcceptedConnect, AwaitedChange, SocketSession, admit};
+use super::session::{AcceptedConnect, SocketSession, admit};
 use crate::{
     auth::Caller,
     delivery::{MessageRef, Outcome},
@@ -110,13 +110,8 @@ impl SocketSession {
     ) -> Result<(), Error> {
         self.require_joined(message.chat)?;
         let caller = Caller::User(self.user);
-        let pending = self.state.messages.send(caller, message)?;
-        self.pending.push_back(AwaitedChange {
-            id,
-            ack: ack_sent,
-            pending,
-        });
-        Ok(())
+        let sending = self.state.messages.send(caller, message)?;
+        sending.submit_for(&self.answers, id, ack_sent)
     }
 
     fn update(&mut self, id: Option<RequestId>, update: UpdateMessage) -> Result<(), Error> {
@@ -129,16 +124,9 @@ impl SocketSession {
         self.require_joined(chat)?;
         let which = message.map_or(MessageRef::LatestOf(self.user), MessageRef::Message);
         let caller = Caller::User(self.user);
-        let pending = self
-            .state
-            .messages
-            .edit(caller, user, chat, which, content)?;
-        self.pending.push_back(AwaitedChange {
-            id,
-            ack: ack_edited,
-            pending,
-        });
-        Ok(())
+        let messages = &self.state.messages;
+        let edit = messages.edit(caller, user, chat, which, content)?;
+        edit.submit_for(&self.answers, id, ack_edited)
     }
 
     /// Queues a deletion. The outer error closes the socket; the inner error is answered.
@@ -157,13 +145,8 @@ impl SocketSession {
         Ok(found.and_then(|chat| {
             self.require_joined(chat)?;
             let caller = Caller::User(self.user);
-            let pending = self.state.messages.delete(caller, None, chat, message)?;
-            self.pending.push_back(AwaitedChange {
-                id,
-                ack: ack_deleted,
-                pending,
-            });
-            Ok(())
+            let deletion = self.state.messages.delete(caller, None, chat, message)?;
+            deletion.submit_for(&self.answers, id, ack_deleted)
         }))
     }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    delivery::{Feed, FeedAction, FeedStart, HubEvent, Outcome, Pending, ReplayFrames},
+    delivery::{AnswerQueue, Feed, FeedAction, FeedStart, HubEvent, ReplayFrames, TakenAnswer},
     error::Error,
     middleware::Input,
     model::{ChatId, MessageId, UserId},
@@ -24,8 +24,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Most unanswered changes of one socket, and most unanswered read positions. At the limit the
-/// socket is not read until one is answered (backpressure).
+/// Most unanswered read positions of one socket. At the limit the socket is not read until one is
+/// answered (backpressure).
 const IN_FLIGHT: usize = 64;
 /// Events after which a busy socket is flushed even if more events are ready.
 const UNFLUSHED: usize = 64;
@@ -43,11 +43,10 @@ pub(super) struct SocketSession {
     pub(super) ended: CancellationToken,
     /// Signals the end of the client's input.
     input: Arc<Input>,
-    /// Submitted changes that are not answered yet. Their answers arrive in the order of
-    /// submission.
-    pub(super) pending: VecDeque<AwaitedChange>,
+    /// Submitted changes that are not answered yet.
+    pub(super) answers: AnswerQueue,
     /// Submitted read positions that are not answered yet, in order. They are kept apart from
-    /// `pending`, so that changes do not wait for them.
+    /// `answers`, so that changes do not wait for them.
     pub(super) receipts: VecDeque<AwaitedReceipt>,
     /// True if the client checks heartbeats: it has sent an `id` or `since` with a `connect-chat`.
     pub(super) heartbeat: bool,
@@ -55,13 +54,6 @@ pub(super) struct SocketSession {
     _permit: Permit<UserId>,
     /// Pings sent since the last pong.
     pub(super) unanswered_pings: u32,
-}
-
-/// A submitted change, and the function that builds its ack.
-pub(super) struct AwaitedChange {
-    pub(super) id: Option<RequestId>,
-    pub(super) ack: fn(&RequestId, Outcome) -> Result<Frame, Error>,
-    pub(super) pending: Pending,
 }
 
 /// An accepted `connect-chat` that is not answered yet.
@@ -79,11 +71,9 @@ enum SessionEvent {
     Hub(HubEvent),
     /// The client sent a message.
     Client(Incoming),
-    /// The writer answered the oldest pending change.
-    ChangeAnswer(Result<Outcome, Error>),
     /// The oldest pending read position was written. Holds the position after the write.
     ReceiptAnswer(Result<MessageId, Error>),
-    /// Bytes wait in the send queue, or a direct line was cut.
+    /// Bytes wait in the send queue, an answer was left to this task, or a direct line was cut.
     Attention,
     /// A ping is due.
     Tick,
@@ -102,6 +92,7 @@ impl SocketSession {
         permit: Permit<UserId>,
     ) -> Self {
         let (user, ended, input) = (feed.user(), feed.ended(), socket.input());
+        let answers = AnswerQueue::new(Arc::clone(socket.send_queue()), ended.clone());
         Self {
             socket,
             feed,
@@ -110,7 +101,7 @@ impl SocketSession {
             state,
             ended,
             input,
-            pending: VecDeque::new(),
+            answers,
             receipts: VecDeque::new(),
             heartbeat: false,
             _permit: permit,
@@ -137,8 +128,14 @@ impl SocketSession {
             }
         };
         let Self {
-            socket, feed, user, ..
+            socket,
+            feed,
+            answers,
+            user,
+            ..
         } = *self;
+        // No ack may follow the close frame.
+        answers.hold();
         // The user leaves the chats at once. The closing handshake below may take time.
         drop(feed);
         Box::pin(socket.close(close, Some(user))).await;
@@ -185,9 +182,11 @@ impl SocketSession {
                 }
                 SessionEvent::Client(Incoming::Pong) => self.unanswered_pings = 0,
                 SessionEvent::Client(Incoming::Other) => {}
-                SessionEvent::ChangeAnswer(answer) => self.answer(answer).await?,
                 SessionEvent::ReceiptAnswer(position) => self.answer_receipt(position).await?,
-                SessionEvent::Attention => self.feed.close_cut_lines(),
+                SessionEvent::Attention => {
+                    self.feed.close_cut_lines();
+                    self.answer_changes().await?;
+                }
                 SessionEvent::Tick => Box::pin(self.tick()).await?,
                 SessionEvent::InputEnded => return Box::pin(self.finish(CloseCode::Normal)).await,
                 SessionEvent::Stopping => return Box::pin(self.finish(CloseCode::Restart)).await,
@@ -197,12 +196,11 @@ impl SocketSession {
 
     /// Waits for the next event. Cancel-safe: a dropped call loses no event.
     async fn event(&mut self, ticks: &mut Interval) -> Result<SessionEvent, CloseCode> {
-        let reading = self.pending.len() < IN_FLIGHT && self.receipts.len() < IN_FLIGHT;
+        let reading = !self.answers.is_full() && self.receipts.len() < IN_FLIGHT;
         let send_queue = Arc::clone(self.socket.send_queue());
         Ok(select! {
             Some(arrival) = self.feed.arrival() => SessionEvent::Hub(arrival),
             incoming = self.socket.receive(), if reading => SessionEvent::Client(incoming?),
-            Some(answer) = next_answer(&mut self.pending) => SessionEvent::ChangeAnswer(answer),
             Some(position) = next_receipt(&mut self.receipts) => SessionEvent::ReceiptAnswer(position),
             () = send_queue.attention() => SessionEvent::Attention,
             _ = ticks.tick() => SessionEvent::Tick,
@@ -281,21 +279,16 @@ impl SocketSession {
         }
     }
 
-    /// Answers the oldest pending change.
-    async fn answer(&mut self, answer: Result<Outcome, Error>) -> Result<(), CloseCode> {
-        let Some(AwaitedChange { id, ack, .. }) = self.pending.pop_front() else {
-            return Ok(());
-        };
-        let frame = match (answer, id) {
-            (Ok(answer), Some(id)) => match ack(&id, answer) {
-                Ok(frame) => frame,
-                Err(error) => return self.refuse(Some(&id), &error).await,
-            },
-            (Err(error), id) => return self.refuse(id.as_ref(), &error).await,
-            // A change without an id gets no ack. The broadcast answers it.
-            (Ok(_), None) => return Ok(()),
-        };
-        self.socket.buffer(frame).await
+    /// Sends the answers that the writer has left to this task.
+    async fn answer_changes(&mut self) -> Result<(), CloseCode> {
+        while let Some(TakenAnswer { id, answer }) = self.answers.take() {
+            match answer {
+                Ok(Some(ack)) => self.socket.buffer(ack).await?,
+                Ok(None) => {}
+                Err(error) => self.refuse(id.as_ref(), &error).await?,
+            }
+        }
+        Ok(())
     }
 
     /// Sends a ping, and a heartbeat with the heads of the socket's chats. Closes the socket if two
@@ -309,7 +302,8 @@ impl SocketSession {
             // Heads are read before the events that have already arrived are sent. So a head in the
             // heartbeat that is above the last seq the client has received means a lost change, not
             // one on its way. Publishers must not write in between: a head below the last seq would mean
-            // that the log went back.
+            // that the log went back. Nor must the writer write acks of later changes.
+            self.answers.hold();
             self.feed.close_all_lines();
             let known_heads = self.feed.known_heads();
             while let Some(Some(arrival)) = unconstrained(self.feed.arrival()).now_or_never() {
@@ -317,6 +311,7 @@ impl SocketSession {
             }
             let heads = self.feed.heads(&known_heads);
             self.socket.buffer(Frame::heartbeat(&heads)).await?;
+            self.answers.release();
         }
         self.socket.ping();
         Ok(())
@@ -325,8 +320,13 @@ impl SocketSession {
     /// Finishes the socket when the server stops or the client sends no more: answers all pending
     /// requests, sends all events that have arrived, then returns `close` as the error.
     async fn finish(&mut self, close: CloseCode) -> Result<Infallible, CloseCode> {
-        while let Some(answer) = next_answer(&mut self.pending).await {
-            self.answer(answer).await?;
+        self.answers.hold();
+        loop {
+            self.answer_changes().await?;
+            if self.answers.is_empty() {
+                break;
+            }
+            self.socket.send_queue().attention().await;
         }
         while let Some(position) = next_receipt(&mut self.receipts).await {
             self.answer_receipt(position).await?;
@@ -383,12 +383,4 @@ pub(super) async fn admit(
 /// Returns the error for a socket that sends faster than its rate.
 pub(super) fn too_many_frames(wait: Duration) -> Error {
     too_fast("frames on this socket", wait)
-}
-
-/// Waits for the result of the oldest pending change. Returns `None` if none is pending.
-async fn next_answer(pending: &mut VecDeque<AwaitedChange>) -> Option<Result<Outcome, Error>> {
-    match pending.front_mut() {
-        Some(first) => Some(first.pending.answer().await),
-        None => None,
-    }
 }
