@@ -221,10 +221,11 @@ impl BatchState {
         for Head { chat_id, seq } in tx.lock_chats(&chats).await? {
             state.heads.insert(chat_id, seq);
         }
-        let users: BTreeSet<UserId> = changes.iter().filter_map(Change::actor).collect();
-        let users: Vec<UserId> = users.into_iter().collect();
-        if !users.is_empty() {
-            for person in tx.authors(&users, &chats).await? {
+        let pair = |change: &Change| change.actor().zip(change.chat());
+        let pairs: BTreeSet<(UserId, ChatId)> = changes.iter().filter_map(pair).collect();
+        let pairs: Vec<(UserId, ChatId)> = pairs.into_iter().collect();
+        if !pairs.is_empty() {
+            for person in tx.authors(&pairs).await? {
                 if let Some((chat, role)) = person.membership() {
                     state.roles.insert((person.customer_id, chat), role);
                 }

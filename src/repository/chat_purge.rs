@@ -13,16 +13,46 @@ use sqlx::{Result, query, query_as, query_scalar};
 /// connection for that time.
 const MAX_ROWS: i64 = 500;
 
-const MESSAGES: &str = "DELETE FROM message WHERE message_id IN (SELECT message_id FROM message \
-                        WHERE chat_id <= $1 AND (chat_id, message_id) > ($1, 0) \
-                        ORDER BY chat_id, message_id LIMIT $2)";
-const MEMBERS: &str = "DELETE FROM customer_chat WHERE chat_id = $1 AND customer_id IN \
-                       (SELECT customer_id FROM customer_chat \
-                        WHERE chat_id <= $1 AND (chat_id, customer_id) > ($1, 0) \
-                        ORDER BY chat_id, customer_id LIMIT $2)";
+/// Builds the statement that deletes the first rows of a chat. On Postgres the ids are an array: Postgres expects many
+/// rows of a subquery with a parameter as its limit, and would read the whole table for them.
+macro_rules! delete_first {
+    ($table:literal, $id:literal, $array:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE chat_id = $1 AND ",
+            $id,
+            $array,
+            "(SELECT ",
+            $id,
+            " FROM ",
+            $table,
+            " WHERE chat_id <= $1 AND (chat_id, ",
+            $id,
+            ") > ($1, 0) ORDER BY chat_id, ",
+            $id,
+            " LIMIT $2)"
+        )
+    };
+}
+
+/// Statements for Postgres and for SQLite.
+type Statements = [&'static str; 2];
+
+const MESSAGES: Statements = [
+    concat!(delete_first!("message", "message_id", " = ANY (ARRAY"), ")"),
+    delete_first!("message", "message_id", " IN "),
+];
+const MEMBERS: Statements = [
+    concat!(
+        delete_first!("customer_chat", "customer_id", " = ANY (ARRAY"),
+        ")"
+    ),
+    delete_first!("customer_chat", "customer_id", " IN "),
+];
 /// Deletes the chat itself, after its messages and memberships, so that no cascade is left. The condition on
 /// `$2` is always true: it exists because `delete` binds the row limit to every statement.
-const CHAT: &str = "DELETE FROM chat WHERE chat_id = $1 AND $2 > 0";
+const CHAT: Statements = ["DELETE FROM chat WHERE chat_id = $1 AND $2 > 0"; 2];
 
 /// Number of chats read by one query of `tenures`: a few milliseconds.
 const TENURES_PER_QUERY: i64 = 1000;
@@ -103,10 +133,10 @@ impl ChatPurgeRepository<'_> {
 /// Runs one DELETE statement of at most `MAX_ROWS` rows and returns the number of deleted rows.
 async fn delete(
     tx: &mut DatabaseTransaction,
-    rows: &'static str,
+    [postgres, sqlite]: Statements,
     chat: ChatId,
 ) -> Result<u64, sqlx::Error> {
-    on!(tx tx, |db| query(rows)
+    on!(tx tx, [postgres, sqlite], |rows, db| query(rows)
         .bind(chat)
         .bind(MAX_ROWS)
         .execute(db)

@@ -141,8 +141,10 @@ impl MessageLogRepository<'_> {
 
     /// Returns the committed heads of the chats. Missing and deleted chats are left out.
     pub async fn heads(self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
-        const POSTGRES: &str = "SELECT chat_id, seq FROM chat \
-                                WHERE chat_id = ANY($1) AND deleted_at IS NULL";
+        // One lookup for each chat: Postgres would read all chats for a list of many.
+        const POSTGRES: &str = "SELECT h.chat_id, h.seq FROM unnest($1::bigint[]) AS k (id) \
+            CROSS JOIN LATERAL (SELECT chat_id, seq FROM chat \
+                WHERE chat_id = k.id AND deleted_at IS NULL LIMIT 1) AS h";
         const SQLITE: &str = "SELECT chat_id, seq FROM chat \
                               WHERE chat_id IN (SELECT value FROM json_each($1)) \
                               AND deleted_at IS NULL";
@@ -161,25 +163,22 @@ impl MessageLogTransaction {
         Ok(lock::lock_chats(&mut self.0, chats).await?)
     }
 
-    /// Returns the users, each with its memberships in `chats`. The users cannot be deleted before the
-    /// commit.
-    pub async fn authors(
-        &mut self,
-        users: &[UserId],
-        chats: &[ChatId],
-    ) -> Result<Vec<Author>, Error> {
-        const POSTGRES: &str = "SELECT u.customer_id, u.username, m.chat_id, m.role FROM customer u \
-                                LEFT JOIN customer_chat m \
-                                ON m.customer_id = u.customer_id AND m.chat_id = ANY($2) \
-                                WHERE u.customer_id = ANY($1) ORDER BY u.customer_id \
-                                FOR KEY SHARE OF u";
-        const SQLITE: &str = "SELECT u.customer_id, u.username, m.chat_id, m.role FROM customer u \
-                              LEFT JOIN customer_chat m ON m.customer_id = u.customer_id \
-                              AND m.chat_id IN (SELECT value FROM json_each($2)) \
-                              WHERE u.customer_id IN (SELECT value FROM json_each($1))";
-        let found = on!(tx &mut self.0, [POSTGRES, SQLITE], |sql, db| query_as(sql)
-            .bind(List(users))
-            .bind(List(chats))
+    /// Returns the users, each with its membership in a chat. A user that does not exist is left out. The users
+    /// cannot be deleted before the commit. `pairs` is sorted, so that users are locked in order of id.
+    pub async fn authors(&mut self, pairs: &[(UserId, ChatId)]) -> Result<Vec<Author>, Error> {
+        // One lookup for each pair: Postgres would read all members of the chats, or all chats of the users.
+        const POSTGRES: &str = "SELECT u.customer_id, u.username, m.chat_id, m.role \
+            FROM unnest($1::bigint[], $2::bigint[]) AS k (author, chat) \
+            CROSS JOIN LATERAL (SELECT customer_id, username FROM customer \
+                WHERE customer_id = k.author FOR KEY SHARE) AS u \
+            LEFT JOIN LATERAL (SELECT chat_id, role FROM customer_chat \
+                WHERE chat_id = k.chat AND customer_id = k.author LIMIT 1) AS m ON TRUE";
+        const SQLITE: &str = "SELECT u.customer_id, u.username, m.chat_id, m.role \
+            FROM json_each($1) AS k JOIN customer u ON u.customer_id = k.value ->> 0 \
+            LEFT JOIN customer_chat m \
+                ON m.chat_id = k.value ->> 1 AND m.customer_id = k.value ->> 0";
+        let pairs = rows(pairs, |(user, chat)| [user.0, chat.0]);
+        let found = on!(tx &mut self.0, [POSTGRES, SQLITE], |sql, db| query_as_with(sql, pairs)
             .fetch_all(db)
             .await)?;
         Ok(found)
@@ -204,12 +203,16 @@ impl MessageLogTransaction {
     }
 
     /// Returns the messages that are already stored under these idempotency keys. The condition `IS NOT NULL`
-    /// lets Postgres use the partial index on the keys.
+    /// lets Postgres use the partial index on the keys, with one lookup for each key.
     pub async fn duplicates(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Message>, Error> {
-        const POSTGRES: &str = select_messages!(
-            "JOIN unnest($1::bigint[], $2::bigint[], $3::text[]) AS k (chat, author, key) \
-             ON m.chat_id = k.chat AND m.customer_id = k.author AND m.client_message_id = k.key \
-             AND m.client_message_id IS NOT NULL"
+        const POSTGRES: &str = concat!(
+            "SELECT d.* FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS k (chat, author, key) \
+             CROSS JOIN LATERAL (",
+            select_messages!(
+                "WHERE m.chat_id = k.chat AND m.customer_id = k.author \
+                 AND m.client_message_id = k.key AND m.client_message_id IS NOT NULL LIMIT 1"
+            ),
+            ") AS d"
         );
         const SQLITE: &str = select_messages!(
             "JOIN json_each($1) AS k ON m.chat_id = k.value ->> 0 \

@@ -58,10 +58,11 @@ pub(super) async fn forget(tx: &mut DatabaseTransaction, chat: ChatId) -> Result
     lock_position(tx, chat).await?;
     let removed = match tx {
         DatabaseTransaction::Postgres(tx) => {
-            const POSTGRES: &str = "DELETE FROM message_search WHERE chat_id = $1 AND message_id IN \
+            // The ids are an array, because Postgres expects many rows of a subquery with a parameter as its limit.
+            const POSTGRES: &str = "DELETE FROM message_search WHERE chat_id = $1 AND message_id = ANY (ARRAY \
                 (SELECT message_id FROM message_search \
                  WHERE chat_id <= $1 AND (chat_id, message_id) > ($1, 0) \
-                 ORDER BY chat_id, message_id LIMIT $2)";
+                 ORDER BY chat_id, message_id LIMIT $2))";
             let query = query(POSTGRES).bind(chat).bind(MAX_PURGED);
             query.execute(&mut **tx).await?.rows_affected() > 0
         }

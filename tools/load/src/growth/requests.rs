@@ -496,10 +496,11 @@ async fn writer(database: &Database, sizes: Sizes, check: &mut Check) -> Result<
         let heads = check
             .once("lock 100 chats", 250, tx.lock_chats(&chats))
             .await?;
-        let user = UserId(MEMBER_OF_ALL);
-        check
-            .once("authors", 250, tx.authors(&[user], &chats))
-            .await?;
+        let authors: Vec<(UserId, ChatId)> = chats
+            .iter()
+            .map(|chat| (UserId(MEMBER_OF_ALL), *chat))
+            .collect();
+        check.once("authors", 250, tx.authors(&authors)).await?;
         let named = [(ChatId(LARGEST), MessageId(sizes.messages))];
         let messages = check
             .once("messages of a batch", FEW, tx.messages(&named))
