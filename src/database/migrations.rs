@@ -30,6 +30,7 @@ pub(super) static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| {
         file!("postgres/0014_live_messages.sql"),
         file!("postgres/0015_user_deletion.sql"),
         file!("postgres/0016_message_search.sql"),
+        file!("postgres/0017_chat_admin.sql"),
     ])
 });
 
@@ -48,6 +49,7 @@ pub(super) static SQLITE: LazyLock<Migrator> = LazyLock::new(|| {
         file!("sqlite/0014_live_messages.sql"),
         file!("sqlite/0015_user_deletion.sql"),
         file!("sqlite/0016_message_search.sql"),
+        file!("sqlite/0017_chat_admin.sql"),
     ])
 });
 

@@ -178,11 +178,10 @@ impl LockedChat {
     /// Returns true if a user other than this one is an admin of the chat.
     pub async fn has_other_admin(&mut self, user: UserId) -> Result<bool, Error> {
         const SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM customer_chat \
-                           WHERE chat_id = $1 AND customer_id <> $2 AND role = $3 LIMIT 1) AS other";
+                           WHERE chat_id = $1 AND customer_id <> $2 AND role = 'admin' LIMIT 1) AS other";
         let others: i64 = on!(tx &mut self.tx, |db| query_scalar(SQL)
             .bind(self.chat)
             .bind(user)
-            .bind(Role::Admin.as_str())
             .fetch_one(db)
             .await)?;
         Ok(others > 0)
@@ -281,7 +280,7 @@ impl LockedChat {
             "UPDATE customer_chat SET role = $2 WHERE chat_id = $1 AND customer_id = ( \
                 SELECT m.customer_id FROM customer_chat m WHERE m.chat_id = $1 \
                 ORDER BY m.joined_at, m.customer_id LIMIT 1) \
-             AND NOT EXISTS (SELECT 1 FROM customer_chat m WHERE m.chat_id = $1 AND m.role = $2) AND ",
+             AND NOT EXISTS (SELECT 1 FROM customer_chat m WHERE m.chat_id = $1 AND m.role = 'admin') AND ",
             chat_exists!("$1"),
             " RETURNING customer_id"
         );

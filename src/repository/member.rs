@@ -107,10 +107,10 @@ macro_rules! read_to {
     };
 }
 
-/// Builds the query for a page of a user's chats. `$unread` selects the messages `x` after `read_to` of a row of
+/// Builds the query for a page of a user's chats. `$chat` joins the chat `c` of the membership `m`. `$unread` selects the messages `x` after `read_to` of a row of
 /// `positions`.
 macro_rules! chats_of {
-    ($($unread:expr),+) => {
+    ($chat:literal, $($unread:expr),+) => {
         concat!(
             "WITH list AS (SELECT CASE WHEN $2 > 0 THEN $4 \
                 ELSE coalesce((SELECT max(message_id) FROM message), 0) END AS as_of), \
@@ -118,7 +118,9 @@ macro_rules! chats_of {
                     m.last_read_message_id, m.joined_message_id, list.as_of, ",
             last_message!("c"),
             " AS last_message_id \
-                FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id CROSS JOIN list \
+                FROM customer_chat m ",
+            $chat,
+            " CROSS JOIN list \
                 WHERE m.customer_id = $1 AND c.deleted_at IS NULL), \
             placed AS (SELECT mine.*, CASE WHEN last_message_id <= as_of THEN last_message_id \
                     ELSE coalesce((SELECT x.message_id FROM message x WHERE x.chat_id >= mine.chat_id \
@@ -179,12 +181,15 @@ impl MemberRepository<'_> {
         after: Option<ChatPosition>,
         limit: i64,
     ) -> Result<Vec<ListedChat>, Error> {
+        // One lookup for each membership: Postgres would read all chats for a user in many.
         const POSTGRES: &str = chats_of!(
+            "CROSS JOIN LATERAL (SELECT * FROM chat WHERE chat_id = m.chat_id LIMIT 1) AS c",
             "x.chat_id <= positions.chat_id AND (x.chat_id, x.message_id) > (positions.chat_id, ",
             read_to!(),
             ")"
         );
         const SQLITE: &str = chats_of!(
+            "JOIN chat c ON c.chat_id = m.chat_id",
             "x.chat_id = positions.chat_id AND x.message_id > ",
             read_to!()
         );

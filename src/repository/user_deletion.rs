@@ -197,7 +197,8 @@ macro_rules! promote {
                 FROM customer_chat mine WHERE mine.customer_id = $1 AND mine.role = $2 AND ",
             $chats,
             " AND NOT EXISTS (SELECT 1 FROM customer_chat other \
-                WHERE other.chat_id = mine.chat_id AND other.customer_id <> $1 AND other.role = $2))"
+                WHERE other.chat_id = mine.chat_id AND other.customer_id <> $1 \
+                    AND other.role = 'admin'))"
         )
     };
 }

@@ -23,6 +23,8 @@ const GATHER: Duration = Duration::from_millis(500);
 const PERIOD: Duration = Duration::from_secs(15 * 60);
 /// The time to the next comparison after a failure.
 const AGAIN: Duration = Duration::from_secs(60);
+/// The rest after a piece of work while chats change, as a multiple of the time of the work.
+const BUSY_REST: u32 = 30;
 /// The longest time for one step.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 /// The most changed chats that wait here. More wait in the hub.
@@ -189,12 +191,14 @@ impl SearchIndexer {
         Ok(true)
     }
 
-    /// Rests after a piece of work, so that other work goes on. On SQLite, messages are stored over the connection
-    /// that the work used, and three quarters of its time are left to them.
+    /// Rests after a piece of work, so that other work goes on. While chats change, the index takes a thirtieth of the
+    /// time: it may fall behind as long as a server is busy, and no send waits for it. On SQLite, messages are stored
+    /// over the connection that the work used, and three quarters of its time are left to others in any case.
     async fn rest(&self, worked: Duration) {
-        let factor = match self.database {
-            Database::Postgres(_) => 1,
-            Database::Sqlite(_) => 3,
+        let factor = match (&self.database, self.hub.changed_chats()) {
+            (Database::Postgres(_), 0) => 1,
+            (Database::Sqlite(_), 0) => 3,
+            _ => BUSY_REST,
         };
         time::sleep(worked * factor).await;
     }

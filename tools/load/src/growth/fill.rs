@@ -114,6 +114,12 @@ impl Sizes {
             members(&format!(
                 "SELECT {FIRST_WRITER} + n - 1, {LARGEST}, 'participant', {TIME} FROM number WHERE n <= 1000"
             )),
+            // The index of chats beyond those of the requests: as large as on a server that has indexed all.
+            format!(
+                "INSERT INTO search_segment (chat_id, first_message_id) {} \
+                 SELECT {chats} + n, 0 FROM number",
+                numbers(chats)
+            ),
             format!(
                 "UPDATE customer_chat SET last_read_message_id = 1 \
                  WHERE customer_id = {LATE_READER} AND chat_id = {TOMBSTONES}"
