@@ -8,7 +8,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::{
+    net::{TcpStream, tcp::OwnedWriteHalf},
+    sync::Notify,
+};
 
 /// The bytes that may wait in a send queue that a publisher adds to. A refused publisher leaves the change
 /// to the socket's task, which reads it from the database once the client has read what waits.
@@ -21,7 +24,7 @@ const KEPT_PARTS: usize = 8;
 /// The outgoing bytes of a TCP connection, in order.
 #[derive(Debug)]
 pub struct SendQueue {
-    tcp: TcpStream,
+    tcp: OwnedWriteHalf,
     /// A std lock, held for one system call at most.
     queue: Mutex<Queue>,
     /// Notified when the socket's task must act: bytes were left over by a publisher, or a publisher was
@@ -84,7 +87,7 @@ impl Queue {
 impl SendQueue {
     /// The send queue of a connection. `tcp` is not written to by other means once frames are pushed.
     #[must_use]
-    pub fn new(tcp: TcpStream) -> Self {
+    pub fn new(tcp: OwnedWriteHalf) -> Self {
         Self {
             tcp,
             queue: Mutex::default(),
@@ -92,10 +95,10 @@ impl SendQueue {
         }
     }
 
-    /// The connection, to read from.
+    /// The connection. Its reading half reads.
     #[must_use]
     pub fn tcp(&self) -> &TcpStream {
-        &self.tcp
+        self.tcp.as_ref()
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -221,7 +224,7 @@ impl SendQueue {
                     }
                 }
             }
-            ready!(self.tcp.poll_write_ready(cx))?;
+            ready!(self.tcp().poll_write_ready(cx))?;
         }
     }
 
@@ -238,8 +241,8 @@ impl SendQueue {
             count += 1;
         }
         let written = match &parts[..count] {
-            [part] => self.tcp.try_write(part),
-            parts => self.tcp.try_write_vectored(parts),
+            [part] => self.tcp().try_write(part),
+            parts => self.tcp().try_write_vectored(parts),
         }?;
         match written {
             0 => Err(io::ErrorKind::WriteZero.into()),
@@ -262,7 +265,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let client = TcpStream::connect(listener.local_addr()?);
         let (accepted, client) = tokio::join!(listener.accept(), client);
-        Ok((SendQueue::new(accepted?.0), client?))
+        let (_, writing) = accepted?.0.into_split();
+        Ok((SendQueue::new(writing), client?))
     }
 
     /// Publishes like the room of a chat. Returns false if the send queue refuses the frames.

@@ -237,7 +237,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let client = TcpStream::connect(listener.local_addr()?);
         let (accepted, client) = tokio::join!(listener.accept(), client);
-        let send_queue = Arc::new(SendQueue::new(accepted?.0));
+        let (_, writing) = accepted?.0.into_split();
+        let send_queue = Arc::new(SendQueue::new(writing));
         let ended = CancellationToken::new();
         let answers = AnswerQueue::new(Arc::clone(&send_queue), ended.clone());
         Ok(Fixture {

@@ -24,7 +24,7 @@ use std::{
 };
 use tcp_stream::DeadlineStream;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, tcp::OwnedReadHalf},
     select,
     sync::Semaphore,
     time,
@@ -144,24 +144,27 @@ impl Acceptor {
         // Frames are buffered before they are written. Waiting for more (Nagle's algorithm) would only
         // delay them.
         let _ = stream.set_nodelay(true);
-        let send_queue = Arc::new(SendQueue::new(stream));
+        let (reading, writing) = stream.into_split();
+        let send_queue = Arc::new(SendQueue::new(writing));
         let connection = Connection::new(peer, send_queue, room, refused);
         let head_limit = match refused {
             None => self.bounds.head_limit,
             Some(_) => self.bounds.head_limit.min(TURN_AWAY_LIMIT),
         };
-        let serving = self.serve(connection, head_limit);
+        let serving = self.serve(reading, connection, head_limit);
         self.connections.spawn(serving);
     }
 
     /// Serves a connection until it ends.
     fn serve(
         &self,
+        reading: OwnedReadHalf,
         connection: Connection,
         head_limit: Duration,
     ) -> impl Future<Output = ()> + Send + 'static {
         let stopping = self.stopping.clone();
         let stream = DeadlineStream::new(
+            reading,
             connection.clone(),
             self.bounds.write_limit + WRITE_GRACE,
             self.connections.clone(),
