@@ -21,8 +21,11 @@ use sqlx::{Result, query, query_as, query_scalar, query_with};
 
 /// Maximum number of messages that one step reads.
 const MAX_MESSAGES: usize = 500;
-/// Text that one step reads, in bytes: about 10 ms of work on SQLite. The message that reaches it is the last one.
+/// Text that one step may read, in bytes: about 10 ms of work on SQLite. The message that reaches it is the last one.
 const MAX_BYTES: usize = 16 * 1024;
+/// Text that one step may read while messages are sent. The commit of a message waits for the log that a step has
+/// written: with a large step one commit in a hundred took several milliseconds more.
+const MAX_BUSY_BYTES: usize = 2 * 1024;
 /// Maximum number of tokens that one step removes on SQLite. Each is looked up on its own and overwritten, which
 /// takes a hundred times as long as to add one. The tokens of a long message take several steps.
 const MAX_REMOVED: usize = 256;
@@ -144,12 +147,16 @@ impl Budget {
 
 impl SearchIndexRepository<'_> {
     /// Indexes the next messages of these chats, at most `MAX_INDEXED_CHATS`, in their order. Chats without a new
-    /// change are left out, and so are chats that another node indexes at this time.
-    pub async fn step(self, chats: &[ChatId]) -> Result<IndexStep, Error> {
+    /// change are left out, and so are chats that another node indexes at this time. The step is small if `busy` is
+    /// true: messages are being sent.
+    pub async fn step(self, chats: &[ChatId], busy: bool) -> Result<IndexStep, Error> {
         let mut tx = self.0.begin().await?;
         let mut positions = claim(&mut tx, chats).await?;
         positions.sort_by_key(|position| chats.iter().position(|chat| *chat == position.chat_id));
         let mut budget = Budget::full();
+        if busy {
+            budget.bytes = MAX_BUSY_BYTES;
+        }
         let mut step = IndexStep::default();
         let (mut moved, mut entries, mut segments) = (Vec::new(), Vec::new(), Vec::new());
         for mut position in positions {

@@ -139,7 +139,8 @@ impl SearchIndexer {
         for chat in chats {
             self.backlog.remove(chat);
         }
-        let step = self.database.search_index().step(chats);
+        let busy = !was_fresh.is_empty();
+        let step = self.database.search_index().step(chats, busy);
         let IndexStep {
             messages,
             behind,

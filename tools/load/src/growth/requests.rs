@@ -129,7 +129,7 @@ async fn search_index(database: &Database, sizes: Sizes, check: &mut Check) -> R
     let some = chats[0];
     while !chats.is_empty() {
         // A step reads at most 500 messages, and writes some 40 tokens of each.
-        let step = index.step(&chats);
+        let step = index.step(&chats, false);
         let step = check.once("index 500 messages", 40_000, step).await?;
         chats = [step.behind, step.left].concat();
     }
