@@ -153,10 +153,10 @@ impl SearchIndexRepository<'_> {
         let mut tx = self.0.begin().await?;
         let mut positions = claim(&mut tx, chats).await?;
         positions.sort_by_key(|position| chats.iter().position(|chat| *chat == position.chat_id));
-        let mut budget = Budget::full();
-        if busy {
-            budget.bytes = MAX_BUSY_BYTES;
-        }
+        let mut budget = Budget {
+            bytes: if busy { MAX_BUSY_BYTES } else { MAX_BYTES },
+            ..Budget::full()
+        };
         let mut step = IndexStep::default();
         let (mut moved, mut entries, mut segments) = (Vec::new(), Vec::new(), Vec::new());
         for mut position in positions {

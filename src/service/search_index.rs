@@ -37,6 +37,8 @@ pub struct SearchIndexer {
     metrics: SearchMetrics,
     /// Changed chats, which come first.
     fresh: BTreeSet<ChatId>,
+    /// The changed chat that is next, or the first one after it: each has its turn, however often others change.
+    turn: ChatId,
     /// Chats that take several steps, and chats that a comparison found.
     backlog: BTreeSet<ChatId>,
     comparison: Comparison,
@@ -62,6 +64,7 @@ impl SearchIndexer {
             hub,
             metrics,
             fresh: BTreeSet::new(),
+            turn: ChatId(0),
             backlog: BTreeSet::new(),
             comparison: Comparison::Chats(ChatId(0)),
         }
@@ -112,11 +115,10 @@ impl SearchIndexer {
         if !self.backlog.is_empty() || !matches!(self.comparison, Comparison::Due(_)) {
             self.take_changed();
         }
-        let chats: Vec<ChatId> = self.fresh.iter().chain(&self.backlog).copied().collect();
+        let chats = in_turn(&self.fresh, self.turn).chain(&self.backlog);
+        let chats: Vec<ChatId> = chats.take(MAX_INDEXED_CHATS).copied().collect();
         if !chats.is_empty() {
-            return self
-                .index(&chats[..chats.len().min(MAX_INDEXED_CHATS)])
-                .await;
+            return self.index(&chats).await;
         }
         match self.comparison {
             Comparison::Due(at) if at > Instant::now() => Ok(false),
@@ -148,6 +150,8 @@ impl SearchIndexer {
         } = within(STEP_LIMIT, step).await?;
         self.metrics.indexed.inc_by(messages as u64);
         self.backlog.extend(behind);
+        let last = chats.last().map_or(ChatId(0), |last| ChatId(last.0 + 1));
+        self.turn = left.first().copied().unwrap_or(last);
         for chat in left {
             match was_fresh.contains(&chat) {
                 true => self.fresh.insert(chat),
@@ -216,5 +220,29 @@ impl SearchIndexer {
             }
         }
         self.take_changed();
+    }
+}
+
+/// Returns the chats in order of id, from `turn` on, and then those before it.
+fn in_turn(chats: &BTreeSet<ChatId>, turn: ChatId) -> impl Iterator<Item = &ChatId> {
+    chats.range(turn..).chain(chats.range(..turn))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_chat_has_its_turn() {
+        let chats: BTreeSet<ChatId> = [1, 2, 5, 9].map(ChatId).into();
+        for (turn, expected) in [
+            (0, [1, 2, 5, 9]),
+            (2, [2, 5, 9, 1]),
+            (3, [5, 9, 1, 2]),
+            (10, [1, 2, 5, 9]),
+        ] {
+            let chats: Vec<i64> = in_turn(&chats, ChatId(turn)).map(|chat| chat.0).collect();
+            assert_eq!(chats, expected, "from {turn}");
+        }
     }
 }
