@@ -13,17 +13,23 @@ use sqlx::{Result, query, query_as, query_scalar};
 /// connection for that time.
 const MAX_ROWS: i64 = 500;
 
-/// Builds the statement that deletes the first rows of a chat. On Postgres the ids are an array: Postgres expects many
-/// rows of a subquery with a parameter as its limit, and would read the whole table for them.
+/// Builds the statement that deletes the first `$2` rows of chat `$1`. On Postgres the ids are an array: Postgres expects
+/// many rows of a subquery with a parameter as its limit, and would read the whole table for them.
 macro_rules! delete_first {
-    ($table:literal, $id:literal, $array:literal) => {
+    (POSTGRES $table:literal, $id:literal) => {
+        delete_first!($table, $id, " = ANY (ARRAY(", "))")
+    };
+    (SQLITE $table:literal, $id:literal) => {
+        delete_first!($table, $id, " IN (", ")")
+    };
+    ($table:literal, $id:literal, $begin:literal, $end:literal) => {
         concat!(
             "DELETE FROM ",
             $table,
             " WHERE chat_id = $1 AND ",
             $id,
-            $array,
-            "(SELECT ",
+            $begin,
+            "SELECT ",
             $id,
             " FROM ",
             $table,
@@ -31,24 +37,23 @@ macro_rules! delete_first {
             $id,
             ") > ($1, 0) ORDER BY chat_id, ",
             $id,
-            " LIMIT $2)"
+            " LIMIT $2",
+            $end
         )
     };
 }
+pub(super) use delete_first;
 
 /// Statements for Postgres and for SQLite.
 type Statements = [&'static str; 2];
 
 const MESSAGES: Statements = [
-    concat!(delete_first!("message", "message_id", " = ANY (ARRAY"), ")"),
-    delete_first!("message", "message_id", " IN "),
+    delete_first!(POSTGRES "message", "message_id"),
+    delete_first!(SQLITE "message", "message_id"),
 ];
 const MEMBERS: Statements = [
-    concat!(
-        delete_first!("customer_chat", "customer_id", " = ANY (ARRAY"),
-        ")"
-    ),
-    delete_first!("customer_chat", "customer_id", " IN "),
+    delete_first!(POSTGRES "customer_chat", "customer_id"),
+    delete_first!(SQLITE "customer_chat", "customer_id"),
 ];
 /// Deletes the chat itself, after its messages and memberships, so that no cascade is left. The condition on
 /// `$2` is always true: it exists because `delete` binds the row limit to every statement.

@@ -1,6 +1,7 @@
 //! Removes deleted chats from the search index, in short transactions.
 
 use super::{
+    chat_purge::delete_first,
     search_index::{Budget, segments_of},
     search_tokens::{self, Entry, Segment, StoredGrams},
 };
@@ -58,11 +59,7 @@ pub(super) async fn forget(tx: &mut DatabaseTransaction, chat: ChatId) -> Result
     lock_position(tx, chat).await?;
     let removed = match tx {
         DatabaseTransaction::Postgres(tx) => {
-            // The ids are an array, because Postgres expects many rows of a subquery with a parameter as its limit.
-            const POSTGRES: &str = "DELETE FROM message_search WHERE chat_id = $1 AND message_id = ANY (ARRAY \
-                (SELECT message_id FROM message_search \
-                 WHERE chat_id <= $1 AND (chat_id, message_id) > ($1, 0) \
-                 ORDER BY chat_id, message_id LIMIT $2))";
+            const POSTGRES: &str = delete_first!(POSTGRES "message_search", "message_id");
             let query = query(POSTGRES).bind(chat).bind(MAX_PURGED);
             query.execute(&mut **tx).await?.rows_affected() > 0
         }
