@@ -15,6 +15,7 @@ mod reconciler;
 mod replay;
 mod replay_cache;
 mod retry;
+mod submission;
 mod writer;
 
 use crate::{
@@ -30,7 +31,8 @@ pub use feed::{Feed, FeedAction, FeedLimits, FeedStart, Feeds, HubEvent, ReplayF
 pub use membership::{Connected, MembershipLoader};
 pub(crate) use membership::{missing, require_epoch};
 pub use reconciler::Reconciler;
-pub use writer::{Pending, Submission, Writer};
+pub use submission::{Pending, Submission};
+pub use writer::Writer;
 
 /// A change to the message log or to the chats and users around it, as submitted to the writer.
 #[derive(Clone, Debug)]

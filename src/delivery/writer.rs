@@ -3,29 +3,21 @@
 //! single change without delay; under load many changes share a commit. No change is published before it is
 //! committed. One task publishes for the whole node, so that every socket sees a chat's changes in `seq` order.
 
-use super::{
-    AckBuilder, AnswerQueue, Change, MessageRef, Outcome, answer_queue::AnswerPlace,
-    batch::LockWait,
-};
+use super::{Change, MessageRef, Outcome, Pending, Submission, batch::LockWait, submission::Reply};
 use crate::{
     database::Database,
     error::Error,
     hub::Hub,
     metrics::WriterMetrics,
     model::ChatId,
-    protocol::RequestId,
     repository::{CommitError, SingleSender},
-    send_queue::SendQueue,
 };
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::{
-    select,
-    sync::{mpsc, oneshot},
-};
+use tokio::{select, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// The capacity of the queue, in changes. At some ten thousand changes a second this is under half a second
@@ -60,23 +52,6 @@ struct Job {
     /// The time when the change was queued.
     since: Instant,
 }
-
-/// The receiver of the answer to a change.
-enum Reply {
-    /// A task that waits.
-    Task(oneshot::Sender<Result<Outcome, Error>>),
-    /// A socket, which is sent the ack without its task.
-    Socket(AnswerPlace),
-}
-
-/// A change that its service has checked, to be queued for the worker.
-pub struct Submission<'a> {
-    writer: &'a Writer,
-    change: Change,
-}
-
-/// The pending answer to a submitted change. The answer comes within 5 s.
-pub struct Pending(oneshot::Receiver<Result<Outcome, Error>>);
 
 /// The task that commits and publishes queued changes.
 pub struct Worker {
@@ -135,9 +110,9 @@ impl Writer {
     /// # Errors
     /// `unavailable` if the queue is full or the server is stopping; nothing is stored then.
     pub fn submit(&self, change: Change) -> Result<Pending, Error> {
-        let (sender, answer) = oneshot::channel();
-        self.enqueue(change, || Reply::Task(sender))?;
-        Ok(Pending(answer))
+        let (reply, pending) = Reply::to_task();
+        self.enqueue(change, || reply)?;
+        Ok(pending)
     }
 
     /// Returns a change that is queued by a method of the submission.
@@ -148,7 +123,12 @@ impl Writer {
         }
     }
 
-    fn enqueue(&self, change: Change, reply: impl FnOnce() -> Reply) -> Result<(), Error> {
+    /// Queues a change. `reply` is called once the change has a place in the queue.
+    pub(super) fn enqueue(
+        &self,
+        change: Change,
+        reply: impl FnOnce() -> Reply,
+    ) -> Result<(), Error> {
         let place = self.queue.try_reserve();
         let place = place.map_err(|_| Error::unavailable())?;
         place.send(Job {
@@ -157,58 +137,6 @@ impl Writer {
             since: Instant::now(),
         });
         Ok(())
-    }
-}
-
-impl Submission<'_> {
-    /// Queues the change for a task that waits for the answer.
-    ///
-    /// # Errors
-    /// `unavailable` if the queue is full or the server is stopping; nothing is stored then.
-    pub fn submit(self) -> Result<Pending, Error> {
-        self.writer.submit(self.change)
-    }
-
-    /// Queues the change for a socket. A client that sent an `id` gets the ack.
-    ///
-    /// # Errors
-    /// `unavailable` if the queue is full or the server is stopping; nothing is stored then.
-    pub fn submit_for(
-        self,
-        answers: &AnswerQueue,
-        id: Option<RequestId>,
-        ack: AckBuilder,
-    ) -> Result<(), Error> {
-        let place = || Reply::Socket(answers.add(id, ack));
-        self.writer.enqueue(self.change, place)
-    }
-}
-
-impl Reply {
-    /// Answers. Returns the send queue that got an ack, which must be written out.
-    fn send(self, answer: Result<Outcome, Error>) -> Option<Arc<SendQueue>> {
-        match self {
-            Self::Task(sender) => {
-                // The task may have stopped waiting; the answer is then dropped.
-                let _ = sender.send(answer);
-                None
-            }
-            Self::Socket(place) => place.answer(answer),
-        }
-    }
-}
-
-impl Pending {
-    /// Waits for the answer. Cancel safe: the call may be dropped and repeated until it has returned an
-    /// answer.
-    ///
-    /// # Errors
-    /// The reason of a refusal; `unavailable` if the change could not be stored, or if its commit is in
-    /// doubt.
-    pub async fn answer(&mut self) -> Result<Outcome, Error> {
-        (&mut self.0)
-            .await
-            .unwrap_or_else(|_| Err(Error::in_doubt()))
     }
 }
 
