@@ -79,19 +79,24 @@ async fn a_repeated_parameter_is_refused_and_an_unknown_one_is_not(store: Store)
     ignored.expect(200);
 }
 
+/// A chat with a needle, this many straws, and another needle. Returns the chat and the needles.
+async fn needles_around(server: &Server, straws: i64) -> (i64, [Value; 2]) {
+    let client = server.client();
+    let carl = client.new_user("carl").await;
+    let chat = client.new_chat("general").await;
+    let first = client.say(carl, chat, "Nadel").await;
+    server.database.fill(chat, carl, straws, "straw").await;
+    let last = client.say(carl, chat, "NADEL").await;
+    (chat, [first, last])
+}
+
 #[apply(both_stores)]
 async fn a_search_without_the_index_is_walked_to_its_end_in_bounded_pages(store: Store) {
     // Over twice as many as one search compares.
     const MANY: i64 = 45_000;
     let server = Server::start(store).await;
     let client = server.client();
-    let (carl, chat) = (
-        client.new_user("carl").await,
-        client.new_chat("general").await,
-    );
-    let first = client.say(carl, chat, "Nadel").await;
-    server.database.fill(chat, carl, MANY, "straw").await;
-    let last = client.say(carl, chat, "NADEL").await;
+    let (chat, [first, last]) = needles_around(&server, MANY).await;
     // The index has no pieces of two letters.
     let path = format!("/chat/{chat}/message?q=na");
     let pages = client.pages(&path).await;
@@ -105,13 +110,7 @@ async fn a_rare_text_in_a_long_chat_is_on_one_page(store: Store) {
     const MANY: i64 = 70_000;
     let server = Server::start(store).await;
     let client = server.client();
-    let (carl, chat) = (
-        client.new_user("carl").await,
-        client.new_chat("general").await,
-    );
-    let first = client.say(carl, chat, "Nadel").await;
-    server.database.fill(chat, carl, MANY, "straw").await;
-    let last = client.say(carl, chat, "NADEL").await;
+    let (chat, [first, last]) = needles_around(&server, MANY).await;
     let waiting = format!(
         "SELECT c.seq - coalesce(p.seq, 0) FROM chat c LEFT JOIN search_position p \
          ON p.chat_id = c.chat_id WHERE c.chat_id = {chat}"

@@ -96,17 +96,6 @@ async fn who_never_reads_is_closed_and_the_others_get_everything(store: Store) {
     room.close().await;
 }
 
-/// Returns the peak of the resident memory of a process, in bytes.
-fn peak(process: &Process) -> i64 {
-    let status = format!("/proc/{}/status", process.id());
-    let status = std::fs::read_to_string(status).expect("the process's status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next());
-    1024 * kilobytes
-        .and_then(|n| n.parse::<i64>().ok())
-        .expect("a size")
-}
-
 /// Sends this many messages of the greatest length, 256 at a time, so that they share commits.
 async fn flood(client: &Client, user: i64, chat: i64, messages: usize) {
     let body = json!({ "customerId": user, "content": "x".repeat(16 * 1024) });
@@ -137,9 +126,9 @@ async fn long_messages_for_a_slow_reader_take_bounded_memory(store: Store) {
     let mut deaf = RawSocket::open(process.address).await;
     deaf.connect(carl, chat).await;
     flood(&client, carl, chat, FULL).await;
-    let before = peak(&process);
+    let before = process.peak_memory();
     flood(&client, carl, chat, MORE).await;
-    let grown = peak(&process) - before;
+    let grown = process.peak_memory() - before;
     assert!(grown < BOUND, "{} MiB more", grown / 1024 / 1024);
     process.kill().await;
 }

@@ -51,19 +51,40 @@ async fn writer(client: &Client, database: &Database) -> (Person, i64) {
     (carl, chat)
 }
 
-fn page(chat: i64) -> String {
-    format!("/chat/{chat}/message?limit=1000")
+/// A server, a writer of long messages, and a user of a chat of short ones.
+struct Scene {
+    /// Has the folder of the server.
+    database: Database,
+    process: Process,
+    client: Client,
+    carl: Person,
+    /// The chat of the long messages.
+    chat: i64,
+    sigmund: Person,
+    /// The chat of the short messages.
+    quiet: i64,
 }
 
-/// Returns the peak of the resident memory of a process, in bytes.
-fn peak(process: &Process) -> i64 {
-    let status = format!("/proc/{}/status", process.id());
-    let status = std::fs::read_to_string(status).expect("the process's status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next());
-    1024 * kilobytes
-        .and_then(|n| n.parse::<i64>().ok())
-        .expect("a size")
+async fn scene(store: Store) -> Scene {
+    let database = Database::new(store).await;
+    let process = start(&database).await;
+    let client = process.client();
+    let (carl, chat) = writer(&client, &database).await;
+    let sigmund = Person::sign_up(&client, "sigmund").await;
+    let quiet = sigmund.chat("quiet").await;
+    Scene {
+        database,
+        process,
+        client,
+        carl,
+        chat,
+        sigmund,
+        quiet,
+    }
+}
+
+fn page(chat: i64) -> String {
+    format!("/chat/{chat}/message?limit=1000")
 }
 
 /// Sends a request, and reads the status of the answer alone.
@@ -110,20 +131,23 @@ async fn until_few(client: &Client, gauge: &str, most: f64) {
 
 #[apply(both_stores)]
 async fn pages_that_are_not_read_take_bounded_memory(store: Store) {
-    let database = Database::new(store).await;
-    let process = start(&database).await;
-    let client = process.client();
-    let (carl, chat) = writer(&client, &database).await;
-    let sigmund = Person::sign_up(&client, "sigmund").await;
-    let quiet = sigmund.chat("quiet").await;
+    let Scene {
+        database: _database,
+        process,
+        client,
+        carl,
+        chat,
+        sigmund,
+        quiet,
+    } = scene(store).await;
 
-    let before = peak(&process);
+    let before = process.peak_memory();
     let path = page(chat);
     let asking = (0..CONNECTIONS).map(|_| ask(process.address, &path, &carl.token));
     let asking = patiently("an answer to each", join_all(asking));
     let others = others_are_answered(&client, &sigmund, quiet);
     let (asked, ()) = tokio::join!(asking, others);
-    let grown = peak(&process) - before;
+    let grown = process.peak_memory() - before;
     assert!(grown < BOUND, "{} MiB more", grown / 1024 / 1024);
     let with = |status: &str| {
         asked
@@ -144,14 +168,17 @@ async fn pages_that_are_not_read_take_bounded_memory(store: Store) {
 
 #[apply(both_stores)]
 async fn replays_that_are_not_read_take_bounded_memory(store: Store) {
-    let database = Database::new(store).await;
-    let process = start(&database).await;
-    let client = process.client();
-    let (carl, chat) = writer(&client, &database).await;
-    let sigmund = Person::sign_up(&client, "sigmund").await;
-    let quiet = sigmund.chat("quiet").await;
+    let Scene {
+        database: _database,
+        process,
+        client,
+        carl,
+        chat,
+        sigmund,
+        quiet,
+    } = scene(store).await;
 
-    let before = peak(&process);
+    let before = process.peak_memory();
     let mut sockets = Vec::new();
     for since in 0..SOCKETS {
         let mut wire = RawSocket::open(process.address).await;
@@ -164,7 +191,7 @@ async fn replays_that_are_not_read_take_bounded_memory(store: Store) {
     others_are_answered(&client, &sigmund, quiet).await;
     // Each socket is closed once its replay has waited for the client for half a second.
     until_few(&client, "sockets", 0.0).await;
-    let grown = peak(&process) - before;
+    let grown = process.peak_memory() - before;
     assert!(grown < BOUND, "{} MiB more", grown / 1024 / 1024);
     drop(sockets);
 

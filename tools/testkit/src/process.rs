@@ -196,6 +196,17 @@ impl Process {
         self.child.id().expect("a running process")
     }
 
+    /// The peak of its resident memory so far, in bytes.
+    pub fn peak_memory(&self) -> i64 {
+        let status = format!("/proc/{}/status", self.id());
+        let status = std::fs::read_to_string(status).expect("the process's status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next());
+        1024 * kilobytes
+            .and_then(|n| n.parse::<i64>().ok())
+            .expect("a size")
+    }
+
     /// Kills it at once (SIGKILL) and waits until it is gone.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("a killed process");
