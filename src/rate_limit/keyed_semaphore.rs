@@ -1,4 +1,6 @@
-//! A semaphore for each caller: further requests of a caller wait, and other callers do not notice.
+//! A semaphore for each caller: further requests of a caller wait, and other callers do not notice. The limiter of
+//! `concurrency.rs` refuses instead of waiting; it keeps a number for each caller, because every open connection holds
+//! two of its permits.
 
 use std::{
     collections::HashMap,
