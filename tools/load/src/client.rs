@@ -1,6 +1,7 @@
 //! One connection of a load.
 
 use super::{
+    caller::Caller,
     counters::Counters,
     marker::{CONTENT, Marker},
     websocket::{CLOSE, PING, PONG, TEXT, frames, masked, open},
@@ -79,7 +80,12 @@ impl Client {
         joins: bool,
         counters: Rc<Counters>,
     ) -> io::Result<Connected> {
-        let stream = open(port, settings.stalls.then_some(STALLED_BUFFER)).await?;
+        let stream = open(
+            port,
+            &Caller::LOCAL,
+            settings.stalls.then_some(STALLED_BUFFER),
+        )
+        .await?;
         let (reader, writer) = stream.into_split();
         let (told, joined) = oneshot::channel();
         let client = Rc::new(Self {

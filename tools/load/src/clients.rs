@@ -3,6 +3,7 @@
 use super::{
     client::{Client, ClientSettings, Connected},
     counters::Counters,
+    latencies::Latencies,
     process::Process,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -14,12 +15,21 @@ use std::{
 /// Joining is over if nothing has arrived for this long.
 const QUIET: Duration = Duration::from_millis(300);
 /// The maximum wait for missing messages, after the last one that arrived.
-const ARRIVAL_LIMIT: Duration = Duration::from_secs(5);
+pub const ARRIVAL_LIMIT: Duration = Duration::from_secs(5);
 /// The interval at which a load at a fixed rate sends its due messages.
 const STEP: Duration = Duration::from_millis(1);
 /// The latency of a message that goes out later than this counts from the time it was due, so that a
 /// server cannot hide delays by holding up its senders.
 const LATE: Duration = Duration::from_millis(4);
+
+/// The time from which a message or a request counts that goes out now and was due at `due`.
+pub fn counts_from(due: Instant) -> Instant {
+    let now = Instant::now();
+    match now.saturating_duration_since(due) > LATE {
+        true => due,
+        false => now,
+    }
+}
 
 /// The clients of a load.
 #[derive(Clone, Copy)]
@@ -64,15 +74,14 @@ pub struct Outcome {
     pub seconds: f64,
     /// CPU seconds that the servers' processes used during the load.
     pub cpu: f64,
-    /// Microseconds from send to receipt, sorted.
-    latencies: Vec<u32>,
+    /// From send to receipt, of all deliveries.
+    latencies: Latencies,
 }
 
 impl Outcome {
     /// The latency in milliseconds that `per_mille` of 1,000 deliveries do not exceed.
     pub fn latency(&self, per_mille: usize) -> f64 {
-        let at = (self.latencies.len() * per_mille / 1000).min(self.latencies.len() - 1);
-        f64::from(self.latencies[at]) / 1000.0
+        self.latencies.ms(per_mille)
     }
 }
 
@@ -141,8 +150,7 @@ impl Clients {
         self.settle().await;
         let cpu = used() - cpu;
         self.check()?;
-        let mut latencies = self.counters.latencies.take();
-        latencies.sort_unstable();
+        let latencies = Latencies::of_micros(self.counters.latencies.take());
         Ok(Outcome {
             sent: self.counters.sent.get(),
             delivered: self.counters.delivered.get(),

@@ -4,18 +4,22 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, unreachable_pub)]
 
 mod batch;
+mod caller;
 mod client;
 mod clients;
 mod counters;
 mod database;
 mod growth;
 mod http;
+mod latencies;
 mod marker;
+mod probe;
 mod process;
 mod procfs;
 mod reference;
 mod report;
 mod scenario;
+mod thread;
 mod websocket;
 
 use clap::{Parser, ValueEnum};
@@ -44,15 +48,15 @@ struct Args {
     #[arg(long, default_value_t = 12_000, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
 
-    /// Messages in the scenario growth
+    /// Messages in the scenarios of a large database
     #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(i64).range(20_000..))]
     messages: i64,
 
-    /// Chats in the scenario growth
+    /// Chats in the scenarios of a large database
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(i64).range(1000..))]
     chats: i64,
 
-    /// Messages of the largest chat in the scenario growth; at most half of all messages
+    /// Messages of the largest chat in the scenarios of a large database; at most half of all messages
     #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(i64).range(1000..))]
     largest: i64,
 
@@ -85,6 +89,8 @@ enum Scenario {
     Rest,
     /// Logins while ten thousand connections do nothing
     Logins,
+    /// A small chat beside a chat of a thousand
+    Neighbour,
     /// One server and several that are linked, on Postgres
     Nodes,
     /// From one linked server to another, on Postgres
@@ -93,7 +99,7 @@ enum Scenario {
     Bystander,
     /// What every statement reads in a large database; fails where it is too much
     Growth,
-    /// All of these but those of several servers and growth
+    /// All of these but those of several servers and of a large database
     All,
 }
 
@@ -109,6 +115,7 @@ impl Scenario {
             Self::Stalled => scenario::stalled(args.store).await,
             Self::Rest => scenario::rest(args.store).await,
             Self::Logins => scenario::logins(args.store).await,
+            Self::Neighbour => scenario::neighbour(args.store).await,
             Self::Nodes => scenario::nodes().await,
             Self::Hop => scenario::hop().await,
             Self::Bystander => scenario::bystander().await,
@@ -143,13 +150,14 @@ async fn run(args: &Args) -> Result<(), String> {
     if let Some(port) = args.reference {
         return reference::serve(port).await.map_err(|e| e.to_string());
     }
-    if args.scenario == Some(Scenario::Growth) {
-        let sizes = growth::Sizes {
-            messages: args.messages,
-            chats: args.chats,
-            largest: args.largest,
-        };
-        return Box::pin(growth::run(args.store, sizes)).await;
+    let sizes = growth::Sizes {
+        messages: args.messages,
+        chats: args.chats,
+        largest: args.largest,
+    };
+    match args.scenario {
+        Some(Scenario::Growth) => return Box::pin(growth::run(args.store, sizes)).await,
+        _ => {}
     }
     let chosen: Vec<Scenario> = match args.scenario {
         Some(Scenario::All) | None => Scenario::value_variants()

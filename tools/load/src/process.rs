@@ -25,11 +25,17 @@ impl Process {
     /// Starts this project's server on a database and waits until it answers. Its warnings and errors
     /// go to a file beside the database.
     pub async fn server(database: &Database) -> Result<Self, String> {
-        Self::linked(database, None).await
+        Self::start(database, &[]).await
     }
 
     /// Starts this project's server, linked to other nodes by the NATS at this URL if there is one.
     pub async fn linked(database: &Database, nats: Option<&str>) -> Result<Self, String> {
+        let settings = nats.map(|url| ("NATS_URL", url));
+        Self::start(database, settings.as_slice()).await
+    }
+
+    /// Starts this project's server with these settings besides those of every scenario, which they precede.
+    pub async fn start(database: &Database, settings: &[(&str, &str)]) -> Result<Self, String> {
         let server = built_server()?;
         let folder = database.folder.path();
         let log = || File::create(folder.join("log"));
@@ -39,7 +45,7 @@ impl Process {
                 .current_dir(folder)
                 .envs([("LOG", "warn"), ("AUTH", "open"), ("DEMO_DATA", "false")])
                 .env("DATABASE_URL", &database.url)
-                .envs(nats.map(|url| ("NATS_URL", url)))
+                .envs(settings.iter().copied())
                 .env("PORT", port.to_string())
                 .stdin(Stdio::null())
                 .stdout(log()?)

@@ -19,8 +19,12 @@ pub fn cpu(pid: u32) -> f64 {
 
 /// Resident memory of a process, in bytes.
 pub fn resident(pid: u32) -> f64 {
+    memory(pid, "VmRSS:")
+}
+
+fn memory(pid: u32, field: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let kib = line.and_then(|line| line.split_whitespace().next());
     kib.and_then(|kib| kib.parse().ok())
         .map_or(0.0, |kib: f64| kib * 1024.0)

@@ -1,9 +1,10 @@
 //! The subset of WebSocket that a load needs, with minimal work per frame.
 
+use super::caller::Caller;
 use std::io;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
 };
 
 /// First byte of an unfragmented text frame.
@@ -80,17 +81,18 @@ fn measure(bytes: &[u8]) -> Option<(usize, usize)> {
     Some((head + mask, length))
 }
 
-/// Opens a connection and upgrades it. `receive_buffer` is the size of the receive buffer in bytes.
-pub async fn open(port: u16, receive_buffer: Option<u32>) -> io::Result<TcpStream> {
-    let socket = TcpSocket::new_v4()?;
-    if let Some(receive_buffer) = receive_buffer {
-        socket.set_recv_buffer_size(receive_buffer)?;
-    }
-    let mut stream = socket.connect(([127, 0, 0, 1], port).into()).await?;
-    stream.set_nodelay(true)?;
+/// Opens a connection of a client and upgrades it. `receive_buffer` is the size of the receive buffer in
+/// bytes.
+pub async fn open(
+    port: u16,
+    caller: &Caller,
+    receive_buffer: Option<u32>,
+) -> io::Result<TcpStream> {
+    let mut stream = caller.connect(port, receive_buffer).await?;
+    let authorization = caller.authorization();
     let request = format!(
         "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+         {authorization}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await?;
     let mut head = Vec::with_capacity(HEAD);

@@ -3,6 +3,7 @@
 mod latency;
 mod logins;
 mod memory;
+mod neighbour;
 mod nodes;
 mod rest;
 mod throughput;
@@ -10,6 +11,7 @@ mod throughput;
 pub use latency::{modest, rooms, stalled};
 pub use logins::logins;
 pub use memory::{idle, joins};
+pub use neighbour::neighbour;
 pub use nodes::{bystander, hop, nodes};
 pub use rest::rest;
 pub use throughput::{durable, fanout};
