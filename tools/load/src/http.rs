@@ -52,6 +52,11 @@ impl Http {
         })
     }
 
+    /// Sends the next requests with the token of this client.
+    pub fn sign_in(&mut self, caller: &Caller) {
+        self.authorization = caller.authorization();
+    }
+
     /// Sends a GET request and returns the answer.
     pub async fn ask(&mut self, path: &str) -> io::Result<Answer<'_>> {
         let authorization = &self.authorization;

@@ -27,4 +27,9 @@ impl Latencies {
             .get(at)
             .map_or(0.0, |micros| f64::from(*micros) / 1000.0)
     }
+
+    /// The median and the 99th percentile as text.
+    pub fn text(&self) -> String {
+        format!("p50 {:.2} p99 {:.2} ms", self.ms(500), self.ms(990))
+    }
 }

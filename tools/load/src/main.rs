@@ -9,8 +9,10 @@ mod client;
 mod clients;
 mod counters;
 mod database;
+mod dialog;
 mod growth;
 mod http;
+mod large;
 mod latencies;
 mod marker;
 mod probe;
@@ -99,6 +101,8 @@ enum Scenario {
     Bystander,
     /// What every statement reads in a large database; fails where it is too much
     Growth,
+    /// Reads in a chat of 2 million messages and in one of 200; fails where the large chat is slower
+    Reads,
     /// All of these but those of several servers and of a large database
     All,
 }
@@ -119,7 +123,7 @@ impl Scenario {
             Self::Nodes => scenario::nodes().await,
             Self::Hop => scenario::hop().await,
             Self::Bystander => scenario::bystander().await,
-            Self::Growth | Self::All => Ok(Vec::new()),
+            Self::Growth | Self::Reads | Self::All => Ok(Vec::new()),
         }
     }
 }
@@ -157,6 +161,7 @@ async fn run(args: &Args) -> Result<(), String> {
     };
     match args.scenario {
         Some(Scenario::Growth) => return Box::pin(growth::run(args.store, sizes)).await,
+        Some(Scenario::Reads) => return Box::pin(scenario::reads(args.store, sizes)).await,
         _ => {}
     }
     let chosen: Vec<Scenario> = match args.scenario {

@@ -37,6 +37,21 @@ pub struct Sizes {
 }
 
 impl Sizes {
+    /// Checks that the sizes leave room for every part of the database.
+    ///
+    /// # Errors
+    /// The limits, if one is exceeded.
+    pub fn check(self) -> Result<(), String> {
+        if self.largest * 2 > self.messages || self.chats < 1000 || self.messages < 20_000 {
+            return Err(
+                "a large database needs 20,000 messages and 1,000 chats at least, and a largest chat of half of \
+                 the messages at most"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
     /// The number of users.
     pub fn users(self) -> i64 {
         self.chats.max(3000)

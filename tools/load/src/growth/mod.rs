@@ -7,7 +7,7 @@ mod fill;
 mod requests;
 mod watch;
 
-pub use fill::Sizes;
+pub use fill::{LARGEST, MEMBER_OF_ALL, Sizes};
 
 use super::database::{Database, Store};
 use messaging_api::{
@@ -35,31 +35,15 @@ const STEPS_PER_ROW: i64 = 60;
 /// # Errors
 /// A request reads more than it may, or the repository has a method that no request calls.
 pub async fn run(store: Store, sizes: Sizes) -> Result<(), String> {
-    if sizes.largest * 2 > sizes.messages || sizes.chats < 1000 || sizes.messages < 20_000 {
-        return Err(
-            "growth needs 20,000 messages and 1,000 chats at least, and a largest chat of half of the \
-             messages at most"
-                .to_owned(),
-        );
-    }
+    sizes.check()?;
     coverage::check()?;
     let database = Database::new(store).await?;
-    // Creates the tables.
-    let empty = Stored::open(&target(&database, store)?, 1, Duration::ZERO).await?;
-    empty.close().await;
-    let begun = Instant::now();
-    let filled = fill::fill(&database, store, sizes).await;
-    filled.map_err(|e| format!("the database cannot be filled: {e}"))?;
-    println!(
-        "growth: {} messages in {} chats, filled in {:.0} s",
-        sizes.messages,
-        sizes.chats,
-        begun.elapsed().as_secs_f64()
-    );
-    let stored = Stored::open(&target(&database, store)?, 1, Duration::ZERO).await?;
+    fill_new("growth", &database, store, sizes).await?;
+    let target = target(&database, store, watch::explained)?;
+    let stored = Stored::open(&target, 1, Duration::ZERO).await?;
     let counted = watch::count_steps(&stored).await;
     counted.map_err(|e| format!("the steps of SQLite cannot be counted: {e}"))?;
-    store_last_messages(&stored).await?;
+    store_last_messages("growth", &stored).await?;
     watch::start();
     let mut check = Check {
         store,
@@ -78,8 +62,43 @@ pub async fn run(store: Store, sizes: Sizes) -> Result<(), String> {
     }
 }
 
-/// Lets each chat keep its latest message, as the server does in the background.
-async fn store_last_messages(database: &Stored) -> Result<(), String> {
+/// Creates the tables of a new database and fills them. `scenario` is named in the output.
+///
+/// # Errors
+/// The database refuses it.
+pub async fn fill_new(
+    scenario: &str,
+    database: &Database,
+    store: Store,
+    sizes: Sizes,
+) -> Result<(), String> {
+    let begun = Instant::now();
+    open(database, store).await?.close().await;
+    let filled = fill::fill(database, store, sizes).await;
+    filled.map_err(|e| format!("the database cannot be filled: {e}"))?;
+    println!(
+        "{scenario}: {} messages in {} chats, filled in {:.0} s",
+        sizes.messages,
+        sizes.chats,
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// Opens the database of the server. This creates the tables of a new one.
+///
+/// # Errors
+/// The database cannot be opened.
+pub async fn open(database: &Database, store: Store) -> Result<Stored, String> {
+    let target = target(database, store, |options| options)?;
+    Stored::open(&target, 1, Duration::ZERO).await
+}
+
+/// Lets each chat keep its latest message, as the server does in the background. `scenario` is named in the output.
+///
+/// # Errors
+/// The database refuses it.
+pub async fn store_last_messages(scenario: &str, database: &Stored) -> Result<(), String> {
     let begun = Instant::now();
     let mut after = ChatId(0);
     while let Some(last) = database
@@ -91,19 +110,23 @@ async fn store_last_messages(database: &Stored) -> Result<(), String> {
         after = last;
     }
     println!(
-        "growth: latest messages stored in {:.0} s",
+        "{scenario}: latest messages stored in {:.0} s",
         begun.elapsed().as_secs_f64()
     );
     Ok(())
 }
 
-/// Returns the database of the server. On Postgres each connection explains its statements.
-fn target(database: &Database, store: Store) -> Result<Target, String> {
+/// Returns the database of the server. `change` changes the options of the connections to Postgres.
+fn target(
+    database: &Database,
+    store: Store,
+    change: impl Fn(PgConnectOptions) -> PgConnectOptions,
+) -> Result<Target, String> {
     let options = || database.url.parse::<PgConnectOptions>();
     match store {
         Store::Postgres => {
             let options = options().map_err(|e| format!("TEST_POSTGRES_URL: {e}"))?;
-            Ok(Target::Postgres(Box::new(watch::explained(options))))
+            Ok(Target::Postgres(Box::new(change(options))))
         }
         Store::Sqlite => {
             let path = database.url.trim_start_matches("sqlite://");

@@ -5,6 +5,7 @@ mod logins;
 mod memory;
 mod neighbour;
 mod nodes;
+mod reads;
 mod rest;
 mod throughput;
 
@@ -13,6 +14,7 @@ pub use logins::logins;
 pub use memory::{idle, joins};
 pub use neighbour::neighbour;
 pub use nodes::{bystander, hop, nodes};
+pub use reads::reads;
 pub use rest::rest;
 pub use throughput::{durable, fanout};
 
