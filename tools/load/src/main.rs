@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, unreachable_pub)]
 
+mod attack;
 mod batch;
 mod caller;
 mod client;
@@ -103,6 +104,8 @@ enum Scenario {
     Growth,
     /// Reads in a chat of 2 million messages and in one of 200; fails where the large chat is slower
     Reads,
+    /// A few users while one account attacks; fails where the server takes too much memory
+    Attacks,
     /// All of these but those of several servers and of a large database
     All,
 }
@@ -123,7 +126,7 @@ impl Scenario {
             Self::Nodes => scenario::nodes().await,
             Self::Hop => scenario::hop().await,
             Self::Bystander => scenario::bystander().await,
-            Self::Growth | Self::Reads | Self::All => Ok(Vec::new()),
+            Self::Growth | Self::Reads | Self::Attacks | Self::All => Ok(Vec::new()),
         }
     }
 }
@@ -162,6 +165,7 @@ async fn run(args: &Args) -> Result<(), String> {
     match args.scenario {
         Some(Scenario::Growth) => return Box::pin(growth::run(args.store, sizes)).await,
         Some(Scenario::Reads) => return Box::pin(scenario::reads(args.store, sizes)).await,
+        Some(Scenario::Attacks) => return Box::pin(scenario::attacks(args.store, sizes)).await,
         _ => {}
     }
     let chosen: Vec<Scenario> = match args.scenario {

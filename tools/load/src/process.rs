@@ -133,6 +133,17 @@ impl Process {
         procfs::resident(self.child.id())
     }
 
+    /// The peak of the resident memory since `forget_peak`, in bytes.
+    pub fn peak(&self) -> f64 {
+        procfs::peak(self.child.id())
+    }
+
+    /// Begins another peak of the resident memory.
+    pub fn forget_peak(&self) -> Result<(), String> {
+        let forgotten = procfs::forget_peak(self.child.id());
+        forgotten.map_err(|e| format!("the peak of the memory cannot be measured: {e}"))
+    }
+
     /// The number of files and sockets that the process has open.
     pub fn open_files(&self) -> usize {
         procfs::open_files(self.child.id())

@@ -1,6 +1,6 @@
 //! The resource usage of processes, from Linux' `/proc`.
 
-use std::{fs, path::PathBuf};
+use std::{fs, io, path::PathBuf};
 
 /// Ticks per CPU second in `/proc`, a constant on all common platforms of Linux.
 const TICKS: f64 = 100.0;
@@ -20,6 +20,16 @@ pub fn cpu(pid: u32) -> f64 {
 /// Resident memory of a process, in bytes.
 pub fn resident(pid: u32) -> f64 {
     memory(pid, "VmRSS:")
+}
+
+/// The peak of the resident memory of a process, in bytes.
+pub fn peak(pid: u32) -> f64 {
+    memory(pid, "VmHWM:")
+}
+
+/// Resets the peak of the resident memory of a process to its present size.
+pub fn forget_peak(pid: u32) -> io::Result<()> {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")
 }
 
 fn memory(pid: u32, field: &str) -> f64 {

@@ -1,5 +1,6 @@
 //! The scenarios. Each public function is one turn of one scenario, on a new server and a new database.
 
+mod attacks;
 mod latency;
 mod logins;
 mod memory;
@@ -9,6 +10,7 @@ mod reads;
 mod rest;
 mod throughput;
 
+pub use attacks::attacks;
 pub use latency::{modest, rooms, stalled};
 pub use logins::logins;
 pub use memory::{idle, joins};
