@@ -92,6 +92,8 @@ impl LargeDatabase {
 /// Executes statements. Foreign keys and triggers of Postgres do not run, as in the fill.
 async fn add(url: &str, store: Store, additions: Vec<String>) -> sqlx::Result<()> {
     let mut statements = additions.join(";\n");
+    // These sessions are too old. The server would remove them all at once during the measurement.
+    statements.push_str(";\nDELETE FROM session");
     if store == Store::Postgres {
         statements.insert_str(0, "SET session_replication_role = replica;\n");
         for (table, column) in [

@@ -21,7 +21,7 @@ use std::{
 };
 use tokio::time::sleep;
 
-/// The number of measured reads of each kind in each chat, and of those before them.
+/// The number of measured reads of each kind in each chat, and the number of reads before them.
 const TIMES: usize = 300;
 const WARM_UP: usize = 20;
 /// The limits of the 99th percentile in the largest chat: a multiple of that in the small chat, and a difference, in
@@ -63,7 +63,7 @@ pub async fn reads(store: Store, sizes: Sizes) -> Result<(), String> {
     }
 }
 
-/// Measures every read. Returns the lines of those that are too slow.
+/// Measures every read. Returns the lines of the reads that are too slow.
 async fn measure(large: &LargeDatabase, port: u16, ids: &Ids) -> Result<Vec<String>, String> {
     await_index(port).await?;
     let failed = |e: std::io::Error| format!("no connection: {e}");
