@@ -119,6 +119,12 @@ const ORIGINAL_COLUMNS: &[Invariant] = &[
         "SELECT message_id AS id FROM message m \
          WHERE NOT EXISTS (SELECT 1 FROM chat c WHERE c.chat_id = m.chat_id)"
     ),
+    invariant!(
+        "a message belongs to a user that does not exist",
+        "message_id",
+        "SELECT message_id AS id FROM message m WHERE m.customer_id IS NOT NULL \
+         AND NOT EXISTS (SELECT 1 FROM customer u WHERE u.customer_id = m.customer_id)"
+    ),
 ];
 
 /// The invariants of the columns that this program added, such as `seq`. Some skip deleted chats: the
@@ -259,7 +265,8 @@ const SQLITE_SEQUENCES: &[Invariant] = &[invariant!(
 )];
 
 /// The invariants that Postgres enforces by itself and SQLite does not: column types, texts without
-/// U+0000, and foreign keys (SQLite checks these only if a connection enables them).
+/// U+0000, and foreign keys (SQLite checks these only if a connection enables them; the table of messages has none on
+/// Postgres, and the invariants above take their place).
 const SQLITE_ONLY: &[Invariant] = &[
     invariant!(
         "a row refers to one that does not exist",

@@ -31,6 +31,7 @@ pub(super) static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| {
         file!("postgres/0015_user_deletion.sql"),
         file!("postgres/0016_message_search.sql"),
         file!("postgres/0017_chat_admin.sql"),
+        file!("postgres/0018_message_keys.sql"),
     ])
 });
 

@@ -40,17 +40,20 @@ pub enum CommitError {
 
 /// Stores one message. Locks the chat row first, like every writer, so that ids and seqs are assigned in commit
 /// order. The chat keeps the id as that of its latest message. Reads the membership after the lock, so that a
-/// concurrent removal that the statement waited for is seen.
+/// concurrent removal that the statement waited for is seen. Locks the author too, because no foreign key keeps the
+/// author from being deleted before the commit.
 const POSTGRES: &str = "WITH locked AS MATERIALIZED ( \
         SELECT chat_id FROM chat WHERE chat_id = $1 AND deleted_at IS NULL \
         FOR NO KEY UPDATE), \
     member AS MATERIALIZED (SELECT m.chat_id FROM locked JOIN customer_chat m \
         ON m.chat_id = locked.chat_id AND m.customer_id = $2 FOR KEY SHARE OF m), \
+    author AS MATERIALIZED (SELECT u.username FROM locked JOIN customer u \
+        ON u.customer_id = $2 FOR KEY SHARE OF u), \
     head AS ( \
         UPDATE chat SET seq = seq + 1, last_message_seq = seq + 1, \
             last_message_id = nextval(pg_get_serial_sequence('message', 'message_id')) \
         WHERE chat_id = $1 AND deleted_at IS NULL \
-        AND EXISTS (SELECT FROM customer WHERE customer_id = $2) \
+        AND EXISTS (SELECT FROM author) \
         AND (NOT $3 OR EXISTS (SELECT FROM member)) \
         AND NOT EXISTS (SELECT FROM message WHERE chat_id = $1 AND customer_id = $2 \
             AND client_message_id = $4) \
@@ -58,8 +61,7 @@ const POSTGRES: &str = "WITH locked AS MATERIALIZED ( \
     INSERT INTO message (message_id, chat_id, customer_id, content, sent_at, seq, sent_seq, \
         client_message_id) OVERRIDING SYSTEM VALUE \
     SELECT head.last_message_id, $1, $2, $5, $6, head.seq, head.seq, $4 FROM head \
-    RETURNING message_id, seq, \
-        (SELECT username FROM customer WHERE customer_id = $2) AS username";
+    RETURNING message_id, seq, (SELECT username FROM author) AS username";
 
 /// One transaction, so that its COMMIT is checked. `changes()` is the number of rows of the statement before it:
 /// 0 if a precondition failed. The last UPDATE keeps the message as the latest of its chat.
@@ -168,7 +170,7 @@ impl SingleSender {
             Ok(mut rows) => Ok(rows
                 .pop()
                 .map(|assigned| Box::new(assigned.message(new.clone(), now)))),
-            // A constraint failed: a concurrent send used this idempotency key, or the author was deleted.
+            // A constraint failed: a concurrent send used this idempotency key.
             Err(sqlx::Error::Database(e)) if e.constraint().is_some() => Ok(None),
             // The statement commits itself. Its error leaves the commit in doubt, unless the database reports
             // for certain that nothing was committed.
