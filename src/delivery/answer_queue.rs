@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,12 @@ const IN_FLIGHT: usize = 64;
 pub type AckBuilder = fn(&RequestId, Outcome) -> Result<Frame, Error>;
 
 /// The unanswered changes of one socket. Dropping it drops their answers.
-pub struct AnswerQueue(Arc<Shared>);
+pub struct AnswerQueue {
+    send_queue: Arc<SendQueue>,
+    ended: CancellationToken,
+    /// Unset until the socket submits its first change: most sockets only read.
+    shared: OnceLock<Arc<Shared>>,
+}
 
 struct Shared {
     send_queue: Arc<SendQueue>,
@@ -72,39 +77,49 @@ impl AnswerQueue {
     /// Creates the queue of a socket. `ended` is cancelled when the user or the session ends.
     #[must_use]
     pub fn new(send_queue: Arc<SendQueue>, ended: CancellationToken) -> Self {
-        Self(Arc::new(Shared {
+        Self {
             send_queue,
             ended,
-            state: Mutex::default(),
-        }))
+            shared: OnceLock::new(),
+        }
+    }
+
+    /// The state, if a change was submitted.
+    fn state(&self) -> Option<MutexGuard<'_, State>> {
+        self.shared.get().map(|shared| shared.state())
     }
 
     /// True if no more changes may be submitted. The send queue calls the attention of the socket's task when one is
     /// answered.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.0.state().changes.len() >= IN_FLIGHT
+        self.state()
+            .is_some_and(|state| state.changes.len() >= IN_FLIGHT)
     }
 
     /// True if every change was answered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.state().changes.is_empty()
+        self.state().is_none_or(|state| state.changes.is_empty())
     }
 
-    /// Leaves all answers to the socket's task, until `release`.
+    /// Leaves all answers to the socket's task, until `release`. No change is submitted in between.
     pub fn hold(&self) {
-        self.0.state().held = true;
+        if let Some(mut state) = self.state() {
+            state.held = true;
+        }
     }
 
     /// Ends `hold`. The answers that came meanwhile are still left to the socket's task.
     pub fn release(&self) {
-        self.0.state().held = false;
+        if let Some(mut state) = self.state() {
+            state.held = false;
+        }
     }
 
     /// Takes the oldest answer, if the oldest change is answered.
     pub fn take(&self) -> Option<TakenAnswer> {
-        let mut state = self.0.state();
+        let mut state = self.state()?;
         state.changes.front()?.answer.as_ref()?;
         let AwaitedChange { id, answer, .. } = state.remove_first()?;
         Some(TakenAnswer {
@@ -115,7 +130,14 @@ impl AnswerQueue {
 
     /// Adds a change that was submitted after all others.
     pub(super) fn add(&self, id: Option<RequestId>, ack: AckBuilder) -> AnswerPlace {
-        let mut state = self.0.state();
+        let shared = self.shared.get_or_init(|| {
+            Arc::new(Shared {
+                send_queue: Arc::clone(&self.send_queue),
+                ended: self.ended.clone(),
+                state: Mutex::default(),
+            })
+        });
+        let mut state = shared.state();
         let number = state.removed + state.changes.len() as u64;
         state.changes.push_back(AwaitedChange {
             id,
@@ -123,7 +145,7 @@ impl AnswerQueue {
             answer: None,
         });
         AnswerPlace {
-            shared: Arc::downgrade(&self.0),
+            shared: Arc::downgrade(shared),
             number,
             answered: false,
         }

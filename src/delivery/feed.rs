@@ -21,6 +21,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    ops::Deref,
     sync::Arc,
 };
 use tokio::sync::Semaphore;
@@ -30,10 +31,13 @@ use tokio_stream::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Builds the feeds of a node's sockets, and reads the database for them. Clones share the permits and the
-/// cache.
+/// Builds the feeds of a node's sockets, and reads the database for them. A clone shares everything: each socket has
+/// one.
 #[derive(Clone)]
-pub struct Feeds {
+pub struct Feeds(Arc<FeedParts>);
+
+/// The parts of `Feeds`.
+pub struct FeedParts {
     pub(super) hub: Hub,
     pub(super) members: MembershipLoader,
     pub(super) database: Database,
@@ -41,7 +45,7 @@ pub struct Feeds {
     /// Permits to read from the database: half as many as the general pool has connections, so that catching
     /// up leaves connections for requests. A waiting socket takes a few bytes here; in front of the pool it
     /// would hold a whole query.
-    pub(super) read_permits: Arc<Semaphore>,
+    pub(super) read_permits: Semaphore,
     /// The turns of each user, which the user's requests share.
     pub(super) turns: ReadTurns,
     /// The memory of the pages that are sent to sockets, shared with the answers to requests.
@@ -117,6 +121,14 @@ pub struct FeedStart {
     pub previous: Option<Subscription>,
 }
 
+impl Deref for Feeds {
+    type Target = FeedParts;
+
+    fn deref(&self) -> &FeedParts {
+        &self.0
+    }
+}
+
 impl Feeds {
     /// Builds feeds for the sockets of this hub.
     #[must_use]
@@ -132,16 +144,16 @@ impl Feeds {
             turns,
             memory,
         } = limits;
-        Self {
+        Self(Arc::new(FeedParts {
             hub,
             members,
             database,
             metrics,
-            read_permits: Arc::new(Semaphore::new(at_once)),
+            read_permits: Semaphore::new(at_once),
             turns,
             memory,
             replay_cache: ReplayCache::default(),
-        }
+        }))
     }
 
     /// An empty feed for a user's socket. The socket is closed when the user is deleted, or when `session`
@@ -261,6 +273,7 @@ impl Feed {
         if !self.queued.is_empty() {
             return;
         }
+        let mut opened = false;
         for cursor in &mut self.cursors {
             if cursor.behind.is_some() || cursor.subscription.is_direct() {
                 continue;
@@ -273,7 +286,12 @@ impl Feed {
             let (seen, index) = (cursor.seen, cursor.index);
             if cursor.subscription.open_line(socket, seen, index) {
                 self.streams.remove(&cursor.chat);
+                opened = true;
             }
+        }
+        if opened && self.streams.is_empty() {
+            // An idle socket keeps no capacity.
+            self.streams = StreamMap::new();
         }
     }
 

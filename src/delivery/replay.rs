@@ -1,6 +1,6 @@
 //! Reads for the feeds: the facts with which a socket begins in a chat, and the pages of a replay.
 
-use super::{Connected, feed::Feeds, replay_cache::SharedPage};
+use super::{Connected, feed::FeedParts, replay_cache::SharedPage};
 use crate::{
     auth::Caller,
     error::{Error, within},
@@ -49,7 +49,7 @@ pub(super) enum NextPage {
     Contradicted,
 }
 
-impl Feeds {
+impl FeedParts {
     /// Runs a read once a permit is free.
     ///
     /// # Errors

@@ -40,8 +40,8 @@ struct LineState {
     /// True once the line takes no more events.
     cut: bool,
     /// The event that cut the line, for the socket's task. `None` if the line is not cut, or was cut because
-    /// it could not take a change.
-    cause: Option<Event>,
+    /// it could not take a change. Boxed, because few lines ever have one.
+    cause: Option<Box<Event>>,
 }
 
 /// The position of a socket when its line was cut.
@@ -86,7 +86,7 @@ impl DirectLine {
         let cause = state.cause.take().map(|event| Sequenced {
             count: count + 1,
             index,
-            event,
+            event: *event,
         });
         LinePosition {
             seen: state.seen,
@@ -121,7 +121,7 @@ impl DirectLine {
             false => state.count = count,
             true => {
                 state.cut = true;
-                state.cause = Some(event.clone());
+                state.cause = Some(Box::new(event.clone()));
                 self.socket.send_queue.call_attention();
             }
         }
