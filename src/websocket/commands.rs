@@ -27,15 +27,18 @@ pub(super) struct AwaitedReceipt {
 
 impl SocketSession {
     /// Carries out a text frame, or answers the frame with an error.
+    ///
+    /// What takes long or is rare is boxed: the task of a socket reserves memory for the largest wait in here, for as long
+    /// as the socket is open.
     pub(super) async fn handle(&mut self, text: &str) -> Result<(), CloseCode> {
         let Request { id, command } = Request::parse(text);
         // `Ok` for a queued change or read position: its answer comes later, as an event of the loop.
         let done = match self.check_rate(command) {
             Ok(ClientCommand::Send(message)) => self.send(id.clone(), message),
             Ok(ClientCommand::Update(update)) => self.update(id.clone(), update),
-            Ok(ClientCommand::Leave(chat)) => return self.leave(id, chat).await,
+            Ok(ClientCommand::Leave(chat)) => return Box::pin(self.leave(id, chat)).await,
             Ok(ClientCommand::Typing(typing)) => match self.start_typing(&typing) {
-                Ok(()) => return self.ack_typing(id, typing.chat).await,
+                Ok(()) => return Box::pin(self.ack_typing(id, typing.chat)).await,
                 Err(error) => Err(error),
             },
             Ok(ClientCommand::Read(mark)) => self.mark_read(id.clone(), &mark),
@@ -54,7 +57,7 @@ impl SocketSession {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.socket.slow_down(&error);
-                self.refuse(id.as_ref(), &error).await
+                Box::pin(self.refuse(id.as_ref(), &error)).await
             }
         }
     }
