@@ -35,12 +35,12 @@ pub fn broadcasts_before_commit() -> bool {
     is_selected("broadcast_before_commit")
 }
 
-/// Returns true for every 50th commit. The writer calls this function after it broadcast the changes and
+/// Returns true for every 20th commit. The writer calls this function after it broadcast the changes and
 /// before the commit, and then fails the commit.
 #[must_use]
 pub fn fails_this_commit() -> bool {
     static COMMITS: AtomicU64 = AtomicU64::new(1);
-    COMMITS.fetch_add(1, Ordering::Relaxed).is_multiple_of(50)
+    COMMITS.fetch_add(1, Ordering::Relaxed).is_multiple_of(20)
 }
 
 /// Returns true for every 16th sign-up (`lost_sign_up`): the server acknowledges the sign-up and deletes the
@@ -57,6 +57,22 @@ pub fn forgets_this_sign_up() -> bool {
 pub fn forgets_this_member() -> bool {
     static MEMBERS: AtomicU64 = AtomicU64::new(1);
     is_selected("lost_member") && MEMBERS.fetch_add(1, Ordering::Relaxed).is_multiple_of(10)
+}
+
+/// Returns true for every 10th numbered change of a membership (`unstored_change`): the chat's head moves and
+/// the change is told, but the log has no row of it.
+#[must_use]
+pub fn forgets_this_change() -> bool {
+    static CHANGES: AtomicU64 = AtomicU64::new(1);
+    is_selected("unstored_change") && CHANGES.fetch_add(1, Ordering::Relaxed).is_multiple_of(10)
+}
+
+/// Returns true for every 2nd removal of a member (`untold_removal`): the member's sockets are not told, and are
+/// sent the chat's changes further on.
+#[must_use]
+pub fn tells_no_removal() -> bool {
+    static REMOVALS: AtomicU64 = AtomicU64::new(1);
+    is_selected("untold_removal") && REMOVALS.fetch_add(1, Ordering::Relaxed).is_multiple_of(2)
 }
 
 /// Returns true if every log gets one constant epoch, even after a restore (`same_epoch`). Clients then

@@ -150,7 +150,7 @@ impl Parts<'_> {
         let reconciler = Reconciler::new(hub.clone(), self.database(), self.config.compare);
         let reconciling = reconciler.run(tasks.stop_token(Stage::Periodic));
         tasks.spawn("reconciler", Stage::Periodic, reconciling);
-        let (memberships, loading) = MembershipLoader::new(priority.clone());
+        let (memberships, loading) = MembershipLoader::new(priority.clone(), writer.clone());
         tasks.spawn("membership loader", Stage::Loader, loading);
         let limits = FeedLimits {
             at_once: self.pools.feeds_at_once,
@@ -178,7 +178,12 @@ impl Parts<'_> {
         let stop = tasks.stop_token(Stage::Periodic);
         let mut spawn = |name, work: Work| tasks.spawn(name, Stage::Periodic, work);
         let members_only = self.config.auth() == Auth::Required;
-        let succession = AdminSuccession::new(database.clone(), deletions.clone(), members_only);
+        let succession = AdminSuccession::new(
+            database.clone(),
+            delivery.writer.clone(),
+            deletions.clone(),
+            members_only,
+        );
         spawn("admin succession", Box::pin(succession.run(stop.clone())));
         let purger = ChatPurger::new(database.clone(), deletions.clone());
         spawn("chat purge", Box::pin(purger.run(stop.clone())));

@@ -2,7 +2,7 @@
 //! between SQLite and Postgres. Equal data always produces equal bytes.
 //!
 //! ```text
-//! {"kind":"archive","version":1}
+//! {"kind":"archive","version":2}
 //! {"kind":"user",…}     users, chats, memberships, messages, sessions: each table in key order
 //! …
 //! {"kind":"end","counts":{…},"lastIds":{…},"sha256":"…"}
@@ -24,8 +24,8 @@ use std::{error::Error as _, fmt, io};
 pub use read::read;
 pub use write::write;
 
-/// The version of the format that this program writes, and the only one that it reads.
-const VERSION: u32 = 1;
+/// The version of the format that this program writes. It also reads the versions before.
+const VERSION: u32 = 2;
 
 /// The prefix that only the last line has.
 const END: &str = "{\"kind\":\"end\",";

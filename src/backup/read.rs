@@ -143,9 +143,9 @@ impl<R: BufRead> Reader<R> {
         let head: FirstLine = serde_json::from_slice(&reader.line)
             .map_err(|_| refused("it is not an archive that messaging-api export wrote"))?;
         match head.version {
-            VERSION => Ok(reader),
+            1..=VERSION => Ok(reader),
             version => Err(ArchiveError::Refused(format!(
-                "the archive has version {version}; this program reads version {VERSION}"
+                "the archive has version {version}; this program reads versions 1 to {VERSION}"
             ))),
         }
     }

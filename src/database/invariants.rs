@@ -133,8 +133,36 @@ const ADDED_COLUMNS: &[Invariant] = &[
     invariant!(
         "a chat's head is not the number of its latest change",
         "chat_id",
-        "SELECT chat_id AS id FROM chat c WHERE c.deleted_at IS NULL AND c.seq <> \
-         coalesce((SELECT max(m.seq) FROM message m WHERE m.chat_id = c.chat_id), 0)"
+        "SELECT chat_id AS id FROM chat c WHERE c.deleted_at IS NULL AND c.seq <> (SELECT max(n) FROM ( \
+             SELECT c.changed_seq AS n \
+             UNION ALL SELECT max(m.seq) FROM message m WHERE m.chat_id = c.chat_id \
+             UNION ALL SELECT max(x.seq) FROM membership_change x WHERE x.chat_id = c.chat_id) AS changes)"
+    ),
+    invariant!(
+        "a number of a chat belongs to more than one change",
+        "chat_id",
+        "SELECT c.chat_id AS id FROM chat c WHERE c.deleted_at IS NULL AND c.changed_seq > 0 AND (EXISTS ( \
+             SELECT 1 FROM message m WHERE m.chat_id = c.chat_id AND m.seq = c.changed_seq) OR EXISTS ( \
+             SELECT 1 FROM membership_change x WHERE x.chat_id = c.chat_id AND x.seq = c.changed_seq)) \
+         UNION ALL SELECT x.chat_id AS id FROM membership_change x \
+         JOIN message m ON m.chat_id = x.chat_id AND m.seq = x.seq"
+    ),
+    invariant!(
+        "the number of a membership's change is not at least 1",
+        "chat_id",
+        "SELECT chat_id AS id FROM membership_change WHERE seq < 1"
+    ),
+    invariant!(
+        "the time of a membership's change is not in the years 1 to 9999",
+        "chat_id",
+        "SELECT chat_id AS id FROM membership_change WHERE NOT changed_at ",
+        rfc3339_years!()
+    ),
+    invariant!(
+        "a change of a membership belongs to a chat that does not exist",
+        "chat_id",
+        "SELECT chat_id AS id FROM membership_change x \
+         WHERE NOT EXISTS (SELECT 1 FROM chat c WHERE c.chat_id = x.chat_id)"
     ),
     invariant!(
         "a chat keeps a message that is not its latest",

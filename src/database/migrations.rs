@@ -32,6 +32,7 @@ pub(super) static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| {
         file!("postgres/0016_message_search.sql"),
         file!("postgres/0017_chat_admin.sql"),
         file!("postgres/0018_message_keys.sql"),
+        file!("postgres/0019_chat_changes.sql"),
     ])
 });
 
@@ -51,6 +52,7 @@ pub(super) static SQLITE: LazyLock<Migrator> = LazyLock::new(|| {
         file!("sqlite/0015_user_deletion.sql"),
         file!("sqlite/0016_message_search.sql"),
         file!("sqlite/0017_chat_admin.sql"),
+        file!("sqlite/0019_chat_changes.sql"),
     ])
 });
 

@@ -82,7 +82,7 @@ pub(super) async fn of_postgres(db: &mut PgConnection) -> Result<(), String> {
 async fn check_rights(db: &mut PgConnection, user: &str) -> Result<(), String> {
     const LACKING: &str = "SELECT t.name, p.name FROM \
             unnest(ARRAY['_sqlx_migrations', 'customer', 'chat', 'customer_chat', 'message', \
-                'session']) AS t (name) CROSS JOIN \
+                'membership_change', 'session']) AS t (name) CROSS JOIN \
             unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p (name) \
         WHERE to_regclass(t.name) IS NOT NULL \
             AND NOT has_table_privilege(to_regclass(t.name), p.name) LIMIT 1";

@@ -297,9 +297,7 @@ impl BatchState {
                     (*chat, latest)
                 }
             },
-            Change::DeleteUser { .. } | Change::DeleteChat { .. } | Change::RemoveMember { .. } => {
-                return Ok(None);
-            }
+            _ => return Ok(None),
         };
         Ok(id.map(|id| (chat, id)))
     }

@@ -4,8 +4,8 @@
 use super::{feed::FeedAction, replay_cache::ReplayPage};
 use crate::{
     hub::{Batch, Subscription},
-    model::{ChatId, MessageId, Seq},
-    protocol::Frame,
+    model::{ChatId, EntryId, Seq},
+    protocol::{Audience, Frame},
 };
 use std::collections::HashSet;
 
@@ -36,8 +36,8 @@ pub(super) struct CatchUp {
     /// The lowest change that the replay must reach: the chat's head at the time of the connect, or `since`
     /// for a replay that began later.
     pub(super) head: Seq,
-    /// The messages that the replay has sent.
-    sent: HashSet<MessageId>,
+    /// The things that the replay has sent.
+    sent: HashSet<EntryId>,
 }
 
 impl CatchUp {
@@ -63,7 +63,12 @@ pub(super) fn beginning(since: Option<Seq>, head: Seq) -> (Seq, Option<Box<Catch
 impl Cursor {
     /// Takes a batch of live changes. Changes that were sent before are skipped. A gap before the first new
     /// change, or a replay under way, sends the socket to the database.
-    pub(super) fn changes(&mut self, chat: ChatId, batch: &Batch) -> FeedAction {
+    pub(super) fn changes(
+        &mut self,
+        chat: ChatId,
+        batch: &Batch,
+        audience: Audience,
+    ) -> FeedAction {
         let skip = batch.partition_point(|(seq, _)| *seq <= self.seen);
         let (Some((first, _)), Some((last, _))) = (batch.get(skip), batch.last()) else {
             return FeedAction::Nothing;
@@ -71,13 +76,13 @@ impl Cursor {
         #[cfg(feature = "planted-faults")]
         if crate::failpoints::skips_lagged() {
             self.seen = *last;
-            return FeedAction::Changes(batch.encoded_from(skip));
+            return FeedAction::Changes(batch.encoded_from(skip, audience));
         }
         if self.behind.is_some() || *first != self.seen.next() {
             return self.fall_behind(chat);
         }
         self.seen = *last;
-        FeedAction::Changes(batch.encoded_from(skip))
+        FeedAction::Changes(batch.encoded_from(skip, audience))
     }
 
     /// Handles an overrun: the room's channel has discarded events that this socket had not received. Durable
@@ -107,18 +112,20 @@ impl Cursor {
         FeedAction::CatchUp(chat)
     }
 
-    /// The frames of a page from the database, with the position moved to its end. The last page ends the
-    /// replay.
-    pub(super) fn replay(&mut self, page: &ReplayPage) -> Vec<Frame> {
+    /// The frames of a page from the database that the socket takes, with the position moved to its end. The last page
+    /// ends the replay.
+    pub(super) fn replay(&mut self, page: &ReplayPage, audience: Audience) -> Vec<Frame> {
         let Some(behind) = &mut self.behind else {
             return Vec::new();
         };
         let mut frames = Vec::new();
-        for (message, frame) in page.messages() {
-            let known = !behind.sent.insert(message.message_id);
-            let since = if known { message.seq } else { behind.since };
-            frames.push(page.frame(message, frame, since));
-            self.seen = message.seq;
+        for (entry, frame) in page.entries() {
+            let known = !behind.sent.insert(entry.id());
+            let since = if known { entry.seq() } else { behind.since };
+            if audience.takes(frame) {
+                frames.push(page.frame(entry, frame, since));
+            }
+            self.seen = entry.seq();
         }
         if page.is_last() {
             self.behind = None;

@@ -69,9 +69,8 @@ impl BatchState {
                 message,
                 ..
             } => self.delete(*actor, *chat, *message, now),
-            Change::DeleteUser { .. } | Change::DeleteChat { .. } | Change::RemoveMember { .. } => {
-                Err(Error::unavailable())
-            }
+            // An exclusive change has no place in a batch.
+            _ => Err(Error::unavailable()),
         });
         decided.unwrap_or_else(Decision::Refused)
     }
@@ -90,7 +89,8 @@ impl BatchState {
             return Err(Error::user_not_found(user));
         }
         let role = self.roles.get(&(user, chat)).copied();
-        policy::see_chat(change.caller(), role, chat)
+        let caller = change.caller().ok_or_else(Error::unavailable)?;
+        policy::see_chat(caller, role, chat)
     }
 
     /// Adds a new message, unless its idempotency key is already used.

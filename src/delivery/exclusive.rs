@@ -1,5 +1,5 @@
-//! Exclusive changes: the deletion of a user or of a chat, and the removal of a member. The worker gives each
-//! its own transaction, and publishes it before it commits the next change.
+//! Exclusive changes: those of memberships and of chats, and the deletion of a user. The worker gives each its own
+//! transaction, and publishes it before it commits the next change.
 
 use super::{
     Change, Outcome, access,
@@ -9,10 +9,11 @@ use crate::{
     auth::Caller,
     error::{Code, Error, catch_panic},
     hub::Event,
-    model::{ChatId, Timestamp, UserId},
+    model::{ChatChange, ChatId, ChatUpdate, MemberChange, Role, Seq, Timestamp, UserId},
     protocol::Frame,
-    repository::{DeletionCursor, DeletionStep, Tombstone},
+    repository::{DeletionCursor, DeletionStep, LockedChat, Tombstone},
 };
+use std::collections::BTreeMap;
 use tokio::time;
 
 impl Worker {
@@ -29,6 +30,20 @@ impl Worker {
             Change::RemoveMember { caller, user, chat } => {
                 self.remove_member(*caller, *user, *chat).await
             }
+            Change::Join { pairs } => self.join(pairs).await,
+            Change::SetMember {
+                caller,
+                user,
+                chat,
+                role,
+                most,
+            } => self.set_member(*caller, (*user, *chat), *role, *most).await,
+            Change::AppointEldest { chat } => self.appoint_eldest(*chat).await,
+            Change::UpdateChat {
+                caller,
+                chat,
+                update,
+            } => self.update_chat(*caller, *chat, update).await,
             Change::Send { .. } | Change::Edit { .. } | Change::Delete { .. } => {
                 Err(Error::unavailable())
             }
@@ -49,6 +64,7 @@ impl Worker {
         let step = settled(deleting).await?;
         let Some(DeletionStep {
             tombstones,
+            members,
             left,
             next,
         }) = step
@@ -57,26 +73,14 @@ impl Worker {
             self.hub.end_user(user);
             return Err(Error::user_not_found(user));
         };
-        for chat in tombstones.chunk_by(|a, b| a.chat_id == b.chat_id) {
-            let frame = |t: &Tombstone| {
-                (
-                    t.seq,
-                    Frame::tombstoned(t.chat_id, t.message_id, t.seq, user),
-                )
-            };
-            if let Some(last) = chat.last() {
-                self.hub.committed(last.chat_id, last.seq);
-            }
-            if let Some(first) = chat.first() {
-                self.hub.publish(
-                    first.chat_id,
-                    Event::Changes(chat.iter().map(frame).collect()),
-                );
-            }
-        }
+        let tombstones = tombstones.iter().map(|t: &Tombstone| {
+            let frame = Frame::tombstoned(t.chat_id, t.message_id, t.seq, user);
+            (t.chat_id, t.seq, frame)
+        });
         for chat in left {
             self.hub.publish(chat, Event::Removed(user));
         }
+        self.publish_frames(tombstones.chain(members.iter().map(member_frame)));
         if let Some(next) = next {
             return Ok(Outcome::Incomplete(next));
         }
@@ -99,7 +103,100 @@ impl Worker {
         Ok(Outcome::Deleted)
     }
 
-    /// Ends a membership, if the caller is the member or may administer the chat.
+    /// Makes users participants of chats.
+    async fn join(&self, pairs: &[(UserId, ChatId)]) -> Result<Outcome, Error> {
+        let joined = settled(self.database.members().join(pairs)).await?;
+        self.publish_frames(joined.iter().map(member_frame));
+        Ok(Outcome::Joined)
+    }
+
+    /// Makes a user a member or changes the role of a member, if the caller may administer the chat. Where nothing
+    /// changes, no number is taken.
+    async fn set_member(
+        &self,
+        caller: Caller,
+        (user, chat): (UserId, ChatId),
+        role: Option<Role>,
+        most: Option<u32>,
+    ) -> Result<Outcome, Error> {
+        let setting = async {
+            let mut locked_chat = self.database.chats().lock(chat).await?;
+            access::may_appoint(caller, user, role, chat, &mut locked_chat).await?;
+            let before = locked_chat.role(user).await?;
+            let member = match before {
+                None => {
+                    let first_role = role.unwrap_or(Role::Participant);
+                    let member = locked_chat.add(user, first_role).await?;
+                    locked_chat.hold_to(most, user).await?;
+                    member
+                }
+                Some(_) => locked_chat.set_role(user, role).await?,
+            };
+            let member = member.ok_or_else(|| Error::member_not_found(user, chat))?;
+            if before == Some(member.role) {
+                return Ok((member, false, None));
+            }
+            let change = number(&mut locked_chat, user, caller.user()).await?;
+            locked_chat.commit().await?;
+            Ok((member, before.is_none(), Some(change)))
+        };
+        let (member, new, change) = settled(setting).await?;
+        self.publish_frames(change.iter().map(member_frame));
+        Ok(Outcome::Member(member, new))
+    }
+
+    /// Makes the member with the earliest join the admin of a chat that has none.
+    async fn appoint_eldest(&self, chat: ChatId) -> Result<Outcome, Error> {
+        let appointing = async {
+            let mut locked_chat = self.database.chats().lock(chat).await?;
+            let appointed = locked_chat.appoint_eldest().await?;
+            let change = match appointed {
+                Some(user) => Some(number(&mut locked_chat, user, None).await?),
+                None => None,
+            };
+            locked_chat.note_empty(None).await?;
+            locked_chat.commit().await?;
+            Ok((appointed, change))
+        };
+        let (appointed, change) = settled(appointing).await?;
+        self.publish_frames(change.iter().map(member_frame));
+        Ok(Outcome::Appointed(appointed))
+    }
+
+    /// Changes a chat, if the caller may administer it. Where nothing changes, no number is taken.
+    async fn update_chat(
+        &self,
+        caller: Caller,
+        chat: ChatId,
+        update: &ChatUpdate,
+    ) -> Result<Outcome, Error> {
+        let updating = async {
+            let mut locked_chat = self.database.chats().lock(chat).await?;
+            access::may_administer(caller, chat, &mut locked_chat).await?;
+            let updated = locked_chat.update(update, caller.user()).await?;
+            locked_chat.commit().await?;
+            Ok(updated)
+        };
+        let (updated, change) = settled(updating).await?;
+        let frame = |change: &ChatChange| (chat, change.seq, Frame::chat_changed(change));
+        self.publish_frames(change.iter().map(frame));
+        Ok(Outcome::Chat(Box::new(updated)))
+    }
+
+    /// Publishes the frames of committed changes, sorted by chat and number within each chat.
+    fn publish_frames(&self, frames: impl Iterator<Item = (ChatId, Seq, Frame)>) {
+        let mut chats: BTreeMap<ChatId, Vec<(Seq, Frame)>> = BTreeMap::new();
+        for (chat, seq, frame) in frames {
+            self.hub.committed(chat, seq);
+            chats.entry(chat).or_default().push((seq, frame));
+        }
+        for (chat, frames) in chats {
+            self.hub.publish(chat, Event::Changes(frames.into()));
+        }
+    }
+
+    /// Ends a membership, if the caller is the member or may administer the chat. The member is told first: no frame of
+    /// the chat follows.
     async fn remove_member(
         &self,
         caller: Caller,
@@ -112,12 +209,39 @@ impl Worker {
             if !locked_chat.remove(user).await? {
                 return Err(Error::member_not_found(user, chat));
             }
-            locked_chat.commit().await
+            let change = number(&mut locked_chat, user, caller.user()).await?;
+            locked_chat.commit().await?;
+            Ok(change)
         };
-        settled(removing).await?;
+        let change = settled(removing).await?;
+        #[cfg(feature = "planted-faults")]
+        if crate::failpoints::tells_no_removal() {
+            self.publish_frames([&change].into_iter().map(member_frame));
+            return Ok(Outcome::Deleted);
+        }
         self.hub.publish(chat, Event::Removed(user));
+        self.publish_frames([&change].into_iter().map(member_frame));
         Ok(Outcome::Deleted)
     }
+}
+
+/// Gives the change of a membership its number.
+async fn number(
+    locked_chat: &mut LockedChat,
+    user: UserId,
+    by: Option<UserId>,
+) -> Result<MemberChange, Error> {
+    let change = locked_chat.number_member(user, by).await?;
+    #[cfg(feature = "planted-faults")]
+    if crate::failpoints::forgets_this_change() {
+        locked_chat.forget_change(&change).await?;
+    }
+    Ok(change)
+}
+
+/// The broadcast of a changed membership, with its chat and number.
+fn member_frame(change: &MemberChange) -> (ChatId, Seq, Frame) {
+    (change.chat_id, change.seq, Frame::member_changed(change))
 }
 
 /// Runs a transaction. If the database becomes unavailable or takes longer than `COMMIT_LIMIT`, the commit is

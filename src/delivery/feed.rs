@@ -15,7 +15,7 @@ use crate::{
     hub::{DirectSocket, Event, Hub, Registration, RoomEvents, Sequenced, Subscription},
     metrics::FeedMetrics,
     model::{ChatId, Epoch, Seq, SessionId, Since, UserId},
-    protocol::{EncodedFrames, Frame, Online},
+    protocol::{Audience, EncodedFrames, Frame, Online},
     rate_limit::{MemoryBudget, ReadTurns, Reservation},
     send_queue::SendQueue,
 };
@@ -76,6 +76,8 @@ pub struct ReplayFrames {
 pub struct Feed {
     feeds: Feeds,
     user: UserId,
+    /// The frames that the socket understands.
+    audience: Audience,
     /// The live events of each connected chat without a direct line.
     streams: StreamMap<ChatId, BroadcastStream<Sequenced>>,
     /// Events of closed direct lines, which come before those of `streams`.
@@ -164,6 +166,7 @@ impl Feeds {
         Feed {
             feeds,
             user,
+            audience: Audience::default(),
             streams: StreamMap::new(),
             queued: VecDeque::new(),
             cursors: Vec::new(),
@@ -225,6 +228,21 @@ impl Feed {
         })
     }
 
+    /// Sends frames of all types to the socket from now on.
+    pub fn take_all_types(&mut self) {
+        if self.audience != Audience::All {
+            self.audience = Audience::All;
+            // A line is opened for one audience.
+            self.close_all_lines();
+        }
+    }
+
+    /// True if the socket is sent frames of all types.
+    #[must_use]
+    pub fn takes_all_types(&self) -> bool {
+        self.audience == Audience::All
+    }
+
     /// Adds the cursor of a chat with the chat's events. Returns the subscription of an earlier cursor of the
     /// chat; null if there is none.
     fn place(&mut self, cursor: Cursor, events: RoomEvents) -> Option<Subscription> {
@@ -281,6 +299,7 @@ impl Feed {
             let socket = DirectSocket {
                 send_queue: Arc::clone(send_queue),
                 user: self.user,
+                audience: self.audience,
                 ended: self.registration.ended(),
             };
             let (seen, index) = (cursor.seen, cursor.index);
@@ -401,7 +420,7 @@ impl Feed {
 
     /// Decides how to handle an event of the hub, and moves the position in the event's chat.
     pub fn take(&mut self, (chat, signal): HubEvent) -> FeedAction {
-        let generation = self.feeds.hub.generation();
+        let (generation, audience) = (self.feeds.hub.generation(), self.audience);
         let Some(cursor) = self.cursor_mut(chat) else {
             return FeedAction::Nothing;
         };
@@ -419,8 +438,8 @@ impl Feed {
         };
         (cursor.count, cursor.index) = (count, index);
         let action = match event {
-            Event::Ephemeral(frame) => FeedAction::Frame(frame),
-            Event::Changes(batch) => cursor.changes(chat, &batch),
+            Event::Ephemeral(frame) if audience.takes(&frame) => FeedAction::Frame(frame),
+            Event::Changes(batch) => cursor.changes(chat, &batch, audience),
             Event::HeadAdvanced(head) if head > cursor.seen => cursor.fall_behind(chat),
             Event::Removed(user) if user == self.user => self.end(chat, Frame::removed(chat)),
             // Another node reports the removal. The replay reads the membership from the database and ends
@@ -430,9 +449,10 @@ impl Feed {
             }
             Event::Closed => self.end(chat, Frame::chat_deleted(chat)),
             Event::Reset => FeedAction::Reset,
-            Event::HeadAdvanced(_) | Event::Removed(_) | Event::RemovalReported(_) => {
-                FeedAction::Nothing
-            }
+            Event::Ephemeral(_)
+            | Event::HeadAdvanced(_)
+            | Event::Removed(_)
+            | Event::RemovalReported(_) => FeedAction::Nothing,
         };
         if let FeedAction::CatchUp(_) = action {
             self.feeds.metrics.gaps.inc();
@@ -457,7 +477,7 @@ impl Feed {
     /// # Errors
     /// `unavailable` if the database is; `user_not_found` if the user was deleted. The position is unchanged.
     pub async fn catch_up(&mut self, chat: ChatId) -> Result<Option<ReplayFrames>, Error> {
-        let user = self.user;
+        let (user, audience) = (self.user, self.audience);
         let Some(cursor) = self.cursor(chat) else {
             return Ok(None);
         };
@@ -470,7 +490,7 @@ impl Feed {
         match (read, self.cursor_mut(chat)) {
             (NextPage::Page(shared, memory), Some(cursor)) => {
                 let page = shared.page().ok_or_else(Error::unavailable)?;
-                let frames = cursor.replay(page);
+                let frames = cursor.replay(page, audience);
                 self.feeds.metrics.replayed.inc_by(frames.len() as u64);
                 let memory = Some(memory);
                 Ok(Some(ReplayFrames { frames, memory }))

@@ -1,7 +1,7 @@
 //! Membership checks and joins of connecting sockets, batched so that many sockets share one statement. Feeds
 //! use them when a socket connects to a chat, and to check that it may still read.
 
-use super::batcher::Batcher;
+use super::{Change, Writer, batcher::Batcher};
 use crate::{
     auth::Caller,
     database::Database,
@@ -34,18 +34,21 @@ pub struct MembershipLoader {
 
 impl MembershipLoader {
     /// Creates the handle, and the task that answers its two queues. The task ends when the last clone of the
-    /// handle is dropped.
-    pub fn new(database: Database) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let reader = database.clone();
+    /// handle is dropped. Joins go through the writer, because each takes a number in its chat.
+    pub fn new(
+        database: Database,
+        writer: Writer,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (statuses, reading) = Batcher::new(move |pairs| {
-            let database = reader.clone();
+            let database = database.clone();
             async move { database.members().memberships(&pairs).await }
         });
         let (joins, joining) = Batcher::new(move |pairs| {
-            let database = database.clone();
+            let writer = writer.clone();
             async move {
-                database.members().join(&pairs).await?;
-                Ok(vec![(); pairs.len()])
+                let joined = vec![(); pairs.len()];
+                writer.submit(Change::Join { pairs })?.answer().await?;
+                Ok(joined)
             }
         });
         let handle = Self { statuses, joins };
@@ -103,23 +106,23 @@ impl MembershipLoader {
                 return Err(Error::invalid_field("content, since,", &expected));
             }
         }
-        if role.is_none() {
-            self.join_now(user, chat).await?;
+        match role {
+            Some(_) => Ok(connected),
+            None => self.join_now(user, chat).await,
         }
-        Ok(connected)
     }
 
-    /// Makes a connecting user a member. Takes no lock on the chat: many users may connect at once, and a
-    /// join has nothing to decide.
+    /// Makes a connecting user a member. Users who connect at once share a transaction. The head includes the new
+    /// membership.
     ///
     /// # Errors
     /// `user_not_found` or `chat_not_found` if the user or the chat was deleted in the meantime;
     /// `unavailable`.
-    async fn join_now(&self, user: UserId, chat: ChatId) -> Result<(), Error> {
+    async fn join_now(&self, user: UserId, chat: ChatId) -> Result<Connected, Error> {
         self.join(user, chat).await?;
         let status = self.ask(user, chat).await?;
         match status.role {
-            Some(_) => Ok(()),
+            Some(_) => present(status, user, chat),
             None => Err(missing(status, user, chat)),
         }
     }

@@ -20,8 +20,10 @@ mod writer;
 
 use crate::{
     auth::Caller,
-    error::{Code, Error},
-    model::{ChatId, Content, Message, MessageId, NewMessage, UserId},
+    error::Error,
+    model::{
+        Chat, ChatId, ChatUpdate, Content, Member, Message, MessageId, NewMessage, Role, UserId,
+    },
     repository::DeletionCursor,
 };
 
@@ -84,6 +86,38 @@ pub enum Change {
         /// The chat to delete.
         chat: ChatId,
     },
+    /// Make users participants of chats to which they connect.
+    Join {
+        /// The users and their chats. Existing memberships stay as they are.
+        pairs: Vec<(UserId, ChatId)>,
+    },
+    /// Make a user a member of a chat, or change the role of a member.
+    SetMember {
+        /// The caller of the request.
+        caller: Caller,
+        /// The member.
+        user: UserId,
+        /// The chat.
+        chat: ChatId,
+        /// The role. Null keeps the role of a member; a new member becomes a participant.
+        role: Option<Role>,
+        /// The most chats that a user may belong to; null without a limit.
+        most: Option<u32>,
+    },
+    /// Make the member with the earliest join the admin of a chat that has none.
+    AppointEldest {
+        /// The chat.
+        chat: ChatId,
+    },
+    /// Change the name, the topic or the data of a chat.
+    UpdateChat {
+        /// The caller of the request.
+        caller: Caller,
+        /// The chat.
+        chat: ChatId,
+        /// The new values.
+        update: ChatUpdate,
+    },
     /// End a user's membership in a chat.
     RemoveMember {
         /// The caller of the request.
@@ -114,6 +148,14 @@ pub enum Outcome {
     Duplicate(Box<Message>),
     /// The user, the chat or the membership is deleted.
     Deleted,
+    /// The membership after the change. True if it is new.
+    Member(Member, bool),
+    /// The users are members of the chats.
+    Joined,
+    /// The new admin of a chat; null if the chat has an admin or no member.
+    Appointed(Option<UserId>),
+    /// The chat after the change.
+    Chat(Box<Chat>),
     /// One step of a long user deletion was committed. The caller submits the next change, after this place.
     Incomplete(DeletionCursor),
 }
@@ -129,12 +171,36 @@ impl Outcome {
     pub fn into_message(self) -> Result<Message, Error> {
         match self {
             Self::Message(message) | Self::Duplicate(message) => Ok(*message),
-            Self::Deleted | Self::Incomplete(_) => Err(Error::new(
-                Code::Internal,
-                "The server failed: the answer contains no message",
-            )),
+            _ => Err(unexpected("a message")),
         }
     }
+
+    /// Returns the membership of the outcome, and true if it is new.
+    ///
+    /// # Errors
+    /// `internal` if the outcome has no membership: a fault of this server.
+    pub fn into_member(self) -> Result<(Member, bool), Error> {
+        match self {
+            Self::Member(member, new) => Ok((member, new)),
+            _ => Err(unexpected("a membership")),
+        }
+    }
+
+    /// Returns the chat of the outcome.
+    ///
+    /// # Errors
+    /// `internal` if the outcome has no chat: a fault of this server.
+    pub fn into_chat(self) -> Result<Chat, Error> {
+        match self {
+            Self::Chat(chat) => Ok(*chat),
+            _ => Err(unexpected("a chat")),
+        }
+    }
+}
+
+/// The error for an outcome of another kind than that of its change.
+fn unexpected(missing: &str) -> Error {
+    Error::internal(format!("the answer of the writer is not {missing}"))
 }
 
 impl Change {
@@ -145,7 +211,7 @@ impl Change {
         match self {
             Self::Send { message, .. } => Some(message.chat),
             Self::Edit { chat, .. } | Self::Delete { chat, .. } => Some(*chat),
-            Self::DeleteUser { .. } | Self::DeleteChat { .. } | Self::RemoveMember { .. } => None,
+            _ => None,
         }
     }
 
@@ -158,15 +224,18 @@ impl Change {
         }
     }
 
-    /// The caller of the request.
-    pub(super) fn caller(&self) -> Caller {
+    /// The caller of the request. Null for changes that the server makes by itself.
+    pub(super) fn caller(&self) -> Option<Caller> {
         match self {
-            Self::Send { caller, .. } | Self::Edit { caller, .. } | Self::Delete { caller, .. } => {
-                *caller
-            }
-            Self::DeleteUser { caller, .. }
+            Self::Send { caller, .. }
+            | Self::Edit { caller, .. }
+            | Self::Delete { caller, .. }
+            | Self::DeleteUser { caller, .. }
             | Self::DeleteChat { caller, .. }
-            | Self::RemoveMember { caller, .. } => *caller,
+            | Self::SetMember { caller, .. }
+            | Self::UpdateChat { caller, .. }
+            | Self::RemoveMember { caller, .. } => Some(*caller),
+            Self::Join { .. } | Self::AppointEldest { .. } => None,
         }
     }
 
@@ -175,7 +244,7 @@ impl Change {
         match self {
             Self::Send { message, .. } => Some(message.author),
             Self::Edit { actor, .. } | Self::Delete { actor, .. } => *actor,
-            Self::DeleteUser { .. } | Self::DeleteChat { .. } | Self::RemoveMember { .. } => None,
+            _ => None,
         }
     }
 }

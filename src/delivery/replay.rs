@@ -20,7 +20,7 @@ pub(crate) const PAGE: PageLimit = PageLimit {
     rows: 200,
     bytes: 256 * 1024,
 };
-/// The maximum number of messages replayed on a socket. A client that missed more gets no replay and pages
+/// The maximum number of things replayed on a socket. A client that missed more gets no replay and pages
 /// them by REST.
 const REPLAY_LIMIT: i64 = 1000;
 
@@ -35,13 +35,13 @@ pub(super) struct StartState {
     pub(super) username: String,
     pub(super) head: Seq,
     pub(super) epoch: Option<Epoch>,
-    /// Whether the client missed more than `REPLAY_LIMIT` messages.
+    /// Whether the client missed more than `REPLAY_LIMIT` things.
     pub(super) truncated: bool,
 }
 
 /// The result of reading the next page of a replay.
 pub(super) enum NextPage {
-    /// The messages with the next changes, by `seq`, and the memory that is reserved for them.
+    /// The things with the next changes, by `seq`, and the memory that is reserved for them.
     Page(SharedPage, Reservation),
     /// The chat was deleted or the user was removed from it. Holds the chat's last frame for the user.
     Gone(Frame),
@@ -81,13 +81,13 @@ impl FeedParts {
             epoch,
         } = connected;
         let truncated = match since.map(|since| since.seq) {
-            // Counted only if there are more changes than the limit: there are never more changed messages
+            // Counted only if there are more changes than the limit: there are never more changed things
             // than changes.
             Some(since) if head.0 - since.0 > REPLAY_LIMIT => {
                 let own = self.turns.take_own(LimitKey::User(user), PERMIT_LIMIT);
                 let _turn = own.await?;
-                let messages = self.database.messages();
-                let counting = messages.count_since(chat, since, REPLAY_LIMIT + 1);
+                let changes = self.database.changes();
+                let counting = changes.count_since(chat, since, REPLAY_LIMIT + 1);
                 self.with_read_permit(counting).await? > REPLAY_LIMIT
             }
             _ => false,
@@ -159,7 +159,7 @@ impl FeedParts {
         let _turn = self.turns.take_own(caller, PERMIT_LIMIT).await?;
         let read = || {
             self.metrics.reads.inc();
-            self.with_read_permit(self.database.messages().since(chat, seen, PAGE))
+            self.with_read_permit(self.database.changes().since(chat, seen, PAGE))
         };
         self.replay_cache.after((chat, seen), target, read).await
     }

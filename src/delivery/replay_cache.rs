@@ -4,9 +4,9 @@
 use super::replay::PAGE;
 use crate::{
     error::Error,
-    model::{ChatId, Message, Seq},
+    model::{ChatId, LogEntry, Seq},
     protocol::Frame,
-    repository::MessagePage,
+    repository::ChangePage,
 };
 use std::{
     collections::HashMap,
@@ -15,29 +15,29 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// A page of the messages that changed after a given change of a chat.
+/// A page of the things of a chat that changed after a given change.
 #[derive(Debug)]
 pub(super) struct ReplayPage {
     /// The change after which the page begins.
     after: Seq,
-    /// The messages, by `seq`, as read from the database.
-    stored: MessagePage,
-    /// The frame of each message, for a socket that has every change up to `after`.
+    /// The things, by `seq`, as read from the database.
+    stored: ChangePage,
+    /// The frame of each thing, for a socket that has every change up to `after`.
     frames: Vec<Frame>,
-    /// The memory of the messages and the frames, in bytes.
+    /// The memory of the things and the frames, in bytes.
     bytes: usize,
 }
 
 impl ReplayPage {
-    fn new(after: Seq, stored: MessagePage) -> Self {
+    fn new(after: Seq, stored: ChangePage) -> Self {
         let frames = stored.rows.iter();
-        let frames = frames.map(|message| Frame::replayed(message, after));
+        let frames = frames.map(|entry| Frame::replayed(entry, after));
         let frames: Vec<Frame> = frames.collect();
         let encoded = frames.iter().map(|frame| frame.encoded().len());
-        let messages = stored.rows.iter().map(Message::memory);
+        let entries = stored.rows.iter().map(LogEntry::memory);
         Self {
             after,
-            bytes: encoded.chain(messages).sum(),
+            bytes: encoded.chain(entries).sum(),
             frames,
             stored,
         }
@@ -50,22 +50,21 @@ impl ReplayPage {
 
     /// True if the page includes `head`, or is full, so that a following page will.
     fn reaches(&self, head: Seq) -> bool {
-        let last = self.stored.rows.last().map_or(self.after, |last| last.seq);
+        let last = self.stored.rows.last().map_or(self.after, LogEntry::seq);
         !self.is_last() || last >= head
     }
 
-    /// The messages, by `seq`, each with its frame for a socket that has every change before the page.
-    pub(super) fn messages(&self) -> impl Iterator<Item = (&Message, &Frame)> {
+    /// The things, by `seq`, each with its frame for a socket that has every change before the page.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&LogEntry, &Frame)> {
         self.stored.rows.iter().zip(&self.frames)
     }
 
-    /// The frame of a message for a socket with a replay that began after `since`. The page's frame is reused
-    /// unless the message is new for one of the two positions and an edit for the other.
-    pub(super) fn frame(&self, message: &Message, frame: &Frame, since: Seq) -> Frame {
-        let new = |since: Seq| message.sent_seq > since;
-        match new(since) == new(self.after) {
+    /// The frame of a thing for a socket with a replay that began after `since`. The page's frame is reused
+    /// unless a message is new for one of the two positions and an edit for the other.
+    pub(super) fn frame(&self, entry: &LogEntry, frame: &Frame, since: Seq) -> Frame {
+        match entry.is_new_since(since) == entry.is_new_since(self.after) {
             true => frame.clone(),
-            false => Frame::replayed(message, since),
+            false => Frame::replayed(entry, since),
         }
     }
 }
@@ -125,7 +124,7 @@ impl ReplayCache {
         read: impl Fn() -> T,
     ) -> Result<SharedPage, Error>
     where
-        T: Future<Output = Result<MessagePage, Error>>,
+        T: Future<Output = Result<ChangePage, Error>>,
     {
         let (reading, own) = self.join(key);
         let page = reading.read(&read).await?;
@@ -181,7 +180,7 @@ impl InFlight {
     /// `unavailable` if the read failed; the cause is logged once.
     async fn read<T>(&self, read: &impl Fn() -> T) -> Result<&ReplayPage, Error>
     where
-        T: Future<Output = Result<MessagePage, Error>>,
+        T: Future<Output = Result<ChangePage, Error>>,
     {
         let reading = || async {
             match read().await {
@@ -204,13 +203,13 @@ fn lock(map: &Map) -> MutexGuard<'_, HashMap<Key, Weak<InFlight>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{MessageId, Timestamp};
+    use crate::model::{Message, MessageId, Timestamp};
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     const KEY: Key = (ChatId(1), Seq(5));
 
-    fn message(seq: i64) -> Message {
-        Message {
+    fn message(seq: i64) -> LogEntry {
+        LogEntry::Message(Box::new(Message {
             message_id: MessageId(seq),
             chat_id: KEY.0,
             customer_id: None,
@@ -224,12 +223,12 @@ mod tests {
             client_message_id: None,
             sent_seq: Seq(seq),
             deleted_by: None,
-        }
+        }))
     }
 
-    fn page_of<const N: usize>(seqs: [i64; N]) -> MessagePage {
+    fn page_of<const N: usize>(seqs: [i64; N]) -> ChangePage {
         let rows = seqs.into_iter().map(message).collect();
-        MessagePage {
+        ChangePage {
             rows,
             is_truncated: false,
         }
@@ -265,7 +264,7 @@ mod tests {
         for shared in futures_util::future::join_all(readers).await {
             let shared = shared.ok();
             let page = shared.as_ref().and_then(SharedPage::page);
-            assert_eq!(page.map(|page| page.messages().count()), Some(2));
+            assert_eq!(page.map(|page| page.entries().count()), Some(2));
         }
         assert_eq!(reads.load(Relaxed), 1);
         drop(early);

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     model::{Seq, UserId},
-    protocol::Frame,
+    protocol::{Audience, Frame},
     send_queue::SendQueue,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +21,8 @@ pub struct DirectSocket {
     pub send_queue: Arc<SendQueue>,
     /// The user of the socket.
     pub user: UserId,
+    /// The frames that the socket understands.
+    pub audience: Audience,
     /// Cancelled when the user or the session ends. No frame is written afterwards.
     pub ended: CancellationToken,
 }
@@ -143,8 +145,9 @@ impl DirectLine {
         if *first != state.seen.next() || self.socket.ended.is_cancelled() {
             return false;
         }
-        let frames = batch.encoded_from(skip);
-        let taken = self.socket.send_queue.try_push(&frames.bytes, frames.text);
+        let frames = batch.encoded_from(skip, self.socket.audience);
+        let taken =
+            frames.bytes.is_empty() || self.socket.send_queue.try_push(&frames.bytes, frames.text);
         if taken {
             state.seen = *last;
         }
@@ -154,7 +157,8 @@ impl DirectLine {
     /// Queues an ephemeral frame. It is lost if the client does not read. A thousand users who join a chat at
     /// once make a million frames of this kind: the socket's task writes those that came together at once.
     pub(super) fn deliver_ephemeral(&self, frame: &Frame) {
-        if !self.is_cut() && !self.socket.ended.is_cancelled() {
+        let socket = &self.socket;
+        if socket.audience.takes(frame) && !self.is_cut() && !socket.ended.is_cancelled() {
             let text = frame.text().len();
             self.socket.send_queue.try_queue(frame.encoded(), text);
         }

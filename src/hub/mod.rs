@@ -380,14 +380,19 @@ impl Hub {
         self.rename_here(user, from, to);
     }
 
-    /// Renames a user in the presence known to this node, of local and of remote sockets.
+    /// Renames a user in the presence known to this node, of local and of remote sockets, and tells the chats in which
+    /// the user is online.
     fn rename_here(&self, user: UserId, from: &str, to: &str) {
+        let frame = Frame::user_renamed(user, to);
         let to: Arc<str> = to.into();
         let mut rooms = self.rooms();
-        for room in rooms.local.values_mut() {
-            if let Some(present) = room.present.get_mut(&user)
-                && &*present.username == from
-            {
+        let rooms = &mut *rooms;
+        for (chat, room) in &mut rooms.local {
+            let present = room.present.get_mut(&user);
+            if present.is_some() || rooms.remote.has(*chat, user) {
+                room.channel.broadcast_ephemeral(frame.clone());
+            }
+            if let Some(present) = present.filter(|present| &*present.username == from) {
                 present.username = Arc::clone(&to);
             }
         }

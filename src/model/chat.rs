@@ -3,6 +3,7 @@
 use super::{
     id::{ChatId, MessageId, UserId},
     message::Message,
+    text::{ChatName, Data, Topic},
     timestamp::Timestamp,
     user::User,
 };
@@ -19,6 +20,73 @@ pub struct Chat {
     pub chat_name: String,
     /// Time at which the chat was created.
     pub created_at: Timestamp,
+    /// Topic of the chat; omitted if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub topic: Option<String>,
+    /// Data of the client's own; omitted if the chat has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub data: Option<Data>,
+}
+
+impl Chat {
+    /// Returns the size of the texts, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let topic = self.topic.as_ref().map_or(0, String::len);
+        let data = self.data.as_ref().map_or(0, |data| data.as_str().len());
+        self.chat_name.len() + topic + data
+    }
+}
+
+/// Chat to create.
+#[derive(Clone, Debug)]
+pub struct NewChat {
+    /// Name.
+    pub name: ChatName,
+    /// Topic; None if it has none.
+    pub topic: Option<Topic>,
+    /// Data of the client's own; None if it has none.
+    pub data: Option<Data>,
+}
+
+/// Change of a chat. What is None stays.
+#[derive(Clone, Debug, Default)]
+pub struct ChatUpdate {
+    /// New name.
+    pub name: Option<ChatName>,
+    /// New topic; the inner None removes it.
+    pub topic: Option<Option<Topic>>,
+    /// New data; the inner None removes them.
+    pub data: Option<Option<Data>>,
+}
+
+impl ChatUpdate {
+    /// Changes the chat. Returns false if it is already so.
+    #[must_use]
+    pub fn apply(&self, chat: &mut Chat) -> bool {
+        let before = (
+            chat.chat_name.clone(),
+            chat.topic.clone(),
+            chat.data.clone(),
+        );
+        if let Some(name) = &self.name {
+            chat.chat_name = name.as_str().to_owned();
+        }
+        if let Some(topic) = &self.topic {
+            chat.topic = topic.as_ref().map(|topic| topic.as_str().to_owned());
+        }
+        if let Some(data) = &self.data {
+            chat.data.clone_from(data);
+        }
+        before
+            != (
+                chat.chat_name.clone(),
+                chat.topic.clone(),
+                chat.data.clone(),
+            )
+    }
 }
 
 /// Role of a member in a chat.
@@ -116,7 +184,7 @@ impl UserChat {
     #[must_use]
     pub fn memory(&self) -> usize {
         let message = self.last_message.as_ref().map_or(0, Message::memory);
-        size_of::<Self>() + self.chat.chat_name.len() + message
+        size_of::<Self>() + self.chat.size() + message
     }
 }
 

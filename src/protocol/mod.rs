@@ -11,7 +11,7 @@ use std::{borrow::Cow, time::Duration};
 pub use client::{
     ClientCommand, Connect, MarkRead, Request, RequestId, StartTyping, UpdateMessage,
 };
-pub use server::{ChangeKind, ConnectAck, EncodedFrames, Frame, Online};
+pub use server::{Audience, ChangeKind, ConnectAck, EncodedFrames, Frame, ListedChange, Online};
 
 /// The reason to close a socket, sent in its close frame (RFC 6455, section 7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

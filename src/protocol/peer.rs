@@ -35,12 +35,12 @@ impl Frame {
             return false;
         };
         let position = match envelope.kind.as_str() {
+            // A node of an older version writes the position into the message alone.
             "send-message" | "update-message" => {
                 let position = serde_json::from_str(envelope.content.get()).ok();
                 position.map(|ChangePosition { chat_id, seq }| (chat_id, seq))
             }
-            "delete-message" => envelope.chat_id.zip(envelope.seq),
-            _ => None,
+            _ => envelope.chat_id.zip(envelope.seq),
         };
         position == Some((chat, seq))
     }

@@ -3,12 +3,12 @@
 use super::client::RequestId;
 use crate::{
     error::Error,
-    model::{ChatId, Epoch, Message, MessageId, Seq, UserId},
+    model::{ChatChange, ChatId, Epoch, LogEntry, MemberChange, Message, MessageId, Seq, UserId},
 };
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str};
 
 /// The first byte of a WebSocket frame that is a whole text message (RFC 6455, section 5.2).
 const WHOLE_TEXT: u8 = 0x81;
@@ -22,6 +22,45 @@ pub struct Frame {
     encoded: Bytes,
     /// The length of the header: 2, 4 or 10 bytes.
     header: u8,
+    /// True if the type of the frame is one of the original API's.
+    original: bool,
+}
+
+/// The frames that a socket understands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Audience {
+    /// The types of the original API alone: the socket has sent neither an `id` nor a `since` with a `connect-chat`.
+    #[default]
+    Original,
+    /// All types.
+    All,
+}
+
+impl Audience {
+    /// True if the socket is sent this frame.
+    #[must_use]
+    pub fn takes(self, frame: &Frame) -> bool {
+        self == Self::All || frame.original
+    }
+}
+
+/// The types of the original API.
+const ORIGINAL: [&str; 8] = [
+    "send-message",
+    "update-message",
+    "delete-message",
+    "join",
+    "leave",
+    "delete-chat",
+    "leave-chat",
+    "error",
+];
+
+/// Returns the type of a frame, which every server writes first.
+fn kind_of(text: &[u8]) -> Option<&str> {
+    let rest = text.strip_prefix(br#"{"type":""#)?;
+    let end = rest.iter().position(|byte| *byte == b'"')?;
+    str::from_utf8(&rest[..end]).ok()
 }
 
 /// Encoded frames, one after the other in one buffer.
@@ -66,6 +105,23 @@ pub enum ChangeKind {
     Deleted,
 }
 
+/// A change in a list of changes: the frame that a replay would send, without `replay`.
+#[derive(Debug)]
+pub struct ListedChange {
+    /// The thing that changed.
+    pub entry: LogEntry,
+    /// The change after which the list begins.
+    pub since: Seq,
+}
+
+impl Serialize for ListedChange {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        let frame = Frame::listed(&self.entry, self.since);
+        let json: &RawValue = serde_json::from_slice(frame.text()).map_err(ser::Error::custom)?;
+        json.serialize(output)
+    }
+}
+
 /// A user with a connection to a chat. One entry of a chat's presence.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -86,8 +142,9 @@ struct Envelope<'a, T: Serialize> {
     content: T,
     #[serde(skip_serializing_if = "Option::is_none")]
     chat_id: Option<ChatId>,
+    /// The inner None is null: the server.
     #[serde(skip_serializing_if = "Option::is_none")]
-    customer_id: Option<UserId>,
+    customer_id: Option<Option<UserId>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<Seq>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -104,6 +161,21 @@ impl<'a, T: Serialize> Envelope<'a, T> {
             customer_id: None,
             seq: None,
             replay: false,
+        }
+    }
+
+    /// The report of a change: the change `seq` of `chat`, made by `by`.
+    fn change(
+        kind: &'static str,
+        content: T,
+        (chat, seq): (ChatId, Seq),
+        by: Option<UserId>,
+    ) -> Self {
+        Self {
+            chat_id: Some(chat),
+            customer_id: Some(by),
+            seq: Some(seq),
+            ..Self::new(kind, content)
         }
     }
 
@@ -126,6 +198,7 @@ impl<'a, T: Serialize> Envelope<'a, T> {
         Frame {
             encoded: Bytes::from(bytes).slice(start..),
             header: size as u8,
+            original: ORIGINAL.contains(&self.kind),
         }
     }
 }
@@ -182,7 +255,7 @@ struct ErrorContent<'a> {
 
 impl Frame {
     /// Every frame type that the server sends.
-    pub const KINDS: [&str; 12] = [
+    pub const KINDS: [&str; 15] = [
         "ack",
         "error",
         "join",
@@ -190,11 +263,14 @@ impl Frame {
         "send-message",
         "update-message",
         "delete-message",
+        "update-member",
+        "update-chat",
         "delete-chat",
         "leave-chat",
         "heartbeat",
         "start-typing",
         "read",
+        "update-user",
     ];
 
     /// Encodes a text that another node has serialized.
@@ -207,6 +283,7 @@ impl Frame {
         Self {
             encoded: bytes.into(),
             header: size as u8,
+            original: kind_of(text).is_some_and(|kind| ORIGINAL.contains(&kind)),
         }
     }
 
@@ -227,7 +304,14 @@ impl Frame {
         Self {
             encoded,
             header: self.header,
+            original: self.original,
         }
+    }
+
+    /// True if the type of the frame is one of the original API's.
+    #[must_use]
+    pub fn is_original(&self) -> bool {
+        self.original
     }
 
     /// Builds the broadcast about a changed message, for every subscriber of the chat.
@@ -236,51 +320,89 @@ impl Frame {
         Self::change(change, message, false)
     }
 
-    /// Builds the replay of a message in its current state, for a client that has seen the changes
-    /// up to `since`.
+    /// Builds the broadcast about a changed membership.
     #[must_use]
-    pub fn replayed(message: &Message, since: Seq) -> Self {
+    pub fn member_changed(change: &MemberChange) -> Self {
+        Self::member(change, false)
+    }
+
+    /// Builds the broadcast about a changed chat.
+    #[must_use]
+    pub fn chat_changed(change: &ChatChange) -> Self {
+        Self::chat(change, false)
+    }
+
+    /// Builds the replay of a thing in its current state, for a client that has seen the changes up to `since`.
+    #[must_use]
+    pub fn replayed(entry: &LogEntry, since: Seq) -> Self {
+        Self::entry(entry, since, true)
+    }
+
+    /// Builds the frame that a replay would have, without `replay`.
+    #[must_use]
+    pub fn listed(entry: &LogEntry, since: Seq) -> Self {
+        Self::entry(entry, since, false)
+    }
+
+    fn entry(entry: &LogEntry, since: Seq, replay: bool) -> Self {
+        let message = match entry {
+            LogEntry::Message(message) => message,
+            LogEntry::Member(change) => return Self::member(change, replay),
+            LogEntry::Chat(change) => return Self::chat(change, replay),
+        };
         let change = match message {
             m if m.deleted_at.is_some() => ChangeKind::Deleted,
             m if m.sent_seq > since => ChangeKind::Sent,
             _ => ChangeKind::Edited,
         };
-        Self::change(change, message, true)
+        Self::change(change, message, replay)
     }
 
     fn change(change: ChangeKind, message: &Message, replay: bool) -> Self {
+        let position = (message.chat_id, message.seq);
+        // Only the author edits a message.
+        let whole = |kind| Envelope {
+            replay,
+            ..Envelope::change(kind, message, position, message.customer_id)
+        };
         match change {
-            ChangeKind::Sent => Envelope {
-                replay,
-                ..Envelope::new("send-message", message)
-            }
-            .frame(),
-            ChangeKind::Edited => Envelope {
-                replay,
-                ..Envelope::new("update-message", message)
-            }
-            .frame(),
+            ChangeKind::Sent => whole("send-message").frame(),
+            ChangeKind::Edited => whole("update-message").frame(),
             ChangeKind::Deleted => Envelope {
-                chat_id: Some(message.chat_id),
-                customer_id: message.deleted_by,
-                seq: Some(message.seq),
                 replay,
-                ..Envelope::new("delete-message", message.message_id)
+                ..Envelope::change(
+                    "delete-message",
+                    message.message_id,
+                    position,
+                    message.deleted_by,
+                )
             }
             .frame(),
         }
+    }
+
+    fn member(change: &MemberChange, replay: bool) -> Self {
+        let position = (change.chat_id, change.seq);
+        Envelope {
+            replay,
+            ..Envelope::change("update-member", &change.member, position, change.changed_by)
+        }
+        .frame()
+    }
+
+    fn chat(change: &ChatChange, replay: bool) -> Self {
+        let position = (change.chat.chat_id, change.seq);
+        Envelope {
+            replay,
+            ..Envelope::change("update-chat", &change.chat, position, change.changed_by)
+        }
+        .frame()
     }
 
     /// Builds the broadcast about a message that became a tombstone because its author was deleted.
     #[must_use]
     pub fn tombstoned(chat: ChatId, message: MessageId, seq: Seq, user: UserId) -> Self {
-        Envelope {
-            chat_id: Some(chat),
-            customer_id: Some(user),
-            seq: Some(seq),
-            ..Envelope::new("delete-message", message)
-        }
-        .frame()
+        Envelope::change("delete-message", message, (chat, seq), Some(user)).frame()
     }
 
     /// Builds the broadcast that a user joined the chat.
@@ -298,7 +420,7 @@ impl Frame {
     fn presence(kind: &'static str, chat: ChatId, who: &Online) -> Self {
         Envelope {
             chat_id: Some(chat),
-            customer_id: Some(who.customer_id),
+            customer_id: Some(Some(who.customer_id)),
             ..Envelope::new(kind, &who.username)
         }
         .frame()
@@ -383,6 +505,13 @@ impl Frame {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+struct NamedUser<'a> {
+    customer_id: UserId,
+    username: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct ReadAck {
     chat_id: ChatId,
     message_id: MessageId,
@@ -407,10 +536,20 @@ impl Frame {
     pub fn read(chat: ChatId, user: UserId, message: MessageId) -> Self {
         Envelope {
             chat_id: Some(chat),
-            customer_id: Some(user),
+            customer_id: Some(Some(user)),
             ..Envelope::new("read", message)
         }
         .frame()
+    }
+
+    /// Builds the broadcast that a user has another name.
+    #[must_use]
+    pub fn user_renamed(user: UserId, username: &str) -> Self {
+        let content = NamedUser {
+            customer_id: user,
+            username,
+        };
+        Envelope::new("update-user", content).frame()
     }
 
     /// Builds the ack of `mark-read`. `position` is the stored read position, which never moves

@@ -3,7 +3,8 @@
 
 use super::{
     backup_row::{
-        ChatRecord, Kind, MemberRecord, MessageRecord, Record, SessionRecord, UserRecord,
+        ChatRecord, Kind, MemberChangeRecord, MemberRecord, MessageRecord, Record, SessionRecord,
+        UserRecord,
     },
     chat::chat_exists,
     epoch, last_message, lock,
@@ -13,6 +14,7 @@ use super::{
 use crate::{
     database::{Database, DatabaseTransaction, LARGEST, flaws_of_rows, on},
     error::Error,
+    model::Seq,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Result, query, query_as, query_scalar};
@@ -28,6 +30,10 @@ pub struct Counts {
     pub chats: i64,
     /// Number of memberships.
     pub members: i64,
+    /// Number of memberships, ended ones included, that have changed since their chat was made. 0 in the first version of
+    /// the format.
+    #[serde(default, rename = "memberChanges")]
+    pub member_changes: i64,
     /// Number of messages, tombstones included.
     pub messages: i64,
     /// Number of sessions.
@@ -38,6 +44,7 @@ from_row!(Counts {
     users,
     chats,
     members,
+    member_changes,
     messages,
     sessions
 });
@@ -66,7 +73,7 @@ impl LastIds {
             Kind::Chat => &mut self.chat,
             Kind::Message => &mut self.message,
             Kind::Session => &mut self.session,
-            Kind::Member => return,
+            Kind::Member | Kind::MemberChange => return,
         };
         *last = (*last).max(record.key().0);
     }
@@ -96,7 +103,7 @@ impl Counts {
     /// Returns the number of rows of all kinds.
     #[must_use]
     pub fn all(&self) -> i64 {
-        self.users + self.chats + self.members + self.messages + self.sessions
+        self.users + self.chats + self.members + self.member_changes + self.messages + self.sessions
     }
 
     /// Adds one row of this kind.
@@ -105,13 +112,15 @@ impl Counts {
             Kind::User => &mut self.users,
             Kind::Chat => &mut self.chats,
             Kind::Member => &mut self.members,
+            Kind::MemberChange => &mut self.member_changes,
             Kind::Message => &mut self.messages,
             Kind::Session => &mut self.sessions,
         } += 1;
     }
 }
 
-/// Formats the counts for a human reader: `3 users, 2 chats, 4 memberships, 10 messages, 0 sessions`.
+/// Formats the counts for a human reader: `3 users, 2 chats, 4 memberships, 10 messages, 0 sessions`. Changes of
+/// memberships are left out.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -120,6 +129,7 @@ impl fmt::Display for Counts {
             members,
             messages,
             sessions,
+            ..
         } = self;
         write!(
             f,
@@ -142,7 +152,9 @@ async fn count(tx: &mut DatabaseTransaction) -> Result<Counts, Error> {
          (SELECT count(*) FROM chat WHERE deleted_at IS NULL) AS chats, \
          (SELECT count(*) FROM customer_chat WHERE ",
         chat_exists!("customer_chat.chat_id"),
-        ") AS members, (SELECT count(*) FROM message WHERE ",
+        ") AS members, (SELECT count(*) FROM membership_change WHERE ",
+        chat_exists!("membership_change.chat_id"),
+        ") AS member_changes, (SELECT count(*) FROM message WHERE ",
         chat_exists!("message.chat_id"),
         ") AS messages, (SELECT count(*) FROM session) AS sessions"
     );
@@ -187,7 +199,11 @@ impl Restore {
                     row.push_bind(chat.chat_id)
                         .push_bind(&chat.chat_name)
                         .push_bind(chat.created_at)
-                        .push_bind(chat.seq);
+                        .push_bind(chat.seq)
+                        .push_bind(chat.topic.as_deref())
+                        .push_bind(chat.data.as_deref())
+                        .push_bind(chat.changed_seq.unwrap_or(Seq(0)))
+                        .push_bind(chat.changed_by);
                 }
                 Record::Member(member) => {
                     row.push_bind(member.customer_id)
@@ -196,6 +212,13 @@ impl Restore {
                         .push_bind(member.joined_at)
                         .push_bind(member.last_read_message_id)
                         .push_bind(member.joined_message_id);
+                }
+                Record::MemberChange(change) => {
+                    row.push_bind(change.chat_id)
+                        .push_bind(change.customer_id)
+                        .push_bind(change.seq)
+                        .push_bind(change.changed_by)
+                        .push_bind(change.changed_at);
                 }
                 Record::Message(message) => {
                     row.push_bind(message.message_id)
@@ -255,10 +278,15 @@ impl Restore {
 fn columns(kind: Kind) -> &'static str {
     match kind {
         Kind::User => "customer (customer_id, username, password, created_at)",
-        Kind::Chat => "chat (chat_id, chat_name, created_at, seq)",
+        Kind::Chat => {
+            "chat (chat_id, chat_name, created_at, seq, topic, data, changed_seq, changed_by)"
+        }
         Kind::Member => {
             "customer_chat (customer_id, chat_id, role, joined_at, last_read_message_id, \
              joined_message_id)"
+        }
+        Kind::MemberChange => {
+            "membership_change (chat_id, customer_id, seq, changed_by, changed_at)"
         }
         Kind::Message => {
             "message (message_id, chat_id, customer_id, content, sent_at, seq, sent_seq, \
@@ -333,7 +361,8 @@ impl Snapshot {
     async fn page(&mut self, kind: Kind) -> Result<Vec<Record>, Error> {
         const USERS: &str = "SELECT customer_id, username, password, created_at FROM customer \
                              WHERE customer_id > $1 ORDER BY customer_id LIMIT $2";
-        const CHATS: &str = "SELECT chat_id, chat_name, created_at, seq FROM chat \
+        const CHATS: &str = "SELECT chat_id, chat_name, created_at, seq, topic, data, \
+                             nullif(changed_seq, 0) AS changed_seq, changed_by FROM chat \
                              WHERE chat_id > $1 AND deleted_at IS NULL \
                              ORDER BY chat_id LIMIT $2";
         const MEMBERS: &str = concat!(
@@ -341,6 +370,12 @@ impl Snapshot {
              FROM customer_chat WHERE (customer_id, chat_id) > ($1, $2) AND ",
             chat_exists!("customer_chat.chat_id"),
             " ORDER BY customer_id, chat_id LIMIT $3"
+        );
+        const MEMBER_CHANGES: &str = concat!(
+            "SELECT chat_id, customer_id, seq, changed_by, changed_at FROM membership_change \
+             WHERE (chat_id, customer_id) > ($1, $2) AND ",
+            chat_exists!("membership_change.chat_id"),
+            " ORDER BY chat_id, customer_id LIMIT $3"
         );
         const MESSAGES: &str = concat!(
             "SELECT message_id, chat_id, customer_id, content, sent_at, seq, sent_seq, edited_at, \
@@ -357,6 +392,16 @@ impl Snapshot {
             Kind::User => page!(self, USERS, UserRecord, Record::User, one),
             Kind::Chat => page!(self, CHATS, ChatRecord, Record::Chat, one),
             Kind::Member => page!(self, MEMBERS, MemberRecord, Record::Member, one, two),
+            Kind::MemberChange => {
+                page!(
+                    self,
+                    MEMBER_CHANGES,
+                    MemberChangeRecord,
+                    Record::MemberChange,
+                    one,
+                    two
+                )
+            }
             Kind::Message => page!(self, MESSAGES, MessageRecord, Record::Message, one),
             Kind::Session => page!(self, SESSIONS, SessionRecord, Record::Session, one),
         }

@@ -14,6 +14,8 @@ pub enum Record {
     Chat(ChatRecord),
     /// A membership.
     Member(MemberRecord),
+    /// The latest change of a membership.
+    MemberChange(MemberChangeRecord),
     /// A message.
     Message(MessageRecord),
     /// A session.
@@ -29,6 +31,8 @@ pub enum Kind {
     Chat,
     /// `customer_chat`.
     Member,
+    /// `membership_change`.
+    MemberChange,
     /// `message`.
     Message,
     /// `session`.
@@ -71,13 +75,54 @@ pub struct ChatRecord {
     pub created_at: Timestamp,
     /// Head of the chat: the number of its latest change; 0 if the chat has no change.
     pub seq: Seq,
+    /// Topic of the chat; null if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// Data of a client, as a text of JSON; null if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// Number of the latest change of the chat itself; null if it has never changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_seq: Option<Seq>,
+    /// User who made that change; null if it has never changed, and for an unnamed caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_by: Option<UserId>,
 }
 
 from_row!(ChatRecord {
     chat_id,
     chat_name,
     created_at,
-    seq
+    seq,
+    topic,
+    data,
+    changed_seq,
+    changed_by
+});
+
+/// A row of `membership_change`.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MemberChangeRecord {
+    /// Id of the chat.
+    pub chat_id: ChatId,
+    /// Id of the user; the user and the membership may be gone.
+    pub customer_id: UserId,
+    /// Number of the latest change of the membership in the chat.
+    pub seq: Seq,
+    /// User who made the change; null for the server, and for an unnamed caller.
+    pub changed_by: Option<UserId>,
+    /// Time of the change, in microsecond precision.
+    #[serde(with = "exact")]
+    pub changed_at: Timestamp,
+}
+
+from_row!(MemberChangeRecord {
+    chat_id,
+    customer_id,
+    seq,
+    changed_by,
+    changed_at
 });
 
 /// A row of `customer_chat`.
@@ -201,6 +246,7 @@ impl Record {
             Self::User(_) => Kind::User,
             Self::Chat(_) => Kind::Chat,
             Self::Member(_) => Kind::Member,
+            Self::MemberChange(_) => Kind::MemberChange,
             Self::Message(_) => Kind::Message,
             Self::Session(_) => Kind::Session,
         }
@@ -214,6 +260,7 @@ impl Record {
             Self::User(row) => (row.customer_id.0, 0),
             Self::Chat(row) => (row.chat_id.0, 0),
             Self::Member(row) => (row.customer_id.0, row.chat_id.0),
+            Self::MemberChange(row) => (row.chat_id.0, row.customer_id.0),
             Self::Message(row) => (row.message_id.0, 0),
             Self::Session(row) => (row.session_id.0, 0),
         }
@@ -226,7 +273,8 @@ impl Kind {
         match self {
             Self::User => Some(Self::Chat),
             Self::Chat => Some(Self::Member),
-            Self::Member => Some(Self::Message),
+            Self::Member => Some(Self::MemberChange),
+            Self::MemberChange => Some(Self::Message),
             Self::Message => Some(Self::Session),
             Self::Session => None,
         }

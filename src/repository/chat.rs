@@ -1,10 +1,19 @@
 //! Reads and creates chats, and changes a chat and its memberships under a row lock (`LockedChat`).
 
-use super::{last_message::last_message, lock};
+use super::{
+    change::{self, NumberedMember},
+    last_message::last_message,
+    lock,
+    message::Head,
+    message_log,
+};
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
-    model::{Chat, ChatId, ChatName, Member, Role, Seq, Timestamp, UserId},
+    model::{
+        Chat, ChatChange, ChatId, ChatUpdate, Data, Member, MemberChange, NewChat, Role, Seq,
+        Timestamp, Topic, UserId,
+    },
 };
 use sqlx::{query, query_as, query_scalar};
 
@@ -21,6 +30,10 @@ macro_rules! chat_exists {
 }
 pub(super) use chat_exists;
 
+/// The chat `$1`.
+const FIND: &str = "SELECT chat_id, chat_name, created_at, topic, data FROM chat \
+                    WHERE chat_id = $1 AND deleted_at IS NULL";
+
 /// Reads, creates and locks chats.
 #[derive(Clone, Copy)]
 pub struct ChatRepository<'a>(pub(super) &'a Database);
@@ -28,7 +41,7 @@ pub struct ChatRepository<'a>(pub(super) &'a Database);
 impl ChatRepository<'_> {
     /// Returns up to `limit` chats with ids above `after`, in order of id.
     pub async fn list(self, after: ChatId, limit: i64) -> Result<Vec<Chat>, Error> {
-        const SQL: &str = "SELECT chat_id, chat_name, created_at FROM chat \
+        const SQL: &str = "SELECT chat_id, chat_name, created_at, topic, data FROM chat \
                            WHERE chat_id > $1 AND deleted_at IS NULL \
                            ORDER BY chat_id LIMIT $2";
         Ok(on!(read self.0, |db| query_as(SQL)
@@ -45,7 +58,7 @@ impl ChatRepository<'_> {
         after: ChatId,
         limit: i64,
     ) -> Result<Vec<Chat>, Error> {
-        const SQL: &str = "SELECT c.chat_id, c.chat_name, c.created_at \
+        const SQL: &str = "SELECT c.chat_id, c.chat_name, c.created_at, c.topic, c.data \
                            FROM customer_chat m JOIN chat c ON c.chat_id = m.chat_id \
                            WHERE m.customer_id <= $1 AND (m.customer_id, m.chat_id) > ($1, $2) \
                            AND c.deleted_at IS NULL \
@@ -60,9 +73,7 @@ impl ChatRepository<'_> {
 
     /// Returns the chat with this id; null if it does not exist.
     pub async fn find(self, id: ChatId) -> Result<Option<Chat>, Error> {
-        const SQL: &str = "SELECT chat_id, chat_name, created_at FROM chat \
-                           WHERE chat_id = $1 AND deleted_at IS NULL";
-        Ok(on!(read self.0, |db| query_as(SQL)
+        Ok(on!(read self.0, |db| query_as(FIND)
             .bind(id)
             .fetch_optional(db)
             .await)?)
@@ -82,12 +93,13 @@ impl ChatRepository<'_> {
     /// chats that still exist. There is no limit if `most` is null.
     pub async fn create(
         self,
-        name: &ChatName,
+        new: &NewChat,
         admin: Option<UserId>,
         most: Option<u32>,
     ) -> Result<Chat, Error> {
-        const CHAT: &str = "INSERT INTO chat (chat_name, created_at, created_by) \
-                            VALUES ($1, $2, $3) RETURNING chat_id, chat_name, created_at";
+        const CHAT: &str = "INSERT INTO chat (chat_name, created_at, created_by, topic, data) \
+                            VALUES ($1, $2, $3, $4, $5) \
+                            RETURNING chat_id, chat_name, created_at, topic, data";
         const ADMIN: &str = "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at) \
                              VALUES ($1, $2, $3, $4)";
         let now = Timestamp::now();
@@ -96,9 +108,11 @@ impl ChatRepository<'_> {
             check_created_limit(&mut tx, user, most).await?;
         }
         let chat: Chat = on!(tx &mut tx, |db| query_as(CHAT)
-            .bind(name.as_str())
+            .bind(new.name.as_str())
             .bind(now)
             .bind(admin)
+            .bind(new.topic.as_ref().map(Topic::as_str))
+            .bind(new.data.as_ref().map(Data::as_str))
             .fetch_one(db)
             .await)?;
         if let Some(user) = admin {
@@ -125,8 +139,13 @@ impl ChatRepository<'_> {
     /// nothing.
     pub async fn lock(self, chat: ChatId) -> Result<LockedChat, Error> {
         let mut tx = self.0.begin().await?;
-        lock::lock_chats(&mut tx, &[chat]).await?;
-        Ok(LockedChat { tx, chat })
+        let head = lock::lock_chats(&mut tx, &[chat]).await?.pop();
+        Ok(LockedChat {
+            tx,
+            chat,
+            head: head.map(|head| head.seq),
+            moved: false,
+        })
     }
 }
 
@@ -158,9 +177,53 @@ async fn check_created_limit(
 pub struct LockedChat {
     tx: DatabaseTransaction,
     chat: ChatId,
+    /// The number of the latest change, those of this transaction included; None if the chat does not exist.
+    head: Option<Seq>,
+    /// True if `head` is not stored yet.
+    moved: bool,
 }
 
 impl LockedChat {
+    /// Takes the chat's next number, which becomes its head.
+    fn next_seq(&mut self) -> Result<Seq, Error> {
+        let head = self.head.ok_or_else(|| Error::chat_not_found(self.chat))?;
+        let next = head.next();
+        (self.head, self.moved) = (Some(next), true);
+        Ok(next)
+    }
+
+    /// Gives the change of a membership its number, after the membership was added, changed or removed. `by` made the
+    /// change; null for the server and for an unnamed caller.
+    pub async fn number_member(
+        &mut self,
+        user: UserId,
+        by: Option<UserId>,
+    ) -> Result<MemberChange, Error> {
+        let (chat, seq) = (self.chat, self.next_seq()?);
+        let numbered = [NumberedMember {
+            chat,
+            user,
+            seq,
+            by,
+        }];
+        change::store_members(&mut self.tx, &numbered, Timestamp::now()).await?;
+        let stored = change::member_changes(&mut self.tx, &numbered).await?.pop();
+        stored.ok_or_else(|| Error::internal("a numbered membership has no state"))
+    }
+
+    /// Fail point: removes the row of a numbered change. The number stays taken.
+    #[cfg(feature = "planted-faults")]
+    pub(crate) async fn forget_change(&mut self, change: &MemberChange) -> Result<(), Error> {
+        const SQL: &str = "DELETE FROM membership_change WHERE chat_id = $1 AND customer_id = $2";
+        on!(tx &mut self.tx, |db| query(SQL)
+            .bind(change.chat_id)
+            .bind(change.member.customer_id)
+            .execute(db)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
     /// Returns the role of a user; null if the user is not a member.
     pub async fn role(&mut self, user: UserId) -> Result<Option<Role>, Error> {
         const SQL: &str = concat!(
@@ -314,16 +377,45 @@ impl LockedChat {
         Ok(())
     }
 
-    /// Renames the chat; null if it does not exist.
-    pub async fn rename(&mut self, name: &ChatName) -> Result<Option<Chat>, Error> {
-        const SQL: &str = "UPDATE chat SET chat_name = $2 \
-                           WHERE chat_id = $1 AND deleted_at IS NULL \
-                           RETURNING chat_id, chat_name, created_at";
-        Ok(on!(tx &mut self.tx, |db| query_as(SQL)
+    /// Returns the chat; null if it does not exist.
+    pub async fn find(&mut self) -> Result<Option<Chat>, Error> {
+        Ok(on!(tx &mut self.tx, |db| query_as(FIND)
             .bind(self.chat)
-            .bind(name.as_str())
             .fetch_optional(db)
             .await)?)
+    }
+
+    /// Changes the chat, and gives the change its number. Returns null for the number if the chat is already so; nothing
+    /// is stored then. The error is `chat_not_found` if the chat does not exist.
+    pub async fn update(
+        &mut self,
+        update: &ChatUpdate,
+        by: Option<UserId>,
+    ) -> Result<(Chat, Option<ChatChange>), Error> {
+        const SQL: &str = "UPDATE chat SET chat_name = $2, topic = $3, data = $4, changed_seq = $5, \
+                           changed_by = $6 WHERE chat_id = $1";
+        let chat = self.find().await?;
+        let mut chat = chat.ok_or_else(|| Error::chat_not_found(self.chat))?;
+        if !update.apply(&mut chat) {
+            return Ok((chat, None));
+        }
+        let seq = self.next_seq()?;
+        on!(tx &mut self.tx, |db| query(SQL)
+            .bind(self.chat)
+            .bind(&chat.chat_name)
+            .bind(&chat.topic)
+            .bind(chat.data.as_ref().map(Data::as_str))
+            .bind(seq)
+            .bind(by)
+            .execute(db)
+            .await
+            .map(drop))?;
+        let change = ChatChange {
+            seq,
+            changed_by: by,
+            chat: chat.clone(),
+        };
+        Ok((chat, Some(change)))
     }
 
     /// Marks the chat as deleted, which hides it from all readers. The view
@@ -342,7 +434,11 @@ impl LockedChat {
 
     /// Commits the changes and unlocks the chat. After an error the commit may be in doubt: the changes may
     /// or may not be stored.
-    pub async fn commit(self) -> Result<(), Error> {
+    pub async fn commit(mut self) -> Result<(), Error> {
+        if let (Some(seq), true) = (self.head, self.moved) {
+            let chat_id = self.chat;
+            message_log::advance(&mut self.tx, &[Head { chat_id, seq }]).await?;
+        }
         self.tx.commit().await
     }
 }

@@ -55,6 +55,10 @@ const MEMBERS: Statements = [
     delete_first!(POSTGRES "customer_chat", "customer_id"),
     delete_first!(SQLITE "customer_chat", "customer_id"),
 ];
+const CHANGES: Statements = [
+    delete_first!(POSTGRES "membership_change", "customer_id"),
+    delete_first!(SQLITE "membership_change", "customer_id"),
+];
 /// Deletes the chat itself, after its messages and memberships, so that no cascade is left. The condition on
 /// `$2` is always true: it exists because `delete` binds the row limit to every statement.
 const CHAT: Statements = ["DELETE FROM chat WHERE chat_id = $1 AND $2 > 0"; 2];
@@ -117,7 +121,7 @@ impl ChatPurgeRepository<'_> {
         Ok(())
     }
 
-    /// Deletes up to `MAX_ROWS` rows of one deleted chat: messages first, then memberships, then the search index of
+    /// Deletes up to `MAX_ROWS` rows of one deleted chat: messages first, then memberships and their changes, then the search index of
     /// the chat, then the chat. Returns false if no deleted chat is left, or if other nodes have locked all deleted
     /// chats.
     pub async fn step(self) -> Result<bool, Error> {
@@ -127,6 +131,7 @@ impl ChatPurgeRepository<'_> {
         };
         let purged = delete(&mut tx, MESSAGES, chat).await? > 0
             || delete(&mut tx, MEMBERS, chat).await? > 0
+            || delete(&mut tx, CHANGES, chat).await? > 0
             || search_purge::forget(&mut tx, chat).await?;
         if !purged {
             delete(&mut tx, CHAT, chat).await?;

@@ -1,7 +1,7 @@
 //! Columns of the model's ids, roles and epochs. sqlx derives these traits too, but its macros bring the drivers
 //! into the build a second time, for the compiler, which takes a fifth of the time of a first build.
 
-use crate::model::{ChatId, Epoch, MessageId, Role, Seq, SessionId, UserId};
+use crate::model::{ChatId, Data, Epoch, MessageId, Role, Seq, SessionId, UserId};
 use sqlx::{
     Database, Decode, Encode, Type,
     encode::IsNull,
@@ -65,3 +65,4 @@ id!(SessionId);
 id!(Seq);
 column!(Role: String, Role::from);
 column!(Epoch: String, |text| Epoch::of(&text));
+column!(Data: String, Data::stored);

@@ -2,18 +2,26 @@
 //! batches.
 
 use super::{
+    change::{self, NumberedMember},
     chat::chat_exists,
     last_message::last_message,
     list::{column, json, rows},
+    lock,
+    message::Head,
+    message_log,
     read_position::read_position,
     row::from_row,
 };
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
-    model::{Chat, ChatId, ChatMember, Epoch, Member, MessageId, Role, Seq, Timestamp, UserId},
+    model::{
+        Chat, ChatId, ChatMember, Epoch, Member, MemberChange, MessageId, Role, Seq, Timestamp,
+        UserId,
+    },
 };
-use sqlx::{Result, query, query_as, query_as_with};
+use sqlx::{Result, query_as, query_as_with};
+use std::collections::BTreeMap;
 
 /// Maximum number of attempts of `join`. An attempt fails if a user or chat in the batch is deleted at the
 /// time of the insert.
@@ -114,7 +122,7 @@ macro_rules! chats_of {
         concat!(
             "WITH list AS (SELECT CASE WHEN $2 > 0 THEN $4 \
                 ELSE coalesce((SELECT max(message_id) FROM message), 0) END AS as_of), \
-            mine AS (SELECT c.chat_id, c.chat_name, c.created_at, m.customer_id, m.role, \
+            mine AS (SELECT c.chat_id, c.chat_name, c.created_at, c.topic, c.data, m.customer_id, m.role, \
                     m.last_read_message_id, m.joined_message_id, list.as_of, ",
             last_message!("c"),
             " AS last_message_id \
@@ -133,7 +141,7 @@ macro_rules! chats_of {
             positions AS (SELECT m.*, ",
             read_position!(),
             " AS position FROM page m) \
-            SELECT chat_id, chat_name, created_at, role, last_message_id, placed_by, as_of, \
+            SELECT chat_id, chat_name, created_at, topic, data, role, last_message_id, placed_by, as_of, \
                 position AS last_read_message_id, (SELECT count(*) FROM (SELECT 1 FROM message x \
                 WHERE ",
             $($unread,)+
@@ -293,37 +301,93 @@ impl MemberRepository<'_> {
         Ok(found)
     }
 
-    /// Makes users members of chats with the role participant. Skips existing memberships and pairs with a
-    /// missing user or chat.
-    pub async fn join(self, pairs: &[(UserId, ChatId)]) -> Result<(), Error> {
-        let mut pairs = pairs.to_vec();
-        // All transactions lock these rows in sorted order, so that they cannot deadlock.
-        pairs.sort_unstable();
+    /// Makes users members of chats with the role participant, and gives each new membership its number. Returns the new
+    /// memberships, in order of chat and number. Skips existing memberships and pairs with a missing user or chat.
+    pub async fn join(self, pairs: &[(UserId, ChatId)]) -> Result<Vec<MemberChange>, Error> {
         let mut attempts = JOIN_ATTEMPTS;
         loop {
             attempts -= 1;
             let mut tx = self.0.begin().await?;
-            match join(&mut tx, &pairs, Role::Participant, Timestamp::now()).await {
-                // A user or chat was deleted during the insert. The next attempt sees the deletion and skips
-                // the pair.
+            match join(&mut tx, pairs, Timestamp::now()).await {
+                // A user was deleted during the insert. The next attempt sees the deletion and skips the pair.
                 Err(sqlx::Error::Database(e)) if attempts > 0 && e.is_foreign_key_violation() => {}
                 joined => {
-                    joined?;
-                    return tx.commit().await;
+                    let joined = joined?;
+                    tx.commit().await?;
+                    return Ok(joined);
                 }
             }
         }
     }
 }
 
-/// Makes users members of chats. Skips existing memberships and pairs with a missing user or chat. Callers
-/// sort `pairs`, because rows are locked in their order.
-pub(crate) async fn join(
+/// A membership that was just added.
+struct Added {
+    customer_id: UserId,
+    chat_id: ChatId,
+}
+
+from_row!(Added {
+    customer_id,
+    chat_id
+});
+
+/// Makes users participants of chats. Skips existing memberships and pairs with a missing user or chat.
+async fn join(
     tx: &mut DatabaseTransaction,
     pairs: &[(UserId, ChatId)],
-    role: Role,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Vec<MemberChange>> {
+    let mut pairs: Vec<(ChatId, UserId)> =
+        pairs.iter().map(|(user, chat)| (*chat, *user)).collect();
+    // All transactions lock these rows in sorted order, so that they cannot deadlock.
+    pairs.sort_unstable();
+    let mut chats: Vec<ChatId> = pairs.iter().map(|(chat, _)| *chat).collect();
+    chats.dedup();
+    let mut heads: BTreeMap<ChatId, Seq> = BTreeMap::new();
+    for Head { chat_id, seq } in lock::lock_chats(tx, &chats).await? {
+        heads.insert(chat_id, seq);
+    }
+    let mut added = insert(tx, &pairs, now).await?;
+    added.sort_unstable_by_key(|added| (added.chat_id, added.customer_id));
+    let mut numbered = Vec::with_capacity(added.len());
+    let mut moved: BTreeMap<ChatId, Seq> = BTreeMap::new();
+    for Added {
+        customer_id,
+        chat_id,
+    } in added
+    {
+        // The insert finds no other chats than those that are locked.
+        let Some(head) = heads.get_mut(&chat_id) else {
+            continue;
+        };
+        *head = head.next();
+        moved.insert(chat_id, *head);
+        numbered.push(NumberedMember {
+            chat: chat_id,
+            user: customer_id,
+            seq: *head,
+            by: Some(customer_id),
+        });
+    }
+    if numbered.is_empty() {
+        return Ok(Vec::new());
+    }
+    change::store_members(tx, &numbered, now).await?;
+    let heads: Vec<Head> = moved
+        .into_iter()
+        .map(|(chat_id, seq)| Head { chat_id, seq })
+        .collect();
+    message_log::advance(tx, &heads).await?;
+    change::member_changes(tx, &numbered).await
+}
+
+/// Stores the memberships of `pairs` that are none yet, and returns them.
+async fn insert(
+    tx: &mut DatabaseTransaction,
+    pairs: &[(ChatId, UserId)],
+    now: Timestamp,
+) -> Result<Vec<Added>> {
     const POSTGRES: &str = concat!(
         "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at, joined_message_id) \
         SELECT u.customer_id, c.chat_id, $1, $2, nullif(",
@@ -331,7 +395,7 @@ pub(crate) async fn join(
         ", 0) FROM unnest($3::bigint[], $4::bigint[]) AS k (u, c) \
         JOIN customer u ON u.customer_id = k.u \
         JOIN chat c ON c.chat_id = k.c AND c.deleted_at IS NULL \
-        ON CONFLICT (customer_id, chat_id) DO NOTHING"
+        ON CONFLICT (customer_id, chat_id) DO NOTHING RETURNING customer_id, chat_id"
     );
     // SQLite parses ON CONFLICT after a join as the ON clause of the join. `WHERE TRUE` prevents this.
     const SQLITE: &str = concat!(
@@ -341,19 +405,21 @@ pub(crate) async fn join(
         ", 0) FROM json_each($3) AS k \
         JOIN customer u ON u.customer_id = k.value ->> 0 \
         JOIN chat c ON c.chat_id = k.value ->> 1 AND c.deleted_at IS NULL WHERE TRUE \
-        ON CONFLICT (customer_id, chat_id) DO NOTHING"
+        ON CONFLICT (customer_id, chat_id) DO NOTHING RETURNING customer_id, chat_id"
     );
     match tx {
         DatabaseTransaction::Postgres(tx) => {
-            let query = query(POSTGRES).bind(role.as_str()).bind(now);
-            let query = query.bind(column(pairs, |(user, _)| user.0));
-            let query = query.bind(column(pairs, |(_, chat)| chat.0));
-            query.execute(&mut **tx).await.map(drop)
+            let query = query_as(POSTGRES)
+                .bind(Role::Participant.as_str())
+                .bind(now);
+            let query = query.bind(column(pairs, |(_, user)| user.0));
+            let query = query.bind(column(pairs, |(chat, _)| chat.0));
+            query.fetch_all(&mut **tx).await
         }
         DatabaseTransaction::Sqlite(tx) => {
-            let query = query(SQLITE).bind(role.as_str()).bind(now);
-            let query = query.bind(json(pairs, |(user, chat)| (user.0, chat.0)));
-            query.execute(&mut **tx).await.map(drop)
+            let query = query_as(SQLITE).bind(Role::Participant.as_str()).bind(now);
+            let query = query.bind(json(pairs, |(chat, user)| (user.0, chat.0)));
+            query.fetch_all(&mut **tx).await
         }
     }
 }

@@ -13,16 +13,26 @@ use sqlx::{Result, query_as, query_scalar};
 /// Builds a query that returns messages with the author's current name. Every query for whole messages starts
 /// with this text.
 macro_rules! select_messages {
+    (KIND $kind:literal, $($rest:expr),+ $(,)?) => {
+        concat!("SELECT ", $kind, ", ", $crate::repository::message::message_columns!(), $($rest),+)
+    };
     ($($rest:expr),+ $(,)?) => {
-        concat!(
-            "SELECT m.message_id, m.chat_id, m.customer_id, u.username, m.content, m.seq, \
-             m.sent_at, m.edited_at, m.deleted_at, m.reply_to, m.client_message_id, m.sent_seq, \
-             m.deleted_by FROM message m LEFT JOIN customer u ON u.customer_id = m.customer_id ",
-            $($rest),+
-        )
+        concat!("SELECT ", $crate::repository::message::message_columns!(), $($rest),+)
     };
 }
 pub(super) use select_messages;
+
+/// The columns of a whole message with the author's current name, and the tables that they come from.
+macro_rules! message_columns {
+    () => {
+        concat!(
+            "m.message_id, m.chat_id, m.customer_id, u.username, m.content, m.seq, \
+             m.sent_at, m.edited_at, m.deleted_at, m.reply_to, m.client_message_id, m.sent_seq, \
+             m.deleted_by FROM message m LEFT JOIN customer u ON u.customer_id = m.customer_id "
+        )
+    };
+}
+pub(super) use message_columns;
 
 /// Builds 1 for a message `x` that is not deleted, and 0 for a tombstone, as the index `message_author` has it.
 macro_rules! is_live {
@@ -200,19 +210,6 @@ impl MessageRepository<'_> {
             let query = query_as(SQL).bind(chat).bind(since).bind(most.rows);
             MessagePage::read(query.fetch(db), most.bytes).await
         })?)
-    }
-
-    /// Returns the number of messages that changed after `since`. Counting stops at `most`.
-    pub async fn count_since(self, chat: ChatId, since: Seq, most: i64) -> Result<i64, Error> {
-        const SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM message \
-                           WHERE chat_id <= $1 AND (chat_id, seq) > ($1, $2) \
-                           ORDER BY chat_id, seq LIMIT $3) changed";
-        Ok(on!(read self.0, |db| query_scalar(SQL)
-            .bind(chat)
-            .bind(since)
-            .bind(most)
-            .fetch_one(db)
-            .await)?)
     }
 }
 

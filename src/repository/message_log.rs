@@ -402,7 +402,7 @@ async fn advance_with(
 }
 
 /// Sets the heads of the chats. Their latest messages stay.
-async fn advance(tx: &mut DatabaseTransaction, heads: &[Head]) -> Result<()> {
+pub(super) async fn advance(tx: &mut DatabaseTransaction, heads: &[Head]) -> Result<()> {
     const POSTGRES: &str = concat!(
         "UPDATE chat AS c SET ",
         moved!("r.seq", "NULL"),

@@ -10,6 +10,7 @@
 
 mod backup;
 mod backup_row;
+mod change;
 mod chat;
 mod chat_purge;
 mod column;
@@ -40,8 +41,10 @@ use crate::database::Database;
 
 pub use backup::{Counts, LastIds, Restore, Snapshot};
 pub use backup_row::{
-    ChatRecord, Kind, MemberRecord, MessageRecord, Record, SessionRecord, UserRecord,
+    ChatRecord, Kind, MemberChangeRecord, MemberRecord, MessageRecord, Record, SessionRecord,
+    UserRecord,
 };
+pub use change::{ChangePage, ChangeRepository};
 pub use chat::{ChatRepository, LockedChat};
 pub use chat_purge::{AdminTenure, ChatPurgeRepository};
 pub use epoch::{EpochRepository, LogState};
@@ -92,6 +95,12 @@ impl Database {
     #[must_use]
     pub fn messages(&self) -> MessageRepository<'_> {
         MessageRepository(self)
+    }
+
+    /// The logs of chats, for reading.
+    #[must_use]
+    pub fn changes(&self) -> ChangeRepository<'_> {
+        ChangeRepository(self)
     }
 
     /// Search in a chat.

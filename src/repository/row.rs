@@ -38,7 +38,9 @@ from_row!(Session {
 from_row!(Chat {
     chat_id,
     chat_name,
-    created_at
+    created_at,
+    topic,
+    data
 });
 from_row!(Member {
     customer_id,

@@ -2,6 +2,7 @@
 //! writers for long. The writer repeats `step` until the user is gone.
 
 use super::{
+    change::{self, NumberedMember},
     chat::chat_exists,
     chat_purge,
     list::{List, column, json},
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     database::{Database, DatabaseTransaction, on},
     error::Error,
-    model::{ChatId, MessageId, Role, Seq, Timestamp, UserId},
+    model::{ChatId, MemberChange, MessageId, Role, Seq, Timestamp, UserId},
 };
 use sqlx::{query, query_as, query_scalar};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,9 @@ const MAX_CHATS: usize = 200;
 pub struct DeletionStep {
     /// Messages that became tombstones, in order of chat and seq.
     pub tombstones: Vec<Tombstone>,
+    /// Memberships that changed, in order of chat and seq: those of the user that ended, and those of new admins. Their
+    /// numbers come after those of the tombstones.
+    pub members: Vec<MemberChange>,
     /// Chats that the user is no member of any more. Empty in the last step, which ends all memberships.
     pub left: Vec<ChatId>,
     /// Where the next step goes on; null if this step deleted the user.
@@ -137,7 +141,10 @@ pub(super) async fn step(
         let mut tx = MessageLogTransaction(database.begin().await?);
         let taken = tx.take(user, after).await?;
         let chats = taken.chat_ids();
-        let heads = tx.lock_chats(&chats).await?;
+        let mut heads: BTreeMap<ChatId, Seq> = BTreeMap::new();
+        for Head { chat_id, seq } in tx.lock_chats(&chats).await? {
+            heads.insert(chat_id, seq);
+        }
         chat_purge::lock_deleted_chats(&mut tx.0, &chats).await?;
         if !lock::lock_user(&mut tx.0, user).await? {
             return Ok(None);
@@ -151,26 +158,35 @@ pub(super) async fn step(
             messages,
             mut memberships,
         } = taken;
-        let tombstones = tx.delete_messages(user, now, &messages, heads).await?;
+        let before = heads.clone();
+        let tombstones = tx.delete_messages(user, now, &messages, &mut heads).await?;
         let is_full = messages.len() == usize::from(after.most);
         let ends = !is_full && after.is_start();
         let all_chats = ends && memberships.len() <= MAX_CHATS;
         memberships.truncate(MAX_CHATS);
+        let mut members = Vec::new();
         if ends {
-            tx.promote_successors(user, &memberships).await?;
+            let promoted = tx.promote_successors(user, &memberships).await?;
             if empty_chats_go {
                 tx.delete_empty_chats(user, now, &memberships).await?;
             }
+            tx.leave(user, &memberships).await?;
+            let changed = with_leaving(user, &memberships, promoted);
+            members = tx.number_members(changed, now, &mut heads).await?;
+        }
+        let moved = moved(&before, &heads);
+        if !moved.is_empty() {
+            tx.advance(&moved).await?;
         }
         let mut step = DeletionStep {
             tombstones,
+            members,
             left: Vec::new(),
             next: None,
         };
         if all_chats {
             tx.delete_user(user).await?;
         } else if ends {
-            tx.leave(user, &memberships).await?;
             step.left = memberships;
             step.next = Some(after);
         } else {
@@ -183,6 +199,35 @@ pub(super) async fn step(
         return Ok(Some(step));
     }
     Err(Error::unavailable())
+}
+
+/// Returns the heads that differ from those before.
+fn moved(before: &BTreeMap<ChatId, Seq>, after: &BTreeMap<ChatId, Seq>) -> Vec<Head> {
+    let heads = after.iter();
+    heads
+        .filter(|(chat, seq)| before.get(chat) != Some(seq))
+        .map(|(&chat_id, &seq)| Head { chat_id, seq })
+        .collect()
+}
+
+/// A membership that changes with the deletion of a user: its chat, its user, and the user who changes it; None for the
+/// server.
+type ChangedMember = (ChatId, UserId, Option<UserId>);
+
+/// Returns the memberships that end with the user, which is the user's own doing, and those of the successors, whom the
+/// server appoints. In order of chat.
+fn with_leaving(
+    user: UserId,
+    left: &[ChatId],
+    promoted: Vec<(ChatId, UserId)>,
+) -> Vec<ChangedMember> {
+    let leaving = left.iter().map(|chat| (*chat, user, Some(user)));
+    let successors = promoted
+        .into_iter()
+        .map(|(chat, successor)| (chat, successor, None));
+    let mut changed: Vec<ChangedMember> = leaving.chain(successors).collect();
+    changed.sort_unstable();
+    changed
 }
 
 /// Builds the statement that makes the member with the earliest join the admin, in the chats of user `$1` that
@@ -198,7 +243,7 @@ macro_rules! promote {
             $chats,
             " AND NOT EXISTS (SELECT 1 FROM customer_chat other \
                 WHERE other.chat_id = mine.chat_id AND other.customer_id <> $1 \
-                    AND other.role = 'admin'))"
+                    AND other.role = 'admin')) RETURNING chat_id, customer_id"
         )
     };
 }
@@ -251,14 +296,9 @@ impl MessageLogTransaction {
         user: UserId,
         now: Timestamp,
         messages: &[OwnMessage],
-        heads: Vec<Head>,
+        heads: &mut BTreeMap<ChatId, Seq>,
     ) -> Result<Vec<Tombstone>, Error> {
-        let mut heads: BTreeMap<ChatId, Seq> = heads
-            .into_iter()
-            .map(|Head { chat_id, seq }| (chat_id, seq))
-            .collect();
         let (mut tombstones, mut anonymous) = (Vec::new(), Vec::new());
-        let mut moved = BTreeSet::new();
         for &OwnMessage {
             chat_id,
             live,
@@ -268,7 +308,6 @@ impl MessageLogTransaction {
             match heads.get_mut(&chat_id).filter(|_| live == 1) {
                 Some(head) => {
                     *head = head.next();
-                    moved.insert(chat_id);
                     tombstones.push(Tombstone {
                         chat_id,
                         message_id,
@@ -283,26 +322,55 @@ impl MessageLogTransaction {
         }
         if !tombstones.is_empty() {
             bury(&mut self.0, &tombstones, user, now).await?;
-            let head = |(&chat_id, &seq): (&ChatId, &Seq)| Head { chat_id, seq };
-            let moved = heads.iter().filter(|(chat, _)| moved.contains(chat));
-            let moved: Vec<Head> = moved.map(head).collect();
-            self.advance(&moved).await?;
         }
         Ok(tombstones)
     }
 
+    /// Gives changed memberships their numbers, and returns them in order of chat and number. A chat that is deleted
+    /// gets none.
+    async fn number_members(
+        &mut self,
+        changed: Vec<ChangedMember>,
+        now: Timestamp,
+        heads: &mut BTreeMap<ChatId, Seq>,
+    ) -> Result<Vec<MemberChange>, Error> {
+        let mut numbered = Vec::with_capacity(changed.len());
+        for (chat, user, by) in changed {
+            if let Some(head) = heads.get_mut(&chat) {
+                *head = head.next();
+                let seq = *head;
+                numbered.push(NumberedMember {
+                    chat,
+                    user,
+                    seq,
+                    by,
+                });
+            }
+        }
+        if numbered.is_empty() {
+            return Ok(Vec::new());
+        }
+        change::store_members(&mut self.0, &numbered, now).await?;
+        Ok(change::member_changes(&mut self.0, &numbered).await?)
+    }
+
     /// Makes the member with the earliest join the admin of each of these chats that has only this user as admin.
-    async fn promote_successors(&mut self, user: UserId, chats: &[ChatId]) -> Result<(), Error> {
+    /// Returns the new admins with their chats.
+    async fn promote_successors(
+        &mut self,
+        user: UserId,
+        chats: &[ChatId],
+    ) -> Result<Vec<(ChatId, UserId)>, Error> {
         const POSTGRES: &str = promote!("mine.chat_id = ANY($3)");
         const SQLITE: &str = promote!("mine.chat_id IN (SELECT value FROM json_each($3))");
-        on!(tx &mut self.0, [POSTGRES, SQLITE], |sql, db| query(sql)
+        Ok(
+            on!(tx &mut self.0, [POSTGRES, SQLITE], |sql, db| query_as(sql)
             .bind(user)
             .bind(Role::Admin.as_str())
             .bind(List(chats))
-            .execute(db)
-            .await
-            .map(drop))?;
-        Ok(())
+            .fetch_all(db)
+            .await)?,
+        )
     }
 
     /// Marks those of the chats that have no other member as deleted, because no user could read them any more.

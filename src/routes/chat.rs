@@ -9,7 +9,7 @@ use crate::{
     auth::Caller,
     error::Error,
     middleware::SameSite,
-    model::{Access, Chat, ChatId, ChatName, Member, Role, UserId},
+    model::{Access, Chat, ChatId, ChatName, ChatUpdate, Data, Member, Role, Topic, UserId},
     rate_limit::{LimitKey, ReadWeight},
     service::Membership,
     state::AppState,
@@ -21,7 +21,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body::Body as _;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouterExt as _},
@@ -31,7 +32,7 @@ use utoipa_axum::{
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
-        .routes(routes!(find, rename, remove))
+        .routes(routes!(find, update, remove))
         .routes(routes!(add_member, remove_member).map(|methods| methods.head(no_head)))
         .routes(routes!(put_member, remove_member_by_path))
         .routes(routes!(access))
@@ -40,10 +41,56 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 const CHAT_PARAMETER: &str = "The id of the chat. The name `chatId` is accepted too.";
 
 #[derive(Deserialize, ToSchema)]
+#[schema(as = NewChat)]
 pub(super) struct ChatBody {
     #[serde(rename = "chatName", alias = "chat_name")]
     #[schema(value_type = ChatName)]
     name: String,
+    #[schema(value_type = Option<Topic>)]
+    topic: Option<String>,
+    #[schema(value_type = Option<Data>)]
+    data: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ChatUpdate)]
+pub(super) struct UpdateBody {
+    #[serde(rename = "chatName", alias = "chat_name")]
+    #[schema(value_type = Option<ChatName>)]
+    name: Option<String>,
+    /// The new topic. Null removes the topic.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Topic>)]
+    topic: Option<Option<String>>,
+    /// The new data. Null removes the data.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Data>)]
+    data: Option<Option<Box<RawValue>>>,
+}
+
+/// Reads a key that was given, be it null.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    input: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(input).map(Some)
+}
+
+impl UpdateBody {
+    /// Checks the values. At least one must be given.
+    fn parse(self) -> Result<ChatUpdate, Error> {
+        let Self { name, topic, data } = self;
+        if name.is_none() && topic.is_none() && data.is_none() {
+            let expected = "an object with at least one of chatName, topic and data";
+            return Err(Error::invalid_field("The body", expected));
+        }
+        let topic = topic.map(|topic| topic.map(Topic::parse).transpose());
+        let data = data.map(|data| data.map(|data| Data::parse(&data)).transpose());
+        Ok(ChatUpdate {
+            name: name.map(ChatName::parse).transpose()?,
+            topic: topic.transpose()?,
+            data: data.transpose()?,
+        })
+    }
 }
 
 #[derive(Default, Deserialize, ToSchema)]
@@ -112,37 +159,36 @@ async fn create(
     State(state): State<AppState>,
     Body(body): Body<ChatBody>,
 ) -> Result<Response, Error> {
-    let chat = state
-        .chats
-        .create(caller, ChatName::parse(body.name)?)
-        .await?;
+    let ChatBody { name, topic, data } = body;
+    let topic = topic.map(Topic::parse).transpose()?;
+    let data = data.map(|data| Data::parse(&data)).transpose()?;
+    let name = ChatName::parse(name)?;
+    let chat = state.chats.create(caller, name, topic, data).await?;
     Ok(response::created(&format!("/chat/{}", chat.chat_id), chat))
 }
 
-/// Rename a chat
+/// Change a chat
 ///
-/// Admins only.
+/// Changes the name, the topic or the data; what is omitted stays. Every socket of the chat is sent `update-chat`. Admins
+/// only.
 #[utoipa::path(
-    put, path = "/chat/{id}", operation_id = "renameChat", tag = "chats",
+    put, path = "/chat/{id}", operation_id = "updateChat", tag = "chats",
     params(("id" = ChatId, Path, example = 2)),
-    request_body(content = ChatBody, example = json!({ "chatName": "noise" })),
+    request_body(content = UpdateBody, example = json!({ "chatName": "noise" })),
     responses(
-        (status = OK, description = "The renamed chat", body = Chat,
+        (status = OK, description = "The changed chat", body = Chat,
             example = json!(example::chat(2, "noise"))),
         refusal::ChatNotFound, refusal::Forbidden,
     ),
 )]
-async fn rename(
+async fn update(
     caller: Caller,
     Id(id): Id<ChatId>,
     State(state): State<AppState>,
-    Body(body): Body<ChatBody>,
+    Body(body): Body<UpdateBody>,
 ) -> Result<Json<Chat>, Error> {
-    state
-        .chats
-        .rename(caller, id, ChatName::parse(body.name)?)
-        .await
-        .map(Json)
+    let update = body.parse()?;
+    state.chats.update(caller, id, update).await.map(Json)
 }
 
 /// Delete a chat

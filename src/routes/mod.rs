@@ -1,6 +1,7 @@
 //! The HTTP routes, one module per resource.
 
 mod auth;
+mod change;
 mod chat;
 mod docs;
 mod extract;
@@ -35,6 +36,7 @@ pub(crate) fn router(document: fn(bool) -> OpenApi) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(user::router())
         .merge(chat::router())
+        .merge(change::router())
         .merge(message::router())
         .merge(session::router())
         .merge(ops::router())

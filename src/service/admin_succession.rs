@@ -5,7 +5,8 @@
 use super::janitor::Deletions;
 use crate::{
     database::Database,
-    error::{Error, within},
+    delivery::{Change, Outcome, Writer},
+    error::{Code, Error, within},
     model::{ChatId, Timestamp},
     repository::AdminTenure,
 };
@@ -31,6 +32,7 @@ const REST: u32 = 10;
 /// The task that checks the admins of all chats.
 pub struct AdminSuccession {
     database: Database,
+    writer: Writer,
     deletions: Deletions,
     /// True if membership is required. If false, no chat is changed but recorded times of emptiness are
     /// forgotten.
@@ -40,9 +42,15 @@ pub struct AdminSuccession {
 impl AdminSuccession {
     /// Returns the task.
     #[must_use]
-    pub fn new(database: Database, deletions: Deletions, members_only: bool) -> Self {
+    pub fn new(
+        database: Database,
+        writer: Writer,
+        deletions: Deletions,
+        members_only: bool,
+    ) -> Self {
         Self {
             database,
+            writer,
             deletions,
             members_only,
         }
@@ -88,9 +96,9 @@ impl AdminSuccession {
             after = last.chat_id;
             for tenure in &tenures {
                 match within(STEP_LIMIT, self.settle(tenure)).await {
-                    // Another server holds the lock, perhaps stalled in a transaction. The remaining chats
+                    // Another server may hold the lock, perhaps stalled in a transaction. The remaining chats
                     // are still checked.
-                    Err(error) if error.is_locked() => locked = Some(error),
+                    Err(error) if error.code() == Code::Unavailable => locked = Some(error),
                     settled => settled?,
                 }
             }
@@ -110,11 +118,8 @@ impl AdminSuccession {
 
     /// Makes the longest-standing member admin, if the chat has no admin.
     async fn appoint(&self, chat: ChatId) -> Result<(), Error> {
-        let mut locked_chat = self.database.chats().lock(chat).await?;
-        let appointed = locked_chat.appoint_eldest().await?;
-        locked_chat.note_empty(None).await?;
-        locked_chat.commit().await?;
-        if let Some(user) = appointed {
+        let mut pending = self.writer.submit(Change::AppointEldest { chat })?;
+        if let Outcome::Appointed(Some(user)) = pending.answer().await? {
             let user = user.0;
             tracing::info!(
                 user,

@@ -11,7 +11,10 @@ use crate::{
     delivery::access,
     delivery::{Change, Writer},
     error::Error,
-    model::{Chat, ChatId, ChatName, Message, MessageId, UserChat, UserId},
+    model::{
+        Chat, ChatId, ChatName, ChatUpdate, Data, Message, MessageId, NewChat, Topic, UserChat,
+        UserId,
+    },
     policy,
     repository::{ChatPosition, ListedChat},
 };
@@ -76,25 +79,37 @@ impl ChatService {
     ///
     /// # Errors
     /// `forbidden` if the user has created `most` chats already.
-    pub async fn create(&self, caller: Caller, name: ChatName) -> Result<Chat, Error> {
+    pub async fn create(
+        &self,
+        caller: Caller,
+        name: ChatName,
+        topic: Option<Topic>,
+        data: Option<Data>,
+    ) -> Result<Chat, Error> {
         let chats = self.database.chats();
-        chats.create(&name, caller.user(), self.most).await
+        let new = NewChat { name, topic, data };
+        chats.create(&new, caller.user(), self.most).await
     }
 
-    /// Renames a chat.
+    /// Changes the name, the topic or the data of a chat.
     ///
     /// # Errors
     /// `chat_not_found`, also if the caller may not see the chat; `forbidden` if the caller is not an
     /// admin.
-    pub async fn rename(&self, caller: Caller, id: ChatId, name: ChatName) -> Result<Chat, Error> {
+    pub async fn update(
+        &self,
+        caller: Caller,
+        chat: ChatId,
+        update: ChatUpdate,
+    ) -> Result<Chat, Error> {
         // Checked before the lock, so that a stranger can neither hold the lock nor notice it.
-        access::may_see(&self.database, caller, id).await?;
-        let mut locked_chat = self.database.chats().lock(id).await?;
-        access::may_administer(caller, id, &mut locked_chat).await?;
-        let chat = locked_chat.rename(&name).await?;
-        let chat = chat.ok_or_else(|| Error::chat_not_found(id))?;
-        locked_chat.commit().await?;
-        Ok(chat)
+        access::may_see(&self.database, caller, chat).await?;
+        let change = Change::UpdateChat {
+            caller,
+            chat,
+            update,
+        };
+        self.writer.submit(change)?.answer().await?.into_chat()
     }
 
     /// Deletes a chat, and closes it for every socket. The chat is no longer visible to any user.

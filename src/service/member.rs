@@ -85,24 +85,21 @@ impl MemberService {
     ) -> Result<Membership, Error> {
         // Checked before the lock, so that a stranger can neither hold the lock nor notice it.
         access::may_see(&self.database, caller, chat).await?;
-        let mut locked_chat = self.database.chats().lock(chat).await?;
-        access::may_appoint(caller, user, role, chat, &mut locked_chat).await?;
-        let first_role = role.unwrap_or(Role::Participant);
-        let members_online = match locked_chat.add(user, first_role).await? {
-            Some(member) => {
-                locked_chat.hold_to(self.most, user).await?;
-                Some(Membership { member, new: true })
-            }
-            None => {
-                let member = locked_chat.set_role(user, role).await?;
-                member.map(|member| Membership { member, new: false })
-            }
+        let change = Change::SetMember {
+            caller,
+            user,
+            chat,
+            role,
+            most: self.most,
         };
-        let Some(members_online) = members_online else {
-            drop(locked_chat);
-            return Err(self.missing(user, chat).await?);
+        let (member, new) = match self.writer.submit(change)?.answer().await {
+            Ok(outcome) => outcome.into_member()?,
+            Err(error) if error.code() == Code::MemberNotFound => {
+                return Err(self.missing(user, chat).await?);
+            }
+            Err(error) => return Err(error),
         };
-        locked_chat.commit().await?;
+        let first_role = member.role;
         #[cfg(feature = "planted-faults")]
         if crate::failpoints::forgets_this_member() {
             self.remove(caller, user, chat).await?;
@@ -110,13 +107,13 @@ impl MemberService {
         let by = caller.user().map(|me| me.0);
         let (user, chat) = (user.0, chat.0);
         match role {
-            _ if members_online.new => {
+            _ if new => {
                 tracing::info!(user, chat, role = first_role.as_str(), by, "member added");
             }
             Some(role) => tracing::info!(user, chat, role = role.as_str(), by, "role changed"),
             None => {}
         }
-        Ok(members_online)
+        Ok(Membership { member, new })
     }
 
     /// Removes a member. From then on the user's sockets get nothing of the chat.

@@ -12,6 +12,7 @@ use crate::{
         ChatId, Content, Epoch, Message, MessageId, NewMessage, Role, SearchText, Since, UserId,
     },
     policy,
+    protocol::ListedChange,
     rate_limit::KeyedRateLimiter,
     repository::{Found, Located, PageLimit},
 };
@@ -110,6 +111,33 @@ impl MessageService {
         self.check_still_visible(caller, chat, page.rows.is_empty())
             .await?;
         Ok((page, epoch))
+    }
+
+    /// Returns the things of a chat that changed after `since`: messages, memberships and the chat itself, in the order of
+    /// their changes, and the epoch of the log. The epoch is read before the page.
+    ///
+    /// # Errors
+    /// `chat_not_found`, also if the caller may not see the chat; `invalid_field` for a `since` of another
+    /// epoch.
+    pub async fn changes(
+        &self,
+        caller: Caller,
+        chat: ChatId,
+        since: &Since,
+        limit: Limit,
+    ) -> Result<(Page<ListedChange>, Epoch), Error> {
+        access::may_see(&self.database, caller, chat).await?;
+        let epoch = self.database.epoch().read().await?.epoch;
+        require_epoch(since.epoch.as_ref(), Some(&epoch), "The query")?;
+        let changes = self.database.changes();
+        let read = changes.since(chat, since.seq, limit.of_messages());
+        let Page { rows, more } = limit.changes(read.await?);
+        self.check_still_visible(caller, chat, rows.is_empty())
+            .await?;
+        let since = since.seq;
+        let rows = rows.into_iter();
+        let rows = rows.map(|entry| ListedChange { entry, since }).collect();
+        Ok((Page { rows, more }, epoch))
     }
 
     /// Repeats the access check after the page is read, because the caller may have been removed meanwhile.

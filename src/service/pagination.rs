@@ -2,8 +2,8 @@
 
 use crate::{
     error::Error,
-    model::{CONTENT_BYTES, Message, MessageId},
-    repository::{MessagePage, PageLimit},
+    model::{CONTENT_BYTES, LogEntry, Message, MessageId},
+    repository::{ChangePage, MessagePage, PageLimit},
 };
 
 /// The number of rows if the caller gives none.
@@ -112,6 +112,13 @@ impl Limit {
 
     /// Builds a page from messages, in the order read. A page cut by size has more.
     pub(super) fn messages(self, read: MessagePage) -> Page<Message> {
+        let Page { rows, more } = self.page(read.rows);
+        let more = more || read.is_truncated;
+        Page { rows, more }
+    }
+
+    /// Builds a page from the things of a log, in the order read. A page cut by size has more.
+    pub(super) fn changes(self, read: ChangePage) -> Page<LogEntry> {
         let Page { rows, more } = self.page(read.rows);
         let more = more || read.is_truncated;
         Page { rows, more }

@@ -10,7 +10,7 @@ use crate::{
     delivery::{AnswerQueue, Feed, FeedAction, FeedStart, HubEvent, ReplayFrames, TakenAnswer},
     error::Error,
     middleware::Input,
-    model::{ChatId, MessageId, UserId},
+    model::{ChatId, Epoch, MessageId, UserId},
     protocol::{CloseCode, Connect, ConnectAck, Frame, Online, Request, RequestId},
     rate_limit::{Permit, too_fast},
     state::AppState,
@@ -48,8 +48,6 @@ pub(super) struct SocketSession {
     /// Submitted read positions that are not answered yet, in order. They are kept apart from
     /// `answers`, so that changes do not wait for them.
     pub(super) receipts: VecDeque<AwaitedReceipt>,
-    /// True if the client checks heartbeats: it has sent an `id` or `since` with a `connect-chat`.
-    pub(super) heartbeat: bool,
     /// The permit that counts this socket among the user's sockets.
     _permit: Permit<UserId>,
     /// Pings sent since the last pong.
@@ -103,7 +101,6 @@ impl SocketSession {
             input,
             answers,
             receipts: VecDeque::new(),
-            heartbeat: false,
             _permit: permit,
             unanswered_pings: 0,
         }
@@ -252,21 +249,38 @@ impl SocketSession {
             opened,
             resumes,
         } = admitted;
-        self.heartbeat |= resumes || id.is_some();
-        self.catch_up(chat).await?;
-        if let Some(join) = self.feed.join(chat, who) {
-            self.socket.buffer(join).await?;
+        if resumes || id.is_some() {
+            // The client is not one of the original API.
+            self.feed.take_all_types();
         }
+        self.catch_up(chat).await?;
+        let join = self.feed.join(chat, who);
         // Dropped after the join, so that a repeated connect announces no leave.
         drop(opened.previous);
+        self.acknowledge_connect(id, chat, opened.epoch.as_ref(), opened.truncated)
+            .await?;
+        match join {
+            Some(join) => self.socket.buffer(join).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Answers an accepted `connect-chat`, if the client wants an answer. The socket's own `join` comes after it.
+    async fn acknowledge_connect(
+        &mut self,
+        id: Option<RequestId>,
+        chat: ChatId,
+        epoch: Option<&Epoch>,
+        truncated: bool,
+    ) -> Result<(), CloseCode> {
         match id {
             Some(id) if self.feed.is_in(chat) => {
                 let ack = ConnectAck {
                     chat_id: chat,
                     seq: self.feed.seen(chat),
-                    epoch: opened.epoch.as_ref(),
+                    epoch,
                     online: &self.feed.online(chat),
-                    truncated: opened.truncated,
+                    truncated,
                 };
                 self.socket.buffer(Frame::connected(&id, &ack)).await
             }
@@ -298,7 +312,7 @@ impl SocketSession {
             return Err(CloseCode::NoPong(2 * self.state.limits.ping));
         }
         self.unanswered_pings += 1;
-        if self.heartbeat {
+        if self.feed.takes_all_types() {
             // Heads are read before the events that have already arrived are sent. So a head in the
             // heartbeat that is above the last seq the client has received means a lost change, not
             // one on its way. Publishers must not write in between: a head below the last seq would mean

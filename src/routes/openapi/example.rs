@@ -113,6 +113,25 @@ pub(crate) fn messages() -> Value {
     ])
 }
 
+/// A page of changes: those of the chat random, in which only the messages have changed.
+pub(crate) fn changes() -> Value {
+    let frame = |message: &Value| {
+        json!({
+            "type": "send-message",
+            "content": message,
+            "chatId": message["chatId"],
+            "customerId": message["customerId"],
+            "seq": message["seq"],
+        })
+    };
+    messages()
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(frame)
+        .collect()
+}
+
 fn message_of_gustav(id: i64, content: &str, seq: i64) -> Value {
     let mut message = message(id, content, seq);
     message["chatId"] = 2.into();
