@@ -3,7 +3,7 @@
 use crate::{
     journal::Journal,
     phase::Phase,
-    record::{ChatId, Seq},
+    record::{ChatId, Kind, Seq},
     rest::Rest,
     socket::{Disconnected, Socket},
     violation::ViolationKind,
@@ -52,9 +52,11 @@ impl Client {
         *self.phase.borrow() == Phase::Working
     }
 
-    /// Opens a socket and connects to one chat, or in one case of six to two.
+    /// Opens a socket and connects to one chat, or in one case of six to two. One socket in three is of the original
+    /// API.
     async fn connect(&mut self) -> Result<Socket, Disconnected> {
-        let mut socket = self.open().await?;
+        let original = self.rng.u32(0..3) == 0;
+        let mut socket = self.open(original).await?;
         let mut chats = self.chats.clone();
         self.rng.shuffle(&mut chats);
         // The first chat is busier, so that a slow reader misses changes in it.
@@ -64,8 +66,13 @@ impl Client {
         }
         chats.truncate(if self.rng.u32(0..6) == 0 { 2 } else { 1 });
         for &chat in &chats {
-            let since = self.since(chat);
-            let asked = socket.connect(&mut self.journal, chat, since).await;
+            let since = self.since(chat).filter(|_| !original);
+            let mut asked = socket.connect(&mut self.journal, chat, since).await;
+            if original && asked.is_ok() {
+                // The answer to a first change shows that the socket is in the chat.
+                let op = self.journal.begin(chat, Kind::Send);
+                asked = self.submit_op(&mut socket, op).await;
+            }
             if asked.is_err() {
                 socket.abandon(&mut self.journal);
                 return Err(Disconnected);
@@ -77,7 +84,11 @@ impl Client {
             _ => ANSWER_LIMIT,
         };
         let answered = time::timeout(patience, async {
-            while !socket.subscriptions.are_connected() {
+            let is_waiting = |socket: &Socket| match original {
+                true => !socket.is_settled(),
+                false => !socket.subscriptions.are_connected(),
+            };
+            while is_waiting(&socket) {
                 socket.step(&mut self.journal).await?;
             }
             Ok::<(), Disconnected>(())
@@ -96,9 +107,9 @@ impl Client {
     }
 
     /// Opens a socket to a random server: a client may return to any server.
-    async fn open(&mut self) -> Result<Socket, Disconnected> {
+    async fn open(&mut self, original: bool) -> Result<Socket, Disconnected> {
         let address = self.addresses[self.rng.usize(0..self.addresses.len())];
-        Socket::open(address, &mut self.journal).await
+        Socket::open(address, &mut self.journal, original).await
     }
 
     /// Picks the cursor of a connect-chat: mostly the client's position, else an older one or none.
@@ -117,12 +128,12 @@ impl Client {
     async fn read_truncated(&mut self, socket: &mut Socket) {
         for (chat, head) in std::mem::take(&mut socket.subscriptions.truncated) {
             let seen = self.journal.views.entry(chat).or_default().seen;
-            let Ok(rows) = self.rest.log(chat, seen).await else {
+            let Ok(entries) = self.rest.changes(chat, seen).await else {
                 continue;
             };
             let view = self.journal.views.entry(chat).or_default();
-            for row in rows {
-                view.apply(row.message, row.seq, row.state);
+            for entry in entries {
+                view.apply(entry.thing, entry.seq, entry.state);
             }
             view.seen = view.seen.max(head);
         }
@@ -137,7 +148,7 @@ impl Client {
             1 => drop(socket.abandon(journal)),
             _ => {
                 let chat = self.chats[0];
-                let op = journal.begin(chat, crate::record::Kind::Send);
+                let op = journal.begin(chat, Kind::Send);
                 journal.refuse(op, "cut", "");
                 let content = json!({
                     "chatId": chat, "content": op.text(), "clientMessageId": op.key()
@@ -201,7 +212,7 @@ impl Client {
     }
 
     async fn resume(&mut self, chat: ChatId) -> bool {
-        let Ok(mut socket) = self.open().await else {
+        let Ok(mut socket) = self.open(false).await else {
             return false;
         };
         let since = self.journal.views.entry(chat).or_default().seen;

@@ -2,12 +2,14 @@
 //! are checked. An era is the time from the start, or from a restored backup, to the next one.
 
 use crate::{
+    acts::Request,
     check::{self, Findings},
     client::Client,
     directory::{self, Model},
     phase::Phase,
     presence,
     record::{ChatId, Kind, Outcome},
+    rest::Log,
     run::{Rows, Run},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -20,7 +22,7 @@ const RESUMES: u32 = 5;
 const FIRST_ROUND: Duration = Duration::from_secs(3);
 
 impl Run<'_> {
-    /// Runs an era and checks it. Returns the messages that are stored at its end. With `--stop-at`, the
+    /// Runs an era and checks it. Returns the stored data at its end. With `--stop-at`, the
     /// era has several rounds, each followed by all checks, and ends with the first that reports the kind.
     pub async fn era(&mut self, era: u32) -> Result<Rows, String> {
         let seconds = self.options.seconds as f64 / f64::from(self.restores + 1);
@@ -34,7 +36,8 @@ impl Run<'_> {
             left -= length;
             next *= 2;
             let rows = self.round(length).await?;
-            let findings = check::check(&self.journals(), &self.baseline, &rows);
+            let nodes = self.options.nodes;
+            let findings = check::check(&self.journals(), &self.baseline, &rows, nodes);
             if left.is_zero() || self.is_reported(&findings) {
                 self.conclude(findings, &rows);
                 return Ok(rows);
@@ -43,7 +46,7 @@ impl Run<'_> {
     }
 
     /// Lets clients and admins work for this long while faults are injected, then ends all connections.
-    /// Returns the stored messages.
+    /// Returns the stored data.
     async fn round(&mut self, length: Duration) -> Result<Rows, String> {
         self.rounds += 1;
         self.worked += length;
@@ -74,6 +77,13 @@ impl Run<'_> {
     async fn check_presence_and_directory(&mut self, admins: JoinSet<Model>) -> Result<(), String> {
         let crashes = std::mem::take(&mut self.nemesis.violations);
         self.report.add_violations(crashes);
+        // The sockets of this check make their users members again, if a late removal has ended the membership.
+        for client in &mut self.clients {
+            let user = client.journal.user;
+            for &chat in &self.chats {
+                client.journal.begin_act(chat, Request::Join(user));
+            }
+        }
         let users: Vec<i64> = (self.clients.iter().map(|client| client.journal.user)).collect();
         let asking = self.last_sender.user;
         let present = presence::check(&self.addresses, &self.chats, &users, asking).await;
@@ -118,14 +128,14 @@ impl Run<'_> {
             }
             self.clients = resuming.join_all().await;
             for &chat in &self.chats {
-                rows.insert(chat, self.rest.log(chat, 0).await?);
+                rows.insert(chat, self.rest.stored(chat).await?);
             }
-            let head = |chat: &ChatId| rows[chat].last().map(|row| row.seq);
+            let head = |chat: &ChatId| rows.get(chat).map_or(0, Log::head);
             let mut finals = self
                 .clients
                 .iter()
                 .flat_map(|client| &client.journal.finals);
-            if finals.all(|(chat, seq)| head(chat) == Some(*seq)) {
+            if finals.all(|(chat, seq)| head(chat) == *seq) {
                 break;
             }
         }
@@ -145,7 +155,7 @@ impl Run<'_> {
     /// Adds the era to the report.
     fn conclude(&mut self, findings: Findings, rows: &Rows) {
         let mut report = std::mem::take(&mut self.report);
-        report.stored_messages = rows.values().map(Vec::len).sum();
+        report.stored_messages = rows.values().map(|log| log.rows.len()).sum();
         for journal in self.journals() {
             report.count(journal);
             report.add_violations(journal.violations.clone());

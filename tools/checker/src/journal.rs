@@ -1,7 +1,8 @@
 //! The journal of one client: its operations, its sockets' frames, and its view of each chat.
 
 use crate::{
-    record::{ChatId, Kind, MessageId, Op, OpId, Segment, Seq, State},
+    acts::Act,
+    record::{ChatId, Kind, Op, OpId, Segment, Seq, State, Thing, UserId},
     violation::{Violation, ViolationKind},
     wire,
 };
@@ -13,8 +14,8 @@ const SLOW: u32 = 4;
 /// A client's view of a chat.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// The latest known change of each message.
-    pub messages: HashMap<MessageId, (Seq, State)>,
+    /// The latest known change of each thing.
+    pub things: HashMap<Thing, (Seq, State)>,
     /// The client knows all changes up to this seq.
     pub seen: Seq,
 }
@@ -27,6 +28,12 @@ pub struct Journal {
     pub ops: Vec<Op>,
     /// The number of operations of earlier eras. Each may be stored or not.
     pub past: usize,
+    /// The changes of memberships and chats in this era.
+    pub acts: Vec<Act>,
+    /// The number of acts so far, those of earlier eras included.
+    pub acted: u32,
+    /// The user with the memberships that this client changes. `None` if it must be made.
+    pub guest: Option<UserId>,
     pub segments: Vec<Segment>,
     pub views: BTreeMap<ChatId, View>,
     /// The epoch of each chat's log, from the ack of connect-chat.
@@ -40,9 +47,9 @@ pub struct Journal {
 }
 
 impl View {
-    /// Applies a change, unless a later one of that message is known.
-    pub fn apply(&mut self, message: MessageId, seq: Seq, state: State) {
-        let known = self.messages.entry(message).or_insert((seq, state));
+    /// Applies a change, unless a later one of that thing is known.
+    pub fn apply(&mut self, thing: Thing, seq: Seq, state: State) {
+        let known = self.things.entry(thing).or_insert((seq, state));
         if seq >= known.0 {
             *known = (seq, state);
         }
@@ -56,6 +63,9 @@ impl Journal {
             user,
             ops: Vec::new(),
             past: 0,
+            acts: Vec::new(),
+            acted: 0,
+            guest: None,
             segments: Vec::new(),
             views: BTreeMap::new(),
             epochs: BTreeMap::new(),
@@ -98,6 +108,8 @@ impl Journal {
             op.acks.clear();
         }
         self.past = self.ops.len();
+        self.acts.clear();
+        self.guest = None;
         self.sockets = 0;
         self.segments.clear();
         self.views.clear();
@@ -131,6 +143,12 @@ impl Journal {
                 ViolationKind::Internal,
                 format!("operation {id:?}: {sentence}"),
             );
+        }
+        let chat = self.op(id).chat;
+        if code == "chat_not_found" && !self.was_removed(chat) {
+            // The chat exists, and the client is a member of it.
+            let text = format!("operation {:?}: {sentence}", self.op(id));
+            self.report(ViolationKind::Lost, text);
         }
         let op = self.op(id);
         match wire::leaves_open(code, sentence) {

@@ -17,6 +17,7 @@
     missing_docs
 )]
 
+mod acts;
 mod backup;
 mod check;
 mod client;

@@ -1,8 +1,21 @@
 //! The records that clients make while they work: operations, their answers, and frames.
 
+use crate::directory::Role;
+
 pub type ChatId = i64;
 pub type MessageId = i64;
+pub type UserId = i64;
 pub type Seq = i64;
+
+/// A thing in the log of a chat. Each has the seq of its latest change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Thing {
+    Message(MessageId),
+    /// The membership of this user.
+    Member(UserId),
+    /// The chat itself.
+    Chat,
+}
 
 /// The id of an operation, unique among all clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,15 +26,37 @@ pub struct OpId {
     pub number: u32,
 }
 
-/// The content of a message. Every operation has a unique text, which identifies the operation.
+/// The state of a thing. Every operation on a message has a unique text, and every rename of a chat a unique name,
+/// which identifies it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// The exact text of this operation.
     Text(OpId),
     /// The message is deleted.
     Deleted,
-    /// A text of no operation.
+    /// A membership, and the user who changed it; `None` for an unnamed caller.
+    Member(Membership, Option<UserId>),
+    /// The chat has the name, the topic and the data of this act.
+    Named(OpId),
+    /// A text or a name of no operation, or a state that no change can have.
     Foreign,
+}
+
+/// A membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Membership {
+    /// `None` if the user is no member.
+    pub role: Option<Role>,
+    /// A hash of the user's name and the time of the join; 0 if the user is no member.
+    pub rest: u64,
+}
+
+/// A thing as the log of a chat lists it.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub thing: Thing,
+    pub seq: Seq,
+    pub state: State,
 }
 
 /// The request of an operation.
@@ -72,20 +107,22 @@ pub enum Outcome {
     Refused,
 }
 
-/// The type of a frame about a message.
+/// The type of a frame that reports a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
     Sent,
     Edited,
     Deleted,
+    Member,
+    Chat,
 }
 
-/// A frame about a message.
+/// A frame that reports a change.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
     pub replay: bool,
     pub kind: FrameKind,
-    pub message: MessageId,
+    pub thing: Thing,
     pub seq: Seq,
     pub state: State,
 }
@@ -101,6 +138,8 @@ pub enum Event {
     },
     /// The chat's head in a heartbeat.
     Heartbeat(Seq),
+    /// The ack of the first change that an original socket made in the chat. The socket was in the chat before.
+    Entered(Seq),
 }
 
 /// One chat on one socket, from its connect-chat onwards.
@@ -111,6 +150,8 @@ pub struct Segment {
     pub socket: u32,
     pub chat: ChatId,
     pub since: Option<Seq>,
+    /// True for a client of the original API, which is sent frames about messages alone, and no ack of connect-chat.
+    pub original: bool,
     pub events: Vec<Event>,
 }
 

@@ -2,12 +2,13 @@
 
 use crate::{
     journal::Journal,
-    record::{Ack, ChatId, MessageId, OpId, Seq, State},
+    record::{Ack, ChatId, Entry, Membership, MessageId, OpId, Seq, State, UserId},
     wire,
 };
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc,
@@ -38,6 +39,25 @@ pub struct Row {
     pub seq: Seq,
     pub state: State,
     pub key: Option<String>,
+}
+
+/// Everything that is stored of a chat.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// The messages, ordered by seq.
+    pub rows: Vec<Row>,
+    /// Everything that changed, ordered by seq.
+    pub entries: Vec<Entry>,
+    pub members: BTreeMap<UserId, Membership>,
+    /// The state of the chat itself. `None` if it was never renamed.
+    pub named: Option<State>,
+}
+
+impl Log {
+    /// The number of the latest change.
+    pub fn head(&self) -> Seq {
+        self.entries.last().map_or(0, |entry| entry.seq)
+    }
 }
 
 /// How a request ended.
@@ -161,6 +181,62 @@ impl Rest {
                 since = row.seq;
                 rows.push(row);
             }
+        }
+    }
+
+    /// All things of a chat that changed after `since`, ordered by seq.
+    pub async fn changes(&self, chat: ChatId, mut since: Seq) -> Result<Vec<Entry>, String> {
+        let mut entries = Vec::new();
+        loop {
+            let path = format!("/chat/{chat}/change?since={since}&limit={PAGE}");
+            let page = self.page(&path).await?;
+            if page.is_empty() {
+                return Ok(entries);
+            }
+            for row in page {
+                let read = wire::change(&row).filter(|(of, _)| *of == chat);
+                let (_, frame) = read.ok_or_else(|| format!("not a change: {row}"))?;
+                since = frame.seq;
+                entries.push(Entry {
+                    thing: frame.thing,
+                    seq: frame.seq,
+                    state: frame.state,
+                });
+            }
+        }
+    }
+
+    /// Everything that is stored of a chat. Its changes are read last: if they end at the head that was known before,
+    /// nothing has changed meanwhile.
+    pub async fn stored(&self, chat: ChatId) -> Result<Log, String> {
+        let rows = self.log(chat, 0).await?;
+        let mut members = BTreeMap::new();
+        for member in self
+            .page(&format!("/user/chat/{chat}?limit={PAGE}"))
+            .await?
+        {
+            let user = member["customerId"].as_i64();
+            let (Some(user), Some(state)) = (user, wire::membership(&member)) else {
+                return Err(format!("chat {chat} has the member {member}"));
+            };
+            members.insert(user, state);
+        }
+        let path = format!("/chat/{chat}");
+        let Reply::Done(_, named) = self.call(Method::GET, &path, None).await else {
+            return Err(format!("{path} cannot be read"));
+        };
+        Ok(Log {
+            rows,
+            members,
+            named: wire::named(&named),
+            entries: self.changes(chat, 0).await?,
+        })
+    }
+
+    async fn page(&self, path: &str) -> Result<Vec<Value>, String> {
+        match self.call(Method::GET, path, None).await {
+            Reply::Done(_, Value::Array(page)) => Ok(page),
+            other => Err(format!("{path} cannot be read: {other:?}")),
         }
     }
 

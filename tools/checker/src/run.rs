@@ -1,8 +1,10 @@
 //! A run: its servers, and its eras. Each era but the last ends with a restored backup.
 
 use crate::{
+    acts::{Ending, Request},
     check,
     client::Client,
+    directory::Role,
     disk::Disk,
     journal::Journal,
     nemesis::{Faults, Nemesis},
@@ -13,10 +15,11 @@ use crate::{
     probe::Probe,
     record::ChatId,
     report::Report,
-    rest::{Rest, Row},
+    rest::{Log, Reply, Rest},
     server::Server,
     volume::Volume,
 };
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use std::{
     collections::BTreeMap, fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path,
@@ -25,8 +28,8 @@ use std::{
 use testkit::Store;
 use tokio::{sync::watch, task::JoinSet};
 
-/// The messages of each chat, ordered by the seq of their latest change.
-pub type Rows = BTreeMap<ChatId, Vec<Row>>;
+/// Everything that is stored of each chat.
+pub type Rows = BTreeMap<ChatId, Log>;
 
 /// The state of a run that outlives an era.
 pub struct Run<'a> {
@@ -45,7 +48,7 @@ pub struct Run<'a> {
     /// Sends the last message of each chat.
     pub last_sender: Journal,
     pub nemesis: Nemesis,
-    /// The messages that were stored when the era began.
+    /// What was stored when the era began.
     pub baseline: Rows,
     pub report: Report,
 }
@@ -100,7 +103,11 @@ impl<'a> Run<'a> {
                 journal: Journal::new(index, make_user(&rest, index).await?),
             });
         }
-        let last_sender = Journal::new(options.clients, make_user(&rest, options.clients).await?);
+        let last_sender = make_user(&rest, options.clients).await?;
+        let mut last_sender = Journal::new(options.clients, last_sender);
+        for &chat in &chats {
+            make_admin(&rest, &mut last_sender, chat).await?;
+        }
         let nemesis = Nemesis {
             servers: infrastructure.servers,
             network: infrastructure.network,
@@ -142,7 +149,7 @@ impl<'a> Run<'a> {
         let backup = self.nemesis.restore().await?;
         let mut restored = Rows::new();
         for &chat in &self.chats {
-            restored.insert(chat, self.rest.log(chat, 0).await?);
+            restored.insert(chat, self.rest.stored(chat).await?);
         }
         let journals = self.journals();
         let found = check::restored(&journals, (&self.baseline, rows), &restored, &backup.heads);
@@ -261,4 +268,19 @@ impl Infrastructure {
 async fn make_user(rest: &Rest, n: u32) -> Result<i64, String> {
     let body = json!({ "username": format!("user {n}"), "password": "a long password" });
     rest.make("/user", body, "customerId").await
+}
+
+/// Makes the last sender an admin of the chat, so that the server never appoints another one.
+async fn make_admin(rest: &Rest, journal: &mut Journal, chat: ChatId) -> Result<(), String> {
+    let user = journal.user;
+    let act = journal.begin_act(chat, Request::Set(user, Some(Role::Admin)));
+    let path = format!("/chat/{chat}/user/{user}");
+    let body = json!({ "role": "admin" });
+    match rest.call(Method::PUT, &path, Some(body)).await {
+        Reply::Done(StatusCode::CREATED, _) => {
+            journal.end_act(act, Ending::Changed);
+            Ok(())
+        }
+        reply => Err(format!("{path} was answered {reply:?}")),
+    }
 }

@@ -1,6 +1,7 @@
 //! One WebSocket of one client. It records every frame as it arrives.
 
 use crate::{
+    acts::{Ending, Request},
     journal::Journal,
     record::{ChatId, OpId, Seq},
     subscriptions::Subscriptions,
@@ -33,7 +34,8 @@ pub struct Disconnected;
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     Op(OpId),
-    Connect(ChatId),
+    /// The chat, and the act that makes the user a member.
+    Connect(ChatId, OpId),
 }
 
 /// An open socket.
@@ -46,7 +48,12 @@ pub struct Socket {
 }
 
 impl Socket {
-    pub async fn open(address: SocketAddr, journal: &mut Journal) -> Result<Self, Disconnected> {
+    /// Opens a socket. `original` makes it one of the original API: it sends no id and no cursor with connect-chat.
+    pub async fn open(
+        address: SocketAddr,
+        journal: &mut Journal,
+        original: bool,
+    ) -> Result<Self, Disconnected> {
         let opening = async {
             let tcp = TcpSocket::new_v4().map_err(|_| Disconnected)?;
             if journal.is_slow() {
@@ -66,13 +73,13 @@ impl Socket {
         journal.sockets += 1;
         Ok(Self {
             stream,
-            subscriptions: Subscriptions::new(journal.sockets),
+            subscriptions: Subscriptions::new(journal.sockets, original),
             pending: HashMap::new(),
             next_id: 0,
         })
     }
 
-    /// Sends connect-chat; the answer comes later.
+    /// Sends connect-chat; the answer comes later. An original socket gets none, unless the server refuses.
     pub async fn connect(
         &mut self,
         journal: &mut Journal,
@@ -80,7 +87,13 @@ impl Socket {
         since: Option<Seq>,
     ) -> Result<(), Disconnected> {
         self.subscriptions.begin(journal, chat, since);
+        let act = journal.begin_act(chat, Request::Join(journal.user));
         let mut content = json!({ "customerId": journal.user, "chatId": chat });
+        if self.subscriptions.original {
+            return self
+                .write(&json!({ "type": "connect-chat", "content": content }))
+                .await;
+        }
         if let Some(since) = since {
             content["since"] = match journal.epochs.get(&chat) {
                 Some(epoch) if self.subscriptions.socket.is_multiple_of(2) => {
@@ -89,7 +102,7 @@ impl Socket {
                 _ => since.into(),
             };
         }
-        self.ask("connect-chat", content, Asked::Connect(chat))
+        self.ask("connect-chat", content, Asked::Connect(chat, act))
             .await
     }
 
@@ -112,6 +125,10 @@ impl Socket {
         self.next_id += 1;
         let frame = json!({ "type": kind, "id": self.next_id, "content": content });
         self.pending.insert(self.next_id, asked);
+        self.write(&frame).await
+    }
+
+    async fn write(&mut self, frame: &Value) -> Result<(), Disconnected> {
         let sending = self.stream.send(Message::text(frame.to_string()));
         let sent = time::timeout(TIMEOUT, sending).await;
         sent.map_err(|_| Disconnected)?.map_err(|_| Disconnected)
@@ -128,8 +145,20 @@ impl Socket {
             Incoming::Change(chat, frame) => self.subscriptions.change(journal, chat, frame),
             Incoming::Answer(id, answer) => return self.answer(journal, id, answer),
             Incoming::Heartbeat(heads) => self.subscriptions.heartbeat(journal, heads),
-            Incoming::Ignored => {}
-            Incoming::Invalid => {
+            Incoming::Removed(chat) => self.subscriptions.removed(journal, chat),
+            Incoming::Refused(code, sentence) if self.subscriptions.original => {
+                if code != "unavailable" && !journal.may_be_removed(None) {
+                    let text = format!("connecting was refused: {code}: {sentence}");
+                    journal.report(ViolationKind::Lost, text);
+                }
+                return Err(Disconnected);
+            }
+            Incoming::New if self.subscriptions.original => {
+                let text = format!("an original socket got {text}");
+                journal.report(ViolationKind::Protocol, text);
+            }
+            Incoming::Ignored | Incoming::New => {}
+            Incoming::Refused(..) | Incoming::Invalid => {
                 journal.report(ViolationKind::Protocol, format!("an invalid frame: {text}"))
             }
         }
@@ -150,11 +179,15 @@ impl Socket {
                 );
                 Ok(())
             }
-            (Some(Asked::Connect(chat)), Ok(content)) => {
+            (Some(Asked::Connect(chat, act)), Ok(content)) => {
+                journal.end_act(act, Ending::Done);
                 self.subscriptions.connected(journal, chat, &content)
             }
-            (Some(Asked::Connect(chat)), Err((code, sentence))) => {
-                if code != "unavailable" {
+            (Some(Asked::Connect(chat, _)), Err((code, sentence))) => {
+                // The user may be removed again before the socket is in the chat.
+                let gone = ["member_not_found", "chat_not_found"].contains(&code.as_str())
+                    && journal.may_be_removed(Some(chat));
+                if code != "unavailable" && !gone {
                     let text = format!("connecting to chat {chat} was refused: {code}: {sentence}");
                     journal.report(ViolationKind::Lost, text);
                 }
@@ -162,7 +195,11 @@ impl Socket {
             }
             (Some(Asked::Op(op)), Ok(content)) => {
                 match wire::ack(&content) {
-                    Some(ack) => journal.op(op).acks.push(ack),
+                    Some(ack) => {
+                        journal.op(op).acks.push(ack);
+                        let chat = journal.op(op).chat;
+                        self.subscriptions.acked(journal, chat, &ack);
+                    }
                     None => journal.report(
                         ViolationKind::Protocol,
                         format!("an invalid ack: {content}"),

@@ -26,6 +26,8 @@ pub enum ViolationKind {
     Presence,
     /// A frame does not have the documented form
     Protocol,
+    /// A removed member was sent a later change of the chat
+    Removed,
     /// A restored backup is not the state of one moment
     Restored,
     /// One seq or one id belongs to two changes

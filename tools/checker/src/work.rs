@@ -2,7 +2,7 @@
 
 use crate::{
     client::{ANSWER_LIMIT, Client},
-    record::{ChatId, Kind, MessageId, OpId, Outcome},
+    record::{ChatId, Kind, MessageId, OpId, Outcome, Thing},
     socket::{Disconnected, Socket},
     violation::ViolationKind,
 };
@@ -33,13 +33,17 @@ impl Client {
     /// Performs one random action.
     async fn operate(&mut self, socket: &mut Socket) -> Result<(), Disconnected> {
         let chats = socket.subscriptions.chats();
+        if chats.is_empty() {
+            // The client was removed from each chat.
+            return Err(Disconnected);
+        }
         let chat = chats[self.rng.usize(0..chats.len())];
         match self.rng.u32(0..100) {
-            0..55 => {
+            0..52 => {
                 self.submit(socket, chat).await?;
                 self.settle(socket).await
             }
-            55..75 => {
+            52..70 => {
                 for _ in 0..self.rng.u32(2..25) {
                     self.submit(socket, chat).await?;
                 }
@@ -48,8 +52,12 @@ impl Client {
                     false => Ok(()),
                 }
             }
-            75..85 => {
+            70..76 => {
                 self.by_rest(chat).await;
+                Ok(())
+            }
+            76..85 => {
+                self.act(chat).await;
                 Ok(())
             }
             85..88 => self.retry(socket).await,
@@ -97,7 +105,7 @@ impl Client {
         self.submit_op(socket, op).await
     }
 
-    async fn submit_op(&mut self, socket: &mut Socket, op: OpId) -> Result<(), Disconnected> {
+    pub async fn submit_op(&mut self, socket: &mut Socket, op: OpId) -> Result<(), Disconnected> {
         let (chat, kind) = (self.journal.op(op).chat, self.journal.op(op).kind);
         let (name, content) = match kind {
             Kind::Send => (
@@ -163,8 +171,12 @@ impl Client {
     fn any_message(&mut self, chat: ChatId) -> Option<MessageId> {
         // Draws an id, because the order of a hash map does not follow the seed.
         let view = self.journal.views.get(&chat)?;
-        let newest = view.messages.keys().max()?;
-        Some(self.rng.i64(1..=*newest)).filter(|id| view.messages.contains_key(id))
+        let messages = view.things.keys().filter_map(|thing| match thing {
+            Thing::Message(id) => Some(*id),
+            Thing::Member(_) | Thing::Chat => None,
+        });
+        let newest = messages.max()?;
+        Some(self.rng.i64(1..=newest)).filter(|id| view.things.contains_key(&Thing::Message(*id)))
     }
 
     /// Repeats sends in doubt under their idempotency key, and one other send in 50. Uses the socket if

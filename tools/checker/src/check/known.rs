@@ -3,7 +3,7 @@
 
 use super::History;
 use crate::{
-    record::{ChatId, Event, FrameKind, Kind, MessageId, Op, Outcome, Seq, State},
+    record::{ChatId, Event, FrameKind, Kind, MessageId, Op, Outcome, Seq, State, Thing},
     violation::{Violation, ViolationKind},
 };
 use std::{
@@ -33,10 +33,10 @@ impl fmt::Display for Source {
     }
 }
 
-/// A change of a message.
+/// A change of a thing.
 #[derive(Clone, Copy)]
 pub struct Change {
-    pub message: MessageId,
+    pub thing: Thing,
     pub state: State,
     pub source: Source,
 }
@@ -44,11 +44,11 @@ pub struct Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            message,
+            thing,
             state,
             source,
         } = self;
-        write!(f, "message {message} {state:?} ({source})")
+        write!(f, "{thing:?} {state:?} ({source})")
     }
 }
 
@@ -71,7 +71,7 @@ pub fn gather(history: &History<'_>, violations: &mut Vec<Violation>) -> Known {
         for ack in &op.acks {
             let deleted = matches!(op.kind, Kind::Delete(_)).then_some(State::Deleted);
             if let (Some(seq), Some(state)) = (ack.seq, ack.state.or(deleted)) {
-                let change = Change::new(ack.message, state, source);
+                let change = Change::new(Thing::Message(ack.message), state, source);
                 violations.extend(known.add(op.chat, seq, change));
             }
         }
@@ -83,7 +83,7 @@ pub fn gather(history: &History<'_>, violations: &mut Vec<Violation>) -> Known {
         };
         for event in &segment.events {
             let Event::Frame(frame) = event else { continue };
-            let change = Change::new(frame.message, frame.state, source);
+            let change = Change::new(frame.thing, frame.state, source);
             violations.extend(known.add(segment.chat, frame.seq, change));
         }
     }
@@ -91,10 +91,10 @@ pub fn gather(history: &History<'_>, violations: &mut Vec<Violation>) -> Known {
         (history.baseline, Source::Restored),
         (history.rows, Source::Store),
     ] {
-        for (&chat, rows) in all {
-            for row in rows {
-                let change = Change::new(row.message, row.state, source);
-                violations.extend(known.add(chat, row.seq, change));
+        for (&chat, log) in all {
+            for entry in &log.entries {
+                let change = Change::new(entry.thing, entry.state, source);
+                violations.extend(known.add(chat, entry.seq, change));
             }
         }
     }
@@ -103,9 +103,9 @@ pub fn gather(history: &History<'_>, violations: &mut Vec<Violation>) -> Known {
 }
 
 impl Change {
-    fn new(message: MessageId, state: State, source: Source) -> Self {
+    fn new(thing: Thing, state: State, source: Source) -> Self {
         Self {
-            message,
+            thing,
             state,
             source,
         }
@@ -117,7 +117,7 @@ impl Known {
     fn add(&mut self, chat: ChatId, seq: Seq, change: Change) -> Option<Violation> {
         let changes = self.changes.entry(chat).or_default();
         let known = *changes.entry(seq).or_insert(change);
-        if (known.message, known.state) == (change.message, change.state) {
+        if (known.thing, known.state) == (change.thing, change.state) {
             return None;
         }
         self.others.push((chat, seq, change));
@@ -142,11 +142,12 @@ impl Known {
     fn find_sent(&mut self, history: &History<'_>) {
         for (&chat, changes) in &self.changes {
             for (&seq, change) in changes {
-                let State::Text(id) = change.state else {
+                let (State::Text(id), Thing::Message(message)) = (change.state, change.thing)
+                else {
                     continue;
                 };
                 if history.op(id).is_some_and(|op| op.kind == Kind::Send) {
-                    self.sent.entry((chat, change.message)).or_insert(seq);
+                    self.sent.entry((chat, message)).or_insert(seq);
                 }
             }
         }
@@ -161,25 +162,30 @@ pub fn check(history: &History<'_>, known: &Known, violations: &mut Vec<Violatio
             let text = format!("chat {chat} seq {seq} {change}: {what}");
             violations.push(Violation::new(kind, text));
         };
-        let Some(row) = history.row(chat, change.message) else {
-            report(ViolationKind::Uncommitted, "the store has no such message");
+        let Some(entry) = history.entry(chat, change.thing) else {
+            report(ViolationKind::Uncommitted, "the store has no such thing");
             continue;
         };
-        let other = row.seq == seq && row.state != change.state;
-        if other || row.seq < seq || history.head(chat) < seq {
+        let other = entry.seq == seq && entry.state != change.state;
+        if other || entry.seq < seq || history.head(chat) < seq {
             report(
                 ViolationKind::Uncommitted,
-                &format!("the store has {row:?}"),
+                &format!("the store has {entry:?}"),
             );
         }
-        let asked = match change.state {
-            State::Text(id) => match history.op(id) {
-                Some(op) => explains(op, chat, seq, change.message, row.user),
+        let asked = match (change.state, change.thing) {
+            (State::Text(id), Thing::Message(message)) => match history.op(id) {
+                Some(op) => {
+                    let user = history.row(chat, message).and_then(|row| row.user);
+                    explains(op, chat, seq, message, user)
+                }
                 None => Err("an operation that does not exist"),
             },
-            State::Deleted if deletes.contains(&(chat, change.message)) => Ok(()),
-            State::Deleted => Err("no operation deleted it"),
-            State::Foreign => Err("a text of no operation"),
+            (State::Deleted, Thing::Message(id)) if deletes.contains(&(chat, id)) => Ok(()),
+            (State::Deleted, Thing::Message(_)) => Err("no operation deleted it"),
+            // The check of things looks for the act.
+            (State::Member(..), Thing::Member(_)) | (State::Named(_), Thing::Chat) => Ok(()),
+            _ => Err("a state of no operation"),
         };
         if let Err(why) = asked {
             report(ViolationKind::Unexplained, why);
@@ -236,7 +242,7 @@ fn kinds(history: &History<'_>, violations: &mut Vec<Violation>) {
                     _ => true,
                 },
                 State::Deleted => frame.kind == FrameKind::Deleted,
-                State::Foreign => true,
+                State::Member(..) | State::Named(_) | State::Foreign => true,
             };
             if !right {
                 let (client, socket) = (segment.client, segment.socket);

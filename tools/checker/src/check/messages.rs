@@ -23,8 +23,8 @@ pub fn check(history: &History<'_>, violations: &mut Vec<Violation>) {
 /// The stored message of each send, found by its idempotency key.
 fn stored(history: &History<'_>, violations: &mut Vec<Violation>) -> HashMap<OpId, MessageId> {
     let mut stored = HashMap::new();
-    for (chat, rows) in history.rows {
-        for row in rows {
+    for (chat, log) in history.rows {
+        for row in &log.rows {
             let op = row.key.as_deref().and_then(OpId::from_key);
             let op = op.and_then(|id| history.op(id)).filter(|op| {
                 op.kind == Kind::Send && op.chat == *chat && row.user == Some(op.user)
@@ -89,8 +89,8 @@ fn change(history: &History<'_>, op: &Op, violations: &mut Vec<Violation>) {
 /// Checks that no operation's text is stored twice, even under different keys.
 fn twice(history: &History<'_>, violations: &mut Vec<Violation>) {
     let mut texts: HashMap<State, (ChatId, MessageId)> = HashMap::new();
-    for (&chat, rows) in history.rows {
-        for row in rows.iter().filter(|row| row.state != State::Deleted) {
+    for (&chat, log) in history.rows {
+        for row in log.rows.iter().filter(|row| row.state != State::Deleted) {
             if let Some(other) = texts.insert(row.state, (chat, row.message)) {
                 let text =
                     format!("the same text as (chat, message) {other:?}: chat {chat} {row:?}");

@@ -3,14 +3,18 @@
 mod known;
 mod messages;
 mod numbers;
+mod removals;
 mod restored;
 mod segments;
+mod things;
 mod views;
 
 use crate::{
+    acts::Act,
+    directory::Role,
     journal::Journal,
-    record::{ChatId, MessageId, Op, OpId, Seq},
-    rest::Row,
+    record::{ChatId, Entry, MessageId, Op, OpId, Seq, State, Thing, UserId},
+    rest::{Log, Row},
     run::Rows,
     violation::Violation,
 };
@@ -20,10 +24,11 @@ use std::collections::{BTreeMap, HashMap};
 /// The records to check.
 pub struct History<'a> {
     journals: &'a [&'a Journal],
-    /// The messages that were stored when the era began.
+    /// What was stored when the era began.
     baseline: &'a Rows,
     rows: &'a Rows,
-    by_id: BTreeMap<ChatId, HashMap<MessageId, &'a Row>>,
+    messages: BTreeMap<ChatId, HashMap<MessageId, &'a Row>>,
+    entries: BTreeMap<ChatId, HashMap<Thing, &'a Entry>>,
 }
 
 /// The result of the checks.
@@ -34,15 +39,19 @@ pub struct Findings {
     pub unexplained: usize,
 }
 
-/// Runs every check of an era.
-pub fn check(journals: &[&Journal], baseline: &Rows, rows: &Rows) -> Findings {
+/// Runs every check of an era. `nodes` is the number of servers.
+pub fn check(journals: &[&Journal], baseline: &Rows, rows: &Rows, nodes: u32) -> Findings {
     let history = History::new(journals, baseline, rows);
     let mut violations = Vec::new();
     let known = known::gather(&history, &mut violations);
     messages::check(&history, &mut violations);
+    things::check(&history, &known, &mut violations);
     known::check(&history, &known, &mut violations);
     let unexplained = numbers::check(&history, &known, &mut violations);
     segments::check(&history, &known, &mut violations);
+    if nodes == 1 {
+        removals::check(&history, &known, &mut violations);
+    }
     views::check(&history, &mut violations);
     Findings {
         violations,
@@ -50,7 +59,7 @@ pub fn check(journals: &[&Journal], baseline: &Rows, rows: &Rows) -> Findings {
     }
 }
 
-/// Checks a backup that was restored after an era against the messages at the era's beginning and end.
+/// Checks a backup that was restored after an era against what was stored at the era's beginning and end.
 pub fn restored(
     journals: &[&Journal],
     (baseline, rows): (&Rows, &Rows),
@@ -64,15 +73,15 @@ pub fn restored(
 
 impl<'a> History<'a> {
     fn new(journals: &'a [&'a Journal], baseline: &'a Rows, rows: &'a Rows) -> Self {
-        let by_id = rows
-            .iter()
-            .map(|(chat, rows)| (*chat, rows.iter().map(|row| (row.message, row)).collect()))
-            .collect();
+        let messages = |log: &'a Log| log.rows.iter().map(|row| (row.message, row)).collect();
+        let entries =
+            |log: &'a Log| (log.entries.iter().map(|entry| (entry.thing, entry))).collect();
         Self {
             journals,
             baseline,
             rows,
-            by_id,
+            messages: (rows.iter().map(|(chat, log)| (*chat, messages(log)))).collect(),
+            entries: (rows.iter().map(|(chat, log)| (*chat, entries(log)))).collect(),
         }
     }
 
@@ -91,19 +100,38 @@ impl<'a> History<'a> {
         journal.is_some_and(|journal| id.number as usize >= journal.past)
     }
 
+    /// The acts in a chat.
+    fn acts(&self, chat: ChatId) -> impl Iterator<Item = &'a Act> {
+        let acts = self.journals.iter().flat_map(|journal| &journal.acts);
+        acts.filter(move |act| act.chat == chat)
+    }
+
     /// The head of the chat when the era began.
     fn begin(&self, chat: ChatId) -> Seq {
-        let rows = self.baseline.get(&chat);
-        rows.and_then(|rows| rows.last()).map_or(0, |row| row.seq)
+        self.baseline.get(&chat).map_or(0, Log::head)
+    }
+
+    /// The role of a user when the era began.
+    fn first_role(&self, chat: ChatId, user: UserId) -> Option<Role> {
+        let mut entries = self.baseline.get(&chat)?.entries.iter();
+        let entry = entries.find(|entry| entry.thing == Thing::Member(user))?;
+        match entry.state {
+            State::Member(state, _) => state.role,
+            _ => None,
+        }
     }
 
     fn row(&self, chat: ChatId, message: MessageId) -> Option<&'a Row> {
-        self.by_id.get(&chat)?.get(&message).copied()
+        self.messages.get(&chat)?.get(&message).copied()
+    }
+
+    /// A thing in the stored log.
+    fn entry(&self, chat: ChatId, thing: Thing) -> Option<&'a Entry> {
+        self.entries.get(&chat)?.get(&thing).copied()
     }
 
     /// The head of the chat in the store.
     fn head(&self, chat: ChatId) -> Seq {
-        let rows = self.rows.get(&chat);
-        rows.and_then(|rows| rows.last()).map_or(0, |row| row.seq)
+        self.rows.get(&chat).map_or(0, Log::head)
     }
 }

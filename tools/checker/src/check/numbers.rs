@@ -1,7 +1,7 @@
 //! Checks that the seqs of a chat run to its head from 1, or from the head at the era's beginning,
 //! without a hole or a duplicate.
 
-use super::{History, Known};
+use super::{History, Known, things};
 use crate::{
     record::{ChatId, Kind, Outcome, Seq},
     violation::{Violation, ViolationKind},
@@ -19,12 +19,12 @@ pub fn check(history: &History<'_>, known: &Known, violations: &mut Vec<Violatio
         let missing: Vec<Seq> = (history.begin(chat) + 1..=head)
             .filter(|seq| changes.is_none_or(|changes| !changes.contains_key(seq)))
             .collect();
-        let possible = in_doubt(history, known, chat);
+        let possible = in_doubt(history, known, chat) + things::unseen(history, known, chat);
         if missing.len() > possible {
             let first = &missing[..missing.len().min(10)];
             let text = format!(
                 "chat {chat}: {} numbers up to {head} are of no known change, only {possible} \
-                 operations are in doubt; the first: {first:?}",
+                 changes may be unknown; the first: {first:?}",
                 missing.len()
             );
             violations.push(Violation::new(ViolationKind::Hole, text));
@@ -42,7 +42,11 @@ fn in_doubt(history: &History<'_>, known: &Known, chat: ChatId) -> usize {
         .filter(|op| op.chat == chat && history.is_present(op.id))
         .filter(|op| op.outcome() == Outcome::InDoubt);
     let changes = ops.filter(|op| op.kind != Kind::Send).count();
-    let rows = history.rows.get(&chat).into_iter().flatten();
+    let rows = history
+        .rows
+        .get(&chat)
+        .into_iter()
+        .flat_map(|log| &log.rows);
     let unseen = rows
         .filter(|row| !known.sent.contains_key(&(chat, row.message)))
         .count();

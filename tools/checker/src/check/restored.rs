@@ -7,7 +7,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Compares the restored messages with the changes known before. Each chat must end at one change, no
+/// Compares the restored things with the changes known before. Each chat must end at one change, no
 /// earlier than the head that was stored when the backup began.
 pub fn check(
     history: &History<'_>,
@@ -27,11 +27,12 @@ pub fn check(
             report(format!("{least} was stored before the backup was begun"));
         }
         for (seq, change) in known.changes.get(&chat).into_iter().flatten() {
-            let row = restored.row(chat, change.message);
-            let fits = row
-                .is_some_and(|row| row.seq > *seq || row.seq == *seq && row.state == change.state);
+            let entry = restored.entry(chat, change.thing);
+            let fits = entry.is_some_and(|entry| {
+                entry.seq > *seq || entry.seq == *seq && entry.state == change.state
+            });
             if *seq <= head && !fits {
-                report(format!("seq {seq} was {change}, restored: {row:?}"));
+                report(format!("seq {seq} was {change}, restored: {entry:?}"));
             }
         }
     }

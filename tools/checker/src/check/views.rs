@@ -17,17 +17,17 @@ pub fn check(history: &History<'_>, violations: &mut Vec<Violation>) {
                     "the final resume said {seq}, the store is at {head}"
                 ));
             }
-            let rows = history.rows.get(&chat).map_or(&[][..], Vec::as_slice);
-            let view = journal.views.get(&chat).map(|view| &view.messages);
-            for row in rows {
-                let seen = view.and_then(|view| view.get(&row.message));
-                if seen != Some(&(row.seq, row.state)) {
-                    report(format!("has {seen:?}, the store has {row:?}"));
+            let entries = history.rows.get(&chat).map_or(&[][..], |log| &log.entries);
+            let view = journal.views.get(&chat).map(|view| &view.things);
+            for entry in entries {
+                let seen = view.and_then(|view| view.get(&entry.thing));
+                if seen != Some(&(entry.seq, entry.state)) {
+                    report(format!("has {seen:?}, the store has {entry:?}"));
                 }
             }
             let more = view.map_or(0, |view| view.len());
-            if more > rows.len() {
-                report(format!("has {more} messages, the store {}", rows.len()));
+            if more > entries.len() {
+                report(format!("has {more} things, the store {}", entries.len()));
             }
         }
     }

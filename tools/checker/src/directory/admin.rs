@@ -215,6 +215,9 @@ impl Admin {
         let path = format!("/{what}/{id}");
         let reply = self.ask(Method::PUT, &path, Some(body)).await;
         let ended = self.ended(&format!("renaming {what} {id}"), &reply);
+        if what == "chat" && ended != Outcome::Refused {
+            self.model.number(id, ended == Outcome::Acked);
+        }
         let named = self.named(what);
         match (ended, named.known.get_mut(&id)) {
             (Outcome::Acked, Some(register)) => register.write(Some(name)),
@@ -227,6 +230,7 @@ impl Admin {
         self.model.counts.users_deleted += 1;
         let certain = self.delete("user", user).await;
         if let Some(certain) = certain {
+            self.model.number_deletion(user, certain);
             self.model.inherit(user);
             self.model.end_members(|_, member| member == user, certain);
         }

@@ -29,6 +29,7 @@ impl Admin {
                 // A request without a role keeps the role of a member.
                 let value = Some(role.unwrap_or(Role::Participant));
                 self.model.member(chat, user).write_in_doubt(value);
+                self.model.number(chat, false);
             }
             _ => {}
         }
@@ -53,7 +54,18 @@ impl Admin {
             (_, Some(_)) => register.may_be(Option::is_some) && told == role,
             (_, None) => told.is_some() && register.allows(&told),
         };
+        let changed = match (status, role) {
+            (StatusCode::CREATED, _) => Some(true),
+            (_, None) => None,
+            // The member may have had this role before.
+            (_, Some(_)) => {
+                Some(!register.allows(&told)).filter(|_| register.may_be(|role| *role != told))
+            }
+        };
         register.write(told);
+        if let Some(certain) = changed {
+            self.model.number(chat, certain);
+        }
         if !fits {
             let text = format!("user {user} in chat {chat}: {text}");
             self.model.report(ViolationKind::Lost, text);
@@ -85,8 +97,14 @@ impl Admin {
                 let text = format!("{what}: was a member, was told {was}");
                 self.model.report(kind, text);
             }
-            Reply::Done(..) => register.write(None),
-            Reply::InDoubt => register.write_in_doubt(None),
+            Reply::Done(..) => {
+                register.write(None);
+                self.model.number(chat, true);
+            }
+            Reply::InDoubt => {
+                register.write_in_doubt(None);
+                self.model.number(chat, false);
+            }
             Reply::Refused { .. } => drop(self.ended(&what, &reply)),
         }
     }

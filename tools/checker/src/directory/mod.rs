@@ -3,6 +3,7 @@
 
 mod admin;
 mod compare;
+mod logs;
 mod members;
 mod model;
 mod register;
@@ -16,7 +17,7 @@ use admin::Admin;
 use reqwest::Method;
 use tokio::{sync::watch, task::JoinSet};
 
-pub use model::{Counts, Model};
+pub use model::{Counts, Model, Role};
 
 /// Starts this many admins, which work until the round ends. Its number makes their names unique.
 pub fn start(
@@ -52,18 +53,18 @@ pub async fn check(
     let mut models = working.join_all().await;
     models.sort_by_key(|model| model.admin);
     let mut violations = compare::all(&mut models, "user", &compare::users(rest).await?);
-    violations.extend(compare::all(
-        &mut models,
-        "chat",
-        &compare::chats(rest).await?,
-    ));
+    let stored = compare::chats(rest).await?;
+    violations.extend(compare::all(&mut models, "chat", &stored));
     let mut counts = Counts::default();
     for model in &mut models {
         let chats: Vec<i64> = model.chats.known.keys().copied().collect();
         for chat in chats {
             let path = format!("/user/chat/{chat}?limit=1000");
             match rest.call(Method::GET, &path, None).await {
-                Reply::Done(_, listed) => compare::members(model, chat, &listed),
+                Reply::Done(_, listed) => {
+                    compare::members(model, chat, &listed);
+                    logs::check(rest, model, (chat, &stored), &listed).await?;
+                }
                 // A missing chat was judged already, by its name.
                 Reply::Refused { code, .. } if code == "chat_not_found" => {}
                 reply => return Err(format!("{path} cannot be read: {reply:?}")),

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub type UserId = i64;
 
 /// The role of a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     Admin,
     Participant,
@@ -57,6 +57,8 @@ pub struct Model {
     pub chats: Named,
     /// The role of a user in a chat. `None` if the user is not a member.
     pub members: BTreeMap<(ChatId, UserId), Register<Option<Role>>>,
+    /// The fewest and the most changes of each chat: each takes a number of the chat's log.
+    pub numbers: BTreeMap<ChatId, (i64, i64)>,
     pub counts: Counts,
     pub violations: Vec<Violation>,
 }
@@ -127,6 +129,29 @@ impl Model {
         register.or_insert_with(|| Register::new(None))
     }
 
+    /// Records a change of a chat or of a membership in it. It is possible, or even certain.
+    pub fn number(&mut self, chat: ChatId, certain: bool) {
+        let (least, most) = self.numbers.entry(chat).or_default();
+        *least += i64::from(certain);
+        *most += 1;
+    }
+
+    /// Records the changes that the deletion of a user makes to its memberships.
+    pub fn number_deletion(&mut self, user: UserId, certain: bool) {
+        let of_user = self
+            .members
+            .iter()
+            .filter(|((_, member), _)| *member == user);
+        let of_user = of_user.filter(|(_, register)| register.may_be(Option::is_some));
+        let certainly = |register: &Register<Option<Role>>| !register.allows(&None);
+        let ends: Vec<(ChatId, bool)> = of_user
+            .map(|((chat, _), register)| (*chat, certain && certainly(register)))
+            .collect();
+        for (chat, certain) in ends {
+            self.number(chat, certain);
+        }
+    }
+
     /// Records the effect of a user's deletion on roles. The server promotes a member of each chat that
     /// loses its last admin. The model does not know which one, so each member may be an admin
     /// afterwards.
@@ -145,6 +170,7 @@ impl Model {
             if is_run {
                 continue;
             }
+            self.number(chat, false);
             for ((_, member), register) in self.members.range_mut(others()) {
                 if *member != user && register.may_be(Option::is_some) {
                     register.write_in_doubt(Some(Role::Admin));

@@ -3,11 +3,12 @@
 mod text;
 
 use crate::{
+    acts::Request,
     directory::Counts,
     journal::Journal,
     nemesis::Faults,
     options::Options,
-    record::{Event, Kind, Op, Outcome, Segment},
+    record::{Event, FrameKind, Kind, Op, Outcome, Segment},
     violation::{Violation, ViolationKind},
 };
 use serde::Serialize;
@@ -39,11 +40,18 @@ pub struct Report {
     pub sockets: u32,
     pub connects: usize,
     pub resumes: usize,
+    /// Connects of sockets of the original API.
+    pub original_connects: usize,
     pub truncated: usize,
     pub live_frames: usize,
     pub replayed_frames: usize,
     /// The number of times that an open socket missed changes and got them by a replay.
     pub catch_ups: usize,
+    /// Frames about memberships and about chats.
+    pub member_frames: usize,
+    pub chat_frames: usize,
+    /// Acknowledged changes of memberships and of chats that clients asked for, joins by connecting aside.
+    pub acts: usize,
     /// The operations of the admins.
     pub directory: Counts,
     pub faults: Faults,
@@ -71,6 +79,10 @@ impl Report {
         for op in &journal.ops[journal.past..] {
             self.count_operation(op);
         }
+        let acts = journal.acts.iter().filter(|act| act.is_acked());
+        self.acts += acts
+            .filter(|act| !matches!(act.request, Request::Join(_)))
+            .count();
         for segment in &journal.segments {
             self.count_segment(segment);
         }
@@ -98,8 +110,13 @@ impl Report {
     fn count_segment(&mut self, segment: &Segment) {
         self.connects += 1;
         self.resumes += usize::from(segment.since.is_some());
+        self.original_connects += usize::from(segment.original);
         let mut live = false;
         for event in &segment.events {
+            if let Event::Frame(frame) = event {
+                self.member_frames += usize::from(frame.kind == FrameKind::Member);
+                self.chat_frames += usize::from(frame.kind == FrameKind::Chat);
+            }
             match event {
                 Event::Frame(frame) if frame.replay => {
                     self.replayed_frames += 1;
@@ -113,7 +130,7 @@ impl Report {
                     self.truncated += usize::from(*truncated);
                     live = true;
                 }
-                Event::Heartbeat(_) => {}
+                Event::Heartbeat(_) | Event::Entered(_) => {}
             }
         }
     }
@@ -136,6 +153,7 @@ impl Report {
         match self {
             _ if self.acked == 0 => Some("no operation was acknowledged"),
             _ if self.resumes == 0 || self.live_frames == 0 => Some("no client saw a change"),
+            _ if self.member_frames == 0 => Some("no client saw a change of a membership"),
             _ if self.directory.acked == 0 && options.admins > 0 => {
                 Some("no operation of an admin was acknowledged")
             }

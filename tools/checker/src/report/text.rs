@@ -13,16 +13,26 @@ impl Display for Report {
             self.store, self.seconds, self.nodes, self.seed
         )?;
         self.write_operations(f)?;
+        writeln!(
+            f,
+            "acts         {} changes of memberships and chats acked",
+            self.acts
+        )?;
         writeln!(f, "admins       {}", self.directory)?;
         writeln!(
             f,
-            "connections  {} sockets, {} connects, {} of them resumes, {} too far behind to replay",
-            self.sockets, self.connects, self.resumes, self.truncated
+            "connections  {} sockets, {} connects, {} of them resumes, {} of the original API, {} too far \
+             behind to replay",
+            self.sockets, self.connects, self.resumes, self.original_connects, self.truncated
         )?;
         writeln!(
             f,
-            "frames       {} live, {} replayed; {} slow sockets caught up",
-            self.live_frames, self.replayed_frames, self.catch_ups
+            "frames       {} live, {} replayed, {} of memberships, {} of chats; {} slow sockets caught up",
+            self.live_frames,
+            self.replayed_frames,
+            self.member_frames,
+            self.chat_frames,
+            self.catch_ups
         )?;
         write_faults(f, faults)?;
         if self.nodes > 1 {
