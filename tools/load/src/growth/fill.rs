@@ -18,6 +18,10 @@ pub const LARGEST: i64 = 1;
 /// The chat with a run of tombstones, and ten messages after it.
 pub const TOMBSTONES: i64 = 2;
 
+/// The most changed memberships of the largest chat. Most of them have ended.
+const CHANGED_MEMBERS: i64 = 20_000;
+/// One chat in this many has a changed membership for each of its members, and another one was renamed.
+const CHANGED: i64 = 10;
 /// The first of the 1,000 users who write in the largest chat.
 const FIRST_WRITER: i64 = 10;
 /// The first user of the other chats.
@@ -65,6 +69,46 @@ impl Sizes {
     /// The number of messages before the first one of the largest chat.
     pub fn before_largest(self) -> i64 {
         self.messages - 2 * self.largest
+    }
+
+    /// The number of changed memberships of the largest chat.
+    fn changed_members(self) -> i64 {
+        CHANGED_MEMBERS.min(self.largest / 2)
+    }
+
+    /// A chat with a changed membership for each of its members.
+    pub fn changed_chat(self) -> i64 {
+        self.chats / 2 / CHANGED * CHANGED
+    }
+
+    /// The statements that store the changes of memberships and of chats, and then the heads. Every second number
+    /// of the largest chat is a message's; the changed memberships have some of the others. In other chats their
+    /// numbers come after those of the messages.
+    fn changes(self, numbers: &str) -> Vec<String> {
+        let (messages, first) = (self.messages, self.before_largest() | 1);
+        let step = 2 * (self.largest / self.changed_members());
+        vec![
+            format!(
+                "INSERT INTO membership_change (chat_id, customer_id, seq, changed_by, changed_at) {numbers} \
+                 SELECT {LARGEST}, n, {first} + (n - 1) * {step}, n, {TIME} FROM number"
+            ),
+            format!(
+                "INSERT INTO membership_change (chat_id, customer_id, seq, changed_by, changed_at) \
+                 SELECT chat_id, customer_id, \
+                    {messages} + row_number() OVER (PARTITION BY chat_id ORDER BY customer_id), \
+                    customer_id, {TIME} \
+                 FROM customer_chat WHERE chat_id % {CHANGED} = 0"
+            ),
+            format!(
+                "UPDATE chat SET changed_seq = {messages} + 1, changed_by = 1, topic = 'growing' \
+                 WHERE chat_id = {LARGEST} OR chat_id % {CHANGED} = 5"
+            ),
+            "UPDATE chat SET seq = head.seq FROM (SELECT chat_id, max(seq) AS seq FROM ( \
+                SELECT chat_id, seq FROM message UNION ALL SELECT chat_id, seq FROM membership_change \
+                UNION ALL SELECT chat_id, changed_seq FROM chat) AS changes \
+             GROUP BY chat_id) AS head WHERE chat.chat_id = head.chat_id"
+                .to_owned(),
+        ]
     }
 
     /// The statements that fill the tables, in order.
@@ -163,11 +207,7 @@ impl Sizes {
                 Store::Sqlite => TIME.to_owned(),
             }
         ));
-        statements.push(
-            "UPDATE chat SET seq = head.seq FROM (SELECT chat_id, max(seq) AS seq FROM message \
-             GROUP BY chat_id) AS head WHERE chat.chat_id = head.chat_id"
-                .to_owned(),
-        );
+        statements.extend(self.changes(&numbers(self.changed_members())));
         if store == Store::Postgres {
             for (table, column) in [
                 ("customer", "customer_id"),

@@ -10,8 +10,8 @@ use super::{
 use messaging_api::{
     database::Database,
     model::{
-        ChatId, ChatName, ClientMessageId, Content, Epoch, MessageId, NewMessage, Role, SearchText,
-        Seq, SessionId, SoughtName, Timestamp, UserId, Username,
+        ChatId, ChatName, ChatUpdate, ClientMessageId, Content, Epoch, MessageId, NewChat,
+        NewMessage, Role, SearchText, Seq, SessionId, SoughtName, Timestamp, UserId, Username,
     },
     repository::{
         CommitError, DeletionCursor, Head, IdempotencyKey, NewSession, PageLimit, ReadMark,
@@ -25,6 +25,9 @@ const FEW: i64 = 30;
 /// The size of a page, and the rows that it may read: a message, its author and the condition of its chat.
 const PAGE: i64 = 51;
 const PAGE_ROWS: i64 = 4 * PAGE;
+/// The rows that a page of changes may read: a page of messages, and as many memberships, each with its user and the
+/// membership twice.
+const CHANGE_ROWS: i64 = PAGE_ROWS + 4 * PAGE;
 /// The most messages that the unread count of one chat reads.
 const UNREAD: i64 = 1000;
 
@@ -39,6 +42,7 @@ const LIMIT: PageLimit = PageLimit {
 /// A request fails. A request that reads too much is noted in `check`.
 pub async fn ask_all(database: &Database, sizes: Sizes, check: &mut Check) -> Result<(), String> {
     messages(database, sizes, check).await?;
+    changes(database, sizes, check).await?;
     chat_lists(database, sizes, check).await?;
     chats(database, sizes, check).await?;
     members(database, check).await?;
@@ -83,11 +87,6 @@ async fn messages(database: &Database, sizes: Sizes, check: &mut Check) -> Resul
             })
             .await?;
     }
-    check
-        .often("count_since", 1020, || {
-            messages.count_since(largest, Seq(0), 1001)
-        })
-        .await?;
     let id = MessageId(sizes.messages / 2);
     let user = UserId(MEMBER_OF_ALL);
     check.often("find", FEW, || messages.find(id)).await?;
@@ -114,6 +113,40 @@ async fn messages(database: &Database, sizes: Sizes, check: &mut Check) -> Resul
         )
         .await?;
     search_index(database, sizes, check).await
+}
+
+/// The log of a chat: its messages, its memberships and the chat itself.
+async fn changes(database: &Database, sizes: Sizes, check: &mut Check) -> Result<(), String> {
+    let changes = database.changes();
+    let (largest, small) = (ChatId(LARGEST), ChatId(sizes.changed_chat()));
+    for (name, chat, since) in [
+        ("changes: from the start", largest, 0),
+        (
+            "changes: from the middle",
+            largest,
+            sizes.messages - sizes.largest,
+        ),
+        ("changes: near the head", largest, sizes.messages - 60),
+        ("changes: at the head", largest, sizes.messages + 1),
+        ("changes: of a small chat", small, 0),
+        ("changes: of members alone", small, sizes.messages),
+        (
+            "changes: of the tombstones",
+            ChatId(TOMBSTONES),
+            sizes.messages / 2,
+        ),
+    ] {
+        check
+            .often(name, CHANGE_ROWS, || changes.since(chat, Seq(since), LIMIT))
+            .await?;
+    }
+    // At most 1,001 rows of each kind are counted.
+    check
+        .often("count_since", 2 * 1001 + FEW, || {
+            changes.count_since(largest, Seq(0), 1001)
+        })
+        .await?;
+    Ok(())
 }
 
 /// The search index of some small chats, and a search in one of them.
@@ -218,11 +251,16 @@ async fn chats(database: &Database, sizes: Sizes, check: &mut Check) -> Result<(
     check.often("a chat", FEW, || chats.find(middle)).await?;
     check.often("a head", FEW, || chats.head(middle)).await?;
     let name = ChatName::parse("growing".to_owned()).map_err(|e| e.to_string())?;
+    let new = NewChat {
+        name: name.clone(),
+        topic: None,
+        data: None,
+    };
     check
         .once(
             "create a chat",
             FEW,
-            chats.create(&name, Some(user), Some(1000)),
+            chats.create(&new, Some(user), Some(1000)),
         )
         .await?;
     let mut locked = check
@@ -255,11 +293,27 @@ async fn chats(database: &Database, sizes: Sizes, check: &mut Check) -> Result<(
             locked.set_role(UserId(sizes.users()), Some(Role::Admin)),
         )
         .await?;
+    let added = UserId(sizes.users());
     check
-        .once("rename a chat", FEW, locked.rename(&name))
+        .once("number a member", FEW, locked.number_member(added, None))
+        .await?;
+    check.once("a locked chat", FEW, locked.find()).await?;
+    let update = ChatUpdate {
+        name: Some(name),
+        ..ChatUpdate::default()
+    };
+    check
+        .once("change a chat", FEW, locked.update(&update, Some(user)))
         .await?;
     check
-        .once("remove a member", FEW, locked.remove(UserId(sizes.users())))
+        .once("remove a member", FEW, locked.remove(added))
+        .await?;
+    check
+        .once(
+            "number a member again",
+            FEW,
+            locked.number_member(added, Some(added)),
+        )
         .await?;
     check
         .once("appoint an admin", 2020, locked.appoint_eldest())
@@ -291,7 +345,20 @@ async fn members(database: &Database, check: &mut Check) -> Result<(), String> {
     check
         .often("no members", 500, || members.non_members(&pairs))
         .await?;
-    check.once("join", 500, members.join(&pairs)).await?;
+    check
+        .once("join as a member", 500, members.join(&pairs))
+        .await?;
+    // Each reads its user, its chat, the chat's latest message and its own state, and stores three rows.
+    let pairs: Vec<_> = (1..=100)
+        .map(|n| (UserId(LATE_READER), ChatId(n + 500)))
+        .collect();
+    check
+        .once("join 100 chats", 1500, members.join(&pairs))
+        .await?;
+    let pairs: Vec<_> = (1..=100).map(|n| (UserId(2000 + n), largest)).collect();
+    check
+        .once("100 users join", 1500, members.join(&pairs))
+        .await?;
     Ok(())
 }
 
@@ -584,8 +651,9 @@ async fn deletions(database: &Database, check: &mut Check) -> Result<(), String>
         let mut after = DeletionCursor::start(100);
         for _ in 0..steps {
             let step = log.delete_user(UserId(user), Timestamp::now(), true, after);
-            // A step takes at most 100 messages and 200 chats, and reads and writes them by several statements.
-            let step = check.once("a step of a deletion", 4000, step).await?;
+            // A step takes at most 100 messages and 200 chats, and reads and writes them by several statements. The end
+            // of each membership takes a number.
+            let step = check.once("a step of a deletion", 5000, step).await?;
             match step.and_then(|step| step.next) {
                 Some(next) => after = next,
                 None => break,
