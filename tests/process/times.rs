@@ -24,7 +24,7 @@ fn times(store: Store) -> [(&'static str, &'static str); 4] {
 
 /// A room with a message for each of the times, each edited once, and the same times everywhere else.
 async fn room(store: Store) -> (Room, Vec<i64>) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     room.enter(room.carl).await;
     let mut ids = Vec::new();
     for (time, _) in times(store) {

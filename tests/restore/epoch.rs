@@ -6,7 +6,7 @@ use testkit::{Database, Room, Server, Store, apply, both_stores, history, rstest
 
 #[apply(both_stores)]
 async fn since_takes_the_epoch_that_the_ack_names(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     for text in ["one", "two", "three"] {
         room.say(text).await;
     }

@@ -32,6 +32,7 @@ async fn a_standby_with_all_commits_is_the_same_log() {
         client.new_user("carl").await,
         client.new_chat("general").await,
     );
+    server.database.settle(chat, carl).await;
     let before = epoch(&server, carl, chat).await;
     client.say(carl, chat, "one").await;
     cluster.fail_over(Loss::Crash).await.expect("a failover");

@@ -109,7 +109,9 @@ fn false_change(chat: i64, seq: i64, text: &str) -> Vec<u8> {
         "content": text, "seq": seq, "sentAt": "2026-11-23T06:22:29.659Z", "editedAt": null,
         "deletedAt": null, "replyTo": null, "clientMessageId": null
     });
-    let whole = json!({ "type": "send-message", "content": content });
+    let whole = json!({
+        "type": "send-message", "content": content, "chatId": chat, "customerId": 1, "seq": seq
+    });
     frame(seq, whole.to_string().as_bytes())
 }
 

@@ -41,6 +41,7 @@ async fn a_lock_of_another_process_makes_writes_unavailable_while_it_lasts() {
     let chat = client.new_chat("general").await;
     let first = client.say(carl, chat, "first").await;
     let message = first["messageId"].as_i64().expect("an id");
+    database.settle(chat, carl).await;
     let mut socket = process.socket().await;
     socket.enter(carl, chat).await;
 

@@ -74,6 +74,7 @@ async fn nothing_of_a_deleted_chat_is_there_while_it_is_swept_away(store: Store)
         format!("/chat/{chat}"),
         format!("/chat/{chat}/message"),
         format!("/chat/{chat}/message?since=0"),
+        format!("/chat/{chat}/change"),
         format!("/chat/{chat}/message?q=one"),
         format!("/user/chat/{chat}"),
     ];
@@ -259,6 +260,7 @@ async fn a_user_of_very_many_messages_goes_and_holds_nobody_up(store: Store) {
 async fn a_user_goes_although_whoever_asked_has_gone(store: Store) {
     let room = Room::open(store).await;
     let chats = writer_of_many(&room).await;
+    room.server.database.settle(chats[0], room.sigmund).await;
     let mut listener = room.server.socket().await;
     listener.enter(room.sigmund, chats[0]).await;
     let path = format!("/user/{}", room.carl);

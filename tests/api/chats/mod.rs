@@ -4,3 +4,4 @@ mod large_deletions;
 mod last_message;
 mod lifecycle;
 mod list;
+mod log;

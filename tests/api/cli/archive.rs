@@ -5,8 +5,9 @@ use super::{
     sample_data::{KEY, SampleData, send},
     serve,
 };
-use serde_json::json;
-use testkit::{Database, Store, apply, both_stores, history, number, patiently, rstest};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use testkit::{Database, Socket, Store, apply, both_stores, history, number, patiently, rstest};
 use tokio::io::AsyncWriteExt;
 
 #[rstest]
@@ -27,7 +28,14 @@ async fn everything_arrives_on_the_other_store_and_back_byte_for_byte(#[case] st
         "the same data, the same bytes"
     );
     let lines = String::from_utf8(archive.clone()).expect("UTF-8");
-    for kind in ["user", "chat", "member", "message", "session"] {
+    for kind in [
+        "user",
+        "chat",
+        "member",
+        "memberChange",
+        "message",
+        "session",
+    ] {
         let begin = format!("{{\"kind\":\"{kind}\",");
         let found = lines.lines().any(|line| line.starts_with(&begin));
         assert!(found, "no {kind} in {lines}");
@@ -43,6 +51,124 @@ async fn everything_arrives_on_the_other_store_and_back_byte_for_byte(#[case] st
     for copy in [second, third] {
         let server = serve(&copy, &[]).await;
         assert_eq!(sample.seen(&server.client()).await, seen);
+    }
+}
+
+#[apply(both_stores)]
+async fn a_copy_has_the_same_log_and_takes_up_clients_where_they_were(store: Store) {
+    let first = Database::new(store).await;
+    let server = serve(&first, &[]).await;
+    let sample = SampleData::create(&server).await;
+    let seen = sample.seen(&server.client()).await;
+    let path = format!("/chat/{}/change?limit=1000", sample.chat);
+    let log = server.client().list(&path).await;
+    server.stop().await;
+    for kind in ["update-member", "update-chat", "delete-message"] {
+        assert!(log.iter().any(|change| change["type"] == kind), "{kind}");
+    }
+    let copy = Database::new(store).await;
+    copy.import(&first.export().await).await.expect_success();
+    let server = serve(&copy, &[]).await;
+    assert_eq!(sample.seen(&server.client()).await, seen);
+    let mut last = 0;
+    for change in log {
+        let socket = &mut server.socket().await;
+        let replayed = resumed(socket, sample.carl, sample.chat, last).await;
+        let path = format!("/chat/{}/change?since={last}", sample.chat);
+        assert_eq!(replayed, server.client().list(&path).await);
+        assert_eq!(replayed[0]["seq"], change["seq"]);
+        last = number(&change, "seq");
+    }
+    let said = server.client().say(sample.carl, sample.chat, "next").await;
+    assert_eq!(said["seq"], last + 1);
+}
+
+/// The changes that a socket is sent when it resumes after a number, without the mark of a replay.
+async fn resumed(socket: &mut Socket, user: i64, chat: i64, since: i64) -> Vec<Value> {
+    let content = json!({ "customerId": user, "chatId": chat, "since": since });
+    socket
+        .send(json!({ "type": "connect-chat", "id": "resume", "content": content }))
+        .await;
+    let mut frames = socket.frames_until(|frame| frame["id"] == "resume").await;
+    let ack = frames.pop().expect("an ack");
+    assert_eq!(ack["type"], "ack", "{ack}");
+    for frame in &mut frames {
+        let fields = frame.as_object_mut().expect("an object");
+        assert_eq!(fields.remove("replay"), Some(json!(true)), "{frame}");
+    }
+    frames
+}
+
+/// An archive of the first version of the format: users, chats, members and messages alone.
+fn of_the_first_version() -> Vec<u8> {
+    let user = |id: i64, name: &str| {
+        let hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA";
+        format!(r#"{{"kind":"user","customerId":{id},"username":"{name}","password":"{hash}","#)
+            + r#""createdAt":"2025-01-02T03:04:05.000006Z"}"#
+    };
+    let lines = [
+        r#"{"kind":"archive","version":1}"#,
+        &user(1, "carl"),
+        &user(3, "sigmund"),
+        r#"{"kind":"chat","chatId":1,"chatName":"general","createdAt":"2025-01-02T03:04:06Z","seq":3}"#,
+        concat!(
+            r#"{"kind":"member","customerId":1,"chatId":1,"role":"admin","#,
+            r#""joinedAt":"2025-01-02T03:04:07Z","lastReadMessageId":1}"#
+        ),
+        concat!(
+            r#"{"kind":"member","customerId":3,"chatId":1,"role":"participant","#,
+            r#""joinedAt":"2025-01-02T03:04:08Z","lastReadMessageId":null,"joinedMessageId":1}"#
+        ),
+        concat!(
+            r#"{"kind":"message","messageId":1,"chatId":1,"customerId":1,"content":"one","#,
+            r#""sentAt":"2025-01-02T03:04:09.000001Z","seq":1,"sentSeq":1,"editedAt":null,"#,
+            r#""deletedAt":null,"deletedBy":null,"replyTo":null,"clientMessageId":null}"#
+        ),
+        concat!(
+            r#"{"kind":"message","messageId":2,"chatId":1,"customerId":3,"content":null,"#,
+            r#""sentAt":"2025-01-02T03:04:10Z","seq":3,"sentSeq":2,"editedAt":null,"#,
+            r#""deletedAt":"2025-01-02T03:04:11Z","deletedBy":3,"replyTo":1,"clientMessageId":"a"}"#
+        ),
+    ];
+    let lines = lines.join("\n") + "\n";
+    let counts = r#"{"users":2,"chats":1,"members":2,"messages":2,"sessions":0}"#;
+    let last = r#"{"user":4,"chat":1,"message":2,"session":0}"#;
+    let sum = hex::encode(Sha256::digest(&lines));
+    let end = format!(r#"{{"kind":"end","counts":{counts},"lastIds":{last},"sha256":"{sum}"}}"#);
+    format!("{lines}{end}\n").into_bytes()
+}
+
+#[apply(both_stores)]
+async fn an_archive_of_the_first_version_is_imported(store: Store) {
+    let archive = of_the_first_version();
+    let database = Database::new(store).await;
+    database.import(&archive).await.expect_success();
+    database.command(&["check"]).await.expect_success();
+    let server = serve(&database, &[("AUTH", "open")]).await;
+    let client = server.client();
+    let chat = client.get("/chat/1").await.expect(200);
+    let expected = json!({
+        "chatId": 1, "chatName": "general", "createdAt": "2025-01-02T03:04:06.000Z"
+    });
+    assert_eq!(chat, expected);
+    assert_eq!(client.list("/user/chat/1").await.len(), 2);
+    let changes = client.list("/chat/1/change").await;
+    let kinds: Vec<&Value> = changes.iter().map(|change| &change["type"]).collect();
+    assert_eq!(kinds, ["send-message", "delete-message"]);
+    // The members of that time have no number. The next change of one takes the next.
+    let mut socket = server.socket().await;
+    assert_eq!(resumed(&mut socket, 3, 1, 1).await.len(), 1);
+    let admin = client.put("/chat/1/user/3", json!({ "role": "admin" }));
+    admin.await.expect(200);
+    assert_eq!(socket.until("update-member").await["seq"], 4);
+    assert_eq!(client.new_user("new").await, 5);
+    server.stop().await;
+    // Written again, it is one of the present version, with the same lines where nothing has changed.
+    let again = String::from_utf8(database.export().await).expect("UTF-8");
+    assert!(again.starts_with("{\"kind\":\"archive\",\"version\":2}\n"));
+    let archive = String::from_utf8(archive).expect("UTF-8");
+    for line in archive.lines().filter(|l| l.contains("\"message\",")) {
+        assert!(again.contains(line), "{line}: {again}");
     }
 }
 
@@ -69,8 +195,8 @@ async fn on_a_copy_everything_goes_on(#[case] store: Store) {
         .delete(&format!("/user/{last_user}"))
         .await
         .expect(204);
-    let log = history(&client, chat).await;
-    let head = number(log.last().expect("a message"), "seq");
+    let missed = client.list(&format!("/chat/{chat}/change?since=1")).await;
+    let head = number(missed.last().expect("a change"), "seq");
     server.stop().await;
     let copy = Database::new(other(store)).await;
     copy.import(&first.export().await).await.expect_success();
@@ -92,14 +218,7 @@ async fn on_a_copy_everything_goes_on(#[case] store: Store) {
     client.login("carl", testkit::PASSWORD).await;
 
     let mut socket = server.socket().await;
-    let since = json!({ "customerId": carl, "chatId": chat, "since": 1 });
-    socket
-        .send(json!({ "type": "connect-chat", "id": "resume", "content": since }))
-        .await;
-    let frames = socket.frames_until(|frame| frame["id"] == "resume").await;
-    let replayed = frames.iter().filter(|frame| frame["replay"] == true);
-    let expected = log.iter().filter(|message| number(message, "seq") > 1);
-    assert_eq!(replayed.count(), expected.count(), "{frames:?}");
+    assert_eq!(resumed(&mut socket, carl, chat, 1).await, missed);
 
     let said = socket.say(chat, "and on it goes").await;
     assert_eq!(number(&said, "seq"), head + 1);

@@ -65,6 +65,8 @@ impl SampleData {
         client.put(&path, read).await.expect(200);
         client.delete(&format!("/user/{gone}")).await.expect(204);
         client.delete(&format!("/chat/{empty}")).await.expect(204);
+        let told = json!({ "topic": "Züge 🚂", "data": { "line": [1, "U2"] } });
+        client.put(&format!("/chat/{chat}"), told).await.expect(200);
         let login = client.login("carl", PASSWORD).await;
         client.login("carl", PASSWORD).await;
         Self {
@@ -87,6 +89,7 @@ impl SampleData {
             seen.push(chat);
             seen.extend(client.list(&format!("/user/chat/{id}")).await);
             seen.extend(history(client, id).await);
+            seen.extend(client.list(&format!("/chat/{id}/change?limit=1000")).await);
         }
         seen
     }

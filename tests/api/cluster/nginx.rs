@@ -120,6 +120,7 @@ async fn a_rolling_restart_behind_nginx_loses_nothing() {
         client.new_user("carl").await,
         client.new_chat("general").await,
     );
+    database.settle(chat, user).await;
     let (stop, done) = (CancellationToken::new(), CancellationToken::new());
     let talking = tokio::spawn(talk(client.clone(), user, chat, stop.clone()));
     let last = std::sync::Arc::new(std::sync::OnceLock::new());

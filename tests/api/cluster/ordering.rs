@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use testkit::Cluster;
-use testkit::{change, history};
+use testkit::{change, history, told};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
@@ -17,7 +17,7 @@ async fn a_message_comes_live_on_every_node_in_the_same_frame() {
         cluster.until_heard(0, socket).await;
     }
     let said = cluster.say(0, "to everyone").await;
-    let expected = json!({ "type": "send-message", "content": said });
+    let expected = told("send-message", &said);
     for socket in far.iter_mut().chain([&mut near]) {
         let frames = socket
             .frames_until(|frame| change(frame) == said["seq"].as_i64())
@@ -43,10 +43,63 @@ async fn edits_and_deletes_come_on_every_node() {
     sigmund.until("send-message").await;
     assert_eq!(
         sigmund.until("update-message").await,
-        json!({ "type": "update-message", "content": edited })
+        told("update-message", &edited)
     );
     let deleted = sigmund.until("delete-message").await;
     assert_eq!(deleted["content"], message["messageId"]);
+    cluster.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
+async fn changes_of_members_and_of_the_chat_come_live_on_every_node() {
+    let cluster = Cluster::open(2).await;
+    let chat = cluster.chat;
+    let mut near = cluster.enter(0, cluster.sigmund).await;
+    let mut far = cluster.enter(1, cluster.sigmund).await;
+    let mut original = cluster.nodes[1].socket().await;
+    let content = json!({ "customerId": cluster.carl, "chatId": chat });
+    original
+        .send(json!({ "type": "connect-chat", "content": content }))
+        .await;
+    cluster.until_heard(0, &mut far).await;
+    let head = cluster.say(0, "the beginning").await;
+    let head = head["seq"].as_i64().expect("a number");
+    let client = cluster.client(0);
+    let dora = client.new_user("dora").await;
+    let place = format!("/chat/{chat}/user/{dora}");
+    let added = client.put(&place, json!({ "role": "admin" })).await;
+    let joined = added.expect(201)["joinedAt"].clone();
+    let renamed = json!({ "chatName": "noise", "topic": "Sheet music" });
+    let renamed = client.put(&format!("/chat/{chat}"), renamed).await;
+    let renamed = renamed.expect(200);
+    client.delete(&place).await.expect(204);
+    let last = cluster.say(0, "the end").await;
+    let member = |role: Option<&str>| {
+        let joined = role.map(|_| &joined);
+        json!({ "customerId": dora, "username": "dora", "role": role, "joinedAt": joined })
+    };
+    let report = |kind: &str, content: Value, n: i64| {
+        json!({
+            "type": kind, "content": content, "chatId": chat, "customerId": null, "seq": head + n
+        })
+    };
+    let expected = [
+        report("update-member", member(Some("admin")), 1),
+        report("update-chat", renamed, 2),
+        report("update-member", member(None), 3),
+        told("send-message", &last),
+    ];
+    for socket in [&mut near, &mut far] {
+        socket.frames_before("the beginning").await;
+        let mut frames = socket
+            .frames_until(|frame| change(frame) == Some(head + 4))
+            .await;
+        frames.retain(|frame| change(frame).is_some());
+        assert_eq!(frames, expected);
+    }
+    original.frames_before("the beginning").await;
+    assert_eq!(original.next().await, expected[3]);
     cluster.close().await;
 }
 

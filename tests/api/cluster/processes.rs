@@ -30,6 +30,7 @@ impl Fleet {
         }
         fleet.user = fleet.client(0).new_user("carl").await;
         fleet.chat = fleet.client(0).new_chat("general").await;
+        fleet.database.settle(fleet.chat, fleet.user).await;
         fleet
     }
 

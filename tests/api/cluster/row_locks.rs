@@ -177,7 +177,8 @@ async fn every_unique_key_of_a_chats_rows_holds_the_chat() {
             SELECT FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attname = 'chat_id' \
                 AND a.attnum = i.indkey[0]) \
         FROM pg_index i WHERE i.indisunique \
-            AND i.indrelid IN ('chat'::regclass, 'message'::regclass, 'customer_chat'::regclass)";
+            AND i.indrelid IN ('chat'::regclass, 'message'::regclass, 'customer_chat'::regclass, \
+                'membership_change'::regclass)";
     let room = Room::open(Store::Postgres).await;
     let url = &room.server.database.url;
     let mut connection = PgConnection::connect(url).await.expect("Postgres");
@@ -185,7 +186,7 @@ async fn every_unique_key_of_a_chats_rows_holds_the_chat() {
         .fetch_all(&mut connection)
         .await
         .expect("the keys");
-    assert!(keys.len() >= 5, "{keys:?}");
+    assert!(keys.len() >= 7, "{keys:?}");
     assert!(keys.iter().all(|(_, leads)| *leads), "{keys:?}");
     room.close().await;
 }

@@ -9,9 +9,19 @@ async fn delete(room: &Room, path: String) {
     room.client.delete(&path).await.expect(204);
 }
 
+/// The report that carl is no member any more, of his own doing, because he was deleted. A replay has no name of his.
+fn ended(room: &Room, name: Option<&str>, seq: i64) -> Value {
+    let member =
+        json!({ "customerId": room.carl, "username": name, "role": null, "joinedAt": null });
+    json!({
+        "type": "update-member", "content": member, "chatId": room.chat, "customerId": room.carl,
+        "seq": seq
+    })
+}
+
 #[apply(both_stores)]
 async fn a_deleted_users_messages_become_tombstones_for_everyone(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut sigmund = room.enter(room.sigmund).await;
     let (one, two) = (room.say("one").await, room.say("two").await);
     let kept = room.client.say(room.sigmund, room.chat, "sigmund's").await;
@@ -24,6 +34,7 @@ async fn a_deleted_users_messages_become_tombstones_for_everyone(store: Store) {
         });
         assert_eq!(sigmund.next().await, expected);
     }
+    assert_eq!(sigmund.next().await, ended(&room, Some("carl"), 6));
     let history = room.history().await;
     assert_eq!(history[0], kept);
     for tombstone in &history[1..] {
@@ -31,13 +42,13 @@ async fn a_deleted_users_messages_become_tombstones_for_everyone(store: Store) {
             assert_eq!(tombstone[field], Value::Null, "{tombstone}");
         }
     }
-    assert_eq!(sigmund.say(room.chat, "on we go").await["seq"], 6);
+    assert_eq!(sigmund.say(room.chat, "on we go").await["seq"], 7);
     room.close().await;
 }
 
 #[apply(both_stores)]
 async fn a_deleted_user_with_thousands_of_messages_leaves_a_tombstone_each(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut carl = room.enter(room.carl).await;
     let texts: Vec<String> = (1..=1100).map(|n| n.to_string()).collect();
     carl.say_all(room.chat, &texts).await;
@@ -54,7 +65,7 @@ async fn a_deleted_user_with_thousands_of_messages_leaves_a_tombstone_each(store
 
 #[apply(both_stores)]
 async fn who_was_away_learns_of_a_deleted_users_tombstones(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let id = room.say("carl's").await["messageId"].clone();
     delete(&room, format!("/user/{}", room.carl)).await;
     let (_socket, frames, ack) = room.resume(room.sigmund, 1).await;
@@ -62,8 +73,10 @@ async fn who_was_away_learns_of_a_deleted_users_tombstones(store: Store) {
         "type": "delete-message", "content": id, "chatId": room.chat,
         "customerId": room.carl, "seq": 2, "replay": true
     });
-    assert_eq!(frames, [expected]);
-    assert_eq!(ack["seq"], 2);
+    let mut member = ended(&room, None, 3);
+    member["replay"] = json!(true);
+    assert_eq!(frames, [expected, member]);
+    assert_eq!(ack["seq"], 3);
     room.close().await;
 }
 
@@ -87,7 +100,7 @@ async fn a_deleted_users_sockets_close_4001(store: Store) {
 
 #[apply(both_stores)]
 async fn a_deleted_chat_closes_for_everyone(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let other = room.client.new_chat("random").await;
     let mut carl = room.enter(room.carl).await;
     carl.enter(room.carl, other).await;
@@ -104,13 +117,14 @@ async fn a_deleted_chat_closes_for_everyone(store: Store) {
     sigmund
         .refused("connect-chat", content, "chat_not_found")
         .await;
-    assert_eq!(carl.say(other, "still open").await["seq"], 1);
+    let next = carl.say(other, "still open").await;
+    assert_eq!(next["seq"], 2, "after carl's own membership");
     room.close().await;
 }
 
 #[apply(both_stores)]
 async fn a_removed_member_hears_so_and_then_nothing(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut carl = room.enter(room.carl).await;
     let mut sockets = [
         room.enter(room.sigmund).await,
@@ -129,10 +143,13 @@ async fn a_removed_member_hears_so_and_then_nothing(store: Store) {
         let answer = socket.expect_error("not_connected").await;
         assert_eq!(answer["id"], 1, "nothing comes before the answer");
     }
+    let removed = carl.until("update-member").await;
+    assert_eq!(removed["content"]["role"], Value::Null, "{removed}");
+    assert_eq!(change(&removed), Some(1));
     carl.until("leave").await;
     let heard = carl.until("send-message").await;
     assert_eq!(heard["content"]["content"], "between us");
-    assert_eq!(carl.say(room.chat, "go on").await["seq"], 2);
+    assert_eq!(carl.say(room.chat, "go on").await["seq"], 3);
     room.close().await;
 }
 
@@ -143,6 +160,7 @@ async fn a_chat_deleted_in_mid_burst_refuses_its_own_messages_alone(store: Store
     let (doomed, kept) = (room.chat, room.client.new_chat("kept").await);
     let mut carl = room.enter(room.carl).await;
     carl.enter(room.carl, kept).await;
+    // The first number is that of carl's membership.
     let mut deleting = None;
     let (mut of_doomed, mut of_kept) = (Vec::new(), Vec::new());
     for n in 0..2 * EACH {
@@ -175,7 +193,7 @@ async fn a_chat_deleted_in_mid_burst_refuses_its_own_messages_alone(store: Store
     let deleted = deleting.expect("it was asked for").await;
     deleted.expect("an answer").expect(204);
     let seqs: Vec<_> = of_kept.iter().map(|ack| &ack["content"]["seq"]).collect();
-    assert_eq!(seqs, (1..=EACH).collect::<Vec<_>>());
+    assert_eq!(seqs, (2..=EACH + 1).collect::<Vec<_>>());
     let acked = of_doomed.partition_point(|answer| answer["type"] == "ack");
     for refusal in &of_doomed[acked..] {
         let code = refusal["content"]["code"].as_str().expect("a code");

@@ -23,7 +23,7 @@ async fn heard(socket: &mut Socket, last: &str) -> Vec<Value> {
 
 #[apply(both_stores)]
 async fn a_repeated_send_is_the_first_message_and_no_broadcast(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut watcher = room.enter(room.sigmund).await;
     let mut carl = room.enter(room.carl).await;
     let first = carl
@@ -65,7 +65,7 @@ async fn a_repeat_over_the_other_road_is_the_same_message(store: Store) {
 
 #[apply(both_stores)]
 async fn a_repeat_gets_the_present_state(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut carl = room.enter(room.carl).await;
     let send = named(room.chat, "once", "a");
     let id = carl.ask("send-message", send.clone()).await["messageId"].clone();
@@ -89,7 +89,7 @@ async fn a_repeat_gets_the_present_state(store: Store) {
 async fn a_repeat_after_a_restart_is_the_same_message(store: Store) {
     let Room {
         server, chat, carl, ..
-    } = Room::open(store).await;
+    } = Room::of_members(store).await;
     let mut socket = server.socket().await;
     socket.enter(carl, chat).await;
     let first = socket.ask("send-message", named(chat, "once", "a")).await;

@@ -5,7 +5,7 @@ use testkit::{Room, Socket, Store, apply, both_stores, change, number, rstest};
 
 #[apply(both_stores)]
 async fn who_was_away_gets_every_change_in_its_present_state(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut carl = room.enter(room.carl).await;
     let mut ids = Vec::new();
     for text in ["kept", "edited", "deleted"] {
@@ -54,7 +54,7 @@ async fn who_was_away_gets_every_change_in_its_present_state(store: Store) {
 
 #[apply(both_stores)]
 async fn since_the_head_replays_nothing(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     room.say("seen before").await;
     let (_socket, frames, ack) = room.resume(room.sigmund, 1).await;
     assert!(frames.is_empty(), "{frames:?}");
@@ -64,7 +64,7 @@ async fn since_the_head_replays_nothing(store: Store) {
 
 #[apply(both_stores)]
 async fn since_0_replays_the_whole_history(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     for text in ["one", "two", "three"] {
         room.say(text).await;
     }
@@ -97,7 +97,7 @@ async fn since_beyond_the_head_is_refused(store: Store) {
 
 #[apply(both_stores)]
 async fn a_socket_that_resumed_is_live_without_hole_or_double(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     for text in ["one", "two", "three"] {
         room.say(text).await;
     }
@@ -114,7 +114,7 @@ async fn a_socket_that_resumed_is_live_without_hole_or_double(store: Store) {
 
 #[apply(both_stores)]
 async fn resuming_while_others_send_has_no_hole_and_no_double(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut carl = room.enter(room.carl).await;
     let chat = room.chat;
     let texts: Vec<String> = (1..=300).map(|n| n.to_string()).collect();
@@ -139,7 +139,7 @@ async fn resuming_while_others_send_has_no_hole_and_no_double(store: Store) {
 
 #[apply(both_stores)]
 async fn over_1000_messages_the_ack_alone_comes_and_rest_pages_the_rest(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut carl = room.enter(room.carl).await;
     let texts: Vec<String> = (1..=1002).map(|n| n.to_string()).collect();
     carl.say_all(room.chat, &texts).await;
@@ -167,7 +167,7 @@ async fn over_1000_messages_the_ack_alone_comes_and_rest_pages_the_rest(store: S
 
 #[apply(both_stores)]
 async fn a_history_of_1000_messages_is_replayed(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut carl = room.enter(room.carl).await;
     let texts: Vec<String> = (1..=1000).map(|n| n.to_string()).collect();
     carl.say_all(room.chat, &texts).await;
@@ -180,7 +180,7 @@ async fn a_history_of_1000_messages_is_replayed(store: Store) {
 
 #[apply(both_stores)]
 async fn many_changes_of_few_messages_are_replayed(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut carl = room.enter(room.carl).await;
     carl.say(room.chat, "the first draft").await;
     let mut head = 1;

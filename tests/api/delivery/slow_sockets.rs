@@ -19,7 +19,7 @@ fn long_text(n: i64) -> String {
 
 #[apply(both_stores)]
 async fn a_slow_reader_gets_every_change_once_and_in_order_and_delays_nobody(store: Store) {
-    let room = Room::open_with(store, &["--write-seconds=120"]).await;
+    let room = Room::of_members_with(store, &["--write-seconds=120"]).await;
     let chat = room.chat;
     let mut slow = RawSocket::open(room.server.address).await;
     slow.connect(room.sigmund, chat).await;
@@ -68,7 +68,7 @@ async fn a_slow_reader_gets_every_change_once_and_in_order_and_delays_nobody(sto
 
 #[apply(both_stores)]
 async fn who_never_reads_is_closed_and_the_others_get_everything(store: Store) {
-    let room = Room::open_with(store, &["--write-seconds=0.5"]).await;
+    let room = Room::of_members_with(store, &["--write-seconds=0.5"]).await;
     let mut deaf = RawSocket::open(room.server.address).await;
     deaf.connect(room.sigmund, room.chat).await;
     let mut carl = room.enter(room.carl).await;

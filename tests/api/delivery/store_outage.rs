@@ -37,6 +37,7 @@ async fn while_postgres_is_away_every_send_is_refused_in_time() {
     let client = server.client();
     let carl = client.new_user("carl").await;
     let chat = client.new_chat("general").await;
+    server.database.settle(chat, carl).await;
     let (mut one, mut two) = (server.socket().await, server.socket().await);
     one.enter(carl, chat).await;
     two.enter(carl, chat).await;
@@ -118,7 +119,7 @@ async fn a_message_that_the_store_refuses_fails_alone(store: Store) {
             WHEN (NEW.content = 'poison') EXECUTE FUNCTION choke()";
     const SQLITE: &str = "CREATE TRIGGER chokes BEFORE INSERT ON message \
         WHEN NEW.content = 'poison' BEGIN SELECT RAISE(ABORT, 'poison'); END";
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let trigger = match store {
         Store::Postgres => POSTGRES,
         Store::Sqlite => SQLITE,

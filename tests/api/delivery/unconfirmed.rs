@@ -42,6 +42,7 @@ async fn a_late_commit_is_told_although_other_chats_are_busy() {
         client.new_chat("quiet").await,
         client.new_chat("busy").await,
     );
+    server.database.settle(quiet, carl).await;
     let mut listener = server.socket().await;
     listener.connect(carl, quiet).await;
 
@@ -116,6 +117,7 @@ async fn a_deletion_in_doubt_after_a_stored_part_is_completed_by_asking_again() 
     let client = process.client();
     let carl = client.new_user("carl").await;
     let chat = client.new_chat("general").await;
+    database.settle(chat, carl).await;
     database.fill(chat, carl, MESSAGES, "filler").await;
     let mut listener = process.socket().await;
     listener.connect(carl, chat).await;

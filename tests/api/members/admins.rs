@@ -58,6 +58,7 @@ async fn what_one_does_not_see_reads_as_if_it_did_not_exist(store: Store) {
             format!("/user/chat/{chat}"),
             format!("/chat/{chat}/message"),
             format!("/chat/{chat}/message?since=0"),
+            format!("/chat/{chat}/change"),
             format!("/chat/{chat}/message?q=us"),
             format!("/message/{message}"),
         ]

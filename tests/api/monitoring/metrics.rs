@@ -90,7 +90,7 @@ async fn sockets_chats_and_users_are_told(store: Store) {
 
 #[apply(both_stores)]
 async fn a_replay_is_counted_with_each_message(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     room.client.say_many(room.carl, room.chat, 7).await;
     let (_socket, frames, _) = room.resume(room.sigmund, 2).await;
     assert_eq!(frames.len(), 5);

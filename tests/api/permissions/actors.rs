@@ -82,7 +82,7 @@ impl Actors {
         }
     }
 
-    /// The stored state of a scene, read with full rights: the chat, its members, its messages, the user
+    /// The stored state of a scene, read with full rights: the chat, its members, its messages, its log, the user
     /// that requests are about, the read position and the sessions of that user.
     pub async fn state(&self, scene: &Scene) -> Vec<Value> {
         let Scene { chat, message, .. } = scene;
@@ -91,6 +91,7 @@ impl Actors {
             format!("/chat/{chat}"),
             format!("/user/chat/{chat}"),
             format!("/chat/{chat}/message?since=0"),
+            format!("/chat/{chat}/change"),
             format!("/message/{message}"),
             format!("/user/{}", self.own.id),
         ] {

@@ -65,7 +65,7 @@ impl Guest {
 
 #[apply(both_stores)]
 async fn after_10_000_connects_and_disconnects_nothing_is_left(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let address = room.server.address;
     let mut chats = vec![room.chat];
     while chats.len() < CHATS {

@@ -128,7 +128,7 @@ async fn after_a_pause_it_is_told_again(store: Store) {
 
 #[apply(both_stores)]
 async fn it_leaves_nothing_behind(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let message = room.say("the only one").await;
     let mut carl = room.enter(room.carl).await;
     type_in(&mut carl, room.chat).await;

@@ -185,7 +185,7 @@ async fn marks_do_not_hold_messages_up(store: Store) {
 
 #[apply(both_stores)]
 async fn it_leaves_no_trace_in_the_log(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let message = room.say("the only one").await;
     let mut sigmund = room.enter(room.sigmund).await;
     mark(&mut sigmund, room.chat, &message).await;

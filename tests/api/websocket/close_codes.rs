@@ -146,7 +146,7 @@ async fn who_answers_no_ping_is_closed_1008(store: Store) {
 
 #[apply(both_stores)]
 async fn who_answers_pings_stays(store: Store) {
-    let room = Room::open_with(store, &["--ping-seconds=1"]).await;
+    let room = Room::of_members_with(store, &["--ping-seconds=1"]).await;
     let mut socket = room.enter(room.carl).await;
     // Twice as many beats as a silent socket would live to see.
     for _ in 0..6 {
@@ -170,14 +170,15 @@ async fn a_ping_is_answered(store: Store) {
 
 #[apply(both_stores)]
 async fn a_heartbeat_tells_the_head_of_each_chat(store: Store) {
-    let room = Room::open_with(store, &["--ping-seconds=0.2"]).await;
+    let room = Room::of_members_with(store, &["--ping-seconds=0.2"]).await;
     let other = room.client.new_chat("random").await;
     let mut socket = room.enter(room.carl).await;
     socket.enter(room.carl, other).await;
     for text in ["one", "two", "three"] {
         socket.say(room.chat, text).await;
     }
-    let heads = json!({ room.chat.to_string(): 3, other.to_string(): 0 });
+    // The membership in the other chat is the only change there.
+    let heads = json!({ room.chat.to_string(): 3, other.to_string(): 1 });
     let expected = json!({ "type": "heartbeat", "content": heads });
     socket.frames_until(|frame| *frame == expected).await;
     assert_eq!(socket.expect("heartbeat").await, expected);
@@ -186,7 +187,7 @@ async fn a_heartbeat_tells_the_head_of_each_chat(store: Store) {
 
 #[apply(both_stores)]
 async fn a_socket_that_resumed_gets_heartbeats(store: Store) {
-    let room = Room::open_with(store, &["--ping-seconds=0.2"]).await;
+    let room = Room::of_members_with(store, &["--ping-seconds=0.2"]).await;
     let mut socket = room.server.socket().await;
     let content = json!({ "customerId": room.carl, "chatId": room.chat, "since": 0 });
     socket

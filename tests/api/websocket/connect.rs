@@ -5,7 +5,7 @@ use testkit::{Room, Store, apply, both_stores, change, rstest};
 
 #[apply(both_stores)]
 async fn connecting_is_acked_with_the_chat_its_head_and_who_is_online(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let (chat, carl, sigmund) = (room.chat, room.carl, room.sigmund);
     let mut first = room.server.socket().await;
     let ack = first.enter(carl, chat).await;
@@ -28,7 +28,7 @@ async fn connecting_is_acked_with_the_chat_its_head_and_who_is_online(store: Sto
 
 #[apply(both_stores)]
 async fn a_join_names_the_user_and_the_chat(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut carl = room.enter(room.carl).await;
     let _sigmund = room.enter(room.sigmund).await;
     let join = carl.expect("join").await;
@@ -41,7 +41,7 @@ async fn a_join_names_the_user_and_the_chat(store: Store) {
 
 #[apply(both_stores)]
 async fn join_and_leave_carry_the_claimed_name_and_messages_the_stored_one(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut carl = room.enter(room.carl).await;
     let mut sigmund = room.server.socket().await;
     let content =
@@ -70,7 +70,7 @@ async fn every_socket_gets_its_own_join(store: Store) {
 
 #[apply(both_stores)]
 async fn others_hear_of_a_users_first_and_last_socket_alone(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut watcher = room.enter(room.sigmund).await;
     let mut first = room.enter(room.carl).await;
     let second = room.enter(room.carl).await;
@@ -93,11 +93,12 @@ async fn others_hear_of_a_users_first_and_last_socket_alone(store: Store) {
 
 #[apply(both_stores)]
 async fn one_socket_hears_each_of_its_chats_at_once(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut socket = room.enter(room.carl).await;
     let mut chats = vec![room.chat];
     for name in ["random", "music"] {
         let chat = room.client.new_chat(name).await;
+        room.server.database.settle(chat, room.carl).await;
         socket.enter(room.carl, chat).await;
         chats.push(chat);
     }
@@ -111,7 +112,7 @@ async fn one_socket_hears_each_of_its_chats_at_once(store: Store) {
 
 #[apply(both_stores)]
 async fn leaving_is_acked_and_told_to_everyone(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut watcher = room.enter(room.sigmund).await;
     for content in [json!(room.chat), json!({ "chatId": room.chat })] {
         let mut socket = room.enter(room.carl).await;
@@ -148,7 +149,7 @@ async fn leaving_one_chat_keeps_the_others(store: Store) {
 
 #[apply(both_stores)]
 async fn sending_after_leaving_is_not_connected(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut socket = room.enter(room.carl).await;
     let message = socket.say(room.chat, "Goodbye.").await["messageId"].clone();
     socket.ask("leave-chat", json!(room.chat)).await;
@@ -208,7 +209,7 @@ async fn connecting_makes_one_a_member(store: Store) {
 
 #[apply(both_stores)]
 async fn connecting_again_to_the_same_chat_makes_nobody_leave(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut watcher = room.enter(room.sigmund).await;
     let mut socket = room.enter(room.carl).await;
     watcher.expect("join").await;
@@ -224,7 +225,7 @@ async fn connecting_again_to_the_same_chat_makes_nobody_leave(store: Store) {
 
 #[apply(both_stores)]
 async fn connecting_again_to_the_same_chat_loses_no_message(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut socket = room.enter(room.carl).await;
     for round in 0..10 {
         for n in 0..10 {

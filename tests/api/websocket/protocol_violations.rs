@@ -274,7 +274,7 @@ async fn half_a_frame_is_closed_in_time(store: Store) {
 
 #[apply(both_stores)]
 async fn who_goes_in_mid_frame_leaves_the_chat(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut watcher = room.enter(room.sigmund).await;
     let whole = masked(0x81, &message(room.chat));
     for length in [1, 7, whole.len() - 1] {
@@ -291,7 +291,7 @@ async fn who_goes_in_mid_frame_leaves_the_chat(store: Store) {
 
 #[apply(both_stores)]
 async fn who_only_stops_sending_leaves_the_chat(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut watcher = room.enter(room.sigmund).await;
     let mut wire = RawSocket::open(room.server.address).await;
     wire.connect(room.carl, room.chat).await;

@@ -3,7 +3,7 @@
 use super::{Client, Nats, Server, Socket, Store, change, patiently};
 use serde_json::{Value, json};
 
-/// Servers on one database, with a chat and two users.
+/// Servers on one database, with a chat and two users that are its members.
 pub struct Cluster {
     /// The NATS between them.
     pub nats: Nats,
@@ -55,6 +55,10 @@ impl Cluster {
             sigmund: client.new_user("sigmund").await,
             nodes,
         };
+        let database = &cluster.nodes[0].database;
+        for user in [cluster.carl, cluster.sigmund] {
+            database.settle(cluster.chat, user).await;
+        }
         cluster.until_link("up").await;
         cluster
     }

@@ -98,6 +98,15 @@ impl Database {
         }
     }
 
+    /// Makes a user a participant of a chat, as if since before memberships took numbers: it takes none.
+    pub async fn settle(&self, chat: i64, user: i64) {
+        let settle = format!(
+            "INSERT INTO customer_chat (customer_id, chat_id, role, joined_at) \
+             VALUES ({user}, {chat}, 'participant', '2026-01-01T00:00:00.000000+00:00')"
+        );
+        self.run(&settle).await;
+    }
+
     /// Appends this number of messages of a user to a chat.
     pub async fn fill(&self, chat: i64, user: i64, messages: i64, text: &str) {
         let numbers = if self.url.starts_with("sqlite") {

@@ -44,7 +44,7 @@ pub use prose::riddles;
 pub use proxy::{Proxy, Way};
 pub use raw_http::{Answer, RawHttp};
 pub use raw_socket::{RawSocket, masked};
-pub use room::{Room, change, history, number};
+pub use room::{Room, change, history, number, told};
 pub use server::Server;
 pub use socket::Socket;
 

@@ -43,6 +43,26 @@ impl Room {
         }
     }
 
+    /// Opens one of which both users are members already, so that connecting takes no number.
+    pub async fn of_members(store: Store) -> Self {
+        Self::of_members_with(store, &[]).await
+    }
+
+    /// Opens one of which both users are members already, on a server with these flags.
+    pub async fn of_members_with(store: Store, flags: &[&str]) -> Self {
+        let room = Self::open_with(store, flags).await;
+        room.settle().await;
+        room
+    }
+
+    /// Makes both users members of the chat, as if they had been its members before memberships took numbers.
+    pub async fn settle(&self) {
+        let database = &self.server.database;
+        for user in [self.carl, self.sigmund] {
+            database.settle(self.chat, user).await;
+        }
+    }
+
     /// A new socket of a user, connected to the chat.
     pub async fn enter(&self, user: i64) -> Socket {
         let mut socket = self.server.socket().await;
@@ -118,13 +138,24 @@ pub fn number(object: &Value, field: &str) -> i64 {
         .unwrap_or_else(|| panic!("no number {field} in {object}"))
 }
 
-/// The `seq` of the change in a broadcast; none if the broadcast is not about a change.
+/// The `seq` of the change in a broadcast; none if the broadcast is not about a change. A message in it must have
+/// the same `seq` and chat.
 pub fn change(frame: &Value) -> Option<i64> {
-    match frame["type"].as_str()? {
-        "send-message" | "update-message" => frame["content"]["seq"].as_i64(),
-        "delete-message" => frame["seq"].as_i64(),
-        _ => None,
+    let seq = frame["seq"].as_i64();
+    for field in ["seq", "chatId"] {
+        let own = frame["content"].get(field);
+        let same = own.is_none() || seq.is_none() || own == frame.get(field);
+        assert!(same, "{frame}");
     }
+    seq
+}
+
+/// The broadcast of a sent or an edited message.
+pub fn told(kind: &str, message: &Value) -> Value {
+    json!({
+        "type": kind, "content": message, "chatId": message["chatId"],
+        "customerId": message["customerId"], "seq": message["seq"]
+    })
 }
 
 impl Socket {

@@ -12,7 +12,7 @@ async fn ids_have_64_bits() {
     const COLUMNS: &str = "SELECT count(*) FROM information_schema.columns
         WHERE table_schema = 'public' AND column_name IN ('customer_id', 'chat_id', 'message_id')
         AND table_name <> '_sqlx_migrations' AND data_type = $1";
-    for (kind, expected) in [("bigint", 13_i64), ("integer", 0)] {
+    for (kind, expected) in [("bigint", 15_i64), ("integer", 0)] {
         let query = sqlx::query_scalar(COLUMNS).bind(kind);
         let columns: i64 = query.fetch_one(&mut db).await.expect("columns");
         assert_eq!(columns, expected, "{kind}");

@@ -20,7 +20,7 @@ async fn only_the_author_edits(store: Store) {
 
 #[apply(both_stores)]
 async fn the_author_and_an_admin_delete_and_nobody_else(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let (first, second) = (room.say("one").await, room.say("two").await);
     let (mut carl, mut sigmund) = both(&room).await;
     let id = first["messageId"].clone();
@@ -44,7 +44,7 @@ async fn the_author_and_an_admin_delete_and_nobody_else(store: Store) {
 
 #[apply(both_stores)]
 async fn a_deleted_message_is_not_edited(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut carl = room.enter(room.carl).await;
     let id = carl.say(room.chat, "gone").await["messageId"].clone();
     carl.ask("delete-message", id.clone()).await;
@@ -57,7 +57,7 @@ async fn a_deleted_message_is_not_edited(store: Store) {
 
 #[apply(both_stores)]
 async fn a_message_is_deleted_once(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut carl = room.enter(room.carl).await;
     let id = carl.say(room.chat, "gone").await["messageId"].clone();
     carl.ask("delete-message", id.clone()).await;
@@ -100,7 +100,7 @@ async fn a_message_of_another_chat_is_not_edited_here(store: Store) {
 
 #[apply(both_stores)]
 async fn nobody_speaks_for_another(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let (mut carl, mut sigmund) = both(&room).await;
     sigmund.say(room.chat, "my own words").await;
     let content = json!({ "chatId": room.chat, "customerId": room.sigmund, "content": "x" });

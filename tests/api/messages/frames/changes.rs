@@ -3,7 +3,7 @@
 use super::both;
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::{Room, Socket, Store, apply, both_stores, change, rstest};
+use testkit::{Room, Socket, Store, apply, both_stores, change, rstest, told};
 
 /// Sends a frame. Returns the content of its ack and the broadcast, which may arrive in either order.
 async fn ack_and_broadcast(socket: &mut Socket, frame: Value) -> (Value, Value) {
@@ -19,7 +19,7 @@ async fn ack_and_broadcast(socket: &mut Socket, frame: Value) -> (Value, Value) 
 
 #[apply(both_stores)]
 async fn a_sent_message_is_acked_and_told_to_everyone(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let (mut carl, mut sigmund) = both(&room).await;
     let content = json!({ "chatId": room.chat, "customerId": room.carl, "content": "Hi world." });
     let frame = json!({ "type": "send-message", "id": "a", "content": content });
@@ -30,7 +30,7 @@ async fn a_sent_message_is_acked_and_told_to_everyone(store: Store) {
         "editedAt": null, "deletedAt": null, "replyTo": null, "clientMessageId": null
     });
     assert_eq!(ack, expected);
-    assert_eq!(broadcast, json!({ "type": "send-message", "content": ack }));
+    assert_eq!(broadcast, told("send-message", &ack));
     assert_eq!(sigmund.next().await, broadcast);
     let path = format!("/message/{}", ack["messageId"]);
     assert_eq!(room.client.get(&path).await.expect(200), ack);
@@ -39,7 +39,7 @@ async fn a_sent_message_is_acked_and_told_to_everyone(store: Store) {
 
 #[apply(both_stores)]
 async fn an_edit_is_acked_and_told_to_everyone(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let sent = room.say("Hi world.").await;
     let (mut carl, mut sigmund) = both(&room).await;
     let content =
@@ -52,17 +52,14 @@ async fn an_edit_is_acked_and_told_to_everyone(store: Store) {
     expected["editedAt"] = ack["editedAt"].clone();
     assert!(ack["editedAt"].is_string());
     assert_eq!(ack, expected);
-    assert_eq!(
-        broadcast,
-        json!({ "type": "update-message", "content": ack })
-    );
+    assert_eq!(broadcast, told("update-message", &ack));
     assert_eq!(sigmund.next().await, broadcast);
     room.close().await;
 }
 
 #[apply(both_stores)]
 async fn a_deletion_is_acked_and_told_to_everyone(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let id = room.say("Hi world.").await["messageId"].clone();
     let (mut carl, mut sigmund) = both(&room).await;
     let frame = json!({ "type": "delete-message", "id": "a", "content": id });
@@ -98,7 +95,7 @@ async fn a_deletion_takes_an_object_too(store: Store) {
 
 #[apply(both_stores)]
 async fn changes_without_id_are_answered_by_the_broadcast_alone(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let id = room.say("the first").await["messageId"].clone();
     let mut carl = room.enter(room.carl).await;
     let text = |text: &str| json!({ "chatId": room.chat, "content": text });
@@ -147,7 +144,7 @@ async fn an_id_is_given_back_as_it_came(store: Store) {
 
 #[apply(both_stores)]
 async fn an_edit_without_message_id_edits_the_senders_latest(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let (mut carl, mut sigmund) = both(&room).await;
     let first = carl.say(room.chat, "carl's first").await;
     let latest = carl.say(room.chat, "carl's latest").await;
@@ -186,14 +183,13 @@ async fn a_reply_names_what_it_answers(store: Store) {
 
 #[apply(both_stores)]
 async fn changes_by_rest_are_told_to_sockets_alike(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut sigmund = room.enter(room.sigmund).await;
     let sent = room.say("Hi world.").await;
-    let expected = json!({ "type": "send-message", "content": sent });
-    assert_eq!(sigmund.next().await, expected);
+    assert_eq!(sigmund.next().await, told("send-message", &sent));
     let path = format!("/message/{}", sent["messageId"]);
     let edited = room.client.put(&path, json!({ "content": "Hello!" })).await;
-    let expected = json!({ "type": "update-message", "content": edited.expect(200) });
+    let expected = told("update-message", &edited.expect(200));
     assert_eq!(sigmund.next().await, expected);
     let delete = format!("{path}?customerId={}", room.carl);
     let delete = room.client.request(Method::DELETE, &delete);

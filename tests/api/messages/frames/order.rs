@@ -6,7 +6,7 @@ use testkit::{Room, Socket, Store, apply, both_stores, change, number, rstest};
 
 #[apply(both_stores)]
 async fn changes_are_numbered_without_a_gap(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut carl = room.enter(room.carl).await;
     let mut ids = Vec::new();
     for n in 1..=3 {
@@ -25,7 +25,7 @@ async fn changes_are_numbered_without_a_gap(store: Store) {
 
 #[apply(both_stores)]
 async fn a_burst_keeps_its_order_and_its_acks(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut carl = room.enter(room.carl).await;
     for n in 1..=200 {
         let content = json!({ "chatId": room.chat, "content": n.to_string() });
@@ -53,7 +53,7 @@ async fn a_burst_keeps_its_order_and_its_acks(store: Store) {
 
 #[apply(both_stores)]
 async fn every_socket_sees_one_order(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let (carl, sigmund) = both(&room).await;
     let speak = |mut socket: Socket, name: &'static str, chat: i64| async move {
         for n in 0..50 {

@@ -124,6 +124,7 @@ async fn a_wrong_connect_chat_is_refused(store: Store) {
     refuse_all(&mut socket, "connect-chat", cases).await;
     let members = format!("/user/chat/{}", room.chat);
     assert_eq!(room.client.get(&members).await.expect(200), json!([]));
+    room.settle().await;
     socket.enter(room.carl, room.chat).await;
     unharmed(room, socket, message).await;
 }

@@ -63,7 +63,7 @@ async fn an_id_of_a_wrong_kind_is_refused(store: Store) {
 
 #[apply(both_stores)]
 async fn before_connect_chat_nothing_else_is_understood(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let message = room.say("the only one").await;
     let mut socket = room.server.socket().await;
     let text = json!({ "chatId": room.chat, "content": "x" });
@@ -86,7 +86,7 @@ async fn before_connect_chat_nothing_else_is_understood(store: Store) {
 
 #[apply(both_stores)]
 async fn a_refused_frame_in_the_midst_of_good_ones_costs_them_nothing(store: Store) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let mut socket = room.enter(room.carl).await;
     for n in 0..100 {
         // Every fifth answers a message that does not exist: refused with the batch it comes in.

@@ -9,7 +9,7 @@ use testkit::{Room, Socket, Store};
 
 /// A connected socket of carl's in a chat with one message.
 async fn prepared(store: Store) -> (Room, Socket, Value) {
-    let room = Room::open(store).await;
+    let room = Room::of_members(store).await;
     let message = room.say("the only one").await;
     let socket = room.enter(room.carl).await;
     (room, socket, message)
