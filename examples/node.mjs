@@ -18,6 +18,8 @@ client.on("message", ({ username, content }) => print(`${username ?? "somebody"}
 client.on("update", ({ username, content }) => print(`${username ?? "somebody"}, edited: ${content}`));
 client.on("join", ({ username }) => print(`* ${username} is here`));
 client.on("leave", ({ username }) => print(`* ${username} is gone`));
+client.on("member", ({ username, role }) => print(`* ${username ?? "a deleted user"}: ${role ?? "no member any more"}`));
+client.on("chat", ({ chatName }) => print(`* the chat is called ${chatName}`));
 client.on("reset", () => print("* the history begins again"));
 client.on("state", ({ state }) => console.error(`(${state})`));
 

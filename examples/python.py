@@ -43,19 +43,29 @@ def show(kind, seq, text):
         print(f"{seq} {kind}: {plain(text)}", flush=True)
 
 
-def take(message):
-    """Prints a message in its present state."""
-    kind = "deleted" if message["deletedAt"] else "edited" if message["editedAt"] else "sent"
-    show(kind, message["seq"], f"{message['username']}: {message['content']}")
+def take(frame):
+    """Prints a change. A frame with a seq beside its type is the next change; one of an unknown type counts too."""
+    kind, content, seq = frame["type"], frame["content"], frame["seq"]
+    if kind in ("send-message", "update-message"):
+        done = "edited" if content["editedAt"] else "sent"
+        show(done, seq, f"{content['username']}: {content['content']}")
+    elif kind == "delete-message":
+        show("deleted", seq, content)
+    elif kind == "update-member":
+        show("member", seq, f"{content['username']}: {content['role'] or 'none any more'}")
+    elif kind == "update-chat":
+        show("chat", seq, content["chatName"])
+    else:
+        show(plain(kind), seq, "")
 
 
 def fill(head):
     """Reads over REST what was too much for the socket."""
     while seen < head:
-        path = f"/chat/{CHAT}/message?limit=1000&since={seen}" + (f"&epoch={epoch}" if epoch else "")
+        path = f"/chat/{CHAT}/change?limit=1000&since={seen}" + (f"&epoch={epoch}" if epoch else "")
         with urllib.request.urlopen(URL + path) as answer:
-            for message in json.load(answer):
-                take(message)
+            for frame in json.load(answer):
+                take(frame)
 
 
 def talk(socket):
@@ -76,10 +86,8 @@ def talk(socket):
             return False
         if kind == "error":
             sys.exit(plain(content["error"]))
-        if kind in ("send-message", "update-message"):
-            take(content)
-        if kind == "delete-message":
-            show("deleted", frame["seq"], content)
+        if "seq" in frame:
+            take(frame)
         if kind == "ack" and frame["id"] == "connect-chat":
             epoch = content.get("epoch")
             fill(content["seq"])

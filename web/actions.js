@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { warn } from "./announce.js";
-import { connection, drop, people, refresh } from "./chats.js";
+import { connection, drop, refresh } from "./chats.js";
 import { state, changed } from "./store.js";
 
 /** Shows a chat. Its id goes into the address, so that the browser's back button works. */
@@ -96,9 +96,14 @@ export async function join(chatId) {
   show(chatId);
 }
 
-export async function rename(chat, name) {
-  const { chatName } = await api.renameChat(chat.chatId, name);
-  chat.chatName = chatName;
+export const rename = (chat, chatName) => change(chat, { chatName });
+
+/** Sets the topic of a chat. An empty text removes the topic. */
+export const setTopic = (chat, words) => change(chat, { topic: words.trim() === "" ? null : words.trim() });
+
+async function change(chat, fields) {
+  const { chatName, topic = null } = await api.updateChat(chat.chatId, fields);
+  Object.assign(chat, { chatName, topic, changedAt: performance.now() });
   changed("chats", "current");
 }
 
@@ -107,15 +112,9 @@ export async function deleteChat(chat) {
   drop(chat.chatId);
 }
 
-export async function addPerson(chat, customerId) {
-  await api.addMember(chat.chatId, customerId);
-  await people(chat);
-}
-
-export async function removePerson(chat, customerId) {
-  await api.removeMember(chat.chatId, customerId);
-  await people(chat);
-}
+// The socket tells of the change of the members; see events.js.
+export const addPerson = (chat, customerId) => api.addMember(chat.chatId, customerId);
+export const removePerson = (chat, customerId) => api.removeMember(chat.chatId, customerId);
 
 /** Runs an action that removes the chat from the user's list. The page shows no notice of its end then. */
 async function going(chat, act) {

@@ -82,12 +82,19 @@ export const user = (id) => get(`/user/${id}`);
 export const chats = () => all("/chat?limit=1000");
 export const chatsOf = (id) => all(`/user/${id}/chat?limit=1000`);
 export const createChat = (chatName) => send("POST", "/chat", { chatName });
-export const renameChat = (id, chatName) => send("PUT", `/chat/${id}`, { chatName });
+/** Changes a chat; `fields` has chatName, topic (null removes it) or both. */
+export const updateChat = (id, fields) => send("PUT", `/chat/${id}`, fields);
 export const deleteChat = (id) => send("DELETE", `/chat/${id}`);
 
 export const members = (chat) => all(`/user/chat/${chat}?limit=1000`);
 export const addMember = (chat, id, role) => send("PUT", `/chat/${chat}/user/${id}`, role ? { role } : undefined);
 export const removeMember = (chat, id) => send("DELETE", `/chat/${chat}/user/${id}`);
+
+/** The changes of members and of the chat itself after `since`, as frames. */
+export async function changes(chat, since) {
+  const frames = await all(`/chat/${chat}/change?limit=1000&since=${since}`);
+  return frames.filter(({ type }) => type === "update-member" || type === "update-chat");
+}
 
 /** A page of messages, oldest first: the newest, or those before a message; and whether it is the last. */
 export async function messages(chat, before, limit = 100) {

@@ -15,6 +15,8 @@ const REFRESH_MS = 10_000;
 const PAGE = 100;
 /** The most messages of one page, which is the limit of the server. */
 const LONGEST_PAGE = 1000;
+/** The most changes that are read for the notices between the messages of a chat that is opened. */
+const NOTICED = 500;
 
 let client = null;
 let timer = null;
@@ -48,6 +50,7 @@ export function refresh() {
 
 async function load() {
   const mine = client;
+  const begun = performance.now();
   let rows;
   let all = [];
   try {
@@ -65,17 +68,19 @@ async function load() {
     if (!chat.leaving) tell(`You are no longer in ${chat.chatName}`);
     drop(id);
   }
-  for (const row of rows) take(row);
+  for (const row of rows) take(row, begun);
   state.others = all.filter((chat) => !listed.has(chat.chatId));
   state.ready = true;
   for (const row of rows.slice(0, FOLLOWED)) follow(row.chatId);
   changed("chats", "current");
 }
 
-function take(row) {
+/** Takes a row of the list that was asked for at `begun`. */
+function take({ topic = null, ...listed }, begun) {
+  const row = { ...listed, topic };
   let chat = state.chats.get(row.chatId);
   if (!chat) {
-    chat = { timeline: new Timeline(client.outgoing(row.chatId)), online: new Map(), typing: new Map(), reads: new Map(), members: null, recent: [], divider: null, draft: "", note: null };
+    chat = { timeline: new Timeline(client.outgoing(row.chatId)), online: new Map(), typing: new Map(), reads: new Map(), members: null, recent: [], divider: null, draft: "", note: null, told: { chatName: row.chatName, topic }, changedAt: 0 };
     state.chats.set(row.chatId, chat);
   }
   const last = row.lastMessage;
@@ -84,7 +89,10 @@ function take(row) {
   // The list does not have a read position that is still being sent.
   const ahead = (chat.lastReadMessageId ?? 0) > (row.lastReadMessageId ?? 0);
   const read = ahead ? { lastReadMessageId: chat.lastReadMessageId, unread: chat.unread } : { unread: (row.unread ?? 0) + chat.recent.length };
-  Object.assign(chat, row, { lastMessage: newer, ...read });
+  // The row may have been read before a change that came meanwhile.
+  const { chatName, role } = chat.changedAt > begun ? chat : row;
+  const changes = { chatName, role, topic: chat.changedAt > begun ? chat.topic : topic };
+  Object.assign(chat, row, { lastMessage: newer, ...read, ...changes });
 }
 
 function follow(chatId) {
@@ -128,6 +136,26 @@ async function history(chat) {
   }
   chat.loading = false;
   changed("timeline");
+  if (chat.timeline.settled) await past(chat);
+}
+
+/**
+ * Loads the latest changes of the members and of the chat since the first loaded message. Every number stands for one
+ * thing at most, so that NOTICED numbers before the head are NOTICED changes at most.
+ */
+async function past(chat) {
+  const { messages, complete } = chat.timeline;
+  const first = complete ? 0 : Math.min(...messages.map((message) => message.seq)) - 1;
+  const head = client?.seen(chat.chatId) ?? 0;
+  try {
+    const frames = await api.changes(chat.chatId, Math.max(0, first, head - NOTICED));
+    for (const { type, content, customerId, seq } of frames) {
+      chat.timeline.notice({ seq, type: type === "update-member" ? "member" : "chat", change: content, by: customerId });
+    }
+    changed("timeline");
+  } catch {
+    // The messages are shown without the notices.
+  }
 }
 
 async function newest(chat, settled) {
@@ -170,12 +198,16 @@ export async function older(chat) {
   changed("timeline");
 }
 
-/** Loads the members of a chat. */
-export async function people(chat) {
+/** Loads the members of a chat. Later changes come by the socket, but for new names of users. */
+async function people(chat) {
   try {
-    chat.members = await api.members(chat.chatId);
+    chat.members = await client.members(chat.chatId, { reload: chat.members !== null });
+    changed("people", "current", "timeline");
+  } catch (error) {
+    // The known members stay. They are loaded again when the chat is opened again. A chat beyond the number that a
+    // socket takes has no connection.
+    if (error.code !== "not_connected" || !state.chats.has(chat.chatId)) return;
+    chat.members = await api.members(chat.chatId).catch(() => chat.members);
     changed("people", "current");
-  } catch {
-    // The known members stay. The next event loads them again.
   }
 }

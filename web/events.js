@@ -2,6 +2,7 @@
 
 import { say, tell, warn } from "./announce.js";
 import { oneLine } from "./format.js";
+import { wordsOf } from "./notices.js";
 import { state, changed, currentChat } from "./store.js";
 
 /** How long a user is shown as typing after the last typing event, in milliseconds. */
@@ -18,7 +19,9 @@ export function listen(client, go) {
   on("message", received);
   on("update", edited);
   on("delete", deleted);
-  on("join", (chat, who) => came(chat, who, go));
+  on("member", memberChanged);
+  on("chat", chatChanged);
+  on("join", came);
   on("leave", left);
   on("typing", typing);
   on("read", (chat, read) => hasRead(chat, read, go));
@@ -26,6 +29,7 @@ export function listen(client, go) {
   on("caught-up", () => changed("timeline"));
   on("outgoing", (chat, local) => outgoing(chat, local));
   on("reset", (chat) => reset(chat, client, go));
+  client.on("user", renamed);
   client.on("removed", ({ chatId }) => gone(chatId, "You are no longer a member of", go));
   client.on("deleted-chat", ({ chatId }) => gone(chatId, "This chat was deleted:", go));
   client.on("state", connection);
@@ -60,10 +64,48 @@ function deleted(chat, { messageId, seq }) {
   changed("timeline", "chats");
 }
 
-function came(chat, { customerId, username }, go) {
+function memberChanged(chat, change, info) {
+  const { customerId, username, role } = change;
+  const before = chat.members ? chat.members.find((one) => one.customerId === customerId) ?? null : undefined;
+  chat.members &&= chat.members.filter((one) => one.customerId !== customerId);
+  if (role === null) quiet(chat, customerId);
+  else chat.members?.push({ customerId, username, role });
+  if (role !== null && customerId === state.me.customerId) Object.assign(chat, { role, changedAt: performance.now() });
+  notice(chat, { seq: info.seq, type: "member", change, by: info.customerId, before }, info);
+  changed("people", "current");
+}
+
+function chatChanged(chat, change, info) {
+  const { chatName, topic = null } = change;
+  notice(chat, { seq: info.seq, type: "chat", change, by: info.customerId, before: chat.told }, info);
+  chat.told = { chatName, topic };
+  Object.assign(chat, { chatName, topic, changedAt: performance.now() });
+  changed("current");
+}
+
+/** A user has another name. */
+function renamed({ customerId, username }) {
+  if (customerId === state.me.customerId) state.me = { ...state.me, username };
+  for (const chat of state.chats.values()) {
+    chat.members &&= chat.members.map((one) => (one.customerId === customerId ? { ...one, username } : one));
+    if (chat.online.has(customerId)) chat.online.set(customerId, username);
+    if (chat.lastMessage?.customerId === customerId) chat.lastMessage = { ...chat.lastMessage, username };
+    chat.timeline.rename(customerId, username);
+  }
+  changed("who", "people", "current", "timeline", "chats");
+}
+
+/** Shows a change between the messages. */
+function notice(chat, one, info) {
+  chat.timeline.notice(one);
+  const words = chat === currentChat() && !info.replay && wordsOf(chat, one);
+  if (words) say(words);
+  changed("timeline", "chats");
+}
+
+function came(chat, { customerId, username }) {
   const again = chat.online.has(customerId);
   chat.online.set(customerId, username);
-  if (chat.members && !chat.members.some((one) => one.customerId === customerId)) go.people(chat);
   if (!again && customerId !== state.me.customerId) note(chat, `${username} is here`);
   changed("people", "current");
 }
@@ -121,9 +163,8 @@ function hasRead(chat, { customerId, messageId }, go) {
 function connected(chat, online, go) {
   chat.online = new Map(online.map((one) => [one.customerId, one.username]));
   chat.typing.clear();
-  // The list and the members may have changed while the page was not connected.
+  // The list may have changed while the page was not connected.
   if (chat.seenConnected) go.refresh();
-  if (chat.seenConnected && chat.members) go.people(chat);
   chat.seenConnected = true;
   chat.stalled = false;
   if (chat === currentChat()) go.history(chat);
@@ -144,11 +185,14 @@ function outgoing(chat, local) {
 function reset(chat, client, go) {
   warn("The server was restored from another copy: the history begins again, and may be shorter.");
   chat.timeline = new chat.timeline.constructor(client.outgoing(chat.chatId));
+  chat.members = null;
   chat.lastMessage = null;
   chat.recent = [];
   chat.lastReadMessageId = null;
   go.refresh();
-  if (chat === currentChat()) go.history(chat);
+  if (chat !== currentChat()) return;
+  go.history(chat);
+  go.people(chat);
 }
 
 function gone(chatId, words, go) {

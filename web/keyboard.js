@@ -44,8 +44,9 @@ function elsewhere({ key, target }, view) {
   if (key === "n") return prompts.newChat;
   if (key === "t") return toggleTheme;
   if (!chat) return null;
-  const message = chat.timeline.get(Number(target.closest?.(".message")?.dataset.id));
-  if (message) return onMessage(key, chat, message, view);
+  const row = target.closest?.(".messages > li");
+  const message = row?.matches(".message") && chat.timeline.get(Number(row.dataset.id));
+  if (row) return (message && onMessage(key, chat, message, view)) || onRow(key, view);
   if (key === "p") return () => togglePanel();
   if (key === "i") return view.composer.focus;
   if (key === "Escape" && target.closest?.(".panel")) return () => togglePanel(false);
@@ -56,10 +57,15 @@ function elsewhere({ key, target }, view) {
 
 function onMessage(key, chat, message, view) {
   const mine = message.customerId === state.me.customerId && message.deletedAt === null;
-  if (key === "ArrowUp") return () => view.messages.step(-1);
-  if (key === "ArrowDown") return () => view.messages.step(1);
   if (key === "e" && mine) return () => view.composer.edit(message);
   if (key === "Delete" && message.deletedAt === null && (mine || view.mayDelete())) return () => prompts.removeMessage(chat, message);
+  return null;
+}
+
+/** The keys on any row, be it a message or notices. */
+function onRow(key, view) {
+  if (key === "ArrowUp") return () => view.messages.step(-1);
+  if (key === "ArrowDown") return () => view.messages.step(1);
   if (key === "End") return view.messages.toEnd;
   if (key === "i" || key === "Escape") return view.composer.focus;
   if (key === "p") return () => togglePanel();

@@ -23,7 +23,9 @@ const collator = new Intl.Collator(undefined, { numeric: true });
 /** The heading over the messages. */
 export function headingView() {
   const name = h("h1", { dir: "auto" });
-  const about = h("p");
+  const present = h("span");
+  const topic = h("span", { class: "topic", dir: "auto" });
+  const about = h("p", {}, present, topic);
   const toggle = iconButton("people", "People and settings", () => togglePanel(), { "aria-controls": "people" });
   const root = h("header", { class: "heading" },
     iconButton("back", "All chats", actions.showList, { class: "icon-button back" }),
@@ -33,7 +35,10 @@ export function headingView() {
     if (!chat) return;
     text(name, chat.chatName);
     const members = chat.members ? `${count(chat.members.length, "person", "people")}, ` : "";
-    text(about, `${members}${chat.online.size} online`);
+    text(present, `${members}${chat.online.size} online`);
+    text(topic, chat.topic ?? "");
+    attr(topic, "title", chat.topic ?? null);
+    topic.hidden = !chat.topic;
     attr(toggle, "aria-expanded", String(state.panel));
   });
   return root;
@@ -44,20 +49,24 @@ export function peopleView() {
   const list = h("ul", { class: "people" });
   const title = h("h2", {}, "People");
   const add = h("button", { type: "button", class: "wide", onclick: () => prompts.addPeople(currentChat()) }, icon("add"), "Add people");
+  const topic = h("p", { class: "topic", dir: "auto" });
   const rename = h("button", { type: "button", class: "wide", onclick: () => prompts.rename(currentChat()) }, icon("edit"), "Rename chat");
+  const about = h("button", { type: "button", class: "wide", onclick: () => prompts.topic(currentChat()) }, icon("topic"), "Topic");
   const leave = h("button", { type: "button", class: "wide", onclick: () => prompts.leave(currentChat()) }, icon("leave"), "Leave chat");
   const bin = h("button", { type: "button", class: "wide danger", onclick: () => prompts.deleteChat(currentChat()) }, icon("bin"), "Delete chat");
   const root = h("aside", { class: "panel", id: "people", "aria-label": "People and settings" },
     h("header", {}, title, iconButton("close", "Close people", () => togglePanel(false))),
-    h("div", { class: "roll", tabindex: "-1" }, add, list),
-    h("footer", {}, rename, leave, bin));
+    h("div", { class: "roll", tabindex: "-1" }, topic, add, list),
+    h("footer", {}, rename, about, leave, bin));
 
   function draw() {
     const chat = currentChat();
     root.hidden = !state.panel || !chat;
     if (root.hidden) return;
     const runs = mayRun(chat);
-    for (const button of [add, rename, bin]) button.hidden = !runs;
+    for (const button of [add, rename, about, bin]) button.hidden = !runs;
+    text(topic, chat.topic ?? "");
+    topic.hidden = !chat.topic;
     const here = (one) => chat.online.has(one.customerId);
     const order = (a, b) => here(b) - here(a) || collator.compare(a.username, b.username);
     const people = [...(chat.members ?? [])].sort(order);

@@ -4,6 +4,7 @@
 import { older } from "./chats.js";
 import { h, icon, reconcile, text } from "./dom.js";
 import { count, since } from "./format.js";
+import { drawNotices, linesAfter, makeNotices } from "./notices.js";
 import { drawRow, makeRow } from "./row.js";
 import { currentChat, changed, on, state } from "./store.js";
 
@@ -52,19 +53,31 @@ export function messagesView(act, sees) {
     const own = chat.timeline.lastOf(me);
     const readers = readersByRow(chat);
     const divider = chat.divider === null ? -1 : messages.findIndex((one) => one.messageId > chat.divider && one.customerId !== me);
-    const rows = messages.slice(start, end).map((message, n) => ({
-      message,
-      before: messages[start + n - 1],
-      divider: start + n === divider,
-      readers: readers.get(message.messageId) ?? [],
-      last: message === own && message === messages.at(-1) && pending.length === 0,
-    }));
+    const rows = [];
+    const tell = (before) => {
+      const lines = linesAfter(chat, before);
+      if (lines.length > 0) rows.push({ lines, before });
+      return lines.length > 0;
+    };
+    let apart = start === 0 && tell();
+    for (let n = start; n < end; n += 1) {
+      const message = messages[n];
+      rows.push({
+        message,
+        before: messages[n - 1],
+        apart,
+        divider: n === divider,
+        readers: readers.get(message.messageId) ?? [],
+        last: message === own && message === messages.at(-1) && pending.length === 0,
+      });
+      apart = tell(message);
+    }
     if (to !== null) return rows;
     let before = messages[end - 1];
     for (const local of pending) {
       const message = { ...local, messageId: null, customerId: me, username: state.me.username, sentAt: new Date(local.createdAt).toISOString(), deletedAt: null, editedAt: null };
-      rows.push({ message, before, divider: false, readers: [], last: false });
-      before = message;
+      rows.push({ message, before, apart, divider: false, readers: [], last: false });
+      [before, apart] = [message, false];
     }
     return rows;
   }
@@ -81,9 +94,10 @@ export function messagesView(act, sees) {
     const anchor = stuck ? null : anchored();
     const range = bounds(timeline);
     const rows = items(timeline, range);
-    reconcile(list, rows, key, makeRow, (row, item) => drawRow(row, item, state.me.customerId, act));
+    reconcile(list, rows, key, (item) => (item.lines ? makeNotices() : makeRow()),
+      (row, item) => (item.lines ? drawNotices(row, item) : drawRow(row, item, state.me.customerId, act)));
     drawBeginning(timeline, range.start);
-    drawBlank(rows.length);
+    drawBlank(rows.filter(({ message }) => message).length);
     if (stuck) scroller.scrollTop = scroller.scrollHeight;
     else if (first !== null) list.querySelector(`[data-id="${first}"]`)?.scrollIntoView({ block: "start" });
     else if (anchor?.row.isConnected) scroller.scrollTop += anchor.row.getBoundingClientRect().top - anchor.top;
@@ -177,9 +191,9 @@ export function messagesView(act, sees) {
     draw();
   }
 
-  /** Moves the focus to the next or previous message, or to the last one in view if no message has the focus. */
+  /** Moves the focus to the next or previous row, or to the last one in view if no row has the focus. */
   function step(by) {
-    const row = document.activeElement?.closest?.(".message");
+    const row = document.activeElement?.closest?.(".messages > li");
     const next = row && list.contains(row) ? (by < 0 ? row.previousElementSibling : row.nextElementSibling) : lastInSight();
     next?.focus();
     next?.scrollIntoView({ block: "nearest" });
@@ -194,7 +208,8 @@ export function messagesView(act, sees) {
 }
 
 /** The key of a row. The user's own rows keep their element when the server confirms them. */
-const key = ({ message }) => (message.clientMessageId ? `${message.customerId}:${message.clientMessageId}` : message.messageId);
+const key = ({ message, before }) =>
+  !message ? `notices:${before?.messageId ?? 0}` : message.clientMessageId ? `${message.customerId}:${message.clientMessageId}` : message.messageId;
 
 /** The names of the users who have read up to a message, by message id. */
 function readersByRow(chat) {

@@ -11,9 +11,10 @@
  * behind `--experimental-websocket`; or pass one as `WebSocket`. `request` needs none.)
  *
  * What it promises, as long as the client is not closed:
- * - Every change of a connected chat (message, update, delete) reaches the listeners once, in the
- *   order of `seq`, across lost connections, restarts of the server and absences of any length. Of
- *   a message that changed several times while the client was away, its present state comes once.
+ * - Every change of a connected chat (message, update, delete, member, chat) reaches the listeners
+ *   once, in the order of `seq`, across lost connections, restarts of the server and absences of any
+ *   length. Of a message, a membership or a chat that changed several times while the client was
+ *   away, its present state comes once.
  * - A sent message is stored once, in the order of the calls within its chat, however often the
  *   connection breaks; or its promise is rejected and its state is "failed".
  * - No promise is left unhandled, no listener is required, and `close()` leaves no timer behind.
@@ -35,6 +36,40 @@ export interface Message {
   deletedAt: string | null;
   replyTo: number | null;
   clientMessageId: string | null;
+}
+
+/** A chat, as the server gives it. */
+export interface Chat {
+  chatId: number;
+  chatName: string;
+  createdAt: string;
+  /** Missing where the chat has none. */
+  topic?: string;
+  /** Data of the application's own, as they were given; missing where the chat has none. */
+  data?: Record<string, unknown>;
+}
+
+/** The role of a member. */
+export type Role = "admin" | "participant";
+
+/** A member of a chat. */
+export interface Member {
+  customerId: number;
+  username: string;
+  role: Role;
+  joinedAt: string;
+}
+
+/** A membership after a change of it. */
+export interface MemberChange {
+  chatId: number;
+  customerId: number;
+  /** The user's name; null once the user was deleted. */
+  username: string | null;
+  /** Null where the user is no member any more. */
+  role: Role | null;
+  /** Null where the user is no member any more. */
+  joinedAt: string | null;
 }
 
 /** A message on its way. The object stays the same; its `state` changes. */
@@ -124,6 +159,18 @@ export interface Events {
   update: [message: Message, info: ChangeInfo];
   /** A message that was deleted, perhaps one that this client never saw. */
   delete: [deleted: Deleted, info: ChangeInfo];
+  /**
+   * A user was added, or joined by connecting in open mode; got another role; was removed or left.
+   * `members()` has the change already.
+   */
+  member: [change: MemberChange, info: ChangeInfo];
+  /** The chat got another name, topic or data. `chat()` has the change already. */
+  chat: [chat: Chat, info: ChangeInfo];
+  /**
+   * A user who is online in one of the chats has another name. May be lost, as "join" may: names come
+   * with every read.
+   */
+  user: [user: Named];
   /** A user connected to the chat. */
   join: [who: Presence];
   /** A user left the chat. */
@@ -166,6 +213,11 @@ export interface Events {
 export interface ChangeInfo {
   chatId: number;
   seq: number;
+  /**
+   * Who made the change. Null for the server, for a message of a user who was deleted, for an unnamed
+   * caller in open mode, and where an earlier version of the server does not say it.
+   */
+  customerId: number | null;
   /** Whether it happened while this client was away. */
   replay: boolean;
 }
@@ -176,6 +228,11 @@ export interface Deleted {
   /** Who deleted it; null where that is not known. */
   customerId: number | null;
   seq: number;
+}
+
+export interface Named {
+  customerId: number;
+  username: string;
 }
 
 export interface Presence {
@@ -324,6 +381,19 @@ export class Messaging {
   /** Leaves a chat, without ending the membership. Its queued messages wait for the next `connect`. */
   leave(chatId: number): Promise<void>;
 
+  /**
+   * A connected chat: its name, topic and data. The first call reads it over REST; from then on its
+   * changes keep it. `reload` reads it again.
+   */
+  chat(chatId: number, options?: { reload?: boolean }): Promise<Chat>;
+
+  /**
+   * The members of a connected chat, by id. The first call reads them over REST; from then on their
+   * changes keep them. A user's new name may be lost ("user"): it comes with the user's next change, or
+   * with `reload`, which reads them again.
+   */
+  members(chatId: number, options?: { reload?: boolean }): Promise<Member[]>;
+
   /** Tells the others that this user is typing: call it at every key, it is sent every few seconds. */
   typing(chatId: number): void;
 
@@ -338,8 +408,14 @@ export class Messaging {
 
   /**
    * Asks the REST API, with the token. `path` begins with a slash; `body` is sent as JSON. Resolves
-   * with the answer's JSON, null where it is empty; rejected with a MessagingError. A list has the
-   * path of its next page as `next`:
+   * with the answer's JSON, null where it is empty; rejected with a MessagingError. It changes what
+   * the socket does not, and the events tell it:
+   *
+   *     await chat.request("PUT", "/chat/1", { chatName: "tea", topic: "Leaves only" });
+   *     await chat.request("PUT", "/chat/1/user/2", { role: "admin" });
+   *     await chat.request("DELETE", "/chat/1/user/2");
+   *
+   * A list has the path of its next page as `next`:
    *
    *     for (let path = "/user"; path; ) {
    *       const page = await chat.request("GET", path);

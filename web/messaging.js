@@ -1,17 +1,20 @@
 // The client library: see messaging.d.ts for the whole interface and what it promises.
 //
-// How it keeps the promise: the server numbers the changes of a chat 1, 2, 3 … (`seq`). The client
-// remembers the last change that it delivered per chat and delivers only the next one. After a lost
-// connection it connects with `since`, and the server first sends the missed changes. If they are too
-// many, the client reads them in pages over REST and holds live frames back meanwhile. Numbers count
-// within one `epoch` of the log, which the server names. A restore begins a new epoch, and the chat's
+// How it keeps the promise: the server numbers the changes of a chat 1, 2, 3 … (`seq`): of its messages,
+// of its memberships and of the chat itself. A frame with a `seq` beside its `type` is the next change,
+// also if its type is unknown. The client remembers the last change that it delivered per chat and
+// delivers only the next one. After a lost connection it connects with `since`, and the server first
+// sends the missed changes. If they are too many, the client reads them in pages over REST and holds
+// live frames back meanwhile. Numbers count within one `epoch` of the log, which the server names. A restore begins a new epoch, and the chat's
 // history is read again. Messages are sent one at a time per chat, each with a clientMessageId as its
 // idempotency key, so that a send can be repeated.
 
 /** @import * as api from "./messaging.js" */
 
-/** Messages per page over REST: few enough that a page arrives over a bad connection. */
+/** Changes per page over REST: few enough that a page arrives over a bad connection. */
 const PAGE = 200;
+/** Members per page over REST, which is the limit of the server. */
+const MEMBERS = 1000;
 /** The most live changes of a chat that are held back while it is paged. Further changes are read over REST. */
 const HELD = 1000;
 /** The least time between two typing frames, in milliseconds. It is shorter than other clients show them. */
@@ -63,6 +66,51 @@ class Deferred {
   }
 }
 
+/**
+ * A value that is read over REST and kept up to date by the changes of its chat. Changes that arrive during
+ * a read are applied to what was read: each carries the state of its thing, so a change that the read has
+ * seen already does no harm.
+ * @template T @template C
+ */
+class Kept {
+  /** @param {(value: T, change: C) => T} apply */
+  constructor(apply) {
+    this.apply = apply;
+    /** Null until it was read. @type {T | null} */
+    this.value = null;
+    /** The read under way. @type {Promise<T> | null} */
+    this.reading = null;
+    /** The changes since the read began. @type {C[]} */
+    this.changes = [];
+  }
+
+  /** @param {C} change */
+  take(change) {
+    if (this.reading) this.changes.push(change);
+    if (this.value !== null) this.value = this.apply(this.value, change);
+  }
+
+  /** Reads the value. Calls at the same time share one read. @param {() => Promise<T>} read @returns {Promise<T>} */
+  load(read) {
+    this.reading ??= this.#load(read).finally(() => (this.reading = null));
+    return this.reading;
+  }
+
+  /** @param {() => Promise<T>} read */
+  async #load(read) {
+    this.changes = [];
+    const value = await read();
+    return (this.value = this.changes.splice(0).reduce(this.apply, value));
+  }
+}
+
+/** @param {Map<number, api.Member>} members @param {api.MemberChange} change */
+function withMember(members, { customerId, username, role, joinedAt }) {
+  if (role === null || joinedAt === null) members.delete(customerId);
+  else members.set(customerId, { customerId, username: username ?? "", role, joinedAt });
+  return members;
+}
+
 /** A chat that the client keeps connected: the last delivered change and the work in progress. */
 class Room {
   /** @param {number} chatId @param {api.Place | null} since */
@@ -97,6 +145,18 @@ class Room {
     this.read = 0;
     this.readTold = 0;
     this.telling = false;
+    /** Settled once `seen` is known: from then on every change is delivered. @type {Deferred<void>} */
+    this.placed = new Deferred();
+    if (this.seen !== null) this.placed.resolve();
+    this.forget();
+  }
+
+  /** Forgets the chat and its members, because the log is another one. */
+  forget() {
+    /** @type {Kept<api.Chat, api.Chat>} */
+    this.chat = new Kept((_, chat) => chat);
+    /** The members by id. @type {Kept<Map<number, api.Member>, api.MemberChange>} */
+    this.members = new Kept(withMember);
   }
 
   /** The `since` of connect-chat. An older server names no epoch; then it is the number only. */
@@ -127,14 +187,17 @@ class Room {
   end(error) {
     this.lose();
     this.ready.reject(error);
+    this.placed.reject(error);
     for (const waiting of this.waiting) waiting.reject(error);
   }
 }
 
 /**
- * A change of a chat, as its event delivers it.
- * @typedef {{ type: "message" | "update", seq: number, replay: boolean, what: api.Message }
- *   | { type: "delete", seq: number, replay: boolean, what: api.Deleted }} Change
+ * A change of a chat, as its event delivers it. A change of an unknown type has no event.
+ * @typedef {{ chatId: number, seq: number, customerId: number | null, replay: boolean } & (
+ *   | { type: "message" | "update", what: api.Message } | { type: "delete", what: api.Deleted }
+ *   | { type: "member", what: api.MemberChange } | { type: "chat", what: api.Chat }
+ *   | { type: null, what: null })} Change
  */
 
 /**
@@ -142,13 +205,26 @@ class Room {
  * @typedef {{ answer: Deferred<any>, chatId: number, bytes: number, stop: () => void, extend: () => void }} Request
  */
 
-/** A change from a REST page. @param {api.Message} message @returns {Change} */
-function replayed(message) {
-  const { chatId, messageId, seq, editedAt, deletedAt } = message;
-  if (deletedAt !== null) {
-    return { type: "delete", seq, replay: true, what: { messageId, chatId, customerId: null, seq } };
+/** The change that a frame reports; null if it reports none. @returns {Change | null} */
+function changeOf({ type, content, chatId, customerId = null, seq, replay = false }) {
+  // Older servers name the place of a message within the message alone.
+  const at = type === "send-message" || type === "update-message" ? { ...content, ...(seq && { chatId, seq }) } : { chatId, seq };
+  if (!Number.isSafeInteger(at.seq)) return null;
+  const change = { chatId: at.chatId, seq: at.seq, customerId, replay };
+  switch (type) {
+    case "send-message":
+      return { ...change, type: "message", what: content };
+    case "update-message":
+      return { ...change, type: "update", what: content };
+    case "delete-message":
+      return { ...change, type: "delete", what: { messageId: content, chatId, customerId, seq } };
+    case "update-member":
+      return { ...change, type: "member", what: { chatId, ...content } };
+    case "update-chat":
+      return { ...change, type: "chat", what: content };
+    default:
+      return { ...change, type: null, what: null };
   }
-  return { type: editedAt === null ? "message" : "update", seq, replay: true, what: message };
 }
 
 /** Messages that are not sent yet, in memory and in a Storage. Each has a key of its own, so that two
@@ -369,6 +445,43 @@ export class Messaging {
     return room === undefined || room.seen === null ? null : { seq: room.seen, epoch: room.epoch };
   }
 
+  chat(chatId, { reload = false } = {}) {
+    return quiet(this.#kept(chatId, reload, (room) => room.chat, () => this.#request("GET", `/chat/${chatId}`)));
+  }
+
+  members(chatId, { reload = false } = {}) {
+    const read = async () => {
+      /** @type {Map<number, api.Member>} */
+      const members = new Map();
+      for (let path = `/user/chat/${chatId}?limit=${MEMBERS}`; path; ) {
+        const page = await this.#request("GET", path);
+        for (const { customerId, username, role, joinedAt } of page) {
+          members.set(customerId, { customerId, username, role, joinedAt });
+        }
+        path = page.next;
+      }
+      return members;
+    };
+    const kept = this.#kept(chatId, reload, (room) => room.members, read);
+    return quiet(kept.then((members) => [...members.values()].sort((a, b) => a.customerId - b.customerId)));
+  }
+
+  /**
+   * A part of a chat that changes keep up to date; read over REST at first.
+   * @template T @template C
+   * @param {number} chatId @param {boolean} reload @param {(room: Room) => Kept<T, C>} of @param {() => Promise<T>} read
+   */
+  async #kept(chatId, reload, of, read) {
+    const room = this.#rooms.get(chatId);
+    if (!room) throw this.#ended ? closed(chatId) : notConnected(chatId);
+    await room.placed.promise;
+    const kept = of(room);
+    if (kept.value !== null && !reload) return kept.value;
+    const value = await kept.load(read);
+    if (this.#rooms.get(chatId) !== room) throw this.#ended ? closed(chatId) : notConnected(chatId);
+    return value;
+  }
+
   /** Connects a chat on the open socket. @param {Room} room */
   async #enter(room) {
     const { chatId } = room;
@@ -394,6 +507,7 @@ export class Messaging {
     room.live = true;
     room.tries = 0;
     room.seen ??= seq;
+    room.placed.resolve();
     room.epoch = epoch ?? null;
     room.connected = { chatId, seq, epoch: room.epoch, online, truncated };
     this.#failures = 0;
@@ -419,6 +533,8 @@ export class Messaging {
     if (error.code === "invalid_field" && room.seen !== null) {
       // `since` is beyond the head or of another epoch: the log was replaced.
       room.seen = room.epoch = null;
+      room.placed = new Deferred();
+      room.forget();
       this.#emit("reset", { chatId });
       return this.#enter(room);
     }
@@ -444,9 +560,9 @@ export class Messaging {
 
   // ---- changes, in order
 
-  /** @param {number} chatId @param {Change} change */
-  #arrive(chatId, change) {
-    const room = this.#rooms.get(chatId);
+  /** @param {Change} change */
+  #arrive(change) {
+    const room = this.#rooms.get(change.chatId);
     if (!room?.asked || (room.seen !== null && change.seq <= room.seen)) return;
     if (!room.filling && room.isNext(change) && room.held.length === 0) return this.#deliver(room, change);
     room.hold(change);
@@ -455,9 +571,11 @@ export class Messaging {
   }
 
   /** @param {Room} room @param {Change} change */
-  #deliver(room, { type, seq, replay, what }) {
+  #deliver(room, { type, chatId, seq, customerId, replay, what }) {
     room.seen = seq;
-    this.#emit(type, what, { chatId: room.chatId, seq, replay });
+    if (type === "member") room.members.take(what);
+    if (type === "chat") room.chat.take(what);
+    if (type !== null) this.#emit(type, what, { chatId, seq, customerId, replay });
   }
 
   /** Delivers held changes. Returns false if a change before them is missing. @param {Room} room */
@@ -483,11 +601,12 @@ export class Messaging {
     for (let tries = 0, done = false; !done && isOurs(); ) {
       try {
         const epoch = room.epoch === null ? "" : `&epoch=${encodeURIComponent(room.epoch)}`;
-        const path = `/chat/${room.chatId}/message?limit=${PAGE}&since=${room.seen}${epoch}`;
-        /** @type {api.Message[]} */
+        const path = `/chat/${room.chatId}/change?limit=${PAGE}&since=${room.seen}${epoch}`;
+        /** @type {any[]} */
         const page = await this.#request("GET", path);
-        for (const message of page) {
-          if (isOurs() && room.seen !== null && message.seq > room.seen) this.#deliver(room, replayed(message));
+        for (const frame of page) {
+          const change = changeOf({ ...frame, replay: true });
+          if (isOurs() && change && room.seen !== null && change.seq > room.seen) this.#deliver(room, change);
         }
         // Only an empty page is the last one: long texts make a page shorter than its limit.
         if (!isOurs() || page.length > 0) continue;
@@ -816,27 +935,23 @@ export class Messaging {
     }
   }
 
-  #take({ type, content, id, chatId, customerId, seq, replay = false }) {
+  #take(frame) {
+    const change = changeOf(frame);
+    if (change) return this.#arrive(change);
+    const { type, content, id, chatId, customerId } = frame;
     const known = this.#rooms.has(chatId);
     switch (type) {
       case "ack":
       case "error":
         return this.#answered(type, content, id);
-      case "send-message":
-      case "update-message": {
-        const change = type === "send-message" ? "message" : "update";
-        return this.#arrive(content.chatId, { type: change, seq: content.seq, replay, what: content });
-      }
-      case "delete-message": {
-        const what = { messageId: content, chatId, customerId: customerId ?? null, seq };
-        return this.#arrive(chatId, { type: "delete", seq, replay, what });
-      }
       case "join":
       case "leave":
       case "start-typing": {
         const event = type === "start-typing" ? "typing" : type;
         return known && this.#emit(event, { chatId, customerId, username: content });
       }
+      case "update-user":
+        return this.#renamed(content);
       case "read":
         return known && this.#emit("read", { chatId, customerId, messageId: content });
       case "heartbeat":
@@ -846,6 +961,15 @@ export class Messaging {
       case "delete-chat":
         return this.#gone(content, "deleted-chat", "chat_not_found", "The chat was deleted");
     }
+  }
+
+  /** Changes the name of a user among the members of all chats. @param {api.Named} user */
+  #renamed({ customerId, username }) {
+    for (const { members } of this.#rooms.values()) {
+      const member = members.value?.get(customerId);
+      if (member) members.value?.set(customerId, { ...member, username });
+    }
+    this.#emit("user", { customerId, username });
   }
 
   #answered(type, content, id) {

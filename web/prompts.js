@@ -4,7 +4,7 @@ import * as actions from "./actions.js";
 import * as api from "./api.js";
 import { warn } from "./announce.js";
 import { avatar } from "./avatar.js";
-import { askText, confirm, open, pick } from "./dialog.js";
+import { askText, confirm, field, form, open, pick } from "./dialog.js";
 import { h } from "./dom.js";
 import { count } from "./format.js";
 import { sorted } from "./sidebar.js";
@@ -12,6 +12,16 @@ import { sorted } from "./sidebar.js";
 export const newChat = () => askText("New chat", "Name", "", "Create chat", actions.createChat);
 
 export const rename = (chat) => askText("Rename chat", "Name", chat.chatName, "Rename", (name) => actions.rename(chat, name));
+
+/** Asks for the topic of a chat. An empty one removes it. */
+export function topic(chat) {
+  open(chat.topic ? "Change the topic" : "Set a topic", (close) => [
+    form([field("Topic", "text", { value: chat.topic ?? "", maxlength: "1000", required: false })], "Save", async ({ text }) => {
+      await actions.setTopic(chat, text);
+      close();
+    }, { cancel: close }),
+  ]).querySelector("input").select();
+}
 
 export function removeMessage(chat, message) {
   confirm("Delete this message?", "Everyone sees that a message was deleted, and nobody what it said.", "Delete", () => actions.remove(chat, message.messageId));

@@ -16,16 +16,16 @@ const LARGE = 24;
 export const makeRow = () => h("li", { class: "message", tabindex: "-1" });
 
 /**
- * Draws a row, unless it shows the very same already. `item` is {message, before, divider, readers,
- * last}: the message, the one before it, whether the new ones begin here, who has read up to here,
- * and whether it is one's own latest. `act` has what its buttons do.
+ * Draws a row, unless it shows the very same already. `item` is {message, before, apart, divider,
+ * readers, last}: the message, the one before it, whether notices stand between the two, whether the new
+ * ones begin here, who has read up to here, and whether it is one's own latest. `act` has what its buttons do.
  */
 export function drawRow(row, item, me, act) {
-  const { message, before, divider, readers, last } = item;
+  const { message, before, apart, divider, readers, last } = item;
   const starts = !before || !sameDay(before.sentAt, message.sentAt);
-  const follows = !starts && !divider && before.customerId === message.customerId
+  const follows = !starts && !apart && !divider && before.customerId === message.customerId
     && before.deletedAt === null && new Date(message.sentAt) - new Date(before.sentAt) < TOGETHER_MS;
-  const signature = [message.seq, message.state, starts && day(message.sentAt), follows, divider, last, readers.join()].join("|");
+  const signature = [message.seq, message.state, message.username, starts && day(message.sentAt), follows, divider, last, readers.join()].join("|");
   if (row.signature === signature && row.content === message.content) return;
   row.signature = signature;
   row.content = message.content;

@@ -34,7 +34,7 @@ export function sidebarView(act) {
     if (!state.me) return;
     const chats = sorted();
     reconcile(list, chats, (chat) => chat.chatId, makeRow, drawRow);
-    reconcile(others, state.others, (chat) => chat.chatId, (chat) => h("li", {}, joinButton(chat)));
+    reconcile(others, state.others, (chat) => chat.chatId, (chat) => h("li", {}, joinButton(chat)), drawOther);
     more.hidden = state.others.length === 0;
     none.hidden = chats.length > 0;
     const blank = state.ready ? ["No chats yet", state.others.length > 0 ? "Join one below, or begin your own." : "Begin one with the + above."] : ["", "Loading…"];
@@ -76,7 +76,8 @@ function drawRow(row, chat) {
   const last = chat.lastMessage;
   text(name, chat.chatName);
   text(when, last ? short(last.sentAt) : "");
-  text(preview, last ? said(last) : "No messages yet");
+  text(preview, last ? said(last) : chat.topic ?? "No messages yet");
+  attr(link, "title", chat.topic);
   text(unread, chat.unread > 0 ? badge(chat.unread) : "");
   unread.hidden = chat.unread === 0;
   if (chat.unread > 0) attr(unread, "aria-label", count(chat.unread, "unread message"));
@@ -91,7 +92,15 @@ function said({ username, customerId, content }) {
 }
 
 function joinButton(chat) {
-  const button = h("button", { type: "button", class: "join" }, h("bdi", { class: "name" }, chat.chatName), h("span", {}, "Join"));
+  const button = h("button", { type: "button", class: "join" },
+    h("bdi", { class: "name" }), h("span", {}, "Join"), h("p", { class: "preview", dir: "auto" }));
   button.addEventListener("click", () => actions.join(chat.chatId).catch((error) => warn(error.message)));
   return button;
+}
+
+function drawOther(row, chat) {
+  const [name, , topic] = row.firstElementChild.children;
+  text(name, chat.chatName);
+  text(topic, chat.topic ?? "");
+  topic.hidden = !chat.topic;
 }

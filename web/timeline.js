@@ -1,5 +1,6 @@
 // The messages of one chat that the page has loaded: the newest ones without a gap, followed by the
-// user's own messages that the server has not confirmed yet.
+// user's own messages that the server has not confirmed yet. Between them stand the notices about changes
+// of the members and of the chat; see notices.js.
 
 export class Timeline {
   /** Loaded messages, oldest first. */
@@ -12,6 +13,8 @@ export class Timeline {
   settled = false;
   /** Whether the oldest message of the chat is loaded. */
   complete = false;
+  /** The notices by the id of the message before them, each list by `seq`; 0 stands for the first loaded message. */
+  notices = new Map();
   #byId = new Map();
   #early = [];
 
@@ -31,6 +34,7 @@ export class Timeline {
     this.messages = [];
     this.#byId.clear();
     for (const message of page) this.#insert(message);
+    this.#placeAll([...this.notices.values()].flat());
     if (settled) for (const change of this.#early.splice(0)) change();
   }
 
@@ -40,6 +44,18 @@ export class Timeline {
     const fresh = page.filter((message) => !this.#byId.has(message.messageId));
     for (const message of fresh) this.#byId.set(message.messageId, message);
     this.messages.unshift(...fresh);
+    this.#placeAll(this.notices.get(0) ?? []);
+  }
+
+  /** Adds a notice. One with the `seq` of a known one is left out. */
+  notice(notice) {
+    if (!this.settled) this.#early.push(() => this.notice(notice));
+    else if (![...this.notices.values()].some((all) => all.some((one) => one.seq === notice.seq))) this.#place(notice);
+  }
+
+  /** The name of an author of a loaded message; undefined if there is none. */
+  nameOf(customerId) {
+    return this.messages.findLast((one) => one.customerId === customerId)?.username;
   }
 
   /** Adds a new or edited message. Of two states of one message, the later one is kept. */
@@ -96,6 +112,27 @@ export class Timeline {
       else high = middle;
     }
     return low;
+  }
+
+  /** Gives the messages of an author another name. */
+  rename(customerId, username) {
+    this.messages = this.messages.map((one) => (one.customerId === customerId ? { ...one, username } : one));
+    for (const message of this.messages) this.#byId.set(message.messageId, message);
+  }
+
+  #placeAll(notices) {
+    for (const [after, all] of this.notices) this.notices.set(after, all.filter((one) => !notices.includes(one)));
+    for (const notice of notices) this.#place(notice);
+  }
+
+  /**
+   * Puts a notice after the last message with an earlier change. A message that was edited after the notice
+   * has a later `seq` only; there is no other message before the notice to tell by.
+   */
+  #place(notice) {
+    const after = this.messages.findLast((one) => one.seq < notice.seq)?.messageId ?? 0;
+    const all = [...(this.notices.get(after) ?? []), notice].sort((a, b) => a.seq - b.seq);
+    this.notices.set(after, all);
   }
 
   #insert(message) {

@@ -89,11 +89,24 @@ class Server {
   }
 
   /** Returns all messages and tombstones of a chat, in the order of `seq`. */
-  async log(chatId) {
+  log(chatId) {
+    return this.#all(`/chat/${chatId}/message`);
+  }
+
+  /** Returns the latest change of every message, every membership and the chat itself, in the order of `seq`. */
+  changes(chatId, since = 0) {
+    return this.#all(`/chat/${chatId}/change`, since);
+  }
+
+  /** Returns the number of a chat's latest change. */
+  async head(chatId) {
+    return (await this.changes(chatId)).at(-1)?.seq ?? 0;
+  }
+
+  async #all(path, since = 0) {
     const all = [];
     for (;;) {
-      const since = all.at(-1)?.seq ?? 0;
-      const page = await this.ask("GET", `/chat/${chatId}/message?limit=1000&since=${since}`);
+      const page = await this.ask("GET", `${path}?limit=1000&since=${all.at(-1)?.seq ?? since}`);
       if (page.length === 0) return all;
       all.push(...page);
     }

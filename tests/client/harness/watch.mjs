@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { Messaging } from "../../../web/messaging.js";
 
 const EVENTS = [
-  "message", "update", "delete", "join", "leave", "typing", "read", "removed", "deleted-chat",
+  "message", "update", "delete", "member", "chat", "user", "join", "leave", "typing", "read", "removed", "deleted-chat",
   "connected", "caught-up", "reset", "outgoing", "state", "signed-out", "error",
 ];
 /** How long a test waits for an event, in milliseconds. */
@@ -67,7 +67,7 @@ export class Watch {
 
   /** Waits until the client has delivered every stored change of a chat. */
   async complete(server, chatId) {
-    const head = (await server.log(chatId)).at(-1)?.seq ?? 0;
+    const head = await server.head(chatId);
     await this.until(() => this.client.seen(chatId) === head);
   }
 }
