@@ -119,17 +119,17 @@ const ORIGINAL_COLUMNS: &[Invariant] = &[
         "SELECT message_id AS id FROM message m \
          WHERE NOT EXISTS (SELECT 1 FROM chat c WHERE c.chat_id = m.chat_id)"
     ),
+];
+
+/// The invariants of the columns that this program added, such as `seq`. Some skip deleted chats: the
+/// purge removes their rows in steps, so a deleted chat may be incomplete.
+const ADDED_COLUMNS: &[Invariant] = &[
     invariant!(
         "a message belongs to a user that does not exist",
         "message_id",
         "SELECT message_id AS id FROM message m WHERE m.customer_id IS NOT NULL \
          AND NOT EXISTS (SELECT 1 FROM customer u WHERE u.customer_id = m.customer_id)"
     ),
-];
-
-/// The invariants of the columns that this program added, such as `seq`. Some skip deleted chats: the
-/// purge removes their rows in steps, so a deleted chat may be incomplete.
-const ADDED_COLUMNS: &[Invariant] = &[
     invariant!(
         "a chat's head is not the number of its latest change",
         "chat_id",

@@ -56,7 +56,7 @@ fn wrongs() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     let long = "x".repeat(300);
     let text = "x".repeat(1_048_577);
     vec![
-        ("chat", "seq", json!(5), "a chat's head is not the number"),
+        ("chat", "seq", json!(6), "a chat's head is not the number"),
         ("chat", "seq", json!(3), "a chat's head is not the number"),
         ("chat", "chatName", json!(long), ""),
         (
