@@ -105,19 +105,19 @@ fn wrongs() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             "message",
             "replyTo",
             json!(99),
-            "line 7: the message replies to itself or to a later message",
+            "line 8: the message replies to itself or to a later message",
         ),
         (
             "message",
             "replyTo",
             json!(3),
-            "line 7: the message replies to itself or to a later message",
+            "line 8: the message replies to itself or to a later message",
         ),
         (
             "message",
             "messageId",
             json!(2),
-            "line 7: the row is not in the order",
+            "line 8: the row is not in the order",
         ),
         (
             "chat",
