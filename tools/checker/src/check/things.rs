@@ -245,7 +245,7 @@ impl Subject<'_> {
     }
 }
 
-/// The search for acts that explain the changes of a membership. Each change is the effect of the next act that was
+/// The search for acts that explain the changes of a membership. Each change is the effect of a later act that was
 /// acknowledged with it, or of an act in doubt: that one may have happened at any time after it was begun.
 struct Search<'a> {
     acts: &'a [&'a Act],
@@ -271,11 +271,12 @@ impl Search<'_> {
             return self.is_final(next);
         };
         let has = |act: &Act| act.effect() == Some(effect);
-        let acked = (next..self.acts.len()).find(|&n| self.acts[n].is_acked() && has(self.acts[n]));
-        if let Some(acked) = acked
-            && self.from(change + 1, acked + 1, used.clone())
-        {
-            return true;
+        // A change that no client has seen is replaced in the log by the next one, so that acts may be passed over.
+        for acked in next..self.acts.len() {
+            let act = self.acts[acked];
+            if act.is_acked() && has(act) && self.from(change + 1, acked + 1, used.clone()) {
+                return true;
+            }
         }
         let Some(kind) = self.kinds.iter().position(|kind| *kind == effect) else {
             return false;
