@@ -93,7 +93,7 @@ impl LogEntry {
         }
     }
 
-    /// Returns true if the thing did not exist before the change `since`. Only messages are reported differently then.
+    /// Returns true if the thing is a message that was sent after the change `since`. Its first report is `send-message`.
     #[must_use]
     pub fn is_new_since(&self, since: Seq) -> bool {
         matches!(self, Self::Message(message) if message.sent_seq > since)

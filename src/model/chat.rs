@@ -51,7 +51,7 @@ pub struct NewChat {
     pub data: Option<Data>,
 }
 
-/// Change of a chat. What is None stays.
+/// Change of a chat. A value that is None stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct ChatUpdate {
     /// New name.

@@ -30,8 +30,8 @@ pub struct Counts {
     pub chats: i64,
     /// Number of memberships.
     pub members: i64,
-    /// Number of memberships, ended ones included, that have changed since their chat was made. 0 in the first version of
-    /// the format.
+    /// Number of memberships that have changed since their chat was made, ended ones included. 0 in the first version
+    /// of the format.
     #[serde(default, rename = "memberChanges")]
     pub member_changes: i64,
     /// Number of messages, tombstones included.

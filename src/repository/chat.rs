@@ -385,8 +385,8 @@ impl LockedChat {
             .await)?)
     }
 
-    /// Changes the chat, and gives the change its number. Returns null for the number if the chat is already so; nothing
-    /// is stored then. The error is `chat_not_found` if the chat does not exist.
+    /// Changes the chat, and gives the change its number. The change is null if the chat already has these values:
+    /// nothing is stored then. The error is `chat_not_found` if the chat does not exist.
     pub async fn update(
         &mut self,
         update: &ChatUpdate,

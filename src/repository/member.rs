@@ -301,8 +301,8 @@ impl MemberRepository<'_> {
         Ok(found)
     }
 
-    /// Makes users members of chats with the role participant, and gives each new membership its number. Returns the new
-    /// memberships, in order of chat and number. Skips existing memberships and pairs with a missing user or chat.
+    /// Makes users members of chats with the role participant, and gives each new membership its number. Returns the
+    /// new memberships, in order of chat and number. Skips existing memberships and pairs with a missing user or chat.
     pub async fn join(self, pairs: &[(UserId, ChatId)]) -> Result<Vec<MemberChange>, Error> {
         let mut attempts = JOIN_ATTEMPTS;
         loop {

@@ -214,8 +214,8 @@ fn moved(before: &BTreeMap<ChatId, Seq>, after: &BTreeMap<ChatId, Seq>) -> Vec<H
 /// server.
 type ChangedMember = (ChatId, UserId, Option<UserId>);
 
-/// Returns the memberships that end with the user, which is the user's own doing, and those of the successors, whom the
-/// server appoints. In order of chat.
+/// Returns the memberships that change, in order of chat: those of the user, which the user ends, and those of the new
+/// admins, which the server changes.
 fn with_leaving(
     user: UserId,
     left: &[ChatId],

@@ -169,8 +169,8 @@ async fn create(
 
 /// Change a chat
 ///
-/// Changes the name, the topic or the data; what is omitted stays. Every socket of the chat is sent `update-chat`. Admins
-/// only.
+/// Changes the name, the topic or the data. An omitted value stays as it is. Every socket of the chat is sent
+/// `update-chat`, but for those of the original API. Admins only.
 #[utoipa::path(
     put, path = "/chat/{id}", operation_id = "updateChat", tag = "chats",
     params(("id" = ChatId, Path, example = 2)),

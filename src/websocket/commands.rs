@@ -28,8 +28,8 @@ pub(super) struct AwaitedReceipt {
 impl SocketSession {
     /// Carries out a text frame, or answers the frame with an error.
     ///
-    /// What takes long or is rare is boxed: the task of a socket reserves memory for the largest wait in here, for as long
-    /// as the socket is open.
+    /// Rare waits are boxed: the task of a socket reserves memory for the largest wait in here, for as long as the
+    /// socket is open.
     pub(super) async fn handle(&mut self, text: &str) -> Result<(), CloseCode> {
         let Request { id, command } = Request::parse(text);
         // `Ok` for a queued change or read position: its answer comes later, as an event of the loop.

@@ -241,7 +241,7 @@ async fn where_nothing_changes_no_number_is_taken_and_nothing_is_told(store: Sto
     carl.client.get(&path).await.expect(200);
     scene.update(carl, json!({ "chatName": "general" })).await;
     scene.update(carl, body).await;
-    // What is refused takes none either.
+    // A refused request takes no number.
     let stranger = carl.client.delete(&scene.place(otto)).await;
     stranger.expect_error(404, "member_not_found");
     let mine = carl.client.delete(&scene.place(carl)).await;
