@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     model::{ChatId, LogEntry, Seq},
     protocol::Frame,
-    repository::ChangePage,
+    repository::TextPage,
 };
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ pub(super) struct ReplayPage {
     /// The change after which the page begins.
     after: Seq,
     /// The things, by `seq`, as read from the database.
-    stored: ChangePage,
+    stored: TextPage<LogEntry>,
     /// The frame of each thing, for a socket that has every change up to `after`.
     frames: Vec<Frame>,
     /// The memory of the things and the frames, in bytes.
@@ -29,7 +29,7 @@ pub(super) struct ReplayPage {
 }
 
 impl ReplayPage {
-    fn new(after: Seq, stored: ChangePage) -> Self {
+    fn new(after: Seq, stored: TextPage<LogEntry>) -> Self {
         let frames = stored.rows.iter();
         let frames = frames.map(|entry| Frame::replayed(entry, after));
         let frames: Vec<Frame> = frames.collect();
@@ -124,7 +124,7 @@ impl ReplayCache {
         read: impl Fn() -> T,
     ) -> Result<SharedPage, Error>
     where
-        T: Future<Output = Result<ChangePage, Error>>,
+        T: Future<Output = Result<TextPage<LogEntry>, Error>>,
     {
         let (reading, own) = self.join(key);
         let page = reading.read(&read).await?;
@@ -180,7 +180,7 @@ impl InFlight {
     /// `unavailable` if the read failed; the cause is logged once.
     async fn read<T>(&self, read: &impl Fn() -> T) -> Result<&ReplayPage, Error>
     where
-        T: Future<Output = Result<ChangePage, Error>>,
+        T: Future<Output = Result<TextPage<LogEntry>, Error>>,
     {
         let reading = || async {
             match read().await {
@@ -226,9 +226,9 @@ mod tests {
         }))
     }
 
-    fn page_of<const N: usize>(seqs: [i64; N]) -> ChangePage {
+    fn page_of<const N: usize>(seqs: [i64; N]) -> TextPage<LogEntry> {
         let rows = seqs.into_iter().map(message).collect();
-        ChangePage {
+        TextPage {
             rows,
             is_truncated: false,
         }

@@ -4,7 +4,8 @@
 use super::{
     chat::chat_exists,
     list::{column, json, rows},
-    message::{PageLimit, select_messages},
+    message::select_messages,
+    page::{PageLimit, TextPage},
     row::from_row,
 };
 use crate::{
@@ -15,7 +16,6 @@ use crate::{
         UserId,
     },
 };
-use futures_util::TryStreamExt;
 use sqlx::{
     FromRow, Result, Row, postgres::PgRow, query, query_as, query_as_with, query_scalar,
     sqlite::SqliteRow,
@@ -57,15 +57,6 @@ const SINCE: &str = concat!(
      FROM chat c WHERE c.chat_id = $1 AND c.changed_seq > $2 AND c.deleted_at IS NULL \
      ORDER BY chat_id, seq LIMIT $3"
 );
-
-/// One page of the log of a chat.
-#[derive(Debug)]
-pub struct ChangePage {
-    /// The things, by the number of their latest change.
-    pub rows: Vec<LogEntry>,
-    /// True if the byte limit cut the page, so that the log has more.
-    pub is_truncated: bool,
-}
 
 /// Implements the reading of a row of `SINCE` from one database.
 macro_rules! log_entry {
@@ -125,10 +116,10 @@ impl ChangeRepository<'_> {
         chat: ChatId,
         since: Seq,
         most: PageLimit,
-    ) -> Result<ChangePage, Error> {
+    ) -> Result<TextPage<LogEntry>, Error> {
         Ok(on!(read self.0, |db| {
             let query = query_as(SINCE).bind(chat).bind(since).bind(most.rows);
-            ChangePage::read(query.fetch(db), most.bytes).await
+            TextPage::read(query.fetch(db), most.bytes, LogEntry::size).await
         })?)
     }
 
@@ -146,31 +137,6 @@ impl ChangeRepository<'_> {
             .bind(most)
             .fetch_one(db)
             .await)?)
-    }
-}
-
-impl ChangePage {
-    /// Collects entries from a stream up to a limit in bytes of text. The rest of the stream is not fetched into
-    /// memory.
-    async fn read<S>(mut entries: S, bytes: usize) -> Result<Self>
-    where
-        S: TryStreamExt<Ok = LogEntry, Error = sqlx::Error> + Unpin,
-    {
-        let (mut rows, mut held) = (Vec::new(), 0);
-        while let Some(entry) = entries.try_next().await? {
-            held += entry.size();
-            if held > bytes && !rows.is_empty() {
-                return Ok(Self {
-                    rows,
-                    is_truncated: true,
-                });
-            }
-            rows.push(entry);
-        }
-        Ok(Self {
-            rows,
-            is_truncated: false,
-        })
     }
 }
 

@@ -122,9 +122,8 @@ impl ChatPurgeRepository<'_> {
     }
 
     /// Deletes up to `MAX_ROWS` rows of one deleted chat: messages first, then memberships and their changes, then the
-    /// search index of
-    /// the chat, then the chat. Returns false if no deleted chat is left, or if other nodes have locked all deleted
-    /// chats.
+    /// search index of the chat, then the chat. Returns false if no deleted chat is left, or if other nodes have locked
+    /// all deleted chats.
     pub async fn step(self) -> Result<bool, Error> {
         let mut tx = self.0.begin().await?;
         let Some(chat) = next_deleted_chat(&mut tx).await? else {

@@ -1,14 +1,18 @@
 //! Reads messages by id, by page and by change. The message log (`message_log`) writes them, and `search` finds them
 //! by their text.
 
-use super::{chat::chat_exists, list::List, row::from_row};
+use super::{
+    chat::chat_exists,
+    list::List,
+    page::{PageLimit, TextPage},
+    row::from_row,
+};
 use crate::{
     database::{Database, on},
     error::Error,
     model::{ChatId, Message, MessageId, Seq, UserId},
 };
-use futures_util::TryStreamExt;
-use sqlx::{Result, query_as, query_scalar};
+use sqlx::{query_as, query_scalar};
 
 /// Builds a query that returns messages with the author's current name. Every query for whole messages starts
 /// with this text.
@@ -185,12 +189,12 @@ impl MessageRepository<'_> {
         chat: ChatId,
         before: MessageId,
         most: PageLimit,
-    ) -> Result<MessagePage, Error> {
+    ) -> Result<TextPage<Message>, Error> {
         const POSTGRES: &str = select_messages!("WHERE ", before!(POSTGRES));
         const SQLITE: &str = select_messages!("WHERE ", before!(SQLITE));
         Ok(on!(read self.0, [POSTGRES, SQLITE], |sql, db| {
             let query = query_as(sql).bind(chat).bind(before).bind(most.rows);
-            MessagePage::read(query.fetch(db), most.bytes).await
+            TextPage::read(query.fetch(db), most.bytes, Message::size).await
         })?)
     }
 
@@ -200,7 +204,7 @@ impl MessageRepository<'_> {
         chat: ChatId,
         since: Seq,
         most: PageLimit,
-    ) -> Result<MessagePage, Error> {
+    ) -> Result<TextPage<Message>, Error> {
         const SQL: &str = select_messages!(
             "WHERE m.chat_id <= $1 AND (m.chat_id, m.seq) > ($1, $2) AND ",
             chat_exists!("$1"),
@@ -208,50 +212,7 @@ impl MessageRepository<'_> {
         );
         Ok(on!(read self.0, |db| {
             let query = query_as(SQL).bind(chat).bind(since).bind(most.rows);
-            MessagePage::read(query.fetch(db), most.bytes).await
+            TextPage::read(query.fetch(db), most.bytes, Message::size).await
         })?)
-    }
-}
-
-/// Maximum size of one page.
-#[derive(Clone, Copy, Debug)]
-pub struct PageLimit {
-    /// Maximum number of messages.
-    pub rows: i64,
-    /// Maximum size of the texts, in bytes. The first message is always returned, even if it is longer.
-    pub bytes: usize,
-}
-
-/// One page of messages.
-#[derive(Debug)]
-pub struct MessagePage {
-    /// Messages, in the order of the query.
-    pub rows: Vec<Message>,
-    /// True if the byte limit cut the page, so that the query has more messages.
-    pub is_truncated: bool,
-}
-
-impl MessagePage {
-    /// Collects messages from a stream up to a limit in bytes of text. The rest of the stream is not fetched
-    /// into memory.
-    pub(super) async fn read<S>(mut messages: S, bytes: usize) -> Result<Self>
-    where
-        S: TryStreamExt<Ok = Message, Error = sqlx::Error> + Unpin,
-    {
-        let (mut rows, mut held) = (Vec::new(), 0);
-        while let Some(message) = messages.try_next().await? {
-            held += message.size();
-            if held > bytes && !rows.is_empty() {
-                return Ok(Self {
-                    rows,
-                    is_truncated: true,
-                });
-            }
-            rows.push(message);
-        }
-        Ok(Self {
-            rows,
-            is_truncated: false,
-        })
     }
 }

@@ -22,6 +22,7 @@ mod lock;
 mod member;
 mod message;
 mod message_log;
+mod page;
 mod read_position;
 mod row;
 mod search;
@@ -44,15 +45,16 @@ pub use backup_row::{
     ChatRecord, Kind, MemberChangeRecord, MemberRecord, MessageRecord, Record, SessionRecord,
     UserRecord,
 };
-pub use change::{ChangePage, ChangeRepository};
+pub use change::ChangeRepository;
 pub use chat::{ChatRepository, LockedChat};
 pub use chat_purge::{AdminTenure, ChatPurgeRepository};
 pub use epoch::{EpochRepository, LogState};
 pub use large_deletion::{LargeDeletion, LargeDeletionRepository};
 pub use last_message::LastMessageRepository;
 pub use member::{ChatPosition, ListedChat, MemberRepository, MembershipStatus};
-pub use message::{Head, Located, MessagePage, MessageRepository, PageLimit};
+pub use message::{Head, Located, MessageRepository};
 pub use message_log::{Author, IdempotencyKey, MessageLogRepository, MessageLogTransaction};
+pub use page::{PageLimit, TextPage};
 pub use read_position::{MovedPosition, Position, ReadMark, ReadPositionRepository};
 pub use search::{Found, SearchRepository};
 pub use search_index::{ComparedPositions, IndexStep, MAX_INDEXED_CHATS, SearchIndexRepository};

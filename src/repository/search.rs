@@ -12,10 +12,7 @@
 //! gone or takes too long, ends with the statement that runs.
 
 use super::{
-    chat::chat_exists,
-    list::List,
-    message::{PageLimit, before},
-    row::from_row,
+    chat::chat_exists, list::List, message::before, page::PageLimit, row::from_row,
     search_tokens::Segment,
 };
 use crate::{

@@ -8,7 +8,6 @@ use super::{
 use crate::{
     auth::Caller,
     error::Error,
-    middleware::LOG_EPOCH,
     model::{ChatId, Seq, Since, UserId},
     rate_limit::{LimitKey, ReadWeight},
     state::AppState,
@@ -81,12 +80,9 @@ async fn list(
     let (page, epoch) = state.messages.changes(caller, chat, &since, limit).await?;
     let held = page.rows.iter().map(|change| change.entry.memory()).sum();
     let memory = read.end_with(held);
-    let named = since.epoch.map(|_| format!("&epoch={}", epoch.as_str()));
-    let named = named.unwrap_or_default();
-    let mut response = response::list(page, memory, |change| {
+    let log = (&since, &epoch);
+    Ok(response::log(page, memory, log, |change| {
         let (limit, seq) = (limit.get(), change.entry.seq());
-        format!("/chat/{chat}/change?limit={limit}&since={seq}{named}")
-    });
-    response::put(&mut response, LOG_EPOCH, epoch.as_str());
-    Ok(response)
+        format!("/chat/{chat}/change?limit={limit}&since={seq}")
+    }))
 }

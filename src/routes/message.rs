@@ -9,7 +9,6 @@ use crate::{
     auth::Caller,
     delivery::{MessageRef, Outcome},
     error::Error,
-    middleware::LOG_EPOCH,
     model::{ChatId, ClientMessageId, Content, Message, MessageId, NewMessage, Seq, UserId},
     rate_limit::{LimitKey, ReadWeight},
     state::AppState,
@@ -128,14 +127,11 @@ async fn list(
     if let Some(since) = since {
         let (page, epoch) = state.messages.since(caller, chat, &since, limit).await?;
         let memory = read.end_with(memory_of(&page.rows));
-        let named = since.epoch.map(|_| format!("&epoch={}", epoch.as_str()));
-        let named = named.unwrap_or_default();
-        let mut response = response::list(page, memory, |message| {
+        let log = (&since, &epoch);
+        return Ok(response::log(page, memory, log, |message| {
             let (limit, seq) = (limit.get(), message.seq);
-            format!("/chat/{chat}/message?limit={limit}&since={seq}{named}")
-        });
-        response::put(&mut response, LOG_EPOCH, epoch.as_str());
-        return Ok(response);
+            format!("/chat/{chat}/message?limit={limit}&since={seq}")
+        }));
     }
     let (page, asked) = match &text {
         None => {

@@ -3,7 +3,8 @@
 use super::json_body::{self, CHUNK};
 use crate::{
     error::Error,
-    model::Message,
+    middleware::LOG_EPOCH,
+    model::{Epoch, Message, Since},
     rate_limit::{LimitKey, Reservation},
     service::{Page, PageReads},
 };
@@ -37,6 +38,24 @@ where
 {
     let link = page.rows.last().filter(|_| page.more).map(next);
     linked(page.rows, memory, link)
+}
+
+/// Returns 200 with a page of a log, like `list`, and names the epoch of the log. The `Link` names it too, if the caller
+/// gave an epoch with `since`.
+pub(super) fn log<T>(
+    page: Page<T>,
+    memory: Reservation,
+    (since, epoch): (&Since, &Epoch),
+    next: impl FnOnce(&T) -> String,
+) -> Response
+where
+    T: Serialize + Send + 'static,
+{
+    let named = since.epoch.as_ref();
+    let named = named.map_or_else(String::new, |_| format!("&epoch={}", epoch.as_str()));
+    let mut response = list(page, memory, |last| next(last) + &named);
+    put(&mut response, LOG_EPOCH, epoch.as_str());
+    response
 }
 
 /// Returns 200 with the rows of a page, and a `Link` to the path of the next page if there is one.

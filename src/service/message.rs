@@ -14,7 +14,7 @@ use crate::{
     policy,
     protocol::ListedChange,
     rate_limit::KeyedRateLimiter,
-    repository::{Found, Located, PageLimit},
+    repository::{Found, Located, PageLimit, TextPage},
 };
 
 /// The rules about messages.
@@ -90,7 +90,7 @@ impl MessageService {
     }
 
     /// Returns the messages of a chat that changed after `since`, in the order of their changes, and the
-    /// epoch of the log. The epoch is read before the page.
+    /// epoch of the log.
     ///
     /// # Errors
     /// `chat_not_found`, also if the caller may not see the chat; `invalid_field` for a `since` of another
@@ -102,19 +102,13 @@ impl MessageService {
         since: &Since,
         limit: Limit,
     ) -> Result<(Page<Message>, Epoch), Error> {
-        access::may_see(&self.database, caller, chat).await?;
-        let epoch = self.database.epoch().read().await?.epoch;
-        require_epoch(since.epoch.as_ref(), Some(&epoch), "The query")?;
         let messages = self.database.messages();
         let read = messages.since(chat, since.seq, limit.of_messages());
-        let page = limit.messages(read.await?);
-        self.check_still_visible(caller, chat, page.rows.is_empty())
-            .await?;
-        Ok((page, epoch))
+        self.after(caller, chat, since, limit, read).await
     }
 
-    /// Returns the things of a chat that changed after `since`: messages, memberships and the chat itself, in the order of
-    /// their changes, and the epoch of the log. The epoch is read before the page.
+    /// Returns the things of a chat that changed after `since`: messages, memberships and the chat itself, in the order
+    /// of their changes, and the epoch of the log.
     ///
     /// # Errors
     /// `chat_not_found`, also if the caller may not see the chat; `invalid_field` for a `since` of another
@@ -126,18 +120,31 @@ impl MessageService {
         since: &Since,
         limit: Limit,
     ) -> Result<(Page<ListedChange>, Epoch), Error> {
-        access::may_see(&self.database, caller, chat).await?;
-        let epoch = self.database.epoch().read().await?.epoch;
-        require_epoch(since.epoch.as_ref(), Some(&epoch), "The query")?;
         let changes = self.database.changes();
         let read = changes.since(chat, since.seq, limit.of_messages());
-        let Page { rows, more } = limit.changes(read.await?);
-        self.check_still_visible(caller, chat, rows.is_empty())
-            .await?;
+        let (Page { rows, more }, epoch) = self.after(caller, chat, since, limit, read).await?;
         let since = since.seq;
         let rows = rows.into_iter();
         let rows = rows.map(|entry| ListedChange { entry, since }).collect();
         Ok((Page { rows, more }, epoch))
+    }
+
+    /// Returns the page that `read` reads after `since`, and the epoch of the log, which is read before it.
+    async fn after<T>(
+        &self,
+        caller: Caller,
+        chat: ChatId,
+        since: &Since,
+        limit: Limit,
+        read: impl Future<Output = Result<TextPage<T>, Error>>,
+    ) -> Result<(Page<T>, Epoch), Error> {
+        access::may_see(&self.database, caller, chat).await?;
+        let epoch = self.database.epoch().read().await?.epoch;
+        require_epoch(since.epoch.as_ref(), Some(&epoch), "The query")?;
+        let page = limit.texts(read.await?);
+        self.check_still_visible(caller, chat, page.rows.is_empty())
+            .await?;
+        Ok((page, epoch))
     }
 
     /// Repeats the access check after the page is read, because the caller may have been removed meanwhile.

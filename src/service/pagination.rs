@@ -2,8 +2,8 @@
 
 use crate::{
     error::Error,
-    model::{CONTENT_BYTES, LogEntry, Message, MessageId},
-    repository::{ChangePage, MessagePage, PageLimit},
+    model::{CONTENT_BYTES, Message, MessageId},
+    repository::{PageLimit, TextPage},
 };
 
 /// The number of rows if the caller gives none.
@@ -110,23 +110,16 @@ impl Limit {
         }
     }
 
-    /// Builds a page from messages, in the order read. A page cut by size has more.
-    pub(super) fn messages(self, read: MessagePage) -> Page<Message> {
-        let Page { rows, more } = self.page(read.rows);
-        let more = more || read.is_truncated;
-        Page { rows, more }
-    }
-
-    /// Builds a page from the things of a log, in the order read. A page cut by size has more.
-    pub(super) fn changes(self, read: ChangePage) -> Page<LogEntry> {
+    /// Builds a page from messages or the things of a log, in the order read. A page cut by size has more.
+    pub(super) fn texts<T>(self, read: TextPage<T>) -> Page<T> {
         let Page { rows, more } = self.page(read.rows);
         let more = more || read.is_truncated;
         Page { rows, more }
     }
 
     /// Builds a page going back in time from messages read newest first.
-    pub(super) fn messages_back(self, read: MessagePage) -> BackPage {
-        let Page { mut rows, more } = self.messages(read);
+    pub(super) fn messages_back(self, read: TextPage<Message>) -> BackPage {
+        let Page { mut rows, more } = self.texts(read);
         let next = rows.last().filter(|_| more).map(|last| last.message_id);
         rows.reverse();
         BackPage { rows, next }
