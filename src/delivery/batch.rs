@@ -12,7 +12,7 @@ use crate::{
     hub::Event,
     model::{ChatId, Message, MessageId, Seq, Timestamp, UserId},
     protocol::{self, Frame},
-    repository::{CommitError, Head, IdempotencyKey, MessageLogTransaction},
+    repository::{CommitError, IdempotencyKey, MessageLogTransaction},
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio::time;
@@ -218,9 +218,7 @@ impl BatchState {
         let mut state = Self::default();
         let chats: BTreeSet<ChatId> = changes.iter().filter_map(Change::chat).collect();
         let chats: Vec<ChatId> = chats.into_iter().collect();
-        for Head { chat_id, seq } in tx.lock_chats(&chats).await? {
-            state.heads.insert(chat_id, seq);
-        }
+        state.heads = tx.lock_chats(&chats).await?;
         let pair = |change: &Change| change.actor().zip(change.chat());
         let pairs: BTreeSet<(UserId, ChatId)> = changes.iter().filter_map(pair).collect();
         let pairs: Vec<(UserId, ChatId)> = pairs.into_iter().collect();
@@ -314,25 +312,11 @@ impl BatchState {
             let changed: Vec<Message> = changed.cloned().collect();
             tx.update(&changed).await?;
         }
-        let heads = self.moved_heads();
         if !self.new.is_empty() {
-            return tx.append(&self.new, &heads, now).await;
+            return tx.append(&self.new, &self.heads, now).await;
         }
-        if !heads.is_empty() {
-            tx.advance(&heads).await?;
-        }
+        tx.advance(&self.heads).await?;
         Ok(Vec::new())
-    }
-
-    /// The new heads, sorted by chat.
-    fn moved_heads(&self) -> Vec<Head> {
-        let head = |&chat_id| {
-            let seq = *self.heads.get(&chat_id)?;
-            Some(Head { chat_id, seq })
-        };
-        let mut heads: Vec<Head> = self.advanced.iter().filter_map(head).collect();
-        heads.sort_unstable_by_key(|head| head.chat_id);
-        heads
     }
 
     /// Turns the decisions into answers and changes to publish. `ids` are the ids of the new messages.

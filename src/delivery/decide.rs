@@ -6,9 +6,9 @@ use crate::{
     error::{Code, Error},
     model::{ChatId, Content, Message, MessageId, NewMessage, Role, Seq, Timestamp, UserId},
     policy, protocol,
-    repository::IdempotencyKey,
+    repository::{Heads, IdempotencyKey},
 };
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// The decision about one change.
 pub(super) enum Decision {
@@ -28,9 +28,8 @@ pub(super) enum Decision {
 /// The state of a batch: the rows that its transaction has read, and the rows that it is going to write.
 #[derive(Default)]
 pub(super) struct BatchState {
-    /// The heads of the locked chats, moved on by each decided change. A chat without an entry does not
-    /// exist.
-    pub(super) heads: HashMap<ChatId, Seq>,
+    /// The heads of the locked chats, moved on by each decided change. A chat that does not exist has none.
+    pub(super) heads: Heads,
     /// The stored names of the acting users. A user without an entry does not exist.
     pub(super) names: HashMap<UserId, String>,
     /// The roles of the acting users in the batch's chats. A pair without an entry is no membership.
@@ -47,8 +46,6 @@ pub(super) struct BatchState {
     pub(super) new_keys: HashMap<IdempotencyKey, usize>,
     /// The messages to update: edited or deleted by this batch.
     pub(super) changed: BTreeSet<MessageId>,
-    /// The chats with a new head.
-    pub(super) advanced: HashSet<ChatId>,
 }
 
 impl BatchState {
@@ -79,7 +76,7 @@ impl BatchState {
     /// change without an acting user. `unavailable` for an exclusive change, which has no place in a batch.
     fn admit(&self, change: &Change) -> Result<(), Error> {
         let chat = change.chat().ok_or_else(Error::unavailable)?;
-        if !self.heads.contains_key(&chat) {
+        if self.heads.get(chat).is_none() {
             return Err(Error::chat_not_found(chat));
         }
         let Some(user) = change.actor() else {
@@ -117,7 +114,7 @@ impl BatchState {
             self.check_reply(id, message.chat)?;
         }
         let index = self.new.len();
-        let seq = self.next_seq(message.chat);
+        let seq = self.next_seq(message.chat)?;
         if let Some(key) = key {
             self.new_keys.insert(key, index);
         }
@@ -160,7 +157,7 @@ impl BatchState {
         };
         let author = self.live_message(id, chat)?.customer_id;
         policy::edit_message(actor, author, id)?;
-        let seq = self.next_seq(chat);
+        let seq = self.next_seq(chat)?;
         self.change(id, protocol::ChangeKind::Edited, |message| {
             message.content = Some(content.as_str().to_owned());
             message.edited_at = Some(now);
@@ -178,7 +175,7 @@ impl BatchState {
         let author = self.live_message(id, chat)?.customer_id;
         let role = actor.and_then(|user| self.roles.get(&(user, chat)).copied());
         policy::delete_message(actor, author, role, chat)?;
-        let seq = self.next_seq(chat);
+        let seq = self.next_seq(chat)?;
         self.change(id, protocol::ChangeKind::Deleted, |message| {
             message.content = None;
             message.deleted_at = Some(now);
@@ -215,18 +212,23 @@ impl BatchState {
     }
 
     /// Takes the chat's next `seq`, which becomes its head.
-    fn next_seq(&mut self, chat: ChatId) -> Seq {
-        self.advanced.insert(chat);
-        let head = self.heads.entry(chat).or_insert(Seq(0));
-        *head = head.next();
-        *head
+    ///
+    /// # Errors
+    /// `chat_not_found` if the chat does not exist.
+    fn next_seq(&mut self, chat: ChatId) -> Result<Seq, Error> {
+        let next = self.heads.next(chat);
+        next.ok_or_else(|| Error::chat_not_found(chat))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{auth::Caller, model::ClientMessageId, repository::DeletionCursor};
+    use crate::{
+        auth::Caller,
+        model::ClientMessageId,
+        repository::{DeletionCursor, Head},
+    };
     use Code::{ChatNotFound, Forbidden, InvalidField, MessageNotFound, Unavailable, UserNotFound};
 
     const CHAT: ChatId = ChatId(1);
@@ -289,8 +291,12 @@ mod tests {
     /// Two chats with the heads 10 and 20. `STORED` has the idempotency key "stored".
     fn state() -> BatchState {
         let now = Timestamp::now();
+        let heads = [(CHAT, 10), (OTHER_CHAT, 20)].map(|(chat_id, seq)| Head {
+            chat_id,
+            seq: Seq(seq),
+        });
         let mut state = BatchState {
-            heads: HashMap::from([(CHAT, Seq(10)), (OTHER_CHAT, Seq(20))]),
+            heads: heads.into_iter().collect(),
             ..BatchState::default()
         };
         let users = [ADMIN, MEMBER, STRANGER];
@@ -429,9 +435,10 @@ mod tests {
             (repeated(), Ok("duplicate"), 13),
         ] {
             assert_eq!(decide(&mut state, &change), expected, "{change:?}");
-            assert_eq!(state.heads.get(&CHAT), Some(&Seq(head)), "{change:?}");
+            assert_eq!(state.heads.get(CHAT), Some(Seq(head)), "{change:?}");
         }
-        assert_eq!(state.advanced, HashSet::from([CHAT]));
+        let moved = state.heads.moved().into_iter();
+        assert_eq!(Vec::from_iter(moved.map(|head| head.chat_id)), [CHAT]);
         assert_eq!(state.changed, BTreeSet::from([STORED]));
         let tombstone = state.messages.get(&STORED);
         assert!(tombstone.is_some_and(|message| {

@@ -3,6 +3,7 @@
 
 use super::{
     chat::chat_exists,
+    heads::Heads,
     list::{column, json, rows},
     message::select_messages,
     page::{PageLimit, TextPage},
@@ -140,20 +141,44 @@ impl ChangeRepository<'_> {
     }
 }
 
-/// The number of a changed membership.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct NumberedMember {
+/// A membership that was added, changed or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ChangedMember {
     pub(super) chat: ChatId,
     pub(super) user: UserId,
-    pub(super) seq: Seq,
     /// The user who made the change; None for a change by the server or by an unnamed caller.
     pub(super) by: Option<UserId>,
 }
 
-/// Stores the numbers of changed memberships. The caller has locked the chats, and moves their heads.
-pub(super) async fn store_members(
+/// Gives each changed membership the next number of its chat, and stores the numbers. Returns the memberships in their
+/// present state, in the order of `changed`. A membership of a chat without a head gets no number. The caller has locked
+/// the chats, and stores the moved heads.
+pub(super) async fn number_members(
     tx: &mut DatabaseTransaction,
-    changed: &[NumberedMember],
+    heads: &mut Heads,
+    changed: &[ChangedMember],
+    now: Timestamp,
+) -> Result<Vec<MemberChange>> {
+    let number = |changed: &ChangedMember| Some((*changed, heads.next(changed.chat)?));
+    let numbered: Vec<(ChangedMember, Seq)> = changed.iter().filter_map(number).collect();
+    if numbered.is_empty() {
+        return Ok(Vec::new());
+    }
+    store_numbers(tx, &numbered, now).await?;
+    let states = member_states(tx, &numbered).await?;
+    let change = |((changed, seq), member): ((ChangedMember, Seq), MemberState)| MemberChange {
+        chat_id: changed.chat,
+        seq,
+        changed_by: changed.by,
+        member,
+    };
+    Ok(numbered.into_iter().zip(states).map(change).collect())
+}
+
+/// Stores the numbers of changed memberships.
+async fn store_numbers(
+    tx: &mut DatabaseTransaction,
+    numbered: &[(ChangedMember, Seq)],
     now: Timestamp,
 ) -> Result<()> {
     /// What a repeated change of a membership replaces.
@@ -177,15 +202,15 @@ pub(super) async fn store_members(
     match tx {
         DatabaseTransaction::Postgres(tx) => {
             let query = query(POSTGRES).bind(now);
-            let query = query.bind(column(changed, |c| c.chat.0));
-            let query = query.bind(column(changed, |c| c.user.0));
-            let query = query.bind(column(changed, |c| c.seq.0));
-            let query = query.bind(column(changed, |c| c.by.map(|by| by.0)));
+            let query = query.bind(column(numbered, |(c, _)| c.chat.0));
+            let query = query.bind(column(numbered, |(c, _)| c.user.0));
+            let query = query.bind(column(numbered, |(_, seq)| seq.0));
+            let query = query.bind(column(numbered, |(c, _)| c.by.map(|by| by.0)));
             query.execute(&mut **tx).await.map(drop)
         }
         DatabaseTransaction::Sqlite(tx) => {
-            let rows = json(changed, |c| {
-                (c.chat.0, c.user.0, c.seq.0, c.by.map(|by| by.0))
+            let rows = json(numbered, |(c, seq)| {
+                (c.chat.0, c.user.0, seq.0, c.by.map(|by| by.0))
             });
             let query = query(SQLITE).bind(now).bind(rows);
             query.execute(&mut **tx).await.map(drop)
@@ -193,11 +218,11 @@ pub(super) async fn store_members(
     }
 }
 
-/// Returns the numbered memberships in their present state, in the order of `numbered`.
-pub(super) async fn member_changes(
+/// Returns the present states of numbered memberships, in their order.
+async fn member_states(
     tx: &mut DatabaseTransaction,
-    numbered: &[NumberedMember],
-) -> Result<Vec<MemberChange>> {
+    numbered: &[(ChangedMember, Seq)],
+) -> Result<Vec<MemberState>> {
     const POSTGRES: &str = "SELECT k.u AS customer_id, \
         (SELECT username FROM customer WHERE customer_id = k.u) AS username, \
         (SELECT role FROM customer_chat WHERE customer_id = k.u AND chat_id = k.c) AS role, \
@@ -210,15 +235,8 @@ pub(super) async fn member_changes(
         (SELECT joined_at FROM customer_chat WHERE customer_id = k.value ->> 0 \
             AND chat_id = k.value ->> 1) AS joined_at \
         FROM json_each($1) AS k ORDER BY k.key";
-    let pairs = rows(numbered, |one| [one.user.0, one.chat.0]);
-    let states: Vec<MemberState> = on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_as_with(sql, pairs)
+    let pairs = rows(numbered, |(changed, _)| [changed.user.0, changed.chat.0]);
+    on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_as_with(sql, pairs)
         .fetch_all(db)
-        .await)?;
-    let change = |(numbered, member): (&NumberedMember, MemberState)| MemberChange {
-        chat_id: numbered.chat,
-        seq: numbered.seq,
-        changed_by: numbered.by,
-        member,
-    };
-    Ok(numbered.iter().zip(states).map(change).collect())
+        .await)
 }

@@ -1,11 +1,10 @@
 //! Reads and creates chats, and changes a chat and its memberships under a row lock (`LockedChat`).
 
 use super::{
-    change::{self, NumberedMember},
+    change::{self, ChangedMember},
+    heads::Heads,
     last_message::last_message,
-    lock,
-    message::Head,
-    message_log,
+    lock, message_log,
 };
 use crate::{
     database::{Database, DatabaseTransaction, on},
@@ -139,13 +138,8 @@ impl ChatRepository<'_> {
     /// nothing.
     pub async fn lock(self, chat: ChatId) -> Result<LockedChat, Error> {
         let mut tx = self.0.begin().await?;
-        let head = lock::lock_chats(&mut tx, &[chat]).await?.pop();
-        Ok(LockedChat {
-            tx,
-            chat,
-            head: head.map(|head| head.seq),
-            moved: false,
-        })
+        let heads = lock::lock_chats(&mut tx, &[chat]).await?;
+        Ok(LockedChat { tx, chat, heads })
     }
 }
 
@@ -177,38 +171,25 @@ async fn check_created_limit(
 pub struct LockedChat {
     tx: DatabaseTransaction,
     chat: ChatId,
-    /// The number of the latest change, those of this transaction included; None if the chat does not exist.
-    head: Option<Seq>,
-    /// True if `head` is not stored yet.
-    moved: bool,
+    /// The head of the chat, moved on by the changes of this transaction.
+    heads: Heads,
 }
 
 impl LockedChat {
-    /// Takes the chat's next number, which becomes its head.
-    fn next_seq(&mut self) -> Result<Seq, Error> {
-        let head = self.head.ok_or_else(|| Error::chat_not_found(self.chat))?;
-        let next = head.next();
-        (self.head, self.moved) = (Some(next), true);
-        Ok(next)
-    }
-
     /// Gives the change of a membership its number, after the membership was added, changed or removed. `by` made the
-    /// change; null for the server and for an unnamed caller.
+    /// change; null for the server and for an unnamed caller. The error is `chat_not_found` if the chat does not exist.
     pub async fn number_member(
         &mut self,
         user: UserId,
         by: Option<UserId>,
     ) -> Result<MemberChange, Error> {
-        let (chat, seq) = (self.chat, self.next_seq()?);
-        let numbered = [NumberedMember {
-            chat,
-            user,
-            seq,
-            by,
-        }];
-        change::store_members(&mut self.tx, &numbered, Timestamp::now()).await?;
-        let stored = change::member_changes(&mut self.tx, &numbered).await?.pop();
-        stored.ok_or_else(|| Error::internal("a numbered membership has no state"))
+        let (chat, now) = (self.chat, Timestamp::now());
+        let changed = [ChangedMember { chat, user, by }];
+        let stored = change::number_members(&mut self.tx, &mut self.heads, &changed, now).await?;
+        stored
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::chat_not_found(chat))
     }
 
     /// Fail point: removes the row of a numbered change. The number stays taken.
@@ -399,7 +380,8 @@ impl LockedChat {
         if !update.apply(&mut chat) {
             return Ok((chat, None));
         }
-        let seq = self.next_seq()?;
+        let seq = self.heads.next(self.chat);
+        let seq = seq.ok_or_else(|| Error::chat_not_found(self.chat))?;
         on!(tx &mut self.tx, |db| query(SQL)
             .bind(self.chat)
             .bind(&chat.chat_name)
@@ -435,10 +417,7 @@ impl LockedChat {
     /// Commits the changes and unlocks the chat. After an error the commit may be in doubt: the changes may
     /// or may not be stored.
     pub async fn commit(mut self) -> Result<(), Error> {
-        if let (Some(seq), true) = (self.head, self.moved) {
-            let chat_id = self.chat;
-            message_log::advance(&mut self.tx, &[Head { chat_id, seq }]).await?;
-        }
+        message_log::advance(&mut self.tx, &self.heads).await?;
         self.tx.commit().await
     }
 }

@@ -1,7 +1,7 @@
 //! Row locks of Postgres, held until the end of the transaction. SQLite has one writer and needs no row
 //! locks; there the functions only read, or do nothing.
 
-use super::{list::List, message::Head};
+use super::{heads::Heads, list::List, message::Head};
 use crate::{
     database::{DatabaseTransaction, on},
     model::{ChatId, UserId},
@@ -9,21 +9,19 @@ use crate::{
 use sqlx::{Result, query, query_as, query_scalar};
 
 /// Locks the chats against all other writers, in the order of their ids so that two transactions cannot
-/// deadlock. Returns the head of each chat; missing and deleted chats are left out.
-pub(crate) async fn lock_chats(
-    tx: &mut DatabaseTransaction,
-    chats: &[ChatId],
-) -> Result<Vec<Head>> {
+/// deadlock. Returns the head of each chat; missing and deleted chats have none.
+pub(crate) async fn lock_chats(tx: &mut DatabaseTransaction, chats: &[ChatId]) -> Result<Heads> {
     const POSTGRES: &str = "SELECT chat_id, seq FROM chat \
                             WHERE chat_id = ANY($1) AND deleted_at IS NULL \
                             ORDER BY chat_id FOR NO KEY UPDATE";
     const SQLITE: &str = "SELECT chat_id, seq FROM chat \
                           WHERE chat_id IN (SELECT value FROM json_each($1)) \
                           AND deleted_at IS NULL";
-    on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_as(sql)
+    let locked: Vec<Head> = on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_as(sql)
         .bind(List(chats))
         .fetch_all(db)
-        .await)
+        .await)?;
+    Ok(locked.into_iter().collect())
 }
 
 /// Locks the user against all other writers, including inserts that refer to the user. Returns false if the

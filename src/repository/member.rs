@@ -2,13 +2,11 @@
 //! batches.
 
 use super::{
-    change::{self, NumberedMember},
+    change::{self, ChangedMember},
     chat::chat_exists,
     last_message::last_message,
     list::{column, json, rows},
-    lock,
-    message::Head,
-    message_log,
+    lock, message_log,
     read_position::read_position,
     row::from_row,
 };
@@ -21,7 +19,6 @@ use crate::{
     },
 };
 use sqlx::{Result, query_as, query_as_with};
-use std::collections::BTreeMap;
 
 /// Maximum number of attempts of `join`. An attempt fails if a user or chat in the batch is deleted at the
 /// time of the insert.
@@ -344,42 +341,18 @@ async fn join(
     pairs.sort_unstable();
     let mut chats: Vec<ChatId> = pairs.iter().map(|(chat, _)| *chat).collect();
     chats.dedup();
-    let mut heads: BTreeMap<ChatId, Seq> = BTreeMap::new();
-    for Head { chat_id, seq } in lock::lock_chats(tx, &chats).await? {
-        heads.insert(chat_id, seq);
-    }
-    let mut added = insert(tx, &pairs, now).await?;
-    added.sort_unstable_by_key(|added| (added.chat_id, added.customer_id));
-    let mut numbered = Vec::with_capacity(added.len());
-    let mut moved: BTreeMap<ChatId, Seq> = BTreeMap::new();
-    for Added {
-        customer_id,
-        chat_id,
-    } in added
-    {
-        // The insert finds no other chats than those that are locked.
-        let Some(head) = heads.get_mut(&chat_id) else {
-            continue;
-        };
-        *head = head.next();
-        moved.insert(chat_id, *head);
-        numbered.push(NumberedMember {
-            chat: chat_id,
-            user: customer_id,
-            seq: *head,
-            by: Some(customer_id),
-        });
-    }
-    if numbered.is_empty() {
-        return Ok(Vec::new());
-    }
-    change::store_members(tx, &numbered, now).await?;
-    let heads: Vec<Head> = moved
-        .into_iter()
-        .map(|(chat_id, seq)| Head { chat_id, seq })
-        .collect();
+    let mut heads = lock::lock_chats(tx, &chats).await?;
+    let added = insert(tx, &pairs, now).await?.into_iter();
+    let changed = |added: Added| ChangedMember {
+        chat: added.chat_id,
+        user: added.customer_id,
+        by: Some(added.customer_id),
+    };
+    let mut changed: Vec<ChangedMember> = added.map(changed).collect();
+    changed.sort_unstable();
+    let joined = change::number_members(tx, &mut heads, &changed, now).await?;
     message_log::advance(tx, &heads).await?;
-    change::member_changes(tx, &numbered).await
+    Ok(joined)
 }
 
 /// Stores the memberships of `pairs` that are none yet, and returns them.

@@ -2,6 +2,7 @@
 //! Every writer locks the chats first, so that seqs, message ids and commits have one order on all nodes.
 
 use super::{
+    heads::Heads,
     list::{List, column, json, rows},
     lock,
     message::{Head, latest_of, select_messages},
@@ -158,8 +159,8 @@ impl MessageLogRepository<'_> {
 
 impl MessageLogTransaction {
     /// Locks the chats against all other writers, in order of id, and returns their heads. Missing and
-    /// deleted chats are left out.
-    pub async fn lock_chats(&mut self, chats: &[ChatId]) -> Result<Vec<Head>, Error> {
+    /// deleted chats have none.
+    pub async fn lock_chats(&mut self, chats: &[ChatId]) -> Result<Heads, Error> {
         Ok(lock::lock_chats(&mut self.0, chats).await?)
     }
 
@@ -254,7 +255,7 @@ impl MessageLogTransaction {
     pub async fn append(
         &mut self,
         rows: &[(Seq, NewMessage)],
-        heads: &[Head],
+        heads: &Heads,
         now: Timestamp,
     ) -> Result<Vec<MessageId>, Error> {
         const POSTGRES: &str = concat!(
@@ -272,6 +273,7 @@ impl MessageLogTransaction {
             WHERE c.chat_id = h.id) \
             SELECT message_id FROM sent ORDER BY message_id"
         );
+        let moved = heads.moved();
         match &mut self.0 {
             DatabaseTransaction::Postgres(tx) => {
                 let ids = query_scalar(POSTGRES)
@@ -284,8 +286,8 @@ impl MessageLogTransaction {
                     .bind(column(rows, |(_, new)| {
                         new.client_message_id.as_ref().map(ClientMessageId::as_str)
                     }))
-                    .bind(column(heads, |h| h.chat_id.0))
-                    .bind(column(heads, |h| h.seq.0))
+                    .bind(column(&moved, |h| h.chat_id.0))
+                    .bind(column(&moved, |h| h.seq.0))
                     .fetch_all(&mut **tx)
                     .await?;
                 Ok(ids)
@@ -294,7 +296,7 @@ impl MessageLogTransaction {
                 let ids = insert(tx, rows, now).await?;
                 let chats = rows.iter().map(|(_, new)| new.chat);
                 let last: HashMap<ChatId, MessageId> = chats.zip(ids.iter().copied()).collect();
-                advance_with(tx, heads, &last).await?;
+                advance_with(tx, &moved, &last).await?;
                 Ok(ids)
             }
         }
@@ -346,8 +348,8 @@ impl MessageLogTransaction {
         Ok(())
     }
 
-    /// Sets the heads of the chats.
-    pub async fn advance(&mut self, heads: &[Head]) -> Result<(), Error> {
+    /// Stores the heads that have moved.
+    pub async fn advance(&mut self, heads: &Heads) -> Result<(), Error> {
         Ok(advance(&mut self.0, heads).await?)
     }
 
@@ -401,8 +403,8 @@ async fn advance_with(
     query(SQLITE).bind(heads).execute(tx).await.map(drop)
 }
 
-/// Sets the heads of the chats. Their latest messages stay.
-pub(super) async fn advance(tx: &mut DatabaseTransaction, heads: &[Head]) -> Result<()> {
+/// Stores the heads that have moved. The latest messages of their chats stay.
+pub(super) async fn advance(tx: &mut DatabaseTransaction, heads: &Heads) -> Result<()> {
     const POSTGRES: &str = concat!(
         "UPDATE chat AS c SET ",
         moved!("r.seq", "NULL"),
@@ -413,8 +415,12 @@ pub(super) async fn advance(tx: &mut DatabaseTransaction, heads: &[Head]) -> Res
         moved!("r.value ->> 1", "NULL"),
         " FROM json_each($1) AS r WHERE c.chat_id = r.value ->> 0"
     );
-    let heads = rows(heads, |head| [head.chat_id.0, head.seq.0]);
-    on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_with(sql, heads)
+    let moved = heads.moved();
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let moved = rows(&moved, |head| [head.chat_id.0, head.seq.0]);
+    on!(tx tx, [POSTGRES, SQLITE], |sql, db| query_with(sql, moved)
         .execute(db)
         .await
         .map(drop))

@@ -2,12 +2,13 @@
 //! writers for long. The writer repeats `step` until the user is gone.
 
 use super::{
-    change::{self, NumberedMember},
+    change::{self, ChangedMember},
     chat::chat_exists,
     chat_purge,
+    heads::Heads,
     list::{List, column, json},
     lock,
-    message::{Head, is_live},
+    message::is_live,
     message_log::MessageLogTransaction,
     row::from_row,
 };
@@ -17,7 +18,7 @@ use crate::{
     model::{ChatId, MemberChange, MessageId, Role, Seq, Timestamp, UserId},
 };
 use sqlx::{query, query_as, query_scalar};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Maximum number of attempts of a step. An attempt fails if the user wrote to another chat, or if one of the
 /// messages was deleted, before the step locked the user and the chats.
@@ -141,10 +142,7 @@ pub(super) async fn step(
         let mut tx = MessageLogTransaction(database.begin().await?);
         let taken = tx.take(user, after).await?;
         let chats = taken.chat_ids();
-        let mut heads: BTreeMap<ChatId, Seq> = BTreeMap::new();
-        for Head { chat_id, seq } in tx.lock_chats(&chats).await? {
-            heads.insert(chat_id, seq);
-        }
+        let mut heads = tx.lock_chats(&chats).await?;
         chat_purge::lock_deleted_chats(&mut tx.0, &chats).await?;
         if !lock::lock_user(&mut tx.0, user).await? {
             return Ok(None);
@@ -158,7 +156,6 @@ pub(super) async fn step(
             messages,
             mut memberships,
         } = taken;
-        let before = heads.clone();
         let tombstones = tx.delete_messages(user, now, &messages, &mut heads).await?;
         let is_full = messages.len() == usize::from(after.most);
         let ends = !is_full && after.is_start();
@@ -172,12 +169,9 @@ pub(super) async fn step(
             }
             tx.leave(user, &memberships).await?;
             let changed = with_leaving(user, &memberships, promoted);
-            members = tx.number_members(changed, now, &mut heads).await?;
+            members = change::number_members(&mut tx.0, &mut heads, &changed, now).await?;
         }
-        let moved = moved(&before, &heads);
-        if !moved.is_empty() {
-            tx.advance(&moved).await?;
-        }
+        tx.advance(&heads).await?;
         let mut step = DeletionStep {
             tombstones,
             members,
@@ -201,19 +195,6 @@ pub(super) async fn step(
     Err(Error::unavailable())
 }
 
-/// Returns the heads that differ from those before.
-fn moved(before: &BTreeMap<ChatId, Seq>, after: &BTreeMap<ChatId, Seq>) -> Vec<Head> {
-    let heads = after.iter();
-    heads
-        .filter(|(chat, seq)| before.get(chat) != Some(seq))
-        .map(|(&chat_id, &seq)| Head { chat_id, seq })
-        .collect()
-}
-
-/// A membership that changes with the deletion of a user: its chat, its user, and the user who changes it; None for the
-/// server.
-type ChangedMember = (ChatId, UserId, Option<UserId>);
-
 /// Returns the memberships that change, in order of chat: those of the user, which the user ends, and those of the new
 /// admins, which the server changes.
 fn with_leaving(
@@ -221,11 +202,17 @@ fn with_leaving(
     left: &[ChatId],
     promoted: Vec<(ChatId, UserId)>,
 ) -> Vec<ChangedMember> {
-    let leaving = left.iter().map(|chat| (*chat, user, Some(user)));
-    let successors = promoted
-        .into_iter()
-        .map(|(chat, successor)| (chat, successor, None));
-    let mut changed: Vec<ChangedMember> = leaving.chain(successors).collect();
+    let by_user = left.iter().map(|&chat| ChangedMember {
+        chat,
+        user,
+        by: Some(user),
+    });
+    let by_server = promoted.into_iter().map(|(chat, user)| ChangedMember {
+        chat,
+        user,
+        by: None,
+    });
+    let mut changed: Vec<ChangedMember> = by_user.chain(by_server).collect();
     changed.sort_unstable();
     changed
 }
@@ -296,7 +283,7 @@ impl MessageLogTransaction {
         user: UserId,
         now: Timestamp,
         messages: &[OwnMessage],
-        heads: &mut BTreeMap<ChatId, Seq>,
+        heads: &mut Heads,
     ) -> Result<Vec<Tombstone>, Error> {
         let (mut tombstones, mut anonymous) = (Vec::new(), Vec::new());
         for &OwnMessage {
@@ -305,15 +292,13 @@ impl MessageLogTransaction {
             message_id,
         } in messages
         {
-            match heads.get_mut(&chat_id).filter(|_| live == 1) {
-                Some(head) => {
-                    *head = head.next();
-                    tombstones.push(Tombstone {
-                        chat_id,
-                        message_id,
-                        seq: *head,
-                    });
-                }
+            let seq = if live == 1 { heads.next(chat_id) } else { None };
+            match seq {
+                Some(seq) => tombstones.push(Tombstone {
+                    chat_id,
+                    message_id,
+                    seq,
+                }),
                 None => anonymous.push((chat_id, message_id)),
             }
         }
@@ -324,34 +309,6 @@ impl MessageLogTransaction {
             bury(&mut self.0, &tombstones, user, now).await?;
         }
         Ok(tombstones)
-    }
-
-    /// Gives changed memberships their numbers, and returns them in order of chat and number. A chat that is deleted
-    /// gets none.
-    async fn number_members(
-        &mut self,
-        changed: Vec<ChangedMember>,
-        now: Timestamp,
-        heads: &mut BTreeMap<ChatId, Seq>,
-    ) -> Result<Vec<MemberChange>, Error> {
-        let mut numbered = Vec::with_capacity(changed.len());
-        for (chat, user, by) in changed {
-            if let Some(head) = heads.get_mut(&chat) {
-                *head = head.next();
-                let seq = *head;
-                numbered.push(NumberedMember {
-                    chat,
-                    user,
-                    seq,
-                    by,
-                });
-            }
-        }
-        if numbered.is_empty() {
-            return Ok(Vec::new());
-        }
-        change::store_members(&mut self.0, &numbered, now).await?;
-        Ok(change::member_changes(&mut self.0, &numbered).await?)
     }
 
     /// Makes the member with the earliest join the admin of each of these chats that has only this user as admin.

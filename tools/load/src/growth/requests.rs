@@ -14,7 +14,7 @@ use messaging_api::{
         NewMessage, Role, SearchText, Seq, SessionId, SoughtName, Timestamp, UserId, Username,
     },
     repository::{
-        CommitError, DeletionCursor, Head, IdempotencyKey, NewSession, PageLimit, ReadMark,
+        CommitError, DeletionCursor, IdempotencyKey, NewSession, PageLimit, ReadMark,
         SessionCutoff, SingleSender, Snapshot,
     },
 };
@@ -560,7 +560,7 @@ async fn writer(database: &Database, sizes: Sizes, check: &mut Check) -> Result<
         .await?;
     for _ in 0..3 {
         let mut tx = check.once("begin a batch", FEW, log.begin()).await?;
-        let heads = check
+        let mut heads = check
             .once("lock 100 chats", 250, tx.lock_chats(&chats))
             .await?;
         let authors: Vec<(UserId, ChatId)> = chats
@@ -574,16 +574,12 @@ async fn writer(database: &Database, sizes: Sizes, check: &mut Check) -> Result<
             .await?;
         let mut sent = Vec::new();
         let mut keys = Vec::new();
-        let mut moved = Vec::new();
-        for Head { chat_id, seq } in heads {
-            let key = format!("{}-{}", chat_id, seq);
-            let message = new(MEMBER_OF_ALL, chat_id.0, Some(&key))?;
+        for chat in &chats {
+            let seq = heads.next(*chat).ok_or("a chat does not exist")?;
+            let key = format!("{chat}-{seq}");
+            let message = new(MEMBER_OF_ALL, chat.0, Some(&key))?;
             keys.extend(IdempotencyKey::of(&message));
-            sent.push((seq.next(), message));
-            moved.push(Head {
-                chat_id,
-                seq: seq.next(),
-            });
+            sent.push((seq, message));
         }
         check.once("duplicates", 250, tx.duplicates(&keys)).await?;
         let latest = tx.latest(UserId(DELETER), ChatId(TOMBSTONES));
@@ -603,12 +599,12 @@ async fn writer(database: &Database, sizes: Sizes, check: &mut Check) -> Result<
             .await?;
         let now = Timestamp::now();
         check
-            .once("append 100 messages", 1000, tx.append(&sent, &moved, now))
+            .once("append 100 messages", 1000, tx.append(&sent, &heads, now))
             .await?;
         check
             .once("update a message", FEW, tx.update(&messages))
             .await?;
-        check.once("advance heads", 500, tx.advance(&moved)).await?;
+        check.once("advance heads", 500, tx.advance(&heads)).await?;
         check.once("commit a batch", FEW, tx.commit()).await?;
     }
     Ok(())
