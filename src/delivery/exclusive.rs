@@ -252,7 +252,8 @@ fn member_frame(change: &MemberChange) -> (ChatId, Seq, Frame) {
 /// doubt.
 async fn settled<T>(transaction: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     match time::timeout(COMMIT_LIMIT, catch_panic(transaction)).await {
-        Ok(Err(error)) if error.code() == Code::Unavailable => {
+        // Without the lock of its chat, a transaction has stored nothing.
+        Ok(Err(error)) if error.code() == Code::Unavailable && !error.is_locked() => {
             error.log();
             Err(Error::in_doubt())
         }

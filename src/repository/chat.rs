@@ -135,9 +135,11 @@ impl ChatRepository<'_> {
     }
 
     /// Locks a chat. A missing or deleted chat is no error: its `LockedChat` finds no members and changes
-    /// nothing.
+    /// nothing. On Postgres the wait for the lock is limited to 250 ms, because the changes of all other chats wait
+    /// for this one.
     pub async fn lock(self, chat: ChatId) -> Result<LockedChat, Error> {
         let mut tx = self.0.begin().await?;
+        lock::set_short_lock_timeout(&mut tx).await?;
         let heads = lock::lock_chats(&mut tx, &[chat]).await?;
         Ok(LockedChat { tx, chat, heads })
     }

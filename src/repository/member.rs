@@ -305,6 +305,8 @@ impl MemberRepository<'_> {
         loop {
             attempts -= 1;
             let mut tx = self.0.begin().await?;
+            // The changes of all other chats wait for this one.
+            lock::set_short_lock_timeout(&mut tx).await?;
             match join(&mut tx, pairs, Timestamp::now()).await {
                 // A user was deleted during the insert. The next attempt sees the deletion and skips the pair.
                 Err(sqlx::Error::Database(e)) if attempts > 0 && e.is_foreign_key_violation() => {}

@@ -112,6 +112,40 @@ async fn a_locked_chat_is_refused_alone_and_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Postgres: scripts/with-postgres cargo test"]
+async fn a_change_of_a_locked_chat_or_of_its_members_holds_no_other_chat_up() {
+    let room = Room::open(Store::Postgres).await;
+    let (client, carl) = (&room.client, room.carl);
+    let other = client.new_chat("other").await;
+    let member = format!("/chat/{}/user/{}", room.chat, room.sigmund);
+    let chat = format!("/chat/{}", room.chat);
+    let holder = Holder::lock(&room.server.database.url, room.chat).await;
+    for (path, body) in [
+        (&member, json!({ "role": "admin" })),
+        (&chat, json!({ "chatName": "noise" })),
+    ] {
+        let begun = Instant::now();
+        let (refused, _) = tokio::join!(client.put(path, body), client.say(carl, other, "on"));
+        let took = begun.elapsed();
+        let refused = refused.expect_error(503, "unavailable");
+        let said = refused["error"].as_str().expect("a sentence");
+        assert!(!said.contains("does not know"), "{said}");
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+    holder.release().await;
+    client
+        .put(&chat, json!({ "chatName": "noise" }))
+        .await
+        .expect(200);
+    client
+        .put(&member, json!({ "role": "admin" }))
+        .await
+        .expect(201);
+    assert_eq!(client.say(carl, room.chat, "again").await["seq"], 3);
+    room.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Postgres and NATS: scripts/with-postgres cargo test"]
 async fn a_server_that_is_frozen_in_a_transaction_gives_its_chats_back() {
     let cluster = Cluster::open(1).await;
