@@ -23,11 +23,8 @@ pub(super) async fn make_admin(
     let user = find(database, user).await?;
     let admin = Some(Role::Admin);
     let mut locked_chat = database.chats().lock(id).await.map_err(failed)?;
-    let updated = match locked_chat.set_role(user.customer_id, admin).await {
-        Ok(None) => locked_chat.add(user.customer_id, Role::Admin).await,
-        updated => updated,
-    };
-    if updated.map_err(failed)?.is_none() {
+    let set = locked_chat.set_member(user.customer_id, admin, None).await;
+    if set.map_err(failed)?.is_none() {
         return Err(format!(
             "chat {id} or {} was deleted just now; nothing was changed",
             user.username

@@ -11,7 +11,7 @@ use crate::{
     hub::Event,
     model::{ChatChange, ChatId, ChatUpdate, MemberChange, Role, Seq, Timestamp, UserId},
     protocol::Frame,
-    repository::{DeletionCursor, DeletionStep, LockedChat, Tombstone},
+    repository::{DeletionCursor, DeletionStep, SetMember, Tombstone},
 };
 use std::collections::BTreeMap;
 use tokio::time;
@@ -122,44 +122,37 @@ impl Worker {
         let setting = async {
             let mut locked_chat = self.database.chats().lock(chat).await?;
             access::may_appoint(caller, user, role, chat, &mut locked_chat).await?;
-            let before = locked_chat.role(user).await?;
-            let member = match before {
-                None => {
-                    let first_role = role.unwrap_or(Role::Participant);
-                    let member = locked_chat.add(user, first_role).await?;
-                    locked_chat.hold_to(most, user).await?;
-                    member
-                }
-                Some(_) => locked_chat.set_role(user, role).await?,
-            };
-            let member = member.ok_or_else(|| Error::member_not_found(user, chat))?;
-            if before == Some(member.role) {
-                return Ok((member, false, None));
+            let set = locked_chat.set_member(user, role, caller.user()).await?;
+            let set = set.ok_or_else(|| Error::member_not_found(user, chat))?;
+            if set.is_new {
+                locked_chat.hold_to(most, user).await?;
             }
-            let change = number(&mut locked_chat, user, caller.user()).await?;
+            #[cfg(feature = "planted-faults")]
+            forget(&mut locked_chat, set.change.as_ref()).await?;
             locked_chat.commit().await?;
-            Ok((member, before.is_none(), Some(change)))
+            Ok(set)
         };
-        let (member, new, change) = settled(setting).await?;
+        let SetMember {
+            member,
+            is_new,
+            change,
+        } = settled(setting).await?;
         self.publish_frames(change.iter().map(member_frame));
-        Ok(Outcome::Member(member, new))
+        Ok(Outcome::Member(member, is_new))
     }
 
     /// Makes the member with the earliest join the admin of a chat that has none.
     async fn appoint_eldest(&self, chat: ChatId) -> Result<Outcome, Error> {
         let appointing = async {
             let mut locked_chat = self.database.chats().lock(chat).await?;
-            let appointed = locked_chat.appoint_eldest().await?;
-            let change = match appointed {
-                Some(user) => Some(number(&mut locked_chat, user, None).await?),
-                None => None,
-            };
+            let change = locked_chat.appoint_eldest().await?;
             locked_chat.note_empty(None).await?;
             locked_chat.commit().await?;
-            Ok((appointed, change))
+            Ok(change)
         };
-        let (appointed, change) = settled(appointing).await?;
+        let change = settled(appointing).await?;
         self.publish_frames(change.iter().map(member_frame));
+        let appointed = change.map(|change| change.member.customer_id);
         Ok(Outcome::Appointed(appointed))
     }
 
@@ -206,10 +199,10 @@ impl Worker {
         let removing = async {
             let mut locked_chat = self.database.chats().lock(chat).await?;
             access::may_remove(caller, user, chat, &mut locked_chat).await?;
-            if !locked_chat.remove(user).await? {
-                return Err(Error::member_not_found(user, chat));
-            }
-            let change = number(&mut locked_chat, user, caller.user()).await?;
+            let change = locked_chat.remove(user, caller.user()).await?;
+            let change = change.ok_or_else(|| Error::member_not_found(user, chat))?;
+            #[cfg(feature = "planted-faults")]
+            forget(&mut locked_chat, Some(&change)).await?;
             locked_chat.commit().await?;
             Ok(change)
         };
@@ -225,18 +218,16 @@ impl Worker {
     }
 }
 
-/// Gives the change of a membership its number.
-async fn number(
-    locked_chat: &mut LockedChat,
-    user: UserId,
-    by: Option<UserId>,
-) -> Result<MemberChange, Error> {
-    let change = locked_chat.number_member(user, by).await?;
-    #[cfg(feature = "planted-faults")]
-    if crate::failpoints::forgets_this_change() {
-        locked_chat.forget_change(&change).await?;
+/// Fail point: forgets the row of a numbered change.
+#[cfg(feature = "planted-faults")]
+async fn forget(
+    locked_chat: &mut crate::repository::LockedChat,
+    change: Option<&MemberChange>,
+) -> Result<(), Error> {
+    match change.filter(|_| crate::failpoints::forgets_this_change()) {
+        Some(change) => locked_chat.forget_change(change).await,
+        None => Ok(()),
     }
-    Ok(change)
 }
 
 /// The broadcast of a changed membership, with its chat and number.

@@ -20,6 +20,7 @@ mod large_deletion;
 mod last_message;
 mod list;
 mod lock;
+mod locked_chat;
 mod member;
 mod message;
 mod message_log;
@@ -47,12 +48,13 @@ pub use backup_row::{
     UserRecord,
 };
 pub use change::ChangeRepository;
-pub use chat::{ChatRepository, LockedChat};
+pub use chat::ChatRepository;
 pub use chat_purge::{AdminTenure, ChatPurgeRepository};
 pub use epoch::{EpochRepository, LogState};
 pub use heads::Heads;
 pub use large_deletion::{LargeDeletion, LargeDeletionRepository};
 pub use last_message::LastMessageRepository;
+pub use locked_chat::{LockedChat, SetMember};
 pub use member::{ChatPosition, ListedChat, MemberRepository, MembershipStatus};
 pub use message::{Head, Located, MessageRepository};
 pub use message_log::{Author, IdempotencyKey, MessageLogRepository, MessageLogTransaction};
