@@ -112,11 +112,24 @@ async fn an_admin_is_made_beside_a_running_server(store: Store) {
     let renamed = json!({ "chatName": "hers" });
     let refused = as_user(&dora).put(&path, renamed.clone()).await;
     refused.expect_error(404, "chat_not_found");
+    let mut socket = server.socket().await;
+    let connected = socket
+        .ask("connect-chat", json!({ "chatId": chat, "token": carl }))
+        .await;
+    assert_eq!(connected["seq"], 0);
     let made = database
         .command(&["make-admin", &chat.to_string(), "dora"])
         .await;
     assert!(made.text().contains("dora is an admin"), "{made:?}");
     made.expect_success();
+    // The change is in the log, although it was not the server that made it.
+    let told = socket.until("update-member").await;
+    assert_eq!(told["content"]["username"], "dora");
+    assert_eq!(told["content"]["role"], "admin");
+    assert_eq!(
+        (&told["seq"], &told["customerId"]),
+        (&json!(1), &Value::Null)
+    );
     as_user(&dora).put(&path, renamed).await.expect(200);
     let refused = database.command(&["make-admin", "77", "dora"]).await;
     refused.expect_failure(&["there is no chat 77"]);
