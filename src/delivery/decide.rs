@@ -75,6 +75,12 @@ impl BatchState {
     /// Checks that the chat and the acting user exist, and that the caller may use the chat. `Ok` for a
     /// change without an acting user. `unavailable` for an exclusive change, which has no place in a batch.
     fn admit(&self, change: &Change) -> Result<(), Error> {
+        let (Change::Send { caller, .. }
+        | Change::Edit { caller, .. }
+        | Change::Delete { caller, .. }) = change
+        else {
+            return Err(Error::unavailable());
+        };
         let chat = change.chat().ok_or_else(Error::unavailable)?;
         if self.heads.get(chat).is_none() {
             return Err(Error::chat_not_found(chat));
@@ -86,8 +92,7 @@ impl BatchState {
             return Err(Error::user_not_found(user));
         }
         let role = self.roles.get(&(user, chat)).copied();
-        let caller = change.caller().ok_or_else(Error::unavailable)?;
-        policy::see_chat(caller, role, chat)
+        policy::see_chat(*caller, role, chat)
     }
 
     /// Adds a new message, unless its idempotency key is already used.

@@ -224,21 +224,6 @@ impl Change {
         }
     }
 
-    /// The caller of the request. Null for changes that the server makes by itself.
-    pub(super) fn caller(&self) -> Option<Caller> {
-        match self {
-            Self::Send { caller, .. }
-            | Self::Edit { caller, .. }
-            | Self::Delete { caller, .. }
-            | Self::DeleteUser { caller, .. }
-            | Self::DeleteChat { caller, .. }
-            | Self::SetMember { caller, .. }
-            | Self::UpdateChat { caller, .. }
-            | Self::RemoveMember { caller, .. } => Some(*caller),
-            Self::Join { .. } | Self::AppointEldest { .. } => None,
-        }
-    }
-
     /// The acting user. Null if the change names none, and for exclusive changes.
     pub(super) fn actor(&self) -> Option<UserId> {
         match self {

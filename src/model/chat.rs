@@ -1,9 +1,10 @@
 //! Chats, their members, and a chat as an entry of a member's list.
 
 use super::{
+    data::Data,
     id::{ChatId, MessageId, UserId},
     message::Message,
-    text::{ChatName, Data, Topic},
+    text::{ChatName, Topic},
     timestamp::Timestamp,
     user::User,
 };

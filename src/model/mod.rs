@@ -4,6 +4,7 @@
 mod change;
 mod characters;
 mod chat;
+mod data;
 mod epoch;
 mod id;
 mod message;
@@ -17,6 +18,7 @@ mod user;
 
 pub use change::{ChatChange, EntryId, LogEntry, MemberChange, MemberState};
 pub use chat::{Access, Chat, ChatMember, ChatUpdate, Member, NewChat, Role, UserChat};
+pub use data::Data;
 pub use epoch::{Epoch, Since};
 pub use id::{ChatId, MessageId, Seq, SessionId, UserId};
 pub use message::{Message, NewMessage};
@@ -24,7 +26,7 @@ pub(crate) use search::mix;
 pub use search::{SearchText, grams_of};
 pub use skeleton::{Skeletons, SoughtName};
 pub use text::{
-    CONTENT_BYTES, ChatName, ClientMessageId, Content, Data, PLAIN_MARK, Password, Topic, Username,
+    CONTENT_BYTES, ChatName, ClientMessageId, Content, PLAIN_MARK, Password, Topic, Username,
 };
 pub use timestamp::Timestamp;
 pub use user::{Session, User};

@@ -2,8 +2,6 @@
 
 use super::characters::{breaks_a_line, composed, is_space, is_visible};
 use crate::error::Error;
-use serde::{Serialize, Serializer, ser};
-use serde_json::value::RawValue;
 use std::fmt;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -16,8 +14,6 @@ pub(super) const NAME_CHARS: usize = 255;
 pub const CONTENT_BYTES: usize = 16 * 1024;
 /// Maximum length of the topic of a chat, in characters.
 pub(super) const TOPIC_CHARS: usize = 1000;
-/// Maximum length of the data of a client, in bytes of JSON.
-pub(super) const DATA_BYTES: usize = 4 * 1024;
 /// Maximum length of a password, in bytes. It bounds the work that a caller can cause by one hash.
 pub(super) const PASSWORD_BYTES: usize = 1024;
 /// Prefix of a stored password that is not hashed yet. No hash starts with it.
@@ -102,10 +98,6 @@ text!(
     Topic
 );
 text!(
-    /// Object of JSON that a client stores with a chat, at most 4 KiB, without U+0000. It is given back as it came.
-    Data
-);
-text!(
     /// Text of a message: 1 byte to 16 KiB, with at least one visible character, without U+0000.
     Content
 );
@@ -152,51 +144,6 @@ impl Topic {
     /// `invalid_field` if the topic breaks the limits.
     pub fn parse(text: String) -> Result<Self, Error> {
         line("topic", text, TOPIC_CHARS).map(Self)
-    }
-}
-
-impl Data {
-    /// Checks data that a client gives. The JSON around them was parsed before.
-    ///
-    /// # Errors
-    /// `too_large` if they are longer than 4 KiB; `invalid_field` if they are no object, or contain U+0000.
-    pub fn parse(json: &RawValue) -> Result<Self, Error> {
-        let text = json.get();
-        if text.len() > DATA_BYTES {
-            return Err(Error::too_large("data", DATA_BYTES));
-        }
-        if !text.starts_with('{') || has_nul(text) {
-            return Err(Error::invalid_field(
-                "data",
-                "an object of JSON without U+0000",
-            ));
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// Returns data as stored.
-    pub(crate) fn stored(text: String) -> Self {
-        Self(text)
-    }
-}
-
-/// True if a text of JSON has the escape of U+0000. An escaped backslash before a `u` is none.
-fn has_nul(json: &str) -> bool {
-    let mut rest = json;
-    while let Some(place) = rest.find('\\') {
-        if rest[place..].starts_with("\\u0000") {
-            return true;
-        }
-        // A backslash has a character after it, and that is of one byte.
-        rest = rest.get(place + 2..).unwrap_or_default();
-    }
-    false
-}
-
-impl Serialize for Data {
-    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
-        let json: &RawValue = serde_json::from_str(&self.0).map_err(ser::Error::custom)?;
-        json.serialize(output)
     }
 }
 
@@ -380,36 +327,9 @@ schema!(
      has at least 8 bytes and is hard to guess."
 );
 
-impl PartialSchema for Data {
-    fn schema() -> RefOr<Schema> {
-        let description = "Data of the client's own: an object of JSON of at most 4 KiB, without U+0000. It is \
-                           stored and given back as it came.";
-        let object = ObjectBuilder::new().schema_type(Type::Object);
-        RefOr::T(Schema::Object(
-            object.description(Some(description)).build(),
-        ))
-    }
-}
-
-impl ToSchema for Data {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn data_are_an_object_of_at_most_4_kib() {
-        let parse = |json: &str| {
-            let raw: Result<&RawValue, _> = serde_json::from_str(json);
-            raw.is_ok_and(|raw| Data::parse(raw).is_ok())
-        };
-        assert!(parse(r#"{"a": [1, {"b": "\\u0000"}]}"#));
-        assert!(!parse(r#"{"a": "\u0000"}"#));
-        assert!(!parse(r#"{"\\\u0000": 1}"#));
-        assert!(!parse("[]") && !parse("7") && !parse("null"));
-        let long = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
-        assert!(parse(&long(4096)) && !parse(&long(4097)));
-    }
 
     #[test]
     fn names_have_1_to_255_characters_and_no_controls() {

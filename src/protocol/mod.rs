@@ -1,6 +1,8 @@
 //! The WebSocket protocol: frames in both directions, and the reasons to close a socket.
 
+mod answer;
 mod client;
+mod frame;
 mod peer;
 #[cfg(test)]
 mod properties;
@@ -8,10 +10,12 @@ mod server;
 
 use std::{borrow::Cow, time::Duration};
 
+pub use answer::ConnectAck;
 pub use client::{
     ClientCommand, Connect, MarkRead, Request, RequestId, StartTyping, UpdateMessage,
 };
-pub use server::{Audience, ChangeKind, ConnectAck, EncodedFrames, Frame, ListedChange, Online};
+pub use frame::{Audience, EncodedFrames, Frame};
+pub use server::{ChangeKind, ListedChange, Online};
 
 /// The reason to close a socket, sent in its close frame (RFC 6455, section 7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Checks on frames from other nodes: a frame that does not match its chat and seq is not passed on
 //! to sockets.
 
-use super::server::Frame;
+use super::frame::Frame;
 use crate::model::{ChatId, Seq};
 use serde::Deserialize;
 use serde_json::value::RawValue;
